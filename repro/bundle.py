@@ -1,0 +1,27 @@
+"""Where the bundle's own files and the machine's caches lie."""
+
+import os
+from pathlib import Path
+
+
+def _root() -> Path:
+    """The checkout beside this package, or the current folder for an installed package."""
+    beside = Path(__file__).resolve().parent.parent
+    return beside if (beside / "catalog").is_dir() else Path.cwd()
+
+
+ROOT = _root()
+"""Folder with manifests/, catalog/, twins/ and the lock files."""
+
+MANIFESTS = ROOT / "manifests"
+CATALOG = ROOT / "catalog"
+LOCK = ROOT / "pinned-requirements.txt"
+
+
+def cache() -> Path:
+    """Folder for what is fetched once: `$REPRO_CACHE`, else the user's cache folder."""
+    named = os.environ.get("REPRO_CACHE")
+    if named:
+        return Path(named)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "lyapunov-repro"

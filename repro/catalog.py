@@ -1,0 +1,119 @@
+"""The catalog: every checkpoint and data set that a manifest can name, with its pins."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import Field, PositiveInt, ValidationError
+
+from repro import bundle
+from repro.errors import BadInputError
+from repro.frozen import Frozen, Sha256, Slug
+
+
+class HubSource(Frozen):
+    """A repository on the model hub."""
+
+    kind: Literal["hub"]
+    repository: str
+    revision: str
+    """Commit, tag or branch. A branch floats: the first fetch pins what it pointed to."""
+    remote_code: bool
+    """Whether loading it would execute code from the repository."""
+
+
+class BundledSource(Frozen):
+    """A folder of this bundle."""
+
+    kind: Literal["bundled"]
+    folder: str
+    """Relative to the bundle."""
+
+
+class Checkpoint(Frozen):
+    """One set of weights with its tokenizer."""
+
+    family: Slug
+    source: Annotated[HubSource | BundledSource, Field(discriminator="kind")]
+    stored_dtype: Literal["float32", "float16", "bfloat16"]
+    """Dtype of the published weights: it decides which casts round and which are lossless."""
+    tokenizer: str
+    """Hub name of the tokenizer, or `own` where it lies beside the weights."""
+    parameters: PositiveInt
+    """Number of parameters, tied weights once."""
+    hidden_size: PositiveInt
+    blocks: PositiveInt
+    files: dict[str, Sha256]
+    """Known digests by file name; empty until the first fetch pins them."""
+    note: str
+
+
+class Wheel(Frozen):
+    """A file of the package index that holds data."""
+
+    distribution: str
+    version: str
+    filename: str
+    sha256: Sha256
+    size: PositiveInt
+    """Bytes."""
+
+
+class Subject(Frozen):
+    """One subject of MMLU, described so that cost and gold answers can be checked without it."""
+
+    category: str
+    questions: PositiveInt
+    """Rows of the test split."""
+    question_characters: PositiveInt
+    """Mean length of a zero-shot prompt, description included, in characters."""
+    shot_characters: tuple[int, ...]
+    """Characters added by the first 1, 2, … 5 solved examples, cumulative."""
+    gold_sha256: Sha256
+    """Digest of the canonical JSON list of gold answers (0 to 3) in row order."""
+    rows_sha256: Sha256
+    """Digest of the test rows: question, choices, answer."""
+
+
+class Dataset(Frozen):
+    """One benchmark."""
+
+    wheel: Wheel
+    hub: HubSource
+    licence: str
+    subjects: dict[Slug, Subject]
+
+
+
+class _Checkpoints(Frozen):
+    checkpoints: dict[Slug, Checkpoint]
+
+
+class _Datasets(Frozen):
+    datasets: dict[Slug, Dataset]
+
+
+def checkpoints(path: Path | None = None) -> Mapping[str, Checkpoint]:
+    """Every checkpoint by name, from `catalog/checkpoints.json`."""
+    path = path or bundle.CATALOG / "checkpoints.json"
+    return _load(path, _Checkpoints).checkpoints
+
+
+def datasets(path: Path | None = None) -> Mapping[str, Dataset]:
+    """Every data set by name, from `catalog/datasets.json`."""
+    path = path or bundle.CATALOG / "datasets.json"
+    return _load(path, _Datasets).datasets
+
+
+_Catalog = TypeVar("_Catalog", _Checkpoints, _Datasets)
+
+
+def _load(path: Path, model: type[_Catalog]) -> _Catalog:
+    try:
+        return model.model_validate_json(path.read_bytes(), strict=True)
+    except OSError as error:
+        message = f"cannot read the catalog {path}: {error.strerror}"
+        raise BadInputError(message) from error
+    except ValidationError as error:
+        message = f"the catalog {path} is not valid: {error}"
+        raise BadInputError(message) from error

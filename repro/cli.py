@@ -1,0 +1,96 @@
+"""The command line: parsing, dispatch, and the one place where errors become exit codes."""
+
+import argparse
+import importlib
+import json
+import platform
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from repro import __version__
+from repro.errors import EXIT_BUG, EXIT_INTERRUPTED, ReproError
+
+COMMANDS = {
+    "list": "what there is to check, and where it stands",
+    "plan": "jobs, what is cached, what is missing, what it costs",
+    "run": "run what can be run, and judge it",
+    "verify": "findings and verdicts from manifests and records alone",
+    "audit": "the environment against the pins",
+}
+"""Command to its one line of help; the module of the same name holds the rest."""
+
+_EXIT_CODES = """\
+exit codes:
+  run     0 all jobs done, 3 some could not run
+  verify  0 every claim reproduced, 1 any contradicted or invalid, 3 the rest
+  audit   0 as pinned, 4 drift
+  any     2 bad input (nothing was written), 70 a bug, 130 interrupted
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parser = _parser(given)
+    chosen = parser.parse_args(given)
+    try:
+        module = importlib.import_module(f"repro.commands.{chosen.command}")
+        code: int = module.run(chosen)
+    except ReproError as error:
+        print(f"repro {chosen.command}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("\ninterrupted; finished jobs are kept, the same command goes on", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()
+        return EXIT_INTERRUPTED
+    except Exception:  # noqa: BLE001  # the boundary: whatever it is, it is our bug
+        print(_bug_report(given), file=sys.stderr)
+        return EXIT_BUG
+    return code
+
+
+def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="repro",
+        description="Check the claims of arXiv 2406.00209, one manifest a table, figure or "
+        "theorem: run what can be run here, and say what holds.",
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"repro {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, summary in COMMANDS.items():
+        command = commands.add_parser(
+            name,
+            help=summary,
+            description=summary[0].upper() + summary[1:] + ".",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        if name in given:  # the others' modules need not be imported to parse this one
+            importlib.import_module(f"repro.commands.{name}").add(command)
+    return parser
+
+
+def _bug_report(given: Sequence[str]) -> str:
+    """Write the traceback down where it can be pasted from, and say where."""
+    text = (
+        "```\n"
+        f"repro {__version__}, Python {platform.python_version()}, {platform.platform()}\n"
+        f"arguments: {json.dumps(list(given))}\n"
+        f"{traceback.format_exc()}```\n"
+    )
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="repro-bug-", suffix=".md", delete=False, encoding="utf-8"
+    ) as log:
+        log.write(text)
+    last = traceback.format_exc().strip().splitlines()[-1]
+    return f"repro: this is a bug: {last}\n    the log to paste into an issue: {Path(log.name)}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

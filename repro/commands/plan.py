@@ -1,0 +1,28 @@
+"""`repro plan`: what a run would do, before anything starts."""
+
+import argparse
+
+from repro import report_plan
+from repro.commands import options, planning
+from repro.errors import EXIT_DONE, EXIT_INCOMPLETE
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `repro plan`."""
+    options.add_manifests(parser)
+    options.add_selection(parser)
+    options.add_json(parser)
+    parser.epilog = "Exits 0 if every job is done or can be run here, 3 if some cannot."
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the plan of each manifest."""
+    prepared = planning.prepare(arguments)
+    plans = [prepared.chosen(manifest) for manifest in prepared.manifests]
+    if arguments.json:
+        print(options.as_json([report_plan.as_data(each) for each in plans]))
+    else:
+        for each in plans:
+            report_plan.show(each, report_plan.next_tier(each, prepared.tiers_of(each.manifest)))
+    stuck = any(job.state == "blocked" and job.slot.job for each in plans for job in each.jobs)
+    return EXIT_INCOMPLETE if stuck else EXIT_DONE

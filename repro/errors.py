@@ -1,0 +1,68 @@
+"""Every error that ends a command, with its exit code. A contradicted claim is none of them."""
+
+import errno
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+# What a command line user sees; README documents the table and a test holds it.
+EXIT_DONE = 0
+EXIT_CONTRADICTED = 1
+EXIT_BAD_INPUT = 2
+EXIT_INCOMPLETE = 3
+EXIT_DRIFT = 4
+EXIT_BUG = 70
+EXIT_INTERRUPTED = 130
+
+
+class ReproError(Exception):
+    """An expected failure: one message for the user, no traceback."""
+
+    exit_code = EXIT_BUG
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with one file."""
+
+    where: str
+    """File and path inside it, e.g. `manifests/table1.json: $.claims[3].margin`."""
+    found: str
+    expected: str
+
+    def __str__(self) -> str:
+        return f"{self.where}\n    found:    {self.found}\n    expected: {self.expected}"
+
+
+class BadInputError(ReproError):
+    """Something given by the user is wrong; nothing was written."""
+
+    exit_code = EXIT_BAD_INPUT
+
+    def __init__(self, message: str, problems: Sequence[Problem] = ()) -> None:
+        self.problems = tuple(problems)
+        lines = [message, *(str(problem) for problem in self.problems)]
+        super().__init__("\n".join(lines))
+
+
+class CannotRunError(ReproError):
+    """A job cannot run here (no weights, no data, no space); the other jobs may."""
+
+    exit_code = EXIT_INCOMPLETE
+
+
+@contextmanager
+def saving(path: Path) -> Iterator[None]:
+    """Turn a failure to write `path` into a message that says what to do about it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            remedy = "free some space or choose another --out; finished jobs are kept"
+        elif error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+            remedy = "choose a folder that can be written with --out"
+        else:
+            raise
+        message = f"could not save {path}: {error.strerror}; {remedy}"
+        raise CannotRunError(message) from error

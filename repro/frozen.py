@@ -1,0 +1,17 @@
+"""The base of every model in the contract: immutable, and closed to unknown fields."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+Slug = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
+"""A name that is safe as a file name and in a table."""
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+"""A SHA-256 digest, lower-case hexadecimal."""
+
+
+class Frozen(BaseModel):
+    """Immutable data; an unknown field is an error, not a warning."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")

@@ -1,0 +1,94 @@
+"""Jobs: the smallest units that are run, cached, resumed and scheduled.
+
+A job says everything that its numbers depend on and nothing else: no paths, no
+claims, no published values. Its key (`repro.keys`) is the digest of this specification
+together with the digests of its inputs, the library versions, the hardware class and
+the code that computes it.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+
+from repro.frozen import Frozen, Slug
+
+Dtype = Literal["float64", "float32", "float16", "bfloat16"]
+Attention = Literal["eager", "sdpa", "flash_attention_2"]
+Tier = Literal["smoke", "subset", "full"]
+
+
+class Setting(Frozen):
+    """One choice of everything that the paper leaves open and that can move a digit."""
+
+    id: Slug
+    """Label; not part of a job's key."""
+    batch_size: PositiveInt
+    """Questions in one forward pass; the same for both arms of a difference."""
+    order: Literal["length-descending", "length-ascending"]
+    """Order of the questions before batching: it decides who is padded to what length."""
+    attention_float32: Attention
+    """Attention kernel of the float32 arm."""
+    attention_half: Attention
+    """Attention kernel of the float16 and bfloat16 arms."""
+    mamba_path: Literal["kernels", "slow"]
+    """Mamba's scan: the CUDA kernels where they are installed, or the Python loop."""
+
+
+class EvaluateJob(Frozen):
+    """One checkpoint in one dtype under one setting, over all shots of a task."""
+
+    kind: Literal["evaluate"]
+    checkpoint: Slug
+    """Name in `catalog/checkpoints.json`."""
+    dtype: Literal["float32", "float16", "bfloat16"]
+    """Weights are cast to it on loading, as lm-eval's `dtype` argument does; no autocast."""
+    task: Literal["mmlu"]
+    subjects: Annotated[tuple[Slug, ...], Field(min_length=1)]
+    """Whole subjects of the task, sorted."""
+    shots: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)]
+    """Numbers of solved examples before each question."""
+    setting: Setting
+
+
+class StabilityJob(Frozen):
+    """Perturbed roll-outs of many state-space layers of one family."""
+
+    kind: Literal["stability"]
+    family: Literal["mamba-euler", "mamba-zoh", "mamba2"]
+    """Recurrence: S6 with Euler input (the kernels), S6 with zero-order hold (as printed), SSD."""
+    checkpoint: Slug | None
+    """Take the trained layers of this checkpoint; null draws random layers."""
+    layers: PositiveInt
+    """Random layers drawn (D, N below); for a checkpoint, input sequences per trained layer."""
+    channels: PositiveInt
+    """D, channels of a random layer; for a checkpoint, channels kept of each layer."""
+    state_size: PositiveInt
+    """N, state entries a channel."""
+    steps: PositiveInt
+    """T, time steps."""
+    epsilon: PositiveFloat
+    """Size of the perturbation that every mode is run with."""
+    sweep: tuple[PositiveFloat, ...]
+    """Further perturbation sizes, run on the first `sweep_layers` layers."""
+    sweep_layers: NonNegativeInt
+    precisions: tuple[Dtype, ...]
+    """Dtypes whose trajectory is compared with float64, on the first `sweep_layers` layers."""
+    seed: int
+
+
+class WeightTyingJob(Frozen):
+    """LoRA on one stacked projection against LoRA on its blocks, in exact integer algebra."""
+
+    kind: Literal["weight_tying"]
+    projection: Slug
+    """Which weight, e.g. `mamba-130m.x_proj`; a label."""
+    inputs: PositiveInt
+    """Columns of the weight."""
+    blocks: dict[Slug, PositiveInt]
+    """Rows of the weight by the quantity that they produce, in stored order."""
+    rank: PositiveInt
+    """LoRA r."""
+    seed: int
+
+
+Job = Annotated[EvaluateJob | StabilityJob | WeightTyingJob, Field(discriminator="kind")]

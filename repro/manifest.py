@@ -1,0 +1,243 @@
+"""Manifests: one file, one table, figure or theorem. Data only.
+
+`load` reports every mistake of a file at once, each with its path, what was found and
+what was expected. What does not match the schema is told apart from what does, but makes
+no sense (a claim on a cell that nobody printed).
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, NonNegativeInt, ValidationError
+
+from repro.claims import (
+    CellClaim,
+    Claim,
+    CountClaim,
+    MeanClaim,
+    OrderingClaim,
+    Published,
+)
+from repro.errors import BadInputError, Problem
+from repro.frozen import Frozen, Slug
+from repro.jobs import Setting, StabilityJob, Tier, WeightTyingJob
+
+
+class Paper(Frozen):
+    """The version of the paper that the numbering follows."""
+
+    arxiv: str
+    version: Literal["v1", "v2", "v3"]
+
+
+class EvaluationTier(Frozen):
+    """What one tier of an evaluation runs."""
+
+    subjects: Annotated[tuple[Slug, ...], Field(min_length=1)]
+    """Whole subjects of the task, chosen before any result was seen."""
+    rule: str
+    """How the subjects were chosen."""
+    settings: Annotated[tuple[Slug, ...], Field(min_length=1)]
+    stand_ins: dict[Slug, Slug]
+    """Checkpoint family to the bundled twin that stands in for it; empty at full."""
+    only_stand_ins: bool
+    """True: families without a stand-in are not run at this tier."""
+
+
+class EvaluationGroup(Frozen):
+    """Checkpoints x dtypes x settings, one job each."""
+
+    kind: Literal["evaluation"]
+    id: Slug
+    checkpoints: Annotated[tuple[Slug, ...], Field(min_length=1)]
+    dtypes: Annotated[
+        tuple[Literal["float32", "float16", "bfloat16"], ...], Field(min_length=1)
+    ]
+    task: Literal["mmlu"]
+    shots: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)]
+    tiers: dict[Tier, EvaluationTier]
+
+
+class SingleJob(Frozen):
+    """One job, the same at every tier named."""
+
+    kind: Literal["single"]
+    id: Slug
+    tiers: Annotated[tuple[Tier, ...], Field(min_length=1)]
+    job: Annotated[StabilityJob | WeightTyingJob, Field(discriminator="kind")]
+
+
+Group = Annotated[EvaluationGroup | SingleJob, Field(discriminator="kind")]
+
+
+class Manifest(Frozen):
+    """One table, figure or theorem: what was published, what to run, what is claimed."""
+
+    schema_version: Literal[1]
+    id: Slug
+    """Equal to the file's name without `.json`."""
+    title: str
+    paper: Paper
+    packages: dict[str, str]
+    """Package that some claim depends on, to the reason."""
+    published: tuple[Published, ...]
+    settings: tuple[Setting, ...]
+    jobs: tuple[Group, ...]
+    claims: Annotated[tuple[Claim, ...], Field(min_length=1)]
+    """A manifest that claims nothing is invalid: empty is never success."""
+
+    def tiers(self) -> tuple[Tier, ...]:
+        """Tiers that some job group has, cheapest first."""
+        named = {tier for group in self.jobs for tier in group.tiers}
+        order: tuple[Tier, ...] = ("smoke", "subset", "full")
+        return tuple(tier for tier in order if tier in named)
+
+    def text_of(self, published: str) -> str:
+        """The printed string of a published value."""
+        return next(value.text for value in self.published if value.id == published)
+
+    def claim(self, name: str) -> Claim:
+        """The claim of that name."""
+        return next(claim for claim in self.claims if claim.id == name)
+
+
+def load(path: Path) -> Manifest:
+    """Read and check one manifest.
+
+    Raises:
+        BadInputError: with every problem of the file, if it cannot be used.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        message = f"cannot read the manifest {path}: {error.strerror}"
+        raise BadInputError(message) from error
+    except UnicodeDecodeError as error:
+        message = f"the manifest {path} is not UTF-8 text (byte {error.start})"
+        raise BadInputError(message) from error
+    problems = list(_repeated_keys(text, path))
+    manifest = None
+    try:
+        manifest = Manifest.model_validate_json(text, strict=True)
+    except ValidationError as error:
+        problems += [_schema_problem(path, each) for each in error.errors()]
+    else:
+        problems += list(_sense_problems(path, manifest))
+    if problems or manifest is None:
+        count = f"{len(problems)} problem" + ("s" if len(problems) != 1 else "")
+        message = f"{path} is not a valid manifest: {count}. Nothing was run or written."
+        raise BadInputError(message, problems)
+    return manifest
+
+
+def _repeated_keys(text: str, path: Path) -> Iterator[Problem]:
+    """JSON lets a key stand twice and the last one win; in a manifest that hides a change."""
+    repeated: list[str] = []
+
+    def check(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        repeated.extend(key for key, times in Counter(k for k, _ in pairs).items() if times > 1)
+        return dict(pairs)
+
+    try:
+        json.loads(text, object_pairs_hook=check)
+    except (json.JSONDecodeError, RecursionError):
+        return  # the schema check names the syntax error with its line
+    for key in repeated:
+        yield Problem(str(path), f"the key {key!r} twice in one object", "each key once")
+
+
+def _schema_problem(path: Path, error: Any) -> Problem:
+    """One pydantic error in our words."""
+    where = "$"
+    for step in error["loc"]:
+        where += f"[{step}]" if isinstance(step, int) else f".{step}"
+    kind, value = error["type"], error.get("input")
+    shown = json.dumps(value, default=str, ensure_ascii=False)
+    if kind == "missing":
+        found, expected = "nothing", f"the field {error['loc'][-1]!r}"
+    elif kind == "extra_forbidden":
+        found, expected = f"the unknown field {error['loc'][-1]!r}", "only fields of the schema"
+    elif kind == "json_invalid":
+        found, expected = error["msg"], "a JSON document"
+    else:
+        found = f"{shown[:80]} ({type(value).__name__})"
+        expected = error["msg"].removeprefix("Input should be ")
+    return Problem(f"{path}: {where}", found, expected)
+
+
+def _sense_problems(path: Path, manifest: Manifest) -> Iterator[Problem]:
+    """What matches the schema and still makes no sense."""
+
+    def wrong(where: str, found: str, expected: str) -> Problem:
+        return Problem(f"{path}: {where}", found, expected)
+
+    if manifest.id != path.stem:
+        yield wrong("$.id", repr(manifest.id), f"the file's name, {path.stem!r}")
+    named: Sequence[tuple[str, Sequence[Any]]] = (
+        ("published", manifest.published),
+        ("settings", manifest.settings),
+        ("jobs", manifest.jobs),
+        ("claims", manifest.claims),
+    )
+    for field, members in named:
+        for name, times in Counter(member.id for member in members).items():
+            if times > 1:
+                yield wrong(f"$.{field}", f"the id {name!r} {times} times", "each id once")
+    for at, where, name, known in _references(manifest):
+        if name not in known:
+            yield wrong(f"$.{at}.{where}", f"{name!r}, which is not defined", _one_of(known))
+    for index, claim in enumerate(manifest.claims):
+        if isinstance(claim, CellClaim) and not _is_measured(manifest, claim):
+            yield wrong(
+                f"$.claims[{index}].measure",
+                f"{claim.measure.checkpoint} in {claim.measure.dtype} and float32",
+                "a checkpoint and dtypes that one evaluation of this manifest runs",
+            )
+
+
+def _references(manifest: Manifest) -> Iterator[tuple[str, str, str, Sequence[str]]]:
+    """Every name that has to be defined elsewhere in the manifest, with the candidates."""
+    published = [value.id for value in manifest.published]
+    settings = [setting.id for setting in manifest.settings]
+    singles = [group.id for group in manifest.jobs if isinstance(group, SingleJob)]
+    cells = [claim.id for claim in manifest.claims if isinstance(claim, CellClaim)]
+    for index, group in enumerate(manifest.jobs):
+        if isinstance(group, EvaluationGroup):
+            for tier, spec in group.tiers.items():
+                for name in spec.settings:
+                    yield f"jobs[{index}]", f"tiers.{tier}.settings", name, settings
+    for index, claim in enumerate(manifest.claims):
+        at = f"claims[{index}]"
+        for name in claim.depends_on:
+            yield at, "depends_on", name, list(manifest.packages)
+        if isinstance(claim, CellClaim | MeanClaim | CountClaim):
+            yield at, "published", claim.published, published
+        if isinstance(claim, MeanClaim | CountClaim):
+            for name in claim.of:
+                yield at, "of", name, cells
+        elif isinstance(claim, OrderingClaim):
+            for name in (*claim.left, *claim.right):
+                yield at, "left or right", name, cells
+        elif not isinstance(claim, CellClaim):
+            for name in claim.jobs:
+                yield at, "jobs", name, singles
+
+
+def _is_measured(manifest: Manifest, claim: CellClaim) -> bool:
+    wanted = {claim.measure.dtype, claim.measure.reference}
+    return any(
+        isinstance(group, EvaluationGroup)
+        and claim.measure.checkpoint in group.checkpoints
+        and wanted <= set(group.dtypes)
+        for group in manifest.jobs
+    )
+
+
+def _one_of(names: Sequence[str]) -> str:
+    if not names:
+        return "a defined name; none is defined"
+    shown = ", ".join(names[:6])
+    return f"one of {shown}" + (f" … ({len(names)} in all)" if len(names) > 6 else "")

@@ -1,0 +1,213 @@
+"""The plan of a run: which jobs, what is done, what is missing, what it costs.
+
+Planning reads manifests, the catalog, digests of local files and package versions. It
+runs nothing, fetches nothing and imports no ML framework.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from repro import cost, expand, keys
+from repro.environment import Environment
+from repro.expand import Slot
+from repro.inputs import Located, Missing, Shelf
+from repro.jobs import EvaluateJob, Job, Tier
+from repro.manifest import Manifest
+from repro.store import Store
+
+DEFAULT_BUDGET = 30 * 60
+"""Seconds that a run may take before the default tier steps down (DESIGN, command line)."""
+
+State = Literal["done", "ready", "fetch", "blocked"]
+
+
+@dataclass(frozen=True)
+class PlannedJob:
+    """One slot of the manifest, with everything known before it runs."""
+
+    slot: Slot
+    state: State
+    key: str | None
+    """None while an input is missing: the key digests the inputs."""
+    inputs: Mapping[str, Located]
+    missing: tuple[Missing, ...]
+    reason: str
+    """Why it is blocked; empty otherwise."""
+    cost: cost.Cost | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every job of one manifest at one tier."""
+
+    manifest: Manifest
+    tier: Tier
+    jobs: tuple[PlannedJob, ...]
+
+    def to_run(self) -> dict[str, PlannedJob]:
+        """Jobs to run, one for each key: slots that ask for the same job share it."""
+        return {job.key: job for job in self.jobs if job.key and job.state == "ready"}
+
+    def missing(self) -> tuple[Missing, ...]:
+        """Everything that is not here, each once."""
+        found = {each.what: each for job in self.jobs for each in job.missing}
+        return tuple(found.values())
+
+    def seconds(self) -> float:
+        """Estimated wall time of what is not done yet, fetched inputs included."""
+        known = {
+            job.key or job.slot.id: job.cost.seconds
+            for job in self.jobs
+            if job.cost and job.state in ("ready", "fetch")
+        }
+        return sum(known.values())
+
+    def count(self, state: State) -> int:
+        """How many slots are in this state."""
+        return sum(job.state == state for job in self.jobs)
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Where missing inputs could be fetched from."""
+
+    hub: bool
+    """The model hub answers."""
+    index: bool
+    """The package index may be asked (not `--offline`)."""
+
+    def has(self, missing: Missing) -> bool:
+        """Whether a missing input could be fetched."""
+        return bool(missing.download) and (self.hub if missing.role == "checkpoint" else self.index)
+
+
+@dataclass(frozen=True)
+class Filter:
+    """`--only model=…,dtype=…,setting=…`: run these slots and leave the others."""
+
+    model: frozenset[str] = frozenset()
+    dtype: frozenset[str] = frozenset()
+    setting: frozenset[str] = frozenset()
+
+    def keeps(self, slot: Slot) -> bool:
+        """Whether a slot is asked for; single jobs go by their id as the model."""
+        return (
+            (not self.model or (slot.checkpoint or slot.id) in self.model)
+            and (not self.dtype or slot.dtype in self.dtype)
+            and (not self.setting or slot.setting in self.setting)
+        )
+
+
+def make(
+    manifest: Manifest,
+    tier: Tier,
+    shelf: Shelf,
+    store: Store,
+    machine: Environment,
+    *,
+    only: Filter,
+    reach: Reach,
+    fresh: bool,
+) -> Plan:
+    """Plan one manifest at one tier.
+
+    Args:
+        manifest: What to run.
+        tier: How much of it.
+        shelf: Where inputs are looked for.
+        store: Where finished records lie.
+        machine: What this machine is.
+        only: Slots to keep.
+        reach: What could be fetched.
+        fresh: Ignore finished records.
+    """
+    planner = _Planner(shelf, store, machine, reach, fresh=fresh)
+    wanted = [slot for slot in expand.slots(manifest, tier, shelf.checkpoints) if only.keeps(slot)]
+    return Plan(manifest, tier, tuple(planner.plan(slot) for slot in wanted))
+
+
+class _Planner:
+    """Plans slots, digesting code and looking up records once."""
+
+    def __init__(
+        self, shelf: Shelf, store: Store, machine: Environment, reach: Reach, *, fresh: bool
+    ) -> None:
+        self.shelf, self.store, self.machine = shelf, store, machine
+        self.reach, self.fresh = reach, fresh
+        self._code: dict[str, dict[str, str]] = {}
+        self._done: dict[str, bool] = {}
+
+    def plan(self, slot: Slot) -> PlannedJob:
+        job = slot.job
+        if job is None:
+            return PlannedJob(slot, "blocked", None, {}, (), slot.reason, None)
+        estimate = self._cost(job)
+        needs = self.shelf.for_job(job)
+        missing = tuple(each for each in needs.values() if isinstance(each, Missing))
+        located = {role: each for role, each in needs.items() if isinstance(each, Located)}
+        if missing:
+            fetchable = all(self.reach.has(each) for each in missing)
+            reason = "" if fetchable else "; ".join(f"{each.what} missing" for each in missing)
+            state: State = "fetch" if fetchable else "blocked"
+            return PlannedJob(slot, state, None, located, missing, reason, estimate)
+        key = self.key(job, located)
+        if self._is_done(key):
+            return PlannedJob(slot, "done", key, located, (), "", estimate)
+        short = self._short_of_memory(estimate)
+        state = "blocked" if short else "ready"
+        return PlannedJob(slot, state, key, located, (), short, estimate)
+
+    def key(self, job: Job, located: Mapping[str, Located]) -> str:
+        """The key of a job whose inputs are all here."""
+        if job.kind not in self._code:
+            self._code[job.kind] = keys.code_of(job.kind)
+        return keys.of_job(
+            job,
+            {name: sha for each in located.values() for name, sha in each.files.items()},
+            self._code[job.kind],
+            keys.libraries_of(job.kind, self.machine.packages),
+            self.machine.key_parts(),
+        )
+
+    def _is_done(self, key: str) -> bool:
+        if self.fresh:
+            return False
+        if key not in self._done:
+            self._done[key] = self.store.has(key)
+        return self._done[key]
+
+    def _cost(self, job: Job) -> cost.Cost:
+        if not isinstance(job, EvaluateJob):
+            return cost.of_job(job, None, None, self.machine)
+        return cost.of_job(
+            job,
+            self.shelf.checkpoints[job.checkpoint],
+            self.shelf.datasets[job.task],
+            self.machine,
+        )
+
+    def _short_of_memory(self, estimate: cost.Cost) -> str:
+        available = self.machine.memory
+        if not available or estimate.memory <= available:
+            return ""
+        return (
+            f"needs about {estimate.memory / 2**30:.0f} GiB of memory, "
+            f"this machine has {available / 2**30:.0f} GiB"
+        )
+
+
+def choose_tier(plans: Mapping[Tier, Plan]) -> Tier:
+    """The highest tier whose inputs are there or can be fetched and that fits the budget.
+
+    Args:
+        plans: A plan for each tier of the manifest, cheapest tier first.
+
+    Returns:
+        That tier, or the cheapest if none fits.
+    """
+    for tier, plan in reversed(plans.items()):
+        held_up = any(job.state == "blocked" and job.slot.job for job in plan.jobs)
+        if not held_up and plan.seconds() <= DEFAULT_BUDGET:
+            return tier
+    return next(iter(plans))

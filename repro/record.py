@@ -1,0 +1,51 @@
+"""Records: what a job measured, with everything needed to judge or repeat it.
+
+A record belongs to a job key and never to a manifest: claims of many manifests may read
+it. It is written once, whole, and never edited.
+"""
+
+from typing import Literal
+
+from repro.digests import of_data
+from repro.environment import Environment
+from repro.frozen import Frozen, Sha256
+from repro.jobs import Job
+
+
+class ArrayFile(Frozen):
+    """The arrays that stand beside a record."""
+
+    name: Literal["arrays.safetensors"]
+    sha256: Sha256
+    size: int
+    """Bytes."""
+
+
+class Record(Frozen):
+    """One job, measured."""
+
+    schema_version: Literal[1]
+    key: Sha256
+    """Digest of everything that can change the numbers; see `repro.keys`."""
+    job: Job
+    inputs: dict[str, Sha256]
+    """Digest of every file that the job read: weights, tokenizer, data."""
+    code: dict[str, Sha256]
+    """Digest of every module of `runner` that computed it."""
+    environment: Environment
+    path: dict[str, str]
+    """Kernels and paths really taken, as seen at run time."""
+    values: dict[str, float | int | str]
+    """Summary numbers for people; verify trusts none that it can recompute."""
+    arrays: ArrayFile
+    warnings: tuple[str, ...]
+    started: str
+    """UTC, ISO 8601."""
+    seconds: float
+    """Wall time of the job, inputs already fetched."""
+    digest: Sha256
+    """Digest of this record without this field: a slip of the pen shows, a forger's hand does not."""
+
+    def digest_of_content(self) -> str:
+        """What `digest` has to be."""
+        return of_data(self.model_dump(mode="json", exclude={"digest"}))

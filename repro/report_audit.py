@@ -1,0 +1,71 @@
+"""An audit as tables."""
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from repro.audit import Audit, Row
+from repro.report import console
+
+
+def show(audit: Audit) -> None:
+    """Print every package that the paper names or that drifted, and count the rest."""
+    out = console()
+    out.print(_machine(audit))
+    shown = [row for row in audit.rows if row.paper or row.drifted or row.detail]
+    out.print(_table(shown))
+    quiet = [row for row in audit.rows if row not in shown]
+    out.print(Text(f"  and {len(quiet)} more: {_states(quiet)}", style="dim"))
+    for problem in audit.problems:
+        out.print(Text(f"  drift: {problem}", style="red"))
+    drifted = [row.package for row in audit.rows if row.drifted]
+    if audit.drifted:
+        count = len(drifted) + len(audit.problems)
+        out.print(Text(f"\ndrift: {count} differences from the pins", style="bold red"))
+    else:
+        out.print(Text("\nas pinned", style="bold green"))
+
+
+def _table(rows: list[Row]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
+    for heading in ("package", "paper", "bundle", "installed", "state"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("detail")
+    for row in rows:
+        style = "red" if row.drifted else "dim" if "missing" in row.state else ""
+        detail = row.detail
+        if row.files:
+            more = f" and {len(row.files) - 3} more" if len(row.files) > 3 else ""  # noqa: PLR2004
+            detail = f"{detail} {', '.join(row.files[:3])}{more}".strip()
+        table.add_row(
+            row.package,
+            row.paper or "—",
+            row.pinned or "—",
+            row.installed or "—",
+            Text(row.state, style=style),
+            detail,
+        )
+    return table
+
+
+def _states(rows: list[Row]) -> str:
+    counts: dict[str, int] = {}
+    for row in rows:
+        counts[row.state] = counts.get(row.state, 0) + 1
+    return ", ".join(f"{count} {state}" for state, count in counts.items()) or "none"
+
+
+def _machine(audit: Audit) -> Text:
+    here = audit.environment
+    gpu = here.gpu
+    lines = [
+        f"Python {here.python} ({here.implementation}) on {here.platform}",
+        f"CPU {here.cpu.model}, {here.cpu.level}, {here.cpu.threads} threads, "
+        f"{here.ram / 2**30:.0f} GiB",
+        f"GPU {gpu.name}, driver {gpu.driver}, CUDA {here.cuda}, {gpu.memory / 2**30:.0f} GiB"
+        if gpu
+        else "no GPU",
+        "flags " + (", ".join(f"{name}={value}" for name, value in here.flags.items()) or "none")
+        + " (TF32 is off and algorithms are the libraries' choice unless one is set)",
+    ]
+    return Text("\n".join(lines))

@@ -1,0 +1,109 @@
+"""`run.json`: what was asked and what was claimed, written before the first job.
+
+Margins, readings and settings are fixed here before any number is known. Whoever changes
+them afterwards gets `invalid`, claim by claim, and not a verdict.
+"""
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from repro import digests
+from repro.errors import BadInputError, Problem
+from repro.frozen import Frozen, Sha256, Slug
+from repro.jobs import Tier
+from repro.manifest import Manifest
+from repro.store import write_text
+
+
+class RunFile(Frozen):
+    """One `repro run` of one manifest at one tier."""
+
+    schema_version: int
+    manifest: Slug
+    tier: Tier
+    started: str
+    """UTC, ISO 8601; before the first job."""
+    claims: dict[Slug, Sha256]
+    """Digest of each claim, margins and readings included."""
+    printed: dict[Slug, Sha256]
+    """Digest of each published value."""
+    plan: Sha256
+    """Digest of the job groups and settings."""
+    substitutions: dict[str, dict[str, Sha256]]
+    """What took the place of a checkpoint or data set of the manifest: digests by file."""
+    jobs: dict[str, Sha256]
+    """Slot to job key, for every job that could be planned."""
+    missing: dict[str, str]
+    """Slot to reason, for every job that could not."""
+
+
+def commitments(manifest: Manifest) -> dict[str, dict[str, str] | str]:
+    """Digests of everything in a manifest that decides an outcome."""
+    return {
+        "claims": {claim.id: digests.of_data(claim) for claim in manifest.claims},
+        "printed": {value.id: digests.of_data(value) for value in manifest.published},
+        "plan": digests.of_data(
+            {
+                "jobs": [group.model_dump(mode="json") for group in manifest.jobs],
+                "settings": [setting.model_dump(mode="json") for setting in manifest.settings],
+            }
+        ),
+    }
+
+
+def path_of(out: Path, manifest: str, tier: str) -> Path:
+    """Where the run file of a manifest and tier lies."""
+    return out / "runs" / f"{manifest}.{tier}.json"
+
+
+def save(out: Path, run: RunFile) -> None:
+    """Write it, whole."""
+    write_text(path_of(out, run.manifest, run.tier), run.model_dump_json(indent=1) + "\n")
+
+
+def load(path: Path) -> RunFile:
+    """Read it.
+
+    Raises:
+        BadInputError: if the file is damaged.
+    """
+    try:
+        return RunFile.model_validate_json(path.read_bytes(), strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(step) for step in first["loc"])
+        problem = Problem(f"{path}: $.{where}", first["msg"], "what `repro run` wrote")
+        message = f"{path} is damaged; `repro run --fresh` starts over"
+        raise BadInputError(message, [problem]) from error
+
+
+def changes(run: RunFile, manifest: Manifest) -> dict[str, str]:
+    """What was changed since the run, by claim; the empty key stands for all claims.
+
+    Returns:
+        Claim id to what changed; a claim is also changed if a printed value that it
+        names is.
+    """
+    now = commitments(manifest)
+    if now["plan"] != run.plan:
+        return {"": "the settings or jobs of the manifest were changed after the run"}
+    changed = {}
+    claims, printed = now["claims"], now["printed"]
+    assert isinstance(claims, dict)
+    assert isinstance(printed, dict)
+    moved = {name for name in run.printed if printed.get(name) != run.printed[name]}
+    for claim in manifest.claims:
+        if run.claims.get(claim.id) != claims[claim.id]:
+            known = claim.id in run.claims
+            changed[claim.id] = (
+                "the claim or its margin was changed after the run"
+                if known
+                else "the claim was added after the run"
+            )
+        elif getattr(claim, "published", None) in moved:
+            changed[claim.id] = "its printed value was changed after the run"
+    for name in run.claims:
+        if name not in claims:
+            changed[name] = "the claim was removed after the run"
+    return changed

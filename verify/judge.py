@@ -1,0 +1,177 @@
+"""From claims and evidence to findings: one verdict for a manifest.
+
+Every claim gets exactly one finding, with both sides and a reason. What is printed is
+decided from the page; what is measured from records; what qualifies a measurement (tier,
+stand-in, substitution, drift) turns any decision about it into `inconclusive`.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from repro import run_file
+from repro.claims import (
+    BoundClaim,
+    CellClaim,
+    Claim,
+    CountClaim,
+    IdentityClaim,
+    MeanClaim,
+    OrderingClaim,
+)
+from repro.finding import Finding, Outcome, Verdict
+from repro.jobs import EvaluateJob
+from repro.manifest import Manifest
+from verify import layer_rules, model_rules, printed_rules
+from verify.evidence import Evidence, InvalidError, Loaded, NotRunError
+from verify.model_rules import Judged
+from verify.printed_rules import Decided
+
+Pins = Mapping[str, str]
+"""Package to the version that the lock pins."""
+
+
+def judge(manifest: Manifest, evidence: Evidence | None, pins: Pins) -> Verdict:
+    """Decide every claim of a manifest.
+
+    Args:
+        manifest: The claims.
+        evidence: Records of a run of it; None decides printed claims alone.
+        pins: What the environment is held to.
+    """
+    changed = run_file.changes(evidence.run, manifest) if evidence else {}
+    findings = []
+    for claim in manifest.claims:
+        if isinstance(claim, MeanClaim | CountClaim | OrderingClaim) and claim.basis == "printed":
+            findings.append(_finding(claim, printed_rules.decide(manifest, claim), "printed"))
+        elif evidence is None:
+            findings.append(_without(manifest, claim, "not-run", "nothing was run"))
+        else:
+            what = changed.get(claim.id, changed.get("", ""))
+            findings.append(_measured(manifest, claim, evidence, pins, what))
+    if evidence is None:
+        return Verdict(
+            manifest=manifest.id,
+            title=manifest.title,
+            tier=None,
+            findings=tuple(findings),
+            notes=(),
+        )
+    notes = [f"{name}: {what}" if name else what for name, what in changed.items()]
+    return Verdict(
+        manifest=manifest.id,
+        title=manifest.title,
+        tier=evidence.run.tier,
+        findings=tuple(findings),
+        notes=(*notes, *_notes(evidence)),
+    )
+
+
+def _measured(
+    manifest: Manifest, claim: Claim, evidence: Evidence, pins: Pins, changed: str
+) -> Finding:
+    if changed:
+        return _without(manifest, claim, "invalid", changed)
+    try:
+        decided, direction, loaded = _apply_rule(manifest, claim, evidence)
+    except InvalidError as error:
+        return _without(manifest, claim, "invalid", str(error))
+    except NotRunError as error:
+        return _without(manifest, claim, "not-run", str(error))
+    qualifiers = _qualifiers(claim, loaded, evidence, pins)
+    if qualifiers:
+        if decided.outcome != "inconclusive":
+            direction = f"points to {decided.outcome}"
+        decided = Decided(
+            "inconclusive",
+            decided.published,
+            decided.measured,
+            decided.margin,
+            f"{'; '.join(qualifiers)}; {decided.reason}",
+        )
+    return _finding(claim, decided, "measured", direction, loaded)
+
+
+def _apply_rule(manifest: Manifest, claim: Claim, evidence: Evidence) -> Judged:
+    if isinstance(claim, CellClaim):
+        return model_rules.cell(manifest, claim, evidence)
+    if isinstance(claim, MeanClaim):
+        return model_rules.mean(manifest, claim, evidence)
+    if isinstance(claim, CountClaim):
+        return model_rules.count(manifest, claim, evidence)
+    if isinstance(claim, OrderingClaim):
+        return model_rules.ordering(manifest, claim, evidence)
+    if isinstance(claim, BoundClaim):
+        return layer_rules.bound(claim, evidence)
+    if isinstance(claim, IdentityClaim):
+        return layer_rules.identity(claim, evidence)
+    return layer_rules.trend(claim, evidence)
+
+
+def _qualifiers(
+    claim: Claim, loaded: Sequence[Loaded], evidence: Evidence, pins: Pins
+) -> list[str]:
+    """What keeps these records from deciding this claim."""
+    found: dict[str, None] = {}
+    for each in loaded:
+        job, slot = each.record.job, each.slot
+        if isinstance(job, EvaluateJob):
+            if evidence.run.tier != "full":
+                found[f"tier {evidence.run.tier}"] = None
+            if job.checkpoint != slot.checkpoint:
+                found[f"{job.checkpoint} stands in"] = None
+            if job.checkpoint in evidence.run.substitutions:
+                found[f"{job.checkpoint} was substituted"] = None
+        for name in claim.depends_on:
+            installed = each.record.environment.packages.get(name, "none")
+            pinned = pins.get(name, "no pin")
+            if installed.split("+")[0] != pinned:
+                found[f"drift: {name} {installed}, pinned {pinned}"] = None
+    return list(found)
+
+
+def _notes(evidence: Evidence) -> list[str]:
+    """What a reader of all findings has to know, each once."""
+    notes: dict[str, None] = {}
+    for name in evidence.run.substitutions:
+        notes[f"{name} was substituted"] = None
+    for slot_id in evidence.slots:
+        try:
+            record = evidence.get(slot_id).record
+        except (InvalidError, NotRunError):
+            continue
+        for warning in record.warnings:
+            notes[warning] = None
+        for drift in record.environment.drift_lines():
+            notes[f"drift: {drift}"] = None
+    return list(notes)
+
+
+def _finding(
+    claim: Claim,
+    decided: Decided,
+    basis: str,
+    direction: str = "",
+    loaded: Sequence[Loaded] = (),
+) -> Finding:
+    keys = dict.fromkeys(each.record.key for each in loaded)
+    return Finding(
+        claim=claim.id,
+        kind=claim.kind,
+        statement=claim.statement,
+        place=claim.place,
+        basis="printed" if basis == "printed" else "measured",
+        outcome=decided.outcome,
+        published=decided.published,
+        measured=decided.measured,
+        margin=decided.margin,
+        reason=decided.reason,
+        direction=direction,
+        records=tuple(keys),
+    )
+
+
+def _without(manifest: Manifest, claim: Claim, outcome: Outcome, reason: str) -> Finding:
+    """A finding with no measured side."""
+    name = getattr(claim, "published", None)
+    published = manifest.text_of(name) if name else claim.kind
+    margin = claim.margin.value if isinstance(claim, CellClaim) else "—"
+    return _finding(claim, Decided(outcome, published, "—", margin, reason), "measured")
