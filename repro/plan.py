@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from repro import cost, expand, keys
+from repro import cost, digests, expand, keys
 from repro.environment import Environment
 from repro.expand import Slot
 from repro.inputs import Located, Missing, Shelf
@@ -36,6 +36,16 @@ class PlannedJob:
     """Why it is blocked; empty otherwise."""
     cost: cost.Cost | None
 
+    @property
+    def done(self) -> bool:
+        """Whether its record is there."""
+        return self.state == "done"
+
+    @property
+    def stuck(self) -> bool:
+        """Whether there is a job that cannot run here; a slot without a job is not stuck."""
+        return self.state == "blocked" and self.slot.job is not None
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -54,18 +64,25 @@ class Plan:
         found = {each.what: each for job in self.jobs for each in job.missing}
         return tuple(found.values())
 
-    def seconds(self) -> float:
-        """Estimated wall time of what is not done yet, fetched inputs included."""
-        known = {
-            job.key or job.slot.id: job.cost.seconds
-            for job in self.jobs
-            if job.cost and job.state in ("ready", "fetch")
-        }
-        return sum(known.values())
+    def distinct(self) -> tuple[PlannedJob, ...]:
+        """One planned job for each specification: slots that ask for the same one share it."""
+        found: dict[str, PlannedJob] = {}
+        for job in self.jobs:
+            if job.slot.job is not None:
+                found.setdefault(digests.of_data(job.slot.job), job)
+        return tuple(found.values())
 
-    def count(self, state: State) -> int:
-        """How many slots are in this state."""
-        return sum(job.state == state for job in self.jobs)
+    def seconds(self) -> float:
+        """Estimated wall time on this machine of everything that is not done."""
+        return sum(each.cost.seconds for each in self.distinct() if each.cost and not each.done)
+
+    def gpu_seconds(self) -> float:
+        """The same on one H200."""
+        return sum(each.cost.gpu_seconds for each in self.distinct() if each.cost and not each.done)
+
+    def stuck(self) -> bool:
+        """Whether some job cannot run here."""
+        return any(job.stuck for job in self.jobs)
 
 
 @dataclass(frozen=True)
@@ -207,7 +224,6 @@ def choose_tier(plans: Mapping[Tier, Plan]) -> Tier:
         That tier, or the cheapest if none fits.
     """
     for tier, plan in reversed(plans.items()):
-        held_up = any(job.state == "blocked" and job.slot.job for job in plan.jobs)
-        if not held_up and plan.seconds() <= DEFAULT_BUDGET:
+        if not plan.stuck() and plan.seconds() <= DEFAULT_BUDGET:
             return tier
     return next(iter(plans))

@@ -35,7 +35,7 @@ class Record(Frozen):
     environment: Environment
     path: dict[str, str]
     """Kernels and paths really taken, as seen at run time."""
-    values: dict[str, float | int | str]
+    values: dict[str, int | float | str]
     """Summary numbers for people; verify trusts none that it can recompute."""
     arrays: ArrayFile
     warnings: tuple[str, ...]

@@ -1,5 +1,6 @@
 """Plans as tables: what is done, what will run, what is missing, what it costs."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,11 +9,13 @@ from rich.table import Table
 from rich.text import Text
 
 from repro.expand import Slot
-from repro.jobs import Tier
+from repro.jobs import EvaluateJob, Tier
 from repro.plan import Plan, PlannedJob
 from repro.report import console
 
 _ORDER: tuple[Tier, ...] = ("smoke", "subset", "full")
+_WORTH_A_GPU = 600
+"""GPU seconds above which they are worth a mention."""
 
 
 def name_of(job: PlannedJob) -> str:
@@ -34,16 +37,16 @@ def show(plan: Plan, following: tuple[Plan, str] | None, *, brief: bool = False)
     Args:
         plan: What to print.
         following: The next higher tier and its command, if there is one.
-        brief: One paragraph and what is missing, as `repro run` shows before it starts.
+        brief: The headline and what is missing, as `repro run` shows before it starts.
     """
     out = console()
     out.print(_headline(plan))
     if not brief:
         out.print(_table(plan))
-    for missing in plan.missing():
-        out.print(Text.assemble("  missing ", (missing.what, "bold"), f": {missing.remedy}"))
-    for reason in dict.fromkeys(job.reason for job in plan.jobs if _stuck(job) and job.key):
-        out.print(Text.assemble("  cannot run here: ", reason))
+    if plan.missing():
+        out.print(_missing(plan))
+    for reason in dict.fromkeys(job.reason for job in plan.jobs if job.stuck and job.key):
+        out.print(Text(f"  cannot run here: {reason}"))
     for reason in dict.fromkeys(job.slot.reason for job in plan.jobs if job.slot.job is None):
         out.print(Text(f"  not run: {reason}", style="dim"))
     if following:
@@ -61,16 +64,15 @@ def next_tier(plan: Plan, plans: Mapping[Tier, Plan]) -> tuple[Plan, str] | None
 
 
 def cost_of(plan: Plan) -> str:
-    """Time, download and disk of what is not done yet."""
-    seconds = plan.seconds()
+    """Time, GPU time, download and disk of what is not done yet."""
+    if not plan.seconds():
+        return "nothing left to run"
+    parts = [f"about {duration(plan.seconds())} here"]
+    if plan.gpu_seconds() > _WORTH_A_GPU:
+        parts.append(f"{duration(plan.gpu_seconds())} on one H200")
     download = sum(missing.download for missing in plan.missing())
-    gpu = any(job.cost and job.cost.on_gpu for job in plan.jobs)
-    parts = [f"about {duration(seconds)}" + (" of GPU time" if gpu else "")]
     if download:
-        parts.append(f"{download / 1e9:.1f} GB to fetch and keep")
-    blocked = sum(_stuck(job) for job in plan.jobs)
-    if blocked:
-        parts.append(f"{blocked} jobs cannot run here")
+        parts.append(f"{download / 1e9:.1f} GB to fetch and keep on disk")
     return ", ".join(parts)
 
 
@@ -109,32 +111,64 @@ def as_data(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _stuck(job: PlannedJob) -> bool:
-    return job.state == "blocked" and job.slot.job is not None
-
-
 def _headline(plan: Plan) -> Text:
-    runs = {job.key: job for job in plan.jobs if job.key}
-    done = sum(job.state == "done" for job in runs.values())
+    distinct = plan.distinct()
+    done = sum(job.done for job in distinct)
+    stuck = sum(job.stuck for job in distinct)
     text = Text.assemble("\n", (plan.manifest.id, "bold"), f" at tier {plan.tier}: ")
-    wanted = sum(job.slot.job is not None for job in plan.jobs)
-    text.append(f"{wanted} results from {len(runs)} jobs" if runs else f"{wanted} jobs")
+    text.append(f"{len(distinct)} job{'s' * (len(distinct) != 1)}")
     text.append(f", {done} done" if done else "")
-    text.append(f"; {cost_of(plan)}")
-    return text
+    text.append(f", {stuck} cannot run here" if stuck else "", style="bold")
+    return text.append(f"; {cost_of(plan)}")
 
 
 def _table(plan: Plan) -> Table:
+    """One row for each checkpoint and dtype: settings differ little in cost."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
-    for heading in ("job", "runs", "state", "time", "memory"):
-        table.add_column(heading, no_wrap=True)
-    for job in plan.jobs:
-        cost = job.cost
+    for heading in ("runs", "dtype", "jobs", "state", "time here", "on one H200", "memory", "for"):
+        table.add_column(heading, overflow="fold")
+    groups: dict[tuple[str, str], list[PlannedJob]] = {}
+    for job in plan.distinct():
+        groups.setdefault(_row_of(job), []).append(job)
+    for (runs, dtype), jobs in groups.items():
+        costs = [job.cost for job in jobs if job.cost]
+        states = Counter(job.state for job in jobs)
         table.add_row(
-            job.slot.id,
-            slot_name(job.slot) if job.slot.job else "—",
-            job.state if job.slot.job else "not run",
-            duration(cost.seconds) if cost and job.state != "done" else "",
-            f"{cost.memory / 2**30:.1f} GiB" if cost else "",
+            runs,
+            dtype,
+            str(len(jobs)),
+            ", ".join(f"{count} {state}" for state, count in states.items()),
+            duration(sum(cost.seconds for cost in costs)),
+            duration(sum(cost.gpu_seconds for cost in costs)),
+            f"{max(cost.memory for cost in costs) / 2**30:.1f} GiB",
+            _stands_for(plan, runs),
         )
+    return table
+
+
+def _row_of(job: PlannedJob) -> tuple[str, str]:
+    asked = job.slot.job
+    if isinstance(asked, EvaluateJob):
+        return asked.checkpoint, asked.dtype
+    return job.slot.id, "—"
+
+
+def _stands_for(plan: Plan, runs: str) -> str:
+    """The paper's checkpoints that a twin stands in for."""
+    names = dict.fromkeys(
+        job.slot.checkpoint
+        for job in plan.jobs
+        if isinstance(job.slot.job, EvaluateJob)
+        and job.slot.job.checkpoint == runs != job.slot.checkpoint
+    )
+    return ", ".join(name for name in names if name)
+
+
+def _missing(plan: Plan) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
+    table.add_column("missing", no_wrap=True)
+    table.add_column("size", justify="right", no_wrap=True)
+    table.add_column("how to bring it")
+    for missing in plan.missing():
+        table.add_row(missing.what, f"{missing.download / 1e9:.1f} GB", missing.remedy)
     return table

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from repro import digests
 from repro.errors import saving
@@ -101,7 +101,10 @@ class Store:
             work = Path(tempfile.mkdtemp(prefix=".writing-", dir=self.jobs))
             try:
                 path = work / "arrays.safetensors"
-                _save_arrays(arrays, path)
+                # Bytes first: safetensors' own writer hides a full disk in a message of its own.
+                path.write_bytes(
+                    save({name: np.ascontiguousarray(each) for name, each in arrays.items()})
+                )
                 record = make_record(
                     ArrayFile(
                         name="arrays.safetensors",
@@ -129,18 +132,6 @@ class Store:
         for pattern in (".writing-*", ".old-*"):
             for path in self.jobs.glob(pattern):
                 shutil.rmtree(path, ignore_errors=True)
-
-
-def _save_arrays(arrays: Arrays, path: Path) -> None:
-    """safetensors reports a full disk in words; find the error behind them."""
-    try:
-        save_file({name: np.ascontiguousarray(each) for name, each in arrays.items()}, path)
-    except SafetensorError as error:
-        text = str(error)
-        if "os error " in text:
-            number = int(text.split("os error ")[1].split(")")[0])
-            raise OSError(number, os.strerror(number)) from error
-        raise
 
 
 def write_text(path: Path, text: str) -> None:

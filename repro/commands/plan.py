@@ -24,5 +24,4 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         for each in plans:
             report_plan.show(each, report_plan.next_tier(each, prepared.tiers_of(each.manifest)))
-    stuck = any(job.state == "blocked" and job.slot.job for each in plans for job in each.jobs)
-    return EXIT_INCOMPLETE if stuck else EXIT_DONE
+    return EXIT_INCOMPLETE if any(each.stuck() for each in plans) else EXIT_DONE

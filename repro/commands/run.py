@@ -47,9 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         report.show_verdicts(verdicts)
         report.show_failures(failed)
-    stuck = any(
-        job.slot.job and job.state in ("blocked", "fetch") for plan in plans for job in plan.jobs
-    )
+    stuck = any(plan.stuck() or _waits(plan) for plan in plans)
     return EXIT_INCOMPLETE if stuck or failed else EXIT_DONE
 
 

@@ -1,0 +1,68 @@
+# make reproduce   everything that this machine can decide, from a fresh checkout to one verdict table
+# make test        the same set-up, then the test suite (what .ci/run calls)
+# make check       formatting, lints, types and import contracts
+# make venv        only the environment: leaves a working .venv/bin/repro
+
+# The lock was compiled for Python 3.11. A `python3` that is 3.11 will do.
+PYTHON ?= python3.11
+IS_311 := -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'
+
+# --no-deps and hashes: only what the lock names. --no-build-isolation: source-only packages are built with the
+# lock's setuptools, not with the newest. --no-compile: byte code is made for what is imported, not for 12,000 files.
+INSTALL = .venv/bin/python -m pip install --quiet --progress-bar off --disable-pip-version-check \
+	--no-deps --require-hashes --no-build-isolation --no-compile
+
+# One process for these 2.5 GB and one for the rest: they share no file, and installing is bound by one core.
+LARGE := ^(torch|triton|nvidia-[a-z0-9-]+)==
+TOOLS := ^(setuptools|wheel)==
+# Entries of the lock whose first line matches (or does not match) a pattern, with their hashes.
+matching = awk '/^[^ \#]/ { keep = /$(1)/ } keep' pinned-requirements.txt
+others   = awk '/^[^ \#]/ { keep = !/$(1)/ } keep' pinned-requirements.txt
+
+.PHONY: reproduce test check venv dev
+reproduce: venv
+	@.venv/bin/repro run manifests/*.json --tier smoke
+
+test: dev
+	@.venv/bin/python -m pytest
+
+check: dev
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+venv: .venv/.stamp-project
+dev: .venv/.stamp-dev
+
+# From nothing whenever the lock changed, so that no package of an older lock is left. The stamp comes last.
+.venv/.stamp-lock: pinned-requirements.txt
+	@rm -rf .venv
+	@for python in $(PYTHON) python3; do \
+		if $$python $(IS_311) 2>/dev/null; then chosen=$$python; break; fi; \
+	done; \
+	if [ -z "$$chosen" ]; then \
+		echo "Python 3.11 is needed (the lock was compiled for it); neither '$(PYTHON)' nor python3 is one." >&2; \
+		echo "Name one with: make venv PYTHON=/path/to/python3.11" >&2; exit 2; \
+	fi; \
+	$$chosen -m venv .venv
+	@echo "installing pinned-requirements.txt: 2.5 GB to fetch, 5.3 GB on disk; one to a few minutes"
+	@$(call matching,$(TOOLS)) > .venv/tools.txt
+	@$(call matching,$(LARGE)) > .venv/large.txt
+	@$(call others,$(LARGE)) > .venv/small.txt
+	@$(INSTALL) -r .venv/tools.txt
+	@$(INSTALL) -r .venv/large.txt & large=$$!; \
+	$(INSTALL) -r .venv/small.txt; small=$$?; \
+	wait $$large && [ $$small -eq 0 ]
+	@.venv/bin/python -m pip --disable-pip-version-check check
+	@touch $@
+
+.venv/.stamp-project: .venv/.stamp-lock pyproject.toml
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-index \
+		--no-deps --no-build-isolation --no-compile --editable .
+	@touch $@
+
+.venv/.stamp-dev: .venv/.stamp-project requirements-dev.txt
+	@$(INSTALL) -r requirements-dev.txt
+	@.venv/bin/python -m pip --disable-pip-version-check check
+	@touch $@

@@ -1,0 +1,263 @@
+"""A made-up manifest with its records: everything a verifier reads, no model anywhere."""
+
+import datetime
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from repro import digests, environment, keys, run_file
+from repro.catalog import BundledSource, Checkpoint, Dataset, HubSource, Subject, Wheel
+from repro.environment import Environment
+from repro.expand import slots
+from repro.jobs import EvaluateJob, Job, Tier
+from repro.manifest import Manifest
+from repro.record import ArrayFile, Record
+from repro.run_file import RunFile
+from repro.store import Store
+
+QUESTIONS = {"arithmetic": 40, "geometry": 25}
+SHOTS = (0, 5)
+
+
+def gold_of(subject: str) -> list[int]:
+    """Gold answers of a made-up subject."""
+    return [(7 * row + len(subject)) % 4 for row in range(QUESTIONS[subject])]
+
+
+def dataset() -> Dataset:
+    """The catalog entry of the made-up benchmark."""
+    return Dataset(
+        wheel=Wheel(distribution="x", version="1", filename="x.whl", sha256="0" * 64, size=1),
+        hub=HubSource(kind="hub", repository="x/y", revision="main", remote_code=False),
+        licence="none",
+        subjects={
+            name: Subject(
+                category="sums",
+                questions=count,
+                question_characters=100,
+                shot_characters=(50, 100, 150, 200, 250),
+                gold_sha256=digests.of_data(gold_of(name)),
+                rows_sha256="0" * 64,
+            )
+            for name, count in QUESTIONS.items()
+        },
+    )
+
+
+def checkpoints() -> dict[str, Checkpoint]:
+    """Two models of the paper and a twin for one of them."""
+    common: dict[str, Any] = {
+        "stored_dtype": "float32",
+        "tokenizer": "own",
+        "parameters": 1000,
+        "hidden_size": 8,
+        "blocks": 2,
+        "files": {},
+        "note": "",
+    }
+    hub = HubSource(kind="hub", repository="x/y", revision="main", remote_code=False)
+    return {
+        "mamba-1": Checkpoint(family="mamba", source=hub, **common),
+        "phi-1": Checkpoint(family="phi", source=hub, **common),
+        "twin": Checkpoint(
+            family="mamba", source=BundledSource(kind="bundled", folder="twins/x"), **common
+        ),
+    }
+
+
+def manifest_data(**changes: Any) -> dict[str, Any]:
+    """A manifest of two cells, a mean, a count and an ordering, as plain data."""
+    place = {"section": "5", "table": "Table 9", "row": "FP16", "column": "M"}
+
+    def cell(model: str, text: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        name = f"T9.{model}.float16"
+        printed = {"id": name, "text": text, "unit": "percentage points", "place": place}
+        claim = {
+            "id": name,
+            "kind": "cell",
+            "statement": "a cell",
+            "place": place,
+            "depends_on": ["torch"],
+            "published": name,
+            "measure": {"checkpoint": model, "dtype": "float16", "reference": "float32"},
+            "margin": {"value": "0.1", "origin": "half the distance to 0"},
+        }
+        return printed, claim
+
+    first, first_claim = cell("mamba-1", "0.20")
+    second, second_claim = cell("phi-1", "1.10")
+    both = [first["id"], second["id"]]
+    common = {"statement": "a sentence", "place": place, "depends_on": []}
+    setting = {
+        "batch_size": 4,
+        "order": "length-descending",
+        "attention_float32": "eager",
+        "attention_half": "eager",
+        "mamba_path": "slow",
+    }
+    tier = {
+        "subjects": ["arithmetic", "geometry"],
+        "rule": "all",
+        "settings": ["batch-4", "batch-8"],
+    }
+    return {
+        "schema_version": 1,
+        "id": "table9",
+        "title": "Made up",
+        "paper": {"arxiv": "0000.00000", "version": "v2"},
+        "packages": {"torch": "everything"},
+        "published": [
+            first,
+            second,
+            {"id": "mean", "text": "0.65", "unit": "percentage points", "place": place},
+            {"id": "count", "text": "1", "unit": "cells", "place": place},
+        ],
+        "settings": [{"id": "batch-4", **setting}, {"id": "batch-8", **setting, "batch_size": 8}],
+        "jobs": [
+            {
+                "kind": "evaluation",
+                "id": "mmlu",
+                "checkpoints": ["mamba-1", "phi-1"],
+                "dtypes": ["float32", "float16"],
+                "task": "mmlu",
+                "shots": list(SHOTS),
+                "tiers": {
+                    "smoke": {**tier, "stand_ins": {"mamba": "twin"}, "only_stand_ins": True},
+                    "full": {**tier, "stand_ins": {}, "only_stand_ins": False},
+                },
+            }
+        ],
+        "claims": [
+            first_claim,
+            second_claim,
+            {
+                **common,
+                "id": "mean.printed",
+                "kind": "mean",
+                "basis": "printed",
+                "published": "mean",
+                "of": both,
+            },
+            {
+                **common,
+                "id": "count.measured",
+                "kind": "count",
+                "basis": "measured",
+                "published": "count",
+                "of": both,
+                "above": "1",
+            },
+            {
+                **common,
+                "id": "order.measured",
+                "kind": "ordering",
+                "basis": "measured",
+                "left": both[:1],
+                "right": both[1:],
+                "relation": "at-most",
+            },
+        ],
+        **changes,
+    }
+
+
+def manifest(**changes: Any) -> Manifest:
+    """The made-up manifest."""
+    return Manifest.model_validate_json(digests.canonical(manifest_data(**changes)))
+
+
+def answers(job: EvaluateJob, seed: int = 0) -> dict[str, Any]:
+    """Arrays of an evaluation: random log-likelihoods, a little different in each dtype."""
+    total = sum(QUESTIONS[name] for name in job.subjects)
+    base = np.random.default_rng(seed).normal(-3, 1, size=(len(job.shots), total, 4))
+    noise = np.random.default_rng([seed, job.setting.batch_size, job.dtype == "float16"])
+    scores = base + noise.normal(0, 0.3, size=base.shape)
+    gold = np.concatenate([gold_of(name) for name in job.subjects]).astype(np.int64)
+    arrays: dict[str, Any] = {
+        "subject": np.repeat(
+            np.arange(len(job.subjects)), [QUESTIONS[name] for name in job.subjects]
+        ),
+        "question": np.concatenate([np.arange(QUESTIONS[name]) for name in job.subjects]),
+    }
+    for index, shots in enumerate(job.shots):
+        arrays[f"shots{shots}/log_likelihood"] = scores[index]
+        arrays[f"shots{shots}/prediction"] = scores[index].argmax(axis=1)
+        arrays[f"shots{shots}/gold"] = gold
+    return arrays
+
+
+def values_of(arrays: dict[str, Any]) -> dict[str, float | int | str]:
+    """The accuracies that belong to some arrays."""
+    return {
+        f"shots{shots}/accuracy": float(
+            np.mean(arrays[f"shots{shots}/prediction"] == arrays[f"shots{shots}/gold"])
+        )
+        for shots in SHOTS
+        if f"shots{shots}/gold" in arrays
+    }
+
+
+Change = Callable[[dict[str, Any], dict[str, Any]], None]
+"""Takes the arrays and the fields of a record before it is written, and may change both."""
+
+
+def save_record(
+    store: Store,
+    job: Job,
+    arrays: dict[str, Any],
+    machine: Environment,
+    change: Change | None = None,
+) -> str:
+    """Write a record as a runner would, whatever `change` makes of it; returns its key."""
+    inputs = {"twin/model.safetensors": "1" * 64}
+    code = {"runner/evaluate.py": "2" * 64}
+    libraries = keys.libraries_of(job.kind, machine.packages)
+    fields: dict[str, Any] = {
+        "schema_version": 1,
+        "key": keys.of_job(job, inputs, code, libraries, machine.key_parts()),
+        "job": job,
+        "inputs": inputs,
+        "code": code,
+        "environment": machine,
+        "path": {"device": "cpu"},
+        "values": values_of(arrays),
+        "warnings": (),
+        "started": datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC).isoformat(),
+        "seconds": 1.0,
+        "digest": "0" * 64,
+    }
+    if change:
+        change(arrays, fields)
+
+    def make(file: ArrayFile) -> Record:
+        draft = Record(arrays=file, **fields)
+        return draft.model_copy(update={"digest": draft.digest_of_content()})
+
+    return store.save(arrays, make).key
+
+
+def run(
+    root: Path, claimed: Manifest, tier: Tier = "smoke", change: Change | None = None
+) -> tuple[Store, RunFile]:
+    """Write run file and records of a whole run of the made-up manifest."""
+    store, machine = Store(root), environment.capture(["torch"])
+    jobs, missing = {}, {}
+    for slot in slots(claimed, tier, checkpoints()):
+        if slot.job is None:
+            missing[slot.id] = slot.reason
+        elif isinstance(slot.job, EvaluateJob):
+            jobs[slot.id] = save_record(store, slot.job, answers(slot.job), machine, change)
+    written = RunFile(
+        schema_version=1,
+        manifest=claimed.id,
+        tier=tier,
+        started="2026-01-01T00:00:00+00:00",
+        substitutions={},
+        jobs=jobs,
+        missing=missing,
+        **run_file.commitments(claimed),  # type: ignore[arg-type]
+    )
+    run_file.save(root, written)
+    return store, written

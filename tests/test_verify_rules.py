@@ -1,0 +1,143 @@
+"""Decisions from printed values and from arrays. Oracles: sums done by hand."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from repro.claims import CountClaim, MeanClaim, OrderingClaim
+from repro.manifest import Manifest
+import made_up_records as records
+from verify import answers, decision, printed_rules
+from verify.layer_rules import fit_rates
+
+
+def claimed_with(texts: list[str], claim: dict[str, Any], printed: str = "1") -> Manifest:
+    """A manifest whose cells are printed as `texts`, with one more claim about them."""
+    data = records.manifest_data()
+    cell, published = data["claims"][0], data["published"][0]
+    data["published"] = [{**published, "id": f"c{i}", "text": text} for i, text in enumerate(texts)]
+    data["published"].append({**published, "id": "printed", "text": printed})
+    common = {"statement": "", "place": {"section": "5"}, "depends_on": [], "basis": "printed"}
+    data["claims"] = [
+        {**cell, "id": f"c{i}", "published": f"c{i}"} for i in range(len(texts))
+    ] + [{**common, "id": "it", **claim}]
+    return records.manifest(**data)
+
+
+def outcome(texts: list[str], claim: dict[str, Any], printed: str = "1") -> str:
+    claimed = claimed_with(texts, claim, printed)
+    found = claimed.claim("it")
+    assert isinstance(found, MeanClaim | CountClaim | OrderingClaim)
+    return printed_rules.decide(claimed, found).outcome
+
+
+@pytest.mark.parametrize(
+    ("texts", "printed", "expected"),
+    [
+        (["0.35", "0.06", "0.05", "0.07", "0.12"], "0.13", "reproduced"),
+        (["0.03", "0.05", "0.21", "0.04", "0.15"], "0.10", "reproduced"),  # 0.096
+        (["0.10", "0.20"], "0.16", "inconclusive"),  # 0.15, rounding reaches 0.155
+        (["0.10", "0.20"], "0.17", "contradicted"),
+        (["1", "2"], "1.5", "reproduced"),
+        (["1", "2"], "2.1", "contradicted"),
+    ],
+)
+def test_printed_means(texts: list[str], printed: str, expected: str) -> None:
+    claim = {"kind": "mean", "published": "printed", "of": [f"c{i}" for i in range(len(texts))]}
+    assert outcome(texts, claim, printed) == expected
+
+
+@pytest.mark.parametrize(
+    ("texts", "printed", "expected"),
+    [
+        (["1.45", "0.20", "0.16", "0.13", "0.11"], "1", "reproduced"),
+        (["1.45", "0.20", "0.16", "0.13", "0.11"], "2", "contradicted"),
+        (["1.00", "0.20"], "1", "inconclusive"),  # 1.00 may stand for 1.004
+        (["1.00", "0.20"], "0", "inconclusive"),
+        (["1.00", "0.20"], "2", "contradicted"),
+    ],
+)
+def test_printed_counts(texts: list[str], printed: str, expected: str) -> None:
+    of = [f"c{i}" for i in range(len(texts))]
+    claim = {"kind": "count", "published": "printed", "of": of, "above": "1"}
+    assert outcome(texts, claim, printed) == expected
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "relation", "expected"),
+    [
+        (["0.10"], ["0.13"], "at-most", "reproduced"),
+        (["0.13"], ["0.10"], "at-most", "contradicted"),
+        (["0.13"], ["0.13"], "at-most", "inconclusive"),
+        (["0.10"], ["0.10", "0.50"], "within-spread", "reproduced"),
+        (["0.90"], ["0.10", "0.20"], "within-spread", "contradicted"),
+        (["0.25"], ["0.10", "0.20"], "within-spread", "inconclusive"),
+    ],
+)
+def test_printed_orderings(
+    left: list[str], right: list[str], relation: str, expected: str
+) -> None:
+    names = [f"c{i}" for i in range(len(left) + len(right))]
+    claim = {
+        "kind": "ordering",
+        "left": names[: len(left)],
+        "right": names[len(left) :],
+        "relation": relation,
+    }
+    assert outcome(left + right, claim) == expected
+
+
+def test_predictions_take_the_first_letter_of_a_tie() -> None:
+    scores = np.array([[-1.0, -1.0, -2.0, -3.0], [-4.0, -2.0, -1.0, -1.0], [-3.0, -2.0, -1.0, -2.0]])
+    assert answers.predictions(scores).tolist() == [0, 2, 2]
+    assert answers.ties(scores) == 2
+    assert answers.letter_counts(answers.predictions(scores)) == (1, 0, 2, 0)
+
+
+def test_divergence_takes_absolute_values_before_the_mean() -> None:
+    assert answers.divergence([0.25, 0.26], [0.26, 0.25]) == pytest.approx(1.0)
+    assert answers.divergence([0.25, 0.25], [0.25, 0.25]) == 0.0
+
+
+def test_flips_are_counted_in_both_directions() -> None:
+    gold = np.array([0, 1, 2, 3])
+    found = answers.flips(np.array([0, 1, 0, 0]), np.array([0, 0, 2, 1]), gold)
+    assert (found.lost, found.won, found.changed) == (1, 1, 3)
+
+
+def test_the_seam_never_decides() -> None:
+    exact = decision.decide([0.03] * 50, "0.03", "0.015")
+    far = decision.decide([9.0] * 50, "0.03", "0.015")
+    assert (exact.outcome, exact.direction) == ("inconclusive", "within the margin")
+    assert (far.outcome, far.direction) == ("inconclusive", "above the printed value")
+
+
+def test_rates_of_exact_exponentials_are_exact() -> None:
+    times = np.array([0.0, 1.0, 2.0, 5.0, 9.0])
+    wanted = np.array([-0.5, 0.0, 0.25])
+    rates = fit_rates(3.0 * np.exp(wanted[:, None] * times), times)
+    assert rates.value == pytest.approx(wanted, abs=1e-12)
+    assert rates.high - rates.low == pytest.approx(0.0, abs=1e-9)
+
+
+def test_rates_leave_out_what_has_no_logarithm() -> None:
+    times = np.arange(6.0)
+    curve = np.exp(-times)
+    curve[4:] = 0.0
+    rates = fit_rates(curve[None], times)
+    assert rates.value[0] == pytest.approx(-1.0)
+
+
+def test_rate_limits_agree_with_scipy() -> None:
+    from scipy import stats
+
+    times = np.arange(30.0)
+    rng = np.random.default_rng(1)
+    logs = -0.1 * times + rng.normal(0, 0.3, 30)
+    rates = fit_rates(np.exp(logs)[None], times)
+    oracle = stats.linregress(times, logs)
+    half = stats.t.ppf(0.975, 28) * oracle.stderr
+    assert rates.value[0] == pytest.approx(oracle.slope)
+    assert rates.high[0] == pytest.approx(oracle.slope + half)
+    assert rates.low[0] == pytest.approx(oracle.slope - half)
