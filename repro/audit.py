@@ -168,10 +168,7 @@ class _Books:
         self, name: str, pin: Pin | None, found: Sequence[Distribution], changed: Sequence[str]
     ) -> tuple[State, str]:
         if not found:
-            only_for_kernels = name in self.kernels and name not in self.lock
-            if only_for_kernels and not self.has_gpu:
-                return "missing (needs a GPU)", ""
-            return "missing", "" if pin else "named in the paper, in no lock file"
+            return self._absent(name, pin)
         if len(found) > 1:
             places = (f"{each.version} in {each.place.name}" for each in found)
             return "duplicate", f"installed {len(found)} times: {', '.join(places)}"
@@ -181,12 +178,17 @@ class _Books:
             return "no RECORD", "cannot be checked: installed by something else than pip or uv"
         if changed:
             return "changed since installed", f"{len(changed)} files, first {changed[0]}"
+        return self._intact(name, pin, found[0])
+
+    def _absent(self, name: str, pin: Pin | None) -> tuple[State, str]:
+        if name in self.kernels and name not in self.lock and not self.has_gpu:
+            return "missing (needs a GPU)", ""
+        return "missing", "" if pin else "named in the paper, in no lock file"
+
+    def _intact(self, name: str, pin: Pin | None, found: Distribution) -> tuple[State, str]:
         if pin is not None:
             named = self.paper.get(name)
             return "stands in" if named and named.stands_in else "as pinned", ""
-        return self._unpinned(name, found[0])
-
-    def _unpinned(self, name: str, found: Distribution) -> tuple[State, str]:
         if name == BUNDLE:
             return "the bundle itself", ""
         if name in _TOOLS:

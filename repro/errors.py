@@ -52,6 +52,10 @@ class CannotRunError(ReproError):
     exit_code = EXIT_INCOMPLETE
 
 
+class CannotSaveError(CannotRunError):
+    """Results cannot be written: no space, or no right to."""
+
+
 @contextmanager
 def saving(path: Path) -> Iterator[None]:
     """Turn a failure to write `path` into a message that says what to do about it."""
@@ -65,4 +69,4 @@ def saving(path: Path) -> Iterator[None]:
         else:
             raise
         message = f"could not save {path}: {error.strerror}; {remedy}"
-        raise CannotRunError(message) from error
+        raise CannotSaveError(message) from error

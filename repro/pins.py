@@ -98,7 +98,9 @@ def read(path: Path) -> dict[str, Pin]:
             problems.append(Problem(where, line[:_SHOWN], expected))
             continue
         name = normalise(parsed["name"])
-        pin = Pin(name=name, version=parsed["version"], hashes=tuple(_HASH.findall(parsed["hashes"])))
+        pin = Pin(
+            name=name, version=parsed["version"], hashes=tuple(_HASH.findall(parsed["hashes"]))
+        )
         if name in pins:
             problems.append(Problem(where, line[:_SHOWN], f"one line for {name}"))
         pins[name] = pin

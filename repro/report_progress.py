@@ -1,6 +1,6 @@
 """Progress of long work on standard error: one bar for all jobs, one for the job that runs."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -20,40 +20,36 @@ from repro.report_plan import name_of
 
 
 class Bars:
-    """The bars of one run."""
+    """The bars of one run: all jobs, and each job that is running."""
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
         self._all = progress.add_task("jobs", total=None, visible=False, note="")
-        self._current = progress.add_task("", total=None, visible=False, note="")
-        self._started = 0
+        self._running: dict[str, TaskID] = {}
 
     def say(self, text: str) -> None:
         """A line above the bars."""
         self.progress.console.print(text, style="dim")
 
-    def expect(self, jobs: Iterable[PlannedJob]) -> None:
+    def expect(self, count: int) -> None:
         """Tell how many jobs will run."""
-        total = len(list(jobs))
-        self.progress.update(self._all, total=total, completed=0, visible=True)
+        self.progress.update(self._all, total=count, completed=0, visible=True)
 
-    def start(self, job: PlannedJob) -> "JobBar":
-        """A job starts: the bar of all jobs counts those before it."""
-        self.progress.update(self._all, completed=self._started)
-        self._started += 1
-        self.progress.reset(self._current, description=name_of(job), visible=True)
-        return JobBar(self.progress, self._current)
+    def advance(self, job: PlannedJob, done: int, total: int, note: str) -> None:
+        """A job has done `done` of `total` units."""
+        name = name_of(job)
+        if name not in self._running:
+            self._running[name] = self.progress.add_task(name, total=total, note=note)
+        self.progress.update(self._running[name], completed=done, total=total, note=note)
 
-
-class JobBar:
-    """The bar of one job; called with what is done."""
-
-    def __init__(self, progress: Progress, task: TaskID) -> None:
-        self._progress, self._task = progress, task
-
-    def __call__(self, done: int, total: int, note: str = "") -> None:
-        """Show `done` of `total`."""
-        self._progress.update(self._task, completed=done, total=total, note=note)
+    def finish(self, job: PlannedJob) -> None:
+        """A job ended: its bar goes, the bar of all jobs moves."""
+        running = self._running.pop(name_of(job), None)
+        if running is not None:
+            self.progress.remove_task(running)
+        self.progress.advance(self._all)
+        if not self.progress.console.is_terminal:  # a log has no bars, and wants a sign of life
+            self.say(f"done: {name_of(job)}")
 
 
 @contextmanager
@@ -88,4 +84,9 @@ def bytes_bar(*, quiet: bool) -> Iterator[Callable[[int, int, str], None]]:
         transient=True,
     )
     with shown:
-        yield JobBar(shown, shown.add_task("", total=None, note=""))
+        task = shown.add_task("", total=None, note="")
+
+        def advance(done: int, total: int, note: str) -> None:
+            shown.update(task, completed=done, total=total, note=note)
+
+        yield advance

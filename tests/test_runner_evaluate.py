@@ -476,10 +476,16 @@ def test_a_checkpoint_cut_short(spoiled: Inputs) -> None:
         measure(job(), spoiled)
 
 
-def test_a_pickled_checkpoint_is_refused(spoiled: Inputs) -> None:
+def test_a_pickled_checkpoint_is_never_opened(
+    spoiled: Inputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(*_: object, **__: object) -> None:
+        pytest.fail("a pickle was opened")
+
+    monkeypatch.setattr(torch, "load", opened)
     folder = folder_of(spoiled)
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    with pytest.raises(BadInputError, match="safetensors"):
+    with pytest.raises(BadInputError, match=r"found: *no safetensors"):
         measure(job(), spoiled)
 
 

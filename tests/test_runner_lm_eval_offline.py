@@ -75,7 +75,7 @@ def test_other_metrics_still_go_to_the_hub() -> None:
 
     import_lm_eval()
     started = time.monotonic()
-    with pytest.raises((OSError, FileNotFoundError)):
+    with pytest.raises((OSError, AttributeError)):  # the latter with a newer datasets
         evaluate.load("a_metric_that_does_not_exist")
     assert time.monotonic() - started < 5
 

@@ -29,7 +29,7 @@ def decide(measured: Sequence[float], published: str, margin: str) -> Decision:
         published: The printed string.
         margin: How far the mean may lie from it before a sentence would change.
     """
-    reason = "the decision rule for measured claims is not built yet"
+    reason = "shown, not decided: the decision rule is not built yet"
     return Decision("inconclusive", reason, direction(measured, published, margin))
 
 

@@ -114,12 +114,14 @@ def _qualifiers(
     for each in loaded:
         job, slot = each.record.job, each.slot
         if isinstance(job, EvaluateJob):
-            if evidence.run.tier != "full":
-                found[f"tier {evidence.run.tier}"] = None
             if job.checkpoint != slot.checkpoint:
-                found[f"{job.checkpoint} stands in"] = None
+                found[f"tier {evidence.run.tier}, {job.checkpoint} stands in"] = None
+            elif evidence.run.tier != "full":
+                found[f"tier {evidence.run.tier}"] = None
             if job.checkpoint in evidence.run.substitutions:
                 found[f"{job.checkpoint} was substituted"] = None
+            if evidence.run.tier != "full":
+                continue  # the versions of what decides nothing are beside the point
         for name in claim.depends_on:
             installed = each.record.environment.packages.get(name, "none")
             pinned = pins.get(name, "no pin")

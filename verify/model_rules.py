@@ -29,7 +29,7 @@ def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> Judged:
     flips = [_flips(reference, candidate) for reference, candidate in pairs]
     lost, won = (sum(each) / len(flips) for each in zip(*flips, strict=True))
     null = _null([reference for reference, _ in pairs])
-    reason = f"{decided.reason}; flips lost {lost:g}, won {won:g} a setting"
+    reason = f"{decided.reason}; a setting loses {lost:g} answers and wins {won:g}"
     if null is not None:
         reason += f"; null divergence {null:.2f}"
     shown = _spread(measured, published)
@@ -75,7 +75,7 @@ def ordering(manifest: Manifest, claim: OrderingClaim, evidence: Evidence) -> Ju
         kept = [abs(a - b) < s for a, b, s in zip(left, right, spreads, strict=True)]
     direction = f"holds under {sum(kept)} of {len(kept)} settings"
     shown = f"{sum(left) / len(left):.3f} and {sum(right) / len(right):.3f}"
-    reason = "the decision rule for measured claims is not built yet"
+    reason = "shown, not decided: the decision rule is not built yet"
     return (
         Decided("inconclusive", published, shown, "order", reason),
         direction,

@@ -1,6 +1,7 @@
 """From parsed arguments to plans; shared by `plan`, `run` and `list`."""
 
 import argparse
+import os
 from dataclasses import dataclass
 
 from repro import environment, plan
@@ -56,6 +57,9 @@ class Planning:
 
 def prepare(arguments: argparse.Namespace) -> Planning:
     """Read manifests, look at the machine and at what is there."""
+    # One thread a job, whatever the number of cores: sums are then added in the same order
+    # everywhere, and jobs run side by side instead. Whoever sets the variable decides.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     manifests = options.load_manifests(arguments.manifests)
     needs_hub = any(group.kind == "evaluation" for each in manifests for group in each.jobs)
     return Planning(

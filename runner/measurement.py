@@ -1,0 +1,39 @@
+"""What a job function takes and returns; shared by every module that runs a job."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Progress(Protocol):
+    """Called as work advances; the caller decides how it is shown."""
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        """Report `done` of `total` units; `note` says what is being done."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """Files that a job reads, already located, digested and held to their pins."""
+
+    checkpoint: Path | None = None
+    """Folder of the checkpoint (config, safetensors, tokenizer); None where a job needs none."""
+    data: Path | None = None
+    """The data wheel; None where a job needs no data set."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """What a job measured, before it becomes a record."""
+
+    values: dict[str, float | int | str]
+    """Summary numbers, for people; verify recomputes them from the arrays where it can."""
+    arrays: dict[str, NDArray[Any]]
+    """Per-question or per-layer arrays by name; float64/float32/int64/int32/uint8."""
+    path: dict[str, str]
+    """What really ran: kernels, attention, layer norm, device."""
+    warnings: tuple[str, ...] = field(default=())
+    """What a reader of the numbers has to know."""

@@ -1,0 +1,243 @@
+"""The fast roll-out: one unperturbed and all perturbed trajectories of a chunk of layers at once.
+
+State layout: (1 + M, L, D, N), the unperturbed trajectory first, then `MODES` in order; where A
+has an entry for each n (Mamba-1, small N) it is (1 + M, N, D, L) instead, so that the inner loops
+run over channels and layers. A step is a handful of in-place passes over buffers that stay in
+the CPU's cache for a chunk of the right size; on a GPU one chunk is as many layers as memory
+takes. No number depends on the chunk.
+
+What is shared among modes is only what is the same number for all: two sets of parameters
+exist, of the given inputs and of the inputs + ε, and each mode reads one of them at each step.
+The states are not: each mode's trajectory is rolled out from x_0 on its own.
+
+Time goes by blocks of `BLOCK` steps: their parameters are made, the steps taken, and the trace
+of the block handed on, so that memory does not grow with T.
+
+The slow twin is `runner.rollout_plain`; the bounds are derived in `runner.deviation_bounds`.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from runner.deviation_bounds import BoundTrack, OutputBound, radii
+from runner.perturbation import MODES, Touched, touched
+from runner.ssm_layers import Layers, Parameters, discretise, parameters
+from runner.trace import Trace
+
+BLOCK = 64
+"""Steps whose parameters are computed together; a multiple of any vector width."""
+
+
+def roll_out(layers: Layers, epsilon: float, at: int) -> Iterator[Trace]:
+    """Perturb `layers` in every mode by `epsilon` and hold each step against its bound.
+
+    Args:
+        layers: the chunk, float64; its device is where this runs.
+        epsilon: size of the perturbation.
+        at: step of the one-time perturbations.
+
+    Yields:
+        The traces of consecutive blocks of steps.
+    """
+    run = _Run(layers, epsilon, at)
+    for start in range(0, layers.steps, BLOCK):
+        block = _Block(run, start, min(start + BLOCK, layers.steps))
+        for t in range(start, block.stop):
+            run.advance(block, t - start, touched(t, at))
+        yield block.trace(run)
+
+
+class _Run:
+    """What goes from step to step: every trajectory, its bound, and |x| unperturbed."""
+
+    def __init__(self, layers: Layers, epsilon: float, at: int) -> None:
+        self.layers, self.epsilon, self.at = layers, epsilon, at
+        self.entries_last = layers.decay.shape[-1] == 1
+        self.axis = -1 if self.entries_last else -3  # of n
+        self.decay = self.laid(layers.decay)
+        self.radius = radii(layers, epsilon)
+        new = layers.inputs.new_empty
+        shape = self.laid(new(layers.count, layers.channels, layers.state_size)).shape
+        self.states = new(1 + len(MODES), *shape).fill_(layers.initial)
+        self.product = torch.empty_like(self.states)
+        self.size = self.states[0].abs()
+        self.size_max = self.size.amax(self.axis, keepdim=True)
+        radius = self.radius.laid(self.laid)
+        self.bounds = BoundTrack(
+            self.decay, radius, self.axis, initial=abs(layers.initial), epsilon=epsilon
+        )
+        self.growing = bool((self.decay > 0).any())
+        self.seen = _Recordings(self.size_max)
+        splits = {touched(t, at).split for t in (at, at + 1)}
+        self.parts = {split: self._split(split) for split in splits}
+
+    def _split(self, split: int) -> tuple[tuple[Tensor, Tensor, slice], ...]:
+        """States, and where their products with C go, by the parameters that they read."""
+        rows = slice(0, 1 + split), slice(1 + split, None)
+        return tuple((self.states[part], self.product[part], part) for part in rows)
+
+    def laid(self, natural: Tensor) -> Tensor:
+        """(..., L, D, N) in the layout of the states."""
+        return natural if self.entries_last else natural.transpose(-1, -3).contiguous()
+
+    def natural(self, recorded: Tensor) -> Tensor:
+        """(T, M, L, D, 1) in layout as (T, M, L, D)."""
+        return (recorded if self.entries_last else recorded.transpose(-1, -3))[..., 0]
+
+    def advance(self, block: "_Block", t: int, touch: Touched) -> None:
+        """Step `t` of the block."""
+        for i in touch.latent:
+            self.states[1 + i].add_(self.epsilon)
+        transition, gain = self._move(block, t, touch.split)
+        self.bounds.advance(t, touch, transition, gain, (self._sizes(), self.size_max))
+        self._record(t)
+
+    def _sizes(self) -> Tensor:
+        """|x| as finely as the bound has entries."""
+        return self.size_max if self.entries_last else self.size
+
+    def _move(self, block: "_Block", t: int, split: int) -> tuple[Tensor, Tensor]:
+        """x_t and y_t of every trajectory; returns the unperturbed transition and gain."""
+        unperturbed: list[Tensor] = []
+        for (states, product, rows), used in zip(self.parts[split], block.used, strict=True):
+            step, inward, outward = used[t]
+            transition, gain = discretise(step, self.decay, self.layers.hold)
+            drive = block.drive[t][rows]
+            states.mul_(transition)
+            if self.entries_last:  # fewer multiplications: g has no n, or else few layers share it
+                states.addcmul_(inward, gain * drive)
+            else:
+                states.addcmul_(inward * gain, drive)
+            torch.mul(states, outward, out=product)
+            unperturbed += [transition, gain]
+        if self.entries_last:
+            torch.sum(self.product, dim=-1, keepdim=True, out=self.seen.outputs[t])
+        else:
+            self.seen.outputs[t].copy_(_folded(self.product))
+        return unperturbed[0], unperturbed[1]
+
+    def _record(self, t: int) -> None:
+        """Deviations and ratios of step t, and |x_t| for the next."""
+        axis, bound, seen = self.axis, self.bounds.bound, self.seen
+        deviation = torch.sub(self.states[1:], self.states[:1], out=self.product[1:]).abs_()
+        torch.amax(deviation, dim=axis, keepdim=True, out=seen.latent[t])
+        if bound.shape == deviation.shape:
+            torch.amax(deviation.div_(bound), dim=axis, keepdim=True, out=seen.ratio[t])
+            torch.amax(bound, dim=axis, keepdim=True, out=seen.reach[t])
+        else:
+            torch.div(seen.latent[t], bound, out=seen.ratio[t])
+            seen.reach[t].copy_(bound)
+        torch.abs(self.states[0], out=self.size)
+        torch.amax(self.size, dim=axis, keepdim=True, out=self.size_max)
+        seen.state[t].copy_(self.size_max)
+        limited = self.bounds.limited(self._sizes())
+        seen.limited[t].copy_(limited.amax(axis, keepdim=True) if self.growing else self.size_max)
+        seen.rounding[t].copy_(self.bounds.rounding)
+
+
+class _Recordings:
+    """One block's recordings, reused by the next; views of each step, made once.
+
+    Fresh memory costs more than the arithmetic that fills it.
+    """
+
+    def __init__(self, per_channel: Tensor) -> None:
+        def buffer(rows: int) -> Tensor:
+            return per_channel.new_zeros(BLOCK, rows, *per_channel.shape)
+
+        modes = len(MODES)
+        self.all = {
+            "outputs": buffer(1 + modes),
+            "latent": buffer(modes),
+            "ratio": buffer(modes),
+            "reach": buffer(modes),
+            "state": buffer(1),
+            "limited": buffer(1),
+            "rounding": buffer(1),
+        }
+        self.outputs = self.all["outputs"].unbind(0)
+        self.latent = self.all["latent"].unbind(0)
+        self.ratio = self.all["ratio"].unbind(0)
+        self.reach = self.all["reach"].unbind(0)
+        self.state = self.all["state"][:, 0].unbind(0)
+        self.limited = self.all["limited"][:, 0].unbind(0)
+        self.rounding = self.all["rounding"][:, 0].unbind(0)
+
+
+class _Block:
+    """Parameters of the steps `start` to `stop`, and the trace that they leave."""
+
+    def __init__(self, run: _Run, start: int, stop: int) -> None:
+        self.start, self.stop = start, stop
+        layers, inputs = run.layers, run.layers.inputs[:, start:stop]
+        self.plain = parameters(layers, inputs)
+        given = _laid(run, self.plain)
+        shifted = _laid(run, parameters(layers, inputs + run.epsilon))
+        self.used = _by_step(given), _by_step(shifted)
+        drive = self._drive(run, inputs)
+        run.bounds.prepare(given[0], given[1], drive[:, 0])
+        self.drive = drive.unbind(0)
+
+    def _drive(self, run: _Run, inputs: Tensor) -> Tensor:
+        """u_t as each trajectory sees it, (T, 1 + M, L, D, 1) in layout."""
+        given = run.laid(inputs[..., : run.layers.channels].transpose(0, 1)[..., None])
+        drive = given[:, None].repeat(1, 1 + len(MODES), 1, 1, 1)
+        perturbed = given + run.epsilon
+        for row, mode in enumerate(MODES, start=1):
+            once = slice(run.at - self.start, run.at - self.start + 1)
+            when = slice(None) if mode.every else once
+            if mode.input and (mode.every or self.start <= run.at < self.stop):
+                drive[when, row] = perturbed[when]
+        return drive
+
+    def trace(self, run: _Run) -> Trace:
+        """Everything recorded, with the outputs held against Theorem 2's bound.
+
+        It looks into the recordings' buffers: use or copy it before the next block.
+        """
+        count = self.stop - self.start
+        seen = {name: run.natural(buffer[:count]) for name, buffer in run.seen.all.items()}
+        selective = seen["latent"].new_zeros(count, len(MODES), 1, 1)
+        for t in range(self.start, self.stop):
+            selective[t - self.start, touched(t, run.at).split :] = 1
+        output = (seen["outputs"][:, 1:] - seen["outputs"][:, :1]).abs_()
+        norm = self.plain.outward.abs().sum(-1)[:, None]  # ‖C_t‖₁, (T, 1, L, 1)
+        theorem2 = OutputBound(norm, run.layers.state_size, run.radius.outward[..., 0])
+        states = seen["state"], seen["limited"]
+        return Trace(
+            modes=tuple(mode.name for mode in MODES),
+            at=run.at,
+            latent=seen["latent"],
+            latent_ratio=seen["ratio"],
+            output=output,
+            output_ratio=output / theorem2(seen["reach"], *states, selective),
+            latent_rounding=seen["rounding"],
+            output_rounding=theorem2(seen["rounding"], *states, selective[:, :1] * 0),
+            state=seen["state"],
+            step=self.plain.step[..., 0],
+        )
+
+
+def _laid(run: _Run, used: Parameters) -> tuple[Tensor, Tensor, Tensor]:
+    return run.laid(used.step), run.laid(used.inward), run.laid(used.outward)
+
+
+def _folded(product: Tensor) -> Tensor:
+    """Sum over the third axis from the last, in place, by halves.
+
+    torch.sum over an axis that is not the last adds in an order that depends on the size of the
+    others, and no number may depend on how many layers a chunk has.
+    """
+    left = product.shape[-3]
+    while left > 1:
+        half = left // 2
+        product[:, :half].add_(product[:, left - half : left])
+        left -= half
+    return product[:, :1]
+
+
+def _by_step(tensors: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:
+    """Views of each step, made once: indexing in the loop costs as much as a small operation."""
+    return list(zip(*(tensor.unbind(0) for tensor in tensors), strict=True))

