@@ -39,7 +39,6 @@ dev: .venv/.stamp-dev
 
 # From nothing whenever the lock changed, so that no package of an older lock is left. The stamp comes last.
 .venv/.stamp-lock: pinned-requirements.txt
-	@rm -rf .venv
 	@for python in $(PYTHON) python3; do \
 		if $$python $(IS_311) 2>/dev/null; then chosen=$$python; break; fi; \
 	done; \
@@ -47,7 +46,7 @@ dev: .venv/.stamp-dev
 		echo "Python 3.11 is needed (the lock was compiled for it); neither '$(PYTHON)' nor python3 is one." >&2; \
 		echo "Name one with: make venv PYTHON=/path/to/python3.11" >&2; exit 2; \
 	fi; \
-	$$chosen -m venv .venv
+	rm -rf .venv; $$chosen -m venv .venv
 	@echo "installing pinned-requirements.txt: 2.5 GB to fetch, 5.3 GB on disk; one to a few minutes"
 	@$(call matching,$(TOOLS)) > .venv/tools.txt
 	@$(call matching,$(LARGE)) > .venv/large.txt

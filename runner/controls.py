@@ -20,6 +20,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from runner.random_layers import Design, draw_layers, inverse_softplus
@@ -55,7 +56,7 @@ def vanishing_step(steps: int) -> Layers:
     return _input_free(decay=-1.0, raw_step=inverse_softplus(-np.log1p(-1.0 / (time + 1.0) ** 2)))
 
 
-def _input_free(decay: float, raw_step: np.ndarray) -> Layers:
+def _input_free(decay: float, raw_step: NDArray[np.float64]) -> Layers:
     """One layer, one channel, one state entry; its input sets Δ and nothing else, C = 1.
 
     The input has two columns: column 0 drives the channel (B = 0 switches that off) and makes

@@ -40,10 +40,11 @@ def recorded_times(steps: int, at: int, count: int) -> NDArray[np.int64]:
 
     Example:
         >>> recorded_times(100, 10, 6).tolist()
-        [0, 1, 10, 12, 18, 39, 99]
+        [0, 1, 10, 12, 18, 38, 99]
     """
     offsets = np.geomspace(1, steps - at, count - 1).round().astype(np.int64) - 1
-    return np.unique(np.concatenate([[0, min(1, steps - 1)], at + offsets]))
+    times = np.concatenate([[0, min(1, steps - 1)], at + offsets])
+    return np.unique(times).astype(np.int64)
 
 
 def exponents(step: Tensor, decay: Tensor) -> dict[str, Tensor]:

@@ -15,6 +15,7 @@ Each layer has a generator of its own, seeded by (seed, family, index): a layer'
 depend neither on how many layers are drawn nor on how they are grouped.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -125,4 +126,6 @@ def _weight(rng: np.random.Generator, rows: int, columns: int) -> NDArray[np.flo
 
 
 def _step_bias(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
-    return inverse_softplus(np.exp(rng.uniform(*np.log(STEP_RANGE), size=count)))
+    return inverse_softplus(
+        np.exp(rng.uniform(math.log(STEP_RANGE[0]), math.log(STEP_RANGE[1]), count))
+    )

@@ -34,7 +34,7 @@ def plain_trajectory(
     Example:
         >>> from runner.random_layers import Design, draw_layers
         >>> design = Design(family="mamba2", channels=4, state_size=2, steps=5, seed=0)
-    >>> layers = draw_layers(design, 0, 3)
+        >>> layers = draw_layers(design, 0, 3)
         >>> tuple(plain_trajectory(layers).states.shape)
         (5, 3, 4, 2)
     """

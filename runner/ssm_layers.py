@@ -104,7 +104,7 @@ def parameters(layers: Layers, inputs: Tensor) -> Parameters:
     stacked = torch.cat([layers.step_weight, layers.input_weight, layers.output_weight], dim=1)
     rows = torch.stack([u @ w.T for u, w in zip(inputs, stacked, strict=True)]).transpose(0, 1)
     size = layers.state_size
-    step, inward, outward = rows.split([layers.channels, size, size], dim=-1)  # (T, L, rows)
+    step, inward, outward = torch.split(rows, [layers.channels, size, size], dim=-1)  # (T, L, rows)
     raw = step + layers.step_bias
     return Parameters(
         step=torch.logaddexp(raw, raw.new_zeros(()))[..., None],

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -32,13 +33,13 @@ class Trace:
     step: Tensor
     """Δ, unperturbed, (T, L, D)."""
 
-    @staticmethod
-    def joined(blocks: "Iterable[Trace]") -> "Trace":
+    @classmethod
+    def joined(cls, blocks: Iterable[Self]) -> Self:
         """Consecutive blocks as one trace, in memory of its own."""
-        names = [field.name for field in fields(Trace) if field.name not in {"modes", "at"}]
+        names = [field.name for field in fields(cls) if field.name not in {"modes", "at"}]
         parts: dict[str, list[Tensor]] = {name: [] for name in names}
         for block in blocks:
             for name in names:
                 parts[name].append(getattr(block, name).clone())
         tensors = {name: torch.cat(pieces) for name, pieces in parts.items()}
-        return Trace(modes=block.modes, at=block.at, **tensors)
+        return cls(modes=block.modes, at=block.at, **tensors)

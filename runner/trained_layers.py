@@ -123,7 +123,7 @@ def _recurrence(model: MambaModel, layer: int, channels: int) -> Weights:
     size = model.state_size
     projection = mixer["x_proj.weight"]  # rows: dt (R), B (N), C (N)
     rank = projection.shape[0] - 2 * size
-    low, inward, outward = projection.split([rank, size, size])
+    low, inward, outward = torch.split(projection, [rank, size, size])
     return {
         "decay": -torch.exp(mixer["A_log"][:channels]),
         "step_weight": mixer["dt_proj.weight"][:channels] @ low,

