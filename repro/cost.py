@@ -47,16 +47,16 @@ def of_job(
 ) -> Cost:
     """Estimate one job on this machine."""
     if isinstance(job, EvaluateJob) and checkpoint and dataset:
-        on_gpu, on_cpu, memory = _evaluation(job, checkpoint, dataset)
-    elif isinstance(job, StabilityJob):
-        entries = job.layers * job.channels * job.state_size * job.steps * _MODES
-        entries *= 1 + len(job.sweep) * job.sweep_layers / job.layers
-        on_gpu = entries / _ELEMENTS_A_SECOND["gpu"] + 1
-        on_cpu = entries / _ELEMENTS_A_SECOND["cpu"] + 1
-        memory = 1 << 30
-    else:
-        on_gpu = on_cpu = 1.0
-        memory = 1 << 28
+        return _as_cost(machine, *_evaluation(job, checkpoint, dataset))
+    if isinstance(job, StabilityJob):
+        swept = 1 + len(job.sweep) * job.sweep_layers / job.layers
+        entries = swept * job.layers * job.channels * job.state_size * job.steps * _MODES
+        on_gpu, on_cpu = (1 + entries / _ELEMENTS_A_SECOND[each] for each in ("gpu", "cpu"))
+        return _as_cost(machine, on_gpu, on_cpu, 1 << 30)
+    return _as_cost(machine, 1.0, 1.0, 1 << 28)
+
+
+def _as_cost(machine: Environment, on_gpu: float, on_cpu: float, memory: int) -> Cost:
     return Cost(on_gpu if machine.gpu else on_cpu, on_gpu, memory)
 
 

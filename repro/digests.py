@@ -3,7 +3,6 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel
 
@@ -14,7 +13,7 @@ def of_file(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def canonical(data: Any) -> bytes:
+def canonical(data: object) -> bytes:
     """The one JSON form of some data: sorted keys, no spaces, UTF-8, no NaN."""
     if isinstance(data, BaseModel):
         data = data.model_dump(mode="json")
@@ -24,7 +23,7 @@ def canonical(data: Any) -> bytes:
     return text.encode()
 
 
-def of_data(data: Any) -> str:
+def of_data(data: object) -> str:
     """SHA-256 of the canonical JSON of `data`.
 
     Example:

@@ -195,8 +195,8 @@ def _in_hub_cache(source: catalog.HubSource) -> Path | None:
     """The folder of a repository that the hub's own cache already holds, whole."""
     try:
         # A light install has no hub client, and then no cache to look into either.
-        from huggingface_hub import snapshot_download  # noqa: PLC0415
-        from huggingface_hub.utils import LocalEntryNotFoundError  # noqa: PLC0415
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.utils import LocalEntryNotFoundError
     except ImportError:
         return None
     try:

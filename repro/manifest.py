@@ -12,18 +12,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeInt, ValidationError
+from pydantic_core import ErrorDetails
 
-from repro.claims import (
-    CellClaim,
-    Claim,
-    CountClaim,
-    MeanClaim,
-    OrderingClaim,
-    Published,
-)
+from repro.claims import CellClaim, Claim, Published
 from repro.errors import BadInputError, Problem
 from repro.frozen import Frozen, Slug
 from repro.jobs import Setting, StabilityJob, Tier, WeightTyingJob
+
+_SHOWN = 6
+"""Candidates that a message names."""
 
 
 class Paper(Frozen):
@@ -99,9 +96,10 @@ class Manifest(Frozen):
         """The printed string of a published value."""
         return next(value.text for value in self.published if value.id == published)
 
-    def claim(self, name: str) -> Claim:
-        """The claim of that name."""
-        return next(claim for claim in self.claims if claim.id == name)
+    def cell(self, name: str) -> CellClaim:
+        """The cell claim of that name; the names that claims use were checked on loading."""
+        cells = (claim for claim in self.claims if isinstance(claim, CellClaim))
+        return next(claim for claim in cells if claim.id == name)
 
 
 def load(path: Path) -> Manifest:
@@ -149,7 +147,7 @@ def _repeated_keys(text: str, path: Path) -> Iterator[Problem]:
         yield Problem(str(path), f"the key {key!r} twice in one object", "each key once")
 
 
-def _schema_problem(path: Path, error: Any) -> Problem:
+def _schema_problem(path: Path, error: ErrorDetails) -> Problem:
     """One pydantic error in our words."""
     where = "$"
     for step in error["loc"]:
@@ -204,26 +202,24 @@ def _references(manifest: Manifest) -> Iterator[tuple[str, str, str, Sequence[st
     settings = [setting.id for setting in manifest.settings]
     singles = [group.id for group in manifest.jobs if isinstance(group, SingleJob)]
     cells = [claim.id for claim in manifest.claims if isinstance(claim, CellClaim)]
+    known = {
+        "depends_on": list(manifest.packages),
+        "published": published,
+        "of": cells,
+        "left": cells,
+        "right": cells,
+        "jobs": singles,
+    }
     for index, group in enumerate(manifest.jobs):
         if isinstance(group, EvaluationGroup):
             for tier, spec in group.tiers.items():
                 for name in spec.settings:
                     yield f"jobs[{index}]", f"tiers.{tier}.settings", name, settings
     for index, claim in enumerate(manifest.claims):
-        at = f"claims[{index}]"
-        for name in claim.depends_on:
-            yield at, "depends_on", name, list(manifest.packages)
-        if isinstance(claim, CellClaim | MeanClaim | CountClaim):
-            yield at, "published", claim.published, published
-        if isinstance(claim, MeanClaim | CountClaim):
-            for name in claim.of:
-                yield at, "of", name, cells
-        elif isinstance(claim, OrderingClaim):
-            for name in (*claim.left, *claim.right):
-                yield at, "left or right", name, cells
-        elif not isinstance(claim, CellClaim):
-            for name in claim.jobs:
-                yield at, "jobs", name, singles
+        for field, candidates in known.items():
+            names = getattr(claim, field, ())
+            for name in (names,) if isinstance(names, str) else names:
+                yield f"claims[{index}]", field, name, candidates
 
 
 def _is_measured(manifest: Manifest, claim: CellClaim) -> bool:
@@ -239,5 +235,5 @@ def _is_measured(manifest: Manifest, claim: CellClaim) -> bool:
 def _one_of(names: Sequence[str]) -> str:
     if not names:
         return "a defined name; none is defined"
-    shown = ", ".join(names[:6])
-    return f"one of {shown}" + (f" … ({len(names)} in all)" if len(names) > 6 else "")
+    shown = ", ".join(names[:_SHOWN])
+    return f"one of {shown}" + (f" … ({len(names)} in all)" if len(names) > _SHOWN else "")

@@ -223,7 +223,7 @@ def choose_tier(plans: Mapping[Tier, Plan]) -> Tier:
     Returns:
         That tier, or the cheapest if none fits.
     """
-    for tier, plan in reversed(plans.items()):
+    for tier, plan in reversed(list(plans.items())):
         if not plan.stuck() and plan.seconds() <= DEFAULT_BUDGET:
             return tier
     return next(iter(plans))

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import StringConstraints
 
-DecimalText = Annotated[str, StringConstraints(pattern=r"^-?\d+(\.\d+)?(e-?\d+)?$")]
+DecimalText = Annotated[str, StringConstraints(pattern=r"^-?\d+(\.\d+)?$")]
 """A number as printed, e.g. "0.03" or "2"; the digits given are the digits claimed."""
 
 
@@ -30,6 +30,16 @@ class Interval:
         return f"[{self.low}, {self.high}]"
 
 
+def places(text: str) -> int:
+    """Digits after the decimal point.
+
+    Example:
+        >>> places("0.03")
+        2
+    """
+    return len(text.partition(".")[2])
+
+
 def half_unit(text: str) -> Decimal:
     """Half a unit of the last printed digit.
 
@@ -37,11 +47,7 @@ def half_unit(text: str) -> Decimal:
         >>> half_unit("0.03")
         Decimal('0.005')
     """
-    exponent = Decimal(text).as_tuple().exponent
-    if not isinstance(exponent, int):
-        message = f"{text!r} is not a finite number"
-        raise ValueError(message)
-    return Decimal(5).scaleb(exponent - 1)
+    return Decimal(5).scaleb(-1 - places(text))
 
 
 def interval(text: str) -> Interval:
@@ -77,6 +83,4 @@ def mean_interval(texts: Sequence[str]) -> Interval:
 
 def as_printed_like(value: float | Decimal, text: str) -> str:
     """`value` with as many decimals as the printed `text`, rounded half to even."""
-    exponent = Decimal(text).as_tuple().exponent
-    places = max(0, -exponent) if isinstance(exponent, int) else 0
-    return f"{value:.{places}f}"
+    return f"{value:.{places(text)}f}"

@@ -44,7 +44,7 @@ class Record(Frozen):
     seconds: float
     """Wall time of the job, inputs already fetched."""
     digest: Sha256
-    """Digest of this record without this field: a slip of the pen shows, a forger's hand does not."""
+    """Digest of this record without this field: it shows a slip, and no forgery."""
 
     def digest_of_content(self) -> str:
         """What `digest` has to be."""

@@ -58,14 +58,13 @@ def _states(rows: list[Row]) -> str:
 def _machine(audit: Audit) -> Text:
     here = audit.environment
     gpu = here.gpu
+    flags = ", ".join(f"{name}={value}" for name, value in here.flags.items()) or "none"
     lines = [
         f"Python {here.python} ({here.implementation}) on {here.platform}",
-        f"CPU {here.cpu.model}, {here.cpu.level}, {here.cpu.threads} threads, "
-        f"{here.ram / 2**30:.0f} GiB",
+        f"CPU {here.cpu.model}, {here.cpu.level}, {here.ram / 2**30:.0f} GiB",
         f"GPU {gpu.name}, driver {gpu.driver}, CUDA {here.cuda}, {gpu.memory / 2**30:.0f} GiB"
         if gpu
         else "no GPU",
-        "flags " + (", ".join(f"{name}={value}" for name, value in here.flags.items()) or "none")
-        + " (TF32 is off and algorithms are the libraries' choice unless one is set)",
+        f"flags {flags} (TF32 is off and algorithms are the libraries' choice unless one is set)",
     ]
     return Text("\n".join(lines))

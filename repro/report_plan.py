@@ -14,6 +14,7 @@ from repro.plan import Plan, PlannedJob
 from repro.report import console
 
 _ORDER: tuple[Tier, ...] = ("smoke", "subset", "full")
+_A_MINUTE_AND_A_HALF = 90
 _WORTH_A_GPU = 600
 """GPU seconds above which they are worth a mention."""
 
@@ -78,9 +79,9 @@ def cost_of(plan: Plan) -> str:
 
 def duration(seconds: float) -> str:
     """Seconds in the unit that people would use."""
-    if seconds < 90:  # noqa: PLR2004
+    if seconds < _A_MINUTE_AND_A_HALF:
         return f"{seconds:.0f} s"
-    if seconds < 5400:  # noqa: PLR2004
+    if seconds < 60 * _A_MINUTE_AND_A_HALF:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:,.0f} h"
 

@@ -5,6 +5,7 @@ them afterwards gets `invalid`, claim by claim, and not a verdict.
 """
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import ValidationError
 
@@ -16,20 +17,28 @@ from repro.manifest import Manifest
 from repro.store import write_text
 
 
-class RunFile(Frozen):
-    """One `repro run` of one manifest at one tier."""
+class Commitments(Frozen):
+    """Digests of everything in a manifest that decides an outcome."""
 
-    schema_version: int
-    manifest: Slug
-    tier: Tier
-    started: str
-    """UTC, ISO 8601; before the first job."""
     claims: dict[Slug, Sha256]
     """Digest of each claim, margins and readings included."""
     printed: dict[Slug, Sha256]
     """Digest of each published value."""
     plan: Sha256
     """Digest of the job groups and settings."""
+
+
+class RunFile(Frozen):
+    """One `repro run` of one manifest at one tier."""
+
+    schema_version: Literal[1]
+    manifest: Slug
+    file: str
+    """The manifest's file as it was given, for manifests that are not the bundle's."""
+    tier: Tier
+    started: str
+    """UTC, ISO 8601; before the first job."""
+    committed: Commitments
     substitutions: dict[str, dict[str, Sha256]]
     """What took the place of a checkpoint or data set of the manifest: digests by file."""
     jobs: dict[str, Sha256]
@@ -38,18 +47,18 @@ class RunFile(Frozen):
     """Slot to reason, for every job that could not."""
 
 
-def commitments(manifest: Manifest) -> dict[str, dict[str, str] | str]:
-    """Digests of everything in a manifest that decides an outcome."""
-    return {
-        "claims": {claim.id: digests.of_data(claim) for claim in manifest.claims},
-        "printed": {value.id: digests.of_data(value) for value in manifest.published},
-        "plan": digests.of_data(
+def commitments(manifest: Manifest) -> Commitments:
+    """What a run of this manifest is held to."""
+    return Commitments(
+        claims={claim.id: digests.of_data(claim) for claim in manifest.claims},
+        printed={value.id: digests.of_data(value) for value in manifest.published},
+        plan=digests.of_data(
             {
                 "jobs": [group.model_dump(mode="json") for group in manifest.jobs],
                 "settings": [setting.model_dump(mode="json") for setting in manifest.settings],
             }
         ),
-    }
+    )
 
 
 def path_of(out: Path, manifest: str, tier: str) -> Path:
@@ -85,17 +94,14 @@ def changes(run: RunFile, manifest: Manifest) -> dict[str, str]:
         Claim id to what changed; a claim is also changed if a printed value that it
         names is.
     """
-    now = commitments(manifest)
-    if now["plan"] != run.plan:
+    now, then = commitments(manifest), run.committed
+    if now.plan != then.plan:
         return {"": "the settings or jobs of the manifest were changed after the run"}
     changed = {}
-    claims, printed = now["claims"], now["printed"]
-    assert isinstance(claims, dict)
-    assert isinstance(printed, dict)
-    moved = {name for name in run.printed if printed.get(name) != run.printed[name]}
+    moved = {name for name, digest in then.printed.items() if now.printed.get(name) != digest}
     for claim in manifest.claims:
-        if run.claims.get(claim.id) != claims[claim.id]:
-            known = claim.id in run.claims
+        if then.claims.get(claim.id) != now.claims[claim.id]:
+            known = claim.id in then.claims
             changed[claim.id] = (
                 "the claim or its margin was changed after the run"
                 if known
@@ -103,7 +109,7 @@ def changes(run: RunFile, manifest: Manifest) -> dict[str, str]:
             )
         elif getattr(claim, "published", None) in moved:
             changed[claim.id] = "its printed value was changed after the run"
-    for name in run.claims:
-        if name not in claims:
+    for name in then.claims:
+        if name not in now.claims:
             changed[name] = "the claim was removed after the run"
     return changed

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import itertools
 import json
 import textwrap
 from typing import Any
@@ -33,7 +34,7 @@ def _all_models(model: type[Frozen]) -> list[type[Frozen]]:
 def _describe(part: dict[str, Any], model: type[Frozen]) -> None:
     """Copy docstrings under fields; pydantic can do so too, at the cost of every start-up."""
     for owner in reversed(model.__mro__):
-        if not (isinstance(owner, type) and issubclass(owner, Frozen)):
+        if not issubclass(owner, Frozen):
             continue
         for name, words in _field_docs(inspect.getsource(owner)).items():
             if name in part.get("properties", {}):
@@ -44,7 +45,7 @@ def _field_docs(source: str) -> dict[str, str]:
     body = ast.parse(textwrap.dedent(source)).body[0]
     found = {}
     lines = getattr(body, "body", [])
-    for field, after in zip(lines, lines[1:], strict=False):
+    for field, after in itertools.pairwise(lines):
         if (
             isinstance(field, ast.AnnAssign)
             and isinstance(field.target, ast.Name)

@@ -7,7 +7,7 @@ A kill loses at most the jobs that were running. A job that cannot run (memory, 
 checkpoint) is reported and the others go on; anything unexpected is a bug and ends the run.
 """
 
-import datetime
+import datetime as dt
 import multiprocessing
 import os
 import signal
@@ -16,9 +16,8 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.queues import SimpleQueue
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from repro import keys
 from repro.environment import Environment
@@ -29,6 +28,9 @@ from repro.plan import PlannedJob
 from repro.record import ArrayFile, Record
 from repro.store import Store
 from runner.measurement import Inputs, Measurement, Progress
+
+if TYPE_CHECKING:
+    from multiprocessing.queues import SimpleQueue
 
 JobFunction = Callable[[Any, Inputs, Progress], Measurement]
 News = tuple[str, int, int, str]
@@ -80,13 +82,13 @@ def execute(
     failed: dict[str, str] = {}
     context = multiprocessing.get_context("spawn")
     news: SimpleQueue[News] = context.SimpleQueue()
-    ordered = sorted(jobs, key=lambda key: -(jobs[key].cost.seconds if jobs[key].cost else 0.0))
     with ProcessPoolExecutor(
         _workers(jobs, machine), context, _start_worker, (news, os.getpid())
     ) as pool:
         waiting = {
-            pool.submit(_work, key, jobs[key].slot.job, jobs[key].inputs, store.root, machine): key
-            for key in ordered
+            pool.submit(_work, key, job, planned.inputs, store.root, machine): key
+            for key, planned in sorted(jobs.items(), key=_longest_first)
+            if (job := planned.slot.job)
         }
         try:
             while waiting:
@@ -122,7 +124,7 @@ def run_job(
     """
     paths = {role: each.path for role, each in located.items()}
     inputs = Inputs(checkpoint=paths.get("checkpoint"), data=paths.get("data"))
-    started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    started = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     clock = time.perf_counter()
     measured = function_of(job.kind)(job, inputs, progress)
     seconds = time.perf_counter() - clock
@@ -152,6 +154,11 @@ def run_job(
         return draft.model_copy(update={"digest": draft.digest_of_content()})
 
     return store.save(measured.arrays, make_record)
+
+
+def _longest_first(item: tuple[str, PlannedJob]) -> float:
+    cost = item[1].cost
+    return -cost.seconds if cost else 0.0
 
 
 def _workers(jobs: Mapping[str, PlannedJob], machine: Environment) -> int:

@@ -57,8 +57,8 @@ def fetch_checkpoint(name: str, checkpoint: Checkpoint) -> None:
         message = f"{name} is part of this bundle and cannot be fetched"
         raise CannotRunError(message)
     # Slow to import, and not needed where every input is local.
-    from huggingface_hub import snapshot_download  # noqa: PLC0415
-    from huggingface_hub.utils import HfHubHTTPError, LocalEntryNotFoundError  # noqa: PLC0415
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.utils import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
         snapshot_download(

@@ -1,6 +1,6 @@
 """A made-up manifest with its records: everything a verifier reads, no model anywhere."""
 
-import datetime
+import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -224,7 +224,7 @@ def save_record(
         "path": {"device": "cpu"},
         "values": values_of(arrays),
         "warnings": (),
-        "started": datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC).isoformat(),
+        "started": dt.datetime(2026, 1, 1, tzinfo=dt.UTC).isoformat(),
         "seconds": 1.0,
         "digest": "0" * 64,
     }
@@ -252,12 +252,13 @@ def run(
     written = RunFile(
         schema_version=1,
         manifest=claimed.id,
+        file=f"{claimed.id}.json",
         tier=tier,
         started="2026-01-01T00:00:00+00:00",
         substitutions={},
         jobs=jobs,
         missing=missing,
-        **run_file.commitments(claimed),  # type: ignore[arg-type]
+        committed=run_file.commitments(claimed),
     )
     run_file.save(root, written)
     return store, written

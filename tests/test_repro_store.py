@@ -13,8 +13,8 @@ import pytest
 
 from repro import environment
 from repro.errors import CannotRunError
-from repro.jobs import EvaluateJob
 from repro.expand import slots
+from repro.jobs import EvaluateJob
 from repro.store import BrokenRecordError, Store, write_text
 
 
@@ -36,14 +36,14 @@ def test_a_record_comes_back_as_it_was(tmp_path: Path) -> None:
     assert record.key == key
     for name, array in records.answers(job()).items():
         assert np.array_equal(arrays[name], array)
-    assert os.listdir(store.jobs) == [key]
+    assert [each.name for each in store.jobs.iterdir()] == [key]
 
 
 def test_a_record_written_twice_is_the_second(tmp_path: Path) -> None:
     store, key = saved(tmp_path)
     saved(tmp_path, extra=np.zeros(3))
     assert "extra" in store.load(key)[1]
-    assert os.listdir(store.jobs) == [key]
+    assert [each.name for each in store.jobs.iterdir()] == [key]
 
 
 def test_not_contiguous_arrays_are_saved_as_they_read(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_leftovers_of_a_killed_run_are_swept(tmp_path: Path) -> None:
     (store.jobs / ".writing-dead").mkdir()
     (store.jobs / ".writing-dead" / "arrays.safetensors").write_bytes(b"half")
     store.sweep()
-    assert os.listdir(store.jobs) == [key]
+    assert [each.name for each in store.jobs.iterdir()] == [key]
 
 
 def on_a_small_disk(script: str, size: str) -> subprocess.CompletedProcess[str]:
@@ -127,4 +127,4 @@ def test_text_is_replaced_whole(tmp_path: Path) -> None:
     write_text(path, "one")
     write_text(path, "two")
     assert path.read_text() == "two"
-    assert os.listdir(path.parent) == ["file.json"]
+    assert [each.name for each in path.parent.iterdir()] == ["file.json"]

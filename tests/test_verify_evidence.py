@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+import made_up_records as records
 import numpy as np
 import pytest
 
 from repro import run_file
 from repro.expand import slots
 from repro.finding import Verdict
-import made_up_records as records
 from verify.evidence import Evidence
 from verify.judge import judge
 

@@ -2,12 +2,12 @@
 
 from typing import Any
 
+import made_up_records as records
 import numpy as np
 import pytest
 
 from repro.claims import CountClaim, MeanClaim, OrderingClaim
 from repro.manifest import Manifest
-import made_up_records as records
 from verify import answers, decision, printed_rules
 from verify.layer_rules import fit_rates
 
@@ -27,7 +27,7 @@ def claimed_with(texts: list[str], claim: dict[str, Any], printed: str = "1") ->
 
 def outcome(texts: list[str], claim: dict[str, Any], printed: str = "1") -> str:
     claimed = claimed_with(texts, claim, printed)
-    found = claimed.claim("it")
+    found = claimed.claims[-1]
     assert isinstance(found, MeanClaim | CountClaim | OrderingClaim)
     return printed_rules.decide(claimed, found).outcome
 

@@ -25,7 +25,8 @@ def predictions(log_likelihoods: Scores) -> Letters:
     Returns:
         shape (Q,), 0 to 3. Differs from no one: lm-eval's `acc` takes `np.argmax` too.
     """
-    return np.argmax(log_likelihoods, axis=1).astype(np.int64)
+    best: Letters = np.argmax(log_likelihoods, axis=1).astype(np.int64)
+    return best
 
 
 def ties(log_likelihoods: Scores) -> int:

@@ -21,6 +21,11 @@ from repro.store import Arrays, BrokenRecordError, Store
 from verify import answers
 
 
+_LETTERS = 4
+_ROUNDING = 1e-12
+"""Two ways of dividing the same integers may differ by this much, an answer makes 7e-5."""
+
+
 class InvalidError(Exception):
     """The evidence for a claim cannot be trusted: why, in one sentence."""
 
@@ -39,11 +44,14 @@ class Loaded:
 
     def accuracies(self) -> list[float]:
         """Accuracy at each number of shots, as a fraction, from the arrays."""
-        assert isinstance(self.record.job, EvaluateJob)
         return [
             answers.accuracy(self.predicted(shots), self.arrays[f"shots{shots}/gold"])
-            for shots in self.record.job.shots
+            for shots in self.shots()
         ]
+
+    def shots(self) -> tuple[int, ...]:
+        """Numbers of shots of an evaluation; none for another kind of job."""
+        return self.record.job.shots if isinstance(self.record.job, EvaluateJob) else ()
 
     def predicted(self, shots: int) -> answers.Letters:
         """Predicted letters at a number of shots, from the log-likelihoods."""
@@ -137,7 +145,7 @@ def _check_answers(record: Record, job: EvaluateJob, arrays: Arrays) -> None:
         except KeyError as error:
             message = f"record {short} has no array {error}"
             raise InvalidError(message) from error
-        if scores.ndim != 2 or scores.shape[1] != 4 or not len(scores):  # noqa: PLR2004
+        if scores.shape != (len(gold), _LETTERS) or not len(gold):
             message = f"record {short}: log-likelihoods of shape {scores.shape}, expected (Q, 4)"
             raise InvalidError(message)
         bad = int((~np.isfinite(scores)).any(axis=1).sum())
@@ -153,7 +161,7 @@ def _check_answers(record: Record, job: EvaluateJob, arrays: Arrays) -> None:
             raise InvalidError(message)
         said = record.values.get(f"shots{shots}/accuracy")
         found = answers.accuracy(predicted, gold)
-        if not isinstance(said, float) or abs(said - found) > 1e-12:  # noqa: PLR2004
+        if not isinstance(said, float | int) or abs(said - found) > _ROUNDING:
             message = (
                 f"record {short}: it says accuracy {said} at {shots} shots, its arrays say {found}"
             )

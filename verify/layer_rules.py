@@ -108,7 +108,7 @@ def fit_rates(envelopes: NDArray[np.float64], times: NDArray[np.float64]) -> Rat
         >>> round(float(fit_rates(np.exp(-0.5 * t)[None], t).value[0]), 6)
         -0.5
     """
-    from scipy.special import stdtrit  # noqa: PLC0415  # 0.1 s that `repro list` need not pay
+    from scipy.special import stdtrit  # 0.1 s that `repro list` need not pay
 
     used = envelopes > 0
     number = used.sum(axis=1)

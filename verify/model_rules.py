@@ -51,7 +51,8 @@ def count(manifest: Manifest, claim: CountClaim, evidence: Evidence) -> Judged:
     """A printed count against the number of measured cells above the threshold."""
     published = manifest.text_of(claim.published)
     columns, loaded = _columns(manifest, claim.of, evidence)
-    counts = [sum(value > float(claim.above) for value in row) for row in zip(*columns, strict=True)]
+    limit = float(claim.above)
+    counts = [sum(value > limit for value in row) for row in zip(*columns, strict=True)]
     decided = decision.decide(counts, published, margin="0")
     low, high = min(counts), max(counts)
     shown = str(low) if low == high else f"{low} to {high}"
@@ -106,9 +107,7 @@ def _divergence(reference: Loaded, candidate: Loaded) -> float:
 def _flips(reference: Loaded, candidate: Loaded) -> tuple[int, int]:
     """Questions lost and won over all shots."""
     lost = won = 0
-    job = reference.record.job
-    assert job.kind == "evaluate"
-    for shots in job.shots:
+    for shots in reference.shots():
         gold = reference.arrays[f"shots{shots}/gold"]
         found = answers.flips(reference.predicted(shots), candidate.predicted(shots), gold)
         lost, won = lost + found.lost, won + found.won
@@ -127,9 +126,7 @@ def _columns(
     """Divergence of each cell under each setting."""
     columns, loaded = [], []
     for name in names:
-        claim = manifest.claim(name)
-        assert isinstance(claim, CellClaim)
-        pairs = _arms(manifest, claim, evidence)
+        pairs = _arms(manifest, manifest.cell(name), evidence)
         columns.append([_divergence(*pair) for pair in pairs])
         loaded += [each for pair in pairs for each in pair]
     return columns, loaded

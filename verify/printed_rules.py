@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from repro.claims import CellClaim, CountClaim, MeanClaim, OrderingClaim
+from repro.claims import CountClaim, MeanClaim, OrderingClaim
 from repro.finding import Outcome
 from repro.manifest import Manifest
 from repro.printed import Interval, half_unit, interval, mean, mean_interval
@@ -40,12 +40,7 @@ def decide(manifest: Manifest, claim: MeanClaim | CountClaim | OrderingClaim) ->
 
 
 def _cells(manifest: Manifest, claims: Sequence[str]) -> list[str]:
-    texts = []
-    for name in claims:
-        cell = manifest.claim(name)
-        assert isinstance(cell, CellClaim)
-        texts.append(manifest.text_of(cell.published))
-    return texts
+    return [manifest.text_of(manifest.cell(name).published) for name in claims]
 
 
 def _mean(printed: str, cells: Sequence[str]) -> Decided:

@@ -5,7 +5,6 @@ import json
 import os
 import socket
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel
@@ -126,7 +125,8 @@ def read_filter(text: str, manifests: list[Manifest]) -> Filter:
             message = f"--only {part}: expected model=, dtype= or setting="
             raise BadInputError(message)
         if value not in known[key]:
-            message = f"--only {part}: found {value!r}, expected one of {', '.join(sorted(known[key]))}"
+            names = ", ".join(sorted(known[key]))
+            message = f"--only {part}: found {value!r}, expected one of {names}"
             raise BadInputError(message)
         kept[key].add(value)
     return Filter(**{key: frozenset(values) for key, values in kept.items()})
@@ -145,12 +145,12 @@ def hub_is_reachable(*, offline: bool) -> bool:
         return False
 
 
-def as_json(data: Any) -> str:
+def as_json(data: object) -> str:
     """Models, lists and plain data as indented JSON."""
     return json.dumps(data, indent=1, ensure_ascii=False, default=_plain)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     return str(value)

@@ -2,7 +2,9 @@
 
 import argparse
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from repro import environment, plan
 from repro.commands import options
@@ -19,6 +21,8 @@ class Planning:
     """Everything that a plan is made from; `plans` makes it again after a fetch."""
 
     manifests: list[Manifest]
+    files: Mapping[str, Path]
+    """Manifest id to its file as it was given."""
     shelf: Shelf
     store: Store
     machine: Environment
@@ -60,10 +64,12 @@ def prepare(arguments: argparse.Namespace) -> Planning:
     # One thread a job, whatever the number of cores: sums are then added in the same order
     # everywhere, and jobs run side by side instead. Whoever sets the variable decides.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    files = {path.stem: path for path in arguments.manifests}
     manifests = options.load_manifests(arguments.manifests)
     needs_hub = any(group.kind == "evaluation" for each in manifests for group in each.jobs)
     return Planning(
         manifests=manifests,
+        files=files,
         shelf=Shelf(
             substitutes=options.pairs("--substitute", arguments.substitute),
             data=options.pairs("--data", arguments.data),

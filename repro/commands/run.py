@@ -1,7 +1,7 @@
 """`repro run`: fetch what is pinned, run what can be run, judge what came out."""
 
 import argparse
-import datetime
+import datetime as dt
 
 from repro import inputs, report, report_plan, report_progress, run_file
 from repro.commands import options, planning
@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     with report_progress.bars(quiet=arguments.json) as bars:
         for name, why in _fetch(plans, prepared, bars).items():
             failed[name] = why
-        plans = [prepared.chosen(plan.manifest) if failed or _waits(plan) else plan for plan in plans]
+        plans = [prepared.chosen(plan.manifest) if _waits(plan) else plan for plan in plans]
         _commit(plans, prepared, failed)
         failed |= _execute(plans, prepared, bars)
     verdicts = [judge_run(plan.manifest, plan.tier, prepared.store) for plan in plans]
@@ -75,7 +75,7 @@ def _fetch(
     plans: list[Plan], prepared: Planning, bars: "report_progress.Bars"
 ) -> dict[str, str]:
     """Fetch everything that some plan waits for; what failed, by name."""
-    from runner import fetch  # noqa: PLC0415  # `repro` meets `runner` only here, and late
+    from runner import fetch  # `repro` meets `runner` only here, and late
 
     failed = {}
     wanted = {
@@ -100,7 +100,7 @@ def _fetch(
 
 def _commit(plans: list[Plan], prepared: Planning, failed: dict[str, str]) -> None:
     """Write down claims, settings and substitutions before the first number is known."""
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     pins = {name: dict(files) for name, files in prepared.shelf.pins.items()}
     for plan in plans:
         located = [each for job in plan.jobs for each in job.inputs.values()]
@@ -130,6 +130,7 @@ def _run_file(
     return RunFile(
         schema_version=1,
         manifest=plan.manifest.id,
+        file=str(prepared.files[plan.manifest.id]),
         tier=plan.tier,
         started=before.started if before else now,
         substitutions={
@@ -139,7 +140,7 @@ def _run_file(
         },
         jobs=jobs,
         missing=missing,
-        **run_file.commitments(plan.manifest),  # type: ignore[arg-type]
+        committed=run_file.commitments(plan.manifest),
     )
 
 
@@ -150,7 +151,7 @@ def _execute(
     todo = {key: job for plan in plans for key, job in plan.to_run().items()}
     if not todo:
         return {}
-    from runner.execute import execute  # noqa: PLC0415
+    from runner.execute import execute
 
     prepared.store.sweep()
     bars.expect(len(todo))

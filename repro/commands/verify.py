@@ -53,8 +53,8 @@ def exit_code(verdicts: list[Verdict]) -> int:
 
 def judge_run(claimed: Manifest, tier: Tier, store: Store) -> Verdict:
     """Judge one manifest at one tier from what lies in a results folder."""
-    from verify.evidence import Evidence  # noqa: PLC0415  # `repro` meets `verify` only here
-    from verify.judge import judge  # noqa: PLC0415
+    from verify.evidence import Evidence  # `repro` meets `verify` only here
+    from verify.judge import judge
 
     evidence = Evidence(
         claimed,
@@ -68,7 +68,7 @@ def judge_run(claimed: Manifest, tier: Tier, store: Store) -> Verdict:
 
 def _paper() -> list[Verdict]:
     """Printed claims of every manifest of the bundle."""
-    from verify.judge import judge  # noqa: PLC0415
+    from verify.judge import judge
 
     verdicts = [judge(each, None, {}) for each in options.load_manifests([])]
     printed = [
@@ -89,6 +89,7 @@ def _runs(folders: list[Path]) -> list[Verdict]:
             raise BadInputError(message)
         for path in found:
             run = run_file.load(path)
-            claimed = manifest.load(bundle.MANIFESTS / f"{run.manifest}.json")
+            bundled = bundle.MANIFESTS / f"{run.manifest}.json"
+            claimed = manifest.load(bundled if bundled.is_file() else Path(run.file))
             verdicts.append(judge_run(claimed, run.tier, Store(folder)))
     return verdicts
