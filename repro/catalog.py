@@ -84,7 +84,6 @@ class Dataset(Frozen):
     subjects: dict[Slug, Subject]
 
 
-
 class _Checkpoints(Frozen):
     checkpoints: dict[Slug, Checkpoint]
 

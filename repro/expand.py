@@ -28,6 +28,13 @@ class Slot:
     dtype: str | None
     setting: str | None
 
+    @property
+    def name(self) -> str:
+        """For people: the id, with the checkpoint that really runs."""
+        if isinstance(self.job, EvaluateJob) and self.job.checkpoint != self.checkpoint:
+            return f"{self.job.checkpoint}.{self.dtype}.{self.setting}"
+        return self.id
+
 
 def evaluation_slot(checkpoint: str, dtype: str, setting: str) -> str:
     """The id of the slot of one evaluation."""

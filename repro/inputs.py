@@ -11,8 +11,8 @@ from typing import Literal
 
 from repro import bundle, catalog, digests
 from repro.errors import BadInputError
+from repro.files import write_text
 from repro.jobs import EvaluateJob, Job, StabilityJob
-from repro.store import write_text
 
 # Everything that transformers reads from a checkpoint folder without executing it.
 _READ = (

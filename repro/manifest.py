@@ -50,9 +50,7 @@ class EvaluationGroup(Frozen):
     kind: Literal["evaluation"]
     id: Slug
     checkpoints: Annotated[tuple[Slug, ...], Field(min_length=1)]
-    dtypes: Annotated[
-        tuple[Literal["float32", "float16", "bfloat16"], ...], Field(min_length=1)
-    ]
+    dtypes: Annotated[tuple[Literal["float32", "float16", "bfloat16"], ...], Field(min_length=1)]
     task: Literal["mmlu"]
     shots: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)]
     tiers: dict[Tier, EvaluationTier]

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
 from repro.finding import Finding, Outcome, Verdict
+from repro.report_console import console
 
 STYLES: Mapping[Outcome, str] = {
     "reproduced": "green",
@@ -18,20 +19,10 @@ STYLES: Mapping[Outcome, str] = {
     "invalid": "bold magenta",
 }
 
-_NARROWEST = 110
-"""Columns below which a row does not fit on a line; output to a file gets these."""
 _HEAD = ("claim", "published", "measured", "margin", "outcome")
 _INDENT = 4
 _WIDEST = 40
 """Characters of a column before its text wraps."""
-
-
-def console() -> Console:
-    """Standard output; wide enough for the tables when it is not a terminal."""
-    found = Console(highlight=False)
-    if found.width < _NARROWEST:
-        found = Console(highlight=False, width=_NARROWEST)
-    return found
 
 
 def show_verdicts(verdicts: Sequence[Verdict]) -> None:

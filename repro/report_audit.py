@@ -5,7 +5,7 @@ from rich.table import Table
 from rich.text import Text
 
 from repro.audit import Audit, Row
-from repro.report import console
+from repro.report_console import console
 
 
 def show(audit: Audit) -> None:

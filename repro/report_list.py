@@ -9,7 +9,8 @@ from rich.text import Text
 
 from repro.finding import Verdict
 from repro.manifest import Manifest
-from repro.report import STYLES, console
+from repro.report import STYLES
+from repro.report_console import console
 
 Row = tuple[Manifest, Verdict | None]
 
@@ -32,9 +33,7 @@ def show(rows: Sequence[Row]) -> None:
         )
     out = console()
     out.print(table)
-    out.print(
-        Text("repro run manifests/NAME.json runs one; repro plan … says first what it costs")
-    )
+    out.print(Text("repro run manifests/NAME.json runs one; repro plan … says first what it costs"))
 
 
 def as_data(manifest: Manifest, verdict: Verdict | None) -> dict[str, Any]:

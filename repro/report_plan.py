@@ -8,28 +8,14 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from repro.expand import Slot
 from repro.jobs import EvaluateJob, Tier
 from repro.plan import Plan, PlannedJob
-from repro.report import console
+from repro.report_console import console
 
 _ORDER: tuple[Tier, ...] = ("smoke", "subset", "full")
 _A_MINUTE_AND_A_HALF = 90
 _WORTH_A_GPU = 600
 """GPU seconds above which they are worth a mention."""
-
-
-def name_of(job: PlannedJob) -> str:
-    """A job for people: `mamba-twin.float16.batch-16`."""
-    return slot_name(job.slot)
-
-
-def slot_name(slot: Slot) -> str:
-    """A slot's id, with the checkpoint that really runs."""
-    job = slot.job
-    if job is not None and job.kind == "evaluate" and slot.checkpoint != job.checkpoint:
-        return f"{job.checkpoint}.{slot.dtype}.{slot.setting}"
-    return slot.id
 
 
 def show(plan: Plan, following: tuple[Plan, str] | None, *, brief: bool = False) -> None:
@@ -95,7 +81,7 @@ def as_data(plan: Plan) -> dict[str, Any]:
         "jobs": [
             {
                 "slot": job.slot.id,
-                "runs": slot_name(job.slot),
+                "runs": job.slot.name,
                 "state": job.state if job.slot.job else "not-run",
                 "key": job.key,
                 "reason": job.reason,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import (
@@ -15,8 +16,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from repro.plan import PlannedJob
-from repro.report_plan import name_of
+if TYPE_CHECKING:
+    from repro.plan import PlannedJob
 
 
 class Bars:
@@ -35,21 +36,21 @@ class Bars:
         """Tell how many jobs will run."""
         self.progress.update(self._all, total=count, completed=0, visible=True)
 
-    def advance(self, job: PlannedJob, done: int, total: int, note: str) -> None:
+    def advance(self, job: "PlannedJob", done: int, total: int, note: str) -> None:
         """A job has done `done` of `total` units."""
-        name = name_of(job)
+        name = job.slot.name
         if name not in self._running:
             self._running[name] = self.progress.add_task(name, total=total, note=note)
         self.progress.update(self._running[name], completed=done, total=total, note=note)
 
-    def finish(self, job: PlannedJob) -> None:
+    def finish(self, job: "PlannedJob") -> None:
         """A job ended: its bar goes, the bar of all jobs moves."""
-        running = self._running.pop(name_of(job), None)
+        running = self._running.pop(job.slot.name, None)
         if running is not None:
             self.progress.remove_task(running)
         self.progress.advance(self._all)
         if not self.progress.console.is_terminal:  # a log has no bars, and wants a sign of life
-            self.say(f"done: {name_of(job)}")
+            self.say(f"done: {job.slot.name}")
 
 
 @contextmanager

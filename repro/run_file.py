@@ -11,10 +11,10 @@ from pydantic import ValidationError
 
 from repro import digests
 from repro.errors import BadInputError, Problem
+from repro.files import write_text
 from repro.frozen import Frozen, Sha256, Slug
 from repro.jobs import Tier
 from repro.manifest import Manifest
-from repro.store import write_text
 
 
 class Commitments(Frozen):

@@ -8,9 +8,9 @@ import textwrap
 from typing import Any
 
 from repro import bundle
+from repro.files import write_text
 from repro.frozen import Frozen
 from repro.manifest import Manifest
-from repro.store import write_text
 
 PATH = bundle.CATALOG / "manifest.schema.json"
 
@@ -26,9 +26,7 @@ def text() -> str:
 
 
 def _all_models(model: type[Frozen]) -> list[type[Frozen]]:
-    return [
-        found for each in model.__subclasses__() for found in (each, *_all_models(each))
-    ]
+    return [found for each in model.__subclasses__() for found in (each, *_all_models(each))]
 
 
 def _describe(part: dict[str, Any], model: type[Frozen]) -> None:

@@ -7,24 +7,23 @@
 A record's folder appears by one rename, so a killed run leaves a whole record or none.
 """
 
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import ValidationError
-from safetensors import SafetensorError  # type: ignore[attr-defined]
-from safetensors.numpy import load_file, save
 
 from repro import digests
 from repro.errors import saving
+from repro.files import write_text
 from repro.record import ArrayFile, Record
 
-Arrays = Mapping[str, NDArray[Any]]
+if TYPE_CHECKING:  # numpy takes a quarter of the start-up that `repro list` is allowed
+    from numpy.typing import NDArray
+
+    Arrays = Mapping[str, NDArray[Any]]
 
 
 class BrokenRecordError(Exception):
@@ -50,7 +49,7 @@ class Store:
             return False
         return True
 
-    def load(self, key: str) -> tuple[Record, Arrays]:
+    def load(self, key: str) -> "tuple[Record, Arrays]":
         """A record and its arrays, held to their digests.
 
         Raises:
@@ -72,7 +71,10 @@ class Store:
             raise BrokenRecordError(message)
         return record, self._load_arrays(folder / record.arrays.name, record)
 
-    def _load_arrays(self, path: Path, record: Record) -> Arrays:
+    def _load_arrays(self, path: Path, record: Record) -> "Arrays":
+        from safetensors import SafetensorError  # type: ignore[attr-defined]
+        from safetensors.numpy import load_file
+
         try:
             found = digests.of_file(path)
             if found != record.arrays.sha256:
@@ -86,7 +88,7 @@ class Store:
             message = f"the arrays of record {record.key[:12]} cannot be read: {error}"
             raise BrokenRecordError(message) from error
 
-    def save(self, arrays: Arrays, make_record: Callable[[ArrayFile], Record]) -> Record:
+    def save(self, arrays: "Arrays", make_record: Callable[[ArrayFile], Record]) -> Record:
         """Write a record and its arrays; they appear together or not at all.
 
         Args:
@@ -96,6 +98,9 @@ class Store:
         Raises:
             CannotRunError: if the disk is full or the folder cannot be written.
         """
+        import numpy as np
+        from safetensors.numpy import save
+
         with saving(self.jobs):
             self.jobs.mkdir(parents=True, exist_ok=True)
             work = Path(tempfile.mkdtemp(prefix=".writing-", dir=self.jobs))
@@ -132,19 +137,3 @@ class Store:
         for pattern in (".writing-*", ".old-*"):
             for path in self.jobs.glob(pattern):
                 shutil.rmtree(path, ignore_errors=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a small file whole or not at all, and have it on the disk before it is named."""
-    with saving(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                stream.write(text)
-                stream.flush()
-                os.fsync(stream.fileno())
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
-        finally:
-            Path(name).unlink(missing_ok=True)

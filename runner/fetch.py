@@ -61,9 +61,7 @@ def fetch_checkpoint(name: str, checkpoint: Checkpoint) -> None:
     from huggingface_hub.utils import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        snapshot_download(
-            source.repository, revision=source.revision, allow_patterns=_PATTERNS
-        )
+        snapshot_download(source.repository, revision=source.revision, allow_patterns=_PATTERNS)
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         first = str(error).strip().splitlines()[0]
         raise CannotRunError(_sorry(f"{source.repository} at {source.revision}", first)) from error

@@ -18,7 +18,9 @@ from repro.cli import COMMANDS, main
 LIGHT = (["--help"], ["list"], ["verify", "--paper"], ["audit", "--help"], ["verify", "--help"])
 
 
-def repro(*arguments: str, cwd: Path = bundle.ROOT, **environ: str) -> subprocess.CompletedProcess[str]:
+def repro(
+    *arguments: str, cwd: Path = bundle.ROOT, **environ: str
+) -> subprocess.CompletedProcess[str]:
     """Run the command line in a process of its own, off the network."""
     return subprocess.run(
         [sys.executable, "-m", "repro.cli", *arguments],

@@ -25,9 +25,7 @@ BASE = {
 
 
 def test_the_label_of_a_setting_changes_no_key() -> None:
-    renamed = job().model_copy(
-        update={"setting": job().setting.model_copy(update={"id": "other"})}
-    )
+    renamed = job().model_copy(update={"setting": job().setting.model_copy(update={"id": "other"})})
     assert keys.of_job(job(), **BASE) == keys.of_job(renamed, **BASE)
 
 
@@ -46,7 +44,9 @@ def test_every_field_of_a_job_changes_the_key() -> None:
         "shots": (0,),
         "setting": job().setting.model_copy(update={"batch_size": 9}),
     }
-    made = {keys.of_job(job().model_copy(update={name: to}), **BASE) for name, to in changes.items()}
+    made = {
+        keys.of_job(job().model_copy(update={name: to}), **BASE) for name, to in changes.items()
+    }
     assert len(made | {keys.of_job(job(), **BASE)}) == len(changes) + 1
 
 
@@ -57,7 +57,9 @@ def test_code_is_followed_through_imports() -> None:
     assert "runner/rollout.py" in keys.code_of("stability")
 
 
-def test_a_change_of_a_module_changes_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_change_of_a_module_changes_the_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "evaluate.py").write_text("from runner import helper\nimport runner.other\n")
     (tmp_path / "helper.py").write_text("from runner.deep import thing\n")
     (tmp_path / "deep.py").write_text("thing = 1\n")

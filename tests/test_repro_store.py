@@ -14,8 +14,9 @@ import pytest
 from repro import environment
 from repro.errors import CannotRunError
 from repro.expand import slots
+from repro.files import write_text
 from repro.jobs import EvaluateJob
-from repro.store import BrokenRecordError, Store, write_text
+from repro.store import BrokenRecordError, Store
 
 
 def job() -> EvaluateJob:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from repro.jobs import StabilityJob
-from runner import stability
+from runner import rollout, stability
 from runner.deviation_bounds import RATIO_SLACK
 from runner.measurement import Inputs, Measurement
 from runner.perturbation import MODES
@@ -98,7 +98,7 @@ def test_a_second_run_gives_the_same_arrays(measurement: Measurement) -> None:
 def test_numbers_do_not_depend_on_chunks_and_threads(
     measurement: Measurement, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stability, "CPU_ENTRIES", 24)  # two layers
+    monkeypatch.setattr(rollout, "CPU_ENTRIES", 48)  # two layers
     monkeypatch.setattr(stability.os, "sched_getaffinity", lambda _: {0})
     again = run()
     for name, value in measurement.arrays.items():

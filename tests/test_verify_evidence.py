@@ -134,9 +134,7 @@ def test_a_record_of_another_job_is_invalid(tmp_path: Path) -> None:
     store, written = records.run(tmp_path, claimed)
     first = next(iter(written.jobs.values()))
     swapped = written.model_copy(update={"jobs": dict.fromkeys(written.jobs, first)})
-    evidence = Evidence(
-        claimed, swapped, store, records.checkpoints(), {"mmlu": records.dataset()}
-    )
+    evidence = Evidence(claimed, swapped, store, records.checkpoints(), {"mmlu": records.dataset()})
     found = finding(judge(claimed, evidence, PINS), "T9.mamba-1.float16")
     assert found.outcome == "invalid"
     assert "another job" in found.reason
@@ -148,10 +146,10 @@ def test_damaged_files_are_invalid(tmp_path: Path) -> None:
     for number, key in enumerate(written.jobs.values()):
         name = ("record.json", "arrays.safetensors")[number % 2]
         path = store.folder(key) / name
-        path.write_bytes(path.read_bytes().replace(b'"seconds": 1.0', b'"seconds": 9.0')[:-2] + b"}\n")
-    evidence = Evidence(
-        claimed, written, store, records.checkpoints(), {"mmlu": records.dataset()}
-    )
+        path.write_bytes(
+            path.read_bytes().replace(b'"seconds": 1.0', b'"seconds": 9.0')[:-2] + b"}\n"
+        )
+    evidence = Evidence(claimed, written, store, records.checkpoints(), {"mmlu": records.dataset()})
     assert finding(judge(claimed, evidence, PINS), "T9.mamba-1.float16").outcome == "invalid"
 
 
@@ -182,9 +180,7 @@ def test_a_printed_value_edited_after_the_run_is_invalid(tmp_path: Path) -> None
 def test_drift_that_the_claim_depends_on_is_named(tmp_path: Path) -> None:
     claimed = records.manifest()
     store, written = records.run(tmp_path, claimed, tier="full")
-    evidence = Evidence(
-        claimed, written, store, records.checkpoints(), {"mmlu": records.dataset()}
-    )
+    evidence = Evidence(claimed, written, store, records.checkpoints(), {"mmlu": records.dataset()})
     found = finding(judge(claimed, evidence, {"torch": "0.0.1"}), "T9.mamba-1.float16")
     assert "drift: torch" in found.reason
     assert "pinned 0.0.1" in found.reason
@@ -197,9 +193,7 @@ def test_a_run_that_was_cut_short_says_so(tmp_path: Path) -> None:
     for path in gone.iterdir():
         path.unlink()
     gone.rmdir()
-    evidence = Evidence(
-        claimed, written, store, records.checkpoints(), {"mmlu": records.dataset()}
-    )
+    evidence = Evidence(claimed, written, store, records.checkpoints(), {"mmlu": records.dataset()})
     found = finding(judge(claimed, evidence, PINS), "T9.mamba-1.float16")
     assert found.outcome == "not-run"
     assert "cut short" in found.reason

@@ -19,9 +19,9 @@ def claimed_with(texts: list[str], claim: dict[str, Any], printed: str = "1") ->
     data["published"] = [{**published, "id": f"c{i}", "text": text} for i, text in enumerate(texts)]
     data["published"].append({**published, "id": "printed", "text": printed})
     common = {"statement": "", "place": {"section": "5"}, "depends_on": [], "basis": "printed"}
-    data["claims"] = [
-        {**cell, "id": f"c{i}", "published": f"c{i}"} for i in range(len(texts))
-    ] + [{**common, "id": "it", **claim}]
+    data["claims"] = [{**cell, "id": f"c{i}", "published": f"c{i}"} for i in range(len(texts))] + [
+        {**common, "id": "it", **claim}
+    ]
     return records.manifest(**data)
 
 
@@ -75,9 +75,7 @@ def test_printed_counts(texts: list[str], printed: str, expected: str) -> None:
         (["0.25"], ["0.10", "0.20"], "within-spread", "inconclusive"),
     ],
 )
-def test_printed_orderings(
-    left: list[str], right: list[str], relation: str, expected: str
-) -> None:
+def test_printed_orderings(left: list[str], right: list[str], relation: str, expected: str) -> None:
     names = [f"c{i}" for i in range(len(left) + len(right))]
     claim = {
         "kind": "ordering",
@@ -89,7 +87,9 @@ def test_printed_orderings(
 
 
 def test_predictions_take_the_first_letter_of_a_tie() -> None:
-    scores = np.array([[-1.0, -1.0, -2.0, -3.0], [-4.0, -2.0, -1.0, -1.0], [-3.0, -2.0, -1.0, -2.0]])
+    scores = np.array(
+        [[-1.0, -1.0, -2.0, -3.0], [-4.0, -2.0, -1.0, -1.0], [-3.0, -2.0, -1.0, -2.0]]
+    )
     assert answers.predictions(scores).tolist() == [0, 2, 2]
     assert answers.ties(scores) == 2
     assert answers.letter_counts(answers.predictions(scores)) == (1, 0, 2, 0)

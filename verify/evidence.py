@@ -7,6 +7,7 @@ from its own content; (3) what can be recomputed from its arrays is recomputed a
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,8 +18,11 @@ from repro.jobs import EvaluateJob, Job
 from repro.manifest import Manifest
 from repro.record import Record
 from repro.run_file import RunFile
-from repro.store import Arrays, BrokenRecordError, Store
+from repro.store import BrokenRecordError, Store
 from verify import answers
+
+if TYPE_CHECKING:
+    from repro.store import Arrays
 
 
 _LETTERS = 4
@@ -40,7 +44,7 @@ class Loaded:
 
     slot: Slot
     record: Record
-    arrays: Arrays
+    arrays: "Arrays"
 
     def accuracies(self) -> list[float]:
         """Accuracy at each number of shots, as a fraction, from the arrays."""
@@ -134,7 +138,7 @@ def _without_label(job: Job) -> dict[str, object]:
     return data
 
 
-def _check_answers(record: Record, job: EvaluateJob, arrays: Arrays) -> None:
+def _check_answers(record: Record, job: EvaluateJob, arrays: "Arrays") -> None:
     """(3) shapes, finite log-likelihoods, predictions, accuracies."""
     short = record.key[:12]
     for shots in job.shots:
@@ -168,7 +172,7 @@ def _check_answers(record: Record, job: EvaluateJob, arrays: Arrays) -> None:
             raise InvalidError(message)
 
 
-def _check_gold(record: Record, job: EvaluateJob, arrays: Arrays, dataset: Dataset) -> None:
+def _check_gold(record: Record, job: EvaluateJob, arrays: "Arrays", dataset: Dataset) -> None:
     """(4) every question of every subject once, with the data set's own answers."""
     short = record.key[:12]
     subjects, questions = arrays["subject"], arrays["question"]

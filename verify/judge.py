@@ -125,7 +125,7 @@ def _qualifiers(
         for name in claim.depends_on:
             installed = each.record.environment.packages.get(name, "none")
             pinned = pins.get(name, "no pin")
-            if installed.split("+")[0] != pinned:
+            if installed != pinned:
                 found[f"drift: {name} {installed}, pinned {pinned}"] = None
     return list(found)
 

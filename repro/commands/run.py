@@ -71,9 +71,7 @@ def _check_unchanged(plan: Plan, prepared: Planning, *, fresh: bool) -> None:
         raise BadInputError(message)
 
 
-def _fetch(
-    plans: list[Plan], prepared: Planning, bars: "report_progress.Bars"
-) -> dict[str, str]:
+def _fetch(plans: list[Plan], prepared: Planning, bars: "report_progress.Bars") -> dict[str, str]:
     """Fetch everything that some plan waits for; what failed, by name."""
     from runner import fetch  # `repro` meets `runner` only here, and late
 
@@ -144,9 +142,7 @@ def _run_file(
     )
 
 
-def _execute(
-    plans: list[Plan], prepared: Planning, bars: "report_progress.Bars"
-) -> dict[str, str]:
+def _execute(plans: list[Plan], prepared: Planning, bars: "report_progress.Bars") -> dict[str, str]:
     """Run every job that is ready, each key once."""
     todo = {key: job for plan in plans for key, job in plan.to_run().items()}
     if not todo:
@@ -156,4 +152,4 @@ def _execute(
     prepared.store.sweep()
     bars.expect(len(todo))
     failed = execute(todo, prepared.store, prepared.machine, bars)
-    return {report_plan.name_of(todo[key]): why for key, why in failed.items()}
+    return {todo[key].slot.name: why for key, why in failed.items()}
