@@ -20,16 +20,16 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import torch
 
 from runner.deviation_summary import recorded_times, summarise
 from runner.perturbation import MODES
 from runner.random_layers import Design, Family, draw_layers
-from runner.rollout import roll_out
+from runner.rollout import chunk_size, roll_out
 from runner.rollout_plain import plain_bound, plain_trajectory
 from runner.ssm_layers import Layers
-from runner.stability import CPU_ENTRIES, CUDA_ENTRIES
 
 SHAPES: dict[Family, int] = {"mamba-euler": 16, "mamba-zoh": 16, "mamba2": 128}
 """State entries a channel."""
@@ -51,15 +51,18 @@ def seconds(work: Callable[[], object], repeats: int) -> list[float]:
     return found
 
 
-def chunks(layers: Layers, device: torch.device) -> Iterator[Layers]:
+def rates(work: Callable[[], object], amount: float, repeats: int) -> list[float]:
+    """`amount` a second, of each repetition."""
+    return [amount / one for one in seconds(work, repeats)]
+
+
+def chunks(layers: Layers, size: int, device: torch.device) -> Iterator[Layers]:
     """The batch as a job cuts it."""
-    entries = CPU_ENTRIES if device.type == "cpu" else CUDA_ENTRIES
-    size = max(1, entries // (layers.channels * layers.state_size))
     for start in range(0, layers.count, size):
         yield layers.mapped(start, min(start + size, layers.count), device)
 
 
-def fast(layers: Layers, device: torch.device, workers: ThreadPoolExecutor) -> None:
+def fast(layers: Layers, size: int, device: torch.device, workers: ThreadPoolExecutor) -> None:
     """Every mode of every layer, with bounds and summaries."""
     at = layers.steps // 16
     times = recorded_times(layers.steps, at, 48)
@@ -67,7 +70,7 @@ def fast(layers: Layers, device: torch.device, workers: ThreadPoolExecutor) -> N
     def one(chunk: Layers) -> None:
         summarise(roll_out(chunk, EPSILON, at), chunk.decay, times)
 
-    list(workers.map(one, chunks(layers, device)))
+    list(workers.map(one, chunks(layers, size, device)))
 
 
 def plain(layers: Layers, device: torch.device) -> None:
@@ -100,7 +103,7 @@ def row(name: str, rates: list[float], unit: str, note: str = "") -> None:
 def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--layers", type=int, default=64, help="layers of each batch")
+    parser.add_argument("--layers", type=int, default=128, help="layers of each batch")
     parser.add_argument("--steps", type=int, default=256, help="time steps")
     parser.add_argument("--repeats", type=int, default=5)
     chosen = parser.parse_args()
@@ -111,8 +114,7 @@ def main() -> None:
     print(f"{'':<24}{'min':>10}{'median':>10}{'max':>10}")
     with ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,)) as workers:
         moved = 2 * 8 * 2**23 * 10 * count / 1e9
-        times = seconds(lambda: copied(device, workers, count), chosen.repeats)
-        bandwidth = [moved / one for one in times]
+        bandwidth = rates(partial(copied, device, workers, count), moved, chosen.repeats)
         row("copy_", bandwidth, "GB/s")
         for family, state_size in SHAPES.items():
             design = Design(
@@ -124,20 +126,13 @@ def main() -> None:
             )
             layers = draw_layers(design, 0, chosen.layers)
             elements = chosen.layers * chosen.steps * CHANNELS * state_size * (1 + len(MODES)) / 1e9
-            quick = [
-                elements / one
-                for one in seconds(
-                    lambda layers=layers: fast(layers, device, workers), chosen.repeats
-                )
-            ]
-            slow = [
-                elements / one
-                for one in seconds(lambda layers=layers: plain(layers, device), chosen.repeats)
-            ]
+            size = chunk_size(design, device)
+            quick = rates(partial(fast, layers, size, device, workers), elements, chosen.repeats)
+            slow = rates(partial(plain, layers, device), elements, chosen.repeats)
             share = statistics.median(quick) * STATE_BYTES / statistics.median(bandwidth)
             ratio = statistics.median(quick) / statistics.median(slow)
-            row(f"{family}, fast", quick, "G elements/s", f"{share:.0%} of copy")
-            row(f"{family}, plain", slow, "G elements/s", f"fast is {ratio:.1f} times as fast")
+            row(f"{family}, fast", quick, "G elements/s", f"  {share:.0%} of copy")
+            row(f"{family}, plain", slow, "G elements/s", f"  fast is {ratio:.1f} times as fast")
 
 
 if __name__ == "__main__":

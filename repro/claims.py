@@ -111,7 +111,7 @@ class Control(Frozen):
     """A case built to break the claim: the check has to catch it, or it checks nothing."""
 
     array: str
-    """Array in the same records; every entry must violate the claim."""
+    """Array (or case) in the same records; every entry must violate the claim."""
     what: str
 
 
@@ -121,7 +121,8 @@ class BoundClaim(ClaimBase):
     kind: Literal["bound"]
     jobs: Annotated[tuple[Slug, ...], Field(min_length=1)]
     arrays: Annotated[tuple[str, ...], Field(min_length=1)]
-    relation: Literal["at-most", "below"]
+    relation: Literal["at-most", "below", "above"]
+    """Below and above are strict."""
     limit: DecimalText
     controls: tuple[Control, ...]
 
@@ -140,14 +141,14 @@ class TrendClaim(ClaimBase):
 
 
 class IdentityClaim(ClaimBase):
-    """Integers that exact algebra says are equal are equal."""
+    """A matrix of integers is the product of two others, exactly."""
 
     kind: Literal["identity"]
     jobs: Annotated[tuple[Slug, ...], Field(min_length=1)]
-    array: str
-    equals: str
-    """Array in the same records that has to be equal, entry by entry."""
+    case: str
+    """Arrays `<case>/change`, `<case>/up` and `<case>/down`: change = up x down."""
     controls: tuple[Control, ...]
+    """Cases that must not factorise so."""
 
 
 Claim = Annotated[

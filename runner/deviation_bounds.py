@@ -53,7 +53,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from runner.perturbation import MODES, Touched
+from runner.perturbation import Touched
 from runner.ssm_layers import Layers
 
 UNIT = 2.0**-53
@@ -73,6 +73,8 @@ a step, so enough for some 30,000 steps."""
 class Radii:
     """How far a perturbed input can move u, Δ, B and C, rounding included."""
 
+    size: float
+    """ε itself: |η|."""
     input: Tensor
     """|u' - u|, (L, 1, 1)."""
     step: Tensor
@@ -84,7 +86,8 @@ class Radii:
 
     def laid(self, layout: Callable[[Tensor], Tensor]) -> Self:
         """The same in another order of axes."""
-        return type(self)(*map(layout, (self.input, self.step, self.inward, self.outward)))
+        tensors = self.input, self.step, self.inward, self.outward
+        return type(self)(self.size, *map(layout, tensors))
 
 
 def radii(layers: Layers, epsilon: float) -> Radii:
@@ -110,18 +113,18 @@ def radii(layers: Layers, epsilon: float) -> Radii:
         inward = inward.amax(-1, keepdim=True)
     step = moved(layers.step_weight) + margin * (layers.step_bias.abs() + 1)
     outward = moved(layers.output_weight).sum(-1, keepdim=True)
-    return Radii(shift[:, None], step[..., None], inward[:, None], outward[:, None])
+    return Radii(epsilon, shift[:, None], step[..., None], inward[:, None], outward[:, None])
 
 
 class BoundTrack:
-    """c_t of every mode in `MODES`, advanced with the roll-out that it bounds.
+    """c_t of every mode, advanced with the roll-out that it bounds.
 
     Shapes are those of one step in the roll-out's layout; N stands for N or 1. Whatever does not
     depend on the state is prepared for a block of steps at once.
     """
 
     def __init__(
-        self, decay: Tensor, radius: Radii, axis: int, *, initial: float, epsilon: float
+        self, decay: Tensor, radius: Radii, axis: int, *, modes: int, initial: float
     ) -> None:
         """Start from no deviation.
 
@@ -129,11 +132,10 @@ class BoundTrack:
             decay: A, shape (L, D, N).
             radius: radii of the perturbation.
             axis: the axis of n, counted from the last.
+            modes: M.
             initial: |x_0|.
-            epsilon: size of the perturbation.
         """
-        self._epsilon = epsilon
-        self.bound = decay.new_zeros(len(MODES), *decay.shape)
+        self.bound = decay.new_zeros(modes, *decay.shape)
         self.rounding = torch.zeros_like(decay.amax(axis, keepdim=True))
         self._decay, self._radius, self._axis = decay, radius, axis
         self._slowest = decay.amax(axis, keepdim=True)
@@ -183,7 +185,7 @@ class BoundTrack:
         """
         size, largest = sizes
         for i in touched.latent:
-            self.bound[i].add_(self._epsilon)
+            self.bound[i].add_(self._radius.size)
         survive = (self._kept_step[t] * self._decay).exp_()
         if self._expands:  # else min(1, .) changes nothing
             transition, survive = transition.clamp(max=1), survive.clamp_(max=1)

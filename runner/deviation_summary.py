@@ -44,7 +44,7 @@ def recorded_times(steps: int, at: int, count: int) -> NDArray[np.int64]:
     """
     offsets = np.geomspace(1, steps - at, count - 1).round().astype(np.int64) - 1
     times = np.concatenate([[0, min(1, steps - 1)], at + offsets])
-    return np.unique(times).astype(np.int64)
+    return np.asarray(np.unique(times), dtype=np.int64)
 
 
 def exponents(step: Tensor, decay: Tensor) -> dict[str, Tensor]:

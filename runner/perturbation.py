@@ -44,10 +44,18 @@ MODES = (
 )
 """In this order: whoever uses perturbed parameters at a step is a tail of the list."""
 
+SWEPT = tuple(
+    mode
+    for mode in MODES
+    if mode.name in {"latent-once", "joint-once-selective", "input-every-selective"}
+)
+"""What a sweep of ε is run with: the modes in which a deviation is not simply proportional to ε,
+and one in which it is, for comparison."""
+
 
 @dataclass(frozen=True)
 class Touched:
-    """Indices into `MODES` of what is perturbed in one step."""
+    """Indices into a list of modes of what is perturbed in one step."""
 
     latent: tuple[int, ...]
     """x_{t-1} + ε."""
@@ -59,14 +67,14 @@ class Touched:
     """From here on modes read perturbed parameters in this step."""
 
 
-def touched(step: int, at: int) -> Touched:
-    """What is perturbed in `step`.
+def touched(step: int, at: int, modes: tuple[Mode, ...] = MODES) -> Touched:
+    """What is perturbed in `step`, as indices into `modes`.
 
     Example:
         >>> touched(3, at=7).latent, touched(7, at=7).latent, touched(7, at=7).split
         ((1,), (0, 1, 4), 4)
     """
-    active = [(i, mode) for i, mode in enumerate(MODES) if mode.active(step, at)]
+    active = [(i, mode) for i, mode in enumerate(modes) if mode.active(step, at)]
     selective = tuple(i for i, mode in active if mode.input and mode.selective)
     return Touched(
         latent=tuple(i for i, mode in active if mode.latent),

@@ -51,98 +51,123 @@ def rounded(layers: Layers, dtype: torch.dtype) -> Layers:
     return replace(layers, **tensors)
 
 
-def low_precision(layers: Layers, name: LowDtype, times: NDArray[np.int64]) -> Arrays:
-    """Roll `layers` out in float64 and in dtype `name`; the arrays of the module, without prefix.
+def low_precision(layers: Layers, names: tuple[LowDtype, ...], times: NDArray[np.int64]) -> Arrays:
+    """Roll `layers` out in float64 and in each dtype of `names`.
 
     Args:
         layers: a chunk, float64.
-        name: the low precision.
+        names: the low precisions.
         times: steps at which envelopes are kept.
+
+    Returns:
+        The arrays of the module by `<dtype>/<array>`.
     """
-    pair = _Pair(layers, DTYPES[name])
+    exact = _Exact(layers)
+    lows = {name: _Low(layers, DTYPES[name]) for name in names}
     for t in range(layers.steps):
-        pair.advance(t)
+        exact.advance(t)
+        for low in lows.values():
+            low.advance(t, exact)
     chosen = torch.from_numpy(times).to(layers.inputs.device)
-    latent, ratio = torch.stack(pair.latent), torch.stack(pair.ratio)  # (T, L), (T, L, D)
-    exact, low = torch.stack(pair.outputs), torch.stack(pair.low_outputs)  # (T, L, D)
-    output = (low - exact).abs().amax(-1)
-    tensors = {
-        "latent_envelope": latent[chosen].T,
-        "output_envelope": output[chosen].T,
-        "latent_relative": latent.amax(0) / pair.largest,
-        "output_relative": output.amax(0) / exact.abs().amax(dim=(0, 2)),
-        "latent_ratio": ratio.amax(dim=(0, 2)),
-        "latent_violations": (~(ratio <= 1 + RATIO_SLACK)).sum(dim=(0, 2)),
-    }
-    return {key: value.contiguous().cpu().numpy() for key, value in tensors.items()}
+    arrays: Arrays = {}
+    for name, low in lows.items():
+        for key, value in low.tensors(exact, chosen).items():
+            arrays[f"{name}/{key}"] = value.contiguous().cpu().numpy()
+    return arrays
 
 
-class _Pair:
-    """The float64 and the low-precision trajectory of one chunk, and the bound between them."""
+def _largest(entries: Tensor, per_channel: bool) -> Tensor:  # noqa: FBT001 - which of two shapes
+    """|entries|, or its maximum over n."""
+    if not per_channel:
+        return entries.abs()
+    return torch.maximum(entries.amax(-1, keepdim=True), -entries.amin(-1, keepdim=True))
+
+
+class _Exact:
+    """The float64 trajectory, and what of its current step the bounds read."""
+
+    def __init__(self, layers: Layers) -> None:
+        self.layers = layers
+        self.per_channel = layers.decay.shape[-1] == 1
+        self.used = parameters(layers, layers.inputs)
+        shape = (layers.count, layers.channels, layers.state_size)
+        self.x = layers.inputs.new_full(shape, layers.initial)
+        self.size = self.before = _largest(self.x, self.per_channel)
+        self.largest = self.x.amax(dim=(1, 2))
+        self.outputs: list[Tensor] = []
+
+    def advance(self, t: int) -> None:
+        """From x_{t-1} to x_t."""
+        layers, self.inward = self.layers, self.used.inward[t]
+        self.transition, gain = discretise(self.used.step[t], layers.decay, layers.hold)
+        self.driven = gain * layers.inputs[:, t, : layers.channels, None]
+        self.inward_size = _largest(self.inward, self.per_channel)
+        self.x.mul_(self.transition).addcmul_(self.inward, self.driven)
+        self.before, self.size = self.size, _largest(self.x, self.per_channel)
+        self.largest = torch.maximum(self.largest, self.size.amax(dim=(1, 2)))
+        self.outputs.append((self.used.outward[t] * self.x).sum(-1))
+
+
+class _Low:
+    """One low-precision trajectory and the bound on its deviation."""
 
     def __init__(self, layers: Layers, dtype: torch.dtype) -> None:
-        self.layers, self.dtype = layers, dtype
+        self.dtype = dtype
         # Unit round-off of the arithmetic of one step, and the underflow of its products. The
         # float64 trajectory rounds too: a thousandth of any lower unit covers it.
         self.unit = torch.finfo(dtype).eps / 2 * 1.001
         self.underflow = 4 * torch.finfo(dtype).tiny * self.unit + TINY
-        self.low_layers = rounded(layers, dtype)
-        self.exact = parameters(layers, layers.inputs)
-        self.low = parameters(self.low_layers, self.low_layers.inputs)
+        self.layers = rounded(layers, dtype)
+        self.used = parameters(self.layers, self.layers.inputs)
         shape = (layers.count, layers.channels, layers.state_size)
-        self.x = layers.inputs.new_full(shape, layers.initial)
-        self.low_x = torch.full(shape, layers.initial, dtype=dtype, device=self.x.device)
-        self.work = torch.empty_like(self.x)
-        self.size, self.low_size = self._largest(self.x), self._largest(self.x)
+        self.x = torch.full(shape, layers.initial, dtype=dtype, device=layers.inputs.device)
+        self.wide = self.x.double()
+        self.per_channel = layers.decay.shape[-1] == 1
+        self.size = _largest(self.wide, self.per_channel)
         self.bound = torch.zeros_like(layers.decay)
-        self.largest = self.x.amax(dim=(1, 2))
         self.latent: list[Tensor] = []
         self.ratio: list[Tensor] = []
         self.outputs: list[Tensor] = []
-        self.low_outputs: list[Tensor] = []
 
-    def _largest(self, entries: Tensor) -> Tensor:
-        """|entries|, or its maximum over n where A is one scalar a channel."""
-        if self.layers.decay.shape[-1] > 1:
-            return entries.abs()
-        return torch.maximum(entries.amax(-1, keepdim=True), -entries.amin(-1, keepdim=True))
+    def advance(self, t: int, exact: _Exact) -> None:
+        """One step and its bound, after that of the float64 trajectory."""
+        layers, used, dtype = self.layers, self.used, self.dtype
+        step, inward = used.step[t].to(dtype), used.inward[t].to(dtype)
+        transition, gain = discretise(step.float(), layers.decay, layers.hold)
+        transition = transition.to(dtype)
+        driven = gain.to(dtype) * layers.inputs[:, t, : layers.channels, None].to(dtype)
+        self.x.mul_(transition).add_(inward * driven)
+        self.wide.copy_(self.x)
 
-    def _low(self, t: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """exp(ΔA), gu, B, C of step t, each rounded to the dtype."""
-        layers, used, dtype = self.low_layers, self.low, self.dtype
-        transition, gain = discretise(used.step[t].to(dtype).float(), layers.decay, layers.hold)
-        drive = layers.inputs[:, t, : layers.channels, None].to(dtype)
-        driven = gain.to(dtype) * drive
-        return transition.to(dtype), driven, used.inward[t].to(dtype), used.outward[t].to(dtype)
+        self.bound.mul_(transition.double().clamp_(max=1))
+        self.bound.addcmul_((transition.double() - exact.transition).abs_(), exact.before)
+        self._add_input(driven.double(), inward.double(), exact)
+        self.bound.add_(self.size, alpha=2 * self.unit)
+        self.size = _largest(self.wide, self.per_channel)
+        self.bound.add_(self.size, alpha=2 * self.unit).add_(self.underflow)
 
-    def advance(self, t: int) -> None:
-        """One step of both, and of the bound."""
-        layers, inward = self.layers, self.exact.inward[t]
-        a, gain = discretise(self.exact.step[t], layers.decay, layers.hold)
-        driven = gain * layers.inputs[:, t, : layers.channels, None]
-        low_a, low_driven, low_inward, low_outward = self._low(t)
-        self.bound.mul_(low_a.double().clamp_(max=1))
-        self.bound.addcmul_((low_a.double() - a).abs_(), self.size)
-        self._add_input(driven, low_driven.double(), inward, low_inward.double())
-        self.bound.add_(self.low_size, alpha=2 * self.unit)
-
-        self.x.mul_(a).addcmul_(inward, driven)
-        self.low_x.mul_(low_a).add_(low_inward * low_driven)
-
-        wide = self.work.copy_(self.low_x)
-        self.size, self.low_size = self._largest(self.x), self._largest(wide)
-        self.bound.add_(self.low_size, alpha=2 * self.unit).add_(self.underflow)
-        self.largest = torch.maximum(self.largest, self.size.amax(dim=(1, 2)))
-        self.outputs.append((self.exact.outward[t] * self.x).sum(-1))
-        low_y = (low_outward.double() * wide).sum(-1)
-        self.low_outputs.append(low_y.to(self.dtype).double())
-        deviation = self._largest(wide.sub_(self.x))
+        self.outputs.append((used.outward[t].to(dtype).double() * self.wide).sum(-1))
+        deviation = _largest(self.wide.sub_(exact.x), self.per_channel)
         self.latent.append(deviation.amax(dim=(1, 2)))
         self.ratio.append((deviation / self.bound).amax(-1))
 
-    def _add_input(self, driven: Tensor, low: Tensor, inward: Tensor, low_inward: Tensor) -> None:
+    def _add_input(self, driven: Tensor, inward: Tensor, exact: _Exact) -> None:
         """|w' - w| into the bound."""
-        size = low.abs()
-        self.bound.addcmul_(size, self._largest(low_inward - inward))
-        self.bound.addcmul_((low - driven).abs_(), self._largest(inward))
-        self.bound.addcmul_(size, self._largest(low_inward), value=4 * self.unit)
+        size = driven.abs()
+        self.bound.addcmul_(size, _largest(inward - exact.inward, self.per_channel))
+        self.bound.addcmul_((driven - exact.driven).abs_(), exact.inward_size)
+        self.bound.addcmul_(size, _largest(inward, self.per_channel), value=4 * self.unit)
+
+    def tensors(self, exact: _Exact, chosen: Tensor) -> dict[str, Tensor]:
+        """What is recorded of the dtype."""
+        latent, ratio = torch.stack(self.latent), torch.stack(self.ratio)  # (T, L), (T, L, D)
+        right, found = torch.stack(exact.outputs), torch.stack(self.outputs)  # (T, L, D)
+        output = (found.to(self.dtype).double() - right).abs().amax(-1)
+        return {
+            "latent_envelope": latent[chosen].T,
+            "output_envelope": output[chosen].T,
+            "latent_relative": latent.amax(0) / exact.largest,
+            "output_relative": output.amax(0) / right.abs().amax(dim=(0, 2)),
+            "latent_ratio": ratio.amax(dim=(0, 2)),
+            "latent_violations": (~(ratio <= 1 + RATIO_SLACK)).sum(dim=(0, 2)),
+        }

@@ -1,6 +1,6 @@
-"""The fast roll-out: one unperturbed and all perturbed trajectories of a chunk of layers at once.
+"""The fast roll-out: one unperturbed and several perturbed trajectories of a chunk of layers at once.
 
-State layout: (1 + M, L, D, N), the unperturbed trajectory first, then `MODES` in order; where A
+State layout: (1 + M, L, D, N), the unperturbed trajectory first, then the modes in order; where A
 has an entry for each n (Mamba-1, small N) it is (1 + M, N, D, L) instead, so that the inner loops
 run over channels and layers. A step is a handful of in-place passes over buffers that stay in
 the CPU's cache for a chunk of the right size; on a GPU one chunk is as many layers as memory
@@ -22,55 +22,74 @@ import torch
 from torch import Tensor
 
 from runner.deviation_bounds import BoundTrack, OutputBound, radii
-from runner.perturbation import MODES, Touched, touched
+from runner.perturbation import MODES, Mode, Touched, touched
+from runner.random_layers import Design
 from runner.ssm_layers import Layers, Parameters, discretise, parameters
 from runner.trace import Trace
 
 BLOCK = 64
 """Steps whose parameters are computed together; a multiple of any vector width."""
 
+CPU_ENTRIES = 2**15
+"""State entries of a chunk on a CPU; with seven trajectories, what a core's cache holds."""
+CUDA_ENTRIES = 2**25
+"""The same on a GPU: seven trajectories and their bounds take some 6 GiB."""
 
-def roll_out(layers: Layers, epsilon: float, at: int) -> Iterator[Trace]:
-    """Perturb `layers` in every mode by `epsilon` and hold each step against its bound.
+
+def chunk_size(design: Design, device: torch.device) -> int:
+    """Layers that are best rolled out together; no number depends on it."""
+    entries = CPU_ENTRIES if device.type == "cpu" else CUDA_ENTRIES
+    # Where the bound has an entry for each n, it takes as much room as the states.
+    buffers = 1 if design.family == "mamba2" else 2
+    return max(1, entries // (buffers * design.channels * design.state_size))
+
+
+def roll_out(
+    layers: Layers, epsilon: float, at: int, modes: tuple[Mode, ...] = MODES
+) -> Iterator[Trace]:
+    """Perturb `layers` in each mode by `epsilon` and hold each step against its bound.
 
     Args:
         layers: the chunk, float64; its device is where this runs.
         epsilon: size of the perturbation.
         at: step of the one-time perturbations.
+        modes: what to run, in the order of `MODES`.
 
     Yields:
         The traces of consecutive blocks of steps.
     """
-    run = _Run(layers, epsilon, at)
+    run = _Run(layers, epsilon, at, modes)
     for start in range(0, layers.steps, BLOCK):
         block = _Block(run, start, min(start + BLOCK, layers.steps))
         for t in range(start, block.stop):
-            run.advance(block, t - start, touched(t, at))
+            run.advance(block, t - start, touched(t, at, modes))
         yield block.trace(run)
 
 
 class _Run:
     """What goes from step to step: every trajectory, its bound, and |x| unperturbed."""
 
-    def __init__(self, layers: Layers, epsilon: float, at: int) -> None:
-        self.layers, self.epsilon, self.at = layers, epsilon, at
+    def __init__(
+        self, layers: Layers, epsilon: float, at: int, modes: tuple[Mode, ...] = MODES
+    ) -> None:
+        self.layers, self.epsilon, self.at, self.modes = layers, epsilon, at, modes
         self.entries_last = layers.decay.shape[-1] == 1
         self.axis = -1 if self.entries_last else -3  # of n
         self.decay = self.laid(layers.decay)
         self.radius = radii(layers, epsilon)
         new = layers.inputs.new_empty
         shape = self.laid(new(layers.count, layers.channels, layers.state_size)).shape
-        self.states = new(1 + len(MODES), *shape).fill_(layers.initial)
+        self.states = new(1 + len(modes), *shape).fill_(layers.initial)
         self.product = torch.empty_like(self.states)
         self.size = self.states[0].abs()
         self.size_max = self.size.amax(self.axis, keepdim=True)
         radius = self.radius.laid(self.laid)
         self.bounds = BoundTrack(
-            self.decay, radius, self.axis, initial=abs(layers.initial), epsilon=epsilon
+            self.decay, radius, self.axis, modes=len(modes), initial=abs(layers.initial)
         )
         self.growing = bool((self.decay > 0).any())
-        self.seen = _Recordings(self.size_max)
-        splits = {touched(t, at).split for t in (at, at + 1)}
+        self.seen = _Recordings(self.size_max, len(modes))
+        splits = {touched(t, at, modes).split for t in (at, at + 1)}
         self.parts = {split: self._split(split) for split in splits}
 
     def _split(self, split: int) -> tuple[tuple[Tensor, Tensor, slice], ...]:
@@ -143,11 +162,10 @@ class _Recordings:
     Fresh memory costs more than the arithmetic that fills it.
     """
 
-    def __init__(self, per_channel: Tensor) -> None:
+    def __init__(self, per_channel: Tensor, modes: int) -> None:
         def buffer(rows: int) -> Tensor:
             return per_channel.new_zeros(BLOCK, rows, *per_channel.shape)
 
-        modes = len(MODES)
         self.all = {
             "outputs": buffer(1 + modes),
             "latent": buffer(modes),
@@ -183,9 +201,9 @@ class _Block:
     def _drive(self, run: _Run, inputs: Tensor) -> Tensor:
         """u_t as each trajectory sees it, (T, 1 + M, L, D, 1) in layout."""
         given = run.laid(inputs[..., : run.layers.channels].transpose(0, 1)[..., None])
-        drive = given[:, None].repeat(1, 1 + len(MODES), 1, 1, 1)
+        drive = given[:, None].repeat(1, 1 + len(run.modes), 1, 1, 1)
         perturbed = given + run.epsilon
-        for row, mode in enumerate(MODES, start=1):
+        for row, mode in enumerate(run.modes, start=1):
             once = slice(run.at - self.start, run.at - self.start + 1)
             when = slice(None) if mode.every else once
             if mode.input and (mode.every or self.start <= run.at < self.stop):
@@ -199,15 +217,15 @@ class _Block:
         """
         count = self.stop - self.start
         seen = {name: run.natural(buffer[:count]) for name, buffer in run.seen.all.items()}
-        selective = seen["latent"].new_zeros(count, len(MODES), 1, 1)
+        selective = seen["latent"].new_zeros(count, len(run.modes), 1, 1)
         for t in range(self.start, self.stop):
-            selective[t - self.start, touched(t, run.at).split :] = 1
+            selective[t - self.start, touched(t, run.at, run.modes).split :] = 1
         output = (seen["outputs"][:, 1:] - seen["outputs"][:, :1]).abs_()
         norm = self.plain.outward.abs().sum(-1)[:, None]  # ‖C_t‖₁, (T, 1, L, 1)
         theorem2 = OutputBound(norm, run.layers.state_size, run.radius.outward[..., 0])
         states = seen["state"], seen["limited"]
         return Trace(
-            modes=tuple(mode.name for mode in MODES),
+            modes=tuple(mode.name for mode in run.modes),
             at=run.at,
             latent=seen["latent"],
             latent_ratio=seen["ratio"],

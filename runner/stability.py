@@ -2,7 +2,7 @@
 
 `run` cuts the layers of a job into chunks, rolls each out (`runner.rollout`), reduces it to
 per-layer arrays (`runner.deviation_summary` names them) and joins them in order. On top of the
-table there: `sweep/<ε>/...` the same on the first layers for other ε (envelopes in float32),
+table there: `sweep/<ε>/...` the same on the first layers for other ε (modes of `SWEPT`, envelopes in float32),
 `precision/<dtype>/...` (`runner.precision`), and for random layers `control/<name>/...`
 (`runner.controls`). `times` and `perturbed_at` count steps from 0.
 
@@ -24,18 +24,16 @@ import torch
 from numpy.typing import NDArray
 
 from repro.jobs import StabilityJob
-from runner import controls, precision
+from runner import controls
 from runner.deviation_summary import Arrays, join, recorded_times, summarise
 from runner.measurement import Inputs, Measurement, Progress
-from runner.perturbation import MODES
+from runner.perturbation import MODES, SWEPT, Mode
+from runner.precision import LowDtype, low_precision
 from runner.random_layers import Design, draw_layers
-from runner.rollout import roll_out
+from runner.rollout import chunk_size, roll_out
 from runner.ssm_layers import Layers
 from runner.trained_layers import trained_layers
 
-CPU_ENTRIES = 2**15
-"""State entries of a chunk, times seven trajectories: what a core's share of the cache holds."""
-CUDA_ENTRIES = 2**25
 ENVELOPE_POINTS = 48
 CONTROL_LAYERS = 32
 
@@ -64,9 +62,13 @@ def run(job: StabilityJob, inputs: Inputs, progress: Progress) -> Measurement:
         tasks += plan.controls()
     found = _execute(tasks, device, progress)
     arrays = found.pop("")
+    left_out = tuple(f"{mode.name}/" for mode in MODES if mode not in SWEPT)
     if job.epsilon in job.sweep:  # run already
-        main = {name: _shorter(name, value[: plan.swept]) for name, value in arrays.items()}
-        found[_sweep(job.epsilon)] = main
+        found[_sweep(job.epsilon)] = {
+            name: _shorter(name, value[: plan.swept])
+            for name, value in arrays.items()
+            if not name.startswith(left_out)
+        }
     for prefix, part in found.items():
         arrays |= {f"{prefix}/{name}": value for name, value in part.items()}
     arrays |= {"times": times, "perturbed_at": np.array([at], dtype=np.int64)}
@@ -106,41 +108,37 @@ class _Plan:
         return min(self.job.sweep_layers, self.count)
 
     def _chunks(self, count: int, times: int = 1) -> Iterator[tuple[int, int]]:
-        entries = CPU_ENTRIES if self.device.type == "cpu" else CUDA_ENTRIES
-        size = times * max(1, entries // (self.job.channels * self.job.state_size))
+        size = times * chunk_size(self.design, self.device)
         for start in range(0, count, size):
             yield start, min(start + size, count)
 
-    def _rolled(self, epsilon: float, start: int, stop: int) -> Arrays:
+    def _rolled(self, epsilon: float, modes: tuple[Mode, ...], start: int, stop: int) -> Arrays:
         layers = self.source(start, stop).mapped(0, stop - start, self.device)
-        return summarise(roll_out(layers, epsilon, self.at), layers.decay, self.times)
+        return summarise(roll_out(layers, epsilon, self.at, modes), layers.decay, self.times)
 
-    def _rounded(self, name: precision.LowDtype, start: int, stop: int) -> Arrays:
+    def _rounded(self, names: tuple[LowDtype, ...], start: int, stop: int) -> Arrays:
         layers = self.source(start, stop).mapped(0, stop - start, self.device)
-        return precision.low_precision(layers, name, self.times)
+        return low_precision(layers, names, self.times)
 
     def main(self) -> Iterator[Task]:
         """Every layer at the job's ε."""
         for start, stop in self._chunks(self.count):
-            yield "", partial(self._rolled, self.job.epsilon, start, stop), stop - start
+            yield "", partial(self._rolled, self.job.epsilon, MODES, start, stop), stop - start
 
     def sweeps(self) -> Iterator[Task]:
-        """The first layers at every other ε."""
+        """The first layers at every other ε, in the modes of `SWEPT`."""
         for epsilon in self.job.sweep:
             if epsilon == self.job.epsilon:
                 continue
             for start, stop in self._chunks(self.swept):
-                work = partial(self._rolled, epsilon, start, stop)
+                work = partial(self._rolled, epsilon, SWEPT, start, stop)
                 yield _sweep(epsilon), work, stop - start
 
     def precisions(self) -> Iterator[Task]:
-        """The first layers in every low precision."""
-        for name in self.job.precisions:
-            if name == "float64":
-                continue
-            for start, stop in self._chunks(self.swept, 2):
-                work = partial(self._rounded, name, start, stop)
-                yield f"precision/{name}", work, stop - start
+        """The first layers in all low precisions."""
+        names = tuple(name for name in self.job.precisions if name != "float64")
+        for start, stop in self._chunks(self.swept, 2) if names else ():
+            yield "precision", partial(self._rounded, names, start, stop), stop - start
 
     def controls(self) -> Iterator[Task]:
         """Every control, through the same roll-out and the same summary."""

@@ -19,6 +19,9 @@ r-vector V x. This is what is checked, on the real shapes:
 - control, one LoRA of rank r a block (untied): the same on W'' = the U_b V_b stacked.
   `untied_stacked_rank` is r times the number of blocks, and the other two are 0.
 
+Arrays, int32: `tied/change`, `tied/up`, `tied/down` are W', U and V, and `untied/...` the same of
+the control, with the first block's V; verify multiplies them again.
+
 The tying is not Mamba's: GPT-NeoX's query_key_value is one weight too and shows the same.
 
 Reference: paper v2, Section 3.2, Theorem 3, and Appendix A. Differs: W is the weight that makes
@@ -35,6 +38,7 @@ from runner.integer_rank import PRIME, rank_modulo
 from runner.measurement import Inputs, Measurement, Progress
 
 Matrix = NDArray[np.int64]
+Matrix32 = NDArray[np.int32]
 
 LARGEST = 8
 """Entries are drawn from -8 to 8: every sum here stays far below 2^63."""
@@ -67,9 +71,17 @@ def run(job: WeightTyingJob, inputs: Inputs, progress: Progress) -> Measurement:
     progress(2, 2, job.projection)
     return Measurement(
         values=values,
-        arrays={},
+        arrays=_factors("tied", tied) | _factors("untied", untied),
         path={"arithmetic": "int64, exact", "rank": f"elimination mod {PRIME}"},
     )
+
+
+def _factors(case: str, adapter: Adapter) -> dict[str, Matrix32]:
+    """W' and what it has to be the product of, if it is tied: U stacked, and the first V."""
+    first = next(iter(adapter.downs.values()))
+    stacked = np.concatenate(list(adapter.ups.values()))
+    parts = {"change": adapter.change, "up": stacked, "down": first}
+    return {f"{case}/{name}": part.astype(np.int32) for name, part in parts.items()}
 
 
 def tied_adapter(

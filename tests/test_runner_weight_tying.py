@@ -39,6 +39,14 @@ def test_one_adapter_ties_the_blocks_of_real_shapes_and_separate_ones_do_not(
     assert values["untied_rank_is_exact"] == 1
 
 
+def test_the_record_holds_what_verify_multiplies_again() -> None:
+    arrays = measured("mamba-130m.x_proj", 1536, MAMBA, rank=8).arrays
+    exact = {name: array.astype(np.int64) for name, array in arrays.items()}
+    assert (exact["tied/up"] @ exact["tied/down"] == exact["tied/change"]).all()
+    assert (exact["untied/up"] @ exact["untied/down"] != exact["untied/change"]).any()
+    assert exact["untied/change"].shape == (80, 1536)
+
+
 def test_rank_agrees_with_exact_rational_elimination() -> None:
     rng = np.random.default_rng(0)
     for rank in (0, 1, 3, 5):

@@ -6,18 +6,21 @@ only exact algebra is `reproduced`. A claim whose controls do not break is `inva
 check cannot fail, so it shows nothing.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from repro.claims import BoundClaim, IdentityClaim, TrendClaim
+from repro.claims import BoundClaim, Control, IdentityClaim, TrendClaim
+from repro.finding import Outcome
 from verify.evidence import Evidence, InvalidError, Loaded
 from verify.model_rules import Judged
 from verify.printed_rules import Decided
 
 _CONFIDENCE = 0.95
+_SIGNS = {"at-most": "≤", "below": "<", "above": ">"}
 _SAMPLED = "sampled layers can refute a theorem, not prove it"
 
 
@@ -31,16 +34,14 @@ def bound(claim: BoundClaim, evidence: Evidence) -> Judged:
         for each in loaded:
             if _within(_flat(each, control.array), claim.relation, limit).any():
                 raise InvalidError(_toothless(each, control.what))
-    sign = "≤" if claim.relation == "at-most" else "<"
-    measured = f"largest {entries.max():.6g} of {len(entries):,}"
-    caught = f"; {len(claim.controls)} controls caught" if claim.controls else ""
+    published = f"{_SIGNS[claim.relation]} {limit:.6g}"
+    worst = entries.min() if claim.relation == "above" else entries.max()
+    measured = f"worst {worst:.6g} of {len(entries):,}"
     if broken:
-        reason = f"{broken:,} of {len(entries):,} break it{caught}"
-        decided = Decided("contradicted", f"{sign} {claim.limit}", measured, "rounding", reason)
-        return decided, "", loaded
-    reason = f"held by all {len(entries):,}; {_SAMPLED}{caught}"
-    decided = Decided("inconclusive", f"{sign} {claim.limit}", measured, "rounding", reason)
-    return decided, "holds", loaded
+        reason = f"{broken:,} of {len(entries):,} break it{_caught(claim.controls)}"
+        return Decided("contradicted", published, measured, "none", reason), "", loaded
+    reason = f"held by all {len(entries):,}; {_SAMPLED}{_caught(claim.controls)}"
+    return Decided("inconclusive", published, measured, "none", reason), "holds", loaded
 
 
 def trend(claim: TrendClaim, evidence: Evidence) -> Judged:
@@ -63,23 +64,31 @@ def trend(claim: TrendClaim, evidence: Evidence) -> Judged:
 
 
 def identity(claim: IdentityClaim, evidence: Evidence) -> Judged:
-    """Integers from exact algebra are equal, and those of the controls are not."""
+    """A change of weights factorises as claimed, in integers, and that of the controls does not."""
     loaded = [evidence.get(job) for job in claim.jobs]
     different = total = 0
     for each in loaded:
-        left, right = _flat(each, claim.array), _flat(each, claim.equals)
-        if left.shape != right.shape or not np.issubdtype(left.dtype, np.integer):
-            message = f"record {each.record.key[:12]}: {claim.array} is not comparable integers"
-            raise InvalidError(message)
-        different += int((left != right).sum())
-        total += len(left)
+        found = _off_product(each, claim.case)
+        different, total = different + int(found.sum()), total + found.size
         for control in claim.controls:
-            if (_flat(each, control.array) == right).any():
+            if not _off_product(each, control.array).any():
                 raise InvalidError(_toothless(each, control.what))
-    measured = f"{total - different:,} of {total:,} equal"
-    outcome = "contradicted" if different else "reproduced"
-    reason = "exact integer algebra" + (f"; {len(claim.controls)} controls caught")
-    return Decided(outcome, "equal", measured, "exact", reason), "", loaded  # type: ignore[arg-type]
+    measured = f"{total - different:,} of {total:,} entries equal"
+    outcome: Outcome = "contradicted" if different else "reproduced"
+    reason = f"exact integer algebra, multiplied again here{_caught(claim.controls)}"
+    return Decided(outcome, "equal", measured, "exact", reason), "", loaded
+
+
+def _off_product(loaded: Loaded, case: str) -> NDArray[np.bool_]:
+    """Entries of `<case>/change` that are not those of `<case>/up` x `<case>/down`."""
+    parts = [_array(loaded, f"{case}/{name}") for name in ("change", "up", "down")]
+    change, up, down = (part.astype(np.int64) for part in parts)
+    integers = all(np.issubdtype(part.dtype, np.integer) for part in parts)
+    if not integers or not change.size or change.shape != (up.shape[0], down.shape[1]):
+        message = f"record {loaded.record.key[:12]}: {case} is no product of integer matrices"
+        raise InvalidError(message)
+    found: NDArray[np.bool_] = change != up @ down
+    return found
 
 
 @dataclass(frozen=True)
@@ -163,7 +172,14 @@ def _flat(loaded: Loaded, name: str) -> NDArray[Any]:
 
 
 def _within(entries: NDArray[Any], relation: str, limit: float) -> NDArray[np.bool_]:
-    return entries <= limit if relation == "at-most" else entries < limit
+    if relation == "at-most":
+        return entries <= limit
+    return entries < limit if relation == "below" else entries > limit
+
+
+def _caught(controls: Sequence[Control]) -> str:
+    count = len(controls)
+    return f"; {count} control{'s' * (count > 1)} caught" if count else ""
 
 
 def _toothless(loaded: Loaded, what: str) -> str:
