@@ -142,6 +142,8 @@ class BoundTrack:
         self._expands = bool((decay > 0).any())
         self._limit = torch.zeros_like(decay).add_(initial)
         self._pull = decay.abs() * radius.step  # |A| r_Δ
+        # s = min(1, a exp(|A| r_Δ)), the same for A ≤ 0; and 1 for A > 0.
+        self._lift = self._pull.exp().masked_fill_(decay > 0, torch.inf)
 
     def prepare(self, step: Tensor, inward: Tensor, drive: Tensor) -> None:
         """What the next block of T steps needs.
@@ -155,7 +157,6 @@ class BoundTrack:
         largest = torch.maximum(inward.amax(axis, keepdim=True), -inward.amin(axis, keepdim=True))
         size = largest if self._decay.shape[axis] == 1 else inward.abs()
         drive = drive.abs()
-        self._kept_step = (step - radius.step).clamp_(min=0).unbind(0)
         self._inward = size.unbind(0)
         self._drive = drive.unbind(0)
         self._moved_step = (radius.step * drive).unbind(0)
@@ -186,9 +187,9 @@ class BoundTrack:
         size, largest = sizes
         for i in touched.latent:
             self.bound[i].add_(self._radius.size)
-        survive = (self._kept_step[t] * self._decay).exp_()
+        survive = (transition * self._lift).clamp_(max=1)
         if self._expands:  # else min(1, .) changes nothing
-            transition, survive = transition.clamp(max=1), survive.clamp_(max=1)
+            transition = transition.clamp(max=1)
         self.bound[: touched.split].mul_(transition)
         self.bound[touched.split :].mul_(survive)
         rounding = torch.add(self._fresh[t], largest, alpha=ROUNDING)

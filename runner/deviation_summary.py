@@ -8,7 +8,8 @@ Array names, with L layers and K recorded times (`times`, counted from 0):
 | `<mode>/latent_violations`   | (L,) int64     | (time, channel) cells with an entry above it     |
 | `<mode>/latent_envelope`     | (L, K) float64 | max over channels and entries of |dx|            |
 | `<mode>/latent_rises`        | (L,) int64     | steps in which that maximum grew beyond rounding |
-| `<mode>/output_...`          |                | the same four of |dy| (maximum over channels)    |
+| `<mode>/latent_remaining`    | (L,) float64   | the envelope at the last step over that at `at`  |
+| `<mode>/output_...`          |                | the same five of |dy| (maximum over channels)    |
 | `rounding/latent_envelope`   | (L, K) float64 | bound on what rounding adds to |dx|              |
 | `rounding/output_envelope`   | (L, K) float64 | the same of |dy|                                 |
 | `state_max`                  | (L,) float64   | max |x| of the unperturbed trajectory            |
@@ -107,6 +108,7 @@ def summarise(blocks: Iterable[Trace], decay: Tensor, times: NDArray[np.int64]) 
             tensors[f"{mode}/{what}_violations"] = whole[f"{what}_violations"][:, row].sum(0)
             tensors[f"{mode}/{what}_envelope"] = curve[chosen].T
             tensors[f"{mode}/{what}_rises"] = grew.sum(0)
+            tensors[f"{mode}/{what}_remaining"] = curve[-1] / curve[at]
     return {name: value.contiguous().cpu().numpy() for name, value in tensors.items()}
 
 

@@ -1,4 +1,4 @@
-"""The fast roll-out: one unperturbed and several perturbed trajectories of a chunk of layers at once.
+"""The fast roll-out: unperturbed and perturbed trajectories of a chunk of layers at once.
 
 State layout: (1 + M, L, D, N), the unperturbed trajectory first, then the modes in order; where A
 has an entry for each n (Mamba-1, small N) it is (1 + M, N, D, L) instead, so that the inner loops
@@ -24,14 +24,15 @@ from torch import Tensor
 from runner.deviation_bounds import BoundTrack, OutputBound, radii
 from runner.perturbation import MODES, Mode, Touched, touched
 from runner.random_layers import Design
-from runner.ssm_layers import Layers, Parameters, discretise, parameters
+from runner.ssm_layers import Layers, Parameters, discretise, parameters, room
 from runner.trace import Trace
 
 BLOCK = 64
 """Steps whose parameters are computed together; a multiple of any vector width."""
 
-CPU_ENTRIES = 2**15
-"""State entries of a chunk on a CPU; with seven trajectories, what a core's cache holds."""
+CPU_ENTRIES = 2**16
+"""State entries of a chunk on a CPU: smaller ones spend more time between operations than in them,
+larger ones leave the cache."""
 CUDA_ENTRIES = 2**25
 """The same on a GPU: seven trajectories and their bounds take some 6 GiB."""
 
@@ -88,6 +89,7 @@ class _Run:
             self.decay, radius, self.axis, modes=len(modes), initial=abs(layers.initial)
         )
         self.growing = bool((self.decay > 0).any())
+        self.rooms = room(layers, BLOCK), room(layers, BLOCK)
         self.seen = _Recordings(self.size_max, len(modes))
         splits = {touched(t, at, modes).split for t in (at, at + 1)}
         self.parts = {split: self._split(split) for split in splits}
@@ -190,9 +192,9 @@ class _Block:
     def __init__(self, run: _Run, start: int, stop: int) -> None:
         self.start, self.stop = start, stop
         layers, inputs = run.layers, run.layers.inputs[:, start:stop]
-        self.plain = parameters(layers, inputs)
+        self.plain = parameters(layers, inputs, run.rooms[0])
         given = _laid(run, self.plain)
-        shifted = _laid(run, parameters(layers, inputs + run.epsilon))
+        shifted = _laid(run, parameters(layers, inputs + run.epsilon, run.rooms[1]))
         self.used = _by_step(given), _by_step(shifted)
         drive = self._drive(run, inputs)
         run.bounds.prepare(given[0], given[1], drive[:, 0])

@@ -95,16 +95,30 @@ class Parameters:
     """C, (T, L, 1, N)."""
 
 
-def parameters(layers: Layers, inputs: Tensor) -> Parameters:
-    """Δ, B, C that the layers compute from `inputs` (L, T, J).
+def room(layers: Layers, steps: int) -> Tensor:
+    """Memory for `steps` steps of Δ's pre-activation, B and C: (L, steps, D + 2 N)."""
+    rows = layers.channels + 2 * layers.state_size
+    return layers.inputs.new_empty(layers.count, steps, rows)
+
+
+def parameters(layers: Layers, inputs: Tensor, memory: Tensor | None = None) -> Parameters:
+    """Δ, B, C that the layers compute from `inputs`.
 
     One matrix product a layer, as x_proj is: a batched product may round differently with the
     number of layers in the batch, and no number may depend on that.
+
+    Args:
+        layers: the layers.
+        inputs: shape (L, T, J).
+        memory: from `room`, at least T steps; B and C are views of it. None takes fresh memory.
     """
+    steps, size = inputs.shape[1], layers.state_size
     stacked = torch.cat([layers.step_weight, layers.input_weight, layers.output_weight], dim=1)
-    rows = torch.stack([u @ w.T for u, w in zip(inputs, stacked, strict=True)]).transpose(0, 1)
-    size = layers.state_size
-    step, inward, outward = torch.split(rows, [layers.channels, size, size], dim=-1)  # (T, L, rows)
+    found = (room(layers, steps) if memory is None else memory)[:, :steps]
+    for u, weight, out in zip(inputs, stacked, found, strict=True):
+        torch.mm(u, weight.T, out=out)
+    rows = found.transpose(0, 1)  # (T, L, D + 2 N)
+    step, inward, outward = torch.split(rows, [layers.channels, size, size], dim=-1)
     raw = step + layers.step_bias
     return Parameters(
         step=torch.logaddexp(raw, raw.new_zeros(()))[..., None],

@@ -2,9 +2,9 @@
 
 `run` cuts the layers of a job into chunks, rolls each out (`runner.rollout`), reduces it to
 per-layer arrays (`runner.deviation_summary` names them) and joins them in order. On top of the
-table there: `sweep/<ε>/...` the same on the first layers for other ε (modes of `SWEPT`, envelopes in float32),
-`precision/<dtype>/...` (`runner.precision`), and for random layers `control/<name>/...`
-(`runner.controls`). `times` and `perturbed_at` count steps from 0.
+table there: `sweep/<ε>/...` the same on the first layers for other ε (modes of `SWEPT`,
+envelopes in float32), `precision/<dtype>/...` (`runner.precision`), and for random layers
+`control/<name>/...` (`runner.controls`). `times` and `perturbed_at` count steps from 0.
 
 What is claimed: each deviation against its explicit bound, in float64, rounding included.
 What is not: anything about a whole network (gates, norms, convolutions and residual streams lie
@@ -35,7 +35,7 @@ from runner.ssm_layers import Layers
 from runner.trained_layers import trained_layers
 
 ENVELOPE_POINTS = 48
-CONTROL_LAYERS = 32
+CONTROL_LAYERS = 16
 
 Source = Callable[[int, int], Layers]
 """Layers `start` to `stop` of a job, on the CPU."""
@@ -107,8 +107,8 @@ class _Plan:
         """Layers of the sweep and of the precisions."""
         return min(self.job.sweep_layers, self.count)
 
-    def _chunks(self, count: int, times: int = 1) -> Iterator[tuple[int, int]]:
-        size = times * chunk_size(self.design, self.device)
+    def _chunks(self, count: int) -> Iterator[tuple[int, int]]:
+        size = chunk_size(self.design, self.device)
         for start in range(0, count, size):
             yield start, min(start + size, count)
 
@@ -137,7 +137,7 @@ class _Plan:
     def precisions(self) -> Iterator[Task]:
         """The first layers in all low precisions."""
         names = tuple(name for name in self.job.precisions if name != "float64")
-        for start, stop in self._chunks(self.swept, 2) if names else ():
+        for start, stop in self._chunks(self.swept) if names else ():
             yield "precision", partial(self._rounded, names, start, stop), stop - start
 
     def controls(self) -> Iterator[Task]:

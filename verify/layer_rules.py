@@ -179,7 +179,7 @@ def _within(entries: NDArray[Any], relation: str, limit: float) -> NDArray[np.bo
 
 def _caught(controls: Sequence[Control]) -> str:
     count = len(controls)
-    return f"; {count} control{'s' * (count > 1)} caught" if count else ""
+    return f"; {count} control{'s' * (count > 1)} caught" if count else "; no control"
 
 
 def _toothless(loaded: Loaded, what: str) -> str:

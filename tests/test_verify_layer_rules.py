@@ -1,0 +1,155 @@
+"""Claims about layers, judged from made-up arrays. Oracle: what a reader would say of them."""
+
+from pathlib import Path
+from typing import Any
+
+import made_up_records as records
+import numpy as np
+import pytest
+
+from repro import environment, run_file
+from repro.finding import Finding
+from repro.jobs import StabilityJob
+from repro.run_file import RunFile
+from repro.store import Store
+from verify.evidence import Evidence
+from verify.judge import judge
+
+JOB = StabilityJob(
+    kind="stability",
+    family="mamba-euler",
+    checkpoint=None,
+    layers=4,
+    channels=2,
+    state_size=2,
+    steps=8,
+    epsilon=0.1,
+    sweep=(),
+    sweep_layers=0,
+    precisions=(),
+    seed=0,
+)
+TIMES = np.arange(8.0)
+GOOD = {
+    "ratio": np.array([0.2, 1.0, 0.9, 0.5]),
+    "bad_ratio": np.array([3.0, 1.5]),
+    "curves": np.exp(-np.array([[0.5], [0.1]]) * TIMES),
+    "rising": np.exp(np.array([[0.3], [0.2]]) * TIMES),
+    "times": TIMES.astype(np.int64),
+    "tied/change": np.array([[2, 4], [3, 6]], dtype=np.int32),
+    "tied/up": np.array([[2], [3]], dtype=np.int32),
+    "tied/down": np.array([[1, 2]], dtype=np.int32),
+    "untied/change": np.array([[2, 4], [3, 5]], dtype=np.int32),
+    "untied/up": np.array([[2], [3]], dtype=np.int32),
+    "untied/down": np.array([[1, 2]], dtype=np.int32),
+}
+BOUND = {"kind": "bound", "arrays": ["ratio"], "relation": "at-most", "limit": "1"}
+TREND = {"kind": "trend", "arrays": ["curves"], "times": "times", "direction": "decreasing"}
+IDENTITY = {"kind": "identity", "case": "tied"}
+
+
+def found(root: Path, claim: dict[str, Any], controls: list[str], **arrays: Any) -> Finding:
+    """The finding of one claim on `GOOD`, with some arrays replaced."""
+    single = {
+        "kind": "single",
+        "id": "layers",
+        "tiers": ["full"],
+        "job": JOB.model_dump(mode="json"),
+    }
+    common = {"id": "it", "statement": "", "place": {"section": "3"}, "depends_on": ["torch"]}
+    named = [{"array": name, "what": name} for name in controls]
+    claimed = records.manifest(
+        jobs=[single],
+        claims=[{**common, "jobs": ["layers"], **claim, "controls": named}],
+    )
+    store, machine = Store(root), environment.capture(["torch"])
+    made = {name: array for name, array in {**GOOD, **arrays}.items() if array is not None}
+    key = records.save_record(store, JOB, made, machine)
+    run = RunFile(
+        schema_version=1,
+        manifest="table9",
+        file="table9.json",
+        tier="full",
+        started="2026-01-01T00:00:00+00:00",
+        committed=run_file.commitments(claimed),
+        substitutions={},
+        jobs={"layers": key},
+        missing={},
+    )
+    evidence = Evidence(claimed, run, store, records.checkpoints(), {})
+    return judge(claimed, evidence, {"torch": machine.packages["torch"]}).findings[0]
+
+
+def test_a_bound_that_holds_is_not_proved(tmp_path: Path) -> None:
+    finding = found(tmp_path, BOUND, ["bad_ratio"])
+    assert (finding.outcome, finding.direction) == ("inconclusive", "holds")
+    assert "held by all 4" in finding.reason
+    assert "1 control caught" in finding.reason
+
+
+def test_one_counterexample_contradicts(tmp_path: Path) -> None:
+    finding = found(tmp_path, BOUND, ["bad_ratio"], ratio=np.array([0.2, 1.0 + 1e-9]))
+    assert finding.outcome == "contradicted"
+    assert "1 of 2 break it" in finding.reason
+
+
+def test_a_control_that_is_not_caught_makes_the_claim_invalid(tmp_path: Path) -> None:
+    finding = found(tmp_path, BOUND, ["bad_ratio"], bad_ratio=np.array([3.0, 0.5]))
+    assert finding.outcome == "invalid"
+    assert "cannot fail" in finding.reason
+
+
+def test_a_check_without_a_control_says_so(tmp_path: Path) -> None:
+    assert "no control" in found(tmp_path, BOUND, []).reason
+
+
+@pytest.mark.parametrize("ratio", [np.array([]), np.array([np.nan]), np.array([np.inf]), None])
+def test_empty_missing_and_not_finite_arrays_are_invalid(tmp_path: Path, ratio: Any) -> None:
+    assert found(tmp_path, BOUND, [], ratio=ratio).outcome == "invalid"
+
+
+@pytest.mark.parametrize(
+    ("relation", "outcome"),
+    [("below", "contradicted"), ("at-most", "inconclusive"), ("above", "contradicted")],
+)
+def test_strict_relations_are_strict(tmp_path: Path, relation: str, outcome: str) -> None:
+    claim = {**BOUND, "relation": relation}
+    assert found(tmp_path, claim, [], ratio=np.array([1.0])).outcome == outcome
+
+
+def test_falling_curves_hold_and_rising_ones_contradict(tmp_path: Path) -> None:
+    assert found(tmp_path, TREND, ["rising"]).direction == "holds"
+    rising = found(tmp_path, TREND, [], curves=GOOD["rising"])
+    assert rising.outcome == "contradicted"
+
+
+def test_curves_without_a_slope_are_undecided(tmp_path: Path) -> None:
+    noise = np.exp(np.random.default_rng(0).normal(0, 1, (3, 8)))
+    finding = found(tmp_path, TREND, [], curves=noise)
+    assert finding.outcome == "inconclusive"
+    assert finding.direction == "undecided for some layers"
+
+
+def test_curves_with_too_few_points_are_invalid(tmp_path: Path) -> None:
+    curves = np.zeros((2, 8))
+    curves[:, 0] = 1.0
+    assert found(tmp_path, TREND, [], curves=curves).outcome == "invalid"
+
+
+def test_an_exact_identity_is_reproduced(tmp_path: Path) -> None:
+    assert found(tmp_path, IDENTITY, ["untied"]).outcome == "reproduced"
+
+
+def test_an_identity_that_fails_in_one_entry_is_contradicted(tmp_path: Path) -> None:
+    change = GOOD["tied/change"].copy()
+    change[1, 1] += 1
+    finding = found(tmp_path, IDENTITY, ["untied"], **{"tied/change": change})
+    assert finding.outcome == "contradicted"
+    assert "3 of 4 entries equal" in finding.measured
+
+
+def test_an_identity_needs_its_control_and_integers(tmp_path: Path) -> None:
+    tied = {"untied/change": GOOD["tied/change"]}
+    assert found(tmp_path / "a", IDENTITY, ["untied"], **tied).outcome == "invalid"
+    floats = {"tied/change": GOOD["tied/change"].astype(np.float64)}
+    assert found(tmp_path / "b", IDENTITY, ["untied"], **floats).outcome == "invalid"
