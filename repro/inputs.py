@@ -29,12 +29,16 @@ _READ = (
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
+HUB = Path("hub")
+"""`--data NAME=hub`: the hub's data set, which is remote code, instead of the wheel."""
+
+
 @dataclass(frozen=True)
 class Located:
     """Files that a job reads, found on this machine."""
 
-    path: Path
-    """Checkpoint folder, or data wheel."""
+    path: Path | None
+    """Checkpoint folder, or data wheel; None for the hub's own data set."""
     files: Mapping[str, str]
     """SHA-256 by `<name>/<file>`."""
     substituted: bool
@@ -63,6 +67,7 @@ class Shelf:
     substitutes: Mapping[str, Path] = field(default_factory=dict)
     data: Mapping[str, Path] = field(default_factory=dict)
     pins: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    allow_remote_code: bool = False
     _found: dict[str, Located | Missing] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -140,6 +145,8 @@ class Shelf:
         return Located(folder, files, substituted=False, note=f"{name} was pinned on first use")
 
     def _find_dataset(self, name: str) -> Located | Missing:
+        if self.data.get(name) == HUB:
+            return self._hub_dataset(name)
         wheel = self.datasets[name].wheel
         path = self.data.get(name, bundle.cache() / wheel.filename)
         if not path.is_file():
@@ -161,6 +168,20 @@ class Shelf:
             )
             raise BadInputError(message)
         return Located(path, {f"{name}/{wheel.filename}": found}, substituted=False, note="")
+
+    def _hub_dataset(self, name: str) -> Located:
+        """The hub's data set instead of the wheel: lm-eval fetches it and runs its script."""
+        source = self.datasets[name].hub
+        where = f"{source.repository} at {source.revision}"
+        if not self.allow_remote_code:
+            message = (
+                f"--data {name}=hub loads {where} from the model hub by running the Python file "
+                "in that repository; add --allow-remote-code if that is meant"
+            )
+            raise BadInputError(message)
+        note = f"{name} came from the hub ({where}), held to the catalog by its gold answers"
+        files = {f"{name}/{source.repository}": digests.of_data(source)}
+        return Located(None, files, substituted=True, note=note)
 
 
 def digest_folder(folder: Path, name: str) -> dict[str, str]:

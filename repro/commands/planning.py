@@ -74,6 +74,7 @@ def prepare(arguments: argparse.Namespace) -> Planning:
             substitutes=options.pairs("--substitute", arguments.substitute),
             data=options.pairs("--data", arguments.data),
             pins=load_pins(arguments.out),
+            allow_remote_code=arguments.allow_remote_code,
         ),
         store=Store(arguments.out),
         machine=environment.capture(),
