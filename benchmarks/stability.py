@@ -11,7 +11,7 @@ process by torch's copy_. Every figure is repeated, and shown as minimum, median
   for the state) times elements a second, over the copy's bytes read and written a second.
 
 Fast and plain agree to rounding: `tests/test_runner_rollout.py`. Not a test, and timed nowhere
-else; on a CPU it uses one thread a core, as a job does.
+else; on a CPU it uses one thread a core, as a job does that runs alone.
 """
 
 import argparse

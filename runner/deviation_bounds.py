@@ -33,10 +33,10 @@ X_t = min(1, a) X_{t-1} + g |B| |u|. For A ≤ 0, |x| ≤ X always; with A > 0 t
 leaves X, and then X stands in κ and below: a bound may not grow with what it should exclude.
 
 Rounding. Two honest trajectories are subtracted, so c also carries, each step, what floating
-point may add to their difference: 32 units (2^-53) of |x_{t-1}| + Δ' |B'| |u'|. Counted: at
-most 4 for products and sums of both, 10 for exp (two units, its argument, its factor), 8 for
-the gain. The radii carry the error of the matrix products. Relative errors of c itself grow
-by a few units a step; the final comparison allows `RATIO_SLACK` for them.
+point may add to their difference: 32 units (2^-53) of |x_{t-1}| + Δ' |B'| |u'|. Counted: at most
+4 for products and sums of both, 10 for exp (two units, its argument, its factor), 8 for the gain.
+The radii (`runner.radii`) carry the error of the matrix products. Relative errors of c itself
+grow by a few units a step; the final comparison allows `RATIO_SLACK` for them.
 
 Reference: paper v2, Section 3.1 and Appendices B, C. Differs: constants; s depends on time, so
 no single ζ is needed; noise at every step and the dependence of θ on u are not in the paper's
@@ -46,18 +46,14 @@ For one scalar A a channel (Mamba-2) |x|, |B| and r_B enter as their maxima over
 depend on n, so the bound is one number a channel and still checked against every entry.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
 
 import torch
 from torch import Tensor
 
 from runner.perturbation import Touched
-from runner.ssm_layers import Layers
+from runner.radii import UNIT, Radii
 
-UNIT = 2.0**-53
-"""Unit round-off of float64."""
 ROUNDING = 32 * UNIT
 """Rounding of one step of both trajectories, relative to what enters it (counted above)."""
 TINY = 1e-290
@@ -67,53 +63,6 @@ TINY = 1e-290
 RATIO_SLACK = 2.0**-36
 """How far above 1 a ratio deviation/bound may lie through the bound's own rounding: a few units
 a step, so enough for some 30,000 steps."""
-
-
-@dataclass(frozen=True)
-class Radii:
-    """How far a perturbed input can move u, Δ, B and C, rounding included."""
-
-    size: float
-    """ε itself: |η|."""
-    input: Tensor
-    """|u' - u|, (L, 1, 1)."""
-    step: Tensor
-    """r_Δ, (L, D, 1)."""
-    inward: Tensor
-    """r_B, (L, 1, N), or its maximum over n, (L, 1, 1)."""
-    outward: Tensor
-    """Σ_n r_C, (L, 1, 1)."""
-
-    def laid(self, layout: Callable[[Tensor], Tensor]) -> Self:
-        """The same in another order of axes."""
-        tensors = self.input, self.step, self.inward, self.outward
-        return type(self)(self.size, *map(layout, tensors))
-
-
-def radii(layers: Layers, epsilon: float) -> Radii:
-    """Radii of a perturbation of size `epsilon`, from the weights and max |u| alone.
-
-    Example:
-        >>> one = torch.ones(1, 1, 1, dtype=torch.float64)
-        >>> r = radii(Layers(decay=-one, step_weight=3 * one, step_bias=one[0], input_weight=one,
-        ...                  output_weight=one, inputs=one, hold="euler"), 0.5)
-        >>> round(r.step.item(), 6), round(r.inward.item(), 6)
-        (1.5, 0.5)
-    """
-    largest = layers.inputs.abs().amax(dim=(1, 2))[:, None] + epsilon  # (L, 1)
-    shift = epsilon + 4 * UNIT * largest
-    # A product of J terms errs by (J + 2) units of its absolute terms; twice, and spare.
-    margin = 4 * (layers.inputs.shape[-1] + 4) * UNIT
-
-    def moved(weight: Tensor) -> Tensor:
-        return weight.abs().sum(-1) * (shift + margin * largest)  # (L, rows)
-
-    inward = moved(layers.input_weight)
-    if layers.decay.shape[-1] == 1:
-        inward = inward.amax(-1, keepdim=True)
-    step = moved(layers.step_weight) + margin * (layers.step_bias.abs() + 1)
-    outward = moved(layers.output_weight).sum(-1, keepdim=True)
-    return Radii(epsilon, shift[:, None], step[..., None], inward[:, None], outward[:, None])
 
 
 class BoundTrack:
@@ -136,6 +85,8 @@ class BoundTrack:
             initial: |x_0|.
         """
         self.bound = decay.new_zeros(modes, *decay.shape)
+        self._rows = self.bound.unbind(0)
+        self._tails = [(self.bound[:split], self.bound[split:]) for split in range(modes)]
         self.rounding = torch.zeros_like(decay.amax(axis, keepdim=True))
         self._decay, self._radius, self._axis = decay, radius, axis
         self._slowest = decay.amax(axis, keepdim=True)
@@ -186,20 +137,21 @@ class BoundTrack:
         """
         size, largest = sizes
         for i in touched.latent:
-            self.bound[i].add_(self._radius.size)
+            self._rows[i].add_(self._radius.size)
         survive = (transition * self._lift).clamp_(max=1)
         if self._expands:  # else min(1, .) changes nothing
             transition = transition.clamp(max=1)
-        self.bound[: touched.split].mul_(transition)
-        self.bound[touched.split :].mul_(survive)
+        fixed, selective = self._tails[touched.split]
+        fixed.mul_(transition)
+        selective.mul_(survive)
         rounding = torch.add(self._fresh[t], largest, alpha=ROUNDING)
         self.bound.add_(rounding)
         self.rounding.mul_(self._rounding_survives[t]).add_(rounding)
         for i in touched.fixed_input:
-            self.bound[i].addcmul_(self._moved_input[t], gain)
+            self._rows[i].addcmul_(self._moved_input[t], gain)
         kappa = self._selective_injection(t, survive, gain, self.limited(size))
         for i in touched.selective_input:
-            self.bound[i].add_(kappa)
+            self._rows[i].add_(kappa)
         if self._expands:
             self._limit.mul_(transition).add_(self._inward[t] * gain * self._drive[t])
 

@@ -1,10 +1,9 @@
 """The fast roll-out: unperturbed and perturbed trajectories of a chunk of layers at once.
 
-State layout: (1 + M, L, D, N), the unperturbed trajectory first, then the modes in order; where A
-has an entry for each n (Mamba-1, small N) it is (1 + M, N, D, L) instead, so that the inner loops
-run over channels and layers. A step is a handful of in-place passes over buffers that stay in
-the CPU's cache for a chunk of the right size; on a GPU one chunk is as many layers as memory
-takes. No number depends on the chunk.
+States are (1 + M, L, D, N) or (1 + M, N, D, L), see `runner.state_layout`: the unperturbed
+trajectory first, then the modes in order. A step is a handful of in-place passes over buffers
+that stay in the CPU's cache for a chunk of the right size; on a GPU one chunk is as many layers
+as memory takes. No number depends on the chunk.
 
 What is shared among modes is only what is the same number for all: two sets of parameters
 exist, of the given inputs and of the inputs + ε, and each mode reads one of them at each step.
@@ -21,10 +20,12 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from runner.deviation_bounds import BoundTrack, OutputBound, radii
+from runner.deviation_bounds import BoundTrack, OutputBound
 from runner.perturbation import MODES, Mode, Touched, touched
+from runner.radii import radii
 from runner.random_layers import Design
 from runner.ssm_layers import Layers, Parameters, discretise, parameters, room
+from runner.state_layout import Layout, Recordings, sum_by_halves
 from runner.trace import Trace
 
 BLOCK = 64
@@ -74,23 +75,25 @@ class _Run:
         self, layers: Layers, epsilon: float, at: int, modes: tuple[Mode, ...] = MODES
     ) -> None:
         self.layers, self.epsilon, self.at, self.modes = layers, epsilon, at, modes
-        self.entries_last = layers.decay.shape[-1] == 1
-        self.axis = -1 if self.entries_last else -3  # of n
-        self.decay = self.laid(layers.decay)
+        self.layout = Layout(entries_last=layers.decay.shape[-1] == 1)
+        self.entries_last, self.axis = self.layout.entries_last, self.layout.axis
+        self.decay = self.layout.laid(layers.decay)
         self.radius = radii(layers, epsilon)
         new = layers.inputs.new_empty
-        shape = self.laid(new(layers.count, layers.channels, layers.state_size)).shape
+        shape = self.layout.laid(new(layers.count, layers.channels, layers.state_size)).shape
         self.states = new(1 + len(modes), *shape).fill_(layers.initial)
         self.product = torch.empty_like(self.states)
+        self.base, self.perturbed = self.states[:1], self.states[1:]
+        self.rows, self.deviation = self.perturbed.unbind(0), self.product[1:]
         self.size = self.states[0].abs()
         self.size_max = self.size.amax(self.axis, keepdim=True)
-        radius = self.radius.laid(self.laid)
+        radius = self.radius.laid(self.layout.laid)
         self.bounds = BoundTrack(
             self.decay, radius, self.axis, modes=len(modes), initial=abs(layers.initial)
         )
         self.growing = bool((self.decay > 0).any())
         self.rooms = room(layers, BLOCK), room(layers, BLOCK)
-        self.seen = _Recordings(self.size_max, len(modes))
+        self.seen = Recordings(self.size_max, BLOCK, len(modes))
         splits = {touched(t, at, modes).split for t in (at, at + 1)}
         self.parts = {split: self._split(split) for split in splits}
 
@@ -99,18 +102,10 @@ class _Run:
         rows = slice(0, 1 + split), slice(1 + split, None)
         return tuple((self.states[part], self.product[part], part) for part in rows)
 
-    def laid(self, natural: Tensor) -> Tensor:
-        """(..., L, D, N) in the layout of the states."""
-        return natural if self.entries_last else natural.transpose(-1, -3).contiguous()
-
-    def natural(self, recorded: Tensor) -> Tensor:
-        """(T, M, L, D, 1) in layout as (T, M, L, D)."""
-        return (recorded if self.entries_last else recorded.transpose(-1, -3))[..., 0]
-
     def advance(self, block: "_Block", t: int, touch: Touched) -> None:
         """Step `t` of the block."""
         for i in touch.latent:
-            self.states[1 + i].add_(self.epsilon)
+            self.rows[i].add_(self.epsilon)
         transition, gain = self._move(block, t, touch.split)
         self.bounds.advance(t, touch, transition, gain, (self._sizes(), self.size_max))
         self._record(t)
@@ -136,13 +131,13 @@ class _Run:
         if self.entries_last:
             torch.sum(self.product, dim=-1, keepdim=True, out=self.seen.outputs[t])
         else:
-            self.seen.outputs[t].copy_(_folded(self.product))
+            self.seen.outputs[t].copy_(sum_by_halves(self.product))
         return unperturbed[0], unperturbed[1]
 
     def _record(self, t: int) -> None:
         """Deviations and ratios of step t, and |x_t| for the next."""
         axis, bound, seen = self.axis, self.bounds.bound, self.seen
-        deviation = torch.sub(self.states[1:], self.states[:1], out=self.product[1:]).abs_()
+        deviation = torch.sub(self.perturbed, self.base, out=self.deviation).abs_()
         torch.amax(deviation, dim=axis, keepdim=True, out=seen.latent[t])
         if bound.shape == deviation.shape:
             torch.amax(deviation.div_(bound), dim=axis, keepdim=True, out=seen.ratio[t])
@@ -150,40 +145,12 @@ class _Run:
         else:
             torch.div(seen.latent[t], bound, out=seen.ratio[t])
             seen.reach[t].copy_(bound)
-        torch.abs(self.states[0], out=self.size)
+        torch.abs(self.base[0], out=self.size)
         torch.amax(self.size, dim=axis, keepdim=True, out=self.size_max)
         seen.state[t].copy_(self.size_max)
         limited = self.bounds.limited(self._sizes())
         seen.limited[t].copy_(limited.amax(axis, keepdim=True) if self.growing else self.size_max)
         seen.rounding[t].copy_(self.bounds.rounding)
-
-
-class _Recordings:
-    """One block's recordings, reused by the next; views of each step, made once.
-
-    Fresh memory costs more than the arithmetic that fills it.
-    """
-
-    def __init__(self, per_channel: Tensor, modes: int) -> None:
-        def buffer(rows: int) -> Tensor:
-            return per_channel.new_zeros(BLOCK, rows, *per_channel.shape)
-
-        self.all = {
-            "outputs": buffer(1 + modes),
-            "latent": buffer(modes),
-            "ratio": buffer(modes),
-            "reach": buffer(modes),
-            "state": buffer(1),
-            "limited": buffer(1),
-            "rounding": buffer(1),
-        }
-        self.outputs = self.all["outputs"].unbind(0)
-        self.latent = self.all["latent"].unbind(0)
-        self.ratio = self.all["ratio"].unbind(0)
-        self.reach = self.all["reach"].unbind(0)
-        self.state = self.all["state"][:, 0].unbind(0)
-        self.limited = self.all["limited"][:, 0].unbind(0)
-        self.rounding = self.all["rounding"][:, 0].unbind(0)
 
 
 class _Block:
@@ -202,7 +169,7 @@ class _Block:
 
     def _drive(self, run: _Run, inputs: Tensor) -> Tensor:
         """u_t as each trajectory sees it, (T, 1 + M, L, D, 1) in layout."""
-        given = run.laid(inputs[..., : run.layers.channels].transpose(0, 1)[..., None])
+        given = run.layout.laid(inputs[..., : run.layers.channels].transpose(0, 1)[..., None])
         drive = given[:, None].repeat(1, 1 + len(run.modes), 1, 1, 1)
         perturbed = given + run.epsilon
         for row, mode in enumerate(run.modes, start=1):
@@ -218,7 +185,7 @@ class _Block:
         It looks into the recordings' buffers: use or copy it before the next block.
         """
         count = self.stop - self.start
-        seen = {name: run.natural(buffer[:count]) for name, buffer in run.seen.all.items()}
+        seen = {name: run.layout.natural(buffer[:count]) for name, buffer in run.seen.all.items()}
         selective = seen["latent"].new_zeros(count, len(run.modes), 1, 1)
         for t in range(self.start, self.stop):
             selective[t - self.start, touched(t, run.at, run.modes).split :] = 1
@@ -241,21 +208,7 @@ class _Block:
 
 
 def _laid(run: _Run, used: Parameters) -> tuple[Tensor, Tensor, Tensor]:
-    return run.laid(used.step), run.laid(used.inward), run.laid(used.outward)
-
-
-def _folded(product: Tensor) -> Tensor:
-    """Sum over the third axis from the last, in place, by halves.
-
-    torch.sum over an axis that is not the last adds in an order that depends on the size of the
-    others, and no number may depend on how many layers a chunk has.
-    """
-    left = product.shape[-3]
-    while left > 1:
-        half = left // 2
-        product[:, :half].add_(product[:, left - half : left])
-        left -= half
-    return product[:, :1]
+    return run.layout.laid(used.step), run.layout.laid(used.inward), run.layout.laid(used.outward)
 
 
 def _by_step(tensors: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:

@@ -102,7 +102,7 @@ def test_numbers_do_not_depend_on_chunks_and_threads(
     measurement: Measurement, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rollout, "CPU_ENTRIES", 48)  # two layers
-    monkeypatch.setattr(stability.os, "sched_getaffinity", lambda _: {0})
+    monkeypatch.setattr(stability.torch, "get_num_threads", lambda: 3)
     again = run()
     for name, value in measurement.arrays.items():
         np.testing.assert_array_equal(again.arrays[name], value, err_msg=name)
