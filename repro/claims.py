@@ -136,6 +136,8 @@ class TrendClaim(ClaimBase):
     """Envelopes, shape (layers, times); a rate is the slope of log(envelope) over time."""
     times: str
     """Array with the time of each column, in steps."""
+    floors: tuple[str, ...]
+    """For each of `arrays`, what rounding alone can make of it: points below are left out."""
     direction: Literal["decreasing"]
     controls: tuple[Control, ...]
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, NonNegativeInt, ValidationError
 from pydantic_core import ErrorDetails
 
-from repro.claims import CellClaim, Claim, Published
+from repro.claims import CellClaim, Claim, Published, TrendClaim
 from repro.errors import BadInputError, Problem
 from repro.frozen import Frozen, Slug
 from repro.jobs import Setting, StabilityJob, Tier, WeightTyingJob
@@ -166,12 +166,22 @@ def _schema_problem(path: Path, error: ErrorDetails) -> Problem:
 
 def _sense_problems(path: Path, manifest: Manifest) -> Iterator[Problem]:
     """What matches the schema and still makes no sense."""
+    found = [*_id_problems(path, manifest), *_claim_problems(manifest)]
+    for at, where, name, known in _references(manifest):
+        if name not in known:
+            found.append((f"{at}.{where}", f"{name!r}, which is not defined", _one_of(known)))
+    for where, what, expected in found:
+        yield Problem(f"{path}: $.{where}", what, expected)
 
-    def wrong(where: str, found: str, expected: str) -> Problem:
-        return Problem(f"{path}: {where}", found, expected)
 
+Wrong = tuple[str, str, str]
+"""Path inside the manifest, what was found there, what was expected."""
+
+
+def _id_problems(path: Path, manifest: Manifest) -> Iterator[Wrong]:
+    """Ids that are not the file's name, or stand twice."""
     if manifest.id != path.stem:
-        yield wrong("$.id", repr(manifest.id), f"the file's name, {path.stem!r}")
+        yield "id", repr(manifest.id), f"the file's name, {path.stem!r}"
     named: Sequence[tuple[str, Sequence[Any]]] = (
         ("published", manifest.published),
         ("settings", manifest.settings),
@@ -181,17 +191,20 @@ def _sense_problems(path: Path, manifest: Manifest) -> Iterator[Problem]:
     for field, members in named:
         for name, times in Counter(member.id for member in members).items():
             if times > 1:
-                yield wrong(f"$.{field}", f"the id {name!r} {times} times", "each id once")
-    for at, where, name, known in _references(manifest):
-        if name not in known:
-            yield wrong(f"$.{at}.{where}", f"{name!r}, which is not defined", _one_of(known))
+                yield field, f"the id {name!r} {times} times", "each id once"
+
+
+def _claim_problems(manifest: Manifest) -> Iterator[Wrong]:
+    """Claims whose fields do not fit each other or the jobs."""
     for index, claim in enumerate(manifest.claims):
+        at = f"claims[{index}]"
+        if isinstance(claim, TrendClaim) and len(claim.floors) != len(claim.arrays):
+            found = f"{len(claim.floors)} floors for {len(claim.arrays)} arrays"
+            yield f"{at}.floors", found, "one for each array"
         if isinstance(claim, CellClaim) and not _is_measured(manifest, claim):
-            yield wrong(
-                f"$.claims[{index}].measure",
-                f"{claim.measure.checkpoint} in {claim.measure.dtype} and float32",
-                "a checkpoint and dtypes that one evaluation of this manifest runs",
-            )
+            found = f"{claim.measure.checkpoint} in {claim.measure.dtype} and float32"
+            expected = "a checkpoint and dtypes that one evaluation of this manifest runs"
+            yield f"{at}.measure", found, expected
 
 
 def _references(manifest: Manifest) -> Iterator[tuple[str, str, str, Sequence[str]]]:

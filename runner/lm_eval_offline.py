@@ -27,7 +27,7 @@ class ExactMatch:
     files behind; only `compute`, which is all that lm-eval calls.
     """
 
-    def compute(  # noqa: PLR0913 - the options that the metric documents
+    def compute(
         self,
         *,
         predictions: Sequence[str],

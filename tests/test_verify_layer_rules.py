@@ -34,6 +34,7 @@ GOOD = {
     "ratio": np.array([0.2, 1.0, 0.9, 0.5]),
     "bad_ratio": np.array([3.0, 1.5]),
     "curves": np.exp(-np.array([[0.5], [0.1]]) * TIMES),
+    "floor": np.full((2, 8), 1e-12),
     "rising": np.exp(np.array([[0.3], [0.2]]) * TIMES),
     "times": TIMES.astype(np.int64),
     "tied/change": np.array([[2, 4], [3, 6]], dtype=np.int32),
@@ -44,7 +45,13 @@ GOOD = {
     "untied/down": np.array([[1, 2]], dtype=np.int32),
 }
 BOUND = {"kind": "bound", "arrays": ["ratio"], "relation": "at-most", "limit": "1"}
-TREND = {"kind": "trend", "arrays": ["curves"], "times": "times", "direction": "decreasing"}
+TREND = {
+    "kind": "trend",
+    "arrays": ["curves"],
+    "times": "times",
+    "floors": ["floor"],
+    "direction": "decreasing",
+}
 IDENTITY = {"kind": "identity", "case": "tied"}
 
 
@@ -125,9 +132,17 @@ def test_falling_curves_hold_and_rising_ones_contradict(tmp_path: Path) -> None:
 
 def test_curves_without_a_slope_are_undecided(tmp_path: Path) -> None:
     noise = np.exp(np.random.default_rng(0).normal(0, 1, (3, 8)))
-    finding = found(tmp_path, TREND, [], curves=noise)
+    finding = found(tmp_path, TREND, [], curves=noise, floor=np.zeros((3, 8)))
     assert finding.outcome == "inconclusive"
     assert finding.direction == "undecided for some layers"
+
+
+def test_points_that_rounding_can_make_up_have_no_rate(tmp_path: Path) -> None:
+    """A curve that falls to the floor and then wanders there: the fall alone is fitted."""
+    curves = np.maximum(np.exp(-3.0 * TIMES), 1e-6)[None] * np.array([1, 1, 1, 1, 1, 9, 5, 90])
+    finding = found(tmp_path, TREND, [], curves=curves, floor=np.full((1, 8), 1e-4))
+    assert finding.direction == "holds"
+    assert "rates -3 to -3" in finding.measured
 
 
 def test_curves_with_too_few_points_are_invalid(tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repro.claims import BoundClaim, Control, IdentityClaim, TrendClaim
-from repro.finding import Outcome
 from verify.evidence import Evidence, InvalidError, Loaded
 from verify.model_rules import Judged
 from verify.printed_rules import Decided
@@ -47,10 +46,11 @@ def bound(claim: BoundClaim, evidence: Evidence) -> Judged:
 def trend(claim: TrendClaim, evidence: Evidence) -> Judged:
     """The fitted exponential rate of every curve is negative, controls excepted."""
     loaded = [evidence.get(job) for job in claim.jobs]
-    rates = _all_rates(loaded, claim.arrays, claim.times)
+    pairs = list(zip(claim.arrays, claim.floors, strict=True))
+    rates = _joined([_rates(each, *pair, claim.times) for each in loaded for pair in pairs])
     for control in claim.controls:
         for each in loaded:
-            if (_rates(each, control.array, claim.times).high < 0).any():
+            if (_rates(each, control.array, None, claim.times).high < 0).any():
                 raise InvalidError(_toothless(each, control.what))
     falling, rising = int((rates.high < 0).sum()), int((rates.low > 0).sum())
     total = len(rates.value)
@@ -74,9 +74,10 @@ def identity(claim: IdentityClaim, evidence: Evidence) -> Judged:
             if not _off_product(each, control.array).any():
                 raise InvalidError(_toothless(each, control.what))
     measured = f"{total - different:,} of {total:,} entries equal"
-    outcome: Outcome = "contradicted" if different else "reproduced"
     reason = f"exact integer algebra, multiplied again here{_caught(claim.controls)}"
-    return Decided(outcome, "equal", measured, "exact", reason), "", loaded
+    if different:
+        return Decided("contradicted", "equal", measured, "exact", reason), "", loaded
+    return Decided("reproduced", "equal", measured, "exact", reason), "", loaded
 
 
 def _off_product(loaded: Loaded, case: str) -> NDArray[np.bool_]:
@@ -100,13 +101,18 @@ class Rates:
     high: NDArray[np.float64]
 
 
-def fit_rates(envelopes: NDArray[np.float64], times: NDArray[np.float64]) -> Rates:
+def fit_rates(
+    envelopes: NDArray[np.float64],
+    times: NDArray[np.float64],
+    floors: NDArray[np.float64] | float = 0.0,
+) -> Rates:
     """Least-squares slope of log(envelope) over time, curve by curve.
 
     Args:
-        envelopes: shape (curves, times); points that are not positive are left out, since
-            a deviation that has reached zero has no logarithm.
+        envelopes: shape (curves, times).
         times: shape (times,), steps.
+        floors: shape (curves, times) or one number; points at or below are left out, since
+            what rounding can make up has no rate, and zero no logarithm.
 
     Returns:
         Rates a step. The limits take residuals as independent, which envelopes are not:
@@ -119,7 +125,7 @@ def fit_rates(envelopes: NDArray[np.float64], times: NDArray[np.float64]) -> Rat
     """
     from scipy.special import stdtrit  # 0.1 s that `repro list` need not pay
 
-    used = envelopes > 0
+    used = envelopes > floors
     number = used.sum(axis=1)
     logs = np.log(np.where(used, envelopes, 1.0))
     t = np.where(used, times[None, :], 0.0)
@@ -137,17 +143,17 @@ def fit_rates(envelopes: NDArray[np.float64], times: NDArray[np.float64]) -> Rat
     return Rates(slope, slope - half, slope + half)
 
 
-def _rates(loaded: Loaded, name: str, times: str) -> Rates:
+def _rates(loaded: Loaded, name: str, floor: str | None, times: str) -> Rates:
     envelopes = np.atleast_2d(_array(loaded, name)).astype(np.float64)
-    rates = fit_rates(envelopes, _array(loaded, times).astype(np.float64))
+    floors = np.atleast_2d(_array(loaded, floor)).astype(np.float64) if floor else 0.0
+    rates = fit_rates(envelopes, _array(loaded, times).astype(np.float64), floors)
     if not (np.isfinite(rates.low) & np.isfinite(rates.high)).all():
-        message = f"record {loaded.record.key[:12]}: too few positive points in {name} to fit"
+        message = f"record {loaded.record.key[:12]}: too few points of {name} above rounding to fit"
         raise InvalidError(message)
     return rates
 
 
-def _all_rates(loaded: list[Loaded], names: tuple[str, ...], times: str) -> Rates:
-    every = [_rates(each, name, times) for each in loaded for name in names]
+def _joined(every: Sequence[Rates]) -> Rates:
     return Rates(
         np.concatenate([each.value for each in every]),
         np.concatenate([each.low for each in every]),
