@@ -1,18 +1,36 @@
 """The list of manifests as a table."""
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from repro.finding import Verdict
+from repro.jobs import Tier
 from repro.manifest import Manifest
-from repro.report import STYLES
 from repro.report_console import console
 
-Row = tuple[Manifest, Verdict | None]
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a manifest was run."""
+
+    tier: Tier
+    done: int
+    """Jobs that have a record."""
+    jobs: int
+    """Jobs that were planned, one for each key."""
+    missing: int
+    """Slots that could not be planned: no weights, no twin."""
+
+    def __str__(self) -> str:
+        text = f"{self.tier}: {self.done} of {self.jobs} jobs"
+        return text + (f", {self.missing} results missing" if self.missing else "")
+
+
+Row = tuple[Manifest, Standing | None]
 
 
 def show(rows: Sequence[Row]) -> None:
@@ -22,38 +40,27 @@ def show(rows: Sequence[Row]) -> None:
     table.add_column("what")
     table.add_column("claims", justify="right")
     table.add_column("tiers", no_wrap=True)
-    table.add_column("stands at")
-    for manifest, verdict in rows:
+    table.add_column("ran")
+    for manifest, standing in rows:
         table.add_row(
             manifest.id,
             manifest.title,
             str(len(manifest.claims)),
             ", ".join(manifest.tiers()),
-            _standing(verdict),
+            str(standing) if standing else Text("not yet", style="dim"),
         )
     out = console()
     out.print(table)
-    out.print(Text("repro run manifests/NAME.json runs one; repro plan … says first what it costs"))
+    next_steps = "repro plan manifests/NAME.json says what a run costs, repro run … runs it, "
+    out.print(Text(f"{next_steps}repro verify judges what was run"))
 
 
-def as_data(manifest: Manifest, verdict: Verdict | None) -> dict[str, Any]:
+def as_data(manifest: Manifest, standing: Standing | None) -> dict[str, Any]:
     """One row as plain data, for `--json`."""
     return {
         "manifest": manifest.id,
         "title": manifest.title,
         "claims": len(manifest.claims),
         "tiers": list(manifest.tiers()),
-        "ran_at": verdict.tier if verdict else None,
-        "outcomes": {outcome: verdict.count(outcome) for outcome in STYLES} if verdict else None,
+        "ran": asdict(standing) if standing else None,
     }
-
-
-def _standing(verdict: Verdict | None) -> Text:
-    if verdict is None:
-        return Text("not run", style="dim")
-    parts = [
-        Text(f"{verdict.count(outcome)} {outcome}", style=style)
-        for outcome, style in STYLES.items()
-        if verdict.count(outcome)
-    ]
-    return Text.assemble(f"{verdict.tier}: ", Text(", ").join(parts))

@@ -20,8 +20,9 @@ from repro.claims import (
 from repro.finding import Finding, Outcome, Verdict
 from repro.jobs import EvaluateJob
 from repro.manifest import Manifest
-from verify import layer_rules, model_rules, printed_rules
+from verify import layer_rules, model_rules
 from verify.evidence import Evidence, InvalidError, Loaded, NotRunError
+from verify.findings import PrintedClaim, finding_of, printed_finding
 from verify.model_rules import Judged
 from verify.printed_rules import Decided
 
@@ -29,32 +30,22 @@ Pins = Mapping[str, str]
 """Package to the version that the lock pins."""
 
 
-def judge(manifest: Manifest, evidence: Evidence | None, pins: Pins) -> Verdict:
+def judge(manifest: Manifest, evidence: Evidence, pins: Pins) -> Verdict:
     """Decide every claim of a manifest.
 
     Args:
         manifest: The claims.
-        evidence: Records of a run of it; None decides printed claims alone.
+        evidence: Records of a run of it.
         pins: What the environment is held to.
     """
-    changed = run_file.changes(evidence.run, manifest) if evidence else {}
+    changed = run_file.changes(evidence.run, manifest)
     findings = []
     for claim in manifest.claims:
-        if isinstance(claim, MeanClaim | CountClaim | OrderingClaim) and claim.basis == "printed":
-            findings.append(_finding(claim, printed_rules.decide(manifest, claim), "printed"))
-        elif evidence is None:
-            findings.append(_without(manifest, claim, "not-run", "nothing was run"))
+        if isinstance(claim, PrintedClaim) and claim.basis == "printed":
+            findings.append(printed_finding(manifest, claim))
         else:
             what = changed.get(claim.id, changed.get("", ""))
             findings.append(_measured(manifest, claim, evidence, pins, what))
-    if evidence is None:
-        return Verdict(
-            manifest=manifest.id,
-            title=manifest.title,
-            tier=None,
-            findings=tuple(findings),
-            notes=(),
-        )
     notes = [f"{name}: {what}" if name else what for name, what in changed.items()]
     return Verdict(
         manifest=manifest.id,
@@ -87,7 +78,8 @@ def _measured(
             decided.margin,
             f"{'; '.join(qualifiers)}; {decided.reason}",
         )
-    return _finding(claim, decided, "measured", direction, loaded)
+    keys = [each.record.key for each in loaded]
+    return finding_of(claim, decided, "measured", direction, keys)
 
 
 def _apply_rule(manifest: Manifest, claim: Claim, evidence: Evidence) -> Judged:
@@ -147,33 +139,9 @@ def _notes(evidence: Evidence) -> list[str]:
     return list(notes)
 
 
-def _finding(
-    claim: Claim,
-    decided: Decided,
-    basis: str,
-    direction: str = "",
-    loaded: Sequence[Loaded] = (),
-) -> Finding:
-    keys = dict.fromkeys(each.record.key for each in loaded)
-    return Finding(
-        claim=claim.id,
-        kind=claim.kind,
-        statement=claim.statement,
-        place=claim.place,
-        basis="printed" if basis == "printed" else "measured",
-        outcome=decided.outcome,
-        published=decided.published,
-        measured=decided.measured,
-        margin=decided.margin,
-        reason=decided.reason,
-        direction=direction,
-        records=tuple(keys),
-    )
-
-
 def _without(manifest: Manifest, claim: Claim, outcome: Outcome, reason: str) -> Finding:
     """A finding with no measured side."""
     name = getattr(claim, "published", None)
     published = manifest.text_of(name) if name else claim.kind
     margin = claim.margin.value if isinstance(claim, CellClaim) else "—"
-    return _finding(claim, Decided(outcome, published, "—", margin, reason), "measured")
+    return finding_of(claim, Decided(outcome, published, "—", margin, reason), "measured")

@@ -4,10 +4,9 @@ import argparse
 
 from repro import report_list, run_file
 from repro.commands import options
-from repro.commands.verify import judge_run
 from repro.errors import EXIT_DONE
-from repro.finding import Verdict
 from repro.manifest import Manifest
+from repro.report_list import Standing
 from repro.store import Store
 
 
@@ -15,7 +14,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Arguments of `repro list`."""
     options.add_out(parser)
     options.add_json(parser)
-    parser.epilog = "Where a manifest stands is judged anew from its records each time."
+    parser.epilog = (
+        "Counts the jobs that have a record, at the highest tier that was run; `repro verify`\n"
+        "judges them."
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -29,9 +31,13 @@ def run(arguments: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
-def _stands(manifest: Manifest, store: Store) -> Verdict | None:
-    """The verdict of the highest tier that was run, if any was."""
+def _stands(manifest: Manifest, store: Store) -> Standing | None:
+    """What was run at the highest tier of which there is a run file."""
     for tier in reversed(manifest.tiers()):
-        if run_file.path_of(store.root, manifest.id, tier).exists():
-            return judge_run(manifest, tier, store)
+        path = run_file.path_of(store.root, manifest.id, tier)
+        if path.exists():
+            found = run_file.load(path)
+            keys = set(found.jobs.values())
+            done = sum((store.folder(key) / "record.json").is_file() for key in keys)
+            return Standing(tier, done, len(keys), len(found.missing))
     return None

@@ -68,16 +68,10 @@ def judge_run(claimed: Manifest, tier: Tier, store: Store) -> Verdict:
 
 def _paper() -> list[Verdict]:
     """Printed claims of every manifest of the bundle."""
-    from verify.judge import judge
+    from verify.findings import paper_against_itself
 
-    verdicts = [judge(each, None, {}) for each in options.load_manifests([])]
-    printed = [
-        each.model_copy(
-            update={"findings": tuple(one for one in each.findings if one.basis == "printed")}
-        )
-        for each in verdicts
-    ]
-    return [each for each in printed if each.findings]
+    verdicts = [paper_against_itself(each) for each in options.load_manifests([])]
+    return [each for each in verdicts if each.findings]
 
 
 def _runs(folders: list[Path]) -> list[Verdict]:
