@@ -114,12 +114,16 @@ def load(path: Path) -> Manifest:
     except UnicodeDecodeError as error:
         message = f"the manifest {path} is not UTF-8 text (byte {error.start})"
         raise BadInputError(message) from error
-    problems = list(_repeated_keys(text, path))
+    repeated, document = _parse(text)
+    expected = "each key once"
+    problems = [
+        Problem(str(path), f"the key {key!r} twice in one object", expected) for key in repeated
+    ]
     manifest = None
     try:
         manifest = Manifest.model_validate_json(text, strict=True)
     except ValidationError as error:
-        problems += [_schema_problem(path, each) for each in error.errors()]
+        problems += [_schema_problem(path, each, document) for each in error.errors()]
     else:
         problems += list(_sense_problems(path, manifest))
     if problems or manifest is None:
@@ -129,8 +133,11 @@ def load(path: Path) -> Manifest:
     return manifest
 
 
-def _repeated_keys(text: str, path: Path) -> Iterator[Problem]:
-    """JSON lets a key stand twice and the last one win; in a manifest that hides a change."""
+def _parse(text: str) -> tuple[list[str], object]:
+    """Keys that stand twice in one object, and the document; None where it is not JSON.
+
+    JSON lets the last of two equal keys win; in a manifest that hides a change.
+    """
     repeated: list[str] = []
 
     def check(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -138,30 +145,48 @@ def _repeated_keys(text: str, path: Path) -> Iterator[Problem]:
         return dict(pairs)
 
     try:
-        json.loads(text, object_pairs_hook=check)
+        return repeated, json.loads(text, object_pairs_hook=check)
     except (json.JSONDecodeError, RecursionError):
-        return  # the schema check names the syntax error with its line
-    for key in repeated:
-        yield Problem(str(path), f"the key {key!r} twice in one object", "each key once")
+        return repeated, None  # the schema check names the syntax error with its line
 
 
-def _schema_problem(path: Path, error: ErrorDetails) -> Problem:
+def _schema_problem(path: Path, error: ErrorDetails, document: object) -> Problem:
     """One pydantic error in our words."""
-    where = "$"
-    for step in error["loc"]:
-        where += f"[{step}]" if isinstance(step, int) else f".{step}"
     kind, value = error["type"], error.get("input")
-    shown = json.dumps(value, default=str, ensure_ascii=False)
+    last = error["loc"][-1] if error["loc"] else ""
     if kind == "missing":
-        found, expected = "nothing", f"the field {error['loc'][-1]!r}"
+        found, expected = "nothing", f"the field {last!r}"
     elif kind == "extra_forbidden":
-        found, expected = f"the unknown field {error['loc'][-1]!r}", "only fields of the schema"
+        found, expected = f"the unknown field {last!r}", "only fields of the schema"
     elif kind == "json_invalid":
         found, expected = error["msg"], "a JSON document"
     else:
+        shown = json.dumps(value, default=str, ensure_ascii=False)
         found = f"{shown[:80]} ({type(value).__name__})"
-        expected = error["msg"].removeprefix("Input should be ")
-    return Problem(f"{path}: {where}", found, expected)
+        expected = _EXPECTED.get(kind) or error["msg"].removeprefix("Input should be ")
+        expected = expected.format(**error.get("ctx", {}))
+    return Problem(f"{path}: {_where(error['loc'], document)}", found, expected)
+
+
+_EXPECTED = {
+    "string_type": 'text in quotes, e.g. "0.03"',
+    "string_pattern_mismatch": "text that matches {pattern}",
+}
+"""Where pydantic's own words say too little."""
+
+
+def _where(steps: Sequence[int | str], document: object) -> str:
+    """The path of an error inside the document, without pydantic's names of union members."""
+    where = "$"
+    for step in steps:
+        if isinstance(document, dict) and step not in document and step == document.get("kind"):
+            continue
+        where += f"[{step}]" if isinstance(step, int) else f".{step}"
+        try:
+            document = document[step]  # type: ignore[index]
+        except (KeyError, IndexError, TypeError):
+            document = None
+    return where
 
 
 def _sense_problems(path: Path, manifest: Manifest) -> Iterator[Problem]:

@@ -79,9 +79,10 @@ def test_three_mistakes_are_reported_at_once(tmp_path: Path) -> None:
     error = refusal(tmp_path, data)
     assert len(error.problems) == 3
     text = str(error)
-    for where in ("$.published[0].text", "$.claims[1].cell.margin.value", "dtypes[1]"):
+    for where in ("$.published[0].text", "$.claims[1].margin.value", "dtypes[1]"):
         assert where in text
     assert "0.2 (float)" in text
+    assert 'expected: text in quotes, e.g. "0.03"' in text
     assert "Nothing was run or written" in text
 
 
