@@ -8,7 +8,7 @@ from repro import bundle, pins
 from repro.errors import EXIT_BAD_INPUT, BadInputError
 
 SHA = "ab" * 32
-ALL_LOCKS = (pins.LOCK, pins.KERNELS, pins.DEVELOPMENT, bundle.ROOT / "data-requirements.txt")
+ALL_LOCKS = (pins.LOCK, pins.KERNELS, pins.DEVELOPMENT)
 
 
 def write(folder: Path, text: str) -> Path:
