@@ -10,6 +10,7 @@ from rich.progress import (
     DownloadColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
@@ -56,38 +57,32 @@ class Bars:
 @contextmanager
 def bars(*, quiet: bool) -> Iterator[Bars]:
     """Bars on standard error; nothing is drawn where it is not a terminal."""
-    shown = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}", style="dim"),
-        console=Console(stderr=True, highlight=False),
-        disable=quiet,
-        transient=True,
-    )
-    with shown:
+    counted = (MofNCompleteColumn(), TimeElapsedColumn())
+    with _progress(TextColumn("{task.description}"), *counted, quiet=quiet) as shown:
         yield Bars(shown)
 
 
 @contextmanager
 def bytes_bar(*, quiet: bool) -> Iterator[Callable[[int, int, str], None]]:
     """One bar on standard error that counts bytes."""
-    shown = Progress(
-        TextColumn("checking files"),
-        BarColumn(),
-        DownloadColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}", style="dim"),
-        console=Console(stderr=True, highlight=False),
-        disable=quiet,
-        transient=True,
-    )
-    with shown:
+    with _progress(TextColumn("checking files"), DownloadColumn(), quiet=quiet) as shown:
         task = shown.add_task("", total=None, note="")
 
         def advance(done: int, total: int, note: str) -> None:
             shown.update(task, completed=done, total=total, note=note)
 
         yield advance
+
+
+def _progress(name: ProgressColumn, *counts: ProgressColumn, quiet: bool) -> Progress:
+    """A name, a bar, what is counted, the time left and a note."""
+    return Progress(
+        name,
+        BarColumn(),
+        *counts,
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}", style="dim"),
+        console=Console(stderr=True, highlight=False),
+        disable=quiet,
+        transient=True,
+    )

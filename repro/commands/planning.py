@@ -46,6 +46,10 @@ class Planning:
         plans = self.tiers_of(manifest)
         return plans[plan.choose_tier(plans)]
 
+    def again(self, plan: Plan) -> Plan:
+        """The same plan after a fetch: the same tier, whatever came."""
+        return self._plan(plan.manifest, plan.tier)
+
     def _plan(self, manifest: Manifest, tier: Tier) -> Plan:
         return plan.make(
             manifest,

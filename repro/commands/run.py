@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     with report_progress.bars(quiet=arguments.json) as bars:
         for name, why in _fetch(plans, prepared, bars).items():
             failed[name] = why
-        plans = [prepared.chosen(plan.manifest) if _waits(plan) else plan for plan in plans]
+        plans = [prepared.again(plan) if _waits(plan) else plan for plan in plans]
         _commit(plans, prepared, failed)
         failed |= _execute(plans, prepared, bars)
     verdicts = [judge_run(plan.manifest, plan.tier, prepared.store) for plan in plans]
