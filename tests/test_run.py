@@ -129,6 +129,25 @@ def test_an_edited_weight_runs_its_jobs_again_and_no_other(
     assert any("mamba-twin was substituted" in note for note in verdict["notes"])
 
 
+def test_a_partial_run_forgets_no_substitution(
+    ran: tuple[Path, Path, Any], data_wheel: Path, tmp_path: Path
+) -> None:
+    """Slots left out by --only keep their records, so what took their place must stay named."""
+    path, out, _ = ran
+    other = tmp_path / "results"
+    shutil.copytree(out, other)
+    file = other / "runs" / "small.smoke.json"
+    said = json.loads(file.read_text())
+    said["substitutions"] = {"mamba-twin": {"mamba-twin/model.safetensors": "0" * 64}}
+    file.write_text(json.dumps(said))
+    done = repro(data_wheel, "run", path, "--out", other, "--only", "model=pythia-160m", "--json")
+    assert done.returncode == 0, done.stderr
+    assert "mamba-twin" in json.loads(file.read_text())["substitutions"]
+    done = repro(data_wheel, "run", path, "--out", other, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(file.read_text())["substitutions"] == {}
+
+
 def test_a_margin_edited_after_the_run_is_refused(
     ran: tuple[Path, Path, Any], data_wheel: Path, tmp_path: Path
 ) -> None:

