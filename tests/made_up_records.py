@@ -189,14 +189,19 @@ def answers(job: EvaluateJob, seed: int = 0) -> dict[str, Any]:
 
 
 def values_of(arrays: dict[str, Any]) -> dict[str, float | int | str]:
-    """The accuracies that belong to some arrays."""
-    return {
-        f"shots{shots}/accuracy": float(
-            np.mean(arrays[f"shots{shots}/prediction"] == arrays[f"shots{shots}/gold"])
-        )
-        for shots in SHOTS
-        if f"shots{shots}/gold" in arrays
-    }
+    """What a record says of some arrays, counted question by question."""
+    values: dict[str, float | int | str] = {}
+    for shots in SHOTS:
+        if f"shots{shots}/gold" in arrays:
+            letters = arrays[f"shots{shots}/prediction"].tolist()
+            gold = arrays[f"shots{shots}/gold"].tolist()
+            scores = arrays[f"shots{shots}/log_likelihood"].tolist()
+            right = [letter == answer for letter, answer in zip(letters, gold, strict=True)]
+            values[f"shots{shots}/accuracy"] = sum(right) / len(right)
+            values[f"shots{shots}/ties"] = sum(row.count(max(row)) > 1 for row in scores)
+            for number, name in enumerate("ABCD"):
+                values[f"shots{shots}/predicted_{name}"] = letters.count(number)
+    return values
 
 
 Change = Callable[[dict[str, Any], dict[str, Any]], None]

@@ -66,6 +66,16 @@ def test_edited_accuracy_with_a_correct_new_digest_is_invalid(tmp_path: Path) ->
     assert "it says accuracy 0.75 at 5 shots, its arrays say" in found.reason
 
 
+@pytest.mark.parametrize("name", ["ties", "predicted_B"])
+def test_edited_ties_and_letters_are_invalid(tmp_path: Path, name: str) -> None:
+    def edit(_: dict[str, Any], fields: dict[str, Any]) -> None:
+        fields["values"] = {**fields["values"], f"shots0/{name}": 64}
+
+    found = finding(judged(tmp_path, edit), "T9.mamba-1.float16")
+    assert found.outcome == "invalid"
+    assert f"it says {name} 64 at 0 shots" in found.reason
+
+
 def test_nan_log_likelihoods_are_invalid(tmp_path: Path) -> None:
     def overflow(arrays: dict[str, Any], fields: dict[str, Any]) -> None:
         if fields["job"].dtype == "float16":

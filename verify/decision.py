@@ -11,6 +11,8 @@ from decimal import Decimal
 
 from repro.finding import Outcome
 
+NOT_DECIDED = "shown, not decided: the decision rule is not built yet"
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -29,8 +31,7 @@ def decide(measured: Sequence[float], published: str, margin: str) -> Decision:
         published: The printed string.
         margin: How far the mean may lie from it before a sentence would change.
     """
-    reason = "shown, not decided: the decision rule is not built yet"
-    return Decision("inconclusive", reason, direction(measured, published, margin))
+    return Decision("inconclusive", NOT_DECIDED, direction(measured, published, margin))
 
 
 def direction(measured: Sequence[float], published: str, margin: str) -> str:

@@ -75,6 +75,7 @@ class Evidence:
     ) -> None:
         self.manifest, self.run, self.store, self.datasets = manifest, run, store, datasets
         self.slots = {slot.id: slot for slot in slots(manifest, run.tier, checkpoints)}
+        self._checked: dict[str, tuple[Record, Arrays]] = {}
         self._loaded: dict[str, Loaded | InvalidError | NotRunError] = {}
 
     def get(self, slot_id: str) -> Loaded:
@@ -104,6 +105,14 @@ class Evidence:
         key = self.run.jobs.get(slot_id)
         if key is None:
             raise NotRunError(self.run.missing.get(slot_id, f"{slot_id} was left out of the run"))
+        if key not in self._checked:
+            self._checked[key] = self._check(key, slot_id)
+        record, arrays = self._checked[key]
+        _check_identity(record, slot.job)
+        return Loaded(slot, record, arrays)
+
+    def _check(self, key: str, slot_id: str) -> "tuple[Record, Arrays]":
+        """Everything about a record that does not depend on the slot; slots may share it."""
         try:
             record, arrays = self.store.load(key)  # (1) whole
         except FileNotFoundError as error:
@@ -111,11 +120,10 @@ class Evidence:
             raise NotRunError(message) from error
         except BrokenRecordError as error:
             raise InvalidError(str(error)) from error
-        _check_identity(record, slot.job)
         if isinstance(record.job, EvaluateJob):
             _check_answers(record, record.job, arrays)
             _check_gold(record, record.job, arrays, self.datasets[record.job.task])
-        return Loaded(slot, record, arrays)
+        return record, arrays
 
 
 def _check_identity(record: Record, asked: Job) -> None:
@@ -163,13 +171,26 @@ def _check_answers(record: Record, job: EvaluateJob, arrays: "Arrays") -> None:
         if not np.array_equal(predicted, stored):
             message = f"record {short}: predictions at {shots} shots do not follow from its arrays"
             raise InvalidError(message)
-        said = record.values.get(f"shots{shots}/accuracy")
-        found = answers.accuracy(predicted, gold)
-        if not isinstance(said, float | int) or abs(said - found) > _ROUNDING:
-            message = (
-                f"record {short}: it says accuracy {said} at {shots} shots, its arrays say {found}"
-            )
-            raise InvalidError(message)
+        for name, found in _summary(scores, predicted, gold).items():
+            said = record.values.get(f"shots{shots}/{name}")
+            if not isinstance(said, float | int) or abs(said - found) > _ROUNDING:
+                message = (
+                    f"record {short}: it says {name} {said} at {shots} shots, "
+                    f"its arrays say {found}"
+                )
+                raise InvalidError(message)
+
+
+def _summary(
+    scores: answers.Scores, predicted: answers.Letters, gold: answers.Letters
+) -> dict[str, float]:
+    """What a record says of its own arrays, computed from them."""
+    letters = answers.letter_counts(predicted)
+    return {
+        "accuracy": answers.accuracy(predicted, gold),
+        "ties": answers.ties(scores),
+        **{f"predicted_{name}": count for name, count in zip("ABCD", letters, strict=True)},
+    }
 
 
 def _check_gold(record: Record, job: EvaluateJob, arrays: "Arrays", dataset: Dataset) -> None:

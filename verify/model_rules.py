@@ -76,9 +76,8 @@ def ordering(manifest: Manifest, claim: OrderingClaim, evidence: Evidence) -> Ju
         kept = [abs(a - b) < s for a, b, s in zip(left, right, spreads, strict=True)]
     direction = f"holds under {sum(kept)} of {len(kept)} settings"
     shown = f"{sum(left) / len(left):.3f} and {sum(right) / len(right):.3f}"
-    reason = "shown, not decided: the decision rule is not built yet"
     return (
-        Decided("inconclusive", published, shown, "order", reason),
+        Decided("inconclusive", published, shown, "order", decision.NOT_DECIDED),
         direction,
         from_left + from_right,
     )
