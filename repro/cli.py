@@ -24,6 +24,7 @@ COMMANDS = {
 
 _EXIT_CODES = """\
 exit codes:
+  list    0; with --coverage 3 if a printed number is not accounted for
   run     0 all jobs done, 3 some could not run
   verify  0 every claim reproduced, 1 any contradicted or invalid, 3 the rest
   audit   0 as pinned, 4 drift

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from repro.claims import Place
+from repro.claim_base import Place
 from repro.frozen import Frozen, Slug
 from repro.jobs import Tier
 
@@ -26,6 +26,10 @@ class Finding(Frozen):
     """How far apart the two may lie, or the limit that has to hold."""
     reason: str
     """Why this outcome, in one sentence."""
+    reading: str = ""
+    """How the sentence was read, where it can be read in several ways."""
+    working: tuple[str, ...] = ()
+    """The steps behind the reason, where there are too many for a sentence."""
     direction: str = ""
     """Where an inconclusive measurement points."""
     records: tuple[str, ...] = ()

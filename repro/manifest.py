@@ -7,20 +7,19 @@ no sense (a claim on a cell that nobody printed).
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeInt, ValidationError
 from pydantic_core import ErrorDetails
 
-from repro.claims import CellClaim, Claim, Published, TrendClaim
+from repro.claim_base import Published
+from repro.claims import Claim
 from repro.errors import BadInputError, Problem
 from repro.frozen import Frozen, Slug
 from repro.jobs import Setting, StabilityJob, Tier, WeightTyingJob
-
-_SHOWN = 6
-"""Candidates that a message names."""
+from repro.model_claims import CellClaim
 
 
 class Paper(Frozen):
@@ -85,14 +84,21 @@ class Manifest(Frozen):
     """A manifest that claims nothing is invalid: empty is never success."""
 
     def tiers(self) -> tuple[Tier, ...]:
-        """Tiers that some job group has, cheapest first."""
-        named = {tier for group in self.jobs for tier in group.tiers}
+        """Tiers that some job group has, cheapest first.
+
+        A manifest whose job types are all unbuilt has tier full, with nothing to run.
+        """
+        named = {tier for group in self.jobs for tier in group.tiers} or {"full"}
         order: tuple[Tier, ...] = ("smoke", "subset", "full")
         return tuple(tier for tier in order if tier in named)
 
+    def printed(self, published: str) -> Published:
+        """A published value; the names that claims use were checked on loading."""
+        return next(value for value in self.published if value.id == published)
+
     def text_of(self, published: str) -> str:
         """The printed string of a published value."""
-        return next(value.text for value in self.published if value.id == published)
+        return self.printed(published).text
 
     def cell(self, name: str) -> CellClaim:
         """The cell claim of that name; the names that claims use were checked on loading."""
@@ -125,7 +131,12 @@ def load(path: Path) -> Manifest:
     except ValidationError as error:
         problems += [_schema_problem(path, each, document) for each in error.errors()]
     else:
-        problems += list(_sense_problems(path, manifest))
+        from repro.manifest_sense import problems_of  # it knows this module's classes
+
+        problems += [
+            Problem(f"{path}: $.{where}", *sides)
+            for where, *sides in problems_of(manifest, path.stem)
+        ]
     if problems or manifest is None:
         count = f"{len(problems)} problem" + ("s" if len(problems) != 1 else "")
         message = f"{path} is not a valid manifest: {count}. Nothing was run or written."
@@ -187,89 +198,3 @@ def _where(steps: Sequence[int | str], document: object) -> str:
         except (KeyError, IndexError, TypeError):
             document = None
     return where
-
-
-def _sense_problems(path: Path, manifest: Manifest) -> Iterator[Problem]:
-    """What matches the schema and still makes no sense."""
-    found = [*_id_problems(path, manifest), *_claim_problems(manifest)]
-    for at, where, name, known in _references(manifest):
-        if name not in known:
-            found.append((f"{at}.{where}", f"{name!r}, which is not defined", _one_of(known)))
-    for where, what, expected in found:
-        yield Problem(f"{path}: $.{where}", what, expected)
-
-
-Wrong = tuple[str, str, str]
-"""Path inside the manifest, what was found there, what was expected."""
-
-
-def _id_problems(path: Path, manifest: Manifest) -> Iterator[Wrong]:
-    """Ids that are not the file's name, or stand twice."""
-    if manifest.id != path.stem:
-        yield "id", repr(manifest.id), f"the file's name, {path.stem!r}"
-    named: Sequence[tuple[str, Sequence[Any]]] = (
-        ("published", manifest.published),
-        ("settings", manifest.settings),
-        ("jobs", manifest.jobs),
-        ("claims", manifest.claims),
-    )
-    for field, members in named:
-        for name, times in Counter(member.id for member in members).items():
-            if times > 1:
-                yield field, f"the id {name!r} {times} times", "each id once"
-
-
-def _claim_problems(manifest: Manifest) -> Iterator[Wrong]:
-    """Claims whose fields do not fit each other or the jobs."""
-    for index, claim in enumerate(manifest.claims):
-        at = f"claims[{index}]"
-        if isinstance(claim, TrendClaim) and len(claim.floors) != len(claim.arrays):
-            found = f"{len(claim.floors)} floors for {len(claim.arrays)} arrays"
-            yield f"{at}.floors", found, "one for each array"
-        if isinstance(claim, CellClaim) and not _is_measured(manifest, claim):
-            found = f"{claim.measure.checkpoint} in {claim.measure.dtype} and float32"
-            expected = "a checkpoint and dtypes that one evaluation of this manifest runs"
-            yield f"{at}.measure", found, expected
-
-
-def _references(manifest: Manifest) -> Iterator[tuple[str, str, str, Sequence[str]]]:
-    """Every name that has to be defined elsewhere in the manifest, with the candidates."""
-    published = [value.id for value in manifest.published]
-    settings = [setting.id for setting in manifest.settings]
-    singles = [group.id for group in manifest.jobs if isinstance(group, SingleJob)]
-    cells = [claim.id for claim in manifest.claims if isinstance(claim, CellClaim)]
-    known = {
-        "depends_on": list(manifest.packages),
-        "published": published,
-        "of": cells,
-        "left": cells,
-        "right": cells,
-        "jobs": singles,
-    }
-    for index, group in enumerate(manifest.jobs):
-        if isinstance(group, EvaluationGroup):
-            for tier, spec in group.tiers.items():
-                for name in spec.settings:
-                    yield f"jobs[{index}]", f"tiers.{tier}.settings", name, settings
-    for index, claim in enumerate(manifest.claims):
-        for field, candidates in known.items():
-            names = getattr(claim, field, ())
-            for name in (names,) if isinstance(names, str) else names:
-                yield f"claims[{index}]", field, name, candidates
-
-
-def _is_measured(manifest: Manifest, claim: CellClaim) -> bool:
-    wanted = {claim.measure.dtype, claim.measure.reference}
-    return any(
-        isinstance(group, EvaluationGroup)
-        and claim.measure.checkpoint in group.checkpoints
-        and wanted <= set(group.dtypes)
-        for group in manifest.jobs
-    )
-
-
-def _one_of(names: Sequence[str]) -> str:
-    if not names:
-        return "a defined name; none is defined"
-    shown = ", ".join(names[:_SHOWN])
-    return f"one of {shown}" + (f" … ({len(names)} in all)" if len(names) > _SHOWN else "")

@@ -7,12 +7,16 @@ A printed "0.03" stands for every number that rounds to it, the interval
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 from typing import Annotated
 
 from pydantic import StringConstraints
 
-DecimalText = Annotated[str, StringConstraints(pattern=r"^-?\d+(\.\d+)?$")]
-"""A number as printed, e.g. "0.03" or "2"; the digits given are the digits claimed."""
+DecimalText = Annotated[str, StringConstraints(pattern=r"^-?[0-9]+(\.[0-9]+)?(e-?[0-9]{1,2})?$")]
+"""A number as printed, e.g. "0.03", "2" or "1.0e-5"; the digits given are the digits claimed."""
+
+Unsigned = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(e-?[0-9]{1,2})?$")]
+"""A length or a threshold: a decimal number that is not negative."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,22 @@ class Interval:
         """Whether the two intervals share a point."""
         return self.low <= other.high and other.low <= self.high
 
+    def signs(self, other: "Interval") -> frozenset[int]:
+        """Every sign that a number of this interval minus one of the other can have.
+
+        Example:
+            >>> sorted(interval("0.13").signs(interval("0.12")))  # both may be 0.125
+            [0, 1]
+        """
+        above = {1} if self.high > other.low else set()
+        below = {-1} if self.low < other.high else set()
+        return frozenset(above | below | ({0} if self.overlaps(other) else set()))
+
+    def distance(self, other: "Interval") -> "Interval":
+        """All distances between a number of this interval and one of the other."""
+        low = max(Decimal(0), self.low - other.high, other.low - self.high)
+        return Interval(low, max(self.high - other.low, other.high - self.low))
+
     def __str__(self) -> str:
         return f"[{self.low}, {self.high}]"
 
@@ -34,10 +54,11 @@ def places(text: str) -> int:
     """Digits after the decimal point.
 
     Example:
-        >>> places("0.03")
-        2
+        >>> places("0.03"), places("1.0e-5"), places("2")
+        (2, 6, 0)
     """
-    return len(text.partition(".")[2])
+    exponent = Decimal(text).as_tuple().exponent
+    return max(0, -int(exponent))
 
 
 def half_unit(text: str) -> Decimal:
@@ -47,7 +68,7 @@ def half_unit(text: str) -> Decimal:
         >>> half_unit("0.03")
         Decimal('0.005')
     """
-    return Decimal(5).scaleb(-1 - places(text))
+    return Decimal(5).scaleb(int(Decimal(text).as_tuple().exponent) - 1)
 
 
 def interval(text: str) -> Interval:
@@ -84,3 +105,13 @@ def mean_interval(texts: Sequence[str]) -> Interval:
 def as_printed_like(value: float | Decimal, text: str) -> str:
     """`value` with as many decimals as the printed `text`, rounded half to even."""
     return f"{value:.{places(text)}f}"
+
+
+def as_decimals(value: Fraction, digits: int) -> str:
+    """An exact fraction with so many digits after the point, rounded half to even.
+
+    Example:
+        >>> as_decimals(Fraction(2, 3), 2)
+        '0.67'
+    """
+    return f"{Decimal(f'{round(value * 10**digits)}e-{digits}'):f}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from rich import box
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.rule import Rule
@@ -24,12 +25,17 @@ _INDENT = 4
 _WIDEST = 40
 """Characters of a column before its text wraps."""
 
+_NAMED = 6
+"""Claims that were not run that are named before the rest is only counted."""
+
 
 def show_verdicts(verdicts: Sequence[Verdict]) -> None:
     """Print each verdict and, for several, what they come to."""
     out = console()
     for verdict in verdicts:
         out.print(verdict_table(verdict))
+    if len(verdicts) > 1:
+        out.print(_overview(verdicts))
     if verdicts:
         out.print(_tally(verdicts))
 
@@ -47,14 +53,53 @@ def verdict_table(verdict: Verdict) -> Group:
     """One manifest: claim | published | measured | margin | outcome, and why below each."""
     where = f"tier {verdict.tier}" if verdict.tier else "the paper against itself"
     title = Text.assemble(("\n" + verdict.manifest, "bold"), f" · {verdict.title} · {where}\n")
-    rows = [_cells(finding) for finding in verdict.findings]
+    shown = [each for each in verdict.findings if each.outcome != "not-run"]
+    rows = [_cells(finding) for finding in shown]
     head = tuple(Text(name, style="bold") for name in _HEAD)
     widths = [max(len(each) for each in column) for column in zip(head, *rows, strict=True)]
     lines: list[RenderableType] = [title, _line(head, widths), Rule(style="dim")]
-    for row, finding in zip(rows, verdict.findings, strict=True):
+    for row, finding in zip(rows, shown, strict=True):
         lines += [_line(row, widths), Padding(_why(finding), (0, 0, 0, _INDENT))]
+        lines += [
+            Padding(Text(each, style="dim"), (0, 0, 0, 2 * _INDENT))
+            for each in finding.working
+            if each not in finding.reason
+        ]
+    lines += [_not_run(*each) for each in _waiting(verdict).items()]
     lines += [Text(f"  note: {note}", style="dim") for note in verdict.notes]
     return Group(*lines)
+
+
+def _waiting(verdict: Verdict) -> dict[str, list[str]]:
+    """What was not run, by what it waits for: nothing was measured that a row could show."""
+    found: dict[str, list[str]] = {}
+    for finding in verdict.findings:
+        if finding.outcome == "not-run":
+            found.setdefault(finding.reason.partition(";")[0], []).append(finding.claim)
+    return found
+
+
+def _not_run(why: str, claims: Sequence[str]) -> Padding:
+    names = ", ".join(claims[:_NAMED])
+    if len(claims) > _NAMED:
+        names += f" … {claims[-1]}"
+    text = Text.assemble((f"{len(claims)} not-run", STYLES["not-run"]), f" {why}: {names}")
+    return Padding(text, (0, 0, 0, 2))
+
+
+def _overview(verdicts: Sequence[Verdict]) -> Table:
+    """One row a manifest, one column an outcome."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
+    table.add_column("manifest", style="bold")
+    table.add_column("tier")
+    table.add_column("claims", justify="right")
+    for outcome, style in STYLES.items():
+        table.add_column(outcome, justify="right", style=style)
+    for verdict in verdicts:
+        counts = [str(verdict.count(outcome) or "") for outcome in STYLES]
+        tier = verdict.tier or "the page"
+        table.add_row(verdict.manifest, tier, str(len(verdict.findings)), *counts)
+    return table
 
 
 def _cells(finding: Finding) -> tuple[Text, ...]:
@@ -78,6 +123,8 @@ def _line(cells: Sequence[Text], widths: Sequence[int]) -> Table:
 
 def _why(finding: Finding) -> Text:
     text = Text(finding.statement)
+    if finding.reading:
+        text.append(f"; read as: {finding.reading}")
     text.append(f"; {finding.reason}", style="dim")
     if finding.direction:
         text.append(f" → {finding.direction}", style="italic")

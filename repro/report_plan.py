@@ -8,7 +8,10 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from repro.claims import PlannedClaim
 from repro.jobs import EvaluateJob, Tier
+from repro.manifest import Manifest
+from repro.model_claims import CellClaim, Unbuilt
 from repro.plan import Plan, PlannedJob
 from repro.report_console import console
 
@@ -18,17 +21,24 @@ _WORTH_A_GPU = 600
 """GPU seconds above which they are worth a mention."""
 
 
-def show(plan: Plan, following: tuple[Plan, str] | None, *, brief: bool = False) -> None:
+def show(
+    plan: Plan,
+    following: tuple[Plan, str] | None,
+    undecidable: Mapping[str, str],
+    *,
+    brief: bool = False,
+) -> None:
     """Print a plan.
 
     Args:
         plan: What to print.
         following: The next higher tier and its command, if there is one.
+        undecidable: Claims that no run of this plan could decide, and why.
         brief: The headline and what is missing, as `repro run` shows before it starts.
     """
     out = console()
     out.print(_headline(plan))
-    if not brief:
+    if not brief and plan.jobs:
         out.print(_table(plan))
     if plan.missing():
         out.print(_missing(plan))
@@ -36,9 +46,28 @@ def show(plan: Plan, following: tuple[Plan, str] | None, *, brief: bool = False)
         out.print(Text(f"  cannot run here: {reason}"))
     for reason in dict.fromkeys(job.slot.reason for job in plan.jobs if job.slot.job is None):
         out.print(Text(f"  not run: {reason}", style="dim"))
+    if undecidable:
+        out.print(Text(f"  {len(undecidable)} numbers cannot be decided, whatever is measured"))
+        if not brief:
+            for name, why in undecidable.items():
+                out.print(Text(f"    {name}: {why}", style="dim"))
+    for needs, count in unbuilt(plan.manifest).items():
+        waiting = "1 claim waits" if count == 1 else f"{count} claims wait"
+        out.print(Text(f"  {waiting} for {needs}, which is not built yet", style="dim"))
     if following:
         above, command = following
         out.print(Text(f"  next: {command}  ({cost_of(above)})", style="dim"))
+
+
+def unbuilt(manifest: Manifest) -> dict[str, int]:
+    """Job types that are not built yet, with the number of claims that wait for each."""
+    needs = Counter[str]()
+    for claim in manifest.claims:
+        if isinstance(claim, PlannedClaim):
+            needs[claim.needs] += 1
+        elif isinstance(claim, CellClaim) and isinstance(claim.measure, Unbuilt):
+            needs[claim.measure.needs] += 1
+    return dict(needs)
 
 
 def next_tier(plan: Plan, plans: Mapping[Tier, Plan]) -> tuple[Plan, str] | None:
@@ -72,7 +101,7 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:,.0f} h"
 
 
-def as_data(plan: Plan) -> dict[str, Any]:
+def as_data(plan: Plan, undecidable: Mapping[str, str]) -> dict[str, Any]:
     """A plan as plain data, for `--json`."""
     return {
         "manifest": plan.manifest.id,
@@ -91,6 +120,8 @@ def as_data(plan: Plan) -> dict[str, Any]:
             }
             for job in plan.jobs
         ],
+        "undecidable": dict(undecidable),
+        "not_built": unbuilt(plan.manifest),
         "missing": [
             {"what": each.what, "remedy": each.remedy, "download_bytes": each.download}
             for each in plan.missing()
@@ -99,6 +130,8 @@ def as_data(plan: Plan) -> dict[str, Any]:
 
 
 def _headline(plan: Plan) -> Text:
+    if not plan.jobs:
+        return Text.assemble("\n", (plan.manifest.id, "bold"), ": nothing to run")
     distinct = plan.distinct()
     done = sum(job.done for job in distinct)
     stuck = sum(job.stuck for job in distinct)

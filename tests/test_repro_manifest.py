@@ -8,8 +8,8 @@ import made_up_records as records
 import pytest
 
 from repro import bundle, catalog, manifest
-from repro.claims import CellClaim
 from repro.errors import BadInputError
+from repro.model_claims import CellClaim
 
 
 def write(folder: Path, data: Any) -> Path:

@@ -1,19 +1,25 @@
 """Fetching by digest. Oracle: pip itself, on an index that is a folder of our own."""
 
+import io
+import json
 import os
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from repro import bundle, digests
+from repro import bundle, cli, digests, pins
 from repro.catalog import Wheel
-from repro.errors import CannotRunError
+from repro.errors import EXIT_DONE, EXIT_INCOMPLETE, CannotRunError
+from repro.pins import Pin
 from runner import fetch
 
 NAME = "made_up_data-1.0-py3-none-any.whl"
+SOURCE = "made_up_code-1.0.tar.gz"
 
 
 @pytest.fixture
@@ -55,6 +61,100 @@ def test_another_file_of_that_name_is_refused(wheel: Wheel) -> None:
 def test_a_file_that_is_not_there_is_named(wheel: Wheel) -> None:
     with pytest.raises(CannotRunError, match=r"could not fetch made_up_data-1.0.*No matching"):
         fetch.fetch_wheel(wheel.model_copy(update={"version": "2.0"}))
+
+
+def write_source(folder: Path, setup: str) -> Pin:
+    """A source archive as a package index has it; its setup.py runs before it is given out."""
+    folder.mkdir(exist_ok=True)
+    files = {"setup.py": setup, "code/sizes.py": "def size(state=64): ...\n"}
+    with tarfile.open(folder / SOURCE, "w:gz") as archive:
+        for name, text in files.items():
+            member = tarfile.TarInfo(f"made_up_code-1.0/{name}")
+            member.size = len(text)
+            archive.addfile(member, io.BytesIO(text.encode()))
+    return Pin(name="made-up-code", version="1.0", hashes=(digests.of_file(folder / SOURCE),))
+
+
+@pytest.fixture
+def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pin:
+    """An index with a package that needs nvcc unless it is told that nothing is built."""
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "index"))
+    monkeypatch.setenv("REPRO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("MAMBA_SKIP_CUDA_BUILD", raising=False)
+    return write_source(
+        tmp_path / "index",
+        "import os, setuptools\n"
+        "assert os.environ['MAMBA_SKIP_CUDA_BUILD'] == 'TRUE'\n"
+        "setuptools.setup(name='made-up-code', version='1.0')\n",
+    )
+
+
+def test_a_source_archive_lands_in_the_cache_and_nothing_else(source: Pin) -> None:
+    path = fetch.fetch_source(source)
+    assert path == bundle.cache() / SOURCE
+    assert digests.of_file(path) in source.hashes
+    assert [each.name for each in bundle.cache().iterdir()] == [SOURCE]
+
+
+def test_code_of_another_archive_does_not_run(source: Pin, tmp_path: Path) -> None:
+    touched = tmp_path / "touched"
+    write_source(tmp_path / "index", f"open({str(touched)!r}, 'w')\n")
+    with pytest.raises(CannotRunError, match=r"the source archive of made-up-code 1\.0: THESE"):
+        fetch.fetch_source(source)
+    assert not touched.exists()
+    assert not list(bundle.cache().iterdir())
+
+
+def test_an_archive_without_metadata_says_why(source: Pin, tmp_path: Path) -> None:
+    pin = write_source(tmp_path / "index", "import no_such_module\n")
+    with pytest.raises(CannotRunError, match="No module named 'no_such_module'"):
+        fetch.fetch_source(pin)
+    assert source.hashes != pin.hashes
+
+
+def manifest_with_a_fact(folder: Path) -> Path:
+    """The smallest job, and a fact in the made-up package."""
+    data: dict[str, Any] = json.loads((bundle.MANIFESTS / "theorem3.json").read_text())
+    source = {"package": "made-up-code", "version": "1.0", "file": "code/sizes.py"}
+    (folder / "code.py").write_text("def size(state=64): ...\n")
+    lookup = {
+        "kind": "default",
+        "source": {**source, "sha256": digests.of_file(folder / "code.py")},
+        "line": 1,
+        "claimed": "64",
+        "function": "size",
+        "parameter": "state",
+    }
+    fact = {"id": "it", "kind": "fact", "statement": "", "place": {"section": "1"}}
+    fact |= {"depends_on": [], "relation": "as-claimed", "lookups": [lookup]}
+    data |= {"id": "small", "jobs": data["jobs"][:1], "claims": [fact]}
+    path = folder / "small.json"
+    path.write_text(json.dumps(data))
+    return path
+
+
+def test_a_run_fetches_what_its_facts_are_read_in_once(
+    source: Pin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lock = tmp_path / "kernels.txt"
+    lock.write_text(f"made-up-code==1.0 --hash=sha256:{source.hashes[0]}\n")
+    monkeypatch.setattr(pins, "KERNELS", lock)
+    path = manifest_with_a_fact(tmp_path)
+
+    def run(*more: str) -> tuple[int, str]:
+        code = cli.main(["run", str(path), "--out", str(tmp_path / "out"), "--json", *more])
+        (verdict,) = json.loads(capsys.readouterr().out)
+        return code, verdict["findings"][0]["outcome"]
+
+    index = tmp_path / "index" / SOURCE
+    assert run("--offline") == (EXIT_DONE, "not-run")
+    index.rename(tmp_path / SOURCE)
+    assert run() == (EXIT_INCOMPLETE, "not-run")  # it could not be fetched, and the run goes on
+    (tmp_path / SOURCE).rename(index)
+    assert run() == (EXIT_DONE, "reproduced")
+    index.unlink()
+    assert run() == (EXIT_DONE, "reproduced")  # nothing is fetched again
 
 
 def test_a_hub_that_does_not_answer_is_a_message(tmp_path: Path) -> None:

@@ -1,30 +1,28 @@
 """From claims and evidence to findings: one verdict for a manifest.
 
-Every claim gets exactly one finding, with both sides and a reason. What is printed is
-decided from the page; what is measured from records; what qualifies a measurement (tier,
-stand-in, substitution, drift) turns any decision about it into `inconclusive`.
+Every claim gets exactly one finding, with both sides and a reason. In order: (1) what needs
+no run is decided from the page and from the pinned code; (2) what is measured from records;
+(3) over the table, `contradicted` is held to Holm's adjusted p-values; (4) what qualifies a
+measurement (tier, stand-in, substitution, drift) turns any decision into `inconclusive`;
+(5) a sentence with several readings follows from theirs.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from repro import run_file
-from repro.claims import (
-    BoundClaim,
-    CellClaim,
-    Claim,
-    CountClaim,
-    IdentityClaim,
-    MeanClaim,
-    OrderingClaim,
-)
-from repro.finding import Finding, Outcome, Verdict
+from repro.claims import AmbiguousClaim, Claim
+from repro.finding import Finding, Verdict
 from repro.jobs import EvaluateJob
+from repro.layer_claims import BoundClaim, IdentityClaim, TrendClaim
 from repro.manifest import Manifest
+from repro.model_claims import CellClaim, CountClaim, MeanClaim, OrderingClaim
 from verify import layer_rules, model_rules
+from verify.decidable import family
+from verify.decided import Judged
+from verify.decision import ERROR_RATE, holm
 from verify.evidence import Evidence, InvalidError, Loaded, NotRunError
-from verify.findings import PrintedClaim, finding_of, printed_finding
-from verify.model_rules import Judged
-from verify.printed_rules import Decided
+from verify.findings import ambiguous, finding_of, unmeasured, without_run
 
 Pins = Mapping[str, str]
 """Package to the version that the lock pins."""
@@ -39,50 +37,63 @@ def judge(manifest: Manifest, evidence: Evidence, pins: Pins) -> Verdict:
         pins: What the environment is held to.
     """
     changed = run_file.changes(evidence.run, manifest)
-    findings = []
+    found: dict[str, Finding] = {}
+    judged: dict[str, Judged] = {}
     for claim in manifest.claims:
-        if isinstance(claim, PrintedClaim) and claim.basis == "printed":
-            findings.append(printed_finding(manifest, claim))
-        else:
+        finding = without_run(manifest, claim)  # (1)
+        if finding is None and not isinstance(claim, AmbiguousClaim):
             what = changed.get(claim.id, changed.get("", ""))
-            findings.append(_measured(manifest, claim, evidence, pins, what))
-    notes = [f"{name}: {what}" if name else what for name, what in changed.items()]
+            try:
+                judged[claim.id] = _measured(manifest, claim, evidence, what)  # (2)
+            except InvalidError as error:
+                finding = unmeasured(manifest, claim, "invalid", str(error))
+            except NotRunError as error:
+                finding = unmeasured(manifest, claim, "not-run", str(error))
+        if finding:
+            found[claim.id] = finding
+    judged = over_the_table(judged, family(manifest, evidence.datasets))  # (3)
+    for claim in manifest.claims:
+        if claim.id in judged:
+            found[claim.id] = _qualified(claim, judged[claim.id], evidence, pins)  # (4)
+    for claim in manifest.claims:
+        if isinstance(claim, AmbiguousClaim):
+            found[claim.id] = ambiguous(claim, found)  # (5)
     return Verdict(
         manifest=manifest.id,
         title=manifest.title,
         tier=evidence.run.tier,
-        findings=tuple(findings),
-        notes=(*notes, *_notes(evidence)),
+        findings=tuple(found[claim.id] for claim in manifest.claims),
+        notes=(
+            *(f"{name}: {what}" if name else what for name, what in changed.items()),
+            *_table_notes(manifest, found),
+            *_notes(evidence),
+        ),
     )
 
 
-def _measured(
-    manifest: Manifest, claim: Claim, evidence: Evidence, pins: Pins, changed: str
-) -> Finding:
+def over_the_table(judged: Mapping[str, Judged], tests: int) -> dict[str, Judged]:
+    """Take back what Holm's adjustment over all numbers of a table does not let stand.
+
+    Args:
+        judged: What was measured, by claim.
+        tests: Numbers of the table that could be contradicted, those left out of the run too.
+    """
+    numbers = [name for name, each in judged.items() if each.p_contradicted < 1]
+    left_out = [1.0] * (tests - len(numbers))
+    adjusted = holm([*(judged[name].p_contradicted for name in numbers), *left_out])
+    kept = dict(judged)
+    for name, p in zip(numbers, adjusted, strict=False):
+        decided = judged[name].decided
+        if decided.outcome == "contradicted" and not p < ERROR_RATE:
+            reason = f"{decided.reason}; over {tests} numbers p = {p:.2g} (Holm)"
+            decided = replace(decided, outcome="inconclusive", reason=reason)
+            kept[name] = replace(judged[name], decided=decided)
+    return kept
+
+
+def _measured(manifest: Manifest, claim: Claim, evidence: Evidence, changed: str) -> Judged:
     if changed:
-        return _without(manifest, claim, "invalid", changed)
-    try:
-        decided, direction, loaded = _apply_rule(manifest, claim, evidence)
-    except InvalidError as error:
-        return _without(manifest, claim, "invalid", str(error))
-    except NotRunError as error:
-        return _without(manifest, claim, "not-run", str(error))
-    qualifiers = _qualifiers(claim, loaded, evidence, pins)
-    if qualifiers:
-        if decided.outcome != "inconclusive":
-            direction = f"points to {decided.outcome}"
-        decided = Decided(
-            "inconclusive",
-            decided.published,
-            decided.measured,
-            decided.margin,
-            f"{'; '.join(qualifiers)}; {decided.reason}",
-        )
-    keys = [each.record.key for each in loaded]
-    return finding_of(claim, decided, "measured", direction, keys)
-
-
-def _apply_rule(manifest: Manifest, claim: Claim, evidence: Evidence) -> Judged:
+        raise InvalidError(changed)
     if isinstance(claim, CellClaim):
         return model_rules.cell(manifest, claim, evidence)
     if isinstance(claim, MeanClaim):
@@ -95,7 +106,21 @@ def _apply_rule(manifest: Manifest, claim: Claim, evidence: Evidence) -> Judged:
         return layer_rules.bound(claim, evidence)
     if isinstance(claim, IdentityClaim):
         return layer_rules.identity(claim, evidence)
+    assert isinstance(claim, TrendClaim)  # noqa: S101  # the kinds are all named by now
     return layer_rules.trend(claim, evidence)
+
+
+def _qualified(claim: Claim, judged: Judged, evidence: Evidence, pins: Pins) -> Finding:
+    """The finding of a measured claim, with what keeps its records from deciding it."""
+    decided, direction = judged.decided, judged.direction
+    qualifiers = _qualifiers(claim, judged.loaded, evidence, pins)
+    if qualifiers:
+        if decided.outcome != "inconclusive":
+            direction = f"points to {decided.outcome}"
+        reason = f"{'; '.join(qualifiers)}; {decided.reason}"
+        decided = replace(decided, outcome="inconclusive", reason=reason)
+    keys = [each.record.key for each in judged.loaded]
+    return finding_of(claim, decided, "measured", direction, keys)
 
 
 def _qualifiers(
@@ -122,6 +147,20 @@ def _qualifiers(
     return list(found)
 
 
+def _table_notes(manifest: Manifest, found: Mapping[str, Finding]) -> list[str]:
+    """What the numbers of a table come to together."""
+    cells = [claim.id for claim in manifest.claims if isinstance(claim, CellClaim)]
+    measured = [found[name] for name in cells if found[name].outcome not in ("not-run", "invalid")]
+    if not measured:
+        return []
+    reproduced = sum(each.outcome == "reproduced" for each in measured)
+    falsely = f"up to {ERROR_RATE * len(measured):g} of {len(measured)} cells"
+    return [
+        f"{reproduced} of {len(cells)} cells reproduced; the table is only if every cell is",
+        f"{falsely} would be reproduced falsely if each lay just at its margin",
+    ]
+
+
 def _notes(evidence: Evidence) -> list[str]:
     """What a reader of all findings has to know, each once."""
     notes: dict[str, None] = {}
@@ -137,11 +176,3 @@ def _notes(evidence: Evidence) -> list[str]:
         for drift in record.environment.drift_lines():
             notes[f"drift: {drift}"] = None
     return list(notes)
-
-
-def _without(manifest: Manifest, claim: Claim, outcome: Outcome, reason: str) -> Finding:
-    """A finding with no measured side."""
-    name = getattr(claim, "published", None)
-    published = manifest.text_of(name) if name else claim.kind
-    margin = claim.margin.value if isinstance(claim, CellClaim) else "—"
-    return finding_of(claim, Decided(outcome, published, "—", margin, reason), "measured")

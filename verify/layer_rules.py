@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from repro.claims import BoundClaim, Control, IdentityClaim, TrendClaim
+from repro.layer_claims import BoundClaim, Control, IdentityClaim, TrendClaim
+from verify.decided import Decided, Judged
 from verify.evidence import Evidence, InvalidError, Loaded
-from verify.model_rules import Judged
-from verify.printed_rules import Decided
 
 _CONFIDENCE = 0.95
 _SIGNS = {"at-most": "≤", "below": "<", "above": ">"}
@@ -38,9 +37,9 @@ def bound(claim: BoundClaim, evidence: Evidence) -> Judged:
     measured = f"worst {worst:.6g} of {len(entries):,}"
     if broken:
         reason = f"{broken:,} of {len(entries):,} break it{_caught(claim.controls)}"
-        return Decided("contradicted", published, measured, "none", reason), "", loaded
+        return Judged(Decided("contradicted", published, measured, "none", reason), "", loaded)
     reason = f"held by all {len(entries):,}; {_SAMPLED}{_caught(claim.controls)}"
-    return Decided("inconclusive", published, measured, "none", reason), "holds", loaded
+    return Judged(Decided("inconclusive", published, measured, "none", reason), "holds", loaded)
 
 
 def trend(claim: TrendClaim, evidence: Evidence) -> Judged:
@@ -57,10 +56,12 @@ def trend(claim: TrendClaim, evidence: Evidence) -> Judged:
     measured = f"rates {rates.value.min():.3g} to {rates.value.max():.3g} a step"
     reason = f"{falling:,} of {total:,} curves fall at 95 % confidence, {rising:,} rise"
     if rising:
-        return Decided("contradicted", "rate < 0", measured, "95 % CI", reason), "", loaded
+        return Judged(Decided("contradicted", "rate < 0", measured, "95 % CI", reason), "", loaded)
     direction = "holds" if falling == total else "undecided for some layers"
     reason = f"{reason}; {_SAMPLED}"
-    return Decided("inconclusive", "rate < 0", measured, "95 % CI", reason), direction, loaded
+    return Judged(
+        Decided("inconclusive", "rate < 0", measured, "95 % CI", reason), direction, loaded
+    )
 
 
 def identity(claim: IdentityClaim, evidence: Evidence) -> Judged:
@@ -76,8 +77,8 @@ def identity(claim: IdentityClaim, evidence: Evidence) -> Judged:
     measured = f"{total - different:,} of {total:,} entries equal"
     reason = f"exact integer algebra, multiplied again here{_caught(claim.controls)}"
     if different:
-        return Decided("contradicted", "equal", measured, "exact", reason), "", loaded
-    return Decided("reproduced", "equal", measured, "exact", reason), "", loaded
+        return Judged(Decided("contradicted", "equal", measured, "exact", reason), "", loaded)
+    return Judged(Decided("reproduced", "equal", measured, "exact", reason), "", loaded)
 
 
 def _off_product(loaded: Loaded, case: str) -> NDArray[np.bool_]:

@@ -1,147 +1,203 @@
 """Claims about the paper's models, decided from evaluations.
 
-Each setting gives one divergence; both of its arms run under that same setting. Beside
-it stands the *null divergence*, the same statistic between two settings of one dtype:
-what nothing at all looks like on these questions.
+A printed number is decided on the divergence, the statistic that was printed. Sentences
+that compare (an ordering, "on par", a spike) are decided on it and on the shift as well:
+a divergence is folded and positive when nothing happened, so it supports no comparison
+where it is at the floor, or where coin tosses explain its flips.
 """
 
 from collections.abc import Sequence
-from itertools import combinations
+from dataclasses import replace
+from decimal import Decimal
 
-from repro.claims import CellClaim, CountClaim, MeanClaim, OrderingClaim
-from repro.expand import evaluation_slot, settings_of
-from repro.manifest import EvaluationGroup, Manifest
+from repro.finding import Outcome
+from repro.manifest import Manifest
+from repro.manifest_sense import MIN_SETTINGS
+from repro.model_claims import CellClaim, CountClaim, Divergence, MeanClaim, OrderingClaim
 from repro.printed import as_printed_like
-from verify import answers, decision
-from verify.evidence import Evidence, Loaded
-from verify.printed_rules import Decided
-
-Judged = tuple[Decided, str, list[Loaded]]
-"""What was decided, where it points, and the records that it rests on."""
+from verify import spreads
+from verify.arms import Arms, arms
+from verify.decidable import input_rounding
+from verify.decided import Decided, Judged
+from verify.decision import Decision, decide
+from verify.evidence import Evidence
 
 
 def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> Judged:
     """A printed divergence against the divergence under each setting."""
-    pairs = _arms(manifest, claim, evidence)
-    measured = [_divergence(reference, candidate) for reference, candidate in pairs]
+    found = arms(manifest, [claim], evidence)
     published = manifest.text_of(claim.published)
-    decided = decision.decide(measured, published, claim.margin.value)
-    flips = [_flips(reference, candidate) for reference, candidate in pairs]
-    lost, won = (sum(each) / len(flips) for each in zip(*flips, strict=True))
-    null = _null([reference for reference, _ in pairs])
-    reason = f"{decided.reason}; a setting loses {lost:g} answers and wins {won:g}"
-    if null is not None:
-        reason += f"; null divergence {null:.2f}"
-    shown = _spread(measured, published)
-    found = Decided(decided.outcome, published, shown, f"± {claim.margin.value}", reason)
-    return found, decided.direction, [each for pair in pairs for each in pair]
+    rounding = input_rounding(manifest, claim, [claim])
+    decision = _decide(found, published, claim.margin.value, rounding)
+    accepted, others = _accepted(manifest, claim, found, rounding)
+    lost, won = found.flips()
+    low, high, majority = found.reference_accuracy()
+    working = (
+        f"a setting loses {lost:g} answers and wins {won:g}; {_null(found)}",
+        f"float32 accuracy {low:.1%} to {high:.1%}, the commonest letter {majority:.1%}",
+        _power(decision),
+        f"{accepted} of {others} other values printed for this dtype would be accepted",
+    )
+    return _number(found, decision, published, claim.margin.value, working)
 
 
 def mean(manifest: Manifest, claim: MeanClaim, evidence: Evidence) -> Judged:
     """A printed mean against the mean of the measured cells, setting by setting."""
+    assert claim.margin is not None  # noqa: S101  # the manifest was checked when it was loaded
+    cells = [manifest.cell(name) for name in claim.of]
+    found = arms(manifest, cells, evidence)
     published = manifest.text_of(claim.published)
-    by_setting, loaded = _means(manifest, claim.of, evidence)
-    decided = decision.decide(by_setting, published, margin="0")
-    shown = _spread(by_setting, published)
-    found = Decided(decided.outcome, published, shown, "of its cells", decided.reason)
-    return found, decided.direction, loaded
+    rounding = input_rounding(manifest, claim, cells)
+    decision = _decide(found, published, claim.margin.value, rounding)
+    working = (_null(found), _power(decision))
+    return _number(found, decision, published, claim.margin.value, working)
 
 
 def count(manifest: Manifest, claim: CountClaim, evidence: Evidence) -> Judged:
     """A printed count against the number of measured cells above the threshold."""
-    published = manifest.text_of(claim.published)
-    columns, loaded = _columns(manifest, claim.of, evidence)
-    limit = float(claim.above)
-    counts = [sum(value > limit for value in row) for row in zip(*columns, strict=True)]
-    decided = decision.decide(counts, published, margin="0")
-    low, high = min(counts), max(counts)
-    shown = str(low) if low == high else f"{low} to {high}"
-    return (
-        Decided(decided.outcome, published, shown, "exact", decided.reason),
-        decided.direction,
-        loaded,
+    published, limit = manifest.text_of(claim.published), float(claim.above)
+    cells = [manifest.cell(name) for name in claim.of]
+    each = [arms(manifest, [one], evidence) for one in cells]
+    h = max(float(input_rounding(manifest, one, [one])) for one in cells)
+    spans = [spreads.of(one.divergences, one.least_spread, len(each)) for one in each]
+    means = [spreads.widened(one.mean, h) for one in spans]
+    draws = [spreads.widened(one.draw, h) for one in spans]
+    sure = sum(
+        low > limit and not one.at_the_floor and min(one.shifts) > 0
+        for (low, _), one in zip(means, each, strict=True)
     )
+    possible = sum(high > limit for _, high in means)
+    least, most = sum(low > limit for low, _ in draws), sum(high > limit for _, high in draws)
+    wanted = int(published)
+    outcome: Outcome = "inconclusive"
+    if sure == possible == wanted:
+        outcome = "reproduced"
+    elif not least <= wanted <= most:
+        outcome = "contradicted"
+    reason = (
+        f"{sure} surely and {possible} possibly above {claim.above}; another draw would show "
+        f"{least} to {most}"
+    )
+    decided = Decided(outcome, published, _range(sure, possible), "exact", reason)
+    direction = "agrees" if sure <= wanted <= possible else "disagrees"
+    loaded = [record for one in each for record in one.loaded]
+    return Judged(_enough(decided, each), direction, loaded)
 
 
 def ordering(manifest: Manifest, claim: OrderingClaim, evidence: Evidence) -> Judged:
-    """A printed ordering against the measured means of both sides, setting by setting."""
-    left, from_left = _means(manifest, claim.left, evidence)
-    right, from_right = _means(manifest, claim.right, evidence)
-    if claim.relation == "at-most":
-        published, kept = "left ≤ right", [a <= b for a, b in zip(left, right, strict=True)]
-    else:
-        columns, _ = _columns(manifest, claim.right, evidence)
-        spreads = [max(row) - min(row) for row in zip(*columns, strict=True)]
-        published = "within spread"
-        kept = [abs(a - b) < s for a, b, s in zip(left, right, spreads, strict=True)]
-    direction = f"holds under {sum(kept)} of {len(kept)} settings"
-    shown = f"{sum(left) / len(left):.3f} and {sum(right) / len(right):.3f}"
-    return (
-        Decided("inconclusive", published, shown, "order", decision.NOT_DECIDED),
-        direction,
-        from_left + from_right,
+    """A printed ordering against the measured means of both sides."""
+    cells = [[manifest.cell(name) for name in side] for side in (claim.left, claim.right)]
+    left, right = (arms(manifest, side, evidence) for side in cells)
+    # Both means are differences of accuracies that may have been rounded first.
+    h = 2 * max(float(input_rounding(manifest, one, [one])) for side in cells for one in side)
+    gap = spreads.difference(left, right)
+    outcome, direction = (_at_most if claim.relation == "at-most" else _on_par)(left, right, h)
+    reason = f"difference {gap.value:+.3f}, 95 % between {gap.mean[0]:+.3f} and {gap.mean[1]:+.3f}"
+    floors = [name for name, one in (("left", left), ("right", right)) if one.at_the_floor]
+    if floors:
+        outcome = "inconclusive"
+        reason += f"; {' and '.join(floors)} at the floor (null divergence): supports no ordering"
+    published = "left ≤ right" if claim.relation == "at-most" else "within spread"
+    shown = f"{spreads.mean(left.divergences):.3f} and {spreads.mean(right.divergences):.3f}"
+    decided = Decided(outcome, published, shown, "order", reason)
+    return Judged(_enough(decided, [left, right]), direction, left.loaded + right.loaded)
+
+
+def _at_most(left: Arms, right: Arms, h: float) -> tuple[Outcome, str]:
+    """The divergence of the left side is not larger; the shift has to say so too."""
+    gap = spreads.difference(left, right)
+    shift = spreads.mean(left.shifts) - spreads.mean(right.shifts)
+    direction = "points to left ≤ right" if gap.value <= 0 else "points to left > right"
+    if gap.mean[1] + h <= 0 and shift <= 0:
+        return "reproduced", direction
+    if gap.draw[0] - h > 0 and shift > 0:
+        return "contradicted", direction
+    return "inconclusive", direction
+
+
+def _on_par(left: Arms, right: Arms, h: float) -> tuple[Outcome, str]:
+    """The two sides differ by less than the cells of the right side among themselves."""
+    gap = spreads.difference(left, right)
+    # A range over cells is moved by one cell, not by their mean: no smaller floor for it.
+    spread = spreads.of(right.ranges, right.least_spread * len(right.rows[0]) ** 0.5)
+    direction = f"spread of the right side {spread.value:.3f}"
+    if spreads.absolute(gap.mean)[1] + 2 * h < spread.mean[0]:
+        return "reproduced", direction
+    if spreads.absolute(gap.draw)[0] - 2 * h >= spread.draw[1]:
+        return "contradicted", direction
+    return "inconclusive", direction
+
+
+def _decide(found: Arms, published: str, margin: str, rounding: Decimal) -> Decision:
+    return decide(
+        found.divergences,
+        published,
+        margin,
+        least_spread=found.least_spread,
+        input_rounding=rounding,
     )
 
 
-def _arms(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> list[tuple[Loaded, Loaded]]:
-    """Reference and candidate of a cell under every setting of the tier."""
-    wanted = claim.measure
-    for group in manifest.jobs:
-        if isinstance(group, EvaluationGroup) and wanted.checkpoint in group.checkpoints:
-            return [
-                (
-                    evidence.get(evaluation_slot(wanted.checkpoint, wanted.reference, each.id)),
-                    evidence.get(evaluation_slot(wanted.checkpoint, wanted.dtype, each.id)),
-                )
-                for each in settings_of(manifest, group, evidence.run.tier)
-            ]
-    message = f"no evaluation of {manifest.id} runs {wanted.checkpoint}"
-    raise AssertionError(message)  # the manifest was checked when it was loaded
+def _number(
+    found: Arms, decision: Decision, published: str, margin: str, working: tuple[str, ...]
+) -> Judged:
+    decided = Decided(
+        decision.outcome,
+        published,
+        _settings(found.divergences, published),
+        f"± {margin}",
+        decision.reason,
+        working,
+    )
+    decided = _enough(decided, [found])
+    p = decision.p_contradicted if decided.outcome == decision.outcome else 1.0
+    return Judged(decided, decision.direction, found.loaded, p)
 
 
-def _divergence(reference: Loaded, candidate: Loaded) -> float:
-    return answers.divergence(reference.accuracies(), candidate.accuracies())
+def _enough(decided: Decided, found: Sequence[Arms]) -> Decided:
+    """Too few settings that gave numbers of their own decide nothing."""
+    least = min(found, key=lambda each: len(each.rows))
+    if len(least.rows) >= MIN_SETTINGS:
+        return decided
+    repeated = f" ({least.repeated} more repeat one of them)" if least.repeated else ""
+    few = f"{len(least.rows)} of the {MIN_SETTINGS} settings needed{repeated}"
+    return replace(decided, outcome="inconclusive", reason=f"{few}; {decided.reason}")
 
 
-def _flips(reference: Loaded, candidate: Loaded) -> tuple[int, int]:
-    """Questions lost and won over all shots."""
-    lost = won = 0
-    for shots in reference.shots():
-        gold = reference.arrays[f"shots{shots}/gold"]
-        found = answers.flips(reference.predicted(shots), candidate.predicted(shots), gold)
-        lost, won = lost + found.lost, won + found.won
-    return lost, won
+def _accepted(
+    manifest: Manifest, claim: CellClaim, found: Arms, rounding: Decimal
+) -> tuple[int, int]:
+    """How many of the other values printed for this dtype these numbers would reproduce."""
+    assert isinstance(claim.measure, Divergence)  # noqa: S101  # arms() saw to it
+    others = [
+        manifest.text_of(each.published)
+        for each in manifest.claims
+        if isinstance(each, CellClaim)
+        and isinstance(each.measure, Divergence)
+        and each.measure.dtype == claim.measure.dtype
+        and each.id != claim.id
+    ]
+    outcomes = [_decide(found, text, claim.margin.value, rounding).outcome for text in others]
+    return outcomes.count("reproduced"), len(others)
 
 
-def _null(loaded: Sequence[Loaded]) -> float | None:
-    """Largest divergence between two settings of one dtype; None with a single setting."""
-    found = [_divergence(a, b) for a, b in combinations(loaded, 2)]
-    return max(found) if found else None
+def _null(found: Arms) -> str:
+    return f"null divergence {found.null:.3f}" + " (at the floor)" * found.at_the_floor
 
 
-def _columns(
-    manifest: Manifest, names: Sequence[str], evidence: Evidence
-) -> tuple[list[list[float]], list[Loaded]]:
-    """Divergence of each cell under each setting."""
-    columns, loaded = [], []
-    for name in names:
-        pairs = _arms(manifest, manifest.cell(name), evidence)
-        columns.append([_divergence(*pair) for pair in pairs])
-        loaded += [each for pair in pairs for each in pair]
-    return columns, loaded
+def _power(decision: Decision) -> str:
+    noticed = f"a shift of {decision.noticed:.2g} is noticed 9 times in 10, alone"
+    return f"power {decision.power:.2f}; {noticed}"
 
 
-def _means(
-    manifest: Manifest, names: Sequence[str], evidence: Evidence
-) -> tuple[list[float], list[Loaded]]:
-    columns, loaded = _columns(manifest, names, evidence)
-    return [sum(row) / len(row) for row in zip(*columns, strict=True)], loaded
-
-
-def _spread(measured: Sequence[float], published: str) -> str:
+def _settings(measured: Sequence[float], published: str) -> str:
     """Mean over settings, with the range behind it."""
-    mean_of = as_printed_like(sum(measured) / len(measured), published)
+    mean_of = as_printed_like(spreads.mean(measured), published)
     if len(measured) == 1:
         return f"{mean_of} (1 setting)"
     low, high = (as_printed_like(each, published) for each in (min(measured), max(measured)))
     return f"{mean_of} ({len(measured)} settings: {low} to {high})"
+
+
+def _range(low: int, high: int) -> str:
+    return str(low) if low == high else f"{low} to {high}"

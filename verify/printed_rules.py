@@ -7,40 +7,32 @@ not decide it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
-from repro.claims import CountClaim, MeanClaim, OrderingClaim
-from repro.finding import Outcome
 from repro.manifest import Manifest
+from repro.model_claims import CountClaim, MeanClaim, OrderingClaim
 from repro.printed import Interval, half_unit, interval, mean, mean_interval
+from verify.decided import Decided
 
-
-@dataclass(frozen=True)
-class Decided:
-    """The parts of a finding that a rule fills in."""
-
-    outcome: Outcome
-    published: str
-    measured: str
-    margin: str
-    reason: str
+if TYPE_CHECKING:
+    from repro.finding import Outcome
 
 
 def decide(manifest: Manifest, claim: MeanClaim | CountClaim | OrderingClaim) -> Decided:
     """Decide one claim whose basis is printed."""
     if isinstance(claim, MeanClaim):
-        return _mean(manifest.text_of(claim.published), _cells(manifest, claim.of))
+        return _mean(manifest.text_of(claim.published), _texts(manifest, claim.of))
     if isinstance(claim, CountClaim):
-        return _count(manifest.text_of(claim.published), _cells(manifest, claim.of), claim.above)
-    left, right = _cells(manifest, claim.left), _cells(manifest, claim.right)
+        return _count(manifest.text_of(claim.published), _texts(manifest, claim.of), claim.above)
+    left, right = _texts(manifest, claim.left), _texts(manifest, claim.right)
     if claim.relation == "at-most":
         return _at_most(left, right)
     return _within_spread(left, right)
 
 
-def _cells(manifest: Manifest, claims: Sequence[str]) -> list[str]:
-    return [manifest.text_of(manifest.cell(name).published) for name in claims]
+def _texts(manifest: Manifest, names: Sequence[str]) -> list[str]:
+    return [manifest.text_of(name) for name in names]
 
 
 def _mean(printed: str, cells: Sequence[str]) -> Decided:
@@ -88,7 +80,7 @@ def _at_most(left: Sequence[str], right: Sequence[str]) -> Decided:
 
 
 def _within_spread(left: Sequence[str], right: Sequence[str]) -> Decided:
-    gap, spread = _gap(mean_interval(left), mean_interval(right)), _spread(right)
+    gap, spread = mean_interval(left).distance(mean_interval(right)), _spread(right)
     if gap.high < spread.low:
         outcome: Outcome = "reproduced"
     elif gap.low >= spread.high:
@@ -106,9 +98,3 @@ def _spread(texts: Sequence[str]) -> Interval:
     low = max(end.low for end in ends) - min(end.high for end in ends)
     high = max(end.high for end in ends) - min(end.low for end in ends)
     return Interval(max(Decimal(0), low), high)
-
-
-def _gap(a: Interval, b: Interval) -> Interval:
-    """All distances between a point of one interval and a point of the other."""
-    low = max(Decimal(0), a.low - b.high, b.low - a.high)
-    return Interval(low, max(a.high - b.low, b.high - a.low))

@@ -1,10 +1,11 @@
 """`repro list`: the manifests, and where each stands in a results folder."""
 
 import argparse
+from pathlib import Path
 
-from repro import report_list, run_file
+from repro import coverage, numerals, report_coverage, report_list, run_file
 from repro.commands import options
-from repro.errors import EXIT_DONE
+from repro.errors import EXIT_DONE, EXIT_INCOMPLETE, BadInputError
 from repro.manifest import Manifest
 from repro.report_list import Standing
 from repro.store import Store
@@ -14,21 +15,56 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Arguments of `repro list`."""
     options.add_out(parser)
     options.add_json(parser)
+    parser.add_argument(
+        "--coverage",
+        action="store_true",
+        help="instead: which of the paper's printed numbers a claim is about, and why the others "
+        "are set aside",
+    )
+    parser.add_argument(
+        "--text",
+        metavar="FILE",
+        type=Path,
+        help="with --coverage: extract the numbers again from a copy of the paper and compare",
+    )
     parser.epilog = (
         "Counts the jobs that have a record, at the highest tier that was run; `repro verify`\n"
-        "judges them."
+        "judges them. Exits 0; with --coverage 3 if a number is neither bound nor set aside, is\n"
+        "bound to a claim that no manifest has, or is not the copy's."
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print one line for each manifest."""
+    """Print one line for each manifest, or the coverage."""
+    if arguments.text is not None and not arguments.coverage:
+        message = f"--text {arguments.text}: found no --coverage, expected the two together"
+        raise BadInputError(message)
+    manifests = options.load_manifests([])
+    if arguments.coverage:
+        return _cover(manifests, arguments.text, as_json=arguments.json)
     store = Store(arguments.out)
-    rows = [(each, _stands(each, store)) for each in options.load_manifests([])]
+    rows = [(each, _stands(each, store)) for each in manifests]
     if arguments.json:
         print(options.as_json([report_list.as_data(*row) for row in rows]))
     else:
         report_list.show(rows)
     return EXIT_DONE
+
+
+def _cover(manifests: list[Manifest], text: Path | None, *, as_json: bool) -> int:
+    """Hold the ledger of printed numbers against the manifests, and a copy against the ledger."""
+    ledger = coverage.load()
+    found = coverage.tally(ledger, manifests)
+    copy = None if text is None else numerals.from_file(text)
+    differences = [] if copy is None else coverage.compare(ledger, copy)
+    count = None if copy is None else len(copy)
+    if as_json:
+        print(options.as_json(report_coverage.as_data(found, count, differences)))
+    else:
+        report_coverage.show(found)
+        if count is not None:
+            report_coverage.show_comparison(count, differences)
+    return EXIT_DONE if found.complete and not differences else EXIT_INCOMPLETE
 
 
 def _stands(manifest: Manifest, store: Store) -> Standing | None:

@@ -20,8 +20,10 @@ def run(arguments: argparse.Namespace) -> int:
     prepared = planning.prepare(arguments)
     plans = [prepared.chosen(manifest) for manifest in prepared.manifests]
     if arguments.json:
-        print(options.as_json([report_plan.as_data(each) for each in plans]))
+        data = [report_plan.as_data(each, prepared.undecidable(each)) for each in plans]
+        print(options.as_json(data))
     else:
         for each in plans:
-            report_plan.show(each, report_plan.next_tier(each, prepared.tiers_of(each.manifest)))
+            following = report_plan.next_tier(each, prepared.tiers_of(each.manifest))
+            report_plan.show(each, following, prepared.undecidable(each))
     return EXIT_INCOMPLETE if any(each.stuck() for each in plans) else EXIT_DONE

@@ -40,6 +40,12 @@ class Planning:
         plans = self.tiers_of(manifest)
         return plans[plan.choose_tier(plans)]
 
+    def undecidable(self, plan: Plan) -> dict[str, str]:
+        """Claims that no run of a plan could decide, and why."""
+        from verify.decidable import undecidable  # `repro` meets `verify` only here
+
+        return undecidable(plan.manifest, plan.tier, self.planner.shelf.datasets)
+
     def again(self, plan: Plan) -> Plan:
         """The same plan after a fetch: the same tier, whatever came."""
         return self.planner.plan(plan.manifest, plan.tier)

@@ -3,7 +3,7 @@
 import argparse
 import datetime as dt
 
-from repro import inputs, report, report_plan, report_progress, run_file
+from repro import inputs, package_sources, report, report_plan, report_progress, run_file
 from repro.commands import options, planning
 from repro.commands.planning import Planning
 from repro.commands.verify import judge_run
@@ -31,13 +31,13 @@ def run(arguments: argparse.Namespace) -> int:
     for plan in plans:
         _check_unchanged(plan, prepared, fresh=arguments.fresh)
         if not arguments.json:
-            report_plan.show(
-                plan, report_plan.next_tier(plan, prepared.tiers_of(plan.manifest)), brief=True
-            )
+            following = report_plan.next_tier(plan, prepared.tiers_of(plan.manifest))
+            report_plan.show(plan, following, prepared.undecidable(plan), brief=True)
     failed = dict[str, str]()
     with report_progress.bars(quiet=arguments.json) as bars:
         for name, why in _fetch(plans, prepared, bars).items():
             failed[name] = why
+        failed |= _fetch_sources(prepared, bars)
         plans = [prepared.again(plan) if _waits(plan) else plan for plan in plans]
         _commit(plans, prepared, failed)
         failed |= _execute(plans, prepared, bars)
@@ -47,7 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         report.show_verdicts(verdicts)
         report.show_failures(failed)
-    stuck = any(plan.stuck() or _waits(plan) for plan in plans)
+    nothing = not any(plan.distinct() for plan in plans)  # empty is never success
+    stuck = nothing or any(plan.stuck() or _waits(plan) for plan in plans)
     return EXIT_INCOMPLETE if stuck or failed else EXIT_DONE
 
 
@@ -93,6 +94,23 @@ def _fetch(plans: list[Plan], prepared: Planning, bars: "report_progress.Bars") 
         except CannotRunError as error:
             failed[name] = str(error)
         prepared.planner.shelf.forget(name)
+    return failed
+
+
+def _fetch_sources(prepared: Planning, bars: "report_progress.Bars") -> dict[str, str]:
+    """Fetch the source archives that facts are read from; what failed, by name."""
+    from runner import fetch
+
+    failed = dict[str, str]()
+    if not prepared.planner.reach.index:
+        return failed
+    for pin in package_sources.missing(prepared.manifests):
+        name = f"{pin.name} {pin.version}"
+        bars.say(f"fetching the source archive of {name}")
+        try:
+            fetch.fetch_source(pin)
+        except CannotRunError as error:
+            failed[name] = str(error)
     return failed
 
 

@@ -1,0 +1,55 @@
+"""Claims about state-space layers and exact algebra, decided from arrays of records."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from repro.claim_base import ClaimBase
+from repro.frozen import Frozen, Slug
+from repro.printed import DecimalText
+
+
+class Control(Frozen):
+    """A case built to break the claim: the check has to catch it, or it checks nothing."""
+
+    array: str
+    """Array (or case) in the same records; every entry must violate the claim."""
+    what: str
+
+
+class BoundClaim(ClaimBase):
+    """Every entry of some arrays stays within a limit."""
+
+    kind: Literal["bound"]
+    jobs: Annotated[tuple[Slug, ...], Field(min_length=1)]
+    arrays: Annotated[tuple[str, ...], Field(min_length=1)]
+    relation: Literal["at-most", "below", "above"]
+    """Below and above are strict."""
+    limit: DecimalText
+    controls: tuple[Control, ...]
+
+
+class TrendClaim(ClaimBase):
+    """The fitted exponential rate of every curve in some arrays is negative."""
+
+    kind: Literal["trend"]
+    jobs: Annotated[tuple[Slug, ...], Field(min_length=1)]
+    arrays: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Envelopes, shape (layers, times); a rate is the slope of log(envelope) over time."""
+    times: str
+    """Array with the time of each column, in steps."""
+    floors: tuple[str, ...]
+    """For each of `arrays`, what rounding alone can make of it: points below are left out."""
+    direction: Literal["decreasing"]
+    controls: tuple[Control, ...]
+
+
+class IdentityClaim(ClaimBase):
+    """A matrix of integers is the product of two others, exactly."""
+
+    kind: Literal["identity"]
+    jobs: Annotated[tuple[Slug, ...], Field(min_length=1)]
+    case: str
+    """Arrays `<case>/change`, `<case>/up` and `<case>/down`: change = up x down."""
+    controls: tuple[Control, ...]
+    """Cases that must not factorise so."""

@@ -1,0 +1,131 @@
+"""Claims that printed values alone decide: the paper against itself, and against another.
+
+All names are published values of the manifest.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveInt
+
+from repro.claim_base import ClaimBase, Margin, Text
+from repro.frozen import Frozen, Slug
+from repro.model_claims import Names
+from repro.printed import DecimalText, Unsigned
+
+
+class Comparison(Frozen):
+    """Two printed values of the same thing in two arms."""
+
+    left: Slug
+    """The arm that is said to win."""
+    right: Slug
+    better: Literal["higher", "lower"]
+
+
+class WinsClaim(ClaimBase):
+    """A printed count is the number of comparisons that the left arm wins; a tie is no win."""
+
+    kind: Literal["wins"]
+    published: Slug
+    out_of: Slug
+    """Published number of comparisons."""
+    comparisons: Annotated[tuple[Comparison, ...], Field(min_length=1)]
+
+
+class RatioClaim(ClaimBase):
+    """A printed number follows from one or two others."""
+
+    kind: Literal["ratio"]
+    published: Slug
+    of: Annotated[tuple[Slug, ...], Field(min_length=1, max_length=2)]
+    form: Literal["plain", "times", "percent-of", "percent-more", "times-per-reduction"]
+    """With a, b for `of`: a; a/b; 100 a/b; 100 (a/b - 1); 1 / (1 - a/100)."""
+    relation: Literal["equals", "at-least", "at-most"]
+    """`equals`: both round to the same printed number."""
+
+
+class RepeatClaim(ClaimBase):
+    """Numbers that the paper prints twice are the same, each left one with its right one."""
+
+    kind: Literal["repeat"]
+    left: Names
+    right: Names
+
+
+class MonotoneClaim(ClaimBase):
+    """Printed values rise, or fall, from each to the next."""
+
+    kind: Literal["monotone"]
+    of: Annotated[tuple[Slug, ...], Field(min_length=2)]
+    direction: Literal["rising", "falling"]
+
+
+class ConcordanceClaim(ClaimBase):
+    """Two series of printed values follow the same trend."""
+
+    kind: Literal["concordance"]
+    left: Annotated[tuple[Slug, ...], Field(min_length=2)]
+    right: Annotated[tuple[Slug, ...], Field(min_length=2)]
+    by: Literal["steps", "ranks", "spikes"]
+    """`steps`: each step from one value to the next goes the same way; `ranks`: so does each
+    pair of values; `spikes`: the same places lie above `above`."""
+    above: DecimalText | None = None
+    """Threshold of `spikes`, exclusive."""
+
+
+class WholeQuestionsClaim(ClaimBase):
+    """Each printed accuracy is a whole number of right answers over the questions (GRIM).
+
+    Brown & Heathers 2017 test means of integers in this way; here the mean is an accuracy.
+    """
+
+    kind: Literal["whole-questions"]
+    of: Names
+    """Accuracies in percent."""
+    questions: PositiveInt
+    """Questions of the benchmark's split that lm-eval scores."""
+
+
+class SampledComparison(Comparison):
+    """Two accuracies in percent of two arms that saw the same questions."""
+
+    questions: PositiveInt
+
+
+class SamplingClaim(ClaimBase):
+    """Accuracies of two arms differ by more than the sampling of questions explains.
+
+    Both arms saw the same questions, so the test is McNemar's, z = |b - c| / sqrt(b + c), with
+    b and c the questions that only one arm answers. Only b - c is printed; z is given for
+    every b + c that is possible.
+    """
+
+    kind: Literal["sampling"]
+    comparisons: Annotated[tuple[SampledComparison, ...], Field(min_length=1)]
+    z: Unsigned
+    """|z| above which a difference counts."""
+
+
+class OtherPaper(Frozen):
+    """Where numbers of another paper come from."""
+
+    arxiv: str
+    place: str
+    status: Literal["verified", "unverified"]
+    """Unverified: not held against a copy of that paper; no finding on it is decided."""
+    note: str
+
+
+class BaselineClaim(ClaimBase):
+    """A printed row differs from the row of another paper by more than noise."""
+
+    kind: Literal["baseline"]
+    row: Names
+    baseline: Annotated[tuple[DecimalText, ...], Field(min_length=1)]
+    """The other paper's row as printed, column by column."""
+    source: OtherPaper
+    noise: Margin
+    """Difference below which two evaluations of one model may differ, in points of accuracy;
+    columns of another unit are shown and decide nothing."""
+    units: Text
+    """Unit of the columns that decide."""

@@ -1,0 +1,413 @@
+"""Facts in source files. Oracles: Python's own import of the same files, and code made here."""
+
+import hashlib
+import importlib.metadata
+import io
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from repro import bundle, package_sources, pins
+from repro.fact_claims import FactClaim, SourceFile
+from repro.manifest import Manifest
+from verify import fact_rules, source_lookups
+from verify.decided import Decided
+
+CONFIG = "transformers/models/mamba/configuration_mamba.py"
+MODEL = "transformers/models/mamba/modeling_mamba.py"
+TUNER = "peft/tuners/tuners_utils.py"
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def installed(package: str, file: str, /, **changes: str) -> dict[str, str]:
+    """A file as it is installed here."""
+    found = importlib.metadata.distribution(package)
+    sha256 = digest(Path(str(found.locate_file(file))).read_bytes())
+    source = {"package": package, "version": found.version, "file": file, "sha256": sha256}
+    return source | changes
+
+
+def look(kind: str, source: dict[str, str], line: int, claimed: str, **more: str) -> dict[str, Any]:
+    return {"kind": kind, "source": source, "line": line, "claimed": claimed, **more}
+
+
+def state_size(claimed: str = "16", line: int = 108, **changes: str) -> dict[str, Any]:
+    source = installed("transformers", CONFIG, **changes)
+    where = {"function": "MambaConfig.__init__", "parameter": "state_size"}
+    return look("default", source, line, claimed, **where)
+
+
+def passed(submodule: str, line: int, claimed: str) -> dict[str, Any]:
+    source = installed("transformers", MODEL)
+    where = {"function": "MambaMixer.cuda_kernels_forward", "callee": "mamba_inner_fn"}
+    return look("passed", source, line, claimed, submodule=submodule, **where)
+
+
+def base_weight(claimed: str = "base_layer.weight") -> dict[str, Any]:
+    source = installed("peft", TUNER)
+    return look("returns", source, 439, claimed, function="BaseTunerLayer.weight")
+
+
+def claimed(*lookups: dict[str, Any], **more: Any) -> tuple[Manifest, FactClaim]:
+    """A manifest with one fact."""
+    place = {"section": "5.2"}
+    fact = {"id": "it", "kind": "fact", "statement": "", "place": place, "depends_on": []}
+    data = {
+        "schema_version": 1,
+        "id": "made-up",
+        "title": "",
+        "paper": {"arxiv": "2406.00209", "version": "v2"},
+        "packages": {},
+        "published": [{"id": "four", "text": "4", "unit": "times", "place": place}],
+        "settings": [],
+        "jobs": [],
+        "claims": [{**fact, "relation": "as-claimed", "lookups": lookups, **more}],
+    }
+    manifest = Manifest.model_validate_json(json.dumps(data), strict=True)
+    claim = manifest.claims[0]
+    assert isinstance(claim, FactClaim)
+    return manifest, claim
+
+
+def decide(*lookups: dict[str, Any], **more: Any) -> Decided:
+    return fact_rules.decide(*claimed(*lookups, **more))
+
+
+# -----------------------------------------------------------------------------
+# What is installed
+
+
+def test_a_default_is_what_python_says_it_is() -> None:
+    from transformers import MambaConfig
+
+    decided = decide(state_size())
+    assert (decided.outcome, decided.measured) == ("reproduced", str(MambaConfig().state_size))
+    assert f"transformers 4.40.0, {CONFIG}:108" in decided.reason
+    assert decided.working == (f"transformers 4.40.0, {CONFIG}:108: state_size=16,",)
+
+
+def test_another_default_contradicts_and_shows_both_sides() -> None:
+    decided = decide(state_size("64"), condition="the default is kept")
+    assert (decided.outcome, decided.published, decided.measured) == ("contradicted", "64", "16")
+    assert decided.reason.endswith("state_size = 16, claimed: 64; holds if the default is kept")
+
+
+@pytest.mark.parametrize(
+    ("submodule", "line", "found"),
+    [("x_proj", 159, "weight"), ("out_proj", 161, "weight"), ("in_proj", 152, "module")],
+)
+def test_how_a_projection_reaches_the_fused_kernel(submodule: str, line: int, found: str) -> None:
+    assert decide(passed(submodule, line, found)).outcome == "reproduced"
+    assert decide(passed(submodule, line, "absent")).outcome == "contradicted"
+
+
+def test_a_projection_is_made_with_the_sizes_of_the_real_one() -> None:
+    from transformers import MambaConfig
+    from transformers.models.mamba.modeling_mamba import MambaMixer
+
+    config = MambaConfig(hidden_size=64, state_size=3, num_hidden_layers=1)
+    mixer = MambaMixer(config, 0)
+    where = {"function": "MambaMixer.__init__", "submodule": "x_proj"}
+    source = installed("transformers", MODEL)
+    measured = decide(look("linear", source, 129, "3 * d -> T", **where)).measured
+    inputs, outputs = (eval(size, {"self": mixer}) for size in measured.split(" -> "))
+    assert tuple(mixer.x_proj.weight.shape) == (outputs, inputs)
+
+
+def test_an_adapted_layer_gives_away_the_weight_of_its_base() -> None:
+    import torch
+    from peft.tuners.lora import Linear
+
+    base = torch.nn.Linear(4, 4)
+    assert Linear(base, "default", r=2).weight is base.weight
+    assert decide(base_weight()).outcome == "reproduced"
+
+
+def test_a_line_is_there_or_is_not() -> None:
+    source, line = installed("peft", TUNER), digest(b"weight = base_layer.weight")
+    there = look("line", source, 439, "present", line_sha256=line, what="it is the base's")
+    assert decide(there).outcome == "reproduced"
+    assert decide({**there, "claimed": "absent"}).outcome == "contradicted"
+    gone = {**there, "line_sha256": digest(b"weight = base_layer.weight + 1")}
+    assert decide(gone).outcome == "contradicted"
+    assert decide({**gone, "claimed": "absent"}).outcome == "reproduced"
+
+
+@pytest.mark.parametrize(
+    ("lookup", "why"),
+    [
+        (state_size(line=107), ":107: MambaConfig.__init__ has state_size = 16 on line 108"),
+        (state_size(sha256="0" * 64), "not the one that the claim was written for"),
+        (state_size(version="4.41.0"), "4.41.0, the lock files pin transformers 4.40.0"),
+        (state_size(package="no-such-thing"), "the lock files pin no such package"),
+        ({**state_size(), "function": "Nowhere.__init__"}, "there is no Nowhere"),
+        ({**state_size(), "parameter": "size"}, "no default for size"),
+        ({**passed("x_proj", 159, "weight"), "callee": "f"}, "does not call f"),
+    ],
+)
+def test_a_claim_that_misquotes_its_file_is_invalid(lookup: dict[str, Any], why: str) -> None:
+    decided = decide(lookup)
+    assert (decided.outcome, decided.measured) == ("invalid", "—")
+    assert why in decided.reason
+
+
+def test_one_wrong_lookup_of_two_is_enough() -> None:
+    assert decide(state_size(), passed("x_proj", 159, "module")).outcome == "contradicted"
+    assert decide(state_size(), state_size(line=1)).outcome == "invalid"
+
+
+def test_a_premise_that_does_not_hold_leaves_nothing_to_decide() -> None:
+    fused = passed("x_proj", 159, "module")
+    decided = decide(fused, premises=[base_weight()])
+    assert decided.outcome == "contradicted"
+    assert "; given peft 0.10.0, " in decided.reason
+    assert decide(fused, premises=[base_weight("the adapted weight")]).outcome == "invalid"
+
+
+def test_a_path_cannot_leave_the_package() -> None:
+    for file in ("../secret", "/etc/passwd", "a/../b", ""):
+        with pytest.raises(ValidationError):
+            SourceFile(package="peft", version="0.10.0", file=file, sha256="0" * 64)
+
+
+# -----------------------------------------------------------------------------
+# Ratios
+
+
+def expansion(name: str, line: int) -> dict[str, Any]:
+    return {**state_size(line=line), "parameter": name}
+
+
+@pytest.mark.parametrize(
+    ("lookups", "outcome", "measured"),
+    [
+        ([state_size(), expansion("conv_kernel", 115)], "reproduced", "16 / 4 = 4"),
+        ([state_size(), expansion("expand", 114)], "contradicted", "16 / 2 = 8"),
+        ([state_size(), expansion("pad_token_id", 111)], "invalid", "—"),  # by zero
+        ([state_size(), expansion("hidden_act", 118)], "invalid", "—"),  # 'silu'
+        ([state_size()], "invalid", "—"),
+        ([state_size(), state_size(), state_size()], "invalid", "—"),
+    ],
+)
+def test_ratios(lookups: list[dict[str, Any]], outcome: str, measured: str) -> None:
+    decided = decide(*lookups, relation="ratio", published="four")
+    assert (decided.outcome, decided.measured) == (outcome, measured)
+    assert decided.published == "4"
+
+
+# -----------------------------------------------------------------------------
+# Archives
+
+CODE = b"def size(state=64): ...\n"
+
+
+def packed(files: dict[str, bytes]) -> bytes:
+    """A source archive."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz") as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(f"made_up_code-1.0/{name}")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return stream.getvalue()
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of our own, and a lock file that pins the archive of a made-up package."""
+    lock = tmp_path / "kernels.txt"
+    monkeypatch.setattr(pins, "KERNELS", lock)
+    monkeypatch.setenv("REPRO_CACHE", str(tmp_path))
+    content = packed({"code/sizes.py": CODE})
+    (bundle.cache() / "made_up_code-1.0.tar.gz").write_bytes(content)
+    lock.write_text(f"made-up-code==1.0 --hash=sha256:{digest(content)}\n")
+    return tmp_path
+
+
+def size_in(file: str = "code/sizes.py", sha256: str = digest(CODE)) -> dict[str, Any]:
+    source = {"package": "made-up-code", "version": "1.0", "file": file, "sha256": sha256}
+    return look("default", source, 1, "64", function="size", parameter="state")
+
+
+def test_a_file_is_read_in_the_archive_of_the_lock(cache: Path) -> None:
+    before = sorted(cache.iterdir())
+    assert decide(size_in()).outcome == "reproduced"
+    assert sorted(cache.iterdir()) == before
+    assert not package_sources.missing([claimed(size_in())[0]])
+
+
+def test_a_package_that_is_nowhere_is_not_run_and_can_be_fetched(cache: Path) -> None:
+    (cache / "made_up_code-1.0.tar.gz").unlink()
+    decided = decide(size_in())
+    assert decided.outcome == "not-run"
+    assert "repro run manifests/made-up.json" in decided.reason
+    (pin,) = package_sources.missing([claimed(size_in(), state_size())[0]])
+    assert (pin.name, pin.version) == ("made-up-code", "1.0")
+    assert not package_sources.missing([claimed(state_size(sha256="0" * 64))[0]])
+
+
+def test_another_archive_of_that_name_is_not_read(cache: Path) -> None:
+    (cache / "made_up_code-1.0.tar.gz").write_bytes(packed({"code/sizes.py": CODE + b"#\n"}))
+    decided = decide(size_in())
+    assert decided.outcome == "not-run"
+    assert "(made_up_code-1.0.tar.gz there is not the pinned one)" in decided.reason
+
+
+@pytest.mark.parametrize("kept", [0, 5, 40, 100])
+def test_a_damaged_archive_is_a_message(cache: Path, kept: int) -> None:
+    path = cache / "made_up_code-1.0.tar.gz"
+    damaged = path.read_bytes()[:kept] or b"no archive"
+    path.write_bytes(damaged)
+    pins.KERNELS.write_text(f"made-up-code==1.0 --hash=sha256:{digest(damaged)}\n")
+    decided = decide(size_in())
+    assert decided.outcome == "not-run"
+    assert "cannot be read" in decided.reason
+
+
+@pytest.mark.parametrize(
+    ("lookup", "why"),
+    [
+        (size_in("code/shapes.py"), "made-up-code 1.0 has no file code/shapes.py"),
+        (size_in(sha256="0" * 64), "not the one that the claim was written for"),
+    ],
+)
+def test_what_the_archive_does_not_hold_is_invalid(
+    cache: Path, lookup: dict[str, Any], why: str
+) -> None:
+    assert cache.is_dir()
+    decided = decide(lookup)
+    assert decided.outcome == "invalid"
+    assert why in decided.reason
+
+
+def test_an_installed_package_of_another_version_is_not_read(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = cache / "lock.txt"
+    lock.write_text(f"transformers==4.41.0 --hash=sha256:{'0' * 64}\n")
+    monkeypatch.setattr(pins, "LOCK", lock)
+    assert decide(state_size(version="4.41.0")).outcome == "not-run"
+
+
+# -----------------------------------------------------------------------------
+# The lookups, on code made here
+
+MADE_UP = """
+class Layer(Base):
+    name = "layer"
+    norm: float = field(default=1.0, metadata={})
+    rate: float = 0.5
+    open: int
+
+    def __init__(self, a, b=2, *, c=None, d):
+        if a:
+            self.proj = nn.Linear(a, 2 * b, bias=False)
+        else:
+            self.proj = ParallelLinear(a, b)
+            self.proj = nn.Linear(b, a)
+        self.conv = nn.Conv1d(a, b)
+
+    def forward(self, x):
+        y, z = split(self.up(x)), 0
+        w = self.down.weight @ x
+        out = fused(y, w, self.mid.bias, flag=self.head.proj)
+        late = self.mid(out)
+        fused(late, self.mid.weight)
+        return out
+
+    def before(self, x):
+        out = fused(x)
+        x = self.up(x)
+        return out
+
+    def nothing(self):
+        return
+"""
+
+
+def found(kind: str, line: int = 1, **more: str) -> tuple[int, str]:
+    source = {"package": "x", "version": "1", "file": "x.py", "sha256": "0" * 64}
+    _, claim = claimed(look(kind, source, line, "?", **more))
+    result = source_lookups.find(claim.lookups[0], MADE_UP)
+    return result.line, result.value
+
+
+@pytest.mark.parametrize(
+    ("function", "parameter", "expected"),
+    [
+        ("Layer.__init__", "b", (8, "2")),
+        ("Layer.__init__", "c", (8, "None")),
+        ("Layer", "name", (3, "'layer'")),
+        ("Layer", "norm", (4, "1.0")),
+        ("Layer", "rate", (5, "0.5")),
+    ],
+)
+def test_defaults(function: str, parameter: str, expected: tuple[int, str]) -> None:
+    assert found("default", function=function, parameter=parameter) == expected
+
+
+@pytest.mark.parametrize(
+    ("function", "submodule", "expected"),
+    [
+        ("Layer.forward", "up", (17, "module")),  # called, in what was assigned before
+        ("Layer.forward", "down", (18, "weight")),
+        ("Layer.forward", "head.proj", (19, "module")),
+        ("Layer.forward", "mid", (20, "module")),  # by the second call, beside its weight
+        ("Layer.before", "up", (25, "absent")),  # assigned after the call
+    ],
+)
+def test_ways_into_a_call(function: str, submodule: str, expected: tuple[int, str]) -> None:
+    where = {"function": function, "callee": "fused", "submodule": submodule}
+    assert found("passed", **where) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"), [(10, "a -> 2 * b"), (13, "b -> a"), (1, "a -> 2 * b")]
+)
+def test_linear_layers_are_told_apart_by_line(line: int, expected: str) -> None:
+    _, value = found("linear", line, function="Layer.__init__", submodule="proj")
+    assert value == expected
+
+
+def test_what_is_returned_is_what_was_assigned() -> None:
+    where = {"function": "Layer.forward"}
+    expected = (19, "fused(y, w, self.mid.bias, flag=self.head.proj)")
+    assert found("returns", **where) == expected
+
+
+def test_a_line_is_found_where_it_stands() -> None:
+    more = {"line_sha256": digest(b"y, z = split(self.up(x)), 0"), "what": "it is split"}
+    assert found("line", 17, **more) == (17, "present")
+    assert found("line", 3, **more) == (17, "present")
+    gone = {**more, "line_sha256": digest(b"y = 0")}
+    assert found("line", 3, **gone) == (3, "absent")
+    with pytest.raises(source_lookups.LookupFailedError, match="the file has 31 lines"):
+        found("line", 32, **gone)
+
+
+@pytest.mark.parametrize(
+    ("kind", "where", "why"),
+    [
+        ("default", {"function": "Layer.__init__", "parameter": "d"}, "no default for d"),
+        ("default", {"function": "Layer", "parameter": "open"}, "no default for open"),
+        ("default", {"function": "Layer.step", "parameter": "d"}, "there is no step"),
+        ("linear", {"function": "Layer.__init__", "submodule": "conv"}, "no linear layer"),
+        ("returns", {"function": "Layer.nothing"}, "returns nothing"),
+    ],
+)
+def test_a_question_about_nothing_has_no_answer(kind: str, where: dict[str, str], why: str) -> None:
+    with pytest.raises(source_lookups.LookupFailedError, match=why):
+        found(kind, **where)
+
+
+def test_what_is_not_python_is_a_message() -> None:
+    _, claim = claimed(state_size())
+    with pytest.raises(source_lookups.LookupFailedError, match="it is not Python"):
+        source_lookups.find(claim.lookups[0], "def broken(")

@@ -1,0 +1,168 @@
+"""Evaluations of some cells under every setting, as the statistics that rules decide by.
+
+Per cell, setting and number of shots k, in percentage points:
+
+    d_k   accuracy of the candidate minus that of the reference, signed
+    v_k   variance of d_k if its flips were coin tosses: (lost + won) (100 / Q)^2
+
+    divergence   mean over k of |d_k|, as printed; folded: positive when nothing happened
+    shift        mean over k of d_k^2 - v_k; 0 on average when nothing happened
+    null         the divergence between two settings of one dtype: what nothing looks like
+
+A group of cells has the mean of each over its cells. Reference: paper v2, section 5.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+
+import numpy as np
+
+from repro.expand import evaluation_slot, settings_of
+from repro.manifest import EvaluationGroup, Manifest
+from repro.model_claims import CellClaim, Divergence
+from verify import answers, decision
+from verify.evidence import Evidence, Loaded, NotRunError
+from verify.findings import NOT_BUILT
+
+Pair = tuple[Loaded, Loaded]
+"""Reference and candidate under one setting."""
+
+_NULL_QUANTILE = 0.95
+
+
+@dataclass(frozen=True)
+class Arms:
+    """Some cells under every setting that gave numbers of its own."""
+
+    rows: tuple[tuple[Pair, ...], ...]
+    """One row a setting, one pair a cell."""
+    repeated: int
+    """Settings left out because every log-likelihood was another setting's, to the last bit."""
+
+    @cached_property
+    def divergences(self) -> list[float]:
+        """One a setting."""
+        return [_mean([_divergence(*pair) for pair in row]) for row in self.rows]
+
+    @cached_property
+    def shifts(self) -> list[float]:
+        """One a setting, squared percentage points."""
+        return [_mean([_shift(*pair) for pair in row]) for row in self.rows]
+
+    @cached_property
+    def ranges(self) -> list[float]:
+        """Largest divergence of a cell minus the smallest, one a setting."""
+        found = [[_divergence(*pair) for pair in row] for row in self.rows]
+        return [max(row) - min(row) for row in found]
+
+    @cached_property
+    def null(self) -> float:
+        """95 % quantile of the null divergence; NaN with a single setting."""
+        found = [
+            _mean([_divergence(a[arm], b[arm]) for a, b in zip(*rows, strict=True)])
+            for rows in combinations(self.rows, 2)
+            for arm in (0, 1)
+        ]
+        return float(np.quantile(found, _NULL_QUANTILE, method="higher")) if found else math.nan
+
+    @property
+    def at_the_floor(self) -> bool:
+        """Whether the mean divergence is what nothing at all can look like; unknown counts."""
+        return not _mean(self.divergences) > self.null
+
+    @property
+    def least_spread(self) -> float:
+        """What the standard deviation of a divergence is never taken below."""
+        reference = self.rows[0][0][0]
+        evaluations = len(self.rows[0]) * len(reference.shots())
+        return decision.floor(_questions(reference), evaluations)
+
+    @property
+    def loaded(self) -> list[Loaded]:
+        """Every evaluation."""
+        return [each for row in self.rows for pair in row for each in pair]
+
+    def flips(self) -> tuple[float, float]:
+        """Answers lost and won over all shots and cells, mean over settings."""
+        found = [_flips(*pair) for row in self.rows for pair in row]
+        lost, won = (sum(each) / len(self.rows) for each in zip(*found, strict=True))
+        return lost, won
+
+    def reference_accuracy(self) -> tuple[float, float, float]:
+        """Lowest and highest accuracy of the references, and that of the commonest gold letter."""
+        references = [pair[0] for row in self.rows for pair in row]
+        found = [each for reference in references for each in reference.accuracies()]
+        one = references[0]
+        gold = one.arrays[f"shots{one.shots()[0]}/gold"]
+        return min(found), max(found), float(np.bincount(gold).max() / len(gold))
+
+
+def arms(manifest: Manifest, cells: Sequence[CellClaim], evidence: Evidence) -> Arms:
+    """Reference and candidate of each cell under every setting of the tier.
+
+    Raises:
+        NotRunError: if an evaluation is missing, or its job type is not built.
+        InvalidError: if a record cannot be trusted.
+    """
+    columns = [_pairs(manifest, cell, evidence) for cell in cells]
+    rows = list(zip(*columns, strict=True))
+    distinct = {_fingerprint(row): row for row in reversed(rows)}
+    kept = tuple(reversed(distinct.values()))
+    return Arms(kept, len(rows) - len(kept))
+
+
+def _pairs(manifest: Manifest, cell: CellClaim, evidence: Evidence) -> list[Pair]:
+    wanted = cell.measure
+    if not isinstance(wanted, Divergence):
+        message = f"{NOT_BUILT}: {wanted.needs}, for {cell.id}"
+        raise NotRunError(message)
+    for group in manifest.jobs:
+        if isinstance(group, EvaluationGroup) and wanted.checkpoint in group.checkpoints:
+            return [
+                (
+                    evidence.get(evaluation_slot(wanted.checkpoint, wanted.reference, each.id)),
+                    evidence.get(evaluation_slot(wanted.checkpoint, wanted.dtype, each.id)),
+                )
+                for each in settings_of(manifest, group, evidence.run.tier)
+            ]
+    message = f"no evaluation of {manifest.id} runs {wanted.checkpoint}"
+    raise AssertionError(message)  # the manifest was checked when it was loaded
+
+
+def _fingerprint(row: tuple[Pair, ...]) -> tuple[str, ...]:
+    """Equal for two settings that gave the same numbers: a repetition, no further draw."""
+    return tuple(each.record.arrays.sha256 for pair in row for each in pair)
+
+
+def _divergence(reference: Loaded, candidate: Loaded) -> float:
+    return answers.divergence(reference.accuracies(), candidate.accuracies())
+
+
+def _shift(reference: Loaded, candidate: Loaded) -> float:
+    found = []
+    for shots in reference.shots():
+        flips = _flips_at(reference, candidate, shots)
+        unit = 100 / len(reference.predicted(shots))
+        found.append(((flips.won - flips.lost) ** 2 - (flips.won + flips.lost)) * unit**2)
+    return _mean(found)
+
+
+def _flips(reference: Loaded, candidate: Loaded) -> tuple[int, int]:
+    found = [_flips_at(reference, candidate, shots) for shots in reference.shots()]
+    return sum(each.lost for each in found), sum(each.won for each in found)
+
+
+def _flips_at(reference: Loaded, candidate: Loaded, shots: int) -> answers.Flips:
+    gold = reference.arrays[f"shots{shots}/gold"]
+    return answers.flips(reference.predicted(shots), candidate.predicted(shots), gold)
+
+
+def _questions(loaded: Loaded) -> int:
+    return len(loaded.predicted(loaded.shots()[0]))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)
