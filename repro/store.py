@@ -9,7 +9,6 @@ A record's folder appears by one rename, so a killed run leaves a whole record o
 
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +17,13 @@ from pydantic import ValidationError
 from repro import digests
 from repro.errors import saving
 from repro.files import write_text
-from repro.record import ArrayFile, Record
 
 if TYPE_CHECKING:  # numpy takes a quarter of the start-up that `repro list` is allowed
+    from collections.abc import Callable, Mapping
+
     from numpy.typing import NDArray
+
+    from repro.record import ArrayFile, Record
 
     Arrays = Mapping[str, NDArray[Any]]
 
@@ -56,6 +58,8 @@ class Store:
             FileNotFoundError: if there is no record of this key.
             BrokenRecordError: if it is not what was written.
         """
+        from repro.record import Record  # `repro list` opens none
+
         folder = self.folder(key)
         text = (folder / "record.json").read_bytes()
         try:
@@ -71,7 +75,7 @@ class Store:
             raise BrokenRecordError(message)
         return record, self._load_arrays(folder / record.arrays.name, record)
 
-    def _load_arrays(self, path: Path, record: Record) -> "Arrays":
+    def _load_arrays(self, path: Path, record: "Record") -> "Arrays":
         from safetensors import SafetensorError  # type: ignore[attr-defined]
         from safetensors.numpy import load_file
 
@@ -88,7 +92,7 @@ class Store:
             message = f"the arrays of record {record.key[:12]} cannot be read: {error}"
             raise BrokenRecordError(message) from error
 
-    def save(self, arrays: "Arrays", make_record: Callable[[ArrayFile], Record]) -> Record:
+    def save(self, arrays: "Arrays", make_record: "Callable[[ArrayFile], Record]") -> "Record":
         """Write a record and its arrays; they appear together or not at all.
 
         Args:
@@ -100,6 +104,8 @@ class Store:
         """
         import numpy as np
         from safetensors.numpy import save
+
+        from repro.record import ArrayFile
 
         with saving(self.jobs):
             self.jobs.mkdir(parents=True, exist_ok=True)

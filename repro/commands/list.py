@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from repro import coverage, numerals, report_coverage, report_list, run_file
+from repro import report_list, run_file
 from repro.commands import options
 from repro.errors import EXIT_DONE, EXIT_INCOMPLETE, BadInputError
 from repro.manifest import Manifest
@@ -53,6 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _cover(manifests: list[Manifest], text: Path | None, *, as_json: bool) -> int:
     """Hold the ledger of printed numbers against the manifests, and a copy against the ledger."""
+    from repro import coverage, numerals, report_coverage  # the plain list needs none of them
+
     ledger = coverage.load()
     found = coverage.tally(ledger, manifests)
     copy = None if text is None else numerals.from_file(text)

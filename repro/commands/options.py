@@ -5,6 +5,7 @@ import json
 import os
 import socket
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel
@@ -12,7 +13,9 @@ from pydantic import BaseModel
 from repro import bundle, manifest
 from repro.errors import BadInputError
 from repro.manifest import Manifest
-from repro.plan import Filter
+
+if TYPE_CHECKING:  # `repro list` plans nothing, and starts without it
+    from repro.plan import Filter
 
 
 def add_manifests(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
@@ -112,7 +115,7 @@ def pairs(flag: str, given: list[str]) -> dict[str, Path]:
     return found
 
 
-def read_filter(text: str, manifests: list[Manifest]) -> Filter:
+def read_filter(text: str, manifests: list[Manifest]) -> "Filter":
     """`--only`, held to names that the manifests have."""
     known = {
         "model": {
@@ -135,6 +138,8 @@ def read_filter(text: str, manifests: list[Manifest]) -> Filter:
             message = f"--only {part}: found {value!r}, expected one of {names}"
             raise BadInputError(message)
         kept[key].add(value)
+    from repro.plan import Filter
+
     return Filter(**{key: frozenset(values) for key, values in kept.items()})
 
 
