@@ -1,0 +1,133 @@
+"""The committed manifests as a whole: complete, consistent with each other, and as README says."""
+
+import re
+from decimal import Decimal
+from functools import cache
+
+import pytest
+
+from repro import bundle, manifest
+from repro.manifest import Manifest
+from repro.model_claims import CellClaim, Divergence, MeanClaim
+from repro.page_claims import SamplingClaim, WinsClaim
+
+EXPECTED = {
+    "stability": "TH1a TH1b TH1c TH1d TH2 TH4.positive TH4.nonpositive TH5",
+    "theorem3": "TH3.x_proj TH3.in_proj CODE1 CODE2",
+    "table1": "S1.float16.printed S1.bfloat16.printed S2.float16.printed S2.bfloat16.printed "
+    "S3.printed S3.measured S4.mamba.printed S4.phi.printed S4.pythia.printed S8.tokens S8.corpus",
+    "table2": "T2.scaled T2.epochs",
+    "table3": "T3.repeat S5.printed S5.measured",
+    "table4": "T4cnt T4int T4.sampling",
+    "table5": "T5cnt T5.sampling T5.repeat T45r",
+    "figure1": "F1a.mamba F1a.pythia F1a.openelm F1b.mamba F1b.pythia F1b.openelm F1c F1d.mamba "
+    "F1d.pythia F1d.openelm F1e",
+    "figure2": "F2a F2b F2c F2d F2e F2f F2g F2h F2i.time F2i.memory",
+    "figure3": "F3a F3b F3c F3c.abstract F3d F3d.abstract F3e F3f F3g F3h F3i",
+    "figure4": "F4a F4b.majority F4b.outlier F4c F4d.none F4d.some F4e.more F4e.of F4f.all "
+    "F4f.best F4g.from F4g.below",
+    "prose": "S6 S7",
+    "v3": "V3.random V3.winogrande.mamba V3.lima V3.diverge V3.stable",
+}
+"""Claims of the paper that have to be there, by manifest."""
+
+CELLS = {"table1": 24, "table3": 10, "table4": 70, "table5": 14}
+"""Cells of each table that no other table printed before."""
+
+
+@cache
+def load(name: str) -> Manifest:
+    return manifest.load(bundle.MANIFESTS / f"{name}.json")
+
+
+def everything() -> list[Manifest]:
+    return [load(path.stem) for path in sorted(bundle.MANIFESTS.glob("*.json"))]
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_every_claim_of_the_paper_is_there(name: str) -> None:
+    assert set(EXPECTED[name].split()) <= {claim.id for claim in load(name).claims}
+    assert {each.id for each in everything()} == set(EXPECTED)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_every_cell_is_a_claim(name: str) -> None:
+    cells = [claim for claim in load(name).claims if isinstance(claim, CellClaim)]
+    assert len(cells) == CELLS[name]
+
+
+def test_a_value_that_several_manifests_print_is_one_value() -> None:
+    seen: dict[str, tuple[str, str]] = {}
+    for each in everything():
+        for value in each.published:
+            assert seen.setdefault(value.id, (value.text, value.unit)) == (value.text, value.unit)
+
+
+def read_by(claimed: Manifest) -> set[str]:
+    """Published values that some claim reads."""
+    names: set[str] = set()
+    for claim in claimed.claims:
+        names.add(getattr(claim, "published", None) or "")
+        names.add(getattr(claim, "out_of", ""))
+        if isinstance(claim, WinsClaim | SamplingClaim):
+            names |= {side for pair in claim.comparisons for side in (pair.left, pair.right)}
+        for field in ("of", "left", "right", "row"):
+            names |= set(getattr(claim, field, ()))
+    return names
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_every_published_value_is_read_by_a_claim(name: str) -> None:
+    assert {value.id for value in load(name).published} <= read_by(load(name))
+
+
+@pytest.mark.parametrize("name", ["table1", "table3"])
+def test_margins_of_divergences_are_half_the_way_to_0_or_to_a_spike(name: str) -> None:
+    for claim in load(name).claims:
+        if isinstance(claim, CellClaim):
+            printed = Decimal(load(name).text_of(claim.published))
+            assert Decimal(claim.margin.value) == min(abs(printed - 1), printed) / 2
+
+
+@pytest.mark.parametrize(("name", "arms"), [("table4", ("W", "not-W")), ("table5", ("W", "both"))])
+def test_margins_of_scores_are_half_the_way_to_the_other_arm(
+    name: str, arms: tuple[str, str]
+) -> None:
+    claimed = load(name)
+    for claim in claimed.claims:
+        if isinstance(claim, CellClaim):
+            this = next(arm for arm in arms if f".{arm}." in claim.published)
+            other = claim.published.replace(f".{this}.", f".{arms[this == arms[0]]}.")
+            here, there = (Decimal(claimed.text_of(each)) for each in (claim.published, other))
+            assert Decimal(claim.margin.value) == abs(here - there) / 2
+
+
+def test_margins_of_averages_are_half_the_way_to_the_other_family() -> None:
+    """0.13 and 0.10 in float16, 0.41 and 0.48 in bfloat16."""
+    found = {
+        claim.id: claim.margin.value
+        for claim in load("table1").claims
+        if isinstance(claim, MeanClaim) and claim.margin
+    }
+    assert found == {
+        "S1.float16.measured": "0.015",
+        "S1.bfloat16.measured": "0.035",
+        "S2.float16.measured": "0.015",
+        "S2.bfloat16.measured": "0.035",
+    }
+
+
+def test_divergences_say_what_rounding_of_accuracies_can_do() -> None:
+    """lm-eval prints fractions to four digits: each accuracy is off by at most 0.005 points."""
+    for each in everything():
+        for claim in each.claims:
+            if isinstance(claim, CellClaim) and isinstance(claim.measure, Divergence):
+                assert claim.measure.input_rounding == "0.01"
+
+
+def test_readme_counts_the_claims() -> None:
+    text = (bundle.ROOT / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| \[(\w+)\]\(manifests/\w+\.json\) \|[^|]*\| (\d+) \|", text, re.MULTILINE
+    )
+    assert dict(rows) == {each.id: str(len(each.claims)) for each in everything()}
