@@ -86,6 +86,47 @@ def test_the_paper_against_itself_takes_no_run() -> None:
     assert findings["S4.mamba.printed"] == "reproduced"
     assert findings["S4.pythia.printed"] == "contradicted"
     assert findings["S3.bfloat16.no-larger.printed"] == "contradicted"
+    assert findings["T3.repeat"] == "reproduced"
+    assert findings["S5.bfloat16.steps"] == "contradicted"
+    assert findings["T4cnt"] == "contradicted"  # 29 wins and a tie, not 32
+    assert findings["T4.whole.winogrande"] == "contradicted"  # 60.09 of 1,267 questions
+    assert findings["T5cnt"] == "reproduced"
+    assert findings["F4e.more"] == "contradicted"  # 429 is 43 % more than 300
+    assert findings["F2h"] == "inconclusive"  # it depends on the reading
+    assert findings["T4.baseline.780m.not-W"] == "inconclusive"  # the source is unverified
+    assert findings["CODE2.fused"] == "contradicted"  # transformers and peft are installed
+
+
+def test_a_manifest_without_jobs_is_judged_from_the_page_and_is_no_success(tmp_path: Path) -> None:
+    done = repro("run", "manifests/table4.json", "--offline", "--out", str(tmp_path / "out"))
+    assert done.returncode == 3
+    text = " ".join(done.stdout.split())
+    assert "table4: nothing to run" in text
+    assert "71 claims wait for fine-tuning, which is not built yet" in text
+    assert "T4cnt 32 of 35 29 to 30 of 35 exact contradicted" in text
+    assert "71 not-run job type not built: fine-tuning: T4.130m.W.lambada-ppl" in text
+    again = repro("verify", str(tmp_path / "out"))
+    assert again.returncode == 1
+    assert "T4cnt" in again.stdout
+
+
+def test_a_plan_names_what_no_run_could_decide() -> None:
+    done = repro("plan", "manifests/table1.json", "--tier", "full", "--offline", "--json")
+    [found] = json.loads(done.stdout)
+    assert set(found["undecidable"]) == {
+        *("T1.mamba-130m.float16", "T1.mamba-370m.float16", "T1.mamba-1.4b.float16"),
+        *("T1.pythia-410m.float16", "T1.pythia-1b.float16", "T1.olmo-1b.float16"),
+        *("T1.phi-1.5.float16", "T1.phi-1.5.bfloat16", "T1.mamba-130m.bfloat16"),
+        *("S1.float16.measured", "S2.float16.measured"),
+    }
+    # Half a unit of 0.03 and the rounding of accuracies: 0.005 + 0.01.
+    assert found["undecidable"]["T1.mamba-130m.float16"] == (
+        "not decidable: the margin 0.015 is within rounding, 0.015"
+    )
+    [smoke] = json.loads(
+        repro("plan", "manifests/table1.json", "--tier", "smoke", "--offline", "--json").stdout
+    )
+    assert smoke["undecidable"] == {}  # twins decide nothing anyway
 
 
 def test_full_without_a_hub_ends_quickly_with_what_is_missing(tmp_path: Path) -> None:
