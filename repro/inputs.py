@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from repro import bundle, catalog, digests
+from repro import bundle, catalog, checkpoint_files, digests
 from repro.errors import BadInputError
 from repro.files import write_text
 from repro.jobs import EvaluateJob, Job, StabilityJob
@@ -112,14 +112,13 @@ class Shelf:
     def _find_checkpoint(self, name: str) -> Located | Missing:
         known = self.checkpoints[name]
         if name in self.substitutes:
-            folder = self.substitutes[name]
-            return self._judge(name, folder, digest_folder(folder, name), given=True)
+            return self._judge(name, self.substitutes[name], given=True)
         if isinstance(known.source, catalog.BundledSource):
             folder = bundle.ROOT / known.source.folder
             if not folder.is_dir():
                 remedy = f"restore {known.source.folder} from the repository"
                 return Missing("checkpoint", name, f"the bundled checkpoint {name}", remedy, 0)
-            return self._judge(name, folder, digest_folder(folder, name), given=False)
+            return self._judge(name, folder, given=False)
         cached = _in_hub_cache(known.source)
         if cached is None:
             size = known.parameters * (4 if known.stored_dtype == "float32" else 2)
@@ -128,10 +127,12 @@ class Shelf:
                 f"it answers; or a local copy: --substitute {name}=FOLDER"
             )
             return Missing("checkpoint", name, f"weights of {name}", remedy, size)
-        return self._judge(name, cached, digest_folder(cached, name), given=False)
+        return self._judge(name, cached, given=False)
 
-    def _judge(self, name: str, folder: Path, files: Mapping[str, str], *, given: bool) -> Located:
-        """Tell the checkpoint itself from a substitute, by digest."""
+    def _judge(self, name: str, folder: Path, *, given: bool) -> Located:
+        """Tell the checkpoint itself from a substitute, by digest; refuse what is neither."""
+        files = digest_folder(folder, name)
+        checkpoint_files.check(folder, name, self.checkpoints[name].family)
         known = {f"{name}/{file}": sha for file, sha in self.checkpoints[name].files.items()}
         pinned = known or self.pins.get(name, {})
         if pinned and all(files.get(file) == sha for file, sha in pinned.items()):

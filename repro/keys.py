@@ -86,7 +86,7 @@ def code_of(kind: str) -> dict[str, str]:
     folder = _runner_folder()
     waiting, seen = [MODULES[kind]], dict[str, str]()
     while waiting:
-        name = waiting.pop()
+        name = waiting.pop().replace(".", "/")
         path = folder / f"{name}.py"
         if f"runner/{name}.py" in seen or not path.is_file():
             continue

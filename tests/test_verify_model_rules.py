@@ -340,6 +340,9 @@ def test_the_family_is_every_number_that_could_be_contradicted() -> None:
     assert family(claimed, datasets) == 1
     data["claims"][0]["margin"]["value"] = "9.3"
     assert family(records.manifest(**data), datasets) == 2
+    jobs = records.manifest_data()["jobs"]
+    del jobs[0]["tiers"]["full"]
+    assert family(records.manifest(**data, jobs=jobs), datasets) == 0
 
 
 def test_a_table_says_what_its_cells_come_to(tmp_path: Path) -> None:

@@ -20,9 +20,11 @@ def undecidable(manifest: Manifest, tier: Tier, datasets: Mapping[str, Dataset])
     if tier != "full":
         return {}
     found = {}
-    for claim, cells in _numbers(manifest):
+    for claim, cells, group in _numbers(manifest):
         margin = claim.margin.value if claim.margin else "0"
-        spread = decision.floor(*_size(manifest, cells[0], datasets, len(cells)))
+        subjects = group.tiers["full"].subjects
+        questions = sum(datasets[group.task].subjects[name].questions for name in subjects)
+        spread = decision.floor(questions, len(cells) * len(group.shots))
         rounding = input_rounding(manifest, claim, cells)
         why = decision.undecidable(manifest.text_of(claim.published), margin, spread, rounding)
         if why:
@@ -35,7 +37,7 @@ def family(manifest: Manifest, datasets: Mapping[str, Dataset]) -> int:
 
     Holm's adjustment is over these, whatever was run: a run of one cell is no smaller family.
     """
-    numbers = [claim.id for claim, _ in _numbers(manifest)]
+    numbers = [claim.id for claim, _, _ in _numbers(manifest)]
     return len(numbers) - len(undecidable(manifest, "full", datasets))
 
 
@@ -54,29 +56,30 @@ def input_rounding(
     return accuracies + max(half_unit(manifest.text_of(each.published)) for each in cells)
 
 
-def _numbers(manifest: Manifest) -> Iterator[tuple[CellClaim | MeanClaim, list[CellClaim]]]:
-    """Printed numbers that evaluations decide, with the cells that each is over."""
+def _numbers(
+    manifest: Manifest,
+) -> Iterator[tuple[CellClaim | MeanClaim, list[CellClaim], EvaluationGroup]]:
+    """Printed numbers that tier full decides: the cells that each is over, and what runs them."""
     for claim in manifest.claims:
-        if isinstance(claim, CellClaim) and isinstance(claim.measure, Divergence):
-            yield claim, [claim]
-        if isinstance(claim, MeanClaim) and claim.basis == "measured":
+        if isinstance(claim, CellClaim):
+            cells = [claim]
+        elif isinstance(claim, MeanClaim) and claim.basis == "measured":
             cells = [manifest.cell(name) for name in claim.of]
-            if all(isinstance(each.measure, Divergence) for each in cells):
-                yield claim, cells
+        else:
+            continue
+        groups = [_group(manifest, each) for each in cells]
+        if groups[0] and all(groups):
+            yield claim, cells, groups[0]
 
 
-def _size(
-    manifest: Manifest, cell: CellClaim, datasets: Mapping[str, Dataset], cells: int
-) -> tuple[int, int]:
-    """Questions of an evaluation, and evaluations that a mean over some cells is over."""
-    for group in manifest.jobs:
-        if (
-            isinstance(group, EvaluationGroup)
-            and isinstance(cell.measure, Divergence)
-            and cell.measure.checkpoint in group.checkpoints
-        ):
-            subjects = datasets[group.task].subjects
-            questions = sum(subjects[name].questions for name in group.tiers["full"].subjects)
-            return questions, cells * len(group.shots)
-    message = f"no evaluation of {manifest.id} runs {cell.id}"
-    raise AssertionError(message)  # the manifest was checked when it was loaded
+def _group(manifest: Manifest, cell: CellClaim) -> EvaluationGroup | None:
+    """The evaluation that measures a cell at tier full, if there is one."""
+    if isinstance(cell.measure, Divergence):
+        for group in manifest.jobs:
+            if (
+                isinstance(group, EvaluationGroup)
+                and cell.measure.checkpoint in group.checkpoints
+                and "full" in group.tiers
+            ):
+                return group
+    return None
