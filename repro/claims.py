@@ -12,10 +12,16 @@ from repro.claim_base import ClaimBase, Text
 from repro.fact_claims import FactClaim
 from repro.frozen import Slug
 from repro.layer_claims import BoundClaim, IdentityClaim, TrendClaim
-from repro.model_claims import CellClaim, CountClaim, JobType, MeanClaim, OrderingClaim
+from repro.model_claims import (
+    CellClaim,
+    ConcordanceClaim,
+    CountClaim,
+    JobType,
+    MeanClaim,
+    OrderingClaim,
+)
 from repro.page_claims import (
     BaselineClaim,
-    ConcordanceClaim,
     MonotoneClaim,
     RatioClaim,
     RepeatClaim,
@@ -50,14 +56,13 @@ PageClaim = (
     | RatioClaim
     | RepeatClaim
     | MonotoneClaim
-    | ConcordanceClaim
     | WholeQuestionsClaim
     | SamplingClaim
     | BaselineClaim
 )
 """Kinds that printed values always decide."""
 
-ModelClaim = MeanClaim | CountClaim | OrderingClaim
+ModelClaim = MeanClaim | CountClaim | OrderingClaim | ConcordanceClaim
 """Kinds that printed values or measurements decide, as their `basis` says."""
 
 Claim = Annotated[

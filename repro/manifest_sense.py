@@ -4,14 +4,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from repro.claims import AmbiguousClaim, Claim, PageClaim
+from repro.claims import AmbiguousClaim, Claim, ModelClaim, PageClaim
 from repro.fact_claims import FactClaim
 from repro.layer_claims import TrendClaim
 from repro.manifest import EvaluationGroup, Manifest, SingleJob
-from repro.model_claims import CellClaim, CountClaim, Divergence, MeanClaim, OrderingClaim
+from repro.model_claims import CellClaim, ConcordanceClaim, Divergence, MeanClaim
 from repro.page_claims import (
     BaselineClaim,
-    ConcordanceClaim,
     RatioClaim,
     RepeatClaim,
     SamplingClaim,
@@ -131,7 +130,7 @@ def _claim_references(
         yield "out_of", published, [claim.out_of] if isinstance(claim, WinsClaim) else []
         for number, pair in enumerate(claim.comparisons):
             yield f"comparisons[{number}]", published, [pair.left, pair.right]
-    elif isinstance(claim, MeanClaim | CountClaim | OrderingClaim | PageClaim):
+    elif isinstance(claim, ModelClaim | PageClaim):
         cells = [each.id for each in manifest.claims if isinstance(each, CellClaim)]
         known = cells if getattr(claim, "basis", "printed") == "measured" else published
         for field in ("of", "left", "right", "row"):

@@ -80,3 +80,17 @@ class OrderingClaim(ClaimBase):
     relation: Literal["at-most", "within-spread"]
     """`within-spread`: |mean(left) - mean(right)| < max(right) - min(right), the two means
     differ by less than the members of the right side among themselves."""
+
+
+class ConcordanceClaim(ClaimBase):
+    """Two series of values follow the same trend."""
+
+    kind: Literal["concordance"]
+    basis: Basis
+    left: Annotated[tuple[Slug, ...], Field(min_length=2)]
+    right: Annotated[tuple[Slug, ...], Field(min_length=2)]
+    by: Literal["steps", "ranks", "spikes"]
+    """`steps`: each step from one value to the next goes the same way; `ranks`: so does each
+    pair of values; `spikes`: the same places lie above `above`."""
+    above: DecimalText | None = None
+    """Threshold of `spikes`, exclusive."""

@@ -60,19 +60,6 @@ class MonotoneClaim(ClaimBase):
     direction: Literal["rising", "falling"]
 
 
-class ConcordanceClaim(ClaimBase):
-    """Two series of printed values follow the same trend."""
-
-    kind: Literal["concordance"]
-    left: Annotated[tuple[Slug, ...], Field(min_length=2)]
-    right: Annotated[tuple[Slug, ...], Field(min_length=2)]
-    by: Literal["steps", "ranks", "spikes"]
-    """`steps`: each step from one value to the next goes the same way; `ranks`: so does each
-    pair of values; `spikes`: the same places lie above `above`."""
-    above: DecimalText | None = None
-    """Threshold of `spikes`, exclusive."""
-
-
 class WholeQuestionsClaim(ClaimBase):
     """Each printed accuracy is a whole number of right answers over the questions (GRIM).
 

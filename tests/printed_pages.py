@@ -8,6 +8,7 @@ from typing import Any
 from repro.claims import PageClaim
 from repro.digests import canonical
 from repro.manifest import Manifest
+from repro.model_claims import ConcordanceClaim
 from verify import page_rules
 from verify.decided import Decided
 
@@ -69,7 +70,7 @@ def decide(texts: Mapping[str, str], claim: Mapping[str, Any], **units: str) -> 
     """What the rules say, and the direction."""
     claimed = manifest(texts, claim, **units)
     found = claimed.claims[0]
-    assert isinstance(found, PageClaim)
+    assert isinstance(found, PageClaim | ConcordanceClaim)
     return page_rules.decide(claimed, found)
 
 
@@ -111,6 +112,8 @@ def monotone(texts: Sequence[str], direction: str) -> str:
 def two_sided(kind: str, left: Sequence[str], right: Sequence[str], **fields: Any) -> str:
     sides = named(left, "m"), named(right, "n")
     claim = {"kind": kind, "left": list(sides[0]), "right": list(sides[1]), **fields}
+    if kind == "concordance":
+        claim["basis"] = "printed"
     return outcome({**sides[0], **sides[1]}, claim)
 
 

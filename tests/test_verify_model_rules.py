@@ -294,6 +294,63 @@ def test_on_par(tmp_path: Path, left: tuple[int], right: tuple[int, int], expect
     assert named(found, "it").outcome == expected
 
 
+def series_world(
+    tmp_path: Path, lost: tuple[int, ...], claim: dict[str, Any], wobble: int = 1
+) -> Finding:
+    """Cells of mamba-1 and mamba-2 on the left, of mamba-3 and phi-1 on the right."""
+    models = ("mamba-1", "mamba-2", "mamba-3", "phi-1")
+    data = records.manifest_data()
+    cell, printed = data["claims"][0], data["published"][0]
+    names = [f"T9.{model}.float16" for model in models]
+    claims = [
+        {**cell, "id": name, "published": name, "measure": {**cell["measure"], "checkpoint": model}}
+        for name, model in zip(names, models, strict=True)
+    ]
+    data["jobs"][0]["checkpoints"] = list(models)
+    both = {"left": names[:2], "right": names[2:]}
+    flips: Flips = lambda model, setting, shots: (  # noqa: E731
+        lost[models.index(model)] + wobble * (setting % 3 - 1) * (shots > 0),
+        0,
+    )
+    found = verdict(
+        tmp_path,
+        flips,
+        published=[{**printed, "id": name} for name in names],
+        jobs=data["jobs"],
+        claims=[*claims, sentence("concordance", **both, **claim)],
+    )
+    return named(found, "it")
+
+
+@pytest.mark.parametrize(
+    ("lost", "expected"),
+    [
+        ((3, 30, 4, 35), "reproduced"),  # both rise by 26 answers and more
+        ((3, 36, 36, 3), "contradicted"),  # one rises, the other falls, by 33
+        ((3, 36, 20, 21), "inconclusive"),  # the right side moves by one answer
+        ((0, 36, 4, 35), "inconclusive"),  # the first cell is at the floor
+    ],
+)
+def test_measured_trends(tmp_path: Path, lost: tuple[int, ...], expected: str) -> None:
+    first_is_nothing = lost[0] == 0
+    found = series_world(tmp_path, (1, *lost[1:]) if first_is_nothing else lost, {"by": "steps"})
+    assert found.outcome == expected
+    assert found.reason.startswith("of 1 steps: ")
+
+
+@pytest.mark.parametrize(
+    ("lost", "expected"),
+    [
+        ((4, 36, 4, 36), "reproduced"),  # 6 and 55 points: below and above 30
+        ((4, 36, 36, 4), "contradicted"),
+        ((4, 36, 4, 20), "inconclusive"),  # 31 points
+    ],
+)
+def test_measured_spikes(tmp_path: Path, lost: tuple[int, ...], expected: str) -> None:
+    found = series_world(tmp_path, lost, {"by": "spikes", "above": "30"})
+    assert found.outcome == expected
+
+
 # -----------------------------------------------------------------------------
 # Many cells
 

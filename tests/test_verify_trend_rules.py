@@ -59,13 +59,25 @@ def test_monotone_names_the_step_that_breaks_it() -> None:
 )
 def test_concordance(left: str, right: str, by: str, above: str | None, expected: str) -> None:
     sides = named(left.split(), "m"), named(right.split(), "n")
-    claim = {"kind": "concordance", "left": list(sides[0]), "right": list(sides[1]), "by": by}
+    claim = {
+        "kind": "concordance",
+        "basis": "printed",
+        "left": list(sides[0]),
+        "right": list(sides[1]),
+        "by": by,
+    }
     assert outcome({**sides[0], **sides[1]}, {**claim, "above": above}) == expected
 
 
 def test_concordance_names_the_step_that_differs() -> None:
     sides = named(MAMBA["fp16"].split(), "m"), named(MAMBA2["fp16"].split(), "n")
-    claim = {"kind": "concordance", "left": list(sides[0]), "right": list(sides[1]), "by": "steps"}
+    claim = {
+        "kind": "concordance",
+        "basis": "printed",
+        "left": list(sides[0]),
+        "right": list(sides[1]),
+        "by": "steps",
+    }
     found, _ = decide({**sides[0], **sides[1]}, claim)
     assert found.reason == (
         "of 4 steps: 3 the same, 1 not, 0 open; "

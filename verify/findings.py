@@ -3,11 +3,18 @@
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from repro.claims import AmbiguousClaim, Claim, PageClaim, PlannedClaim
+from repro.claims import AmbiguousClaim, Claim, ModelClaim, PageClaim, PlannedClaim
 from repro.fact_claims import FactClaim
 from repro.finding import Finding, Outcome, Verdict
 from repro.manifest import Manifest
-from repro.model_claims import CellClaim, CountClaim, MeanClaim, OrderingClaim, Unbuilt
+from repro.model_claims import (
+    CellClaim,
+    ConcordanceClaim,
+    CountClaim,
+    MeanClaim,
+    OrderingClaim,
+    Unbuilt,
+)
 from verify import fact_rules, page_rules, printed_rules
 from verify.decided import Decided
 
@@ -42,11 +49,11 @@ def finding_of(
 
 def without_run(manifest: Manifest, claim: Claim) -> Finding | None:
     """The finding of a claim that no run of this bundle bears on; None for any other."""
+    if isinstance(claim, ModelClaim) and claim.basis == "measured":
+        return None
     if isinstance(claim, MeanClaim | CountClaim | OrderingClaim):
-        if claim.basis == "measured":
-            return None
         return finding_of(claim, printed_rules.decide(manifest, claim), "printed")
-    if isinstance(claim, PageClaim):
+    if isinstance(claim, PageClaim | ConcordanceClaim):
         decided, direction = page_rules.decide(manifest, claim)
         return finding_of(claim, decided, "printed", direction)
     if isinstance(claim, FactClaim):

@@ -16,8 +16,14 @@ from repro.finding import Finding, Verdict
 from repro.jobs import EvaluateJob
 from repro.layer_claims import BoundClaim, IdentityClaim, TrendClaim
 from repro.manifest import Manifest
-from repro.model_claims import CellClaim, CountClaim, MeanClaim, OrderingClaim
-from verify import layer_rules, model_rules
+from repro.model_claims import (
+    CellClaim,
+    ConcordanceClaim,
+    CountClaim,
+    MeanClaim,
+    OrderingClaim,
+)
+from verify import concordance_rules, layer_rules, model_rules
 from verify.decidable import family
 from verify.decided import Judged
 from verify.decision import ERROR_RATE, holm
@@ -102,6 +108,8 @@ def _measured(manifest: Manifest, claim: Claim, evidence: Evidence, changed: str
         return model_rules.count(manifest, claim, evidence)
     if isinstance(claim, OrderingClaim):
         return model_rules.ordering(manifest, claim, evidence)
+    if isinstance(claim, ConcordanceClaim):
+        return concordance_rules.concordance(manifest, claim, evidence)
     if isinstance(claim, BoundClaim):
         return layer_rules.bound(claim, evidence)
     if isinstance(claim, IdentityClaim):

@@ -15,9 +15,9 @@ from repro.claim_base import Published
 from repro.claims import PageClaim
 from repro.finding import Outcome
 from repro.manifest import Manifest
+from repro.model_claims import ConcordanceClaim
 from repro.page_claims import (
     BaselineClaim,
-    ConcordanceClaim,
     MonotoneClaim,
     RatioClaim,
     RepeatClaim,
@@ -33,7 +33,7 @@ from verify.page_words import OPEN, counted, first, judged, listed, pair
 Pair = tuple[Published, Published]
 
 
-def decide(manifest: Manifest, claim: PageClaim) -> tuple[Decided, str]:
+def decide(manifest: Manifest, claim: PageClaim | ConcordanceClaim) -> tuple[Decided, str]:
     """Decide one claim; beside it the direction of an inconclusive finding, or ""."""
     match claim:
         case WinsClaim():

@@ -41,7 +41,7 @@ def of(values: Sequence[float], least_spread: float, tests: int = 1) -> Spans:
     return Spans(value, _around(value, reach * error), _around(value, reach * draw))
 
 
-def difference(left: Arms, right: Arms) -> Spans:
+def difference(left: Arms, right: Arms, tests: int = 1) -> Spans:
     """Intervals of the divergence of the left side minus that of the right side.
 
     The settings of two families are no pairs; the degrees of freedom are those of the side
@@ -50,7 +50,7 @@ def difference(left: Arms, right: Arms) -> Spans:
     sides = [_moments(side.divergences, side.least_spread) for side in (left, right)]
     counts = [len(side.divergences) for side in (left, right)]
     value = sides[0][0] - sides[1][0]
-    reach = _quantile(min(counts) - 1, 1)
+    reach = _quantile(min(counts) - 1, tests)
     error = sum(variance / count for (_, variance), count in zip(sides, counts, strict=True))
     draw = sum(
         variance * (1 + 1 / count) for (_, variance), count in zip(sides, counts, strict=True)

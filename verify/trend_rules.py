@@ -6,7 +6,7 @@ from itertools import combinations, pairwise
 from typing import Literal
 
 from repro.claim_base import Published
-from repro.page_claims import ConcordanceClaim
+from repro.model_claims import ConcordanceClaim
 from repro.printed import Interval, interval
 from verify.decided import Decided
 from verify.page_words import OPEN, counted, first, judged, label, listed, pair
