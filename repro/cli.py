@@ -19,6 +19,7 @@ COMMANDS = {
     "run": "run what can be run, and judge it",
     "verify": "findings and verdicts from manifests and records alone",
     "audit": "the environment against the pins",
+    "pin": "a torch checkpoint as safetensors, without unpickling it",
 }
 """Command to its one line of help; the module of the same name holds the rest."""
 
