@@ -43,6 +43,8 @@ class Checkpoint(Frozen):
     """Number of parameters, tied weights once."""
     hidden_size: PositiveInt
     blocks: PositiveInt
+    heads: PositiveInt | None
+    """Attention heads; null without attention."""
     files: dict[str, Sha256]
     """Known digests by file name; empty until the first fetch pins them."""
     note: str

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from repro.catalog import Checkpoint, Dataset
 from repro.environment import Environment
-from repro.jobs import EvaluateJob, Job, StabilityJob
+from repro.families import FAMILIES
+from repro.jobs import Attention, EvaluateJob, Job, StabilityJob
 
 _MAX_LENGTH = 2048
 """Tokens kept of a prompt (paper's stack: lm-eval truncates from the left)."""
@@ -27,6 +28,9 @@ _ELEMENTS_A_SECOND = {"cpu": 4e8, "gpu": 2e10}
 """Perturbed state entries a second of the stability roll-outs."""
 _MODES = 7
 """Trajectories of a roll-out: the unperturbed one and six perturbed ones."""
+_VOCABULARY = 50_304
+_SMALL_VOCABULARY = 2048
+"""Of a twin."""
 _START = 5.0
 """Seconds to load weights and build prompts."""
 
@@ -40,7 +44,7 @@ class Cost:
     gpu_seconds: float
     """Wall time on one H200, whatever this machine is."""
     memory: int
-    """Peak bytes of the device that runs it: weights, logits and their float32 copy."""
+    """Peak bytes of the device that runs it."""
 
 
 def of_job(
@@ -85,8 +89,45 @@ def _evaluation(
     on_cpu = flops / _CPU_FLOPS[job.dtype] + _START
     if checkpoint.family == "mamba":
         on_cpu += amount * checkpoint.blocks / _CPU_LOOP[job.dtype]
-    width = 4 if job.dtype == "float32" else 2
-    vocabulary = 2048 if small else 50_304
-    # lm-eval takes the log-softmax of all positions: logits and one copy.
-    logits = 2 * 4 * job.setting.batch_size * _MAX_LENGTH * vocabulary
-    return on_gpu, on_cpu, checkpoint.parameters * width + logits
+    setting = job.setting
+    single = job.dtype == "float32"
+    attention = setting.attention_float32 if single else setting.attention_half
+    memory = peak_memory(checkpoint, job.dtype, setting.batch_size, attention)
+    return on_gpu, on_cpu, memory
+
+
+def peak_memory(checkpoint: Checkpoint, dtype: str, batch_size: int, attention: Attention) -> int:
+    """Peak bytes of an evaluation whose longest prompts fill the context.
+
+    Weights, and the larger of two moments. When a batch is scored: of every position and
+    vocabulary entry its logits, their log-softmax, and that of the batch before, which lm-eval
+    0.4.2 holds until the next is done; in float32 where the family widens its logits, else in
+    the dtype of the weights. While the blocks run: the scores of the batch before, and what
+    `_blocks` says. Within 15 % of what an H200 measured (`benchmarks/memory.py`).
+
+    Args:
+        checkpoint: Parameters, hidden size, blocks, heads and family.
+        dtype: Dtype of the weights.
+        batch_size: Questions in one forward pass.
+        attention: Kernel of the attention, where there is one.
+    """
+    width = 4 if dtype == "float32" else 2
+    vocabulary = _SMALL_VOCABULARY if checkpoint.parameters < _SMALL else _VOCABULARY
+    tokens = batch_size * _MAX_LENGTH
+    widened = FAMILIES[checkpoint.family].logits == "widened"
+    scores = (4 if widened else width) * tokens * vocabulary
+    blocks = width * tokens * _blocks(checkpoint, attention)
+    return checkpoint.parameters * width + max(3 * scores, scores + blocks)
+
+
+def _blocks(checkpoint: Checkpoint, attention: Attention) -> int:
+    """Numbers that the blocks hold at once of each token, fitted to `benchmarks/memory.py`.
+
+    transformers keeps keys and values of all blocks, asked or not; eager attention holds
+    products of all positions with all, 2.5 times.
+    """
+    hidden = checkpoint.hidden_size
+    if checkpoint.heads is None:
+        return 16 * hidden
+    products = 2.5 * checkpoint.heads * _MAX_LENGTH if attention == "eager" else 0
+    return round(products) + (38 + 2 * checkpoint.blocks) * hidden

@@ -4,12 +4,13 @@ Both sides use it: the runner to know what to run, the verifier to know what sho
 been run. It looks at nothing but the manifest and the catalog.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from repro.catalog import Checkpoint
 from repro.errors import BadInputError
-from repro.jobs import EvaluateJob, Job, Setting, Tier
+from repro.jobs import Arm, EvaluateJob, Job, Setting, Tier
 from repro.manifest import EvaluationGroup, Manifest, SingleJob
 
 
@@ -18,7 +19,8 @@ class Slot:
     """One place in a manifest's plan, and the job that fills it."""
 
     id: str
-    """`<checkpoint>.<dtype>.<setting>` for an evaluation, the group's id for a single job."""
+    """`<checkpoint>.<dtype>.<setting>` for an evaluation, with the arm before the setting where it
+    is not weight-cast; the group's id for a single job."""
     job: Job | None
     """None where this tier has nothing that can stand in."""
     reason: str
@@ -32,13 +34,14 @@ class Slot:
     def name(self) -> str:
         """For people: the id, with the checkpoint that really runs."""
         if isinstance(self.job, EvaluateJob) and self.job.checkpoint != self.checkpoint:
-            return f"{self.job.checkpoint}.{self.dtype}.{self.setting}"
+            return self.id.replace(str(self.checkpoint), self.job.checkpoint, 1)
         return self.id
 
 
-def evaluation_slot(checkpoint: str, dtype: str, setting: str) -> str:
+def evaluation_slot(checkpoint: str, dtype: str, setting: str, arm: Arm = "weight-cast") -> str:
     """The id of the slot of one evaluation."""
-    return f"{checkpoint}.{dtype}.{setting}"
+    named = "" if arm == "weight-cast" else f"{arm}."
+    return f"{checkpoint}.{dtype}.{named}{setting}"
 
 
 def slots(
@@ -86,17 +89,28 @@ def _evaluations(
         family = checkpoints[name].family
         runs = spec.stand_ins.get(family, None if spec.only_stand_ins else name)
         reason = "" if runs else f"tier {tier} has no twin of the family {family}"
-        for setting in settings_of(manifest, group, tier):
-            for dtype in group.dtypes:
+        for number, setting in enumerate(settings_of(manifest, group, tier)):
+            for dtype, arm in _arms(group, spec.other_arms if number == 0 else ()):
                 job = runs and EvaluateJob(
                     kind="evaluate",
                     checkpoint=runs,
                     dtype=dtype,
+                    arm=arm,
                     task=group.task,
                     subjects=spec.subjects,
                     shots=group.shots,
                     setting=setting,
                 )
-                slot = evaluation_slot(name, dtype, setting.id)
+                slot = evaluation_slot(name, dtype, setting.id, arm)
                 found.append(Slot(slot, job or None, reason, name, dtype, setting.id))
     return found
+
+
+def _arms(
+    group: EvaluationGroup, others: tuple[Arm, ...]
+) -> Iterator[tuple[Literal["float32", "float16", "bfloat16"], Arm]]:
+    """Every dtype with its arms; float32 has one."""
+    for dtype in group.dtypes:
+        yield dtype, "weight-cast"
+        for arm in others if dtype != "float32" else ():
+            yield dtype, arm

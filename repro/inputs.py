@@ -11,6 +11,7 @@ from typing import Literal
 
 from repro import bundle, catalog, checkpoint_files, digests
 from repro.errors import BadInputError
+from repro.families import FAMILIES
 from repro.files import write_text
 from repro.jobs import EvaluateJob, Job, StabilityJob
 
@@ -120,6 +121,13 @@ class Shelf:
                 return Missing("checkpoint", name, f"the bundled checkpoint {name}", remedy, 0)
             return self._judge(name, folder, given=False)
         cached = _in_hub_cache(known.source)
+        if cached is None and FAMILIES[known.family].layout == "mamba-ssm":
+            remedy = (
+                f"put pytorch_model.bin and config.json of {known.source.repository} and the "
+                f"tokenizer of {known.tokenizer} into one folder; `repro pin "
+                f"FOLDER/pytorch_model.bin` makes safetensors; then --substitute {name}=FOLDER"
+            )
+            return Missing("checkpoint", name, f"weights of {name}", remedy, 0)
         if cached is None:
             size = known.parameters * (4 if known.stored_dtype == "float32" else 2)
             remedy = (
@@ -195,12 +203,15 @@ def digest_folder(folder: Path, name: str) -> dict[str, str]:
     if not any(folder.glob("*.safetensors")):
         pickles = sorted(path.name for each in _PICKLES for path in folder.glob(each))
         found = ", ".join(pickles) if pickles else "no weights"
+        index = folder / "pytorch_model.bin.index.json"
+        first = index if index.is_file() else folder / "".join(pickles[:1])
+        remedy = f"convert them: repro pin {first}" if pickles else "use a copy with safetensors"
         message = (
             f"checkpoint {name}: {folder} has no safetensors\n"
             f"    found:    {found}\n"
             "    expected: *.safetensors; pickled weights are never loaded, because loading "
             "them can execute code\n"
-            "    use a copy that was published as safetensors"
+            f"    {remedy}"
         )
         raise BadInputError(message)
     if not (folder / "config.json").is_file():

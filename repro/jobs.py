@@ -15,6 +15,10 @@ from repro.frozen import Frozen, Slug
 Dtype = Literal["float64", "float32", "float16", "bfloat16"]
 Attention = Literal["eager", "sdpa", "flash_attention_2"]
 Tier = Literal["smoke", "subset", "full"]
+Arm = Literal["weight-cast", "autocast", "float32-head"]
+"""What mixed-precision inference may mean. weight-cast: every weight is rounded to the dtype, as
+lm-eval's `dtype` does; autocast: weights stay in float32 and torch's autocast chooses what runs
+in the dtype; float32-head: weights are cast, and the output layer and log-softmax take float32."""
 
 
 class Setting(Frozen):
@@ -41,7 +45,8 @@ class EvaluateJob(Frozen):
     checkpoint: Slug
     """Name in `catalog/checkpoints.json`."""
     dtype: Literal["float32", "float16", "bfloat16"]
-    """Weights are cast to it on loading, as lm-eval's `dtype` argument does; no autocast."""
+    arm: Arm
+    """How the dtype is applied; float32 has only weight-cast."""
     task: Literal["mmlu"]
     subjects: Annotated[tuple[Slug, ...], Field(min_length=1)]
     """Whole subjects of the task, sorted."""

@@ -37,6 +37,9 @@ class EvaluationTier(Frozen):
     rule: str
     """How the subjects were chosen."""
     settings: Annotated[tuple[Slug, ...], Field(min_length=1)]
+    other_arms: tuple[Literal["autocast", "float32-head"], ...]
+    """Run beside weight-cast in half precision, under the first setting only: shown with the
+    cells, to tell what of a divergence they explain, and deciding nothing."""
     stand_ins: dict[Slug, Slug]
     """Checkpoint family to the bundled twin that stands in for it; empty at full."""
     only_stand_ins: bool

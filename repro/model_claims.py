@@ -12,7 +12,7 @@ from repro.claim_base import Basis, ClaimBase, Margin, Text
 from repro.frozen import Frozen, Slug
 from repro.printed import DecimalText, Unsigned
 
-JobType = Literal["mamba2-evaluation", "fine-tuning", "throughput", "few-shot", "winogrande"]
+JobType = Literal["fine-tuning", "throughput", "few-shot", "winogrande"]
 """Kinds of job that some claim needs and that are not built yet."""
 
 Names = Annotated[tuple[Slug, ...], Field(min_length=1)]

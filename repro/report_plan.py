@@ -190,5 +190,6 @@ def _missing(plan: Plan) -> Table:
     table.add_column("size", justify="right", no_wrap=True)
     table.add_column("how to bring it")
     for missing in plan.missing():
-        table.add_row(missing.what, f"{missing.download / 1e9:.1f} GB", missing.remedy)
+        size = f"{missing.download / 1e9:.1f} GB" if missing.download else "—"
+        table.add_row(missing.what, size, missing.remedy)
     return table

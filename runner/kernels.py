@@ -20,6 +20,7 @@ from torch import nn
 from transformers.utils import is_flash_attn_2_available
 
 from repro.jobs import Attention, EvaluateJob
+from runner.models import mamba2_kernels
 
 SLOW = "slow"
 KERNELS = "kernels"
@@ -73,11 +74,13 @@ def set_mamba_scan(model: nn.Module, asked: str) -> str:
     imported and the weights lie on a GPU, and the loop of `slow_forward` elsewhere.
 
     Returns:
-        "none" for a model without a Mamba mixer, else "kernels" or "slow".
+        "none" for a model without a Mamba mixer, else "kernels" or "slow". For Mamba-2 the
+        kernels are mamba-ssm's call for the whole block, as its own model evaluates, and slow
+        is the chunked scan in PyTorch.
     """
     mixers = _classes(model, "MambaMixer")
     if not mixers:
-        return NONE
+        return _set_mamba2_scan(_classes(model, "Mamba2Mixer"), asked)
     if asked == SLOW:
         for mixer in mixers:
             mixer.forward = mixer.slow_forward
@@ -85,6 +88,15 @@ def set_mamba_scan(model: nn.Module, asked: str) -> str:
     stock = importlib.import_module(type(mixers[0]).__module__)
     on_gpu = all(mixer.x_proj.weight.is_cuda for mixer in mixers)
     return KERNELS if stock.is_fast_path_available and on_gpu else SLOW
+
+
+def _set_mamba2_scan(mixers: list[nn.Module], asked: str) -> str:
+    if not mixers:
+        return NONE
+    fast = asked == KERNELS and mamba2_kernels.installed() and device().type == "cuda"
+    for mixer in mixers:
+        mixer.path = "fused" if fast else "plain"  # type: ignore[assignment]
+    return KERNELS if fast else SLOW
 
 
 def torch_flags() -> dict[str, str]:

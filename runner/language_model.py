@@ -12,6 +12,7 @@ GPT-NeoX, whose logits stay in half precision, and it is left alone.
 Reference: paper v2, Appendix D (lm-eval 0.4.2, `dtype` as a cast of the weights).
 """
 
+import json
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,12 +21,14 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError  # type: ignore[attr-defined]  # missing in its stub
+from transformers import AutoTokenizer
 
 from repro.errors import BadInputError, CannotRunError, Problem
 from repro.jobs import EvaluateJob
-from runner import half_layer_norm, kernels
+from runner import half_layer_norm, kernels, precision_arms
 from runner.lm_eval_offline import import_lm_eval
 from runner.measurement import Progress
+from runner.models import mamba2_checkpoint
 
 import_lm_eval()  # the import below fails offline without it
 
@@ -68,17 +71,27 @@ class MeasuredLM(HFLM):  # type: ignore[misc]
         self.logits_dtype = ""
         """Dtype of the logits that the model returned, whose log-softmax was taken."""
         self._asked = kernels.asked_attention(job), job.setting.mamba_path
-        attention = kernels.possible_attention(checkpoint, self._asked[0], job.dtype)
-        super().__init__(
-            pretrained=str(checkpoint),
-            device=kernels.device().type,
-            dtype=job.dtype,
-            batch_size=job.setting.batch_size,
-            attn_implementation=attention,
-            use_safetensors=True,
-        )
+        stored = precision_arms.weights_dtype(job)
+        if is_mamba2(checkpoint):
+            model = mamba2_checkpoint.load(checkpoint, getattr(torch, stored))
+            super().__init__(
+                pretrained=model.to(kernels.device()),
+                tokenizer=AutoTokenizer.from_pretrained(checkpoint),
+                batch_size=job.setting.batch_size,
+            )
+        else:
+            super().__init__(
+                pretrained=str(checkpoint),
+                device=kernels.device().type,
+                dtype=stored,
+                batch_size=job.setting.batch_size,
+                attn_implementation=kernels.possible_attention(checkpoint, self._asked[0], stored),
+                use_safetensors=True,
+            )
         self._scan = kernels.set_mamba_scan(self.model, self._asked[1])
         self._layer_norm = half_layer_norm.apply(self.model, self.device)
+        self._arm = job.arm
+        self._precision = precision_arms.apply(self.model, job)
 
     def _create_model(self, pretrained: str, *args: object, **options: object) -> None:
         """Load as `HFLM` does, and refuse a checkpoint that leaves weights at random."""
@@ -93,7 +106,8 @@ class MeasuredLM(HFLM):  # type: ignore[misc]
 
     def _model_call(self, inps: torch.Tensor, *args: object, **options: object) -> torch.Tensor:
         """Logits (batch, length, vocabulary); takes note of their dtype."""
-        logits: torch.Tensor = super()._model_call(inps, *args, **options)
+        with self._precision:
+            logits: torch.Tensor = super()._model_call(inps, *args, **options)
         self.logits_dtype = str(logits.dtype).removeprefix("torch.")
         return logits
 
@@ -147,6 +161,7 @@ class MeasuredLM(HFLM):  # type: ignore[misc]
             "attention_class": attention_class,
             "mamba_scan": self._scan,
             "layer_norm": self._layer_norm,
+            "arm": self._arm,
             "weights_dtype": str(self.model.dtype).removeprefix("torch."),
             "logits_dtype": self.logits_dtype,
             "max_length": str(self.max_length),
@@ -166,6 +181,14 @@ class MeasuredLM(HFLM):  # type: ignore[misc]
             )
             if path[key] not in (asked, kernels.NONE)
         )
+
+
+def is_mamba2(checkpoint: Path) -> bool:
+    """Whether a checkpoint has the layout of mamba-ssm, which transformers 4.40 cannot load."""
+    try:
+        return "ssm_cfg" in json.loads((checkpoint / "config.json").read_bytes())
+    except (OSError, ValueError):
+        return False  # whoever loads it says what is wrong
 
 
 def load(job: EvaluateJob, checkpoint: Path) -> MeasuredLM:

@@ -55,6 +55,7 @@ def checkpoints() -> dict[str, Checkpoint]:
         "parameters": 1000,
         "hidden_size": 8,
         "blocks": 2,
+        "heads": None,
         "files": {},
         "note": "",
     }
@@ -109,6 +110,7 @@ def manifest_data(**changes: Any) -> dict[str, Any]:
         "subjects": ["arithmetic", "geometry"],
         "rule": "all",
         "settings": [f"batch-{size}" for size in BATCHES],
+        "other_arms": [],
     }
     return {
         "schema_version": 1,

@@ -171,7 +171,7 @@ def test_holm_over_a_table_is_the_verifiers() -> None:
         return Judged(Decided(outcome, "1", "1", "± 1", ""), "", [], p)
 
     table = {str(i): judged(*each) for i, each in enumerate(zip(outcomes, p_values, strict=True))}
-    kept = [each.decided.outcome == "contradicted" for each in over_the_table(table).values()]
+    kept = [each.decided.outcome == "contradicted" for each in over_the_table(table, 5).values()]
     assert standing(outcomes, p_values).tolist() == kept == [True, False, False, False, False]
 
 

@@ -25,6 +25,7 @@ LIGHT = (
     ["verify", "--paper"],
     ["audit", "--help"],
     ["verify", "--help"],
+    ["pin", "--help"],
 )
 
 

@@ -31,8 +31,8 @@ EXPECTED = {
 }
 """Claims of the paper that have to be there, by manifest."""
 
-CELLS = {"table1": 24, "table3": 10, "table4": 70, "table5": 14}
-"""Cells of each table that no other table printed before."""
+CELLS = {"table1": 24, "table3": 34, "table4": 70, "table5": 14}
+"""Cells of each table; those of Table 5 that Table 4 has are a claim of their own."""
 
 
 @cache

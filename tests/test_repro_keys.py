@@ -40,6 +40,7 @@ def test_every_field_of_a_job_changes_the_key() -> None:
     changes = {
         "checkpoint": "phi-1",
         "dtype": "bfloat16",
+        "arm": "autocast",
         "subjects": ("arithmetic",),
         "shots": (0,),
         "setting": job().setting.model_copy(update={"batch_size": 9}),

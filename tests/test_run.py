@@ -26,7 +26,8 @@ def small_manifest(folder: Path) -> Path:
     kept = ["mamba-130m", "pythia-160m"]
     group = data["jobs"][0]
     group.update(checkpoints=kept, dtypes=["float32", "bfloat16"], shots=[0])
-    group["tiers"] = {"smoke": {**group["tiers"]["smoke"], "settings": ["batch-16"]}}
+    smoke = group["tiers"]["smoke"]
+    group["tiers"] = {"smoke": {**smoke, "settings": ["batch-16"], "other_arms": []}}
     cells = [f"T1.{name}.bfloat16" for name in kept]
     data["claims"] = [claim for claim in data["claims"] if claim["id"] in cells]
     data["id"] = "small"

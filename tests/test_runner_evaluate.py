@@ -47,6 +47,7 @@ def job(dtype: str = "float32", **changes: Any) -> EvaluateJob:
         (setting if name in setting else fields)[name] = value
     return EvaluateJob.model_validate(
         {"kind": "evaluate", "checkpoint": "tiny", "dtype": dtype, "task": "mmlu"}
+        | {"arm": "weight-cast"}
         | fields
         | {"setting": setting}
     )

@@ -202,6 +202,31 @@ def test_ratios(lookups: list[dict[str, Any]], outcome: str, measured: str) -> N
     assert decided.published == "4"
 
 
+def test_two_lookups_without_a_ratio_are_shown() -> None:
+    decided = decide(state_size(), expansion("hidden_act", 118), relation="ratio", published="four")
+    assert decided.reason == "16 and 'silu': not two numbers with a ratio"
+
+
+def test_a_claim_that_is_not_decided_shows_what_was_claimed() -> None:
+    wrong = state_size("64", line=1), state_size("32", line=2)
+    decided = decide(*wrong)
+    assert (decided.outcome, decided.published, decided.margin) == ("invalid", "64; 32", "exact")
+    why = [f"transformers 4.40.0, {CONFIG}:{line}: MambaConfig.__init__ has " for line in (1, 2)]
+    assert decided.reason == "; ".join(f"{each}state_size = 16 on line 108" for each in why)
+    printed = decide(*wrong, relation="ratio", published="four")
+    assert (printed.outcome, printed.published) == ("invalid", "4")
+
+
+def test_what_a_misquoted_file_rests_on_is_beside_the_point() -> None:
+    wrong, premises = state_size(line=1), [base_weight("one weight"), base_weight("another")]
+    assert decide(wrong, premises=premises).reason == decide(wrong).reason
+
+
+def test_facts_are_exact_and_show_each_value_once() -> None:
+    decided = decide(state_size(), state_size(), expansion("expand", 114) | {"claimed": "3"})
+    assert (decided.published, decided.measured, decided.margin) == ("16; 3", "16; 2", "exact")
+
+
 # -----------------------------------------------------------------------------
 # Archives
 
@@ -243,14 +268,48 @@ def test_a_file_is_read_in_the_archive_of_the_lock(cache: Path) -> None:
     assert not package_sources.missing([claimed(size_in())[0]])
 
 
+@pytest.mark.parametrize(
+    ("over", "expected"),
+    [
+        ("nine", "reproduced"),  # 9 / 2 prints as 4 or as 5
+        ("seven", "reproduced"),
+        ("ten", "contradicted"),
+    ],
+)
+def test_a_ratio_where_the_rounding_ends(cache: Path, over: str, expected: str) -> None:
+    code = b"def sizes(two=2, seven=7, nine=9, ten=10): ...\n"
+    content = packed({"code/sizes.py": code})
+    (cache / "made_up_code-1.0.tar.gz").write_bytes(content)
+    pins.KERNELS.write_text(f"made-up-code==1.0 --hash=sha256:{digest(content)}\n")
+    lookups = [
+        {**size_in(sha256=digest(code)), "function": "sizes", "parameter": name}
+        for name in (over, "two")
+    ]
+    assert decide(*lookups, relation="ratio", published="four").outcome == expected
+
+
 def test_a_package_that_is_nowhere_is_not_run_and_can_be_fetched(cache: Path) -> None:
     (cache / "made_up_code-1.0.tar.gz").unlink()
     decided = decide(size_in())
     assert decided.outcome == "not-run"
     assert "repro run manifests/made-up.json" in decided.reason
+    printed = decide(size_in(), state_size(), relation="ratio", published="four")
+    assert (printed.outcome, printed.published) == ("not-run", "4")
     (pin,) = package_sources.missing([claimed(size_in(), state_size())[0]])
     assert (pin.name, pin.version) == ("made-up-code", "1.0")
     assert not package_sources.missing([claimed(state_size(sha256="0" * 64))[0]])
+
+
+def test_every_package_that_is_nowhere_is_named(cache: Path) -> None:
+    (cache / "made_up_code-1.0.tar.gz").unlink()
+    pins.KERNELS.write_text(pins.KERNELS.read_text() + f"more-code==2.0 --hash=sha256:{'0' * 64}\n")
+    other = size_in()
+    other["source"] = {**other["source"], "package": "more-code", "version": "2.0"}
+    where = f"is neither installed nor, as a source archive, in {bundle.cache()}"
+    remedy = "install it, or let `repro run manifests/made-up.json` fetch the archive"
+    assert decide(size_in(), other).reason == (
+        f"made-up-code 1.0 {where}; more-code 2.0 {where}; {remedy}"
+    )
 
 
 def test_another_archive_of_that_name_is_not_read(cache: Path) -> None:
@@ -332,10 +391,10 @@ class Layer(Base):
 """
 
 
-def found(kind: str, line: int = 1, **more: str) -> tuple[int, str]:
+def found(kind: str, line: int = 1, text: str = MADE_UP, **more: str) -> tuple[int, str]:
     source = {"package": "x", "version": "1", "file": "x.py", "sha256": "0" * 64}
     _, claim = claimed(look(kind, source, line, "?", **more))
-    result = source_lookups.find(claim.lookups[0], MADE_UP)
+    result = source_lookups.find(claim.lookups[0], text)
     return result.line, result.value
 
 
@@ -386,8 +445,13 @@ def test_a_line_is_found_where_it_stands() -> None:
     more = {"line_sha256": digest(b"y, z = split(self.up(x)), 0"), "what": "it is split"}
     assert found("line", 17, **more) == (17, "present")
     assert found("line", 3, **more) == (17, "present")
+    twice = {**more, "line_sha256": digest(b"return out")}
+    assert found("line", 22, **twice) == (22, "present")
+    assert found("line", 27, **twice) == (27, "present")
+    assert found("line", 3, **twice) == (22, "present")
     gone = {**more, "line_sha256": digest(b"y = 0")}
     assert found("line", 3, **gone) == (3, "absent")
+    assert found("line", 31, **gone) == (31, "absent")
     with pytest.raises(source_lookups.LookupFailedError, match="the file has 31 lines"):
         found("line", 32, **gone)
 
@@ -411,3 +475,54 @@ def test_what_is_not_python_is_a_message() -> None:
     _, claim = claimed(state_size())
     with pytest.raises(source_lookups.LookupFailedError, match="it is not Python"):
         source_lookups.find(claim.lookups[0], "def broken(")
+
+
+def test_a_field_made_by_a_function_has_that_function() -> None:
+    code = "class A:\n    x: list = field(default_factory=list)\n"
+    expected = (2, "field(default_factory=list)")
+    assert found("default", text=code, function="A", parameter="x") == expected
+
+
+def test_a_linear_layer_is_one_by_its_last_name_and_has_two_sizes() -> None:
+    code = """
+class A:
+    def __init__(self, a):
+        self.one = Linear(a)
+        self.one = torch.nn.Linear(a, 3, False)
+"""
+    where = {"function": "A.__init__", "submodule": "one"}
+    assert found("linear", text=code, **where) == (5, "a -> 3")
+
+
+@pytest.mark.parametrize(
+    ("returned", "expected"), [("a + 1", "a + 1"), ("a", "a"), ("None", "None")]
+)
+def test_what_was_never_assigned_is_returned_as_written(returned: str, expected: str) -> None:
+    code = f"def f(a):\n    b = 0\n    return {returned}\n"
+    assert found("returns", text=code, function="f") == (3, expected)
+
+
+def test_variables_that_are_made_of_each_other_are_followed_once() -> None:
+    code = """
+class A:
+    def forward(self, x):
+        for _ in range(2):
+            x = self.up(y)
+            y = g(x)
+        return fused(x)
+"""
+    where = {"function": "A.forward", "callee": "fused", "submodule": "up"}
+    assert found("passed", text=code, **where) == (5, "module")
+    assert found("passed", text=code, **{**where, "submodule": "down"}) == (7, "absent")
+
+
+def test_other_attributes_of_a_module_are_the_module() -> None:
+    code = """
+class A:
+    def forward(self, x):
+        return fused(x, self.up.scale, self.down.bias, self.out.weight.T)
+"""
+    where = {"function": "A.forward", "callee": "fused"}
+    expected = {"up": "module", "down": "absent", "out": "weight", "down.bias": "module"}
+    for submodule, how in expected.items():
+        assert found("passed", text=code, submodule=submodule, **where) == (4, how)

@@ -1,5 +1,6 @@
 """Claims about layers, judged from made-up arrays. Oracle: what a reader would say of them."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -168,3 +169,135 @@ def test_an_identity_needs_its_control_and_integers(tmp_path: Path) -> None:
     assert found(tmp_path / "a", IDENTITY, ["untied"], **tied).outcome == "invalid"
     floats = {"tied/change": GOOD["tied/change"].astype(np.float64)}
     assert found(tmp_path / "b", IDENTITY, ["untied"], **floats).outcome == "invalid"
+
+
+# -----------------------------------------------------------------------------
+# Whole findings
+
+SAMPLED = "sampled layers can refute a theorem, not prove it"
+
+
+def shown(finding: Finding) -> tuple[str, str, str, str, str, str]:
+    """Everything that a rule fills in."""
+    return (
+        finding.outcome,
+        finding.published,
+        finding.measured,
+        finding.margin,
+        finding.reason,
+        finding.direction,
+    )
+
+
+def test_findings_on_bounds_whole(tmp_path: Path) -> None:
+    held = found(tmp_path / "a", BOUND, ["bad_ratio", "bad_ratio"])
+    reason = f"held by all 4; {SAMPLED}; 2 controls caught"
+    assert shown(held) == ("inconclusive", "≤ 1", "worst 1 of 4", "none", reason, "holds")
+    broken = found(tmp_path / "b", BOUND, [], ratio=np.array([0.2, 1.5, 3.0]))
+    reason = "2 of 3 break it; no control"
+    assert shown(broken) == ("contradicted", "≤ 1", "worst 3 of 3", "none", reason, "")
+
+
+def test_the_worst_entry_of_a_lower_limit_is_the_least(tmp_path: Path) -> None:
+    above = {**BOUND, "relation": "above"}
+    broken = found(tmp_path / "a", above, [], ratio=np.array([0.2, 1.5, 3.0]))
+    assert (broken.outcome, broken.measured) == ("contradicted", "worst 0.2 of 3")
+    assert broken.published == "> 1"
+    held = found(tmp_path / "b", above, [], ratio=np.array([1.2, 1.5, 3.0]))
+    assert (held.outcome, held.measured) == ("inconclusive", "worst 1.2 of 3")
+    below = found(tmp_path / "c", {**BOUND, "relation": "below"}, [], ratio=np.array([0.2, 0.5]))
+    assert (below.outcome, below.measured) == ("inconclusive", "worst 0.5 of 2")
+    assert below.published == "< 1"
+
+
+def test_findings_on_trends_whole(tmp_path: Path) -> None:
+    """Rates of -0.5 and -0.1; of 0.3 and 0.2."""
+    falling = found(tmp_path / "a", TREND, ["rising"])
+    reason = f"2 of 2 curves fall at 95 % confidence, 0 rise; {SAMPLED}"
+    measured = "rates -0.5 to -0.1 a step"
+    assert shown(falling) == ("inconclusive", "rate < 0", measured, "95 % CI", reason, "holds")
+    rising = found(tmp_path / "b", TREND, [], curves=GOOD["rising"])
+    reason = "0 of 2 curves fall at 95 % confidence, 2 rise"
+    measured = "rates 0.2 to 0.3 a step"
+    assert shown(rising) == ("contradicted", "rate < 0", measured, "95 % CI", reason, "")
+
+
+def test_level_curves_neither_fall_nor_rise(tmp_path: Path) -> None:
+    """All ones: the rate is 0, and so are both of its limits. A level control is caught."""
+    level = found(tmp_path / "a", TREND, [], curves=np.ones((2, 8)))
+    assert level.direction == "undecided for some layers"
+    assert level.reason.startswith("0 of 2 curves fall at 95 % confidence, 0 rise")
+    assert found(tmp_path / "b", TREND, ["rising"], rising=np.ones((1, 8))).direction == "holds"
+
+
+def test_findings_on_identities_whole(tmp_path: Path) -> None:
+    exact = "exact integer algebra, multiplied again here"
+    held = found(tmp_path / "a", IDENTITY, ["untied"])
+    reason = f"{exact}; 1 control caught"
+    assert shown(held) == ("reproduced", "equal", "4 of 4 entries equal", "exact", reason, "")
+    change = np.array([[2, 4], [3, 7]])
+    broken = found(tmp_path / "b", IDENTITY, [], **{"tied/change": change})
+    reason = f"{exact}; no control"
+    assert shown(broken) == ("contradicted", "equal", "3 of 4 entries equal", "exact", reason, "")
+
+
+def test_integers_are_multiplied_as_integers(tmp_path: Path) -> None:
+    """(2^31 + 1)^2 has 63 bits: in float64, or in the 32 bits of one factor, another number."""
+    factor = 2**31 + 1
+    arrays = {
+        "tied/change": np.array([[factor**2]], dtype=np.int64),
+        "tied/up": np.array([[factor]], dtype=np.int64),
+        "tied/down": np.array([[factor]], dtype=np.int64),
+    }
+    assert found(tmp_path / "a", IDENTITY, ["untied"], **arrays).outcome == "reproduced"
+    arrays["tied/change"] += 1
+    assert found(tmp_path / "b", IDENTITY, ["untied"], **arrays).outcome == "contradicted"
+    small = {"tied/up": np.array([[100]], np.int8), "tied/down": np.array([[100]], np.int8)}
+    small["tied/change"] = np.array([[10_000]], np.int16)
+    assert found(tmp_path / "c", IDENTITY, ["untied"], **small).outcome == "reproduced"
+
+
+RECORD = "record [0-9a-f]{12}"
+BROKEN: list[tuple[dict[str, Any], list[str], dict[str, Any], str]] = [
+    (BOUND, [], {"ratio": None}, "{} has no array ratio"),
+    (BOUND, [], {"ratio": np.array([])}, "{}: ratio is empty or not finite"),
+    (TREND, [], {"curves": np.eye(2, 8)}, "{}: too few points of curves above rounding to fit"),
+    (IDENTITY, [], {"tied/up": np.ones((2, 1))}, "{}: tied is no product of integer matrices"),
+    (IDENTITY, [], {"tied/up": np.ones((3, 1), int)}, "{}: tied is no product of integer matrices"),
+    (
+        IDENTITY,
+        [],
+        {"tied/change": np.ones((0, 2), int), "tied/up": np.ones((0, 1), int)},
+        "{}: tied is no product of integer matrices",
+    ),
+    *(
+        (claim, [name], {}, f"the control «{name}» was not caught in {{}}: " + why)
+        for claim, name in ((BOUND, "ratio"), (TREND, "curves"), (IDENTITY, "tied"))
+        for why in ["a check that cannot fail shows nothing"]
+    ),
+]
+
+
+@pytest.mark.parametrize(("claim", "controls", "arrays", "why"), BROKEN)
+def test_what_cannot_be_judged_names_its_record(
+    tmp_path: Path, claim: dict[str, Any], controls: list[str], arrays: dict[str, Any], why: str
+) -> None:
+    finding = found(tmp_path, claim, controls, **arrays)
+    assert finding.outcome == "invalid"
+    assert re.fullmatch(why.format(RECORD), finding.reason)
+
+
+def test_one_point_too_few_for_any_curve_is_too_few(tmp_path: Path) -> None:
+    """Three points leave one degree of freedom and have limits; two have none."""
+    three, two = np.zeros((1, 8)), np.zeros((1, 8))
+    three[0, :3], two[0, :2] = [1.0, 0.5, 0.3], [1.0, 0.5]
+    floor = np.zeros((1, 8))
+    rising = found(tmp_path / "a", TREND, [], curves=three, floor=floor)
+    assert rising.outcome == "inconclusive"
+    assert found(tmp_path / "b", TREND, [], curves=two, floor=floor).outcome == "invalid"
+
+
+def test_controls_are_fitted_above_zero(tmp_path: Path) -> None:
+    """A control has no floor: small numbers that rise are caught as such."""
+    rising = GOOD["rising"] * 1e-3
+    assert found(tmp_path, TREND, ["rising"], rising=rising).direction == "holds"

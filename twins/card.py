@@ -9,7 +9,7 @@ from twins import corpus
 from twins import tokens as tk
 
 PINNED_TORCH = "2.2.1"
-KINDS = {"mamba-twin": "Mamba", "gpt-neox-twin": "GPT-NeoX"}
+KINDS = {"mamba-twin": "Mamba", "gpt-neox-twin": "GPT-NeoX", "mamba2-twin": "Mamba-2"}
 
 CARD = """\
 # {name}
@@ -40,7 +40,7 @@ corpus `{digest}`.
 The data sets keep their own licences; none of their text is distributed here.
 
 The tokenizer is a byte-level BPE of {vocabulary:,} entries made from the training side, the same
-bytes in both twins' folders. Longest context: {max_length:,} tokens.
+bytes in every twin's folder. Longest context: {max_length:,} tokens.
 
 ## Recipe
 
@@ -48,7 +48,7 @@ bytes in both twins' folders. Longest context: {max_length:,} tokens.
 reshuffled each epoch). Sequence lengths {lengths} in turn.
 FP32 throughout (no TF32). AdamW (β {betas}, weight decay {weight_decay} on matrices), learning rate
 {learning_rate} after {warmup} steps of warm-up, then a cosine to a tenth. Gradients clipped at
-{clip}. Seed {seed}. Both twins saw the same tokens in the same order. Every tensor received a
+{clip}. Seed {seed}. All twins saw the same tokens in the same order. Every tensor received a
 gradient at the first step (the run stops otherwise).
 
 ## Environment
@@ -94,4 +94,4 @@ def render(kept: dict[str, Any]) -> str:
 
 
 def _scan(made: dict[str, Any]) -> list[str]:
-    return [f"Mamba by the {made['scan']}"] if made["scan"] else []
+    return [f"recurrence by the {made['scan']}"] if made["scan"] else []

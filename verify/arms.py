@@ -14,9 +14,11 @@ A group of cells has the mean of each over its cells. Reference: paper v2, secti
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,6 +28,9 @@ from repro.model_claims import CellClaim, Divergence
 from verify import answers, decision
 from verify.evidence import Evidence, Loaded, NotRunError
 from verify.findings import NOT_BUILT
+
+if TYPE_CHECKING:
+    from repro.jobs import Arm
 
 Pair = tuple[Loaded, Loaded]
 """Reference and candidate under one setting."""
@@ -112,6 +117,26 @@ def arms(manifest: Manifest, cells: Sequence[CellClaim], evidence: Evidence) -> 
     distinct = {_fingerprint(row): row for row in reversed(rows)}
     kept = tuple(reversed(distinct.values()))
     return Arms(kept, len(rows) - len(kept))
+
+
+def other_arms(manifest: Manifest, cell: CellClaim, evidence: Evidence) -> dict[str, float]:
+    """Divergence of a cell under a tier's first setting, by arm; those that were run."""
+    wanted = cell.measure
+    found: dict[str, float] = {}
+    for group in manifest.jobs:
+        if (
+            isinstance(group, EvaluationGroup)
+            and isinstance(wanted, Divergence)
+            and wanted.checkpoint in group.checkpoints
+        ):
+            first = settings_of(manifest, group, evidence.run.tier)[0].id
+            reference = evaluation_slot(wanted.checkpoint, wanted.reference, first)
+            named: list[Arm] = ["weight-cast", *group.tiers[evidence.run.tier].other_arms]
+            for arm in named:
+                candidate = evaluation_slot(wanted.checkpoint, wanted.dtype, first, arm)
+                with suppress(NotRunError):
+                    found[arm] = _divergence(evidence.get(reference), evidence.get(candidate))
+    return found
 
 
 def _pairs(manifest: Manifest, cell: CellClaim, evidence: Evidence) -> list[Pair]:

@@ -16,7 +16,7 @@ from repro.manifest_sense import MIN_SETTINGS
 from repro.model_claims import CellClaim, CountClaim, Divergence, MeanClaim, OrderingClaim
 from repro.printed import as_printed_like
 from verify import spreads
-from verify.arms import Arms, arms
+from verify.arms import Arms, arms, other_arms
 from verify.decidable import input_rounding
 from verify.decided import Decided, Judged
 from verify.decision import Decision, decide
@@ -35,6 +35,7 @@ def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> Judged:
     working = (
         f"a setting loses {lost:g} answers and wins {won:g}; {_null(found)}",
         f"float32 accuracy {low:.1%} to {high:.1%}, the commonest letter {majority:.1%}",
+        _by_arm(manifest, claim, evidence),
         _power(decision),
         f"{accepted} of {others} other values printed for this dtype would be accepted",
     )
@@ -179,6 +180,13 @@ def _accepted(
     ]
     outcomes = [_decide(found, text, claim.margin.value, rounding).outcome for text in others]
     return outcomes.count("reproduced"), len(others)
+
+
+def _by_arm(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> str:
+    """What mixed precision may mean, beside the arm that decides; under one setting."""
+    found = other_arms(manifest, claim, evidence)
+    shown = ", ".join(f"{arm} {value:.2f}" for arm, value in found.items())
+    return f"arm weight-cast; under the first setting alone: {shown}"
 
 
 def _null(found: Arms) -> str:

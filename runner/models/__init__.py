@@ -1,0 +1,1 @@
+"""Language models of our own, where the paper's need kernels that are not everywhere."""

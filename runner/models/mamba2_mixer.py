@@ -1,0 +1,140 @@
+"""One Mamba-2 mixer: projection, convolution, scan, gated norm, projection.
+
+    z, xBC, Δ' = in_proj(u);  x, B, C = SiLU(convolution(xBC));  Δ = softplus(Δ' + dt_bias)
+    out = out_proj(RMSNorm(scan(x, Δ, -exp(A_log), B, C, D) · SiLU(z)) · weight)
+
+Dtypes under FP16 or BF16, in this code as in mamba-ssm 2.2.2 with `dtype=` half ("stored" is what
+`mamba2_checkpoint.load` gives, and what the release makes of a checkpoint of any dtype):
+
+| tensor                              | stored  | computed in                                      |
+|-------------------------------------|---------|--------------------------------------------------|
+| embedding, in_proj, out_proj, head  | half    | half, as torch's matrix product of that dtype is |
+| conv1d weight and bias              | half    | FP32 with its SiLU, rounded once                 |
+| dt_bias, A_log                      | half    | FP32: Δ, softplus, exp(A_log), decays            |
+| D                                   | FP32    | FP32                                             |
+| norm weights                        | half    | FP32, rounded once                               |
+| x, B, C, z                          | half    | `mamba2_scan` says which products round          |
+| state between chunks                | -       | FP32                                             |
+| residual stream                     | FP32    | FP32 (residual_in_fp32), else half               |
+| logits                              | -       | half                                             |
+
+So A_log, and with it A, is rounded in half precision; D is not. The release leaves D in FP32 only
+because it is made without a dtype; `model.half()` rounds it there as here. float64 stays float64.
+
+Source: Dao and Gu 2024, arXiv 2405.21060, Section 7. Reference: mamba-ssm 2.2.2,
+`modules/mamba2.py`, `ops/triton/layernorm_gated.py`. Differs: softplus is log1p where Triton ≥ 3
+takes log(1 + exp), which loses Δ below 1e-7.
+"""
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from runner.models import mamba2_kernels
+from runner.models.mamba2_config import Mamba2Config
+from runner.models.mamba2_scan import chunked, wide
+
+Path = Literal["plain", "unfused", "fused"]
+"""Plain PyTorch; mamba-ssm's kernels one by one; its one call for the whole block."""
+
+STEP_RANGE = (0.001, 0.1)
+"""Between which a new model's Δ lie, evenly in their logarithm (the release's default)."""
+
+DECAY_RANGE = (1.0, 16.0)
+"""Between which a new model's -A lie, evenly (the release's default)."""
+
+
+class RMSNorm(nn.Module):
+    """x / √(mean(x²) + ε) · weight over each group of the last axis, not rounded."""
+
+    def __init__(self, width: int, groups: int = 1) -> None:
+        super().__init__()
+        self.groups, self.eps = groups, 1e-5
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalised x, (..., width), in float32 (float64 where x is)."""
+        grouped = wide(x).unflatten(-1, (self.groups, -1))
+        scale = torch.rsqrt(grouped.square().mean(-1, keepdim=True) + self.eps)
+        normed: Tensor = (grouped * scale).flatten(-2) * wide(self.weight)
+        return normed
+
+
+class Mamba2Mixer(nn.Module):
+    """The mixer of one block; parameter names are the official checkpoints'."""
+
+    path: Path = "plain"
+    """Which code runs it. The kernels need mamba-ssm and weights on a GPU."""
+
+    def __init__(self, config: Mamba2Config) -> None:
+        super().__init__()
+        self.sizes = sizes = config.sizes
+        shared = sizes.ngroups * sizes.d_state
+        channels = config.inner + 2 * shared
+        self.parts = (config.inner, channels, config.heads)
+        """Widths of what in_proj makes: z; x, B, C; Δ before its bias and softplus."""
+        self.driven = (config.inner, shared, shared)
+        """Widths of x, B, C."""
+        self.in_proj = nn.Linear(config.d_model, sum(self.parts), bias=False)
+        self.conv1d = nn.Conv1d(channels, channels, sizes.d_conv, groups=channels)
+        step = torch.empty(config.heads).uniform_(*map(math.log, STEP_RANGE)).exp()
+        self.dt_bias = nn.Parameter(step + torch.log(-torch.expm1(-step)))  # softplus backwards
+        self.A_log = nn.Parameter(torch.empty(config.heads).uniform_(*DECAY_RANGE).log())
+        self.D = nn.Parameter(torch.ones(config.heads))
+        self.norm = RMSNorm(config.inner, sizes.ngroups)
+        self.out_proj = nn.Linear(config.inner, config.d_model, bias=False)
+        with torch.no_grad():  # the residual stream adds up n_layer of them
+            self.out_proj.weight /= math.sqrt(config.n_layer)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """The mixer's output for `hidden`, both (batch, length, d_model)."""
+        projected = self.in_proj(hidden)
+        if self.path == "fused":
+            return mamba2_kernels.fused(self, projected)
+        mix = mamba2_kernels.unfused if self.path == "unfused" else Mamba2Mixer._plain
+        mixed: Tensor = self.out_proj(mix(self, projected))
+        return mixed
+
+    def _plain(self, projected: Tensor) -> Tensor:
+        """What enters out_proj, (batch, length, inner), from what leaves in_proj."""
+        with torch.autocast(projected.device.type, enabled=False):  # the table holds under it too
+            gate, driven, step = projected.split(self.parts, dim=-1)
+            x, inward, outward = self.split(self._convolved(driven))
+            y, _ = chunked(
+                x,
+                functional.softplus(wide(step) + wide(self.dt_bias)),
+                -torch.exp(wide(self.A_log)),
+                inward,
+                outward,
+                self.D,
+                chunk=self.sizes.chunk_size,
+            )
+            gated = wide(y.flatten(2)) * functional.silu(wide(gate))
+            normed: Tensor = self.norm(gated)
+            return normed.to(projected.dtype)
+
+    def _convolved(self, driven: Tensor) -> Tensor:
+        """SiLU of the causal convolution over time, one kernel a channel.
+
+        A sum of shifted copies: cuDNN's convolution would take TF32 for float32.
+        """
+        kernel = wide(self.conv1d.weight)[:, 0]  # (channels, width)
+        length, width = driven.shape[1], kernel.shape[1]
+        padded = functional.pad(wide(driven), (0, 0, width - 1, 0))
+        summed = wide(self.conv1d.get_parameter("bias")) + padded[:, :length] * kernel[:, 0]
+        for late in range(1, width):
+            summed = torch.addcmul(summed, padded[:, late : late + length], kernel[:, late])
+        return functional.silu(summed).to(driven.dtype)
+
+    def split(self, convolved: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Cut into x (batch, length, heads, P), B and C (batch, length, groups, N)."""
+        x, inward, outward = convolved.split(self.driven, dim=-1)
+        groups = (self.sizes.ngroups, self.sizes.d_state)
+        return (
+            x.unflatten(-1, (-1, self.sizes.headdim)),
+            inward.unflatten(-1, groups),
+            outward.unflatten(-1, groups),
+        )

@@ -1,0 +1,65 @@
+"""What "mixed-precision inference" may mean, applied to a loaded model.
+
+    weight-cast    every weight is rounded to the dtype; what is computed in more is the model's
+                   own choice. lm-eval's `dtype`, and the arm that the paper's words fit best.
+    autocast       weights stay in float32; inside torch.autocast matrix products take the dtype
+                   and most else takes float32. The paper's words on training (section 3.1.1).
+    float32-head   weights are rounded to the dtype, then the output layer is widened to float32:
+                   logits and log-softmax are not rounded, so letters tie only if hidden states do.
+
+Between weight-cast and float32-head lies what rounding of the logits alone does to answers.
+
+Not covered: autocast on a CPU rounds other operations than on a GPU.
+"""
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor, nn
+
+from repro.errors import CannotRunError
+from repro.jobs import EvaluateJob
+
+
+def weights_dtype(job: EvaluateJob) -> str:
+    """The dtype that the weights are loaded in."""
+    return "float32" if job.arm == "autocast" else job.dtype
+
+
+def apply(model: nn.Module, job: EvaluateJob) -> AbstractContextManager[object]:
+    """Make a model compute as the job's arm says.
+
+    Args:
+        model: A causal language model of transformers, loaded in `weights_dtype`.
+        job: Its arm and dtype.
+
+    Returns:
+        What each forward pass runs inside; may be entered again and again.
+
+    Raises:
+        CannotRunError: autocast in float16 on a CPU, which torch 2.2.1 silently leaves out.
+    """
+    if job.arm == "float32-head":
+        _widen_head(model)
+    if job.arm == "autocast":
+        device = next(model.parameters()).device.type
+        if device == "cpu" and job.dtype == "float16":
+            message = "torch has no float16 autocast on a CPU; it takes a GPU"
+            raise CannotRunError(message)
+        return torch.autocast(device, dtype=getattr(torch, job.dtype))
+    return nullcontext()
+
+
+def _widen_head(model: nn.Module) -> None:
+    """A float32 output layer with the model's own values; a tied embedding stays as it is."""
+    head = model.get_output_embeddings()
+    wide = nn.Linear(head.in_features, head.out_features, head.bias is not None, device="meta")
+    wide.weight = nn.Parameter(head.weight.detach().float())
+    if head.bias is not None:
+        wide.bias = nn.Parameter(head.bias.detach().float())
+    wide.register_forward_pre_hook(_widened)
+    model.set_output_embeddings(wide)
+
+
+def _widened(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return tuple(each.float() for each in inputs)

@@ -1,0 +1,206 @@
+"""What keeps a measurement from deciding a claim. Oracle: the same run at tier full, as pinned."""
+
+from pathlib import Path
+from typing import Any
+
+import made_up_records as records
+import pytest
+from test_verify_model_rules import BOTH, named, sentence, table, wobbling, world
+
+from repro import environment
+from repro.environment import Drift
+from repro.finding import Finding, Verdict
+from repro.jobs import Tier
+from verify.decided import Decided, Judged
+from verify.evidence import Evidence
+from verify.judge import judge, over_the_table
+
+TORCH = environment.capture(["torch"]).packages["torch"]
+TWENTY = {"mamba-1": "20.0", "phi-1": "20.0"}
+
+
+def verdict(root: Path, pins: dict[str, str], **changes: Any) -> Verdict:
+    """A whole run at tier full that loses 13 answers, 20 points, of every model."""
+    claimed, evidence = world(root, wobbling({"mamba-1": 13, "phi-1": 13}), **changes)
+    return judge(claimed, evidence, pins)
+
+
+def lower_tier(
+    root: Path, tier: Tier, substitutions: tuple[str, ...] = (), **changes: Any
+) -> Verdict:
+    """A run at another tier, with random answers. Subset runs the models themselves."""
+    data = {"jobs": records.manifest_data()["jobs"], **changes}
+    tiers = data["jobs"][0]["tiers"]
+    tiers["subset"] = tiers["full"]
+    claimed = records.manifest(**data)
+    store, run = records.run(root, claimed, tier)
+    run = run.model_copy(update={"substitutions": {name: {} for name in substitutions}})
+    datasets = {"mmlu": records.dataset()}
+    evidence = Evidence(claimed, run, store, records.checkpoints(), datasets)
+    return judge(claimed, evidence, {})
+
+
+def start(finding: Finding) -> str:
+    """What stands before the reason of the rule."""
+    return finding.reason.partition("; mean off by")[0]
+
+
+@pytest.mark.parametrize(("printed", "outcome"), [("20.0", "reproduced"), ("60.0", "contradicted")])
+def test_drift_shows_where_it_points_and_decides_nothing(
+    tmp_path: Path, printed: str, outcome: str
+) -> None:
+    changes = table({**TWENTY, "mamba-1": printed})
+    pinned = named(verdict(tmp_path / "a", {"torch": TORCH}, **changes), BOTH[0])
+    assert pinned.outcome == outcome
+    drifted = named(verdict(tmp_path / "b", {"torch": "0.0.1"}, **changes), BOTH[0])
+    assert (drifted.outcome, drifted.direction) == ("inconclusive", f"points to {outcome}")
+    assert drifted.reason == f"drift: torch {TORCH}, pinned 0.0.1; {pinned.reason}"
+
+
+def test_an_open_measurement_keeps_its_own_direction_under_drift(tmp_path: Path) -> None:
+    """20 points against 30.0, with a margin of 12: its interval crosses it."""
+    found = named(verdict(tmp_path, {}, **table({**TWENTY, "mamba-1": "30.0"})), BOTH[0])
+    assert (found.outcome, found.direction) == ("inconclusive", "within the margin")
+
+
+def test_drift_names_what_is_not_pinned_and_what_is_not_installed(tmp_path: Path) -> None:
+    changes = table(TWENTY)
+    changes["claims"][0]["depends_on"] = ["torch", "no-such-thing", "torch"]
+    found = named(verdict(tmp_path, {"no-such-thing": "1.0"}, **changes), BOTH[0])
+    assert start(found) == (
+        f"drift: torch {TORCH}, pinned no pin; drift: no-such-thing none, pinned 1.0"
+    )
+
+
+def test_a_twin_decides_nothing(tmp_path: Path) -> None:
+    """Nor do the versions under which it ran matter."""
+    found = named(lower_tier(tmp_path, "smoke", **table(TWENTY)), BOTH[0])
+    assert (found.outcome, start(found)) == ("inconclusive", "tier smoke, twin stands in")
+
+
+def test_part_of_the_questions_decides_nothing(tmp_path: Path) -> None:
+    found = named(lower_tier(tmp_path, "subset", **table(TWENTY)), BOTH[0])
+    assert (found.outcome, start(found)) == ("inconclusive", "tier subset")
+
+
+def test_every_model_of_a_claim_is_looked_at(tmp_path: Path) -> None:
+    margin = {"value": "12", "origin": "made up"}
+    mean = sentence("mean", published="mean", of=BOTH, margin=margin)
+    changes = table(TWENTY, more=[mean])
+    found = lower_tier(tmp_path, "subset", ("phi-1",), **changes)
+    assert start(named(found, "it")) == "tier subset; phi-1 was substituted"
+    assert start(named(found, BOTH[0])) == "tier subset"
+    assert "phi-1 was substituted" in found.notes
+
+
+# -----------------------------------------------------------------------------
+# The verdict
+
+
+def rerun(root: Path, change: records.Change | None = None, **changes: Any) -> Verdict:
+    """A smoke run of the made-up manifest with `change`, judged with `changes` to the manifest."""
+    jobs = records.manifest_data()["jobs"]
+    jobs[0]["checkpoints"].reverse()  # the family without a twin comes first
+    store, run = records.run(root, records.manifest(jobs=jobs), change=change)
+    claimed = records.manifest(**{"jobs": jobs, **changes})
+    datasets = {"mmlu": records.dataset()}
+    evidence = Evidence(claimed, run, store, records.checkpoints(), datasets)
+    return judge(claimed, evidence, {})
+
+
+def test_a_verdict_has_every_claim_in_the_order_of_the_manifest(tmp_path: Path) -> None:
+    found = rerun(tmp_path)
+    assert (found.manifest, found.title, found.tier) == ("table9", "Made up", "smoke")
+    names = [*BOTH, "mean.printed", "count.measured", "order.measured"]
+    assert [each.claim for each in found.findings] == names
+    outcomes = ["inconclusive", "not-run", "reproduced", "not-run", "not-run"]
+    assert [each.outcome for each in found.findings] == outcomes
+
+
+def test_a_sentence_follows_from_measured_readings(tmp_path: Path) -> None:
+    sentences = [
+        {**sentence("ambiguous", missing="all", readings=readings), "id": name}
+        for name, readings in (("first", BOTH[1:]), ("last", [BOTH[0], "mean.printed"]))
+    ]
+    for each in sentences:
+        del each["basis"]
+    claims = [sentences[0], *records.manifest_data()["claims"], sentences[1]]
+    found = rerun(tmp_path, claims=claims)
+    first, last = named(found, "first"), named(found, "last")
+    assert (first.outcome, first.basis) == ("not-run", "measured")
+    assert (last.outcome, last.basis) == ("inconclusive", "measured")
+    assert found.findings[0] == first
+    assert found.findings[-1] == last
+
+
+def test_changes_after_the_run_are_noted(tmp_path: Path) -> None:
+    claims = records.manifest_data()["claims"]
+    claims[0]["margin"]["value"] = "9"
+    found = rerun(tmp_path / "a", claims=claims)
+    what = "the claim or its margin was changed after the run"
+    assert found.notes[0] == f"{BOTH[0]}: {what}"
+    assert named(found, BOTH[0]).reason == what
+    settings = records.manifest_data()["settings"]
+    settings[0]["batch_size"] = 5
+    found = rerun(tmp_path / "b", settings=settings)
+    what = "the settings or jobs of the manifest were changed after the run"
+    assert found.notes[0] == what
+    measured = [each for each in found.findings if each.basis == "measured"]
+    assert {each.reason for each in measured} == {what}
+    assert len(measured) == 4
+
+
+def test_what_records_warn_of_is_noted_once(tmp_path: Path) -> None:
+    drift = Drift(package="torch", pinned="0.0.1", installed=None)
+
+    def change(_: dict[str, Any], fields: dict[str, Any]) -> None:
+        fields["warnings"] = ("the disk was full",)
+        fields["environment"] = fields["environment"].model_copy(update={"drift": (drift,)})
+
+    assert rerun(tmp_path, change).notes[-2:] == (
+        "the disk was full",
+        "drift: torch not installed, pinned 0.0.1",
+    )
+
+
+def test_cells_that_were_not_measured_are_not_counted_as_such(tmp_path: Path) -> None:
+    assert rerun(tmp_path).notes[:2] == (
+        "0 of 2 cells reproduced; the table is only if every cell is",
+        "up to 0.05 of 1 cells would be reproduced falsely if each lay just at its margin",
+    )
+    settings = records.manifest_data()["settings"]
+    settings[0]["batch_size"] = 5
+    invalid = rerun(tmp_path / "b", settings=settings)
+    assert not [note for note in invalid.notes if "cells" in note]
+
+
+# -----------------------------------------------------------------------------
+# Holm over a table
+
+
+def number(outcome: Any, p: float) -> Judged:
+    return Judged(Decided(outcome, "1", "2", "± 0.5", "because"), "up", [], p)
+
+
+def test_only_what_was_contradicted_is_taken_back() -> None:
+    """0.04 x 3 and 0.045 x 2, then 0.05 x 1: none is under 0.05."""
+    judged = {
+        "a": number("contradicted", 0.04),
+        "b": number("reproduced", 0.045),
+        "c": number("contradicted", 0.05),
+    }
+    found = over_the_table(judged, 3)
+    assert [each.decided.outcome for each in found.values()] == [
+        "inconclusive",
+        "reproduced",
+        "inconclusive",
+    ]
+    assert found["a"].decided.reason == "because; over 3 numbers p = 0.12 (Holm)"
+    assert found["b"] is judged["b"]
+    assert (found["c"].direction, found["c"].p_contradicted) == ("up", 0.05)
+
+
+def test_a_number_without_a_test_takes_no_part() -> None:
+    """0.04 alone in a family of one: what has p = 1 is no further test."""
+    judged = {"a": number("contradicted", 0.04), "b": number("reproduced", 1.0)}
+    assert over_the_table(judged, 1)["a"].decided.outcome == "contradicted"
