@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from repro import bundle, environment, installed, pins
+from repro import bundle, catalog, environment, installed, pins
 from repro.environment import Environment
 from repro.frozen import Frozen
 from repro.installed import Distribution, Progress
@@ -75,6 +75,8 @@ class Audit(Frozen):
     problems: tuple[str, ...]
     """Drift that belongs to no package: Python, a second owner, stray files, forced TF32."""
     environment: Environment
+    floating: tuple[str, ...]
+    """Checkpoints of the catalog that nothing pins before the first fetch; no drift."""
 
     @property
     def drifted(self) -> bool:
@@ -124,7 +126,12 @@ def audit(
         *(f"{path} belongs to no package" for path in installed.unowned(distributions)),
         *_forced_tf32(machine.flags),
     )
-    return Audit(rows=rows, problems=problems, environment=machine)
+    return Audit(
+        rows=rows,
+        problems=problems,
+        environment=machine,
+        floating=catalog.floating(catalog.checkpoints()),
+    )
 
 
 class _Books:

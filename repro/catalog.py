@@ -1,5 +1,6 @@
 """The catalog: every checkpoint and data set that a manifest can name, with its pins."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -20,6 +21,11 @@ class HubSource(Frozen):
     """Commit, tag or branch. A branch floats: the first fetch pins what it pointed to."""
     remote_code: bool
     """Whether loading it would execute code from the repository."""
+
+    @property
+    def floats(self) -> bool:
+        """Whether the revision is a name, which may point elsewhere tomorrow, and no commit."""
+        return re.fullmatch("[0-9a-f]{40}", self.revision) is None
 
 
 class BundledSource(Frozen):
@@ -98,6 +104,15 @@ def checkpoints(path: Path | None = None) -> Mapping[str, Checkpoint]:
     """Every checkpoint by name, from `catalog/checkpoints.json`."""
     path = path or bundle.CATALOG / "checkpoints.json"
     return _load(path, _Checkpoints).checkpoints
+
+
+def floating(known: Mapping[str, Checkpoint]) -> tuple[str, ...]:
+    """Checkpoints that nothing pins yet: a floating revision and no digest of a file."""
+    return tuple(
+        name
+        for name, each in known.items()
+        if isinstance(each.source, HubSource) and each.source.floats and not each.files
+    )
 
 
 def datasets(path: Path | None = None) -> Mapping[str, Dataset]:

@@ -18,6 +18,9 @@ def show(audit: Audit) -> None:
     out.print(Text(f"  and {len(quiet)} more: {_states(quiet)}", style="dim"))
     for problem in audit.problems:
         out.print(Text(f"  drift: {problem}", style="red"))
+    if audit.floating:
+        count = len(audit.floating)
+        out.print(Text(f"  {count} checkpoints at floating revisions; the first fetch pins each"))
     drifted = [row.package for row in audit.rows if row.drifted]
     if audit.drifted:
         count = len(drifted) + len(audit.problems)

@@ -8,6 +8,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from repro import catalog
 from repro.claims import PlannedClaim
 from repro.jobs import EvaluateJob, Tier
 from repro.manifest import Manifest
@@ -46,17 +47,33 @@ def show(
         out.print(Text(f"  cannot run here: {reason}"))
     for reason in dict.fromkeys(job.slot.reason for job in plan.jobs if job.slot.job is None):
         out.print(Text(f"  not run: {reason}", style="dim"))
-    if undecidable:
-        out.print(Text(f"  {len(undecidable)} numbers cannot be decided, whatever is measured"))
-        if not brief:
-            for name, why in undecidable.items():
-                out.print(Text(f"    {name}: {why}", style="dim"))
+    for line in (*_floating(plan), *_undecidable(undecidable, brief=brief)):
+        out.print(line)
     for needs, count in unbuilt(plan.manifest).items():
         waiting = "1 claim waits" if count == 1 else f"{count} claims wait"
         out.print(Text(f"  {waiting} for {needs}, which is not built yet", style="dim"))
     if following:
         above, command = following
         out.print(Text(f"  next: {command}  ({cost_of(above)})", style="dim"))
+
+
+def _floating(plan: Plan) -> list[Text]:
+    """How many of the paper's checkpoints nothing pins yet; twins stand in for them at smoke."""
+    names = {job.slot.checkpoint for job in plan.jobs if isinstance(job.slot.job, EvaluateJob)}
+    count = len(names & set(catalog.floating(catalog.checkpoints())))
+    if not count or plan.tier == "smoke":
+        return []
+    return [Text(f"  {count} checkpoints at floating revisions: the first use pins them")]
+
+
+def _undecidable(found: Mapping[str, str], *, brief: bool) -> list[Text]:
+    """How many numbers no run could decide, and each with its reason."""
+    if not found:
+        return []
+    lines = [Text(f"  {len(found)} numbers cannot be decided, whatever is measured")]
+    if not brief:
+        lines += [Text(f"    {name}: {why}", style="dim") for name, why in found.items()]
+    return lines
 
 
 def unbuilt(manifest: Manifest) -> dict[str, int]:

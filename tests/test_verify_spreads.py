@@ -59,6 +59,11 @@ def test_an_interval_is_never_narrower_than_its_floor() -> None:
     assert around(spreads.of([2.0] * 5, 1.0)) == pytest.approx((2, 1.2416, 3.0414), abs=1e-4)
 
 
+def test_two_settings_leave_one_degree_of_freedom() -> None:
+    """s² is 2: 12.7062 sqrt(2 / 2) and 12.7062 sqrt(2 x 1.5)."""
+    assert around(spreads.of([1.0, 3.0], 1e-9)) == pytest.approx((2, 12.7062, 22.0078), abs=1e-4)
+
+
 def test_a_single_setting_says_nothing_of_a_spread() -> None:
     found = spreads.of([2.0], 1.0)
     assert found == Spans(2.0, (-math.inf, math.inf), (-math.inf, math.inf))

@@ -1,0 +1,72 @@
+"""What no run could decide. Oracle: the floor of 65 questions at two numbers of shots, 4.6154."""
+
+from typing import Any
+
+import made_up_records as records
+import pytest
+from test_verify_model_rules import BOTH, sentence, table
+
+from repro.jobs import StabilityJob
+from verify.decidable import family, input_rounding, undecidable
+
+DATASETS = {"mmlu": records.dataset()}
+TWENTY = {"mamba-1": "20.0", "phi-1": "20.0"}
+MEAN = sentence("mean", published="mean", of=BOTH, margin={"value": "9.3", "origin": "x"})
+SINGLE = StabilityJob(
+    kind="stability",
+    family="mamba-euler",
+    checkpoint=None,
+    layers=4,
+    channels=2,
+    state_size=2,
+    steps=8,
+    epsilon=0.1,
+    sweep=(),
+    sweep_layers=0,
+    precisions=(),
+    seed=0,
+)
+
+
+def single() -> dict[str, Any]:
+    """A job group that is no evaluation."""
+    job = SINGLE.model_dump(mode="json")
+    return {"kind": "single", "id": "layers", "tiers": ["full"], "job": job}
+
+
+def test_why_a_number_is_not_decidable() -> None:
+    """h is 0.05 and 0.01 of rounded accuracies; 2 x 4.6 is far above either margin."""
+    within = "not decidable: the margin 0.06 is within rounding, 0.06"
+    under = "not decidable: the margin 0.07 is under two standard deviations of 4.6"
+    data = table(TWENTY, margin="0.06")
+    data["claims"][1]["margin"]["value"] = "0.07"
+    expected = dict(zip(BOTH, (within, under), strict=True))
+    assert undecidable(records.manifest(**data), "full", DATASETS) == expected
+
+
+def test_numbers_are_found_wherever_they_stand() -> None:
+    """After a sentence, and in a manifest whose first jobs are no evaluations."""
+    data = table(TWENTY, margin="9.3", more=[MEAN])
+    count = {**sentence("count", published="count", of=BOTH, above="1"), "id": "first"}
+    data["claims"].insert(0, count)
+    data["jobs"] = [single(), *records.manifest_data()["jobs"]]
+    assert family(records.manifest(**data), DATASETS) == 3
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_mean_over_a_cell_that_is_not_measured_is_no_number(place: int) -> None:
+    data = table(TWENTY, margin="9.3", more=[MEAN])
+    unbuilt = {"kind": "unbuilt", "needs": "few-shot", "what": "the gain"}
+    data["claims"][place]["measure"] = unbuilt
+    assert family(records.manifest(**data), DATASETS) == 1
+
+
+def test_rounding_of_the_inputs() -> None:
+    """The largest of the cells' own; a mean may have been taken of cells as they are printed."""
+    data = table({"mamba-1": "20.0", "phi-1": "20"}, more=[MEAN])
+    data["claims"][1]["measure"]["input_rounding"] = "0.02"
+    claimed = records.manifest(**data)
+    cells = [claimed.cell(name) for name in BOTH]
+    assert [str(input_rounding(claimed, each, [each])) for each in cells] == ["0.01", "0.02"]
+    mean: Any = claimed.claims[2]
+    assert str(input_rounding(claimed, mean, cells)) == "0.52"
