@@ -1,14 +1,16 @@
 """Which evaluations a claim is decided by. Oracle: the slots of the made-up manifest."""
 
 from pathlib import Path
+from typing import Any
 
 import made_up_records as records
+import numpy as np
 import pytest
 from test_verify_decidable import single
 from test_verify_model_rules import BOTH, table, wobbling, world
 
-from verify import arms
-from verify.evidence import NotRunError
+from verify import arms, model_rules
+from verify.evidence import Evidence, NotRunError
 
 TWENTY = {"mamba-1": "20.0", "phi-1": "20.0"}
 LOST = wobbling({"mamba-1": 13, "phi-1": 4})
@@ -42,3 +44,36 @@ def test_accuracies_of_the_references(tmp_path: Path) -> None:
     majority = max(gold.count(letter) for letter in range(4)) / 65
     assert found.reference_accuracy() == pytest.approx((40 / 65, 40 / 65, majority))
     assert majority == pytest.approx(17 / 65)
+
+
+def test_other_arms_stand_beside_the_first_setting(tmp_path: Path) -> None:
+    """13 and 2 answers lost of 65 are 20 and 3.08 points; the third arm was left out of the run."""
+    data = table(TWENTY)
+    data["jobs"] = [single(), *records.manifest_data()["jobs"]]
+    data["jobs"][1]["tiers"]["full"]["other_arms"] = ["autocast", "float32-head"]
+    claimed = records.manifest(**data)
+    lost = {"weight-cast": 13, "autocast": 2, "float32-head": 40}
+
+    def change(arrays: dict[str, Any], fields: dict[str, Any]) -> None:
+        job = fields["job"]
+        least = lost[job.arm] if job.dtype == "float16" else 0
+        for shots in job.shots:
+            gold = arrays[f"shots{shots}/gold"]
+            letters = np.where(np.arange(65) < least, (gold + 1) % 4, gold)
+            scores = np.full((65, 4), -5.0 - 0.001 * job.setting.batch_size)
+            scores[np.arange(65), letters] = -1.0
+            arrays[f"shots{shots}/log_likelihood"] = scores
+            arrays[f"shots{shots}/prediction"] = letters
+        fields["values"] = records.values_of(arrays)
+
+    store, run = records.run(tmp_path, claimed, "full", change)
+    jobs = {name: key for name, key in run.jobs.items() if "float32-head" not in name}
+    run = run.model_copy(update={"jobs": jobs})
+    datasets = {"mmlu": records.dataset()}
+    evidence = Evidence(claimed, run, store, records.checkpoints(), datasets)
+    cell = claimed.cell(BOTH[0])
+    found = arms.other_arms(claimed, cell, evidence)
+    assert found == pytest.approx({"weight-cast": 20.0, "autocast": 200 / 65})
+    assert model_rules.cell(claimed, cell, evidence).decided.working[2] == (
+        "arm weight-cast; under the first setting alone: weight-cast 20.00, autocast 3.08"
+    )

@@ -50,3 +50,11 @@ def test_nothing_is_left_open_by_exact_inputs() -> None:
     assert decision.undecidable("2.0", "0.06", 0.01, Decimal(0)) == ""
     why = "not decidable: the margin 0.05 is within rounding, 0.05"
     assert decision.undecidable("2.0", "0.05", 0.01, Decimal(0)) == why
+
+
+def test_a_margin_of_exactly_two_deviations_can_be_decided() -> None:
+    assert decision.undecidable("2.0", "0.2", 0.1, Decimal(0)) == ""
+
+
+def test_no_adjusted_p_value_is_above_1() -> None:
+    assert decision.holm([0.9, 0.8]) == [1.0, 1.0]

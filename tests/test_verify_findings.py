@@ -116,6 +116,10 @@ def test_what_the_code_decides_is_printed() -> None:
     assert found is not None
     assert (found.claim, found.kind, found.basis) == ("it", "fact", "printed")
     assert (found.outcome, found.published, found.measured) == ("reproduced", "16", "16")
+    manifest, fact = claimed(*[state_size()] * 2, relation="ratio", published="four")
+    found = without_run(manifest, fact)
+    assert found is not None
+    assert (found.outcome, found.published) == ("contradicted", "4")
 
 
 # -----------------------------------------------------------------------------

@@ -166,6 +166,12 @@ def test_predictions_take_the_first_letter_of_a_tie() -> None:
     assert answers.letter_counts(answers.predictions(scores)) == (1, 0, 2, 0)
 
 
+def test_a_tie_is_one_of_its_own_question() -> None:
+    """The best of the second question is below the best of the first."""
+    scores = np.array([[-1.0, -2.0, -3.0, -3.0], [-5.0, -5.0, -6.0, -7.0]])
+    assert answers.ties(scores) == 1
+
+
 def test_divergence_takes_absolute_values_before_the_mean() -> None:
     assert answers.divergence([0.25, 0.26], [0.26, 0.25]) == pytest.approx(1.0)
     assert answers.divergence([0.25, 0.25], [0.25, 0.25]) == 0.0
