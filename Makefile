@@ -1,6 +1,7 @@
 # make reproduce   everything that this machine can decide, from a fresh checkout to one verdict table
 # make test        the same set-up, then the test suite (what .ci/run calls)
 # make check       formatting, lints, types and import contracts
+# make mutants     small changes to verify/ that some test has to notice (docs/mutants.md); half an hour
 # make venv        only the environment: leaves a working .venv/bin/repro
 
 # The lock was compiled for Python 3.11. A `python3` that is 3.11 will do.
@@ -21,7 +22,7 @@ NEVER := /tests?/|/(pip|nltk)/|/transformers/models/(?!auto/|mamba/|gpt_neox/|ol
 matching = awk '/^[^ \#]/ { keep = /$(1)/ } keep' pinned-requirements.txt
 others   = awk '/^[^ \#]/ { keep = !/$(1)/ } keep' pinned-requirements.txt
 
-.PHONY: reproduce test check venv dev
+.PHONY: reproduce test check mutants venv dev
 reproduce: venv
 	@.venv/bin/repro run manifests/*.json --tier smoke
 
@@ -33,6 +34,18 @@ check: dev
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+
+mutants: .venv-mutants/.stamp
+	@.venv-mutants/bin/mutmut run
+	@.venv-mutants/bin/mutmut results
+
+# mutmut needs a newer click than the lock has: an environment of its own, on top of .venv.
+.venv-mutants/.stamp: .venv/.stamp-dev requirements-mutants.txt
+	@rm -rf .venv-mutants; .venv/bin/python -m venv .venv-mutants
+	@.venv-mutants/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+		-r requirements-mutants.txt
+	@echo "$(CURDIR)/.venv/lib/python3.11/site-packages" > .venv-mutants/lib/python3.11/site-packages/project.pth
+	@touch $@
 
 venv: .venv/.stamp-project
 dev: .venv/.stamp-dev

@@ -1,6 +1,7 @@
 """A made-up manifest with its records: everything a verifier reads, no model anywhere."""
 
 import datetime as dt
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -214,6 +215,12 @@ def values_of(arrays: dict[str, Any]) -> dict[str, float | int | str]:
     return values
 
 
+@functools.cache
+def this_machine() -> Environment:
+    """What records say of this machine; it takes a second to find out."""
+    return environment.capture(["torch"])
+
+
 Change = Callable[[dict[str, Any], dict[str, Any]], None]
 """Takes the arrays and the fields of a record before it is written, and may change both."""
 
@@ -257,7 +264,7 @@ def run(
     root: Path, claimed: Manifest, tier: Tier = "smoke", change: Change | None = None
 ) -> tuple[Store, RunFile]:
     """Write run file and records of a whole run of the made-up manifest."""
-    store, machine = Store(root), environment.capture(["torch"])
+    store, machine = Store(root), this_machine()
     jobs, missing = {}, {}
     for slot in slots(claimed, tier, checkpoints()):
         if slot.job is None:
