@@ -155,8 +155,11 @@ def _parse(text: str) -> tuple[list[str], object]:
     repeated: list[str] = []
 
     def check(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        repeated.extend(key for key, times in Counter(k for k, _ in pairs).items() if times > 1)
-        return dict(pairs)
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            counted = Counter(key for key, _ in pairs)
+            repeated.extend(key for key, times in counted.items() if times > 1)
+        return found
 
     try:
         return repeated, json.loads(text, object_pairs_hook=check)
