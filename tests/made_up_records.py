@@ -12,6 +12,7 @@ from repro import digests, environment, keys, run_file
 from repro.catalog import BundledSource, Checkpoint, Dataset, HubSource, Subject, Wheel
 from repro.environment import Environment
 from repro.expand import slots
+from repro.finding import Finding
 from repro.jobs import EvaluateJob, Job, Tier
 from repro.manifest import Manifest
 from repro.record import ArrayFile, Record
@@ -284,3 +285,15 @@ def run(
     )
     run_file.save(root, written)
     return store, written
+
+
+def shown(finding: Finding) -> tuple[str, str, str, str, str, str]:
+    """Everything that a rule fills in."""
+    return (
+        finding.outcome,
+        finding.published,
+        finding.measured,
+        finding.margin,
+        finding.reason,
+        finding.direction,
+    )

@@ -11,24 +11,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from made_up_records import shown
 from test_verify_model_rules import series_world
 from test_verify_spreads import Side
 
-from repro.finding import Finding
 from repro.model_claims import ConcordanceClaim
 from verify import concordance_rules
-
-
-def shown(finding: Finding) -> tuple[str, str, str, str, str, str]:
-    """Everything that a rule fills in."""
-    return (
-        finding.outcome,
-        finding.published,
-        finding.measured,
-        finding.margin,
-        finding.reason,
-        finding.direction,
-    )
 
 
 def test_a_trend_whole(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import made_up_records as records
 import numpy as np
 import pytest
+from made_up_records import shown
 
 from repro import environment, run_file
 from repro.finding import Finding
@@ -175,18 +176,6 @@ def test_an_identity_needs_its_control_and_integers(tmp_path: Path) -> None:
 # Whole findings
 
 SAMPLED = "sampled layers can refute a theorem, not prove it"
-
-
-def shown(finding: Finding) -> tuple[str, str, str, str, str, str]:
-    """Everything that a rule fills in."""
-    return (
-        finding.outcome,
-        finding.published,
-        finding.measured,
-        finding.margin,
-        finding.reason,
-        finding.direction,
-    )
 
 
 def test_findings_on_bounds_whole(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import made_up_records as records
 import pytest
+from made_up_records import shown
 from test_verify_model_rules import (
     BOTH,
     judged_sentence,
@@ -29,18 +30,6 @@ from verify.decided import Judged
 
 DRAW = 4.615384615 * 1.2**0.5
 """Standard error of another draw of one cell."""
-
-
-def shown(finding: Finding) -> tuple[str, str, str, str, str, str]:
-    """Everything that a rule fills in."""
-    return (
-        finding.outcome,
-        finding.published,
-        finding.measured,
-        finding.margin,
-        finding.reason,
-        finding.direction,
-    )
 
 
 def losing(mamba: int, phi: int) -> dict[str, int]:
