@@ -108,12 +108,12 @@ def test_rounding_widens_to_both_sides() -> None:
 
 def at_most(left: Side, right: Side, h: float) -> tuple[str, str]:
     sides: Any = (left, right)
-    return model_rules._at_most(*sides, h)
+    return model_rules._at_most(*sides, spreads.difference(*sides), h)
 
 
 def on_par(left: Side, right: Side, h: float) -> tuple[str, str]:
     sides: Any = (left, right)
-    return model_rules._on_par(*sides, h)
+    return model_rules._on_par(*sides, spreads.difference(*sides), h)
 
 
 @pytest.mark.parametrize(

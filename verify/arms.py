@@ -50,12 +50,12 @@ class Arms:
     @cached_property
     def divergences(self) -> list[float]:
         """One a setting."""
-        return [_mean([_divergence(*pair) for pair in row]) for row in self.rows]
+        return [mean([_divergence(*pair) for pair in row]) for row in self.rows]
 
     @cached_property
     def shifts(self) -> list[float]:
         """One a setting, squared percentage points."""
-        return [_mean([_shift(*pair) for pair in row]) for row in self.rows]
+        return [mean([_shift(*pair) for pair in row]) for row in self.rows]
 
     @cached_property
     def ranges(self) -> list[float]:
@@ -67,7 +67,7 @@ class Arms:
     def null(self) -> float:
         """95 % quantile of the null divergence; NaN with a single setting."""
         found = [
-            _mean([_divergence(a[arm], b[arm]) for a, b in zip(*rows, strict=True)])
+            mean([_divergence(a[arm], b[arm]) for a, b in zip(*rows, strict=True)])
             for rows in combinations(self.rows, 2)
             for arm in (0, 1)
         ]
@@ -76,7 +76,7 @@ class Arms:
     @property
     def at_the_floor(self) -> bool:
         """Whether the mean divergence is what nothing at all can look like; unknown counts."""
-        return not _mean(self.divergences) > self.null
+        return not mean(self.divergences) > self.null
 
     @property
     def least_spread(self) -> float:
@@ -172,7 +172,7 @@ def _shift(reference: Loaded, candidate: Loaded) -> float:
         flips = _flips_at(reference, candidate, shots)
         unit = 100 / len(reference.predicted(shots))
         found.append(((flips.won - flips.lost) ** 2 - (flips.won + flips.lost)) * unit**2)
-    return _mean(found)
+    return mean(found)
 
 
 def _flips(reference: Loaded, candidate: Loaded) -> tuple[int, int]:
@@ -189,5 +189,6 @@ def _questions(loaded: Loaded) -> int:
     return len(loaded.predicted(loaded.shots()[0]))
 
 
-def _mean(values: Sequence[float]) -> float:
+def mean(values: Sequence[float]) -> float:
+    """The mean, summed without rounding in between."""
     return math.fsum(values) / len(values)

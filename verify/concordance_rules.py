@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from repro.manifest import Manifest
 from repro.model_claims import ConcordanceClaim
 from verify import spreads
-from verify.arms import Arms, arms
+from verify.arms import Arms, arms, mean
 from verify.decidable import input_rounding
 from verify.decided import Decided, Judged
 from verify.evidence import Evidence
@@ -45,7 +45,7 @@ def concordance(manifest: Manifest, claim: ConcordanceClaim, evidence: Evidence)
     elif same == len(places):
         outcome = "reproduced"
     reason = f"of {len(places)} {claim.by}: {same} surely the same, {differ} surely not"
-    shown = [", ".join(f"{spreads.mean(each.divergences):.2f}" for each in s) for s in series]
+    shown = [", ".join(f"{mean(each.divergences):.2f}" for each in s) for s in series]
     decided = Decided(outcome, shown[1], shown[0], claim.by, reason)
     loaded = [record for side in series for each in side for record in each.loaded]
     direction = f"{same} of {len(places)} agree"

@@ -17,10 +17,12 @@ from repro.model_claims import CellClaim, CountClaim, Divergence, MeanClaim, Ord
 from repro.printed import as_printed_like
 from verify import spreads
 from verify.arms import Arms, arms, other_arms
+from verify.arms import mean as average
 from verify.decidable import input_rounding
 from verify.decided import Decided, Judged
 from verify.decision import Decision, decide
 from verify.evidence import Evidence
+from verify.spreads import Spans
 
 
 def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> Judged:
@@ -92,22 +94,22 @@ def ordering(manifest: Manifest, claim: OrderingClaim, evidence: Evidence) -> Ju
     # Both means are differences of accuracies that may have been rounded first.
     h = 2 * max(float(input_rounding(manifest, one, [one])) for side in cells for one in side)
     gap = spreads.difference(left, right)
-    outcome, direction = (_at_most if claim.relation == "at-most" else _on_par)(left, right, h)
+    relation = _at_most if claim.relation == "at-most" else _on_par
+    outcome, direction = relation(left, right, gap, h)
     reason = f"difference {gap.value:+.3f}, 95 % between {gap.mean[0]:+.3f} and {gap.mean[1]:+.3f}"
     floors = [name for name, one in (("left", left), ("right", right)) if one.at_the_floor]
     if floors:
         outcome = "inconclusive"
         reason += f"; {' and '.join(floors)} at the floor (null divergence): supports no ordering"
     published = "left ≤ right" if claim.relation == "at-most" else "within spread"
-    shown = f"{spreads.mean(left.divergences):.3f} and {spreads.mean(right.divergences):.3f}"
+    shown = f"{average(left.divergences):.3f} and {average(right.divergences):.3f}"
     decided = Decided(outcome, published, shown, "order", reason)
     return Judged(_enough(decided, [left, right]), direction, left.loaded + right.loaded)
 
 
-def _at_most(left: Arms, right: Arms, h: float) -> tuple[Outcome, str]:
+def _at_most(left: Arms, right: Arms, gap: Spans, h: float) -> tuple[Outcome, str]:
     """The divergence of the left side is not larger; the shift has to say so too."""
-    gap = spreads.difference(left, right)
-    shift = spreads.mean(left.shifts) - spreads.mean(right.shifts)
+    shift = average(left.shifts) - average(right.shifts)
     direction = "points to left ≤ right" if gap.value <= 0 else "points to left > right"
     if gap.mean[1] + h <= 0 and shift <= 0:
         return "reproduced", direction
@@ -116,9 +118,8 @@ def _at_most(left: Arms, right: Arms, h: float) -> tuple[Outcome, str]:
     return "inconclusive", direction
 
 
-def _on_par(left: Arms, right: Arms, h: float) -> tuple[Outcome, str]:
+def _on_par(_: Arms, right: Arms, gap: Spans, h: float) -> tuple[Outcome, str]:
     """The two sides differ by less than the cells of the right side among themselves."""
-    gap = spreads.difference(left, right)
     # A range over cells is moved by one cell, not by their mean: no smaller floor for it.
     spread = spreads.of(right.ranges, right.least_spread * len(right.rows[0]) ** 0.5)
     direction = f"spread of the right side {spread.value:.3f}"
@@ -200,7 +201,7 @@ def _power(decision: Decision) -> str:
 
 def _settings(measured: Sequence[float], published: str) -> str:
     """Mean over settings, with the range behind it."""
-    mean_of = as_printed_like(spreads.mean(measured), published)
+    mean_of = as_printed_like(average(measured), published)
     if len(measured) == 1:
         return f"{mean_of} (1 setting)"
     low, high = (as_printed_like(each, published) for each in (min(measured), max(measured)))

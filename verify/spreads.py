@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from verify.arms import Arms
+from verify.arms import Arms, mean
 from verify.decision import ERROR_RATE
 
 Span = tuple[float, float]
@@ -77,11 +77,6 @@ def absolute(span: Span) -> Span:
 def widened(span: Span, h: float) -> Span:
     """An interval with `h` more on both sides."""
     return span[0] - h, span[1] + h
-
-
-def mean(values: Sequence[float]) -> float:
-    """The mean over settings."""
-    return math.fsum(values) / len(values)
 
 
 def _moments(values: Sequence[float], least_spread: float) -> tuple[float, float]:
