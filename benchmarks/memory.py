@@ -2,7 +2,7 @@
 
 `python -m benchmarks.memory [SHAPE…]` on a GPU. Weights are drawn at random, which changes no
 byte; each shape runs three batches of prompts of the longest length through lm-eval's own
-scoring. Prediction: `repro.cost.peak_memory`, what `repro plan` shows.
+scoring. Prediction: `repro.peak_memory.peak_memory`, what `repro plan` shows.
 """
 
 import gc
@@ -20,7 +20,7 @@ from transformers import (
     PreTrainedModel,
 )
 
-from repro import bundle, catalog, cost
+from repro import bundle, catalog, peak_memory
 from runner import kernels
 from runner.lm_eval_offline import import_lm_eval
 from runner.models.mamba2 import Mamba2ForCausalLM
@@ -104,7 +104,7 @@ def main() -> None:
         for dtype in DTYPES:
             for batch in BATCHES:
                 peak = measured(name, dtype, batch)
-                guess = cost.peak_memory(known, dtype, batch, "eager")
+                guess = peak_memory.peak_memory(known, dtype, batch, "eager")
                 print(
                     f"| {name} | {dtype} | {batch} | {peak / 2**30:.2f} | {guess / 2**30:.2f} | "
                     f"{guess / peak:.2f} |",

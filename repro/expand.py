@@ -5,37 +5,15 @@ been run. It looks at nothing but the manifest and the catalog.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Literal
 
+from repro import expand_tuning
 from repro.catalog import Checkpoint
 from repro.errors import BadInputError
-from repro.jobs import Arm, EvaluateJob, Job, Setting, Tier
-from repro.manifest import EvaluationGroup, Manifest, SingleJob
-
-
-@dataclass(frozen=True)
-class Slot:
-    """One place in a manifest's plan, and the job that fills it."""
-
-    id: str
-    """`<checkpoint>.<dtype>.<setting>` for an evaluation, with the arm before the setting where it
-    is not weight-cast; the group's id for a single job."""
-    job: Job | None
-    """None where this tier has nothing that can stand in."""
-    reason: str
-    """Why there is no job."""
-    checkpoint: str | None
-    """The paper's checkpoint; the job's own may be a stand-in."""
-    dtype: str | None
-    setting: str | None
-
-    @property
-    def name(self) -> str:
-        """For people: the id, with the checkpoint that really runs."""
-        if isinstance(self.job, EvaluateJob) and self.job.checkpoint != self.checkpoint:
-            return self.id.replace(str(self.checkpoint), self.job.checkpoint, 1)
-        return self.id
+from repro.job_groups import EvaluationGroup, Group, SingleJob, ThroughputGroup, TuningGroup
+from repro.jobs import Arm, EvaluateJob, Setting, Tier
+from repro.manifest import Manifest
+from repro.slot import Slot
 
 
 def evaluation_slot(checkpoint: str, dtype: str, setting: str, arm: Arm = "weight-cast") -> str:
@@ -58,14 +36,36 @@ def slots(
         )
         raise BadInputError(message)
     found: list[Slot] = []
+    settings = {each.id: each for each in manifest.settings}
     for group in manifest.jobs:
         if tier not in group.tiers:
             continue
+        _check_known(manifest, group, checkpoints)
         if isinstance(group, SingleJob):
             found.append(Slot(group.id, group.job, "", None, None, None))
+        elif isinstance(group, ThroughputGroup):
+            found += expand_tuning.throughput(group)
+        elif isinstance(group, TuningGroup):
+            found += expand_tuning.tuning(group, settings, tier, checkpoints)
         else:
             found += _evaluations(manifest, group, tier, checkpoints)
     return tuple(found)
+
+
+def checkpoints_of(group: Group) -> tuple[str, ...]:
+    """Checkpoints of the paper that a group runs."""
+    if isinstance(group, SingleJob):
+        return ()
+    if isinstance(group, EvaluationGroup):
+        return group.checkpoints
+    return tuple(each.checkpoint for each in group.checkpoints)
+
+
+def _check_known(manifest: Manifest, group: Group, checkpoints: Mapping[str, Checkpoint]) -> None:
+    for name in checkpoints_of(group):
+        if name not in checkpoints:
+            message = f"manifest {manifest.id}: the catalog has no checkpoint {name!r}"
+            raise BadInputError(message)
 
 
 def settings_of(manifest: Manifest, group: EvaluationGroup, tier: Tier) -> tuple[Setting, ...]:
@@ -83,9 +83,6 @@ def _evaluations(
     spec = group.tiers[tier]
     found = []
     for name in group.checkpoints:
-        if name not in checkpoints:
-            message = f"manifest {manifest.id}: the catalog has no checkpoint {name!r}"
-            raise BadInputError(message)
         family = checkpoints[name].family
         runs = spec.stand_ins.get(family, None if spec.only_stand_ins else name)
         reason = "" if runs else f"tier {tier} has no twin of the family {family}"

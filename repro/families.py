@@ -4,9 +4,12 @@
 are, log-softmax is taken in half precision too; where it widens them first, they are rounded
 once. Targets of LoRA are names of modules; `embeddings` count where the paper lists them.
 
+The dtype that weights are stored in belongs to a checkpoint and stands in the catalog; what a
+cast to half precision does to them belongs to the family. The code is `runner.models`.
+
 Reference: paper v2, Appendix D; code of the pinned packages (transformers 4.40.0, mamba-ssm
-2.2.2). Differs: the paper does not define ALL for any family; every linear layer inside the
-blocks is taken, and the output layer is not.
+2.2.2); OpenELM's model card for its BOS. Differs: the paper does not define ALL for any family;
+every linear layer inside the blocks is taken, and the output layer is not.
 """
 
 from collections.abc import Mapping
@@ -22,8 +25,14 @@ class Family:
     """Whose config.json and parameter names a checkpoint has."""
     config: tuple[str, ...]
     """What config.json may say: `model_type` of transformers, `ssm_cfg.layer` of mamba-ssm."""
+    own_code: tuple[str, ...]
+    """Those of `config` without a class in transformers: the checkpoint's own code loads them."""
+    begins: bool
+    """Whether lm-eval was told to put the tokenizer's BOS before every prompt."""
     embedding: str
     """Name of the input embedding in the weights: its rows bound the vocabulary."""
+    kept_wide: tuple[str, ...]
+    """Endings of the names of weights that a cast to half precision leaves in float32."""
     logits: Literal["widened", "as computed"]
     """Whether half-precision logits are cast to float32 before the log-softmax."""
     flash_attention: bool
@@ -40,7 +49,10 @@ FAMILIES: Mapping[str, Family] = {
     "mamba": Family(
         layout="transformers",
         config=("mamba",),
+        own_code=(),
+        begins=False,
         embedding="backbone.embeddings.weight",
+        kept_wide=(),
         logits="widened",
         flash_attention=False,
         state="recurrent",
@@ -50,7 +62,10 @@ FAMILIES: Mapping[str, Family] = {
     "mamba2": Family(
         layout="mamba-ssm",
         config=("Mamba2",),
+        own_code=(),
+        begins=False,
         embedding="backbone.embedding.weight",
+        kept_wide=(".mixer.D",),
         logits="as computed",
         flash_attention=False,
         state="recurrent",
@@ -60,7 +75,10 @@ FAMILIES: Mapping[str, Family] = {
     "gpt-neox": Family(
         layout="transformers",
         config=("gpt_neox",),
+        own_code=(),
+        begins=False,
         embedding="gpt_neox.embed_in.weight",
+        kept_wide=(),
         logits="as computed",
         flash_attention=True,
         state="key-value cache",
@@ -70,8 +88,11 @@ FAMILIES: Mapping[str, Family] = {
     "olmo": Family(
         layout="transformers",
         config=("hf_olmo", "olmo"),
+        own_code=("hf_olmo",),
+        begins=False,
         embedding="model.transformer.wte.weight",
-        logits="widened",
+        kept_wide=(),
+        logits="as computed",  # hf_olmo's, as the other names here; transformers' own are widened
         flash_attention=True,
         state="key-value cache",
         lora_all=("att_proj", "attn_out", "ff_proj", "ff_out"),
@@ -80,7 +101,10 @@ FAMILIES: Mapping[str, Family] = {
     "phi": Family(
         layout="transformers",
         config=("phi",),
+        own_code=(),
+        begins=False,
         embedding="model.embed_tokens.weight",
+        kept_wide=(),
         logits="widened",
         flash_attention=False,
         state="key-value cache",
@@ -90,7 +114,10 @@ FAMILIES: Mapping[str, Family] = {
     "openelm": Family(
         layout="transformers",
         config=("openelm",),
+        own_code=("openelm",),
+        begins=True,
         embedding="transformer.token_embeddings.weight",
+        kept_wide=(),
         logits="as computed",
         flash_attention=False,
         state="key-value cache",
@@ -100,7 +127,10 @@ FAMILIES: Mapping[str, Family] = {
     "llama": Family(
         layout="transformers",
         config=("llama",),
+        own_code=(),
+        begins=False,
         embedding="model.embed_tokens.weight",
+        kept_wide=(),
         logits="widened",
         flash_attention=False,
         state="key-value cache",
@@ -109,3 +139,15 @@ FAMILIES: Mapping[str, Family] = {
     ),
 }
 """Family, as `catalog/checkpoints.json` names it, to what is known of it."""
+
+
+def named_by(config: Mapping[str, object]) -> str | None:
+    """The family of a checkpoint, told by what its config.json holds; None for any other."""
+    layout, says = "transformers", config.get("model_type")
+    if "ssm_cfg" in config:
+        sizes = config["ssm_cfg"]
+        layout, says = "mamba-ssm", sizes.get("layer") if isinstance(sizes, Mapping) else None
+    for name, family in FAMILIES.items():
+        if family.layout == layout and says in family.config:
+            return name
+    return None

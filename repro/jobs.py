@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from repro.frozen import Frozen, Slug
+from repro.tuning_jobs import Recipe, ThroughputJob, TuningJob
 
 Dtype = Literal["float64", "float32", "float16", "bfloat16"]
 Attention = Literal["eager", "sdpa", "flash_attention_2"]
@@ -26,8 +27,9 @@ class Setting(Frozen):
 
     id: Slug
     """Label; not part of a job's key."""
-    batch_size: PositiveInt
-    """Questions in one forward pass; the same for both arms of a difference."""
+    batch_size: PositiveInt | None
+    """Questions in one forward pass; the same for both arms of a difference. Null: the largest
+    power of two whose predicted peak memory in float32 fits the machine."""
     order: Literal["length-descending", "length-ascending"]
     """Order of the questions before batching: it decides who is padded to what length."""
     attention_float32: Attention
@@ -44,6 +46,8 @@ class EvaluateJob(Frozen):
     kind: Literal["evaluate"]
     checkpoint: Slug
     """Name in `catalog/checkpoints.json`."""
+    tuned: Recipe | None = None
+    """The fine-tuning that it went through before; null for the checkpoint as it is."""
     dtype: Literal["float32", "float16", "bfloat16"]
     arm: Arm
     """How the dtype is applied; float32 has only weight-cast."""
@@ -52,6 +56,33 @@ class EvaluateJob(Frozen):
     """Whole subjects of the task, sorted."""
     shots: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)]
     """Numbers of solved examples before each question."""
+    setting: Setting
+
+
+BenchmarkTask = Literal[
+    "hellaswag", "piqa", "arc_easy", "arc_challenge", "winogrande", "lambada_openai"
+]
+
+
+class BenchmarkJob(Frozen):
+    """One checkpoint, tuned or not, on one of lm-eval's benchmarks, over all shots."""
+
+    kind: Literal["benchmark"]
+    checkpoint: Slug
+    """Name in `catalog/checkpoints.json`."""
+    tuned: Recipe | None
+    """The fine-tuning that it went through before; null for the checkpoint as it is."""
+    dtype: Literal["float32", "float16", "bfloat16"]
+    arm: Arm
+    """How the dtype is applied; float32 has only weight-cast."""
+    task: BenchmarkTask
+    """lm-eval's name."""
+    questions: PositiveInt | None
+    """Only the first so many questions of the split; null for all."""
+    shots: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)]
+    """Numbers of solved examples before each question."""
+    seed: int
+    """Of the sampler of solved examples; lm-eval's own is 1234."""
     setting: Setting
 
 
@@ -96,4 +127,10 @@ class WeightTyingJob(Frozen):
     seed: int
 
 
-Job = Annotated[EvaluateJob | StabilityJob | WeightTyingJob, Field(discriminator="kind")]
+ModelJob = EvaluateJob | BenchmarkJob
+"""Asks a language model questions under a setting."""
+
+Job = Annotated[
+    EvaluateJob | BenchmarkJob | TuningJob | ThroughputJob | StabilityJob | WeightTyingJob,
+    Field(discriminator="kind"),
+]

@@ -15,25 +15,33 @@ from repro.jobs import Job
 
 MODULES: Mapping[str, str] = {
     "evaluate": "evaluate",
+    "benchmark": "benchmark",
+    "tuning": "finetune",
+    "throughput": "throughput",
     "stability": "stability",
     "weight_tying": "weight_tying",
 }
 """Kind of job to the module of `runner` that computes it."""
 
+_MODELS = (
+    "torch",
+    "triton",
+    "transformers",
+    "tokenizers",
+    "peft",
+    "datasets",
+    "numpy",
+    "safetensors",
+    "mamba-ssm",
+    "causal-conv1d",
+    "flash-attn",
+)
+
 LIBRARIES: Mapping[str, tuple[str, ...]] = {
-    "evaluate": (
-        "torch",
-        "triton",
-        "transformers",
-        "tokenizers",
-        "lm-eval",
-        "datasets",
-        "numpy",
-        "safetensors",
-        "mamba-ssm",
-        "causal-conv1d",
-        "flash-attn",
-    ),
+    "evaluate": (*_MODELS, "lm-eval"),
+    "benchmark": (*_MODELS, "lm-eval"),
+    "tuning": (*_MODELS, "accelerate", "trl"),
+    "throughput": _MODELS,
     "stability": ("torch", "numpy", "safetensors"),
     "weight_tying": ("numpy",),
 }

@@ -11,14 +11,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt, ValidationError
+from pydantic import Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from repro.claim_base import Published
 from repro.claims import Claim
 from repro.errors import BadInputError, Problem
 from repro.frozen import Frozen, Slug
-from repro.jobs import Setting, StabilityJob, Tier, WeightTyingJob
+from repro.job_groups import Group
+from repro.jobs import Setting, Tier
 from repro.model_claims import CellClaim
 
 
@@ -27,47 +28,6 @@ class Paper(Frozen):
 
     arxiv: str
     version: Literal["v1", "v2", "v3"]
-
-
-class EvaluationTier(Frozen):
-    """What one tier of an evaluation runs."""
-
-    subjects: Annotated[tuple[Slug, ...], Field(min_length=1)]
-    """Whole subjects of the task, chosen before any result was seen."""
-    rule: str
-    """How the subjects were chosen."""
-    settings: Annotated[tuple[Slug, ...], Field(min_length=1)]
-    other_arms: tuple[Literal["autocast", "float32-head"], ...]
-    """Run beside weight-cast in half precision, under the first setting only: shown with the
-    cells, to tell what of a divergence they explain, and deciding nothing."""
-    stand_ins: dict[Slug, Slug]
-    """Checkpoint family to the bundled twin that stands in for it; empty at full."""
-    only_stand_ins: bool
-    """True: families without a stand-in are not run at this tier."""
-
-
-class EvaluationGroup(Frozen):
-    """Checkpoints x dtypes x settings, one job each."""
-
-    kind: Literal["evaluation"]
-    id: Slug
-    checkpoints: Annotated[tuple[Slug, ...], Field(min_length=1)]
-    dtypes: Annotated[tuple[Literal["float32", "float16", "bfloat16"], ...], Field(min_length=1)]
-    task: Literal["mmlu"]
-    shots: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)]
-    tiers: dict[Tier, EvaluationTier]
-
-
-class SingleJob(Frozen):
-    """One job, the same at every tier named."""
-
-    kind: Literal["single"]
-    id: Slug
-    tiers: Annotated[tuple[Tier, ...], Field(min_length=1)]
-    job: Annotated[StabilityJob | WeightTyingJob, Field(discriminator="kind")]
-
-
-Group = Annotated[EvaluationGroup | SingleJob, Field(discriminator="kind")]
 
 
 class Manifest(Frozen):

@@ -4,11 +4,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from repro import throughput_sense, tuning_group_sense, tuning_sense
 from repro.claims import AmbiguousClaim, Claim, ModelClaim, PageClaim
 from repro.fact_claims import FactClaim
+from repro.job_groups import EvaluationGroup, SingleJob, ThroughputGroup, TuningGroup
 from repro.layer_claims import TrendClaim
-from repro.manifest import EvaluationGroup, Manifest, SingleJob
-from repro.model_claims import CellClaim, ConcordanceClaim, Divergence, MeanClaim
+from repro.manifest import Manifest
+from repro.model_claims import CellClaim, ConcordanceClaim, Divergence, MeanClaim, Unbuilt
 from repro.page_claims import (
     BaselineClaim,
     RatioClaim,
@@ -16,6 +18,7 @@ from repro.page_claims import (
     SamplingClaim,
     WinsClaim,
 )
+from repro.tuned_claims import MeasuredWinsClaim
 
 MIN_SETTINGS = 5
 """Settings that tier full of an evaluation needs: fewer give no spread to decide by."""
@@ -29,10 +32,12 @@ Wrong = tuple[str, str, str]
 
 def problems_of(manifest: Manifest, name: str) -> list[Wrong]:
     """Everything wrong with a manifest whose file is called `<name>.json`."""
-    found = [*_id_problems(manifest, name), *_setting_problems(manifest)]
+    found = [*_id_problems(manifest, name), *_group_problems(manifest)]
     for index, claim in enumerate(manifest.claims):
         at = f"claims[{index}]"
         found += [(f"{at}.{field}", *two) for field, two in _fit_problems(manifest, claim)]
+        for sense in (tuning_sense, throughput_sense):
+            found += [(f"{at}.{w}", f, e) for w, f, e in sense.claim_problems(manifest, claim)]
     for at, known, names in _references(manifest):
         found += [
             (at, f"{each!r}, which is not defined", _one_of(known))
@@ -58,14 +63,20 @@ def _id_problems(manifest: Manifest, name: str) -> Iterator[Wrong]:
                 yield field, f"the id {each!r} {times} times", "each id once"
 
 
-def _setting_problems(manifest: Manifest) -> Iterator[Wrong]:
-    """Evaluations whose full tier cannot be decided for want of settings."""
+def _group_problems(manifest: Manifest) -> Iterator[Wrong]:
+    """Groups whose full tier cannot be decided for want of settings, or whose fields do not fit."""
     for index, group in enumerate(manifest.jobs):
         if isinstance(group, EvaluationGroup) and "full" in group.tiers:
             settings = set(group.tiers["full"].settings)
             if len(settings) < MIN_SETTINGS:
                 found = f"{len(settings)} settings"
                 yield f"jobs[{index}].tiers.full.settings", found, f"at least {MIN_SETTINGS}"
+        elif isinstance(group, TuningGroup):
+            for where, found, expected in tuning_group_sense.group_problems(group, MIN_SETTINGS):
+                yield f"jobs[{index}].{where}", found, expected
+        elif isinstance(group, ThroughputGroup):
+            for where, found, expected in throughput_sense.group_problems(group):
+                yield f"jobs[{index}].{where}", found, expected
 
 
 def _fit_problems(manifest: Manifest, claim: Claim) -> Iterator[tuple[str, tuple[str, str]]]:
@@ -105,7 +116,7 @@ def _references(manifest: Manifest) -> Iterator[tuple[str, Sequence[str], Sequen
     """Where names stand that have to be defined elsewhere: place, candidates, names."""
     settings = [setting.id for setting in manifest.settings]
     for index, group in enumerate(manifest.jobs):
-        if isinstance(group, EvaluationGroup):
+        if isinstance(group, EvaluationGroup | TuningGroup):
             for tier, spec in group.tiers.items():
                 yield f"jobs[{index}].tiers.{tier}.settings", settings, spec.settings
     for index, claim in enumerate(manifest.claims):
@@ -126,12 +137,18 @@ def _claim_references(
     if isinstance(claim, AmbiguousClaim):
         others = [each.id for each in manifest.claims if not isinstance(each, AmbiguousClaim)]
         yield "readings", others, claim.readings
-    if isinstance(claim, WinsClaim | SamplingClaim):
+    if isinstance(claim, MeasuredWinsClaim):
+        yield "out_of", published, [claim.out_of]
+    elif isinstance(claim, WinsClaim | SamplingClaim):
         yield "out_of", published, [claim.out_of] if isinstance(claim, WinsClaim) else []
         for number, pair in enumerate(claim.comparisons):
             yield f"comparisons[{number}]", published, [pair.left, pair.right]
     elif isinstance(claim, ModelClaim | PageClaim):
-        cells = [each.id for each in manifest.claims if isinstance(each, CellClaim)]
+        cells = [
+            each.id
+            for each in manifest.claims
+            if isinstance(each, CellClaim) and isinstance(each.measure, Divergence | Unbuilt)
+        ]
         known = cells if getattr(claim, "basis", "printed") == "measured" else published
         for field in ("of", "left", "right", "row"):
             yield field, known, getattr(claim, field, ())

@@ -11,9 +11,11 @@ from pydantic import Field
 from repro.claim_base import Basis, ClaimBase, Margin, Text
 from repro.frozen import Frozen, Slug
 from repro.printed import DecimalText, Unsigned
+from repro.throughput_claims import Throughput
+from repro.tuned_claims import ImprovementRatio, Score, TunedDivergence
 
-JobType = Literal["fine-tuning", "throughput", "few-shot", "winogrande"]
-"""Kinds of job that some claim needs and that are not built yet."""
+JobType = Literal["fine-tuning", "throughput", "few-shot", "winogrande", "authors' runs"]
+"""What some claim needs and this bundle has no job for: not built yet, or the authors' own runs."""
 
 Names = Annotated[tuple[Slug, ...], Field(min_length=1)]
 
@@ -44,7 +46,10 @@ class CellClaim(ClaimBase):
 
     kind: Literal["cell"]
     published: Slug
-    measure: Annotated[Divergence | Unbuilt, Field(discriminator="kind")]
+    measure: Annotated[
+        Divergence | TunedDivergence | Score | ImprovementRatio | Throughput | Unbuilt,
+        Field(discriminator="kind"),
+    ]
     margin: Margin
 
 

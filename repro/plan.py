@@ -4,22 +4,26 @@ Planning reads manifests, the catalog, digests of local files and package versio
 runs nothing, fetches nothing and imports no ML framework.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from repro import cost, digests, expand, keys
 from repro.environment import Environment
-from repro.expand import Slot
-from repro.inputs import Located, Missing, Shelf
-from repro.jobs import EvaluateJob, Job, Tier
+from repro.inputs import Shelf
+from repro.jobs import Job, ModelJob, Tier
+from repro.located import Located, Missing
 from repro.manifest import Manifest
-from repro.store import Store
+from repro.peak_memory import fitting_batch
+from repro.slot import Slot
+from repro.store import MODEL, Store
+from repro.tuning_jobs import ThroughputJob, TuningJob
 
 DEFAULT_BUDGET = 30 * 60
 """Seconds that a run may take before the default tier steps down (DESIGN, command line)."""
 
-State = Literal["done", "ready", "fetch", "blocked"]
+State = Literal["done", "ready", "waits", "fetch", "blocked"]
+"""`waits`: for a tuned checkpoint that a job before it makes."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class PlannedJob:
     inputs: Mapping[str, Located]
     missing: tuple[Missing, ...]
     reason: str
-    """Why it is blocked; empty otherwise."""
+    """Why it is blocked, or what it waits for; empty otherwise."""
     cost: cost.Cost | None
 
     @property
@@ -96,7 +100,8 @@ class Reach:
 
     def has(self, missing: Missing) -> bool:
         """Whether a missing input could be fetched."""
-        return bool(missing.download) and (self.hub if missing.role == "checkpoint" else self.index)
+        on_hub = missing.hub or missing.role == "checkpoint"
+        return bool(missing.download) and (self.hub if on_hub else self.index)
 
 
 @dataclass(frozen=True)
@@ -143,6 +148,8 @@ class Planner:
         self.only, self.reach, self.fresh = only, reach, fresh
         self._code: dict[str, dict[str, str]] = {}
         self._done: dict[str, bool] = {}
+        self._tunings: dict[str, PlannedJob] = {}
+        self._ran: set[str] = set()
 
     def plan(self, manifest: Manifest, tier: Tier) -> Plan:
         """Plan one manifest at one tier."""
@@ -155,21 +162,63 @@ class Planner:
         job = slot.job
         if job is None:
             return PlannedJob(slot, "blocked", None, {}, (), slot.reason, None)
+        if isinstance(job, ModelJob) and job.setting.batch_size is None:
+            job = self._fitted(job)
+            slot = replace(slot, job=job)
         estimate = self._cost(job)
         needs = self.shelf.for_job(job)
+        if isinstance(job, ModelJob) and job.tuned:
+            tuned = self._tuned(
+                TuningJob(kind="tuning", checkpoint=job.checkpoint, recipe=job.tuned)
+            )
+            if isinstance(tuned, PlannedJob):
+                state: State = "blocked" if tuned.state == "blocked" else "waits"
+                reason = tuned.reason if state == "blocked" else f"after {tuned.slot.id}"
+                return PlannedJob(slot, state, None, {}, tuned.missing, reason, estimate)
+            needs["tuned"] = tuned
         missing = tuple(each for each in needs.values() if isinstance(each, Missing))
         located = {role: each for role, each in needs.items() if isinstance(each, Located)}
         if missing:
             fetchable = all(self.reach.has(each) for each in missing)
             reason = "" if fetchable else "; ".join(f"{each.what} missing" for each in missing)
-            state: State = "fetch" if fetchable else "blocked"
+            state = "fetch" if fetchable else "blocked"
             return PlannedJob(slot, state, None, located, missing, reason, estimate)
         key = self.key(job, located)
         if self._is_done(key):
             return PlannedJob(slot, "done", key, located, (), "", estimate)
-        short = self._short_of_memory(estimate)
+        short = self._needs_gpu(job) or self._short_of_memory(estimate)
         state = "blocked" if short else "ready"
         return PlannedJob(slot, state, key, located, (), short, estimate)
+
+    def _tuned(self, job: TuningJob) -> Located | PlannedJob:
+        """The weights that a fine-tuning made, or its plan where it has not run."""
+        name = digests.of_data(job)
+        if name not in self._tunings:
+            recipe = job.recipe
+            slot = Slot(
+                f"{job.checkpoint}.{recipe.method}.{recipe.precision}.seed{recipe.seed}",
+                job,
+                "",
+                job.checkpoint,
+                recipe.precision,
+                None,
+            )
+            self._tunings[name] = self._job(slot)
+        planned = self._tunings[name]
+        if planned.key is None or not planned.done:
+            return planned
+        record, _ = self.store.load(planned.key)
+        folder = self.store.folder(planned.key) / MODEL
+        files = {f"{MODEL}/{file}": sha for file, sha in record.files.items()}
+        return Located(planned.slot.id, folder, files, substituted=False, first_use=False)
+
+    def _fitted(self, job: ModelJob) -> ModelJob:
+        """The job with the batch size that the memory of this machine allows."""
+        size = fitting_batch(
+            self.shelf.checkpoints[job.checkpoint], job.setting, self.machine.memory
+        )
+        setting = job.setting.model_copy(update={"batch_size": size})
+        return job.model_copy(update={"setting": setting})
 
     def key(self, job: Job, located: Mapping[str, Located]) -> str:
         """The key of a job whose inputs are all here."""
@@ -183,22 +232,30 @@ class Planner:
             self.machine.key_parts(),
         )
 
+    def look_again(self, ran: Iterable[str]) -> None:
+        """Jobs were run: their records count, whatever was to be ignored before."""
+        self._ran |= set(ran)
+        self._done.clear()
+        self._tunings.clear()
+
     def _is_done(self, key: str) -> bool:
-        if self.fresh:
+        if self.fresh and key not in self._ran:
             return False
         if key not in self._done:
             self._done[key] = self.store.has(key)
         return self._done[key]
 
     def _cost(self, job: Job) -> cost.Cost:
-        if not isinstance(job, EvaluateJob):
-            return cost.of_job(job, None, None, self.machine)
-        return cost.of_job(
-            job,
-            self.shelf.checkpoints[job.checkpoint],
-            self.shelf.datasets[job.task],
-            self.machine,
-        )
+        checkpoint = self.shelf.checkpoints.get(getattr(job, "checkpoint", None) or "")
+        return cost.of_job(job, checkpoint, self.shelf.data_of(job), self.machine)
+
+    def _needs_gpu(self, job: Job) -> str:
+        if self.machine.gpu:
+            return ""
+        if isinstance(job, ThroughputJob):
+            return "speed and memory of training are measured on a CUDA GPU"
+        half = isinstance(job, TuningJob) and job.recipe.precision == "float16"
+        return "torch has no float16 mixed precision on a CPU" if half else ""
 
     def _short_of_memory(self, estimate: cost.Cost) -> str:
         available = self.machine.memory

@@ -38,6 +38,8 @@ class Record(Frozen):
     values: dict[str, int | float | str]
     """Summary numbers for people; verify trusts none that it can recompute."""
     arrays: ArrayFile
+    files: dict[str, Sha256]
+    """Digest of every file of the model that the job made, which lies beside the record."""
     warnings: tuple[str, ...]
     started: str
     """UTC, ISO 8601."""

@@ -1,10 +1,14 @@
 """An audit as tables."""
 
+from collections.abc import Sequence
+
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from repro.audit import Audit, Row
+from repro.audit_against import EVERY, Difference
+from repro.audit_image import UNBUILT
 from repro.report_console import console
 
 
@@ -14,6 +18,8 @@ def show(audit: Audit) -> None:
     out.print(_machine(audit))
     shown = [row for row in audit.rows if row.paper or row.drifted or row.detail]
     out.print(_table(shown))
+    if audit.image is not None:
+        out.print(_image(audit))
     quiet = [row for row in audit.rows if row not in shown]
     out.print(Text(f"  and {len(quiet)} more: {_states(quiet)}", style="dim"))
     for problem in audit.problems:
@@ -27,6 +33,39 @@ def show(audit: Audit) -> None:
         out.print(Text(f"\ndrift: {count} differences from the pins", style="bold red"))
     else:
         out.print(Text("\nas pinned", style="bold green"))
+
+
+def show_differences(differences: Sequence[Difference]) -> None:
+    """Print how two environments differ, and how many claims each difference can touch."""
+    out = console()
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
+    for heading in ("what", "here", "there", "can touch"):
+        table.add_column(heading, overflow="fold")
+    for each in differences:
+        table.add_row(each.what, each.here or "—", each.there or "—", _touched(each))
+    if differences:
+        out.print(table)
+    out.print(Text(f"{len(differences)} differences", style="bold red" if differences else ""))
+
+
+def _touched(difference: Difference) -> str:
+    counts = ", ".join(f"{len(ids)} of {name}" for name, ids in difference.claims.items())
+    if not counts:
+        return "no claim"
+    return f"all that is measured: {counts}" if difference.touches == EVERY else counts
+
+
+def _image(audit: Audit) -> Text:
+    """What lies under the packages, in two lines at most."""
+    image = audit.image
+    assert image is not None  # noqa: S101  # asked before
+    failed = "failed" in image.probe
+    paths = "failed" if failed else f"{len(image.probe)} paths of a forward pass"
+    text = (
+        f"  image: target {image.target}, commit {image.revision}, {len(image.os_packages)} OS "
+        f"packages, {len(image.wheels)} wheels, {len(image.kernels)} kernels, {paths}"
+    )
+    return Text(f"{text}\n  {UNBUILT}" if image.target == "cuda" else text)
 
 
 def _table(rows: list[Row]) -> Table:

@@ -10,14 +10,14 @@ from rich.text import Text
 
 from repro import catalog
 from repro.claims import PlannedClaim
-from repro.jobs import EvaluateJob, Tier
+from repro.jobs import Tier
 from repro.manifest import Manifest
 from repro.model_claims import CellClaim, Unbuilt
-from repro.plan import Plan, PlannedJob
+from repro.plan import Plan
 from repro.report_console import console
+from repro.report_jobs import NAMED, duration, jobs_table, tunings
 
 _ORDER: tuple[Tier, ...] = ("smoke", "subset", "full")
-_A_MINUTE_AND_A_HALF = 90
 _WORTH_A_GPU = 600
 """GPU seconds above which they are worth a mention."""
 
@@ -40,9 +40,11 @@ def show(
     out = console()
     out.print(_headline(plan))
     if not brief and plan.jobs:
-        out.print(_table(plan))
+        out.print(jobs_table(plan))
     if plan.missing():
         out.print(_missing(plan))
+    for file, sha in executed(plan).items():
+        out.print(Text(f"  executes {file}, sha256 {sha}"))
     for reason in dict.fromkeys(job.reason for job in plan.jobs if job.stuck and job.key):
         out.print(Text(f"  cannot run here: {reason}"))
     for reason in dict.fromkeys(job.slot.reason for job in plan.jobs if job.slot.job is None):
@@ -59,7 +61,7 @@ def show(
 
 def _floating(plan: Plan) -> list[Text]:
     """How many of the paper's checkpoints nothing pins yet; twins stand in for them at smoke."""
-    names = {job.slot.checkpoint for job in plan.jobs if isinstance(job.slot.job, EvaluateJob)}
+    names = {job.slot.checkpoint for job in plan.jobs if isinstance(job.slot.job, NAMED)}
     count = len(names & set(catalog.floating(catalog.checkpoints())))
     if not count or plan.tier == "smoke":
         return []
@@ -74,6 +76,13 @@ def _undecidable(found: Mapping[str, str], *, brief: bool) -> list[Text]:
     if not brief:
         lines += [Text(f"    {name}: {why}", style="dim") for name, why in found.items()]
     return lines
+
+
+def executed(plan: Plan) -> dict[str, str]:
+    """Code of checkpoints that a run of this plan would execute: SHA-256 by `<name>/<file>`."""
+    waiting = [job for job in plan.jobs if not job.done]
+    located = [each for job in waiting for each in job.inputs.values()]
+    return {file: sha for each in located for file, sha in each.executes.items()}
 
 
 def unbuilt(manifest: Manifest) -> dict[str, int]:
@@ -109,15 +118,6 @@ def cost_of(plan: Plan) -> str:
     return ", ".join(parts)
 
 
-def duration(seconds: float) -> str:
-    """Seconds in the unit that people would use."""
-    if seconds < _A_MINUTE_AND_A_HALF:
-        return f"{seconds:.0f} s"
-    if seconds < 60 * _A_MINUTE_AND_A_HALF:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:,.0f} h"
-
-
 def as_data(plan: Plan, undecidable: Mapping[str, str]) -> dict[str, Any]:
     """A plan as plain data, for `--json`."""
     return {
@@ -137,6 +137,7 @@ def as_data(plan: Plan, undecidable: Mapping[str, str]) -> dict[str, Any]:
             }
             for job in plan.jobs
         ],
+        "executes": executed(plan),
         "undecidable": dict(undecidable),
         "not_built": unbuilt(plan.manifest),
         "missing": [
@@ -154,58 +155,17 @@ def _headline(plan: Plan) -> Text:
     stuck = sum(job.stuck for job in distinct)
     text = Text.assemble("\n", (plan.manifest.id, "bold"), f" at tier {plan.tier}: ")
     text.append(f"{len(distinct)} job{'s' * (len(distinct) != 1)}")
+    text.append(tunings(distinct))
     text.append(f", {done} done" if done else "")
     text.append(f", {stuck} cannot run here" if stuck else "", style="bold")
     return text.append(f"; {cost_of(plan)}")
-
-
-def _table(plan: Plan) -> Table:
-    """One row for each checkpoint and dtype: settings differ little in cost."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
-    for heading in ("runs", "dtype", "jobs", "state", "time here", "on one H200", "memory", "for"):
-        table.add_column(heading, overflow="fold")
-    groups: dict[tuple[str, str], list[PlannedJob]] = {}
-    for job in plan.distinct():
-        groups.setdefault(_row_of(job), []).append(job)
-    for (runs, dtype), jobs in groups.items():
-        costs = [job.cost for job in jobs if job.cost]
-        states = Counter(job.state for job in jobs)
-        table.add_row(
-            runs,
-            dtype,
-            str(len(jobs)),
-            ", ".join(f"{count} {state}" for state, count in states.items()),
-            duration(sum(cost.seconds for cost in costs)),
-            duration(sum(cost.gpu_seconds for cost in costs)),
-            f"{max(cost.memory for cost in costs) / 2**30:.1f} GiB",
-            _stands_for(plan, runs),
-        )
-    return table
-
-
-def _row_of(job: PlannedJob) -> tuple[str, str]:
-    asked = job.slot.job
-    if isinstance(asked, EvaluateJob):
-        return asked.checkpoint, asked.dtype
-    return job.slot.id, "—"
-
-
-def _stands_for(plan: Plan, runs: str) -> str:
-    """The paper's checkpoints that a twin stands in for."""
-    names = dict.fromkeys(
-        job.slot.checkpoint
-        for job in plan.jobs
-        if isinstance(job.slot.job, EvaluateJob)
-        and job.slot.job.checkpoint == runs != job.slot.checkpoint
-    )
-    return ", ".join(name for name in names if name)
 
 
 def _missing(plan: Plan) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
     table.add_column("missing", no_wrap=True)
     table.add_column("size", justify="right", no_wrap=True)
-    table.add_column("how to bring it")
+    table.add_column("how to bring it", overflow="fold")  # a digest is shown whole
     for missing in plan.missing():
         size = f"{missing.download / 1e9:.1f} GB" if missing.download else "—"
         table.add_row(missing.what, size, missing.remedy)

@@ -1,6 +1,8 @@
 """The results folder: records by job key, and one `run.json` for each manifest and tier.
 
     results/jobs/<key>/record.json, arrays.safetensors    written once, whole
+    results/jobs/<key>/model/                             weights, where the job tuned a model
+    results/work/<key>/                                   where a long job can be taken up again
     results/runs/<manifest>.<tier>.json                   what was asked, before the first job
     results/pins.json                                     what a first fetch resolved
 
@@ -28,6 +30,10 @@ if TYPE_CHECKING:  # numpy takes a quarter of the start-up that `repro list` is 
     Arrays = Mapping[str, NDArray[Any]]
 
 
+MODEL = "model"
+"""Folder of a record that holds the weights that its job made."""
+
+
 class BrokenRecordError(Exception):
     """A record cannot be trusted: what is wrong with it, in one sentence."""
 
@@ -38,6 +44,7 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.jobs = root / "jobs"
+        self.work = root / "work"
 
     def folder(self, key: str) -> Path:
         """Where the record of a key lies, or would."""
@@ -92,12 +99,18 @@ class Store:
             message = f"the arrays of record {record.key[:12]} cannot be read: {error}"
             raise BrokenRecordError(message) from error
 
-    def save(self, arrays: "Arrays", make_record: "Callable[[ArrayFile], Record]") -> "Record":
+    def save(
+        self,
+        arrays: "Arrays",
+        make_record: "Callable[[ArrayFile], Record]",
+        model: Path | None = None,
+    ) -> "Record":
         """Write a record and its arrays; they appear together or not at all.
 
         Args:
             arrays: Arrays by name; saved contiguous, in their own dtype.
             make_record: Builds the record once the digest of the arrays is known.
+            model: Folder with the weights that the job made; it is moved.
 
         Raises:
             CannotRunError: if the disk is full or the folder cannot be written.
@@ -124,6 +137,8 @@ class Store:
                     )
                 )
                 write_text(work / "record.json", record.model_dump_json(indent=1) + "\n")
+                if model:
+                    shutil.move(model, work / MODEL)
                 self._publish(work, self.folder(record.key))
             finally:
                 shutil.rmtree(work, ignore_errors=True)

@@ -65,7 +65,7 @@ def run(job: EvaluateJob, inputs: Inputs, progress: Progress) -> Measurement:
         questions = len(arrays["question"])
         total = questions * len(job.shots)
         progress(0, total, "loading the model")
-        model = load(job, inputs.checkpoint)
+        model = load(job, inputs.checkpoint, tuned=inputs.tuned, remote_code=inputs.remote_code)
         for number, shots in enumerate(job.shots):
             hook = AnswerHook(progress, number * questions, total, f"{shots}-shot")
             model.set_cache_hook(hook)

@@ -10,6 +10,7 @@ checkpoint) is reported and the others go on; anything unexpected is a bug and e
 import datetime as dt
 import multiprocessing
 import os
+import shutil
 import signal
 import threading
 import time
@@ -20,10 +21,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from repro import keys
+from repro.digests import of_file
 from repro.environment import Environment
 from repro.errors import CannotRunError, CannotSaveError, ReproError
-from repro.inputs import Located
 from repro.jobs import Job
+from repro.located import Located
 from repro.plan import PlannedJob
 from repro.record import ArrayFile, Record
 from repro.store import Store
@@ -59,6 +61,18 @@ def function_of(kind: str) -> JobFunction:
         from runner import evaluate
 
         return evaluate.run
+    if kind == "benchmark":
+        from runner import benchmark
+
+        return benchmark.run
+    if kind == "tuning":
+        from runner import finetune
+
+        return finetune.run
+    if kind == "throughput":
+        from runner import throughput
+
+        return throughput.run
     if kind == "stability":
         from runner import stability
 
@@ -128,7 +142,13 @@ def run_job(
         CannotRunError: if it cannot run here, or its code was changed meanwhile.
     """
     paths = {role: each.path for role, each in located.items()}
-    inputs = Inputs(checkpoint=paths.get("checkpoint"), data=paths.get("data"))
+    inputs = Inputs(
+        checkpoint=paths.get("checkpoint"),
+        remote_code=any(each.executes for each in located.values()),
+        data=paths.get("data"),
+        tuned=paths.get("tuned"),
+        work=store.work / key,
+    )
     started = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     clock = time.perf_counter()
     measured = function_of(job.kind)(job, inputs, progress)
@@ -139,6 +159,8 @@ def run_job(
     if keys.of_job(job, digests, code, libraries, machine.key_parts()) != key:
         message = "the code of `runner` was changed while the job ran; run it again"
         raise CannotRunError(message)
+
+    made = _files(measured.model)
 
     def make_record(arrays: ArrayFile) -> Record:
         draft = Record(
@@ -151,6 +173,7 @@ def run_job(
             path=measured.path,
             values=measured.values,
             arrays=arrays,
+            files=made,
             warnings=measured.warnings,
             started=started,
             seconds=round(seconds, 3),
@@ -158,7 +181,16 @@ def run_job(
         )
         return draft.model_copy(update={"digest": draft.digest_of_content()})
 
-    return store.save(measured.arrays, make_record)
+    record = store.save(measured.arrays, make_record, measured.model)
+    shutil.rmtree(store.work / key, ignore_errors=True)
+    return record
+
+
+def _files(model: Path | None) -> dict[str, str]:
+    """Digest of every file of a model that a job made."""
+    if model is None:
+        return {}
+    return {path.name: of_file(path) for path in sorted(model.iterdir())}
 
 
 def _longest_first(item: tuple[str, PlannedJob]) -> float:

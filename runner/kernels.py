@@ -11,20 +11,20 @@ Not covered: which of its own variants a library picks inside one kernel (cuBLAS
 algorithms, sdpa's back ends).
 """
 
-import importlib
-from pathlib import Path
-
 import torch
 import transformers
 from torch import nn
 from transformers.utils import is_flash_attn_2_available
 
-from repro.jobs import Attention, EvaluateJob
-from runner.models import mamba2_kernels
+from repro.jobs import Attention, ModelJob
+from repro.tuning_jobs import TuningPath
+from runner.models import mamba_paths
 
 SLOW = "slow"
 KERNELS = "kernels"
 NONE = "none"
+OWN_CODE = "own code"
+"""What a record says where transformers has no say in it."""
 
 
 def device() -> torch.device:
@@ -32,7 +32,7 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def asked_attention(job: EvaluateJob) -> Attention:
+def asked_attention(job: ModelJob) -> Attention:
     """The attention kernel that the setting names for the job's dtype.
 
     Reference: paper v2, Appendix D: flash_attention_2 for Pythia and OLMo in half
@@ -42,18 +42,30 @@ def asked_attention(job: EvaluateJob) -> Attention:
     return job.setting.attention_float32 if single else job.setting.attention_half
 
 
-def possible_attention(checkpoint: Path, asked: Attention, dtype: str) -> Attention:
+def possible_attention(
+    config: transformers.PretrainedConfig, asked: Attention, dtype: torch.dtype
+) -> Attention:
     """`asked` where model, dtype and machine allow it, else eager."""
-    config = transformers.AutoConfig.from_pretrained(str(checkpoint))
     model_class = transformers.MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
     if asked == "flash_attention_2":
-        here = is_flash_attn_2_available() and device().type == "cuda" and dtype != "float32"
+        half = dtype in (torch.float16, torch.bfloat16)
+        here = is_flash_attn_2_available() and device().type == "cuda" and half
         supported = model_class._supports_flash_attn_2  # noqa: SLF001 - has no public name
         return asked if here and supported else "eager"
     if asked == "sdpa":
         supported = model_class._supports_sdpa  # noqa: SLF001 - has no public name
         return asked if supported else "eager"
     return asked
+
+
+def taken_attention(model: nn.Module) -> str:
+    """The attention kernel of a loaded model, "none", or that the checkpoint's own code chose."""
+    source = type(model.config).__module__  # the model itself may be wrapped by PEFT
+    if not source.startswith(("transformers.", "runner.")):
+        return OWN_CODE
+    if attention_classes(model) == NONE:
+        return NONE
+    return str(model.config._attn_implementation)  # noqa: SLF001 - what transformers settled on
 
 
 def _classes(model: nn.Module, ending: str) -> list[nn.Module]:
@@ -67,36 +79,15 @@ def attention_classes(model: nn.Module) -> str:
     return ", ".join(sorted({type(module).__name__ for module in modules})) or NONE
 
 
-def set_mamba_scan(model: nn.Module, asked: str) -> str:
-    """Force the Python loop if it is asked for; say which scan the model will run.
-
-    transformers takes the CUDA kernels where mamba_ssm and causal_conv1d can be
-    imported and the weights lie on a GPU, and the loop of `slow_forward` elsewhere.
+def set_mamba_scan(model: nn.Module, asked: TuningPath) -> str:
+    """Choose the code of Mamba's mixers; say which the model will run.
 
     Returns:
-        "none" for a model without a Mamba mixer, else "kernels" or "slow". For Mamba-2 the
-        kernels are mamba-ssm's call for the whole block, as its own model evaluates, and slow
-        is the chunked scan in PyTorch.
+        "none" for a model without a Mamba mixer, else "kernels", "live" or "slow", whatever
+        `mamba_paths` calls it for the family.
     """
-    mixers = _classes(model, "MambaMixer")
-    if not mixers:
-        return _set_mamba2_scan(_classes(model, "Mamba2Mixer"), asked)
-    if asked == SLOW:
-        for mixer in mixers:
-            mixer.forward = mixer.slow_forward
-        return SLOW
-    stock = importlib.import_module(type(mixers[0]).__module__)
-    on_gpu = all(mixer.x_proj.weight.is_cuda for mixer in mixers)
-    return KERNELS if stock.is_fast_path_available and on_gpu else SLOW
-
-
-def _set_mamba2_scan(mixers: list[nn.Module], asked: str) -> str:
-    if not mixers:
-        return NONE
-    fast = asked == KERNELS and mamba2_kernels.installed() and device().type == "cuda"
-    for mixer in mixers:
-        mixer.path = "fused" if fast else "plain"  # type: ignore[assignment]
-    return KERNELS if fast else SLOW
+    taken = mamba_paths.set_path(model, asked)
+    return {"plain": SLOW, "fused": KERNELS, "unfused": "live"}.get(taken, taken)
 
 
 def torch_flags() -> dict[str, str]:

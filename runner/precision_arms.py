@@ -18,15 +18,15 @@ import torch
 from torch import Tensor, nn
 
 from repro.errors import CannotRunError
-from repro.jobs import EvaluateJob
+from repro.jobs import ModelJob
 
 
-def weights_dtype(job: EvaluateJob) -> str:
+def weights_dtype(job: ModelJob) -> str:
     """The dtype that the weights are loaded in."""
     return "float32" if job.arm == "autocast" else job.dtype
 
 
-def apply(model: nn.Module, job: EvaluateJob) -> AbstractContextManager[object]:
+def apply(model: nn.Module, job: ModelJob) -> AbstractContextManager[object]:
     """Make a model compute as the job's arm says.
 
     Args:
@@ -37,7 +37,8 @@ def apply(model: nn.Module, job: EvaluateJob) -> AbstractContextManager[object]:
         What each forward pass runs inside; may be entered again and again.
 
     Raises:
-        CannotRunError: autocast in float16 on a CPU, which torch 2.2.1 silently leaves out.
+        CannotRunError: autocast in float16 on a CPU, which torch 2.2.1 silently leaves out; a
+            model without an output layer that could be widened.
     """
     if job.arm == "float32-head":
         _widen_head(model)
@@ -53,6 +54,12 @@ def apply(model: nn.Module, job: EvaluateJob) -> AbstractContextManager[object]:
 def _widen_head(model: nn.Module) -> None:
     """A float32 output layer with the model's own values; a tied embedding stays as it is."""
     head = model.get_output_embeddings()
+    if not isinstance(head, nn.Linear):
+        message = (
+            f"arm float32-head: {type(model).__name__} has no output layer of its own, its code "
+            "multiplies by the embedding; leave the arm out for it"
+        )
+        raise CannotRunError(message)
     wide = nn.Linear(head.in_features, head.out_features, head.bias is not None, device="meta")
     wide.weight = nn.Parameter(head.weight.detach().float())
     if head.bias is not None:

@@ -11,6 +11,9 @@ from safetensors.numpy import save_file
 from repro import bundle, catalog, checkpoint_files
 from repro.errors import BadInputError
 from repro.families import FAMILIES
+from repro.inputs import Shelf
+from repro.jobs import EvaluateJob, Setting, StabilityJob
+from repro.located import Located, Missing
 
 TWIN = bundle.ROOT / "twins" / "gpt-neox-twin"
 
@@ -98,3 +101,93 @@ def test_a_config_that_says_nothing_is_told(folder: Path, text: str) -> None:
 def test_a_header_that_is_none_is_told(folder: Path, header: bytes, expected: str) -> None:
     (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
     assert expected in problem(folder)
+
+
+# -----------------------------------------------------------------------------
+# Tokenizers that come from elsewhere
+
+
+def evaluation(checkpoint: str) -> EvaluateJob:
+    setting = Setting(
+        id="plain",
+        batch_size=4,
+        order="length-descending",
+        attention_float32="eager",
+        attention_half="eager",
+        mamba_path="slow",
+    )
+    return EvaluateJob(
+        kind="evaluate",
+        checkpoint=checkpoint,
+        dtype="float32",
+        arm="weight-cast",
+        task="mmlu",
+        subjects=("anatomy",),
+        shots=(0,),
+        setting=setting,
+    )
+
+
+def located(name: str, folder: Path) -> Located | Missing:
+    shelf = Shelf(substitutes={name: folder}, allow_remote_code=True)
+    return shelf.for_job(evaluation(name))["checkpoint"]
+
+
+def test_a_folder_without_the_tokenizer_from_elsewhere_is_told(tmp_path: Path) -> None:
+    folder = tmp_path / "mamba2"
+    shutil.copytree(bundle.ROOT / "twins/mamba2-twin", folder)
+    assert isinstance(located("mamba2-130m", folder), Located)
+    (folder / "tokenizer_config.json").unlink()  # no config.json says which class reads it
+    found = located("mamba2-130m", folder)
+    assert isinstance(found, Missing)
+    assert found.what == "tokenizer of mamba2-130m"
+    assert found.remedy == (
+        "put tokenizer.json, tokenizer_config.json, special_tokens_map.json of "
+        f"EleutherAI/gpt-neox-20b into a folder with the files of {folder}; then --substitute "
+        "mamba2-130m=FOLDER"
+    )
+
+
+def test_the_gated_tokenizer_is_named_as_such(folder: Path) -> None:
+    (folder / "tokenizer.json").unlink()
+    (folder / "configuration_x.py").write_text("class X: ...\n")
+    config = {"model_type": "openelm", "auto_map": {"AutoConfig": "configuration_x.X"}}
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    found = located("openelm-450m", folder)
+    assert isinstance(found, Missing)
+    words = "of meta-llama/Llama-2-7b-hf, which is gated: it takes an accepted licence and a token"
+    assert words in found.remedy
+    absent = Shelf().checkpoint("openelm-1.1b")
+    assert isinstance(absent, Missing)
+    assert words in absent.remedy
+    assert absent.download == 0  # the repository alone would not do
+
+
+def test_a_copy_without_its_own_tokenizer_is_told(folder: Path) -> None:
+    assert isinstance(located("pythia-160m", folder), Located)
+    (folder / "tokenizer.json").unlink()
+    found = located("pythia-160m", folder)
+    assert isinstance(found, Missing)
+    assert "has neither tokenizer.json nor tokenizer.model" in found.remedy
+
+
+def test_layers_are_measured_without_a_tokenizer(tmp_path: Path) -> None:
+    folder = tmp_path / "mamba"
+    shutil.copytree(bundle.ROOT / "twins/mamba-twin", folder)
+    (folder / "tokenizer.json").unlink()
+    job = StabilityJob(
+        kind="stability",
+        family="mamba-euler",
+        checkpoint="mamba-130m",
+        layers=1,
+        channels=1,
+        state_size=1,
+        steps=1,
+        epsilon=1e-3,
+        sweep=(),
+        sweep_layers=0,
+        precisions=(),
+        seed=0,
+    )
+    shelf = Shelf(substitutes={"mamba-130m": folder})
+    assert isinstance(shelf.for_job(job)["checkpoint"], Located)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from repro import catalog, cost, environment
+from repro import catalog, cost, environment, peak_memory
 from repro.jobs import EvaluateJob, Setting, StabilityJob
 
 SETTING = Setting(
@@ -68,14 +68,17 @@ MEASURED = {
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_memory_is_predicted_within_a_fifth_of_what_was_measured(name: str, dtype: str) -> None:
     for batch, peak in zip((4, 16), MEASURED[name][dtype], strict=True):
-        predicted = cost.peak_memory(catalog.checkpoints()[name], dtype, batch, "eager") / 2**30
+        predicted = (
+            peak_memory.peak_memory(catalog.checkpoints()[name], dtype, batch, "eager") / 2**30
+        )
         assert predicted == pytest.approx(peak, rel=0.2)
 
 
 def test_attention_without_products_of_all_positions_needs_less() -> None:
     known = catalog.checkpoints()["pythia-410m"]
     eager, flash = (
-        cost.peak_memory(known, "bfloat16", 16, kernel) for kernel in ("eager", "flash_attention_2")
+        peak_memory.peak_memory(known, "bfloat16", 16, kernel)
+        for kernel in ("eager", "flash_attention_2")
     )
     assert flash < eager
 

@@ -1,62 +1,45 @@
 """What `repro.families` says of each family. Oracle: the pinned transformers' own models.
 
-Not checked: OLMo's and OpenELM's own code, which is remote; transformers' OLMo names its parts
+Not checked: hf_olmo's and OpenELM's own code, which is remote; transformers' OLMo names its parts
 otherwise.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
+import tiny_models
 import torch
-from transformers import (
-    AutoModelForCausalLM,
-    GPTNeoXConfig,
-    LlamaConfig,
-    MambaConfig,
-    OlmoConfig,
-    PhiConfig,
-)
+from transformers import CONFIG_MAPPING
 
-from repro.families import FAMILIES
-from runner.models.mamba2 import Mamba2ForCausalLM
-from runner.models.mamba2_config import Mamba2Config
+from repro.families import FAMILIES, named_by
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch and transformers warn about each other
 
-COMMON = {"vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 2}
-HEADS = {**COMMON, "num_attention_heads": 2, "intermediate_size": 48}
-CONFIGS: dict[str, Any] = {
-    "mamba": MambaConfig(**COMMON, state_size=4),
-    "gpt-neox": GPTNeoXConfig(**HEADS),
-    "phi": PhiConfig(**HEADS),
-    "llama": LlamaConfig(**HEADS),
-}
-IDS = torch.tensor([[3, 17, 60, 2, 9, 33]])
+KNOWN = ("mamba", "mamba2", "gpt-neox", "phi", "llama")
 
 
-def build(family: str, attention: str = "eager") -> Any:
-    torch.manual_seed(1)
-    if family == "mamba2":
-        config = Mamba2Config(
-            d_model=32, n_layer=2, vocab_size=64, ssm_cfg={"layer": "Mamba2", "headdim": 16}
-        )
-        return Mamba2ForCausalLM(config).eval()
-    config = CONFIGS[family]
-    return AutoModelForCausalLM.from_config(config, attn_implementation=attention).eval()
-
-
-@pytest.mark.parametrize("family", [*CONFIGS, "mamba2"])
-def test_logits_are_widened_where_it_says_so(family: str) -> None:
-    model = build(family).to(torch.bfloat16)
+def widens(family: str) -> bool:
+    """Whether a model in bfloat16 returns logits in float32."""
+    model = tiny_models.model(family).to(torch.bfloat16)
     with torch.no_grad():
-        logits = model(IDS).logits
-    expected = torch.float32 if FAMILIES[family].logits == "widened" else torch.bfloat16
-    assert logits.dtype == expected
+        return bool(model(tiny_models.tokens(6)).logits.dtype == torch.float32)
 
 
-@pytest.mark.parametrize("family", [*CONFIGS, "mamba2"])
+@pytest.mark.parametrize("family", KNOWN)
+def test_logits_are_widened_where_it_says_so(family: str) -> None:
+    assert widens(family) == (FAMILIES[family].logits == "widened")
+
+
+def test_the_two_codes_of_olmo_differ_in_their_logits() -> None:
+    """hf_olmo's, which the family describes, are as computed."""
+    assert FAMILIES["olmo"].logits == "as computed"
+    assert widens("olmo")
+
+
+@pytest.mark.parametrize("family", KNOWN)
 def test_all_lora_names_every_linear_layer_of_a_block_and_no_other(family: str) -> None:
-    model = build(family)
+    model = tiny_models.model(family)
     head = model.get_output_embeddings()
     linear = {
         name.rpartition(".")[2]
@@ -66,30 +49,40 @@ def test_all_lora_names_every_linear_layer_of_a_block_and_no_other(family: str) 
     assert set(FAMILIES[family].lora_all) == linear
 
 
-@pytest.mark.parametrize("family", [*CONFIGS, "mamba2"])
+@pytest.mark.parametrize("family", KNOWN)
 def test_sll_lora_and_the_embedding_name_modules_that_are_there(family: str) -> None:
-    model = build(family)
+    model = tiny_models.model(family)
     modules = {name.rpartition(".")[2] for name, _ in model.named_modules()}
     assert set(FAMILIES[family].lora_sll) <= modules
     assert FAMILIES[family].embedding in dict(model.named_parameters())
 
 
-@pytest.mark.parametrize("family", CONFIGS)
-def test_the_configuration_is_told_by_its_model_type(family: str) -> None:
-    assert CONFIGS[family].model_type in FAMILIES[family].config
+@pytest.mark.parametrize("family", FAMILIES)
+def test_own_code_is_for_what_transformers_lacks(family: str) -> None:
+    known = FAMILIES[family]
+    if known.layout == "transformers":
+        lacking = tuple(name for name in known.config if name not in CONFIG_MAPPING)
+        assert known.own_code == lacking
 
 
-@pytest.mark.parametrize("config", [CONFIGS["llama"], CONFIGS["phi"], OlmoConfig(**HEADS)])
-def test_attention_kernels_agree_in_float32(config: Any) -> None:
-    """Two ways to add up six products of float32: 1e-6 of the largest logit."""
-    logits = []
-    for kernel in ("eager", "sdpa"):
-        torch.manual_seed(1)
-        try:
-            model = AutoModelForCausalLM.from_config(config, attn_implementation=kernel).eval()
-        except ValueError as error:
-            assert "scaled_dot_product_attention" in str(error)  # noqa: PT017 - the pins have none
-            pytest.skip(f"transformers 4.40.0 has no sdpa for {config.model_type}")
-        with torch.no_grad():
-            logits.append(model(IDS).logits)
-    torch.testing.assert_close(*logits, rtol=0, atol=1e-6 * float(logits[0].abs().max()) + 1e-7)
+@pytest.mark.parametrize("family", tiny_models.CONFIGS)
+def test_a_configuration_names_its_family(family: str) -> None:
+    assert named_by(tiny_models.CONFIGS[family].to_dict()) == family
+
+
+@pytest.mark.parametrize(
+    ("config", "family"),
+    [
+        ({"model_type": "hf_olmo"}, "olmo"),
+        ({"model_type": "openelm"}, "openelm"),
+        ({"ssm_cfg": {"layer": "Mamba2"}}, "mamba2"),
+        ({"ssm_cfg": {"layer": "Mamba2"}, "model_type": "mamba"}, "mamba2"),
+        ({"ssm_cfg": {}, "model_type": "mamba"}, None),
+        ({"ssm_cfg": None, "model_type": "mamba"}, None),
+        ({"model_type": "Mamba2"}, None),
+        ({"model_type": ["mamba"]}, None),
+        ({}, None),
+    ],
+)
+def test_a_family_is_told_by_either_layout(config: Mapping[str, Any], family: str | None) -> None:
+    assert named_by(config) == family

@@ -9,6 +9,7 @@ import pytest
 
 from repro import bundle, catalog, manifest
 from repro.errors import BadInputError
+from repro.job_groups import EvaluationGroup, TuningGroup
 from repro.model_claims import CellClaim
 
 
@@ -31,7 +32,10 @@ def test_the_bundle_s_manifests_load_and_name_known_checkpoints() -> None:
     known = catalog.checkpoints()
     for path in paths:
         for group in manifest.load(path).jobs:
-            if isinstance(group, manifest.EvaluationGroup):
+            if isinstance(group, TuningGroup):
+                assert {row.checkpoint for row in group.checkpoints} <= set(known)
+                assert group.recipe.data in catalog.instructions()
+            if isinstance(group, EvaluationGroup):
                 assert set(group.checkpoints) <= set(known)
                 for tier in group.tiers.values():
                     assert set(tier.stand_ins.values()) <= set(known)
@@ -47,7 +51,7 @@ def test_the_schema_file_is_not_stale() -> None:
 
 def test_a_full_tier_evaluates_every_question_and_five_settings() -> None:
     full = next(iter(manifest.load(bundle.MANIFESTS / "table1.json").jobs))
-    assert isinstance(full, manifest.EvaluationGroup)
+    assert isinstance(full, EvaluationGroup)
     subjects = catalog.datasets()["mmlu"].subjects
     assert sum(subjects[name].questions for name in full.tiers["full"].subjects) == 14042
     assert len(full.tiers["full"].settings) >= 5

@@ -67,6 +67,19 @@ def test_a_file_that_is_not_there_is_named(name: str, tmp_path: Path) -> None:
     assert "there is no checkpoint file" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["x.bin", "--checkpoints", "olmo-1b"], "x.bin and --checkpoints: expected one of the two"),
+        (["--out", "here"], "--out here: expected a FILE with it"),
+    ],
+)
+def test_options_that_do_not_go_together_are_told(arguments: list[str], words: str) -> None:
+    done = repro("pin", *arguments)
+    assert done.returncode == 2
+    assert words in done.stderr
+
+
 def test_help_imports_no_framework() -> None:
     done = repro("pin", "--help")
     assert done.returncode == 0

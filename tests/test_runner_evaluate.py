@@ -20,7 +20,9 @@ import conftest
 import numpy as np
 import pytest
 import safetensors.torch
+import tiny_models
 import torch
+from transformers import dynamic_module_utils
 
 from repro.errors import BadInputError, CannotRunError
 from repro.jobs import EvaluateJob
@@ -127,14 +129,14 @@ def stock(task_manager: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., d
     for slow in ("add_env_info", "get_git_commit_hash"):
         monkeypatch.setattr(lm_eval.evaluator, slow, lambda *_: None)
 
-    def run(checkpoint: Path, dtype: str, shots: int) -> dict[str, Any]:
+    def run(checkpoint: Path, dtype: str, shots: int, more: str = "") -> dict[str, Any]:
         if dtype == "float16" and kernels.device().type == "cpu" and half_layer_norm.missing():
             monkeypatch.setattr(torch, "layer_norm", layer_norm_in_float32)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             results: dict[str, Any] = lm_eval.simple_evaluate(
                 model="hf",
-                model_args=f"pretrained={checkpoint},dtype={dtype}",
+                model_args=f"pretrained={checkpoint},dtype={dtype}{more}",
                 tasks=[f"mmlu_{subject}" for subject in SHORT],
                 num_fewshot=shots,
                 batch_size=4,
@@ -158,17 +160,44 @@ def test_equals_stock_lm_eval_exactly(
 ) -> None:
     ours = measure(job(dtype, mamba_path="kernels"), tiny(family))  # where there are any
     for shots in (0, 5):
-        theirs = stock(folder_of(tiny(family)), dtype, shots)
-        samples = [sample for name in SHORT for sample in theirs["samples"][f"mmlu_{name}"]]
-        expected = [[value for value, _ in sample["filtered_resps"]] for sample in samples]
-        assert ours.arrays[f"shots{shots}/log_likelihood"].tolist() == expected
-        assert ours.arrays[f"shots{shots}/gold"].tolist() == [each["target"] for each in samples]
-        right = ours.arrays[f"shots{shots}/prediction"] == ours.arrays[f"shots{shots}/gold"]
-        assert right.tolist() == [each["acc"] == 1.0 for each in samples]
-        for place, name in enumerate(SHORT):
-            accuracy = theirs["results"][f"mmlu_{name}"]["acc,none"]
-            assert right[ours.arrays["subject"] == place].mean() == accuracy
-        assert ours.values[f"shots{shots}/accuracy"] == right.mean()
+        assert_equal(ours, stock(folder_of(tiny(family)), dtype, shots), shots)
+
+
+@pytest.mark.filterwarnings("ignore")  # transformers imports a checkpoint's code the old way
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("family", ["olmo", "phi", "llama", "openelm"])
+def test_other_families_equal_stock_lm_eval_exactly(
+    family: str,
+    dtype: str,
+    tiny_wheel: Path,
+    stock: Callable[..., dict[str, Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """transformers takes SDPA of itself where a family has it; OpenELM's code is one of ours."""
+    monkeypatch.setattr(dynamic_module_utils, "HF_MODULES_CACHE", str(tmp_path / "modules"))
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    folder = tmp_path / f"{family}-{dtype}"  # a name that no other test imports code under
+    tiny_models.save(family, folder)
+    inputs = Inputs(checkpoint=folder, data=tiny_wheel, remote_code=True)
+    ours = measure(job(dtype, attention_float32="sdpa", attention_half="sdpa"), inputs)
+    own_code = ",trust_remote_code=True,add_bos_token=True" if family == "openelm" else ""
+    for shots in (0, 5):
+        assert_equal(ours, stock(folder, dtype, shots, own_code), shots)
+
+
+def assert_equal(ours: Measurement, theirs: dict[str, Any], shots: int) -> None:
+    """Our numbers are stock lm-eval's, every one."""
+    samples = [sample for name in SHORT for sample in theirs["samples"][f"mmlu_{name}"]]
+    expected = [[value for value, _ in sample["filtered_resps"]] for sample in samples]
+    assert ours.arrays[f"shots{shots}/log_likelihood"].tolist() == expected
+    assert ours.arrays[f"shots{shots}/gold"].tolist() == [each["target"] for each in samples]
+    right = ours.arrays[f"shots{shots}/prediction"] == ours.arrays[f"shots{shots}/gold"]
+    assert right.tolist() == [each["acc"] == 1.0 for each in samples]
+    for place, name in enumerate(SHORT):
+        accuracy = theirs["results"][f"mmlu_{name}"]["acc,none"]
+        assert right[ours.arrays["subject"] == place].mean() == accuracy
+    assert ours.values[f"shots{shots}/accuracy"] == right.mean()
 
 
 EXACT_MATCH = """

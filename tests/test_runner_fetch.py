@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from made_up_hub import COMMIT, serving
 
-from repro import bundle, cli, digests, pins
-from repro.catalog import Wheel
+from repro import bundle, catalog, cli, digests, pins
+from repro.catalog import HubSource, Wheel
 from repro.errors import EXIT_DONE, EXIT_INCOMPLETE, CannotRunError
 from repro.pins import Pin
 from runner import fetch
@@ -175,3 +176,33 @@ def test_a_hub_that_does_not_answer_is_a_message(tmp_path: Path) -> None:
     )
     assert done.stdout.startswith("could not fetch state-spaces/mamba-130m-hf at main: ")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "allowed", "code"),
+    [("olmo-1b", True, True), ("olmo-1b", False, False), ("phi-1.5", True, False)],
+)
+def test_code_is_fetched_only_where_it_is_needed_and_allowed(
+    name: str, *, allowed: bool, code: bool, tmp_path: Path
+) -> None:
+    source = catalog.checkpoints()[name].source
+    assert isinstance(source, HubSource)
+    folder = tmp_path / "hub" / source.repository
+    folder.mkdir(parents=True)
+    plain = {"config.json", "model.safetensors", "merges.txt", "tokenizer.model"}
+    for file in (*plain, "modeling.py", "pytorch_model.bin", "run.sh"):
+        (folder / file).write_text(file)
+    script = (
+        "from repro import catalog; from runner import fetch\n"
+        f"known = catalog.checkpoints()[{name!r}]\n"
+        f"fetch.fetch_checkpoint({name!r}, known, allow_remote_code={allowed})"
+    )
+    environ = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
+    with serving(tmp_path / "hub") as hub:
+        environ |= {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "home")}
+        environ |= {"PYTHONPATH": str(bundle.ROOT), "no_proxy": "127.0.0.1"}
+        subprocess.run([sys.executable, "-c", script], check=True, env=environ)
+    (snapshot,) = (tmp_path / "home/hub").glob(f"*/snapshots/{COMMIT}")
+    assert {path.name for path in snapshot.iterdir()} == plain | (
+        {"modeling.py"} if code else set()
+    )

@@ -13,20 +13,23 @@ A group of cells has the mean of each over its cells. Reference: paper v2, secti
 """
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from repro.expand import evaluation_slot, settings_of
-from repro.manifest import EvaluationGroup, Manifest
-from repro.model_claims import CellClaim, Divergence
+from repro.job_groups import EvaluationGroup
+from repro.manifest import Manifest
+from repro.model_claims import CellClaim, Divergence, Unbuilt
 from verify import answers, decision
-from verify.evidence import Evidence, Loaded, NotRunError
+from verify.errors import NotRunError
+from verify.evidence import Evidence, Loaded
 from verify.findings import NOT_BUILT
 
 if TYPE_CHECKING:
@@ -34,6 +37,9 @@ if TYPE_CHECKING:
 
 Pair = tuple[Loaded, Loaded]
 """Reference and candidate under one setting."""
+
+Row = TypeVar("Row")
+"""All that was evaluated under one setting."""
 
 _NULL_QUANTILE = 0.95
 
@@ -50,7 +56,7 @@ class Arms:
     @cached_property
     def divergences(self) -> list[float]:
         """One a setting."""
-        return [mean([_divergence(*pair) for pair in row]) for row in self.rows]
+        return [mean([divergence(*pair) for pair in row]) for row in self.rows]
 
     @cached_property
     def shifts(self) -> list[float]:
@@ -60,14 +66,14 @@ class Arms:
     @cached_property
     def ranges(self) -> list[float]:
         """Largest divergence of a cell minus the smallest, one a setting."""
-        found = [[_divergence(*pair) for pair in row] for row in self.rows]
+        found = [[divergence(*pair) for pair in row] for row in self.rows]
         return [max(row) - min(row) for row in found]
 
     @cached_property
     def null(self) -> float:
         """95 % quantile of the null divergence; NaN with a single setting."""
         found = [
-            mean([_divergence(a[arm], b[arm]) for a, b in zip(*rows, strict=True)])
+            mean([divergence(a[arm], b[arm]) for a, b in zip(*rows, strict=True)])
             for rows in combinations(self.rows, 2)
             for arm in (0, 1)
         ]
@@ -80,9 +86,15 @@ class Arms:
 
     @property
     def least_spread(self) -> float:
-        """What the standard deviation of a divergence is never taken below."""
-        reference = self.rows[0][0][0]
-        evaluations = len(self.rows[0]) * len(reference.shots())
+        """What the standard deviation of a divergence is never taken below.
+
+        An evaluation that several cells share moves all of them in one direction.
+        """
+        row = self.rows[0]
+        reference = row[0][0]
+        shared = Counter(each.record.key for pair in row for each in pair)
+        weight = sum(count**2 for count in shared.values())  # 2 a cell where none is shared
+        evaluations = 2 * len(row) ** 2 * len(reference.shots()) / weight
         return decision.floor(_questions(reference), evaluations)
 
     @property
@@ -113,10 +125,21 @@ def arms(manifest: Manifest, cells: Sequence[CellClaim], evidence: Evidence) -> 
         InvalidError: if a record cannot be trusted.
     """
     columns = [_pairs(manifest, cell, evidence) for cell in cells]
-    rows = list(zip(*columns, strict=True))
-    distinct = {_fingerprint(row): row for row in reversed(rows)}
-    kept = tuple(reversed(distinct.values()))
+    return of_rows(list(zip(*columns, strict=True)))
+
+
+def of_rows(rows: Sequence[tuple[Pair, ...]]) -> Arms:
+    """Pairs of some cells, one row a setting, without settings that repeat another."""
+    kept = distinct(rows, lambda row: [each for pair in row for each in pair])
     return Arms(kept, len(rows) - len(kept))
+
+
+def distinct(rows: Sequence[Row], members: Callable[[Row], Iterable[Loaded]]) -> tuple[Row, ...]:
+    """The first row of each that gave the same numbers: a repetition is no further draw."""
+    found = {
+        tuple(each.record.arrays.sha256 for each in members(row)): row for row in reversed(rows)
+    }
+    return tuple(reversed(found.values()))
 
 
 def other_arms(manifest: Manifest, cell: CellClaim, evidence: Evidence) -> dict[str, float]:
@@ -135,15 +158,16 @@ def other_arms(manifest: Manifest, cell: CellClaim, evidence: Evidence) -> dict[
             for arm in named:
                 candidate = evaluation_slot(wanted.checkpoint, wanted.dtype, first, arm)
                 with suppress(NotRunError):
-                    found[arm] = _divergence(evidence.get(reference), evidence.get(candidate))
+                    found[arm] = divergence(evidence.get(reference), evidence.get(candidate))
     return found
 
 
 def _pairs(manifest: Manifest, cell: CellClaim, evidence: Evidence) -> list[Pair]:
     wanted = cell.measure
-    if not isinstance(wanted, Divergence):
+    if isinstance(wanted, Unbuilt):
         message = f"{NOT_BUILT}: {wanted.needs}, for {cell.id}"
         raise NotRunError(message)
+    assert isinstance(wanted, Divergence)  # noqa: S101  # the manifest was checked
     for group in manifest.jobs:
         if isinstance(group, EvaluationGroup) and wanted.checkpoint in group.checkpoints:
             return [
@@ -157,12 +181,8 @@ def _pairs(manifest: Manifest, cell: CellClaim, evidence: Evidence) -> list[Pair
     raise AssertionError(message)  # the manifest was checked when it was loaded
 
 
-def _fingerprint(row: tuple[Pair, ...]) -> tuple[str, ...]:
-    """Equal for two settings that gave the same numbers: a repetition, no further draw."""
-    return tuple(each.record.arrays.sha256 for pair in row for each in pair)
-
-
-def _divergence(reference: Loaded, candidate: Loaded) -> float:
+def divergence(reference: Loaded, candidate: Loaded) -> float:
+    """Divergence of two evaluations, percentage points."""
     return answers.divergence(reference.accuracies(), candidate.accuracies())
 
 

@@ -1,17 +1,37 @@
 """Which printed numbers no run could decide, told before a GPU is paid for."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 
-from repro.catalog import Dataset
+from repro.catalog import Benchmark, Dataset
+from repro.job_groups import EvaluationGroup, TuningGroup
 from repro.jobs import Tier
-from repro.manifest import EvaluationGroup, Manifest
+from repro.manifest import Manifest
 from repro.model_claims import CellClaim, Divergence, MeanClaim
 from repro.printed import half_unit
+from repro.tuned_claims import ImprovementRatio, Score, TunedDivergence
 from verify import decision
 
+Datasets = Mapping[str, Dataset | Benchmark]
+"""By the name of a task."""
 
-def undecidable(manifest: Manifest, tier: Tier, datasets: Mapping[str, Dataset]) -> dict[str, str]:
+ACCURACY_ROUNDING = Decimal("0.01")
+"""lm-eval 0.4.2 prints fractions to four digits, so two of them move a difference by so much."""
+
+
+@dataclass(frozen=True)
+class Number:
+    """A printed number that tier full decides."""
+
+    claim: CellClaim | MeanClaim
+    least_spread: float
+    """As far as it is known before anything is measured."""
+    rounding: Decimal
+
+
+def undecidable(manifest: Manifest, tier: Tier, datasets: Datasets) -> dict[str, str]:
     """Claims whose margin is within rounding, or within what a few flipped answers do.
 
     Returns:
@@ -20,24 +40,21 @@ def undecidable(manifest: Manifest, tier: Tier, datasets: Mapping[str, Dataset])
     if tier != "full":
         return {}
     found = {}
-    for claim, cells, group in _numbers(manifest):
-        margin = claim.margin.value if claim.margin else "0"
-        subjects = group.tiers["full"].subjects
-        questions = sum(datasets[group.task].subjects[name].questions for name in subjects)
-        spread = decision.floor(questions, len(cells) * len(group.shots))
-        rounding = input_rounding(manifest, claim, cells)
-        why = decision.undecidable(manifest.text_of(claim.published), margin, spread, rounding)
+    for each in _numbers(manifest, datasets):
+        margin = each.claim.margin.value if each.claim.margin else "0"
+        text = manifest.text_of(each.claim.published)
+        why = decision.undecidable(text, margin, each.least_spread, each.rounding)
         if why:
-            found[claim.id] = why
+            found[each.claim.id] = why
     return found
 
 
-def family(manifest: Manifest, datasets: Mapping[str, Dataset]) -> int:
+def family(manifest: Manifest, datasets: Datasets) -> int:
     """How many printed numbers of a manifest a whole run could contradict.
 
     Holm's adjustment is over these, whatever was run: a run of one cell is no smaller family.
     """
-    numbers = [claim.id for claim, _, _ in _numbers(manifest)]
+    numbers = list(_numbers(manifest, datasets))
     return len(numbers) - len(undecidable(manifest, "full", datasets))
 
 
@@ -56,11 +73,12 @@ def input_rounding(
     return accuracies + max(half_unit(manifest.text_of(each.published)) for each in cells)
 
 
-def _numbers(
-    manifest: Manifest,
-) -> Iterator[tuple[CellClaim | MeanClaim, list[CellClaim], EvaluationGroup]]:
-    """Printed numbers that tier full decides: the cells that each is over, and what runs them."""
+def _numbers(manifest: Manifest, datasets: Datasets) -> Iterator[Number]:
+    """Printed numbers that tier full decides."""
     for claim in manifest.claims:
+        if isinstance(claim, CellClaim) and not isinstance(claim.measure, Divergence):
+            yield from _tuned(manifest, claim, datasets)
+            continue
         if isinstance(claim, CellClaim):
             cells = [claim]
         elif isinstance(claim, MeanClaim) and claim.basis == "measured":
@@ -69,7 +87,9 @@ def _numbers(
             continue
         groups = [_group(manifest, each) for each in cells]
         if groups[0] and all(groups):
-            yield claim, cells, groups[0]
+            questions = _questions(groups[0], datasets)
+            spread = decision.floor(questions, len(cells) * len(groups[0].shots))
+            yield Number(claim, spread, input_rounding(manifest, claim, cells))
 
 
 def _group(manifest: Manifest, cell: CellClaim) -> EvaluationGroup | None:
@@ -83,3 +103,56 @@ def _group(manifest: Manifest, cell: CellClaim) -> EvaluationGroup | None:
             ):
                 return group
     return None
+
+
+def _tuned(manifest: Manifest, claim: CellClaim, datasets: Datasets) -> Iterator[Number]:
+    """A number of tuned models, if tier full tunes any."""
+    groups = [
+        group for group in manifest.jobs if isinstance(group, TuningGroup) and "full" in group.tiers
+    ]
+    measure = claim.measure
+    if not groups:
+        return
+    if isinstance(measure, TunedDivergence):
+        group = next(each for each in groups if _tunes(each, measure.checkpoints[0]))
+        shots = next(each.shots for each in group.questions if each.task == "mmlu")
+        # All methods of a checkpoint share their reference: see `verify.arms`.
+        methods = len(measure.methods)
+        evaluations = 2 * len(measure.checkpoints) * methods * len(shots) / (1 + methods)
+        spread = decision.floor(_questions(group, datasets), evaluations)
+        yield Number(claim, spread, ACCURACY_ROUNDING)
+    elif isinstance(measure, Score):
+        known = datasets[measure.task]
+        assert isinstance(known, Benchmark)  # noqa: S101  # the catalog names each task once
+        printed = float(manifest.text_of(claim.published))
+        spread = score_floor(measure.metric, printed, known.questions)
+        yield Number(claim, spread, Decimal(0))
+    elif isinstance(measure, ImprovementRatio):
+        yield Number(claim, 0.0, Decimal(0))  # what flips do to it hangs on the scores
+
+
+def score_floor(metric: str, score: float, questions: int) -> float:
+    """Standard deviation of one score that is three answers off.
+
+    Of a perplexity: with the log-likelihood of three words changed by one nat in one direction.
+
+    Example:
+        >>> round(score_floor("accuracy", 45.16, 5153), 3)
+        0.058
+        >>> round(score_floor("perplexity", 15.37, 5153), 3)
+        0.009
+    """
+    if metric == "perplexity":
+        return score * math.expm1(decision.FLIPPED / questions)
+    return 100 * decision.FLIPPED / questions
+
+
+def _tunes(group: TuningGroup, checkpoint: str) -> bool:
+    return checkpoint in {each.checkpoint for each in group.checkpoints}
+
+
+def _questions(group: EvaluationGroup | TuningGroup, datasets: Datasets) -> int:
+    """Questions of MMLU that tier full asks."""
+    known = datasets["mmlu"]
+    assert isinstance(known, Dataset)  # noqa: S101  # the catalog names each task once
+    return sum(known.subjects[name].questions for name in group.tiers["full"].subjects)

@@ -53,12 +53,13 @@ class Decision:
     """Shift that would be contradicted in nine of ten papers, before Holm; inf if none."""
 
 
-def floor(questions: int, evaluations: int) -> float:
+def floor(questions: int, evaluations: float) -> float:
     """Standard deviation of a mean divergence if each evaluation is three answers off.
 
     Args:
         questions: Answers in one evaluation.
-        evaluations: Differences of two accuracies that the mean is over: shots times cells.
+        evaluations: Differences of two accuracies that the mean is over: shots times cells, fewer
+            by as much as they share evaluations.
 
     Returns:
         Percentage points. The three answers of one evaluation move it in one direction, those of

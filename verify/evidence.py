@@ -1,41 +1,37 @@
 """Evidence: the records that a manifest's slots point to, and whether they can be trusted.
 
 In order: (1) the record is whole and is the one that was asked for; (2) its key follows
-from its own content; (3) what can be recomputed from its arrays is recomputed and agrees;
-(4) the gold answers are the data set's. Whatever fails makes the claim `invalid`.
+from its own content; (3) what can be recomputed from its arrays is recomputed and agrees, and
+the gold answers are the data set's; (4) a tuned model is the one that the same run tuned.
+Whatever fails makes the claim `invalid`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from repro import digests, keys
-from repro.catalog import Checkpoint, Dataset
-from repro.expand import Slot, slots
-from repro.jobs import EvaluateJob, Job
+from repro import keys
+from repro.catalog import Benchmark, Checkpoint, Dataset
+from repro.expand import slots
+from repro.jobs import BenchmarkJob, EvaluateJob, Job, ModelJob
 from repro.manifest import Manifest
 from repro.record import Record
 from repro.run_file import RunFile
-from repro.store import BrokenRecordError, Store
-from verify import answers
+from repro.slot import Slot
+from repro.store import MODEL, BrokenRecordError, Store
+from repro.tuning_jobs import ThroughputJob, TuningJob
+from verify import (
+    answers,
+    benchmark_records,
+    mmlu_records,
+    throughput_records,
+    tuning_records,
+)
+from verify.benchmark_records import Metric, Right
+from verify.errors import InvalidError, NotRunError
 
 if TYPE_CHECKING:
     from repro.store import Arrays
-
-
-_LETTERS = 4
-_ROUNDING = 1e-12
-"""Two ways of dividing the same integers may differ by this much, an answer makes 7e-5."""
-
-
-class InvalidError(Exception):
-    """The evidence for a claim cannot be trusted: why, in one sentence."""
-
-
-class NotRunError(Exception):
-    """There is no evidence for a claim: why, in one sentence."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +41,9 @@ class Loaded:
     slot: Slot
     record: Record
     arrays: "Arrays"
+    tuning: "Loaded | None" = None
+    """Of an evaluation of a tuned model: the record of its tuning."""
+    _right: dict[tuple[Metric, int], Right] = field(default_factory=dict, compare=False, repr=False)
 
     def accuracies(self) -> list[float]:
         """Accuracy at each number of shots, as a fraction, from the arrays."""
@@ -55,11 +54,18 @@ class Loaded:
 
     def shots(self) -> tuple[int, ...]:
         """Numbers of shots of an evaluation; none for another kind of job."""
-        return self.record.job.shots if isinstance(self.record.job, EvaluateJob) else ()
+        return self.record.job.shots if isinstance(self.record.job, ModelJob) else ()
 
     def predicted(self, shots: int) -> answers.Letters:
         """Predicted letters at a number of shots, from the log-likelihoods."""
         return answers.predictions(self.arrays[f"shots{shots}/log_likelihood"])
+
+    def right(self, metric: Metric, shots: int) -> Right:
+        """Which questions of a benchmark were answered right; found once, claims ask often."""
+        at = (metric, shots)
+        if at not in self._right:
+            self._right[at] = benchmark_records.right(self.arrays, metric, shots)
+        return self._right[at]
 
 
 class Evidence:
@@ -71,7 +77,7 @@ class Evidence:
         run: RunFile,
         store: Store,
         checkpoints: Mapping[str, Checkpoint],
-        datasets: Mapping[str, Dataset],
+        datasets: Mapping[str, Dataset | Benchmark],
     ) -> None:
         self.manifest, self.run, self.store, self.datasets = manifest, run, store, datasets
         self.slots = {slot.id: slot for slot in slots(manifest, run.tier, checkpoints)}
@@ -109,7 +115,23 @@ class Evidence:
             self._checked[key] = self._check(key, slot_id)
         record, arrays = self._checked[key]
         _check_identity(record, slot.job)
-        return Loaded(slot, record, arrays)
+        return Loaded(slot, record, arrays, self._tuning(slot, slot.job, record))
+
+    def _tuning(self, slot: Slot, job: Job, record: Record) -> Loaded | None:
+        """(4) the tuning whose weights an evaluation was made with."""
+        if not isinstance(job, ModelJob) or job.tuned is None:
+            return None
+        tuning = self.get(slot.id.removesuffix(f".{job.task}.{job.dtype}"))
+        prefix = f"{MODEL}/"
+        read = {name: sha for name, sha in record.inputs.items() if name.startswith(prefix)}
+        made = {f"{prefix}{name}": sha for name, sha in tuning.record.files.items()}
+        if read != made or not made:
+            message = (
+                f"record {record.key[:12]} was not made with the weights of {tuning.slot.id}, "
+                f"record {tuning.record.key[:12]}"
+            )
+            raise InvalidError(message)
+        return tuning
 
     def _check(self, key: str, slot_id: str) -> "tuple[Record, Arrays]":
         """Everything about a record that does not depend on the slot; slots may share it."""
@@ -120,16 +142,33 @@ class Evidence:
             raise NotRunError(message) from error
         except BrokenRecordError as error:
             raise InvalidError(str(error)) from error
-        if isinstance(record.job, EvaluateJob):
-            _check_answers(record, record.job, arrays)
-            _check_gold(record, record.job, arrays, self.datasets[record.job.task])
+        _check_content(record, arrays, self.datasets)
         return record, arrays
+
+
+def _check_content(
+    record: Record, arrays: "Arrays", datasets: Mapping[str, Dataset | Benchmark]
+) -> None:
+    """(3) what can be recomputed."""
+    job = record.job
+    if isinstance(job, EvaluateJob):
+        dataset = datasets[job.task]
+        assert isinstance(dataset, Dataset)  # noqa: S101  # the catalog names each task once
+        mmlu_records.check(record, job, arrays, dataset)
+    elif isinstance(job, BenchmarkJob):
+        benchmark = datasets[job.task]
+        assert isinstance(benchmark, Benchmark)  # noqa: S101  # the same
+        benchmark_records.check(record, job, arrays, benchmark)
+    elif isinstance(job, TuningJob):
+        tuning_records.check(record, job, arrays)
+    elif isinstance(job, ThroughputJob):
+        throughput_records.check(record, job, arrays)
 
 
 def _check_identity(record: Record, asked: Job) -> None:
     """(1) the job that was asked for, and (2) a key that follows from the content."""
     short = record.key[:12]
-    if _without_label(record.job) != _without_label(asked):
+    if _as_asked(record.job, asked) != _as_asked(asked, asked):
         message = f"record {short} is of another job than the manifest asks for"
         raise InvalidError(message)
     libraries = keys.libraries_of(record.job.kind, record.environment.packages)
@@ -139,78 +178,11 @@ def _check_identity(record: Record, asked: Job) -> None:
         raise InvalidError(message)
 
 
-def _without_label(job: Job) -> dict[str, object]:
+def _as_asked(job: Job, asked: Job) -> dict[str, object]:
+    """A specification without what the manifest leaves to the machine, and without labels."""
     data = job.model_dump(mode="json")
     if "setting" in data:
         del data["setting"]["id"]
+        if isinstance(asked, ModelJob) and asked.setting.batch_size is None:
+            del data["setting"]["batch_size"]
     return data
-
-
-def _check_answers(record: Record, job: EvaluateJob, arrays: "Arrays") -> None:
-    """(3) shapes, finite log-likelihoods, predictions, accuracies."""
-    short = record.key[:12]
-    for shots in job.shots:
-        try:
-            scores = arrays[f"shots{shots}/log_likelihood"]
-            stored = arrays[f"shots{shots}/prediction"]
-            gold = arrays[f"shots{shots}/gold"]
-        except KeyError as error:
-            message = f"record {short} has no array {error}"
-            raise InvalidError(message) from error
-        if scores.shape != (len(gold), _LETTERS) or not len(gold):
-            message = f"record {short}: log-likelihoods of shape {scores.shape}, expected (Q, 4)"
-            raise InvalidError(message)
-        bad = int((~np.isfinite(scores)).any(axis=1).sum())
-        if bad:
-            message = (
-                f"record {short}: {bad} of {len(scores)} questions at {shots} shots have a "
-                "log-likelihood that is not a finite number"
-            )
-            raise InvalidError(message)
-        predicted = answers.predictions(scores)
-        if not np.array_equal(predicted, stored):
-            message = f"record {short}: predictions at {shots} shots do not follow from its arrays"
-            raise InvalidError(message)
-        for name, found in _summary(scores, predicted, gold).items():
-            said = record.values.get(f"shots{shots}/{name}")
-            if not isinstance(said, float | int) or abs(said - found) > _ROUNDING:
-                message = (
-                    f"record {short}: it says {name} {said} at {shots} shots, "
-                    f"its arrays say {found}"
-                )
-                raise InvalidError(message)
-
-
-def _summary(
-    scores: answers.Scores, predicted: answers.Letters, gold: answers.Letters
-) -> dict[str, float]:
-    """What a record says of its own arrays, computed from them."""
-    letters = answers.letter_counts(predicted)
-    return {
-        "accuracy": answers.accuracy(predicted, gold),
-        "ties": answers.ties(scores),
-        **{f"predicted_{name}": count for name, count in zip("ABCD", letters, strict=True)},
-    }
-
-
-def _check_gold(record: Record, job: EvaluateJob, arrays: "Arrays", dataset: Dataset) -> None:
-    """(4) every question of every subject once, with the data set's own answers."""
-    short = record.key[:12]
-    subjects, questions = arrays["subject"], arrays["question"]
-    for index, name in enumerate(job.subjects):
-        known = dataset.subjects[name]
-        rows = np.flatnonzero(subjects == index)
-        if not np.array_equal(questions[rows], np.arange(known.questions)):
-            message = (
-                f"record {short}: {len(rows)} questions of {name}, "
-                f"expected all {known.questions} in order"
-            )
-            raise InvalidError(message)
-        for shots in job.shots:
-            gold = [int(each) for each in arrays[f"shots{shots}/gold"][rows]]
-            if digests.of_data(gold) != known.gold_sha256:
-                message = f"record {short}: the gold answers of {name} are not the data set's"
-                raise InvalidError(message)
-    if not ((subjects >= 0) & (subjects < len(job.subjects))).all():
-        message = f"record {short}: questions of subjects that the job does not name"
-        raise InvalidError(message)

@@ -15,6 +15,7 @@ from repro.model_claims import (
     OrderingClaim,
     Unbuilt,
 )
+from repro.tuned_claims import BarsClaim, ImprovementClaim
 from verify import fact_rules, page_rules, printed_rules
 from verify.decided import Decided
 
@@ -69,7 +70,10 @@ def without_run(manifest: Manifest, claim: Claim) -> Finding | None:
 def unmeasured(manifest: Manifest, claim: Claim, outcome: Outcome, reason: str) -> Finding:
     """A finding with no measured side."""
     name = getattr(claim, "published", None)
-    published = manifest.text_of(name) if name else claim.kind
+    if isinstance(claim, BarsClaim | ImprovementClaim):
+        published: str = claim.relation  # what they name beside it is the size that they start at
+    else:
+        published = manifest.text_of(name) if name else claim.kind
     margin = getattr(claim, "margin", None)
     shown = f"± {margin.value}" if margin else "—"
     return finding_of(claim, Decided(outcome, published, "—", shown, reason), "measured")

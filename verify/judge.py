@@ -11,23 +11,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from repro import run_file
+from repro.catalog import Benchmark
 from repro.claims import AmbiguousClaim, Claim
 from repro.finding import Finding, Verdict
-from repro.jobs import EvaluateJob
-from repro.layer_claims import BoundClaim, IdentityClaim, TrendClaim
+from repro.jobs import BenchmarkJob, ModelJob
 from repro.manifest import Manifest
-from repro.model_claims import (
-    CellClaim,
-    ConcordanceClaim,
-    CountClaim,
-    MeanClaim,
-    OrderingClaim,
-)
-from verify import concordance_rules, layer_rules, model_rules
+from repro.model_claims import CellClaim
+from repro.tuning_jobs import TuningJob
+from verify import measured_rules
+from verify.benchmark_records import uncovered
 from verify.decidable import family
 from verify.decided import Judged
 from verify.decision import ERROR_RATE, holm
-from verify.evidence import Evidence, InvalidError, Loaded, NotRunError
+from verify.errors import InvalidError, NotRunError
+from verify.evidence import Evidence, Loaded
 from verify.findings import ambiguous, finding_of, unmeasured, without_run
 
 Pins = Mapping[str, str]
@@ -100,35 +97,27 @@ def over_the_table(judged: Mapping[str, Judged], tests: int) -> dict[str, Judged
 def _measured(manifest: Manifest, claim: Claim, evidence: Evidence, changed: str) -> Judged:
     if changed:
         raise InvalidError(changed)
-    if isinstance(claim, CellClaim):
-        return model_rules.cell(manifest, claim, evidence)
-    if isinstance(claim, MeanClaim):
-        return model_rules.mean(manifest, claim, evidence)
-    if isinstance(claim, CountClaim):
-        return model_rules.count(manifest, claim, evidence)
-    if isinstance(claim, OrderingClaim):
-        return model_rules.ordering(manifest, claim, evidence)
-    if isinstance(claim, ConcordanceClaim):
-        return concordance_rules.concordance(manifest, claim, evidence)
-    if isinstance(claim, BoundClaim):
-        return layer_rules.bound(claim, evidence)
-    if isinstance(claim, IdentityClaim):
-        return layer_rules.identity(claim, evidence)
-    assert isinstance(claim, TrendClaim)  # noqa: S101  # the kinds are all named by now
-    return layer_rules.trend(claim, evidence)
+    return measured_rules.decide(manifest, claim, evidence)
 
 
 def _qualified(claim: Claim, judged: Judged, evidence: Evidence, pins: Pins) -> Finding:
     """The finding of a measured claim, with what keeps its records from deciding it."""
     decided, direction = judged.decided, judged.direction
-    qualifiers = _qualifiers(claim, judged.loaded, evidence, pins)
+    loaded = _with_tunings(judged.loaded)
+    qualifiers = _qualifiers(claim, loaded, evidence, pins)
     if qualifiers:
         if decided.outcome != "inconclusive":
             direction = f"points to {decided.outcome}"
         reason = f"{'; '.join(qualifiers)}; {decided.reason}"
         decided = replace(decided, outcome="inconclusive", reason=reason)
-    keys = [each.record.key for each in judged.loaded]
+    keys = [each.record.key for each in loaded]
     return finding_of(claim, decided, "measured", direction, keys)
+
+
+def _with_tunings(loaded: Sequence[Loaded]) -> list[Loaded]:
+    """Records and those of the tunings that they rest on, each once."""
+    every = [each for one in loaded for each in (one, one.tuning) if each]
+    return list({(each.slot.id, each.record.key): each for each in every}.values())
 
 
 def _qualifiers(
@@ -138,14 +127,16 @@ def _qualifiers(
     found: dict[str, None] = {}
     for each in loaded:
         job, slot = each.record.job, each.slot
-        if isinstance(job, EvaluateJob):
-            if job.checkpoint != slot.checkpoint:
+        if isinstance(job, ModelJob | TuningJob):
+            for_paper = slot.checkpoint is not None  # a single job is about what it names
+            if for_paper and job.checkpoint != slot.checkpoint:
                 found[f"tier {evidence.run.tier}, {job.checkpoint} stands in"] = None
-            elif evidence.run.tier != "full":
+            elif for_paper and evidence.run.tier != "full":
                 found[f"tier {evidence.run.tier}"] = None
-            if job.checkpoint in evidence.run.substitutions:
-                found[f"{job.checkpoint} was substituted"] = None
-            if evidence.run.tier != "full":
+            for name in (job.checkpoint, _data_of(job)):
+                if name in evidence.run.substitutions:
+                    found[f"{name} was substituted"] = None
+            if for_paper and evidence.run.tier != "full":
                 continue  # the versions of what decides nothing are beside the point
         for name in claim.depends_on:
             installed = each.record.environment.packages.get(name, "none")
@@ -155,9 +146,23 @@ def _qualifiers(
     return list(found)
 
 
+def _data_of(job: ModelJob | TuningJob) -> str:
+    return job.recipe.data if isinstance(job, TuningJob) else job.task
+
+
 def _table_notes(manifest: Manifest, found: Mapping[str, Finding]) -> list[str]:
-    """What the numbers of a table come to together."""
-    cells = [claim.id for claim in manifest.claims if isinstance(claim, CellClaim)]
+    """What the numbers of a table come to together; readings of one number are no table."""
+    readings = {
+        name
+        for claim in manifest.claims
+        if isinstance(claim, AmbiguousClaim)
+        for name in claim.readings
+    }
+    cells = [
+        claim.id
+        for claim in manifest.claims
+        if isinstance(claim, CellClaim) and claim.id not in readings
+    ]
     measured = [found[name] for name in cells if found[name].outcome not in ("not-run", "invalid")]
     if not measured:
         return []
@@ -181,6 +186,15 @@ def _notes(evidence: Evidence) -> list[str]:
             continue
         for warning in record.warnings:
             notes[warning] = None
+        if isinstance(record.job, BenchmarkJob):
+            notes |= _uncovered(record.job, evidence)
         for drift in record.environment.drift_lines():
             notes[f"drift: {drift}"] = None
     return list(notes)
+
+
+def _uncovered(job: BenchmarkJob, evidence: Evidence) -> dict[str, None]:
+    """What of a benchmark's gold answers nothing holds to the data set."""
+    known = evidence.datasets[job.task]
+    what = uncovered(job, known) if isinstance(known, Benchmark) else ""
+    return {what: None} if what else {}

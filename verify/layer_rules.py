@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from repro.layer_claims import BoundClaim, Control, IdentityClaim, TrendClaim
 from verify.decided import Decided, Judged
-from verify.evidence import Evidence, InvalidError, Loaded
+from verify.errors import InvalidError
+from verify.evidence import Evidence, Loaded
 
 _CONFIDENCE = 0.95
 _SIGNS = {"at-most": "≤", "below": "<", "above": ">"}

@@ -7,15 +7,12 @@ where it is at the floor, or where coin tosses explain its flips.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from decimal import Decimal
 
 from repro.finding import Outcome
 from repro.manifest import Manifest
-from repro.manifest_sense import MIN_SETTINGS
 from repro.model_claims import CellClaim, CountClaim, Divergence, MeanClaim, OrderingClaim
-from repro.printed import as_printed_like
-from verify import spreads
+from verify import shown, spreads
 from verify.arms import Arms, arms, other_arms
 from verify.arms import mean as average
 from verify.decidable import input_rounding
@@ -35,13 +32,13 @@ def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> Judged:
     lost, won = found.flips()
     low, high, majority = found.reference_accuracy()
     working = (
-        f"a setting loses {lost:g} answers and wins {won:g}; {_null(found)}",
+        f"a setting loses {lost:g} answers and wins {won:g}; {null(found)}",
         f"float32 accuracy {low:.1%} to {high:.1%}, the commonest letter {majority:.1%}",
         _by_arm(manifest, claim, evidence),
-        _power(decision),
+        shown.power(decision),
         f"{accepted} of {others} other values printed for this dtype would be accepted",
     )
-    return _number(found, decision, published, claim.margin.value, working)
+    return number(found, decision, published, claim.margin.value, working)
 
 
 def mean(manifest: Manifest, claim: MeanClaim, evidence: Evidence) -> Judged:
@@ -52,8 +49,8 @@ def mean(manifest: Manifest, claim: MeanClaim, evidence: Evidence) -> Judged:
     published = manifest.text_of(claim.published)
     rounding = input_rounding(manifest, claim, cells)
     decision = _decide(found, published, claim.margin.value, rounding)
-    working = (_null(found), _power(decision))
-    return _number(found, decision, published, claim.margin.value, working)
+    working = (null(found), shown.power(decision))
+    return number(found, decision, published, claim.margin.value, working)
 
 
 def count(manifest: Manifest, claim: CountClaim, evidence: Evidence) -> Judged:
@@ -62,6 +59,23 @@ def count(manifest: Manifest, claim: CountClaim, evidence: Evidence) -> Judged:
     cells = [manifest.cell(name) for name in claim.of]
     each = [arms(manifest, [one], evidence) for one in cells]
     h = max(float(input_rounding(manifest, one, [one])) for one in cells)
+    sure, possible, least, most = above(each, limit, h)
+    outcome, measured, direction = shown.counted(int(published), sure, possible, least, most)
+    reason = (
+        f"{sure} surely and {possible} possibly above {claim.above}; another draw would show "
+        f"{least} to {most}"
+    )
+    decided = Decided(outcome, published, measured, "exact", reason)
+    loaded = [record for one in each for record in one.loaded]
+    return enough(Judged(decided, direction, loaded), each)
+
+
+def above(each: Sequence[Arms], limit: float, h: float) -> tuple[int, int, int, int]:
+    """How many divergences surely and possibly exceed a limit, and least and most of another draw.
+
+    The error rate is shared out over them; what is at the floor, or what coin tosses explain, is
+    never surely above.
+    """
     spans = [spreads.of(one.divergences, one.least_spread, len(each)) for one in each]
     means = [spreads.widened(one.mean, h) for one in spans]
     draws = [spreads.widened(one.draw, h) for one in spans]
@@ -71,20 +85,7 @@ def count(manifest: Manifest, claim: CountClaim, evidence: Evidence) -> Judged:
     )
     possible = sum(high > limit for _, high in means)
     least, most = sum(low > limit for low, _ in draws), sum(high > limit for _, high in draws)
-    wanted = int(published)
-    outcome: Outcome = "inconclusive"
-    if sure == possible == wanted:
-        outcome = "reproduced"
-    elif not least <= wanted <= most:
-        outcome = "contradicted"
-    reason = (
-        f"{sure} surely and {possible} possibly above {claim.above}; another draw would show "
-        f"{least} to {most}"
-    )
-    decided = Decided(outcome, published, _range(sure, possible), "exact", reason)
-    direction = "agrees" if sure <= wanted <= possible else "disagrees"
-    loaded = [record for one in each for record in one.loaded]
-    return Judged(_enough(decided, each), direction, loaded)
+    return sure, possible, least, most
 
 
 def ordering(manifest: Manifest, claim: OrderingClaim, evidence: Evidence) -> Judged:
@@ -102,9 +103,9 @@ def ordering(manifest: Manifest, claim: OrderingClaim, evidence: Evidence) -> Ju
         outcome = "inconclusive"
         reason += f"; {' and '.join(floors)} at the floor (null divergence): supports no ordering"
     published = "left ≤ right" if claim.relation == "at-most" else "within spread"
-    shown = f"{average(left.divergences):.3f} and {average(right.divergences):.3f}"
-    decided = Decided(outcome, published, shown, "order", reason)
-    return Judged(_enough(decided, [left, right]), direction, left.loaded + right.loaded)
+    measured = f"{average(left.divergences):.3f} and {average(right.divergences):.3f}"
+    decided = Decided(outcome, published, measured, "order", reason)
+    return enough(Judged(decided, direction, left.loaded + right.loaded), [left, right])
 
 
 def _at_most(left: Arms, right: Arms, gap: Spans, h: float) -> tuple[Outcome, str]:
@@ -140,30 +141,18 @@ def _decide(found: Arms, published: str, margin: str, rounding: Decimal) -> Deci
     )
 
 
-def _number(
+def number(
     found: Arms, decision: Decision, published: str, margin: str, working: tuple[str, ...]
 ) -> Judged:
-    decided = Decided(
-        decision.outcome,
-        published,
-        _settings(found.divergences, published),
-        f"± {margin}",
-        decision.reason,
-        working,
-    )
-    decided = _enough(decided, [found])
-    p = decision.p_contradicted if decided.outcome == decision.outcome else 1.0
-    return Judged(decided, decision.direction, found.loaded, p)
+    """What the divergences of some cells say about one printed number."""
+    judged = shown.number(decision, found.divergences, published, margin, working, found.loaded)
+    return enough(judged, [found])
 
 
-def _enough(decided: Decided, found: Sequence[Arms]) -> Decided:
+def enough(judged: Judged, found: Sequence[Arms]) -> Judged:
     """Too few settings that gave numbers of their own decide nothing."""
     least = min(found, key=lambda each: len(each.rows))
-    if len(least.rows) >= MIN_SETTINGS:
-        return decided
-    repeated = f" ({least.repeated} more repeat one of them)" if least.repeated else ""
-    few = f"{len(least.rows)} of the {MIN_SETTINGS} settings needed{repeated}"
-    return replace(decided, outcome="inconclusive", reason=f"{few}; {decided.reason}")
+    return shown.enough(judged, len(least.rows), least.repeated)
 
 
 def _accepted(
@@ -186,27 +175,10 @@ def _accepted(
 def _by_arm(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> str:
     """What mixed precision may mean, beside the arm that decides; under one setting."""
     found = other_arms(manifest, claim, evidence)
-    shown = ", ".join(f"{arm} {value:.2f}" for arm, value in found.items())
-    return f"arm weight-cast; under the first setting alone: {shown}"
+    values = ", ".join(f"{arm} {value:.2f}" for arm, value in found.items())
+    return f"arm weight-cast; under the first setting alone: {values}"
 
 
-def _null(found: Arms) -> str:
+def null(found: Arms) -> str:
+    """What nothing looks like, and whether the divergence does."""
     return f"null divergence {found.null:.3f}" + " (at the floor)" * found.at_the_floor
-
-
-def _power(decision: Decision) -> str:
-    noticed = f"a shift of {decision.noticed:.2g} is noticed 9 times in 10, alone"
-    return f"power {decision.power:.2f}; {noticed}"
-
-
-def _settings(measured: Sequence[float], published: str) -> str:
-    """Mean over settings, with the range behind it."""
-    mean_of = as_printed_like(average(measured), published)
-    if len(measured) == 1:
-        return f"{mean_of} (1 setting)"
-    low, high = (as_printed_like(each, published) for each in (min(measured), max(measured)))
-    return f"{mean_of} ({len(measured)} settings: {low} to {high})"
-
-
-def _range(low: int, high: int) -> str:
-    return str(low) if low == high else f"{low} to {high}"

@@ -41,6 +41,14 @@ def of(values: Sequence[float], least_spread: float, tests: int = 1) -> Spans:
     return Spans(value, _around(value, reach * error), _around(value, reach * draw))
 
 
+def of_finite(values: Sequence[float], least_spread: float, tests: int = 1) -> Spans:
+    """The same, and all that there is where a value is no finite number."""
+    if all(math.isfinite(each) for each in (*values, least_spread)):
+        return of(values, least_spread, tests)
+    anywhere = (-math.inf, math.inf)
+    return Spans(math.nan, anywhere, anywhere)
+
+
 def difference(left: Arms, right: Arms, tests: int = 1) -> Spans:
     """Intervals of the divergence of the left side minus that of the right side.
 

@@ -1,36 +1,74 @@
-"""`repro audit`: the environment against the pins."""
+"""`repro audit`: the environment against the pins, or against another environment."""
 
 import argparse
 from pathlib import Path
 
-from repro import report_audit, report_progress
-from repro.audit import audit
+from repro import audit_against, report_audit, report_progress
+from repro.audit import Audit, audit
 from repro.commands import options
-from repro.errors import EXIT_DONE, EXIT_DRIFT
+from repro.errors import EXIT_DONE, EXIT_DRIFT, BadInputError
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Arguments of `repro audit`."""
+    add_selection(parser)
+    options.add_json(parser)
+    parser.epilog = (
+        "Every file of every package is held to the digest that its installer wrote down, which\n"
+        "takes some seconds. In an image OS packages, wheels, kernels, the bundle's own files and\n"
+        "the path of a forward pass are also held to what they were when it was built. Exits 0 as\n"
+        "pinned (or as the other environment), 4 on drift. CUDA kernels that are missing without\n"
+        "a GPU, and the development tools, are named and are no drift."
+    )
+
+
+def add_selection(parser: argparse.ArgumentParser) -> None:
+    """What `audit` and `container audit` both take."""
     parser.add_argument(
         "--against",
         metavar="FILE",
         type=Path,
-        help="another lock file (default: the bundle's pinned-requirements.txt)",
+        help="another lock file (default: the bundle's pinned-requirements.txt); or what `repro "
+        "audit --json` printed elsewhere: how the two environments differ, and which claims that "
+        "can touch",
     )
-    options.add_json(parser)
-    parser.epilog = (
-        "Every file of every package is held to the digest that its installer wrote down, which\n"
-        "takes some seconds. Exits 0 as pinned, 4 on drift. CUDA kernels that are missing on a\n"
-        "machine without a GPU, and the development tools, are named and are no drift."
+    parser.add_argument(
+        "--format",
+        choices=("cyclonedx",),
+        help="print a bill of materials instead (CycloneDX 1.6, JSON); exits 0 or 4 all the same",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print paper's pin, bundle's pin and what is installed, for every package."""
-    with report_progress.bytes_bar(quiet=arguments.json) as progress:
-        found = audit(arguments.against, progress)
-    if arguments.json:
+    against: Path | None = arguments.against
+    other = None
+    if against is not None and audit_against.is_audit(against):
+        if arguments.format:
+            message = f"--format with --against {against}: a comparison is no bill of materials"
+            raise BadInputError(message)
+        other, against = audit_against.load(against), None
+    quiet = bool(arguments.json or arguments.format)
+    with report_progress.bytes_bar(quiet=quiet) as progress:
+        found = audit(against, progress)
+    if other is not None:
+        return _compare(found, other, as_json=arguments.json)
+    if arguments.format:
+        from repro import sbom  # its library takes a while to import
+
+        print(sbom.cyclonedx(found))
+    elif arguments.json:
         print(options.as_json(found))
     else:
         report_audit.show(found)
     return EXIT_DRIFT if found.drifted else EXIT_DONE
+
+
+def _compare(here: Audit, there: Audit, *, as_json: bool) -> int:
+    """Print how two environments differ."""
+    found = audit_against.compare(here, there, options.load_manifests([]))
+    if as_json:
+        print(options.as_json(found))
+    else:
+        report_audit.show_differences(found)
+    return EXIT_DRIFT if found else EXIT_DONE

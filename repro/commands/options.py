@@ -117,12 +117,14 @@ def pairs(flag: str, given: list[str]) -> dict[str, Path]:
 
 def read_filter(text: str, manifests: list[Manifest]) -> "Filter":
     """`--only`, held to names that the manifests have."""
+    from repro.expand import checkpoints_of
+
     known = {
         "model": {
             name
             for each in manifests
             for group in each.jobs
-            for name in (group.checkpoints if group.kind == "evaluation" else [group.id])
+            for name in (checkpoints_of(group) or [group.id])
         },
         "dtype": {"float32", "float16", "bfloat16"},
         "setting": {setting.id for each in manifests for setting in each.settings},

@@ -1,13 +1,14 @@
-"""`repro pin`: the weights of a torch checkpoint as safetensors, without unpickling them."""
+"""`repro pin`: digests into the catalog; or a torch checkpoint as safetensors, not unpickled."""
 
 import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-from repro import convert_weights, report_progress
+from repro import convert_weights, olmo_layout, pin_checkpoints, report_progress
 from repro.commands import options
 from repro.convert_weights import Converted
-from repro.errors import EXIT_DONE
+from repro.errors import EXIT_DONE, BadInputError
+from repro.pin_checkpoints import Pinned
 from repro.torch_refusal import shown
 
 _MOST_SHOWN = 5
@@ -18,26 +19,57 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "file",
         metavar="FILE",
+        nargs="?",
         type=Path,
-        help="pytorch_model.bin, one shard of it, or pytorch_model.bin.index.json for all shards",
+        help="pytorch_model.bin, one shard of it, or pytorch_model.bin.index.json for all shards: "
+        "write the same weights as safetensors",
+    )
+    parser.add_argument(
+        "--checkpoints",
+        metavar="NAME",
+        nargs="*",
+        help="without FILE: pin these checkpoints of catalog/checkpoints.json, e.g. --checkpoints "
+        "olmo-1b phi-1.5 (default: every one that the model hub has)",
     )
     parser.add_argument(
         "--out",
         metavar="FOLDER",
         type=Path,
-        help="folder to write to (default: the folder of FILE)",
+        help="with FILE: folder to write to (default: the folder of FILE)",
+    )
+    parser.add_argument(
+        "--layout",
+        choices=("olmo",),
+        help="with FILE, hf_olmo's model.safetensors, and --out: the same weights in the layout of "
+        "transformers' own OLMo, with config.json and tokenizer, so that loading them executes no "
+        "code of the hub; in half precision the two models round differently",
     )
     options.add_json(parser)
     parser.epilog = (
-        "Loading a pickle executes what it says, in torch 2.2.1 even with weights_only=True. Here\n"
-        "the file is read as data: named tensors come out bit for bit, anything else is refused\n"
-        "by name. No file is overwritten. Exits 0 if the safetensors are there, 2 if FILE was\n"
-        "refused or they could not be written; then nothing was."
+        "Without FILE: asks the model hub ($HF_ENDPOINT) which commit each revision is and which\n"
+        "SHA-256 each file has that loading reads, and writes both into catalog/checkpoints.json;\n"
+        "later runs are held to them. Nothing is executed and no weights are fetched. A digest\n"
+        "that is there already is never replaced: another one at the hub is an error, and nothing\n"
+        "is written. Where a repository has only a pickle, its digest is pinned; safetensors then\n"
+        "count as the checkpoint if the pickle lies beside them and they are what `repro pin`\n"
+        "FILE makes of it. Exits 0, 2 if a file changed, 3 if the hub does not answer.\n"
+        "\n"
+        "With FILE: loading a pickle executes what it says, in torch 2.2.1 even with\n"
+        "weights_only=True. Here the file is read as data: named tensors come out bit for bit,\n"
+        "anything else is refused by name. No file is overwritten. Exits 0 if the safetensors are\n"
+        "there, 2 if FILE was refused or they could not be written; then nothing was."
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print what was read and what was written, with digests."""
+    """Print what was read, pinned and written, with digests."""
+    if arguments.file is None:
+        return _pin(arguments)
+    if arguments.checkpoints is not None:
+        message = f"{arguments.file} and --checkpoints: expected one of the two"
+        raise BadInputError(message)
+    if arguments.layout:
+        return _lay_out(arguments)
     with report_progress.bytes_bar(quiet=arguments.json) as progress:
         made = convert_weights.convert(arguments.file, arguments.out, progress)
     if arguments.json:
@@ -46,6 +78,45 @@ def run(arguments: argparse.Namespace) -> int:
         for each in made:
             _show(each)
     return EXIT_DONE
+
+
+def _lay_out(arguments: argparse.Namespace) -> int:
+    """Write a checkpoint in another layout."""
+    if arguments.out is None:
+        message = "--layout olmo: expected --out FOLDER with it, another folder than that of FILE"
+        raise BadInputError(message)
+    made = olmo_layout.convert(arguments.file, arguments.out)
+    if arguments.json:
+        print(options.as_json([asdict(each) for each in made]))
+    else:
+        for each in made:
+            print(f"{each.path}: {each.size:,} bytes, sha256 {each.sha256}")
+    return EXIT_DONE
+
+
+def _pin(arguments: argparse.Namespace) -> int:
+    """Pin checkpoints of the catalog."""
+    if arguments.out is not None or arguments.layout:
+        given = f"--out {arguments.out}" if arguments.out else f"--layout {arguments.layout}"
+        message = f"{given}: expected a FILE with it; the catalog is where it is"
+        raise BadInputError(message)
+    found = pin_checkpoints.pin(arguments.checkpoints or [])
+    if arguments.json:
+        print(options.as_json([asdict(each) for each in found]))
+    else:
+        for each in found:
+            _show_pinned(each)
+    return EXIT_DONE
+
+
+def _show_pinned(pinned: Pinned) -> None:
+    known = len(pinned.files) - len(pinned.added)
+    print(f"{pinned.name}: {pinned.repository} at {pinned.revision} is {pinned.commit}")
+    print(f"    {len(pinned.added)} files pinned now, {known} before")
+    for file, sha in pinned.files.items():
+        print(f"    sha256 {sha}  {file}")
+    if pinned.note:
+        print(f"    {pinned.note}")
 
 
 def _show(made: Converted) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from repro import environment, plan
+from repro import catalog, environment, plan
 from repro.commands import options
 from repro.inputs import Shelf, load_pins
 from repro.jobs import Tier
@@ -44,7 +44,7 @@ class Planning:
         """Claims that no run of a plan could decide, and why."""
         from verify.decidable import undecidable  # `repro` meets `verify` only here
 
-        return undecidable(plan.manifest, plan.tier, self.planner.shelf.datasets)
+        return undecidable(plan.manifest, plan.tier, {**catalog.datasets(), **catalog.benchmarks()})
 
     def again(self, plan: Plan) -> Plan:
         """The same plan after a fetch: the same tier, whatever came."""
@@ -58,7 +58,8 @@ def prepare(arguments: argparse.Namespace) -> Planning:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     files = {path.stem: path for path in arguments.manifests}
     manifests = options.load_manifests(arguments.manifests)
-    needs_hub = any(group.kind == "evaluation" for each in manifests for group in each.jobs)
+    kinds = {group.kind for each in manifests for group in each.jobs}
+    needs_hub = bool(kinds & {"evaluation", "tuning"})
     shelf = Shelf(
         substitutes=options.pairs("--substitute", arguments.substitute),
         data=options.pairs("--data", arguments.data),

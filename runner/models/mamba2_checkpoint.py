@@ -22,6 +22,7 @@ from transformers import PretrainedConfig
 
 from repro.checkpoint_files import header
 from repro.errors import BadInputError, Problem, saving
+from repro.families import FAMILIES
 from repro.files import write_text
 from runner.models.mamba2 import Mamba2ForCausalLM
 from runner.models.mamba2_config import FIXED, Mamba2Config, faults
@@ -46,7 +47,8 @@ def stored_dtype(name: str, dtype: torch.dtype) -> torch.dtype:
 
     Reference: the table in `mamba2_mixer`.
     """
-    return torch.float32 if dtype.itemsize < 4 and name.endswith(".mixer.D") else dtype  # noqa: PLR2004
+    half = dtype in (torch.float16, torch.bfloat16)
+    return torch.float32 if half and name.endswith(FAMILIES["mamba2"].kept_wide) else dtype
 
 
 def load(folder: Path, dtype: torch.dtype = torch.float32) -> Mamba2ForCausalLM:

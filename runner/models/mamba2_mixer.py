@@ -27,7 +27,7 @@ takes log(1 + exp), which loses Δ below 1e-7.
 """
 
 import math
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -61,6 +61,15 @@ class RMSNorm(nn.Module):
         scale = torch.rsqrt(grouped.square().mean(-1, keepdim=True) + self.eps)
         normed: Tensor = (grouped * scale).flatten(-2) * wide(self.weight)
         return normed
+
+
+class MixerState(NamedTuple):
+    """What a mixer carries from one token to the next; a value, never changed."""
+
+    driven: Tensor
+    """The last d_conv - 1 inputs of the convolution, (batch, d_conv - 1, channels)."""
+    scanned: Tensor
+    """h of `mamba2_scan`, (batch, heads, P, N)."""
 
 
 class Mamba2Mixer(nn.Module):
@@ -98,36 +107,60 @@ class Mamba2Mixer(nn.Module):
         mixed: Tensor = self.out_proj(mix(self, projected))
         return mixed
 
+    def continued(self, hidden: Tensor, before: MixerState | None) -> tuple[Tensor, MixerState]:
+        """The mixer's output for what follows a state, and the state after it.
+
+        Always plain PyTorch.
+
+        Args:
+            hidden: (batch, length, d_model).
+            before: What the tokens before left; None at the start of a sequence.
+        """
+        normed, after = self._scanned(self.in_proj(hidden), before)
+        return self.out_proj(normed), after
+
     def _plain(self, projected: Tensor) -> Tensor:
         """What enters out_proj, (batch, length, inner), from what leaves in_proj."""
+        return self._scanned(projected, None)[0]
+
+    def _scanned(self, projected: Tensor, before: MixerState | None) -> tuple[Tensor, MixerState]:
         with torch.autocast(projected.device.type, enabled=False):  # the table holds under it too
             gate, driven, step = projected.split(self.parts, dim=-1)
-            x, inward, outward = self.split(self._convolved(driven))
-            y, _ = chunked(
+            padded = self._padded(driven, before)
+            x, inward, outward = self.split(self._convolved(padded))
+            y, scanned = chunked(
                 x,
                 functional.softplus(wide(step) + wide(self.dt_bias)),
                 -torch.exp(wide(self.A_log)),
                 inward,
                 outward,
                 self.D,
+                initial=before.scanned if before else None,
                 chunk=self.sizes.chunk_size,
             )
             gated = wide(y.flatten(2)) * functional.silu(wide(gate))
             normed: Tensor = self.norm(gated)
-            return normed.to(projected.dtype)
+            last = padded[:, driven.shape[1] :]
+            return normed.to(projected.dtype), MixerState(last, scanned)
 
-    def _convolved(self, driven: Tensor) -> Tensor:
+    def _padded(self, driven: Tensor, before: MixerState | None) -> Tensor:
+        """Inputs of the convolution behind those that it still sees; 0 before a sequence."""
+        if before:
+            return torch.cat([before.driven, driven], dim=1)
+        return functional.pad(driven, (0, 0, self.sizes.d_conv - 1, 0))
+
+    def _convolved(self, padded: Tensor) -> Tensor:
         """SiLU of the causal convolution over time, one kernel a channel.
 
         A sum of shifted copies: cuDNN's convolution would take TF32 for float32.
         """
         kernel = wide(self.conv1d.weight)[:, 0]  # (channels, width)
-        length, width = driven.shape[1], kernel.shape[1]
-        padded = functional.pad(wide(driven), (0, 0, width - 1, 0))
-        summed = wide(self.conv1d.get_parameter("bias")) + padded[:, :length] * kernel[:, 0]
+        width = kernel.shape[1]
+        length, rows = padded.shape[1] - width + 1, wide(padded)
+        summed = wide(self.conv1d.get_parameter("bias")) + rows[:, :length] * kernel[:, 0]
         for late in range(1, width):
-            summed = torch.addcmul(summed, padded[:, late : late + length], kernel[:, late])
-        return functional.silu(summed).to(driven.dtype)
+            summed = torch.addcmul(summed, rows[:, late : late + length], kernel[:, late])
+        return functional.silu(summed).to(padded.dtype)
 
     def split(self, convolved: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Cut into x (batch, length, heads, P), B and C (batch, length, groups, N)."""

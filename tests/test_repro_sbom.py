@@ -1,0 +1,95 @@
+"""The bill of materials. Oracle: CycloneDX's own schema, where a JSON schema validator is here."""
+
+import json
+from importlib.util import find_spec
+from typing import Any
+
+import pytest
+
+from repro import environment, sbom
+from repro.audit import Audit, Row
+from repro.audit_image import Image
+from repro.audit_kernels import Kernel
+
+SHA = "ab" * 32
+
+
+def audit(*versions: str) -> Audit:
+    rows = tuple(
+        Row(
+            package=f"package-{place}",
+            paper="1.0" if place == 0 else None,
+            pinned=version,
+            installed=version,
+            state="as pinned",
+            detail="",
+            files=(),
+        )
+        for place, version in enumerate(versions)
+    )
+    absent = rows[0].model_copy(update={"package": "mamba-ssm", "installed": None})
+    own = rows[0].model_copy(update={"package": "lyapunov-repro", "installed": "0.1.0"})
+    return Audit(
+        rows=(*rows, absent, own),
+        problems=(),
+        environment=environment.capture(["torch"]),
+        floating=(),
+        image=Image(
+            schema_version=1,
+            target="cpu",
+            revision="abc",
+            os_packages={"libc6:amd64": "2.36-9+deb12u7"},
+            wheels={"package-0": SHA},
+            kernels={"k.so": Kernel(sha256=SHA, architectures=("sm_80", "sm_90"), abi=None)},
+            bundle={},
+            probe={},
+        ),
+    )
+
+
+@pytest.fixture(scope="module")
+def bom() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(sbom.cyclonedx(audit("2.2.1", "4.40.0")))
+    return found
+
+
+def test_every_installed_part_is_in_it_once_and_nothing_else(bom: dict[str, Any]) -> None:
+    names = sorted(each["name"] for each in bom["components"])
+    assert names == ["k.so", "libc6", "package-0", "package-1"]
+    purls = {each["name"]: each.get("purl") for each in bom["components"]}
+    assert purls["package-0"] == "pkg:pypi/package-0@2.2.1"
+    assert purls["libc6"] == "pkg:deb/debian/libc6@2.36-9%2Bdeb12u7?arch=amd64"
+
+
+def test_kernels_have_their_digest_and_packages_their_pins(bom: dict[str, Any]) -> None:
+    parts = {each["name"]: each for each in bom["components"]}
+    assert parts["k.so"]["hashes"] == [{"alg": "SHA-256", "content": SHA}]
+    said = {each["name"]: each["value"] for each in parts["package-0"]["properties"]}
+    assert said == {
+        "repro:state": "as pinned",
+        "repro:pinned": "2.2.1",
+        "repro:paper": "1.0",
+        "repro:record": SHA,
+    }
+
+
+def test_the_bundle_depends_on_all_of_it(bom: dict[str, Any]) -> None:
+    (root,) = [each for each in bom["dependencies"] if each["ref"] == "lyapunov-repro"]
+    assert sorted(root["dependsOn"]) == sorted(each["bom-ref"] for each in bom["components"])
+
+
+def test_its_number_is_that_of_its_content(bom: dict[str, Any]) -> None:
+    again = json.loads(sbom.cyclonedx(audit("2.2.1", "4.40.0")))
+    assert again["serialNumber"] == bom["serialNumber"]
+    changed = json.loads(sbom.cyclonedx(audit("2.2.2", "4.40.0")))
+    assert changed["serialNumber"] != bom["serialNumber"]
+
+
+@pytest.mark.skipif(not find_spec("jsonschema"), reason="no JSON schema validator is installed")
+def test_it_is_valid(bom: dict[str, Any]) -> None:
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+
+    validator = JsonStrictValidator(SchemaVersion.V1_6)
+    assert validator.validate_str(json.dumps(bom)) is None
+    assert validator.validate_str(json.dumps(bom | {"components": 1})) is not None

@@ -1,0 +1,163 @@
+"""Evaluations of tuned models under every setting, and what a divergence of them stands beside.
+
+A model is a checkpoint and an arm: `<method>.<precision>`, or `pretrained`. The reference of a
+divergence is the first arm of its tuning group under the same setting and so the same seed. All
+are evaluated in float32. What differs between two settings of one arm is the seed of the tuning
+as well as how the questions were batched: the null divergence is that between tunings.
+
+Reference: paper v2, section 5.1; the paper names neither seed nor dtype of the evaluations.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from itertools import pairwise
+
+from repro.expand_tuning import PRETRAINED, arm_name, asked_slot
+from repro.job_groups import TuningGroup
+from repro.manifest import Manifest
+from repro.tuned_models import TunedModel, group_of, tunes
+from verify.arms import Arms, distinct, divergence, mean, of_rows
+from verify.errors import NotRunError
+from verify.evidence import Evidence, Loaded
+
+DTYPE = "float32"
+"""Dtype that tuned weights are evaluated in."""
+TASK = "mmlu"
+"""Task of divergences."""
+
+
+def evaluations(
+    manifest: Manifest, evidence: Evidence, model: TunedModel, task: str, dtype: str = DTYPE
+) -> list[Loaded]:
+    """What a model answered on a task, one evaluation a setting.
+
+    Raises:
+        NotRunError: if one is missing.
+        InvalidError: if a record cannot be trusted.
+    """
+    found = group_of(manifest, model)
+    assert found  # noqa: S101  # the manifest was checked when it was loaded
+    group, arm = found
+    if evidence.run.tier not in group.tiers:
+        message = f"tier {evidence.run.tier} does not run {group.id}"
+        raise NotRunError(message)
+    settings = group.tiers[evidence.run.tier].settings
+    return [evidence.get(asked_slot(model.checkpoint, arm, each, task, dtype)) for each in settings]
+
+
+def reference_of(manifest: Manifest, model: TunedModel) -> TunedModel:
+    """The first arm of the group that runs a model."""
+    found = group_of(manifest, model)
+    assert found  # noqa: S101  # the manifest was checked when it was loaded
+    return TunedModel(model.checkpoint, arm_name(found[0], found[0].arms[0]))
+
+
+def arms(manifest: Manifest, models: Sequence[TunedModel], evidence: Evidence) -> Arms:
+    """Reference and tuned model under every setting, a cell for each model.
+
+    Raises:
+        NotRunError: if an evaluation is missing.
+        InvalidError: if a record cannot be trusted.
+    """
+    columns = [
+        zip(
+            evaluations(manifest, evidence, reference_of(manifest, model), TASK),
+            evaluations(manifest, evidence, model, TASK),
+            strict=True,
+        )
+        for model in models
+    ]
+    return of_rows(list(zip(*columns, strict=True)))
+
+
+def rows(
+    manifest: Manifest, evidence: Evidence, asked: Sequence[tuple[TunedModel, str]]
+) -> tuple[tuple[tuple[Loaded, ...], ...], int]:
+    """Evaluations of models on tasks, one row a setting, and how many settings repeat another.
+
+    Raises:
+        NotRunError: if an evaluation is missing.
+        InvalidError: if a record cannot be trusted.
+    """
+    columns = [evaluations(manifest, evidence, model, task) for model, task in asked]
+    every = list(zip(*columns, strict=True))
+    kept = distinct(every, lambda row: row)
+    return kept, len(every) - len(kept)
+
+
+def where_run(
+    manifest: Manifest, evidence: Evidence, model: TunedModel, task: str, dtype: str = DTYPE
+) -> list[Loaded]:
+    """The same as `evaluations`; empty where the manifest or the run has no such model.
+
+    Raises:
+        InvalidError: if a record cannot be trusted.
+    """
+    if group_of(manifest, model):
+        with suppress(NotRunError):
+            return evaluations(manifest, evidence, model, task, dtype)
+    return []
+
+
+# -----------------------------------------------------------------------------
+# Controls
+
+
+def controls(manifest: Manifest, evidence: Evidence, models: Sequence[TunedModel]) -> Iterator[str]:
+    """What a divergence stands beside, means over checkpoints and settings; what was run of it."""
+    references = list(dict.fromkeys(reference_of(manifest, model) for model in models))
+    names = [each.checkpoint for each in references]
+    found = group_of(manifest, models[0])
+    assert found  # noqa: S101  # the manifest was checked when it was loaded
+    group, first = found[0], references[0].arm
+    seeds = [_between_settings(manifest, evidence, model) for model in references]
+    yield from _shown(f"{first} between two seeds and settings", seeds)
+    arms = [PRETRAINED]
+    arms += [arm_name(group, arm) for arm in group.arms[1:] if arm.precision == DTYPE]
+    for arm in arms:
+        apart = [_apart(manifest, evidence, TunedModel(e.checkpoint, arm), e) for e in references]
+        yield from _shown(f"{arm} against {first}", apart)
+    for dtype in dict.fromkeys(each for asked in group.questions for each in asked.dtypes):
+        if dtype != DTYPE:
+            cast = [_apart(manifest, evidence, each, each, dtype) for each in references]
+            yield from _shown(f"{first} evaluated in {dtype} against {DTYPE}", cast)
+    for other, arm in _on_other_paths(manifest, group, models):
+        pairs = [(TunedModel(name, arm), TunedModel(name, other)) for name in names]
+        live = [_apart(manifest, evidence, model, base) for model, base in pairs]
+        yield from _shown(f"{arm} against {other}", live)
+
+
+def _on_other_paths(
+    manifest: Manifest, group: TuningGroup, models: Sequence[TunedModel]
+) -> Iterator[tuple[str, str]]:
+    """Reference and arm of groups that tune the same on another path of Mamba's code."""
+    wanted = {model.arm for model in models}
+    for other in manifest.jobs:
+        if isinstance(other, TuningGroup) and other.recipe.mamba_path != group.recipe.mamba_path:
+            for arm in other.arms[1:]:
+                if arm.id in wanted and tunes(other, models[0].checkpoint):
+                    yield arm_name(other, other.arms[0]), arm_name(other, arm)
+
+
+def _between_settings(manifest: Manifest, evidence: Evidence, model: TunedModel) -> float | None:
+    """Mean divergence between each setting and the next, of one model."""
+    found = where_run(manifest, evidence, model, TASK)
+    return mean([divergence(*pair) for pair in pairwise(found)]) if len(found) > 1 else None
+
+
+def _apart(
+    manifest: Manifest, evidence: Evidence, model: TunedModel, other: TunedModel, dtype: str = DTYPE
+) -> float | None:
+    """Mean over settings of the divergence of two models, the first evaluated in a dtype."""
+    left = where_run(manifest, evidence, model, TASK, dtype)
+    right = where_run(manifest, evidence, other, TASK)
+    if not left or not right:
+        return None
+    return mean([divergence(*pair) for pair in zip(left, right, strict=True)])
+
+
+def _shown(what: str, values: Sequence[float | None]) -> Iterator[str]:
+    """One control, if it was run of every checkpoint."""
+    known = [each for each in values if each is not None]
+    if len(known) == len(values):
+        yield f"{what} {mean(known):.3f}"
