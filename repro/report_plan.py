@@ -53,7 +53,7 @@ def show(
         out.print(line)
     for needs, count in unbuilt(plan.manifest).items():
         waiting = "1 claim waits" if count == 1 else f"{count} claims wait"
-        out.print(Text(f"  {waiting} for {needs}, which is not built yet", style="dim"))
+        out.print(Text(f"  {waiting} for {needs}, for which there is no job", style="dim"))
     if following:
         above, command = following
         out.print(Text(f"  next: {command}  ({cost_of(above)})", style="dim"))

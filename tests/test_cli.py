@@ -99,16 +99,15 @@ def test_the_paper_against_itself_takes_no_run() -> None:
 
 
 def test_a_manifest_without_jobs_is_judged_from_the_page_and_is_no_success(tmp_path: Path) -> None:
-    done = repro("run", "manifests/table4.json", "--offline", "--out", str(tmp_path / "out"))
+    done = repro("run", "manifests/table2.json", "--offline", "--out", str(tmp_path / "out"))
     assert done.returncode == 3
     text = " ".join(done.stdout.split())
-    assert "table4: nothing to run" in text
-    assert "71 claims wait for fine-tuning, which is not built yet" in text
-    assert "T4cnt 32 of 35 29 to 30 of 35 exact contradicted" in text
-    assert "71 not-run job type not built: fine-tuning: T4.130m.W.lambada-ppl" in text
+    assert "table2: nothing to run" in text
+    assert "18 claims wait for authors' runs, for which there is no job" in text
+    assert "18 not-run no job for it: authors' runs: T2.130m.lr" in text
     again = repro("verify", str(tmp_path / "out"))
     assert again.returncode == 1
-    assert "T4cnt" in again.stdout
+    assert "T2.130m.lr" in again.stdout
 
 
 def test_a_plan_names_what_no_run_could_decide() -> None:
@@ -264,7 +263,7 @@ def test_verify_s_exit_code_follows_the_outcomes(outcomes: list[Any], code: int)
 
 
 def test_a_full_disk_ends_a_run_with_3_and_nothing_half_written() -> None:
-    """Oracle: a real file system of 8 MB; the records of Theorem 3 need 1, 14 and 21 MB."""
+    """Oracle: a real file system of 8 MB; of Theorem 3's seven records two need 14 and 21 MB."""
     script = (
         "mount -t tmpfs -o size=8m tmpfs /mnt && "
         f"{sys.executable} -m repro.cli run manifests/theorem3.json --out /mnt/out; "
@@ -284,7 +283,8 @@ def test_a_full_disk_ends_a_run_with_3_and_nothing_half_written() -> None:
     assert "could not save" in " ".join(lines)
     assert "No space left on device" in " ".join(lines)
     files, folders = int(lines[-2]), int(lines[-1])
-    assert (files, folders) in ((2, 1), (0, 0))  # the small record whole, or none
+    assert files >= 2 * folders >= 0  # whole records, or none
+    assert folders < 7  # those of 14 and 21 MB are not among them
 
 
 def test_results_without_runs_are_refused(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def test_a_cell_without_a_job_type_has_no_evaluations(tmp_path: Path) -> None:
     data = table(TWENTY)
     data["claims"][0]["measure"] = {"kind": "unbuilt", "needs": "few-shot", "what": "the gain"}
     claimed, evidence = world(tmp_path, LOST, **data)
-    why = f"job type not built: few-shot, for {BOTH[0]}"
+    why = f"no job for it: few-shot, for {BOTH[0]}"
     with pytest.raises(NotRunError, match=f"^{why}$"):
         arms.arms(claimed, [claimed.cell(BOTH[0])], evidence)
 

@@ -81,10 +81,10 @@ def test_jobs_that_are_not_built_are_not_run(unbuilt: Any) -> None:
     manifest = records.manifest()
     found = without_run(manifest, PLANNED)
     shown = {"basis": "measured", "outcome": "not-run", "published": "0.65", "measured": "—"}
-    reason = "job type not built: throughput; it halves"
+    reason = "no job for it: throughput; it halves"
     assert found == expected("plan", "planned", **shown, margin="—", reason=reason)
     found = without_run(manifest, unbuilt)
-    reason = "job type not built: few-shot; the gain per shot"
+    reason = "no job for it: few-shot; the gain per shot"
     assert found == expected("cell", "cell", **shown, margin="± 0.1", reason=reason)
 
 

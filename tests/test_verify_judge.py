@@ -204,3 +204,28 @@ def test_a_number_without_a_test_takes_no_part() -> None:
     """0.04 alone in a family of one: what has p = 1 is no further test."""
     judged = {"a": number("contradicted", 0.04), "b": number("reproduced", 1.0)}
     assert over_the_table(judged, 1)["a"].decided.outcome == "contradicted"
+
+
+def test_a_finding_says_what_was_pinned_on_first_use(tmp_path: Path) -> None:
+    """The made-up catalog knows no digest of its checkpoints on the hub."""
+    claimed, evidence = world(tmp_path, wobbling({"mamba-1": 13, "phi-1": 13}), **table(TWENTY))
+    line = f"pinned on first use: {BOTH[0].split('.')[1]}"
+    assert named(judge(claimed, evidence, {"torch": TORCH}), BOTH[0]).working[-1] == line
+    run = evidence.run.model_copy(update={"substitutions": {"mamba-1": {}}})
+    given = Evidence(claimed, run, evidence.store, evidence.checkpoints, evidence.datasets)
+    assert line not in named(judge(claimed, given, {"torch": TORCH}), BOTH[0]).working
+
+
+def test_files_that_are_not_the_catalogs_decide_nothing(tmp_path: Path) -> None:
+    claimed, evidence = world(tmp_path, wobbling({"mamba-1": 13, "phi-1": 13}), **table(TWENTY))
+    known = dict(evidence.checkpoints)
+    pinned = known["mamba-1"].model_copy(update={"files": {"model.safetensors": "1" * 64}})
+    other = Evidence(
+        claimed, evidence.run, evidence.store, {**known, "mamba-1": pinned}, evidence.datasets
+    )
+    before, after = (
+        named(judge(claimed, each, {"torch": TORCH}), BOTH[0]) for each in (evidence, other)
+    )
+    assert before.outcome == "reproduced"
+    assert after.outcome == "inconclusive"
+    assert after.reason.startswith("mamba-1 has other files than the catalog pins; ")

@@ -79,7 +79,8 @@ class Evidence:
         checkpoints: Mapping[str, Checkpoint],
         datasets: Mapping[str, Dataset | Benchmark],
     ) -> None:
-        self.manifest, self.run, self.store, self.datasets = manifest, run, store, datasets
+        self.manifest, self.run, self.store = manifest, run, store
+        self.checkpoints, self.datasets = checkpoints, datasets
         self.slots = {slot.id: slot for slot in slots(manifest, run.tier, checkpoints)}
         self._checked: dict[str, tuple[Record, Arrays]] = {}
         self._loaded: dict[str, Loaded | InvalidError | NotRunError] = {}

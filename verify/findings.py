@@ -19,7 +19,7 @@ from repro.tuned_claims import BarsClaim, ImprovementClaim
 from verify import fact_rules, page_rules, printed_rules
 from verify.decided import Decided
 
-NOT_BUILT = "job type not built"
+NOT_BUILT = "no job for it"
 
 
 def finding_of(

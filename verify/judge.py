@@ -13,12 +13,12 @@ from dataclasses import replace
 from repro import run_file
 from repro.catalog import Benchmark
 from repro.claims import AmbiguousClaim, Claim
+from repro.environment import Environment
 from repro.finding import Finding, Verdict
-from repro.jobs import BenchmarkJob, ModelJob
+from repro.jobs import BenchmarkJob
 from repro.manifest import Manifest
 from repro.model_claims import CellClaim
-from repro.tuning_jobs import TuningJob
-from verify import measured_rules
+from verify import measured_rules, qualifiers
 from verify.benchmark_records import uncovered
 from verify.decidable import family
 from verify.decided import Judged
@@ -104,12 +104,15 @@ def _qualified(claim: Claim, judged: Judged, evidence: Evidence, pins: Pins) -> 
     """The finding of a measured claim, with what keeps its records from deciding it."""
     decided, direction = judged.decided, judged.direction
     loaded = _with_tunings(judged.loaded)
-    qualifiers = _qualifiers(claim, loaded, evidence, pins)
-    if qualifiers:
+    against = qualifiers.against(claim, loaded, evidence, pins)
+    if against:
         if decided.outcome != "inconclusive":
             direction = f"points to {decided.outcome}"
-        reason = f"{'; '.join(qualifiers)}; {decided.reason}"
+        reason = f"{'; '.join(against)}; {decided.reason}"
         decided = replace(decided, outcome="inconclusive", reason=reason)
+    if first := qualifiers.pinned_on_first_use(loaded, evidence):
+        line = f"pinned on first use: {', '.join(first)}"
+        decided = replace(decided, working=(*decided.working, line))
     keys = [each.record.key for each in loaded]
     return finding_of(claim, decided, "measured", direction, keys)
 
@@ -118,36 +121,6 @@ def _with_tunings(loaded: Sequence[Loaded]) -> list[Loaded]:
     """Records and those of the tunings that they rest on, each once."""
     every = [each for one in loaded for each in (one, one.tuning) if each]
     return list({(each.slot.id, each.record.key): each for each in every}.values())
-
-
-def _qualifiers(
-    claim: Claim, loaded: Sequence[Loaded], evidence: Evidence, pins: Pins
-) -> list[str]:
-    """What keeps these records from deciding this claim."""
-    found: dict[str, None] = {}
-    for each in loaded:
-        job, slot = each.record.job, each.slot
-        if isinstance(job, ModelJob | TuningJob):
-            for_paper = slot.checkpoint is not None  # a single job is about what it names
-            if for_paper and job.checkpoint != slot.checkpoint:
-                found[f"tier {evidence.run.tier}, {job.checkpoint} stands in"] = None
-            elif for_paper and evidence.run.tier != "full":
-                found[f"tier {evidence.run.tier}"] = None
-            for name in (job.checkpoint, _data_of(job)):
-                if name in evidence.run.substitutions:
-                    found[f"{name} was substituted"] = None
-            if for_paper and evidence.run.tier != "full":
-                continue  # the versions of what decides nothing are beside the point
-        for name in claim.depends_on:
-            installed = each.record.environment.packages.get(name, "none")
-            pinned = pins.get(name, "no pin")
-            if installed != pinned:
-                found[f"drift: {name} {installed}, pinned {pinned}"] = None
-    return list(found)
-
-
-def _data_of(job: ModelJob | TuningJob) -> str:
-    return job.recipe.data if isinstance(job, TuningJob) else job.task
 
 
 def _table_notes(manifest: Manifest, found: Mapping[str, Finding]) -> list[str]:
@@ -188,9 +161,19 @@ def _notes(evidence: Evidence) -> list[str]:
             notes[warning] = None
         if isinstance(record.job, BenchmarkJob):
             notes |= _uncovered(record.job, evidence)
-        for drift in record.environment.drift_lines():
-            notes[f"drift: {drift}"] = None
+        notes |= dict.fromkeys(_drift(record.environment, evidence.manifest))
     return list(notes)
+
+
+def _drift(environment: Environment, manifest: Manifest) -> list[str]:
+    """Packages that the manifest depends on one by one, the others as a number."""
+    named = [each for each in environment.drift if each.package in manifest.packages]
+    others = len(environment.drift) - len(named)
+    found = [f"drift: {each}" for each in named]
+    if others:
+        more = "other packages are" if others > 1 else "other package is"
+        found.append(f"drift: {others} {more} not at the pins; the records name them")
+    return found
 
 
 def _uncovered(job: BenchmarkJob, evidence: Evidence) -> dict[str, None]:

@@ -1,0 +1,80 @@
+"""What keeps records from deciding a claim about the paper's models, and what a reader has to know.
+
+A tier below full, a twin in the place of a checkpoint, a substitution, files that are not the
+catalog's, and drift of a package that the claim depends on: measured and shown, never decided by.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from repro.catalog import HubSource
+from repro.claims import Claim
+from repro.jobs import ModelJob
+from repro.tuning_jobs import TuningJob
+from verify.evidence import Evidence, Loaded
+
+_PICKLE = ".bin"
+"""The catalog may pin a pickle, which is not what is loaded; `repro run` held the two together."""
+
+
+def against(
+    claim: Claim, loaded: Sequence[Loaded], evidence: Evidence, pins: Mapping[str, str]
+) -> list[str]:
+    """What keeps these records from deciding this claim, in words."""
+    found: list[str] = []
+    for each in loaded:
+        job, slot = each.record.job, each.slot
+        if isinstance(job, ModelJob | TuningJob):
+            found += _of_the_model(job, each, evidence)
+            if slot.checkpoint is not None and evidence.run.tier != "full":
+                continue  # the versions of what decides nothing are beside the point
+        for name in claim.depends_on:
+            installed = each.record.environment.packages.get(name, "none")
+            pinned = pins.get(name, "no pin")
+            if installed != pinned:
+                found.append(f"drift: {name} {installed}, pinned {pinned}")
+    return list(dict.fromkeys(found))
+
+
+def _of_the_model(job: ModelJob | TuningJob, loaded: Loaded, evidence: Evidence) -> Iterator[str]:
+    """The same of the model and the data that one record is about."""
+    paper, tier = loaded.slot.checkpoint, evidence.run.tier
+    if paper is not None and job.checkpoint != paper:  # a single job is about what it names
+        yield f"tier {tier}, {job.checkpoint} stands in"
+    elif paper is not None and tier != "full":
+        yield f"tier {tier}"
+    for name in (job.checkpoint, _data_of(job)):
+        if name in evidence.run.substitutions:
+            yield f"{name} was substituted"
+    if not _is_the_catalogs(loaded, evidence):
+        yield f"{job.checkpoint} has other files than the catalog pins"
+
+
+def _data_of(job: ModelJob | TuningJob) -> str:
+    return job.recipe.data if isinstance(job, TuningJob) else job.task
+
+
+def pinned_on_first_use(loaded: Sequence[Loaded], evidence: Evidence) -> list[str]:
+    """Checkpoints of the hub that the catalog knows no digest of: some run took what was there."""
+    found: dict[str, None] = {}
+    for each in loaded:
+        job = each.record.job
+        if isinstance(job, ModelJob | TuningJob):
+            known = evidence.checkpoints[job.checkpoint]
+            given = job.checkpoint in evidence.run.substitutions
+            if isinstance(known.source, HubSource) and not known.files and not given:
+                found[job.checkpoint] = None
+    return list(found)
+
+
+def _is_the_catalogs(loaded: Loaded, evidence: Evidence) -> bool:
+    """Whether a record read the files that the catalog pins, where it pins any."""
+    job = loaded.record.job
+    assert isinstance(job, ModelJob | TuningJob)  # noqa: S101  # the caller looked
+    if job.checkpoint in evidence.run.substitutions:
+        return True  # said already
+    pinned = evidence.checkpoints[job.checkpoint].files
+    return all(
+        loaded.record.inputs.get(f"{job.checkpoint}/{file}") == sha
+        for file, sha in pinned.items()
+        if not file.endswith(_PICKLE)
+    )
