@@ -43,7 +43,7 @@ def find(
         return _wheel(name, known.wheel, given)
     in_bundle = bundle.ROOT / known.file
     path = given or (in_bundle if known.hub is None else _in_hub_cache(known.hub, known.file))
-    if path is None or known.hub is None and not path.is_file():
+    if path is None or (known.hub is None and not path.is_file()):
         remedy = (
             f"{known.file} of {known.hub.repository}, from the model hub where it answers; or a "
             f"local copy: --data {name}=FILE"

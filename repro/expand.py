@@ -87,7 +87,7 @@ def _evaluations(
         runs = spec.stand_ins.get(family, None if spec.only_stand_ins else name)
         reason = "" if runs else f"tier {tier} has no twin of the family {family}"
         for number, setting in enumerate(settings_of(manifest, group, tier)):
-            for dtype, arm in _arms(group, spec.other_arms if number == 0 else ()):
+            for dtype, arm in _arms(group, family, spec.other_arms if number == 0 else ()):
                 job = runs and EvaluateJob(
                     kind="evaluate",
                     checkpoint=runs,
@@ -104,10 +104,11 @@ def _evaluations(
 
 
 def _arms(
-    group: EvaluationGroup, others: tuple[Arm, ...]
+    group: EvaluationGroup, family: str, others: tuple[Arm, ...]
 ) -> Iterator[tuple[Literal["float32", "float16", "bfloat16"], Arm]]:
-    """Every dtype with its arms; float32 has one."""
+    """Every dtype with its arms; Mamba-2's kernels alone have two ways of float32."""
     for dtype in group.dtypes:
         yield dtype, "weight-cast"
-        for arm in others if dtype != "float32" else ():
-            yield dtype, arm
+        for arm in others:
+            if (arm == "ieee") == (dtype == "float32") and (arm != "ieee" or family == "mamba2"):
+                yield dtype, arm

@@ -25,9 +25,9 @@ class EvaluationTier(Frozen):
     rule: str
     """How the subjects were chosen."""
     settings: Slugs
-    other_arms: tuple[Literal["autocast", "float32-head"], ...]
-    """Run beside weight-cast in half precision, under the first setting only: shown with the
-    cells, to tell what of a divergence they explain, and deciding nothing."""
+    other_arms: tuple[Literal["autocast", "float32-head", "ieee"], ...]
+    """Run beside weight-cast under the first setting only, in half precision (ieee: the float32 of
+    Mamba-2): shown with the cells, to tell what of a divergence they explain, deciding nothing."""
     stand_ins: dict[Slug, Slug]
     """Checkpoint family to the bundled twin that stands in for it; empty at full."""
     only_stand_ins: bool

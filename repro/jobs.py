@@ -16,10 +16,12 @@ from repro.tuning_jobs import Recipe, ThroughputJob, TuningJob
 Dtype = Literal["float64", "float32", "float16", "bfloat16"]
 Attention = Literal["eager", "sdpa", "flash_attention_2"]
 Tier = Literal["smoke", "subset", "full"]
-Arm = Literal["weight-cast", "autocast", "float32-head"]
+Arm = Literal["weight-cast", "autocast", "float32-head", "ieee"]
 """What mixed-precision inference may mean. weight-cast: every weight is rounded to the dtype, as
 lm-eval's `dtype` does; autocast: weights stay in float32 and torch's autocast chooses what runs
-in the dtype; float32-head: weights are cast, and the output layer and log-softmax take float32."""
+in the dtype; float32-head: weights are cast, and the output layer and log-softmax take float32;
+ieee: float32 in which Triton's kernels, Mamba-2's, do not round products to TF32, as they do by
+default whatever torch's flags say."""
 
 
 class Setting(Frozen):
@@ -50,7 +52,7 @@ class EvaluateJob(Frozen):
     """The fine-tuning that it went through before; null for the checkpoint as it is."""
     dtype: Literal["float32", "float16", "bfloat16"]
     arm: Arm
-    """How the dtype is applied; float32 has only weight-cast."""
+    """How the dtype is applied; float32 has only weight-cast and ieee."""
     task: Literal["mmlu"]
     subjects: Annotated[tuple[Slug, ...], Field(min_length=1)]
     """Whole subjects of the task, sorted."""
@@ -74,7 +76,7 @@ class BenchmarkJob(Frozen):
     """The fine-tuning that it went through before; null for the checkpoint as it is."""
     dtype: Literal["float32", "float16", "bfloat16"]
     arm: Arm
-    """How the dtype is applied; float32 has only weight-cast."""
+    """How the dtype is applied; float32 has only weight-cast and ieee."""
     task: BenchmarkTask
     """lm-eval's name."""
     questions: PositiveInt | None

@@ -14,7 +14,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -24,7 +24,7 @@ from repro import keys
 from repro.digests import of_file
 from repro.environment import Environment
 from repro.errors import CannotRunError, CannotSaveError, ReproError
-from repro.jobs import Job
+from repro.jobs import Job, ModelJob
 from repro.located import Located
 from repro.plan import PlannedJob
 from repro.record import ArrayFile, Record
@@ -96,9 +96,32 @@ def execute(
     Returns:
         Key to reason, for every job that could not run.
     """
-    failed: dict[str, str] = {}
     for name, value in _KEEP_MEMORY.items():
         os.environ.setdefault(name, value)  # read by the workers' C library as they start
+    failed: dict[str, str] = {}
+    for batch in _batches(jobs):
+        failed |= _in_one_pool(batch, store, machine, watch)
+    return failed
+
+
+def _batches(jobs: Mapping[str, PlannedJob]) -> Iterator[Mapping[str, PlannedJob]]:
+    """Jobs that share processes, then one by one those that set one up in their own way."""
+    alone = [
+        key
+        for key, planned in jobs.items()
+        if isinstance(planned.slot.job, ModelJob) and planned.slot.job.arm == "ieee"
+    ]
+    shared = {key: planned for key, planned in jobs.items() if key not in alone}
+    if shared:
+        yield shared
+    yield from ({key: jobs[key]} for key in alone)
+
+
+def _in_one_pool(
+    jobs: Mapping[str, PlannedJob], store: Store, machine: Environment, watch: Watch
+) -> dict[str, str]:
+    """As `execute` says, in one pool of processes."""
+    failed: dict[str, str] = {}
     context = multiprocessing.get_context("spawn")
     news: SimpleQueue[News] = context.SimpleQueue()
     with ProcessPoolExecutor(

@@ -27,7 +27,7 @@ from repro.errors import BadInputError, CannotRunError, Problem
 from repro.families import FAMILIES
 from repro.jobs import ModelJob
 from repro.tuning_jobs import TuningPath
-from runner import half_layer_norm, kernels, precision_arms, tuned_model
+from runner import half_layer_norm, kernels, precision_arms, triton_dot, tuned_model
 from runner.lm_eval_offline import import_lm_eval
 from runner.measurement import Progress
 from runner.models import registry
@@ -145,6 +145,7 @@ class MeasuredLM(HFLM):  # type: ignore[misc]
             "attention_class": kernels.attention_classes(self.model),
             "mamba_scan": self._scan,
             "layer_norm": self._layer_norm,
+            "triton_float32": "ieee" if triton_dot.is_set() else "tf32",
             "arm": self._arm,
             "weights_dtype": str(self.model.dtype).removeprefix("torch."),
             "logits_dtype": self.logits_dtype,
@@ -197,6 +198,8 @@ def load(
     if (tuned is None) != (job.tuned is None):  # it would be measured under a false name
         message = f"the fine-tuned weights of {job.checkpoint} and the job do not belong together"
         raise BadInputError(message)
+    if job.arm == "ieee" and kernels.device().type == "cuda":  # a CPU has no other float32
+        triton_dot.ieee_float32()
     family = registry.family_of(checkpoint)
     dtype = getattr(torch, precision_arms.weights_dtype(job))
     attention = kernels.asked_attention(job)

@@ -7,6 +7,9 @@
     float32-head   weights are rounded to the dtype, then the output layer is widened to float32:
                    logits and log-softmax are not rounded, so letters tie only if hidden states do.
 
+    ieee           float32 whose products Triton's kernels do not round to TF32; `triton_dot` sees
+                   to it before the model is loaded, and nothing is left to do here.
+
 Between weight-cast and float32-head lies what rounding of the logits alone does to answers.
 
 Not covered: autocast on a CPU rounds other operations than on a GPU.

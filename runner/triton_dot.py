@@ -43,7 +43,7 @@ def ieee_float32() -> None:
             "install the pinned torch for CUDA, which brings it"
         )
         raise CannotRunError(message)
-    if _is_set():
+    if is_set():
         return
     run = _kernels_run()
     if run:
@@ -66,7 +66,8 @@ def _old() -> bool:
     return version.startswith("2.")
 
 
-def _is_set() -> bool:
+def is_set() -> bool:
+    """Whether kernels of this process are compiled with float32 products."""
     folder = Path(os.environ.get("TRITON_CACHE_DIR", "")).name == FOLDER
     asked = folder and os.environ.get("TRITON_F32_DEFAULT") == "ieee"
     return asked and not (_old() and _parameters()["allow_tf32"].default)

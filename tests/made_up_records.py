@@ -267,12 +267,16 @@ def save_record(
 
 
 def run(
-    root: Path, claimed: Manifest, tier: Tier = "smoke", change: Change | None = None
+    root: Path,
+    claimed: Manifest,
+    tier: Tier = "smoke",
+    change: Change | None = None,
+    known: dict[str, Checkpoint] | None = None,
 ) -> tuple[Store, RunFile]:
     """Write run file and records of a whole run of the made-up manifest."""
     store, machine = Store(root), this_machine()
     jobs, missing = {}, {}
-    for slot in slots(claimed, tier, checkpoints()):
+    for slot in slots(claimed, tier, known or checkpoints()):
         if slot.job is None:
             missing[slot.id] = slot.reason
         elif isinstance(slot.job, EvaluateJob):

@@ -9,6 +9,7 @@ import pytest
 from test_verify_decidable import single
 from test_verify_model_rules import BOTH, table, wobbling, world
 
+from repro.expand import slots
 from verify import arms, model_rules
 from verify.evidence import Evidence, NotRunError
 
@@ -77,3 +78,33 @@ def test_other_arms_stand_beside_the_first_setting(tmp_path: Path) -> None:
     assert model_rules.cell(claimed, cell, evidence).decided.working[2] == (
         "arm weight-cast; under the first setting alone: weight-cast 20.00, autocast 3.08"
     )
+
+
+def test_the_way_of_float32_is_one_of_the_reference(tmp_path: Path) -> None:
+    """Mamba-2 alone has it: 5 of 65 answers lost by it, 13 by float16, so 8 apart: 12.3 points."""
+    data = table(TWENTY)
+    data["jobs"] = [single(), *records.manifest_data()["jobs"]]
+    data["jobs"][1]["tiers"]["full"]["other_arms"] = ["ieee"]
+    claimed = records.manifest(**data)
+
+    def change(arrays: dict[str, Any], fields: dict[str, Any]) -> None:
+        job = fields["job"]
+        least = 13 if job.dtype == "float16" else 5 if job.arm == "ieee" else 0
+        for shots in job.shots:
+            gold = arrays[f"shots{shots}/gold"]
+            letters = np.where(np.arange(65) < least, (gold + 1) % 4, gold)
+            scores = np.full((65, 4), -5.0)
+            scores[np.arange(65), letters] = -1.0
+            arrays[f"shots{shots}/log_likelihood"] = scores
+            arrays[f"shots{shots}/prediction"] = letters
+        fields["values"] = records.values_of(arrays)
+
+    known = records.checkpoints()
+    mamba2 = {**known, "mamba-1": known["mamba-1"].model_copy(update={"family": "mamba2"})}
+    wanted = {each.id for each in slots(claimed, "full", mamba2) if ".ieee." in each.id}
+    assert wanted == {"mamba-1.float32.ieee.batch-4"}
+    assert not any(".ieee." in each.id for each in slots(claimed, "full", known))
+    store, run = records.run(tmp_path, claimed, "full", change, known=mamba2)
+    evidence = Evidence(claimed, run, store, mamba2, {"mmlu": records.dataset()})
+    found = arms.other_arms(claimed, claimed.cell(BOTH[0]), evidence)
+    assert found == pytest.approx({"weight-cast": 20.0, "ieee": 800 / 65})

@@ -341,7 +341,7 @@ def test_what_did_not_learn_stands_beside_the_number(tmp_path: Path) -> None:
 
     evidence = evidence_of(tmp_path, TuningJob, kill)
     finding = judge(evidence.manifest, evidence, {}).findings[0]
-    assert finding.working[-1] == (
+    assert finding.working[-2] == (
         "mamba-1.lora-w.bfloat16: 2 of 3 tensors got no gradient on the path kernels: "
         "layers.*.x_proj.lora_A (2)"
     )
@@ -353,7 +353,7 @@ def test_what_did_not_learn_stands_beside_the_number(tmp_path: Path) -> None:
 def test_all_that_learned_is_one_line(tmp_path: Path) -> None:
     evidence = evidence_of(tmp_path)
     finding = judge(evidence.manifest, evidence, {}).findings[0]
-    assert finding.working[-1] == "every trainable tensor of 5 tunings got a gradient"
+    assert finding.working[-2] == "every trainable tensor of 5 tunings got a gradient"
 
 
 def test_a_loss_that_became_no_number_is_told(tmp_path: Path) -> None:

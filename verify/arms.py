@@ -153,12 +153,17 @@ def other_arms(manifest: Manifest, cell: CellClaim, evidence: Evidence) -> dict[
             and wanted.checkpoint in group.checkpoints
         ):
             first = settings_of(manifest, group, evidence.run.tier)[0].id
-            reference = evaluation_slot(wanted.checkpoint, wanted.reference, first)
             named: list[Arm] = ["weight-cast", *group.tiers[evidence.run.tier].other_arms]
             for arm in named:
-                candidate = evaluation_slot(wanted.checkpoint, wanted.dtype, first, arm)
+                # ieee is a way of float32, so of the reference; the others are ways of the dtype.
+                ways: list[Arm] = [arm, "weight-cast"] if arm == "ieee" else ["weight-cast", arm]
+                dtypes = (wanted.reference, wanted.dtype)
+                sides = [
+                    evaluation_slot(wanted.checkpoint, dtype, first, way)
+                    for dtype, way in zip(dtypes, ways, strict=True)
+                ]
                 with suppress(NotRunError):
-                    found[arm] = divergence(evidence.get(reference), evidence.get(candidate))
+                    found[arm] = divergence(*map(evidence.get, sides))
     return found
 
 
