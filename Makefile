@@ -2,6 +2,7 @@
 # make test        the same set-up, then the test suite (what .ci/run calls)
 # make check       formatting, lints, types and import contracts
 # make mutants     small changes to verify/ that some test has to notice (docs/mutants.md); half an hour
+# make test-container  builds the image and runs manifests in it, on a real engine; needs root; 17 minutes
 # make venv        only the environment: leaves a working .venv/bin/repro
 
 # The lock was compiled for Python 3.11. A `python3` that is 3.11 will do.
@@ -22,12 +23,16 @@ NEVER := /tests?/|/(pip|nltk)/|/transformers/models/(?!auto/|mamba/|gpt_neox/|ol
 matching = awk '/^[^ \#]/ { keep = /$(1)/ } keep' pinned-requirements.txt
 others   = awk '/^[^ \#]/ { keep = !/$(1)/ } keep' pinned-requirements.txt
 
-.PHONY: reproduce test check mutants venv dev
+.PHONY: reproduce test test-container check mutants venv dev
 reproduce: venv
 	@.venv/bin/repro run manifests/*.json --tier smoke
 
 test: dev
 	@.venv/bin/python -m pytest
+
+# Outside the normal suite: it sets up an engine where there is none.
+test-container: dev
+	@.venv/bin/python -m pytest tests/container/check_image.py
 
 check: dev
 	.venv/bin/ruff format --check .

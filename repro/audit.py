@@ -7,11 +7,12 @@ of one of the bundle's three packages: either could answer in the bundle's name.
 import importlib.machinery
 import platform
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from repro import bundle, catalog, environment, installed, pins
+from repro import audit_changes, audit_image, bundle, catalog, environment, installed, pins
+from repro.audit_image import Image
 from repro.environment import Environment
 from repro.frozen import Frozen
 from repro.installed import Distribution, Progress
@@ -73,10 +74,13 @@ class Audit(Frozen):
     rows: tuple[Row, ...]
     """The paper's packages first, then the others by name."""
     problems: tuple[str, ...]
-    """Drift that belongs to no package: Python, a second owner, stray files, forced TF32."""
+    """Drift that belongs to no package: Python, a second owner, stray files, forced TF32, and what
+    is no longer as the image was built."""
     environment: Environment
     floating: tuple[str, ...]
     """Checkpoints of the catalog that nothing pins before the first fetch; no drift."""
+    image: Image | None = None
+    """What lies under the packages now; null outside an image."""
 
     @property
     def drifted(self) -> bool:
@@ -119,18 +123,22 @@ def audit(
         )
         for name in names
     )
+    built = audit_image.load(audit_image.FILE)
+    image = audit_image.capture(built.target, built.revision, search) if built else None
     problems = (
         *_python(lock_file),
         *_second_owners(distributions),
         *_shadows(search, distributions),
         *(f"{path} belongs to no package" for path in installed.unowned(distributions)),
         *_forced_tf32(machine.flags),
+        *_since_built(built, image, has_gpu=bool(machine.gpus)),
     )
     return Audit(
         rows=rows,
         problems=problems,
         environment=machine,
         floating=catalog.floating(catalog.checkpoints()),
+        image=image,
     )
 
 
@@ -205,6 +213,12 @@ class _Books:
             return "extra", "in no lock file"
         other = found.version != tool.version
         return "development tool", f"requirements-dev.txt has {tool.version}" if other else ""
+
+
+def _since_built(built: Image | None, now: Image | None, *, has_gpu: bool) -> Iterable[str]:
+    if built is None or now is None:
+        return ()
+    return audit_changes.differences(built, now, has_gpu=has_gpu)
 
 
 def _python(lock_file: Path) -> list[str]:

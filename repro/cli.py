@@ -19,7 +19,8 @@ COMMANDS = {
     "run": "run what can be run, and judge it",
     "verify": "findings and verdicts from manifests and records alone",
     "audit": "the environment against the pins",
-    "pin": "a torch checkpoint as safetensors, without unpickling it",
+    "pin": "a pickled checkpoint as safetensors; digests from the hub",
+    "container": "the image: build it, run manifests in it, audit it",
 }
 """Command to its one line of help; the module of the same name holds the rest."""
 
@@ -29,6 +30,7 @@ exit codes:
   run     0 all jobs done, 3 some could not run
   verify  0 every claim reproduced, 1 any contradicted or invalid, 3 the rest
   audit   0 as pinned, 4 drift
+  container  as run and audit; 3 without an engine or image
   any     2 bad input (nothing was written), 70 a bug, 130 interrupted
 """
 

@@ -1,0 +1,102 @@
+"""`repro container`: the image, from the host: build it, run manifests in it, audit it."""
+
+import argparse
+import sys
+from dataclasses import replace
+
+from repro import container_arguments, container_build, container_engine, container_run, hardware
+from repro.commands import audit as audit_command
+from repro.commands import options
+from repro.container_arguments import Inside
+from repro.container_build import Build
+from repro.container_run import Box
+from repro.errors import EXIT_DONE, BadInputError
+
+IMAGE = "repro"
+"""Name of the image, unless another one is given."""
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `repro container`."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    build = actions.add_parser("build", help="build the image from this checkout")
+    build.add_argument("--target", choices=("cpu", "cuda"), default="cuda", help="default: cuda")
+    build.add_argument("--tag", default=IMAGE, help="its name (default: repro)")
+    build.add_argument(
+        "--network",
+        default="default",
+        help="network of the build's steps, e.g. host (default: the engine's)",
+    )
+    build.add_argument(
+        "--build-arg",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="an argument of the Dockerfile: BASE, TOOLKIT, PIP_INDEX_URL, PIP_CERT, MAX_JOBS",
+    )
+    run = actions.add_parser("run", help="`repro run` in the image")
+    options.add_manifests(run)
+    options.add_selection(run)
+    audit = actions.add_parser("audit", help="`repro audit` in the image")
+    audit_command.add_selection(audit)
+    for action in (run, audit):
+        action.add_argument("--image", default=IMAGE, help="name or digest (default: repro)")
+        action.add_argument("--no-gpu", action="store_true", help="leave this machine's GPUs out")
+        options.add_json(action)
+    parser.epilog = (
+        "The container has no network unless something pinned must be fetched, and never with\n"
+        "--offline; it cannot write but to --out and /tmp, and runs as the calling user. Exits 0\n"
+        "if the image was built; run and audit exit as `repro run` and `repro audit` do; 3 if\n"
+        "there is no engine, no image, no GPU runtime or no space."
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Build, run or audit."""
+    if arguments.action == "build":
+        return _build(arguments)
+    with container_engine.engine() as client:
+        image = container_engine.image(client, arguments.image)
+        shown = container_run.terminal()
+        running = arguments.action == "run"
+        box = Box(
+            image=image.id,
+            inside=_inside(arguments),
+            results=arguments.out if running else None,
+            gpus=bool(hardware.gpus()) and not arguments.no_gpu,
+            environment=shown or {},
+            terminal=shown is not None,
+        )
+        if running and options.hub_is_reachable(offline=arguments.offline):
+            online = replace(box, network="bridge")
+            box = online if container_run.needs_network(client, online) else box
+        return container_run.run(client, box, _write)
+
+
+def _inside(arguments: argparse.Namespace) -> Inside:
+    if arguments.action == "audit":
+        return container_arguments.of_audit(arguments)
+    return container_arguments.of_run(arguments)
+
+
+def _build(arguments: argparse.Namespace) -> int:
+    given = {}
+    for text in arguments.build_arg:
+        name, separator, value = text.partition("=")
+        if not (name and separator):
+            message = f"--build-arg {text}: expected NAME=VALUE"
+            raise BadInputError(message)
+        given[name] = value
+    wanted = Build(arguments.target, arguments.tag, arguments.network, given)
+    with container_engine.engine() as client:
+        for line in container_build.build(client, wanted):
+            print(line, file=sys.stderr, flush=True)
+        made = container_engine.image(client, arguments.tag)
+    print(f"{arguments.tag}: {made.id}, {made.attrs['Size'] / 1e9:.2f} GB")
+    return EXIT_DONE
+
+
+def _write(piece: bytes, is_error: bool) -> None:  # noqa: FBT001
+    stream = sys.stderr if is_error else sys.stdout
+    stream.buffer.write(piece)
+    stream.flush()

