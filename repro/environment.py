@@ -38,6 +38,7 @@ OTHER_FLAGS = (
     "HF_DATASETS_OFFLINE",
     "TRANSFORMERS_OFFLINE",
     "TOKENIZERS_PARALLELISM",
+    "REPRO_IMAGE",
 )
 """Variables that say how it ran: recorded, but no part of a key."""
 
