@@ -7,6 +7,7 @@ read, and decides nothing about the paper. Compressed copies are known by what t
 import gzip
 import hashlib
 import lzma
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO
@@ -51,7 +52,7 @@ def find(
             else f"restore {known.file} from the repository"
         )
         size = _size(known) if known.hub else 0
-        return Missing("data", name, f"the data of {name}", remedy, size, hub=True)
+        return Missing("data", name, f"the data of {name}", remedy, size, hub=known.hub is not None)
     sha = _content_digest(path)
     files = {f"{name}/{path.name}": sha}
     return Located(name, path, files, substituted=sha not in known.known.values(), first_use=False)
@@ -107,7 +108,7 @@ def _content_digest(path: Path) -> str:
         with opener(path) as file:
             while piece := file.read(_PIECE):
                 digest.update(piece)
-    except (OSError, EOFError, lzma.LZMAError) as error:
+    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
         message = f"{path} cannot be read as a {path.suffix} file: {error}"
         raise BadInputError(message) from error
     return digest.hexdigest()

@@ -154,8 +154,16 @@ class Planner:
     def plan(self, manifest: Manifest, tier: Tier) -> Plan:
         """Plan one manifest at one tier."""
         slots = expand.slots(manifest, tier, self.shelf.checkpoints)
+        asked = [each.job for each in slots if self.only.keeps(each)]
+        needed = {digests.of_data(each) for each in map(_tuning_of, asked) if each}
         return Plan(
-            manifest, tier, tuple(self._job(each) for each in slots if self.only.keeps(each))
+            manifest,
+            tier,
+            tuple(
+                self._job(each)
+                for each in slots
+                if self.only.keeps(each) or (each.job and digests.of_data(each.job) in needed)
+            ),
         )
 
     def _job(self, slot: Slot) -> PlannedJob:
@@ -167,26 +175,28 @@ class Planner:
             slot = replace(slot, job=job)
         estimate = self._cost(job)
         needs = self.shelf.for_job(job)
-        if isinstance(job, ModelJob) and job.tuned:
-            tuned = self._tuned(
-                TuningJob(kind="tuning", checkpoint=job.checkpoint, recipe=job.tuned)
-            )
-            if isinstance(tuned, PlannedJob):
-                state: State = "blocked" if tuned.state == "blocked" else "waits"
-                reason = tuned.reason if state == "blocked" else f"after {tuned.slot.id}"
-                return PlannedJob(slot, state, None, {}, tuned.missing, reason, estimate)
-            needs["tuned"] = tuned
         missing = tuple(each for each in needs.values() if isinstance(each, Missing))
+        tuning = _tuning_of(job)
+        if tuning:
+            tuned = self._tuned(tuning)
+            if isinstance(tuned, Located):
+                needs["tuned"] = tuned
+            elif tuned.state == "blocked":
+                both = (*missing, *tuned.missing)
+                return PlannedJob(slot, "blocked", None, {}, both, tuned.reason, estimate)
+            elif not missing:
+                reason = f"after {tuned.slot.id}"
+                return PlannedJob(slot, "waits", None, {}, tuned.missing, reason, estimate)
         located = {role: each for role, each in needs.items() if isinstance(each, Located)}
         if missing:
             fetchable = all(self.reach.has(each) for each in missing)
             reason = "" if fetchable else "; ".join(f"{each.what} missing" for each in missing)
-            state = "fetch" if fetchable else "blocked"
+            state: State = "fetch" if fetchable else "blocked"
             return PlannedJob(slot, state, None, located, missing, reason, estimate)
         key = self.key(job, located)
         if self._is_done(key):
             return PlannedJob(slot, "done", key, located, (), "", estimate)
-        short = self._needs_gpu(job) or self._short_of_memory(estimate)
+        short = _removed(located) or self._needs_gpu(job) or self._short_of_memory(estimate)
         state = "blocked" if short else "ready"
         return PlannedJob(slot, state, key, located, (), short, estimate)
 
@@ -265,6 +275,21 @@ class Planner:
             f"needs about {estimate.memory / 2**30:.0f} GiB of memory, "
             f"this machine has {available / 2**30:.0f} GiB"
         )
+
+
+def _removed(located: Mapping[str, Located]) -> str:
+    """Why a tuned model cannot be asked: its weights lay beside its record, and no more."""
+    tuned = located.get("tuned")
+    if tuned is None or tuned.path is None or tuned.path.is_dir():
+        return ""
+    return f"the weights of {tuned.name} were removed: --fresh tunes again"
+
+
+def _tuning_of(job: Job | None) -> TuningJob | None:
+    """The fine-tuning whose weights a job asks."""
+    if isinstance(job, ModelJob) and job.tuned:
+        return TuningJob(kind="tuning", checkpoint=job.checkpoint, recipe=job.tuned)
+    return None
 
 
 def choose_tier(plans: Mapping[Tier, Plan]) -> Tier:
