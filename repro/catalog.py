@@ -171,6 +171,12 @@ def benchmarks() -> Mapping[str, Benchmark]:
     return _load(bundle.CATALOG / "datasets.json", _Datasets).benchmarks
 
 
+def asked() -> Mapping[str, Dataset | Benchmark]:
+    """Everything that models are asked, MMLU and the benchmarks, in one reading of the file."""
+    found = _load(bundle.CATALOG / "datasets.json", _Datasets)
+    return {**found.datasets, **found.benchmarks}
+
+
 def instructions() -> Mapping[str, Instructions]:
     """All instruction data by name, from `catalog/datasets.json`."""
     return _load(bundle.CATALOG / "datasets.json", _Datasets).instructions

@@ -44,7 +44,7 @@ class Planning:
         """Claims that no run of a plan could decide, and why."""
         from verify.decidable import undecidable  # `repro` meets `verify` only here
 
-        return undecidable(plan.manifest, plan.tier, {**catalog.datasets(), **catalog.benchmarks()})
+        return undecidable(plan.manifest, plan.tier, catalog.asked())
 
     def again(self, plan: Plan) -> Plan:
         """The same plan after a fetch: the same tier, whatever came."""

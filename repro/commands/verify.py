@@ -61,7 +61,7 @@ def judge_run(claimed: Manifest, tier: Tier, store: Store) -> Verdict:
         run_file.load(run_file.path_of(store.root, claimed.id, tier)),
         store,
         catalog.checkpoints(),
-        {**catalog.datasets(), **catalog.benchmarks()},
+        catalog.asked(),
     )
     return judge(claimed, evidence, pins.versions())
 
