@@ -88,7 +88,7 @@ needs_triton = pytest.mark.skipif(find_spec("triton") is None, reason="Triton is
 def printed(folder: Path, code: str, *arguments: str, **variables: str) -> list[str]:
     """What a new process prints, a word each, with `product.py` beside it and a fresh cache."""
     (folder / "product.py").write_text(PRODUCT)
-    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
     fresh = {"PYTHONPATH": paths, "TRITON_CACHE_DIR": str(folder / "cache")}
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_F32_DEFAULT"}
     command = [sys.executable, "-c", code, *arguments]
