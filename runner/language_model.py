@@ -27,7 +27,7 @@ from repro.errors import BadInputError, CannotRunError, Problem
 from repro.families import FAMILIES
 from repro.jobs import ModelJob
 from repro.tuning_jobs import TuningPath
-from runner import half_layer_norm, kernels, precision_arms, triton_dot, tuned_model
+from runner import half_layer_norm, kernels, precision_arms, token_memo, triton_dot, tuned_model
 from runner.lm_eval_offline import import_lm_eval
 from runner.measurement import Progress
 from runner.models import registry
@@ -85,6 +85,7 @@ class MeasuredLM(HFLM):  # type: ignore[misc]
             batch_size=job.setting.batch_size,
             add_bos_token=bos,
         )
+        self._memo = token_memo.memo_of(tokenizer, bos=bos)
         self._scan = kernels.set_mamba_scan(self.model, self._asked[1])
         self._layer_norm = half_layer_norm.apply(self.model, self.device)
         self._arm = job.arm
@@ -96,6 +97,16 @@ class MeasuredLM(HFLM):  # type: ignore[misc]
             logits: torch.Tensor = super()._model_call(inps, *args, **options)
         self.logits_dtype = str(logits.dtype).removeprefix("torch.")
         return logits
+
+    def tok_encode(self, string: str, *args: object, **options: object) -> list[int]:
+        """As in `HFLM`; a text that was encoded before is looked up."""
+        if args or options:
+            ids: list[int] = super().tok_encode(string, *args, **options)
+            return ids
+        if string not in self._memo:
+            token_memo.keep(self._memo, string, super().tok_encode(string))
+        found: list[int] = self._memo[string].tolist()
+        return found
 
     def loglikelihood(self, requests: list[Any], **_: object) -> list[tuple[float, bool]]:
         """As in `HFLM`, without its progress bar."""
