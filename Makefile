@@ -1,8 +1,9 @@
 # make reproduce   everything that this machine can decide, from a fresh checkout to one verdict table
 # make test        the same set-up, then the test suite (what .ci/run calls)
-# make check       formatting, lints, types and import contracts
+# make check       formatting, lints, types, import contracts and the Dockerfile
 # make mutants     small changes to verify/ that some test has to notice (docs/mutants.md); half an hour
 # make test-container  builds the image and runs manifests in it, on a real engine; needs root; 17 minutes
+# make test-browser  the page of `repro report` in a headless Chromium; needs npm, and Chromium or its download
 # make venv        only the environment: leaves a working .venv/bin/repro
 
 # The lock was compiled for Python 3.11. A `python3` that is 3.11 will do.
@@ -23,7 +24,7 @@ NEVER := /tests?/|/(pip|nltk)/|/transformers/models/(?!auto/|mamba/|gpt_neox/|ol
 matching = awk '/^[^ \#]/ { keep = /$(1)/ } keep' pinned-requirements.txt
 others   = awk '/^[^ \#]/ { keep = !/$(1)/ } keep' pinned-requirements.txt
 
-.PHONY: reproduce test test-container check mutants venv dev
+.PHONY: reproduce test test-browser test-container check mutants venv dev
 reproduce: venv
 	@.venv/bin/repro run manifests/*.json --tier smoke
 
@@ -34,11 +35,33 @@ test: dev
 test-container: dev
 	@.venv/bin/python -m pytest tests/container/check_image.py
 
+# Outside the normal suite too: it needs a browser. playwright has an environment of its own, on top of .venv, and the
+# accessibility checker is fetched once, by version and digest.
+BROWSER := .cache/browser
+AXE := axe-core-4.14.1.tgz
+AXE_SHA256 := e6b0ce02b84d892e2e33e403485e7f3d6c29e2be6df65daf44d89ba564139745
+test-browser: $(BROWSER)/.stamp $(BROWSER)/package/axe.min.js
+	@command -v chromium >/dev/null || $(BROWSER)/venv/bin/playwright install chromium
+	@AXE=$(BROWSER)/package/axe.min.js SCREENSHOTS=$(BROWSER)/screenshots \
+		$(BROWSER)/venv/bin/python -m pytest tests/browser/check_report.py
+
+$(BROWSER)/.stamp: .venv/.stamp-dev tests/browser/requirements.txt
+	@rm -rf $(BROWSER)/venv; .venv/bin/python -m venv $(BROWSER)/venv
+	@$(BROWSER)/venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+		-r tests/browser/requirements.txt
+	@echo "$(CURDIR)/.venv/lib/python3.11/site-packages" > $(BROWSER)/venv/lib/python3.11/site-packages/project.pth
+	@touch $@
+
+$(BROWSER)/package/axe.min.js:
+	@mkdir -p $(BROWSER); cd $(BROWSER) && npm pack --silent $(subst -4,@4,$(AXE:.tgz=)) >/dev/null
+	@cd $(BROWSER) && echo "$(AXE_SHA256)  $(AXE)" | sha256sum --check --quiet && tar xzmf $(AXE)
+
 check: dev
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+	.venv/bin/hadolint Dockerfile
 
 mutants: .venv-mutants/.stamp
 	@.venv-mutants/bin/mutmut run

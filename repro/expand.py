@@ -5,13 +5,14 @@ been run. It looks at nothing but the manifest and the catalog.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Literal
 
-from repro import expand_tuning
+from repro import engines, expand_tuning
 from repro.catalog import Checkpoint
 from repro.errors import BadInputError
 from repro.job_groups import EvaluationGroup, Group, SingleJob, ThroughputGroup, TuningGroup
-from repro.jobs import Arm, EvaluateJob, Setting, Tier
+from repro.jobs import Arm, Engine, EvaluateJob, Setting, Tier
 from repro.manifest import Manifest
 from repro.slot import Slot
 
@@ -23,9 +24,18 @@ def evaluation_slot(checkpoint: str, dtype: str, setting: str, arm: Arm = "weigh
 
 
 def slots(
-    manifest: Manifest, tier: Tier, checkpoints: Mapping[str, Checkpoint]
+    manifest: Manifest,
+    tier: Tier,
+    checkpoints: Mapping[str, Checkpoint],
+    engine: Engine = "lm-eval",
 ) -> tuple[Slot, ...]:
     """Every job of a manifest at a tier, in the manifest's order.
+
+    Args:
+        manifest: What asks.
+        tier: How much of it.
+        checkpoints: The catalog's.
+        engine: What evaluates.
 
     Raises:
         BadInputError: if the tier is not defined, or a checkpoint is not in the catalog.
@@ -43,12 +53,15 @@ def slots(
         _check_known(manifest, group, checkpoints)
         if isinstance(group, SingleJob):
             found.append(Slot(group.id, group.job, "", None, None, None))
-        elif isinstance(group, ThroughputGroup):
+            continue
+        if isinstance(group, ThroughputGroup):
             found += expand_tuning.throughput(group)
-        elif isinstance(group, TuningGroup):
-            found += expand_tuning.tuning(group, settings, tier, checkpoints)
+            continue
+        if isinstance(group, TuningGroup):
+            made = expand_tuning.tuning(group, settings, tier, checkpoints)
         else:
-            found += _evaluations(manifest, group, tier, checkpoints)
+            made = iter(_evaluations(manifest, group, tier, checkpoints))
+        found += [replace(each, job=each.job and engines.by(each.job, engine)) for each in made]
     return tuple(found)
 
 

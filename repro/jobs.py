@@ -23,6 +23,10 @@ in the dtype; float32-head: weights are cast, and the output layer and log-softm
 ieee: float32 in which Triton's kernels, Mamba-2's, do not round products to TF32, as they do by
 default whatever torch's flags say."""
 
+Engine = Literal["lm-eval", "prefix"]
+"""What runs the requests that lm-eval makes. lm-eval: its own `HFLM`; prefix: what requests begin
+with alike is run once, the same answers up to rounding, and `HFLM` beside it on a sample."""
+
 
 class Setting(Frozen):
     """One choice of everything that the paper leaves open and that can move a digit."""
@@ -59,6 +63,12 @@ class EvaluateJob(Frozen):
     shots: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)]
     """Numbers of solved examples before each question."""
     setting: Setting
+    engine: Engine = "lm-eval"
+    checked: tuple[Slug, ...] = ()
+    """With the engine prefix: subjects that lm-eval answers too, under the same setting and with
+    another batch size."""
+    checked_shots: tuple[NonNegativeInt, ...] = ()
+    """At which numbers of solved examples it does."""
 
 
 BenchmarkTask = Literal[
@@ -86,6 +96,9 @@ class BenchmarkJob(Frozen):
     seed: int
     """Of the sampler of solved examples; lm-eval's own is 1234."""
     setting: Setting
+    engine: Engine = "lm-eval"
+    checked: NonNegativeInt = 0
+    """With the engine prefix: lm-eval answers the first so many questions too, twice."""
 
 
 class StabilityJob(Frozen):

@@ -11,7 +11,7 @@ from typing import Literal
 from repro import cost, digests, expand, keys
 from repro.environment import Environment
 from repro.inputs import Shelf
-from repro.jobs import Job, ModelJob, Tier
+from repro.jobs import Engine, Job, ModelJob, Tier
 from repro.located import Located, Missing
 from repro.manifest import Manifest
 from repro.peak_memory import fitting_batch
@@ -133,6 +133,7 @@ class Planner:
         only: Filter,
         reach: Reach,
         fresh: bool,
+        engine: Engine = "lm-eval",
     ) -> None:
         """Prepare to plan.
 
@@ -143,9 +144,10 @@ class Planner:
             only: Slots to keep.
             reach: What could be fetched.
             fresh: Ignore finished records.
+            engine: What evaluates.
         """
         self.shelf, self.store, self.machine = shelf, store, machine
-        self.only, self.reach, self.fresh = only, reach, fresh
+        self.only, self.reach, self.fresh, self.engine = only, reach, fresh, engine
         self._code: dict[str, dict[str, str]] = {}
         self._done: dict[str, bool] = {}
         self._tunings: dict[str, PlannedJob] = {}
@@ -153,7 +155,7 @@ class Planner:
 
     def plan(self, manifest: Manifest, tier: Tier) -> Plan:
         """Plan one manifest at one tier."""
-        slots = expand.slots(manifest, tier, self.shelf.checkpoints)
+        slots = expand.slots(manifest, tier, self.shelf.checkpoints, self.engine)
         asked = [each.job for each in slots if self.only.keeps(each)]
         needed = {digests.of_data(each) for each in map(_tuning_of, asked) if each}
         return Plan(

@@ -13,7 +13,7 @@ from repro import digests
 from repro.errors import BadInputError, Problem
 from repro.files import write_text
 from repro.frozen import Frozen, Sha256, Slug
-from repro.jobs import Tier
+from repro.jobs import Engine, Tier
 from repro.manifest import Manifest
 
 
@@ -36,6 +36,8 @@ class RunFile(Frozen):
     file: str
     """The manifest's file as it was given, for manifests that are not the bundle's."""
     tier: Tier
+    engine: Engine = "lm-eval"
+    """What evaluated."""
     started: str
     """UTC, ISO 8601; before the first job."""
     committed: Commitments

@@ -26,6 +26,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from repro import engines
 from repro.errors import BadInputError, CannotRunError
 from repro.jobs import BenchmarkJob
 from runner import benchmark_data, benchmark_scores, benchmark_tasks, mmlu_tasks
@@ -34,6 +35,7 @@ from runner.benchmark_tasks import LocalTask
 from runner.language_model import MeasuredLM, load, memory_to_spare
 from runner.lm_eval_offline import import_lm_eval, quiet
 from runner.measurement import Inputs, Measurement, Progress
+from runner.prefix_language_model import PrefixLM
 
 import_lm_eval()  # the imports below fail offline without it
 
@@ -68,7 +70,9 @@ def run(job: BenchmarkJob, inputs: Inputs, progress: Progress) -> Measurement:
         characters (Q, C) int64, 0 for those; prediction, prediction_normalised and gold
         (Q,) int64; tokens (Q,) int64, length of the longest input of a question before
         truncation. LAMBADA has log_likelihood (Q, 1), tokens, and greedy (Q,) uint8, 1
-        where greedy decoding gives the word. Values: see `_data_values` and
+        where greedy decoding gives the word. With the engine prefix, lm-eval's
+        log_likelihood and greedy of the first `job.checked` questions under
+        "stock/shots<k>/" and "stock-other/shots<k>/". Values: see `_data_values` and
         `benchmark_scores.summary`.
 
     Raises:
@@ -93,6 +97,10 @@ def run(job: BenchmarkJob, inputs: Inputs, progress: Progress) -> Measurement:
             found = benchmark_scores.summary(scored, samples, model.max_length)
             arrays |= {f"shots{shots}/{name}": array for name, array in scored.items()}
             values |= {f"shots{shots}/{name}": value for name, value in found.items()}
+        if isinstance(model, PrefixLM):
+            progress(total, total, "the sample, by lm-eval")
+            with memory_to_spare("the sample, by lm-eval"):
+                arrays |= _by_lm_eval(model, task, job, characters)
         path, warnings = model.path(), model.warnings()
         del model
         clear_torch_cache()
@@ -135,6 +143,23 @@ def _samples(model: MeasuredLM, task: LocalTask, job: BenchmarkJob, shots: int) 
     )
     samples: list[Sample] = results["samples"][job.task]
     return samples
+
+
+def _by_lm_eval(
+    model: PrefixLM, task: LocalTask, job: BenchmarkJob, characters: NDArray[np.int64]
+) -> Arrays:
+    """lm-eval's own answers to the job's sample, under each of its two settings."""
+    sample = job.model_copy(update={"questions": min(job.checked, len(characters))})
+    found: Arrays = {}
+    for name, size in engines.batch_sizes(model.batch_size).items():
+        with model.as_stock(size):
+            for shots in job.shots:
+                samples = _samples(model, task, sample, shots)
+                asked = characters[: sample.questions]
+                scored = benchmark_scores.scored(task, samples, asked, model.input_lengths)
+                for kept in {"log_likelihood", "greedy"} & scored.keys():
+                    found[f"{name}/shots{shots}/{kept}"] = scored[kept]
+    return found
 
 
 def _data_values(task: LocalTask, questions: int) -> Values:

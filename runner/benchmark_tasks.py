@@ -26,11 +26,11 @@ import datasets
 from repro.errors import BadInputError, Problem
 from runner import benchmark_data
 from runner.lm_eval_offline import import_lm_eval
+from runner.rendered_once import RenderedOnce
 
 import_lm_eval()  # the imports below fail offline without it
 
 import lm_eval.tasks  # noqa: E402
-from lm_eval.api.task import ConfigurableTask  # noqa: E402
 from lm_eval.utils import load_yaml_config  # noqa: E402
 
 FILES = {
@@ -47,12 +47,12 @@ SEED = 1234
 """What lm-eval 0.4.2 seeds its few-shot sampler with."""
 
 
-class LocalTask(ConfigurableTask):  # type: ignore[misc]
+class LocalTask(RenderedOnce):
     """One of lm-eval's tasks, its rows read from a local file."""
 
     def __init__(self, config: dict[str, Any], source: Path) -> None:
         self._source = source
-        super().__init__(config=config)
+        super().__init__(config)
 
     def download(self, dataset_kwargs: dict[str, Any] | None = None) -> None:
         """Read the task's splits; nothing is downloaded."""

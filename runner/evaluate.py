@@ -19,12 +19,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from repro import engines
 from repro.errors import BadInputError
 from repro.jobs import EvaluateJob
 from runner import mmlu_data, mmlu_tasks
 from runner.language_model import CHOICES, AnswerHook, MeasuredLM, load, memory_to_spare
 from runner.lm_eval_offline import import_lm_eval, quiet
 from runner.measurement import Inputs, Measurement, Progress
+from runner.prefix_language_model import PrefixLM
 
 import_lm_eval()  # the imports below fail offline without it
 
@@ -50,7 +52,9 @@ def run(job: EvaluateJob, inputs: Inputs, progress: Progress) -> Measurement:
         int64, row in the subject's test split; for each shot count k, under "shots<k>/":
         log_likelihood (Q, 4) float64, nats, the values that lm-eval compares, NaN and
         infinities included; prediction and gold (Q,) int64; tokens (Q,) int64, length of
-        the model's input before truncation. Values: see `_summary`.
+        the model's input before truncation. With the engine prefix, lm-eval's log_likelihood
+        of `job.checked` under "stock/shots<k>/" and "stock-other/shots<k>/", in the same
+        order. Values: see `_summary`.
 
     Raises:
         BadInputError: no checkpoint, weights missing from it, or no such subject.
@@ -71,6 +75,10 @@ def run(job: EvaluateJob, inputs: Inputs, progress: Progress) -> Measurement:
             model.set_cache_hook(hook)
             with memory_to_spare(f"{shots}-shot questions, {job.setting.batch_size} at a time"):
                 arrays |= _answers(model, tasks, shots)
+        if isinstance(model, PrefixLM):
+            progress(total, total, "the sample, by lm-eval")
+            with memory_to_spare("the sample, by lm-eval"):
+                arrays |= _by_lm_eval(model, tasks, job)
         path, warnings, limit = model.path(), model.warnings(), model.max_length
         del model
         clear_torch_cache()
@@ -113,6 +121,18 @@ def _answers(model: MeasuredLM, tasks: Tasks, shots: int) -> Arrays:
         "tokens": tokens,
     }
     return {f"shots{shots}/{name}": array for name, array in named.items()}
+
+
+def _by_lm_eval(model: PrefixLM, tasks: Tasks, job: EvaluateJob) -> Arrays:
+    """lm-eval's own answers to the job's sample, under each of its two settings."""
+    sample = {name: tasks[name] for name in job.checked}
+    found: Arrays = {}
+    for name, size in engines.batch_sizes(model.batch_size).items():
+        with model.as_stock(size):
+            for shots in job.checked_shots:
+                at = f"shots{shots}/log_likelihood"
+                found[f"{name}/{at}"] = _answers(model, sample, shots)[at]
+    return found
 
 
 def _data_values(tasks: Tasks) -> Values:

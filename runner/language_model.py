@@ -223,7 +223,12 @@ def load(
             if job.tuned and tuned:
                 model = tuned_model.attach(model, tuned, mamba_path=_asked_scan(job))
             tokenizer = AutoTokenizer.from_pretrained(str(checkpoint), trust_remote_code=trusted)
-            return MeasuredLM(job, model, tokenizer, bos=FAMILIES[family].begins)
+            bos = FAMILIES[family].begins
+            if job.engine == "prefix":
+                from runner.prefix_language_model import PrefixLM  # it rests on this module
+
+                return PrefixLM(job, model, tokenizer, bos=bos, family=family)
+            return MeasuredLM(job, model, tokenizer, bos=bos)
     except (OSError, ValueError, SafetensorError) as error:  # transformers raises any of them
         found = str(error).strip().splitlines()[0]
         expected = "config.json, safetensors and tokenizer of one causal language model"

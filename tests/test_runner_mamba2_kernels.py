@@ -23,7 +23,7 @@ import tiny_mamba2
 import torch
 from torch import Tensor, nn
 
-from runner.models import mamba2_kernels
+from runner.models import mamba2_kernels, mamba_paths
 from runner.models.mamba2_checkpoint import stored_dtype
 from runner.models.mamba2_mixer import Mamba2Mixer
 from runner.models.mamba2_scan import chunked
@@ -233,3 +233,11 @@ def test_lora_on_out_proj_is_dead_in_the_fused_call_only(path: str, *, learns: b
         if "lora_" in name:
             moved = weight.grad is not None and bool(weight.grad.abs().sum() > 0)
             assert moved == ("in_proj" in name or learns), name
+
+
+def test_without_a_compiler_the_plain_path_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = model_of(torch.float16)
+    assert mamba_paths.set_path(model, "kernels") == "fused"
+    monkeypatch.setenv("CC", "no-such-compiler")
+    assert mamba_paths.set_path(model, "kernels") == "plain"
+    assert {m.path for m in model.modules() if isinstance(m, Mamba2Mixer)} == {"plain"}

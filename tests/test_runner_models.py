@@ -1,13 +1,12 @@
 """Every model family through `runner.models.registry`.
 
-Oracles: the model that was saved; the whole sequence in one pass, for a prefix and what follows it;
-eager attention in float32, for the other kernels. `test_runner_evaluate` has the stock program's
+Oracles: the model that was saved; eager attention in float32, for the other kernels.
+`test_runner_continued` has what a prefix leaves behind, `test_runner_evaluate` the stock program's
 loading of the same folders.
 Errors are relative norms over all logits, u the unit round-off of a dtype.
 
-A pass in two parts adds up the same float32 numbers in another order. Two blocks of some ten sums
-each lose about u a sum, and independent errors add as a root: some 5 u. 32 u are allowed, and
-logits that forget the prefix are off by more than 0.1.
+Two kernels add up the same float32 numbers in another order. Two blocks of some ten sums each lose
+about u a sum, and independent errors add as a root: some 5 u. 32 u are allowed.
 
 Attention in half precision rounds about twelve values a block, each by 0.4 u on average, so
 0.4 u · √(12 · 2 + 3) = 2 u come together; 8 u are allowed, and more than u / 8 must be there, or
@@ -64,8 +63,8 @@ def modules_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module")
-def saved(modules_cache: None, tmp_path_factory: pytest.TempPathFactory) -> Saved:  # noqa: ARG001
+@pytest.fixture(scope="module", name="saved")
+def saved_checkpoints(modules_cache: None, tmp_path_factory: pytest.TempPathFactory) -> Saved:  # noqa: ARG001
     made: dict[str, tuple[Path, Any]] = {}
 
     def checkpoint(family: str) -> tuple[Path, Any]:
@@ -166,52 +165,6 @@ def test_weights_that_are_not_there_are_not_made_up(
     safetensors.torch.save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
     with pytest.raises(BadInputError, match=lost.replace(".", r"\.")):
         load(tmp_path)
-
-
-# -----------------------------------------------------------------------------
-# What a prefix leaves behind
-
-
-@pytest.mark.parametrize("length", [2, 8])  # within a convolution, a whole chunk
-@pytest.mark.parametrize(
-    ("family", "attention"),
-    [*((family, "eager") for family in MODELS), *((name, "sdpa") for name in ATTENTION[1:])],
-)
-def test_a_prefix_and_the_rest_are_the_whole(
-    family: str, attention: Attention, length: int, saved: Saved
-) -> None:
-    folder, _ = saved(family)
-    offered, model = MODELS[family], load(folder, attention=attention)
-    ids = tiny_models.tokens(13)
-    rest = ids[:, length:]
-    expected = offered.logits(model, ids)[:, length:]
-
-    found = offered.after_prefix(model, rest, offered.prefix(model, ids[:, :length]))
-    assert found.shape == expected.shape
-    assert found.dtype == expected.dtype
-    assert error(found, expected) < 32 * UNITS[torch.float32]
-    assert error(offered.logits(model, rest), expected) > 0.1
-
-
-@pytest.mark.parametrize("length", [1, 8, 11])
-def test_a_prefix_of_mamba2_in_float64(length: int, saved: Saved) -> None:
-    """Ours computes everything in float64 there: 1e-13 is some hundred u."""
-    model, offered = load(saved("mamba2")[0], torch.float64), MODELS["mamba2"]
-    ids = tiny_models.tokens(29)
-    state = offered.prefix(model, ids[:, :length])
-    found = offered.after_prefix(model, ids[:, length:], state)
-    assert error(found, offered.logits(model, ids)[:, length:]) < 1e-13
-
-
-@pytest.mark.parametrize("family", MODELS)
-def test_one_prefix_serves_many_continuations(family: str, saved: Saved) -> None:
-    offered, model = MODELS[family], load(saved(family)[0])
-    ids = tiny_models.tokens(13)
-    state = offered.prefix(model, ids[:, :7])
-    once = offered.after_prefix(model, ids[:, 7:], state)
-    other = offered.after_prefix(model, ids[:, :4], state)
-    assert torch.equal(offered.after_prefix(model, ids[:, 7:], state), once)
-    assert not torch.equal(other, once[:, :4])
 
 
 # -----------------------------------------------------------------------------

@@ -24,9 +24,10 @@ from repro import digests
 from repro.catalog import Benchmark
 from repro.jobs import BenchmarkJob
 from repro.record import Record
-from verify import answers
+from verify import answers, engine_check
 from verify.errors import InvalidError
-from verify.mmlu_records import array_of, hold, overflow
+from verify.mmlu_records import hold, overflow
+from verify.record_arrays import array_of
 
 if TYPE_CHECKING:
     from repro.store import Arrays
@@ -63,6 +64,7 @@ def check(record: Record, job: BenchmarkJob, arrays: "Arrays", known: Benchmark)
         if bad and job.tuned is None:
             raise InvalidError(overflow(record, bad, questions, shots))
         hold(record, shots, {**found, "non_finite": bad})
+    engine_check.check(record, job, arrays)
 
 
 def _check_words(record: Record, arrays: "Arrays", shots: int) -> dict[str, float]:

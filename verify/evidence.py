@@ -81,7 +81,8 @@ class Evidence:
     ) -> None:
         self.manifest, self.run, self.store = manifest, run, store
         self.checkpoints, self.datasets = checkpoints, datasets
-        self.slots = {slot.id: slot for slot in slots(manifest, run.tier, checkpoints)}
+        known = slots(manifest, run.tier, checkpoints, run.engine)
+        self.slots = {slot.id: slot for slot in known}
         self._checked: dict[str, tuple[Record, Arrays]] = {}
         self._loaded: dict[str, Loaded | InvalidError | NotRunError] = {}
 

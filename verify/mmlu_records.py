@@ -8,17 +8,17 @@ Reference: lm-eval 0.4.2, `acc` of multiple choice.
 Not covered: log-likelihoods and prompts themselves, which need the model.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from repro import digests
 from repro.catalog import Dataset
 from repro.jobs import EvaluateJob
 from repro.record import Record
-from verify import answers
+from verify import answers, engine_check
 from verify.errors import InvalidError
+from verify.record_arrays import array_of
 
 if TYPE_CHECKING:
     from repro.store import Arrays
@@ -37,6 +37,7 @@ def check(record: Record, job: EvaluateJob, arrays: "Arrays", dataset: Dataset) 
     for shots in job.shots:
         _check_answers(record, job, arrays, shots)
     _check_gold(record, job, arrays, dataset)
+    engine_check.check(record, job, arrays)
 
 
 def _check_answers(record: Record, job: EvaluateJob, arrays: "Arrays", shots: int) -> None:
@@ -55,18 +56,6 @@ def _check_answers(record: Record, job: EvaluateJob, arrays: "Arrays", shots: in
         message = f"record {short}: predictions at {shots} shots do not follow from its arrays"
         raise InvalidError(message)
     hold(record, shots, _summary(scores, predicted, gold))
-
-
-def array_of(record: Record, arrays: "Arrays", name: str) -> NDArray[Any]:
-    """One array of a record.
-
-    Raises:
-        InvalidError: if the record lacks it.
-    """
-    if name not in arrays:
-        message = f"record {record.key[:12]} has no array {name!r}"
-        raise InvalidError(message)
-    return arrays[name]
 
 
 def overflow(record: Record, bad: int, questions: int, shots: int) -> str:

@@ -1,7 +1,8 @@
 """What keeps records from deciding a claim about the paper's models, and what a reader has to know.
 
 A tier below full, a twin in the place of a checkpoint, a substitution, files that are not the
-catalog's, and drift of a package that the claim depends on: measured and shown, never decided by.
+catalog's, drift of a package that the claim depends on, and an engine that does not answer as
+lm-eval does: measured and shown, never decided by.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,6 +11,7 @@ from repro.catalog import HubSource
 from repro.claims import Claim
 from repro.jobs import ModelJob
 from repro.tuning_jobs import TuningJob
+from verify import engine_check
 from verify.evidence import Evidence, Loaded
 
 _PICKLE = ".bin"
@@ -25,6 +27,7 @@ def against(
         job, slot = each.record.job, each.slot
         if isinstance(job, ModelJob | TuningJob):
             found += _of_the_model(job, each, evidence)
+            found += filter(None, [engine_check.against(each)])
             if slot.checkpoint is not None and evidence.run.tier != "full":
                 continue  # the versions of what decides nothing are beside the point
         for name in claim.depends_on:

@@ -21,7 +21,7 @@ import numpy as np
 from repro.record import Record
 from repro.tuning_jobs import Recipe, TuningJob
 from verify.errors import InvalidError
-from verify.mmlu_records import array_of
+from verify.record_arrays import array_of
 
 if TYPE_CHECKING:
     from repro.store import Arrays

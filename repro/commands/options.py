@@ -62,6 +62,14 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
         "keys: model, dtype, setting",
     )
     parser.add_argument(
+        "--engine",
+        choices=("lm-eval", "prefix"),
+        default="lm-eval",
+        help="prefix: run what prompts share once, many times faster, with lm-eval beside it on a "
+        "sample; verdicts count only where the two agree as two batch sizes of lm-eval do "
+        "(default: lm-eval)",
+    )
+    parser.add_argument(
         "--substitute",
         metavar="NAME=DIR",
         action="append",

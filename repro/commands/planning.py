@@ -76,5 +76,6 @@ def prepare(arguments: argparse.Namespace) -> Planning:
             index=not arguments.offline,
         ),
         fresh=arguments.fresh,
+        engine=arguments.engine,
     )
     return Planning(manifests, files, planner, arguments.tier)

@@ -135,7 +135,9 @@ def _run_file(
     plan: Plan, prepared: Planning, located: list[Located], now: str, failed: dict[str, str]
 ) -> RunFile:
     path = run_file.path_of(prepared.planner.store.root, plan.manifest.id, plan.tier)
+    engine = prepared.planner.engine
     before = run_file.load(path) if path.exists() and not prepared.planner.fresh else None
+    before = before if before and before.engine == engine else None
     jobs = dict(before.jobs) if before else {}
     missing = dict(before.missing) if before else {}
     substitutions = {each.name: dict(each.files) for each in located if each.substituted}
@@ -156,6 +158,7 @@ def _run_file(
         manifest=plan.manifest.id,
         file=str(prepared.files[plan.manifest.id]),
         tier=plan.tier,
+        engine=engine,
         started=before.started if before else now,
         substitutions=substitutions,
         jobs=jobs,

@@ -2,10 +2,11 @@
 
 State is whatever a model carries from one token to the next: keys and values of every earlier
 token (attention), or a recurrent state with the last inputs of the convolution (Mamba). It is a
-value: `after_prefix` changes nothing of it, so that one prefix serves any number of
-continuations. Logits after a prefix equal those of the whole sequence, up to rounding.
+value: `continued` changes nothing of it, so that one prefix serves any number of continuations.
+What follows a prefix gets the hidden states that it has in the whole sequence, up to rounding.
 
-Models are in evaluation mode, and no gradient is kept. Whole sequences only, without padding.
+Models are in evaluation mode, and no gradient is kept. Adapters of PEFT in a model's modules take
+part wherever they do in its own forward.
 
 Reference: transformers 4.40.0 and mamba-ssm 2.2.2, as the paper's stack has them.
 Not covered: writing a model, generating text.
@@ -46,8 +47,35 @@ class ModelFamily(Protocol[State]):
     def logits(self, model: PreTrainedModel, tokens: Tensor) -> Tensor:
         """Logits (batch, length, vocabulary) of tokens (batch, length), of `Family.logits`."""
 
-    def prefix(self, model: PreTrainedModel, tokens: Tensor) -> State:
-        """What tokens (batch, length ≥ 1) leave behind."""
+    def continued(
+        self, model: PreTrainedModel, tokens: Tensor, state: State | None
+    ) -> tuple[Tensor, State]:
+        """What the output layer takes for some tokens, and what they leave behind.
 
-    def after_prefix(self, model: PreTrainedModel, tokens: Tensor, state: State) -> Tensor:
-        """Logits (batch, length, vocabulary) of tokens (batch, length ≥ 1) after a prefix."""
+        Args:
+            model: As `load` gives it, or with adapters in its modules.
+            tokens: (batch, length ≥ 1). Padding may stand on the right: nothing flows to the left.
+            state: What the tokens before left, of the same batch; None at the start. Not changed.
+
+        Returns:
+            Hidden states (batch, length, hidden size) after the final norm, right at every token
+            before the padding; the state after all tokens, of no use where some were padding.
+        """
+
+    def head(self, model: PreTrainedModel, hidden: Tensor) -> Tensor:
+        """Logits (…, vocabulary) of hidden states (…, hidden size), as the model's own forward.
+
+        Through the output layer's module where there is one, so that adapters and hooks act.
+        """
+
+    def branch(self, state: State, rows: Tensor) -> State:
+        """One prefix for many continuations: row i of the result is row rows[i] of the state.
+
+        Args:
+            state: Of a batch of any size. Not changed.
+            rows: int64, (rows of the result,).
+
+        Returns:
+            A state for `continued`. Where all rows are one, its tensors repeat that row without a
+            copy; `continued` only reads it.
+        """

@@ -6,4 +6,4 @@ softmax is taken in float32; norms too. Logits are widened to float32.
 
 from runner.models.transformers_model import AttentionModel
 
-LLAMA = AttentionModel("llama")
+LLAMA = AttentionModel("llama", widens=("llama",))

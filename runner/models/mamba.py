@@ -3,45 +3,53 @@
 Loaded as lm-eval does, through a `device_map`, in half precision all weights are rounded; A_log,
 too, though it stays a float32 tensor. Without a `device_map` transformers rounds all but A_log.
 
-Its cache takes one token at a time once it holds something, in place. So what follows a prefix is
-stepped through, on a copy of the cache. In half precision the cache holds the recurrent state in
-that dtype: each step rounds it, where one pass over the whole sequence keeps it in float32.
+Its own cache takes one token at a time once it holds something, and in half precision rounds the
+recurrent state at each. So a state here is `mamba_continued`'s, in float32, and the pass from
+state to state is ours.
 """
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
-from transformers.models.mamba.modeling_mamba import MambaCache
 
+from runner.models import mamba_continued, states
+from runner.models.mamba_continued import MixerState
 from runner.models.transformers_model import TransformersModel
+
+States = tuple[MixerState, ...]
+"""What each block's mixer carries on."""
 
 
 class MambaModel(TransformersModel):
-    """With transformers' cache as state: the last inputs of the convolution and h, by layer."""
+    """With the last inputs of the convolution and h, by layer, as state."""
 
-    def prefix(self, model: PreTrainedModel, tokens: Tensor) -> MambaCache:
-        """As `ModelFamily.prefix` says."""
-        with torch.no_grad():
-            return model(tokens, use_cache=True).cache_params
+    @torch.no_grad()
+    def continued(
+        self, model: PreTrainedModel, tokens: Tensor, state: States | None
+    ) -> tuple[Tensor, States]:
+        """As `ModelFamily.continued` says: the pass of transformers' `MambaModel`."""
+        backbone = model.backbone
+        stream = backbone.embeddings(tokens)
+        after = []
+        for number, block in enumerate(backbone.layers):
+            normed = block.norm(stream.to(block.norm.weight.dtype))
+            if block.residual_in_fp32:
+                stream = stream.to(torch.float32)
+            before = state[number] if state else None
+            mixed, left = mamba_continued.continued(block.mixer, normed, before)
+            stream = stream + mixed
+            after.append(left)
+        return backbone.norm_f(stream), tuple(after)
 
-    def after_prefix(self, model: PreTrainedModel, tokens: Tensor, state: MambaCache) -> Tensor:
-        """As `ModelFamily.after_prefix` says."""
-        cache = _copy(model, state)
-        with torch.no_grad():
-            steps = [
-                model(token, cache_params=cache, use_cache=True).logits
-                for token in tokens.split(1, dim=1)
-            ]
-        return torch.cat(steps, dim=1)
+    @torch.no_grad()
+    def head(self, model: PreTrainedModel, hidden: Tensor) -> Tensor:
+        """As `ModelFamily.head` says."""
+        return self._widened(model, model.lm_head(hidden.to(model.lm_head.weight.dtype)))
+
+    def branch(self, state: States, rows: Tensor) -> States:
+        """As `ModelFamily.branch` says."""
+        branched: States = states.branch(state, rows)
+        return branched
 
 
-def _copy(model: PreTrainedModel, state: MambaCache) -> MambaCache:
-    held = state.ssm_states[0]
-    cache = MambaCache(model.config, len(held), dtype=held.dtype, device=held.device)
-    cache.conv_states = {layer: last.clone() for layer, last in state.conv_states.items()}
-    cache.ssm_states = {layer: each.clone() for layer, each in state.ssm_states.items()}
-    cache.seqlen_offset = state.seqlen_offset
-    return cache
-
-
-MAMBA = MambaModel("mamba")
+MAMBA = MambaModel("mamba", widens=("mamba",))

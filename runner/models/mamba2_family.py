@@ -1,8 +1,8 @@
 """Mamba-2, by our own code: the official layout, loaded by `mamba2_checkpoint`.
 
-A prefix and what follows it run in plain PyTorch, whatever path the mixers are set to: the kernels
-hand out no state. Chunks start anew after a prefix, which in half precision moves what is rounded
-(`mamba2_scan`). Attention and remote code have no meaning here and are not read.
+What follows a prefix runs by the path that the mixers are set to (`Mamba2Mixer.continued`). Chunks
+start anew after a prefix, which in half precision moves what is rounded (`mamba2_scan`). Attention
+and remote code have no meaning here and are not read.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from repro.jobs import Attention
 from runner import kernels
-from runner.models import mamba2_checkpoint
+from runner.models import mamba2_checkpoint, states
 from runner.models.mamba2 import Mamba2ForCausalLM, add_and_norm
 from runner.models.mamba2_mixer import MixerState
 
@@ -38,29 +38,31 @@ class Mamba2Model:
             logits: Tensor = model(tokens).logits
         return logits
 
-    def prefix(self, model: Mamba2ForCausalLM, tokens: Tensor) -> States:
-        """As `ModelFamily.prefix` says."""
-        return _continued(model, tokens, None)[1]
+    @torch.no_grad()
+    def continued(
+        self, model: Mamba2ForCausalLM, tokens: Tensor, state: States | None
+    ) -> tuple[Tensor, States]:
+        """As `ModelFamily.continued` says: the pass of `Mamba2Backbone`, from state to state."""
+        backbone = model.backbone
+        hidden, residual = backbone.embedding(tokens), None
+        after = []
+        for number, block in enumerate(backbone.layers):
+            normed, residual = add_and_norm(hidden, residual, block.norm, model.config)
+            hidden, left = block.mixer.continued(normed, state[number] if state else None)
+            after.append(left)
+        normed, _ = add_and_norm(hidden, residual, backbone.norm_f, model.config)
+        return normed, tuple(after)
 
-    def after_prefix(self, model: Mamba2ForCausalLM, tokens: Tensor, state: States) -> Tensor:
-        """As `ModelFamily.after_prefix` says."""
-        return _continued(model, tokens, state)[0]
+    @torch.no_grad()
+    def head(self, model: Mamba2ForCausalLM, hidden: Tensor) -> Tensor:
+        """As `ModelFamily.head` says."""
+        logits: Tensor = model.lm_head(hidden)
+        return logits
 
-
-@torch.no_grad()
-def _continued(
-    model: Mamba2ForCausalLM, tokens: Tensor, before: States | None
-) -> tuple[Tensor, States]:
-    """The pass of `Mamba2Backbone`, from a state to a state."""
-    backbone = model.backbone
-    hidden, residual = backbone.embedding(tokens), None
-    after = []
-    for number, block in enumerate(backbone.layers):
-        normed, residual = add_and_norm(hidden, residual, block.norm, model.config)
-        hidden, state = block.mixer.continued(normed, before[number] if before else None)
-        after.append(state)
-    normed, _ = add_and_norm(hidden, residual, backbone.norm_f, model.config)
-    return model.lm_head(normed), tuple(after)
+    def branch(self, state: States, rows: Tensor) -> States:
+        """As `ModelFamily.branch` says."""
+        branched: States = states.branch(state, rows)
+        return branched
 
 
 MAMBA2 = Mamba2Model()

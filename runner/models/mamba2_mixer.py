@@ -110,13 +110,23 @@ class Mamba2Mixer(nn.Module):
     def continued(self, hidden: Tensor, before: MixerState | None) -> tuple[Tensor, MixerState]:
         """The mixer's output for what follows a state, and the state after it.
 
-        Always plain PyTorch.
+        Path fused hands out no state: its work is done by the kernels of path unfused, and like it
+        reads the weight of out_proj past its adapters.
 
         Args:
             hidden: (batch, length, d_model).
             before: What the tokens before left; None at the start of a sequence.
         """
-        normed, after = self._scanned(self.in_proj(hidden), before)
+        projected = self.in_proj(hidden)
+        if self.path == "plain":
+            normed, after = self._scanned(projected, before)
+        else:
+            padded = self._padded(projected.split(self.parts, dim=-1)[1], before)
+            start = before.scanned if before else None
+            normed, last = mamba2_kernels.continued(self, projected, padded, start)
+            after = MixerState(padded[:, hidden.shape[1] :].clone(), last)
+        if self.path == "fused":
+            return functional.linear(normed, self.out_proj.weight, self.out_proj.bias), after
         return self.out_proj(normed), after
 
     def _plain(self, projected: Tensor) -> Tensor:
@@ -140,7 +150,7 @@ class Mamba2Mixer(nn.Module):
             )
             gated = wide(y.flatten(2)) * functional.silu(wide(gate))
             normed: Tensor = self.norm(gated)
-            last = padded[:, driven.shape[1] :]
+            last = padded[:, driven.shape[1] :].clone()  # a view would keep all of it
             return normed.to(projected.dtype), MixerState(last, scanned)
 
     def _padded(self, driven: Tensor, before: MixerState | None) -> Tensor:

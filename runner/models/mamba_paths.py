@@ -82,6 +82,16 @@ def _set_mamba2(mixers: list[mamba2.Mamba2Mixer], path: Path) -> str:
     return taken
 
 
+def path_of(mixer: Mixer) -> Path:
+    """What runs a mixer of transformers, as `set_path` left it or as it was loaded."""
+    forward = getattr(mixer.forward, "__func__", None)
+    if forward is live:
+        return "live"
+    stock = importlib.import_module(type(mixer).__module__)
+    takes_kernels = stock.is_fast_path_available and mixer.x_proj.weight.is_cuda
+    return "kernels" if takes_kernels and forward is type(mixer).forward else "slow"
+
+
 def live(mixer: Mixer, hidden: Tensor, cache_params: Cache = None) -> Tensor:
     """A mixer's forward by kernels in which every projection is called as a module.
 
@@ -97,32 +107,11 @@ def live(mixer: Mixer, hidden: Tensor, cache_params: Cache = None) -> Tensor:
     if cache_params is not None and cache_params.seqlen_offset > 0:
         one: Tensor = mixer.slow_forward(hidden, cache_params)
         return one
-    from causal_conv1d import causal_conv1d_fn
     from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
 
     driven, gate = mixer.in_proj(hidden).transpose(1, 2).chunk(2, dim=1)  # (batch, inner, length)
-    convolved = causal_conv1d_fn(
-        x=driven,
-        weight=mixer.conv1d.weight.squeeze(1),
-        bias=mixer.conv1d.bias,
-        activation=mixer.activation,
-    )
-    states = mixer.ssm_state_size
-    selected = mixer.x_proj(convolved.transpose(1, 2))
-    low, inward, outward = selected.split([mixer.time_step_rank, states, states], dim=-1)
-    step, bias = _without_bias(mixer.dt_proj, low)
-    y, last = selective_scan_fn(
-        u=convolved,
-        delta=step.transpose(1, 2),
-        A=-torch.exp(mixer.A_log.float()),
-        B=inward.transpose(1, 2),
-        C=outward.transpose(1, 2),
-        D=mixer.D.float(),
-        z=gate,
-        delta_bias=bias.float(),
-        delta_softplus=True,
-        return_last_state=True,
-    )
+    given, raw = scan_arguments(mixer, convolved_by_kernel(mixer, driven), "live")
+    y, last = selective_scan_fn(**given, **raw, z=gate, delta_softplus=True, return_last_state=True)
     if cache_params is not None:
         width = mixer.conv_kernel_size
         recent = nn.functional.pad(driven, (width - driven.shape[-1], 0))  # crops if it is longer
@@ -130,6 +119,46 @@ def live(mixer: Mixer, hidden: Tensor, cache_params: Cache = None) -> Tensor:
         cache_params.ssm_states[mixer.layer_idx].copy_(last)
     mixed: Tensor = mixer.out_proj(y.transpose(1, 2))
     return mixed
+
+
+def convolved_by_kernel(mixer: Mixer, driven: Tensor) -> Tensor:
+    """SiLU of the causal convolution of (batch, inner, length), from nothing."""
+    from causal_conv1d import causal_conv1d_fn
+
+    convolved: Tensor = causal_conv1d_fn(
+        x=driven,
+        weight=mixer.conv1d.weight.squeeze(1),
+        bias=mixer.conv1d.bias,
+        activation=mixer.activation,
+    )
+    return convolved
+
+
+def scan_arguments(
+    mixer: Mixer, convolved: Tensor, path: Literal["kernels", "live"]
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """What the scan is handed for what left the convolution, (batch, inner, length).
+
+    Returns:
+        Arguments of `selective_scan_fn` by name: u, A, B, C and D; delta before its bias and
+        softplus, with delta_bias.
+    """
+    states = mixer.ssm_state_size
+    selected = mixer.x_proj(convolved.transpose(1, 2))
+    low, inward, outward = selected.split([mixer.time_step_rank, states, states], dim=-1)
+    if path == "live":
+        step, bias = _without_bias(mixer.dt_proj, low)
+        step = step.transpose(1, 2)
+    else:  # as the pins do, past its adapters
+        step, bias = mixer.dt_proj.weight @ low.transpose(1, 2), mixer.dt_proj.bias
+    given = {
+        "u": convolved,
+        "A": -torch.exp(mixer.A_log.float()),
+        "B": inward.transpose(1, 2),
+        "C": outward.transpose(1, 2),
+        "D": mixer.D.float(),
+    }
+    return given, {"delta": step, "delta_bias": bias.float()}
 
 
 def _without_bias(projection: nn.Module, inputs: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,4 +13,4 @@ Not covered: hf_olmo was read, not run: no pin holds ai2-olmo.
 
 from runner.models.transformers_model import AttentionModel
 
-OLMO = AttentionModel("olmo")
+OLMO = AttentionModel("olmo", widens=("olmo",))

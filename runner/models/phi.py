@@ -7,4 +7,4 @@ widened to float32. A folder may bring code along: transformers' own class is ta
 
 from runner.models.transformers_model import AttentionModel
 
-PHI = AttentionModel("phi")
+PHI = AttentionModel("phi", widens=("phi",))

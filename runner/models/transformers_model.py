@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -29,6 +29,7 @@ from repro.errors import BadInputError, CannotRunError, Problem
 from repro.families import FAMILIES
 from repro.jobs import Attention
 from runner import kernels
+from runner.models import states
 from runner.models.config_file import read
 
 KeysAndValues = tuple[tuple[Tensor, Tensor], ...]
@@ -41,6 +42,8 @@ class TransformersModel:
 
     name: str
     """Key in `FAMILIES`."""
+    widens: tuple[str, ...] = ()
+    """`model_type` of those whose own forward casts the logits to float32."""
 
     def load(
         self, folder: Path, dtype: torch.dtype, attention: Attention, *, remote_code: bool
@@ -76,6 +79,10 @@ class TransformersModel:
             logits: Tensor = model(tokens).logits
         return logits
 
+    def _widened(self, model: PreTrainedModel, logits: Tensor) -> Tensor:
+        """Logits in the dtype that the model's own forward gives them."""
+        return logits.float() if model.config.model_type in self.widens else logits
+
 
 class AttentionModel(TransformersModel):
     """With keys and values as state, in the nested tuples that every such model still takes.
@@ -83,18 +90,40 @@ class AttentionModel(TransformersModel):
     transformers 4.40.0 appends to them by making longer tensors, so that they never change.
     """
 
-    def prefix(self, model: PreTrainedModel, tokens: Tensor) -> KeysAndValues:
-        """As `ModelFamily.prefix` says."""
-        with torch.no_grad():
-            return tuple(
-                (keys, values) for keys, values in model(tokens, use_cache=True).past_key_values
-            )
+    @torch.no_grad()
+    def continued(
+        self, model: PreTrainedModel, tokens: Tensor, state: KeysAndValues | None
+    ) -> tuple[Tensor, KeysAndValues]:
+        """As `ModelFamily.continued` says."""
+        body = _body(model)
+        given = (body or model)(tokens, past_key_values=state, use_cache=True)
+        hidden: Tensor = given.last_hidden_state if body else given.logits
+        return hidden, tuple((keys, values) for keys, values in given.past_key_values)
 
-    def after_prefix(self, model: PreTrainedModel, tokens: Tensor, state: KeysAndValues) -> Tensor:
-        """As `ModelFamily.after_prefix` says."""
-        with torch.no_grad():
-            logits: Tensor = model(tokens, past_key_values=state, use_cache=True).logits
-        return logits
+    @torch.no_grad()
+    def head(self, model: PreTrainedModel, hidden: Tensor) -> Tensor:
+        """As `ModelFamily.head` says."""
+        if _body(model) is None:
+            return hidden
+        layer = model.get_output_embeddings()
+        if layer is None:  # OpenELM multiplies by the weight of its embedding
+            return nn.functional.linear(hidden, model.get_input_embeddings().weight)
+        return self._widened(model, layer(hidden))
+
+    def branch(self, state: KeysAndValues, rows: Tensor) -> KeysAndValues:
+        """As `ModelFamily.branch` says."""
+        branched: KeysAndValues = states.branch(state, rows)
+        return branched
+
+
+def _body(model: PreTrainedModel) -> PreTrainedModel | None:
+    """The model without its output layer.
+
+    None where a checkpoint's own code has none that gives hidden states (OLMo's): there its logits
+    stand in for them, which costs the head at every token and changes no number.
+    """
+    body = model.base_model
+    return body if body is not model and isinstance(body, PreTrainedModel) else None
 
 
 _CODE: "list[TemporaryDirectory[str]]" = []

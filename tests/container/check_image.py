@@ -10,6 +10,7 @@ registry can be reached it makes the base itself. An hour on two cores and 30 GB
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -22,6 +23,8 @@ from typing import Any
 
 import docker
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 from docker.errors import ImageNotFound
 
 from repro import bundle
@@ -33,6 +36,7 @@ IMAGE, BASE = "repro-check", "repro-check-base:bookworm"
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 PACKAGES = "ca-certificates,python3.11,python3.11-venv,libgomp1"
 RUNS = (("stability", "full"), ("table1", "smoke"), ("theorem3", "full"))
+README = (bundle.ROOT / "README.md").read_text(encoding="utf-8")
 SAFE = ["--rm", "--network=none", "--read-only", "--tmpfs", "/tmp"]
 
 
@@ -303,10 +307,6 @@ def test_it_is_as_pinned_and_its_bill_of_materials_is_valid() -> None:
     assert done.returncode == 0
     names = {each["name"] for each in json.loads(done.stdout)["components"]}
     assert {"torch", "libc6"} <= names
-    pytest.importorskip("jsonschema")
-    from cyclonedx.schema import SchemaVersion
-    from cyclonedx.validation.json import JsonStrictValidator
-
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(done.stdout) is None
 
 
@@ -337,3 +337,48 @@ def test_a_wheel_that_was_swapped_after_the_build_is_found(engine: Any, image: A
     finally:
         container.remove(force=True)
         engine.images.remove(f"{IMAGE}-swapped", force=True)
+
+
+# -----------------------------------------------------------------------------
+# README's image with a compiler
+
+LAUNCHER = """
+import ctypes, importlib.util, os, subprocess, sys
+from triton.compiler.make_launcher import make_stub
+from runner.models.mamba2_kernels import can_compile
+assert can_compile()
+driver = os.environ["TRITON_LIBCUDA_PATH"]
+os.makedirs(driver)
+library = driver + "/libcuda.so"
+named = ["-shared", "-Wl,-soname,libcuda.so", "-x", "c"]
+subprocess.run(["gcc", *named, "-o", library, "/dev/null"], check=True)
+ids = {"ids_of_folded_args": (), "ids_of_const_exprs": (), "ids_of_tensormaps": None}
+path = make_stub("launcher", {0: "*fp32", 1: "i32"}, {}, ids)
+sys.setdlopenflags(os.RTLD_LAZY)  # the driver is an empty one
+ctypes.CDLL(library)
+spec = importlib.util.spec_from_file_location("__triton_launcher", path)
+print(importlib.util.module_from_spec(spec).__name__, path)
+"""
+
+
+def test_a_derived_image_compiles_what_triton_needs(image: Any, tmp_path: Path) -> None:
+    """Triton's own launcher, compiled and loaded without a GPU; the image itself cannot."""
+    told = "from runner.models.mamba2_kernels import can_compile; print(can_compile())"
+    done = call("docker", "run", *SAFE, "--entrypoint", "python", image.id, "-c", told)
+    assert done.stdout.strip() == "False", done.stderr
+    (recipe,) = re.findall(r"^(FROM repro\n.*?)```", README, re.MULTILINE | re.DOTALL)
+    recipe = recipe.replace("FROM repro", f"FROM {IMAGE}")
+    # The base of this test has Debian's Python.
+    recipe = recipe.replace(" libc6-dev", " libc6-dev libpython3.11-dev")
+    build = ["docker", "build", "--network=host", "--tag", f"{IMAGE}-derived", "-"]
+    done = call(*build, input=recipe, environ={"DOCKER_BUILDKIT": "0"})
+    assert done.returncode == 0, done.stderr[-3000:]
+    try:
+        tmp_path.chmod(0o777)
+        run = ["docker", "run", *SAFE, "-v", f"{tmp_path}:/bundle/results", "-e"]
+        run += ["TRITON_LIBCUDA_PATH=/bundle/results/driver", "--entrypoint", "python"]
+        done = call(*run, f"{IMAGE}-derived", "-c", LAUNCHER)
+        kept = "__triton_launcher /bundle/results/triton/"
+        assert done.stdout.startswith(kept), done.stderr[-3000:]
+    finally:
+        call("docker", "rmi", f"{IMAGE}-derived")

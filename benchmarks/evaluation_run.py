@@ -1,0 +1,166 @@
+"""One evaluation by one arm of `benchmarks.evaluation`: its time by phase, memory and answers.
+
+Clocks wait for the GPU wherever a phase begins or ends, in both arms. Stock lm-eval's tasks read
+and render a row at every look, ours once; the data itself is read before the clock starts.
+"""
+
+import contextlib
+import functools
+import itertools
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import torch
+
+from runner import benchmark_tasks, mmlu_tasks, prefix_encoding
+from runner.lm_eval_offline import import_lm_eval
+from runner.prefix_inputs import distinct
+from runner.prefix_language_model import PrefixLM
+from runner.prefix_tree import first_differing
+from runner.rendered_once import RenderedOnce
+
+import_lm_eval()
+
+from lm_eval.api.task import ConfigurableTask, Task  # noqa: E402
+from lm_eval.evaluator import evaluate  # noqa: E402
+from lm_eval.models.huggingface import HFLM  # noqa: E402
+
+GPU = torch.cuda.is_available()
+PHASES = ("tokenising", "requests", "model", "head", "rest")
+"""Encoding texts; building requests; the blocks; the output layer; everything else."""
+
+
+class Clock:
+    """Seconds by phase; what runs inside another phase is not counted there."""
+
+    def __init__(self) -> None:
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+        self._open: list[str] = []
+        self._since = 0.0
+
+    def _turn(self) -> None:
+        if GPU:
+            torch.cuda.synchronize()
+        now = time.perf_counter()
+        if self._open:
+            self.seconds[self._open[-1]] += now - self._since
+        self._since = now
+
+    @contextlib.contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Count what runs inside as a phase."""
+        self._turn()
+        self._open.append(name)
+        try:
+            yield
+        finally:
+            self._turn()
+            self._open.pop()
+
+    def of(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, counted as a phase."""
+
+        @functools.wraps(function)
+        def timed(*args: object, **options: object) -> Any:  # noqa: ANN401
+            with self.phase(name):
+                return function(*args, **options)
+
+        return timed
+
+
+def tasks_of(task: str, data: Path, subjects: list[str]) -> dict[str, Any]:
+    """lm-eval's tasks that make up one of ours; new, save for what reading the data takes."""
+    if task == "mmlu":
+        return mmlu_tasks.build(subjects, data)
+    made = benchmark_tasks.build(task, data)
+    made._asked.clear()  # noqa: SLF001 - as if it were new
+    made._made.clear()  # noqa: SLF001
+    return {task: made}
+
+
+@contextlib.contextmanager
+def as_lm_eval_has_them() -> Iterator[None]:
+    """Tasks that read and render at every look."""
+    with (
+        mock.patch.object(RenderedOnce, "_once", lambda _, __, doc, make: make(doc)),
+        mock.patch.object(RenderedOnce, "doc_iterator", ConfigurableTask.doc_iterator),
+    ):
+        yield
+
+
+def run(arm: str, lm: HFLM, tasks: dict[str, Any], shots: int, limit: int | None) -> dict[str, Any]:
+    """One evaluation: seconds, by phase too, peak memory, and the answers of each question."""
+    clock = Clock()
+    for task in tasks.values():
+        task.set_config("num_fewshot", shots)
+        if isinstance(task, benchmark_tasks.LocalTask):
+            benchmark_tasks.restart_sampler(task, benchmark_tasks.SEED)
+    if GPU:
+        torch.cuda.reset_peak_memory_stats()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(
+            as_lm_eval_has_them() if arm == "stock" else mmlu_tasks.templates_compiled_once()
+        )
+        head = lm.model.get_output_embeddings()
+        lines = [(Task, "build_all_requests", "requests"), (head, "forward", "head")]
+        if arm == "stock":
+            lines += [(lm, "tok_encode", "tokenising"), (lm, "_model_call", "model")]
+        else:
+            lines += [(prefix_encoding, "encoded", "tokenising"), (lm, "_continued", "model")]
+        for owner, name, phase in lines:
+            stack.enter_context(
+                mock.patch.object(owner, name, clock.of(phase, getattr(owner, name)))
+            )
+        with clock.phase("rest"):
+            found = evaluate(lm, tasks, limit=limit, bootstrap_iters=0, verbosity="ERROR")
+    samples = [sample for name in tasks for sample in found["samples"][name]]
+    return {
+        "seconds": sum(clock.seconds.values()),
+        "phases": dict(clock.seconds),
+        "peak": torch.cuda.max_memory_allocated() if GPU else 0,
+        "answers": [[value for value, _ in sample["filtered_resps"]] for sample in samples],
+        "greedy": [[greedy for _, greedy in sample["filtered_resps"]] for sample in samples],
+    }
+
+
+def compared(stock: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
+    """How far the answers of two runs differ."""
+    rows = list(zip(stock["answers"], ours["answers"], strict=True))
+    other = [one for one, two in rows if np.argmax(one) != np.argmax(two)]
+    gaps = [max(one) - sorted(one)[-2] for one in other]
+    differences = [abs(a - b) for one, two in rows for a, b in zip(one, two, strict=True)]
+    return {
+        "predictions_that_differ": len(other),
+        "largest_lead_among_them": max(gaps, default=0.0),
+        "largest_difference": max(differences),
+        "greedy_that_differ": sum(
+            one != two for one, two in zip(stock["greedy"], ours["greedy"], strict=True)
+        ),
+    }
+
+
+def distinct_tokens(lm: PrefixLM, tasks: dict[str, Any]) -> int:
+    """Tokens of a case, each prefix counted once: what no engine can do without."""
+    pairs = [instance.args for task in tasks.values() for instance in task.instances]
+    ids = prefix_encoding.encoded(lm.tokenizer, pairs)
+    inputs = distinct([(p, *i) for p, i in zip(pairs, ids, strict=True)], lm.max_length)
+    rows = sorted(inputs, key=lambda each: each.tokens.astype(">i4").tobytes())
+    shared = sum(first_differing(one.tokens, two.tokens) for one, two in itertools.pairwise(rows))
+    return sum(len(each.tokens) for each in rows) - shared
+
+
+def peak_rate(lm: PrefixLM) -> float:
+    """Tokens a second of the blocks alone, at the best of a few batches."""
+    best = 0.0
+    for rows, length in ((16, 256), (64, 128), (64, 256), (32, 1024)) if GPU else ((16, 256),):
+        tokens = [np.full(length, 5, np.int64)] * rows
+        for _ in range(3):
+            clock = Clock()
+            clock.of("model", lm._continued)(tokens, None, [0])  # noqa: SLF001
+            best = max(best, rows * length / clock.seconds["model"])
+    return best

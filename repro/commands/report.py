@@ -1,0 +1,69 @@
+"""`repro report`: one page for a reader, from manifests and records alone."""
+
+import argparse
+import importlib.util
+from pathlib import Path
+
+from repro.commands import verify
+from repro.errors import BadInputError, CannotRunError, saving
+from repro.files import write_text
+
+NAME = "report.html"
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `repro report`."""
+    parser.add_argument(
+        "results",
+        metavar="RESULTS",
+        nargs="*",
+        type=Path,
+        help="folders that `repro run` wrote; several are shown together (default: results)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help=f"folder to write {NAME} into; it is made, and an older {NAME} is replaced",
+    )
+    parser.epilog = (
+        f"Judges the runs as `repro verify` does and writes DIR/{NAME}: every claim of every\n"
+        "manifest by section of the paper, the printed tables beside the measured ones, figures,\n"
+        "flips, drift, and what was not run and what that takes. One file, no network.\n"
+        "\n"
+        "  repro report --out page                    what lies in results\n"
+        "  repro report results evidence --out page   with the committed evidence\n"
+        "\n"
+        "A folder without runs makes a page of what the printed values alone decide. Exits 0 if\n"
+        "every claim of the runs is reproduced, 1 if any is contradicted or invalid, else 3."
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write the page and say where it is."""
+    for needed in ("jinja2", "matplotlib"):
+        if importlib.util.find_spec(needed) is None:
+            message = f"`repro report` needs the package {needed}; `make venv` installs it"
+            raise CannotRunError(message)
+    from repro import html_page
+    from repro.commands import report_records
+
+    folders = arguments.results or [Path("results")]
+    out: Path = arguments.out
+    missing = [str(folder) for folder in folders if not folder.is_dir()]
+    if missing:
+        message = (
+            f"found no folder {', '.join(missing)}, expected what `repro run` wrote; "
+            "`repro run manifests/table1.json` makes results"
+        )
+        raise BadInputError(message)
+    if out.exists() and not out.is_dir():
+        message = f"--out {out}: found a file, expected a folder or a name that is free"
+        raise BadInputError(message)
+    seen = report_records.gather(folders)
+    with saving(out):
+        out.mkdir(parents=True, exist_ok=True)
+        write_text(out / NAME, html_page.render(seen))
+    print(out / NAME)
+    return verify.exit_code([each.verdict for each in seen.runs])

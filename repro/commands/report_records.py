@@ -1,0 +1,85 @@
+"""What a page shows of runs: each judged as `repro verify` does it, and what its records hold.
+
+Only records that pass every check of the verifier are looked at.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from repro import bundle, catalog, coverage, manifest, pins, run_file
+from repro.commands import options, report_arrays
+from repro.html_data import Machine, Run, Seen
+from repro.manifest import Manifest
+from repro.record import Record
+from repro.run_file import RunFile
+from repro.store import Store
+from verify.decidable import undecidable  # `repro` meets `verify` only in its commands
+from verify.errors import InvalidError, NotRunError
+from verify.evidence import Evidence, Loaded
+from verify.findings import paper_against_itself
+from verify.judge import judge
+
+
+def gather(folders: Sequence[Path]) -> Seen:
+    """Judge every run in some results folders and look into its records."""
+    bundled = options.load_manifests([])
+    claimed = {each.id: each for each in bundled}
+    runs: list[Run] = []
+    records: dict[str, Record] = {}
+    arrays = report_arrays.Found()
+    for folder, run in _runs(folders):
+        claimed[run.manifest] = _manifest(run)
+        evidence = Evidence(
+            claimed[run.manifest], run, Store(folder), catalog.checkpoints(), catalog.asked()
+        )
+        verdict = judge(claimed[run.manifest], evidence, pins.versions())
+        loaded = list(_loaded(evidence))
+        records |= {each.record.key: each.record for each in loaded}
+        arrays.look_at(loaded)
+        runs.append(Run(str(folder), run.started, verdict, len(loaded), len(evidence.slots)))
+    every = tuple(claimed[name] for name in sorted(claimed))
+    asked = catalog.asked()
+    return Seen(
+        manifests=every,
+        page=tuple(paper_against_itself(each) for each in every),
+        coverage=coverage.tally(coverage.load(), every),
+        undecidable={each.id: undecidable(each, each.tiers()[-1], asked) for each in every},
+        runs=tuple(runs),
+        machines=_machines(list(records.values())),
+        pairs=arrays.pairs(),
+        tunings=arrays.tunings(),
+        timings=arrays.timings(),
+        envelopes=arrays.envelopes(),
+    )
+
+
+def _runs(folders: Sequence[Path]) -> Iterator[tuple[Path, RunFile]]:
+    for folder in folders:
+        for path in sorted((folder / "runs").glob("*.json")):
+            yield folder, run_file.load(path)
+
+
+def _manifest(run: RunFile) -> Manifest:
+    """The bundle's manifest of that name, else the user's own file."""
+    bundled = bundle.MANIFESTS / f"{run.manifest}.json"
+    return manifest.load(bundled if bundled.is_file() else Path(run.file))
+
+
+def _loaded(evidence: Evidence) -> Iterator[Loaded]:
+    """What passed every check; findings say what did not, and why."""
+    for slot in evidence.slots:
+        try:
+            yield evidence.get(slot)
+        except (InvalidError, NotRunError):
+            continue
+
+
+def _machines(records: Sequence[Record]) -> tuple[Machine, ...]:
+    """Environments of some records, those that are the same taken together."""
+    found: dict[tuple[object, ...], Machine] = {}
+    for record in records:
+        seen = record.environment
+        at = (seen.hardware_class, seen.python, seen.platform, seen.drift)
+        before = found[at].records if at in found else 0
+        found[at] = Machine(seen.hardware_class, seen.python, seen.platform, before + 1, seen.drift)
+    return tuple(sorted(found.values(), key=lambda each: (each.hardware, each.python)))

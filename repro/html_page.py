@@ -1,0 +1,106 @@
+"""The page: what was seen, put into the template. One file that needs no network.
+
+The template is `report_page.html.j2`; every word in it is escaped but for figures, which this
+package writes itself. The page says no time of its own: equal input gives equal bytes.
+"""
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from repro import __version__, html_claims, html_costs, html_plots, html_tables
+from repro.claim_base import Place
+from repro.finding import Outcome
+from repro.html_claims import OUTCOMES, SYMBOLS, Row
+from repro.html_data import Machine, Seen
+
+_HERE = Path(__file__).parent
+_TEMPLATE = "report_page.html.j2"
+_SCRIPT = "report_page.js"
+
+
+def render(seen: Seen) -> str:
+    """The whole page as HTML.
+
+    Args:
+        seen: Verdicts, and what their records hold.
+    """
+    import jinja2
+    from markupsafe import Markup
+
+    script = (_HERE / _SCRIPT).read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    rows = html_claims.rows(seen)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["place"] = place
+    environment.filters["svg"] = Markup  # figures of this package: their words are escaped
+    return environment.get_template(_TEMPLATE).render(
+        version=__version__,
+        seen=seen,
+        head=head(seen, rows),
+        outcomes=OUTCOMES,
+        symbols=SYMBOLS,
+        sections=html_claims.by_section(rows),
+        tables=html_tables.tables(seen, rows),
+        figures=html_plots.figures(seen, rows),
+        envelopes=html_plots.envelopes(seen),
+        waiting=html_costs.waiting(seen, rows),
+        script=Markup(script),  # noqa: S704  # a file of this package
+        script_digest=digest,
+    )
+
+
+@dataclass(frozen=True)
+class Head:
+    """The first lines of the page."""
+
+    claims: int
+    rows: int
+    """Findings: a claim that was run at two tiers has two."""
+    counts: dict[Outcome, int]
+    manifests: tuple[tuple[str, str, int, dict[Outcome, int]], ...]
+    """Manifest, title, rows and counts."""
+    tiers: tuple[str, ...]
+    """Of the rows, each once."""
+    started: tuple[str, str] | None
+    """First and last run."""
+    drifted: tuple[Machine, ...]
+
+
+def head(seen: Seen, rows: tuple[Row, ...]) -> Head:
+    """Sum everything up."""
+    by_manifest = {
+        each.id: [row for row in rows if row.manifest == each.id] for each in seen.manifests
+    }
+    started = sorted(run.started for run in seen.runs)
+    return Head(
+        claims=sum(len(each.claims) for each in seen.manifests),
+        rows=len(rows),
+        counts=html_claims.counts(rows),
+        manifests=tuple(
+            (
+                each.id,
+                each.title,
+                len(by_manifest[each.id]),
+                html_claims.counts(by_manifest[each.id]),
+            )
+            for each in seen.manifests
+        ),
+        tiers=tuple(dict.fromkeys(row.tier for row in rows)),
+        started=(started[0], started[-1]) if started else None,
+        drifted=tuple(each for each in seen.machines if each.drift),
+    )
+
+
+def place(where: Place) -> str:
+    """Where the paper says it, in one line."""
+    parts = [where.section, where.table, where.row, where.column]
+    return ", ".join(part for part in parts if part)

@@ -1,0 +1,194 @@
+"""lm-eval's `HFLM` with every shared prefix run once: the same requests, the same answers.
+
+Tasks, prompts, token ids, the dtype of the log-softmax and the comparison for `is_greedy` are as in
+`MeasuredLM`. Differs: what several requests begin with runs once (`prefix_tree`), the output layer
+is applied only where a score is read, and equal inputs run once whatever their continuations are.
+Rows are batched otherwise, so that numbers differ by rounding, as between two batch sizes.
+
+What a setting means here: `batch_size` prompts of the longest length are the positions that one
+forward pass may have, padding included, and their logits, which stock lm-eval holds three times
+over, are the memory for states; so whatever is predicted to fit, fits. `order` is that of batches:
+long ones first, or short ones.
+
+Prompts that lose their left end share nothing; they run whole, and are counted.
+
+Reference: lm-eval 0.4.2, `HFLM._loglikelihood_tokens`, `TemplateLM.loglikelihood`.
+Not covered: sharing between calls. One call has all subjects at one number of examples, and the
+examples are 3 % of its tokens.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import log_softmax
+
+from runner import prefix_encoding
+from runner.language_model import MeasuredLM, Request
+from runner.lm_eval_offline import import_lm_eval
+from runner.models import registry, states
+from runner.prefix_inputs import Input, distinct, positions
+from runner.prefix_tree import Group, Limits, planned
+
+import_lm_eval()  # the import below fails offline without it
+
+from lm_eval.api.model import CacheHook  # noqa: E402
+
+SCORED = 4096
+"""Positions whose scores over the vocabulary are held at once, 0.8 GB in float32."""
+
+Answer = tuple[float, bool]
+"""Log-likelihood of a continuation in nats, and whether greedy decoding would give it."""
+
+
+class PrefixLM(MeasuredLM):
+    """`MeasuredLM` that runs shared prefixes once; made with the same arguments and the family."""
+
+    def __init__(self, *args: Any, family: str, **options: Any) -> None:  # noqa: ANN401
+        super().__init__(*args, **options)
+        self._family = registry.MODELS[family]
+        self._cuts = prefix_encoding.cuts(self.tokenizer, bos=self.add_bos_token)
+        self._limits: Limits | None = None
+        self._stock = False
+        self.counts = {"tokens_run": 0, "tokens_stock": 0, "truncated": 0}
+        """Of all calls: tokens that ran, those that stock would have run, both without padding;
+        inputs that lost their left end."""
+
+    @contextmanager
+    def as_stock(self, batch_size: int) -> Iterator[None]:
+        """Answer as `MeasuredLM` does, with a batch size of its own, and tell no hook of it."""
+        size, hook = self.batch_size, self.cache_hook
+        self._stock = True
+        self.batch_size_per_gpu = batch_size
+        self.set_cache_hook(CacheHook(None))
+        try:
+            yield
+        finally:
+            self._stock = False
+            self.batch_size_per_gpu = size
+            self.set_cache_hook(hook)
+
+    def loglikelihood(self, requests: list[Any], **_: object) -> list[Answer]:
+        """As in `HFLM`, each piece of text encoded once where the tokenizer allows it."""
+        pairs = [request.args for request in requests]
+        if self._stock or not self._cuts or any(not context for context, _ in pairs):
+            answers: list[Answer] = super().loglikelihood(requests)
+            return answers
+        ids = prefix_encoding.encoded(self.tokenizer, pairs)
+        return self._loglikelihood_tokens([(p, *i) for p, i in zip(pairs, ids, strict=True)])
+
+    def _loglikelihood_tokens(self, requests: list[Request], **options: object) -> list[Answer]:
+        """As in `HFLM`, in the order of the requests."""
+        if self._stock:
+            return super()._loglikelihood_tokens(requests, **options)
+        self.input_lengths = [len(context) + len(letter) - 1 for _, context, letter in requests]
+        inputs = distinct(requests, self.max_length)
+        limits = self._limits = self._limits or self._measured_limits()
+        free = [each.reads if each.whole else 0 for each in inputs]
+        root = planned([each.tokens for each in inputs], free, limits)
+        self.counts["tokens_stock"] += sum(len(each.tokens) for each in inputs)
+        self.counts["truncated"] += sum(not each.whole for each in inputs)
+        answers: list[Answer] = [(float("nan"), False)] * len(requests)
+        for batch, before, hidden in self._hidden(root, inputs, limits, None):
+            chosen = [inputs[place] for place in batch]
+            asked = [number for each in chosen for number in each.requests]
+            found = self._scored(chosen, [requests[number][2] for number in asked], before, hidden)
+            for number, answer in zip(asked, found, strict=True):
+                answers[number] = answer
+                self.cache_hook.add_partial("loglikelihood", requests[number][0], answer)
+        return answers
+
+    def _hidden(
+        self,
+        group: Group,
+        inputs: list[Input],
+        limits: Limits,
+        state: Any,  # noqa: ANN401
+    ) -> Iterator[tuple[list[int], int, Tensor]]:
+        """Run a group's leaves, then the groups below it, each from the state before it.
+
+        Yields:
+            Inputs of a batch; how many of their tokens ran before it; its hidden states, (batch,
+            length, hidden size), padded on the right.
+        """
+        lengths = [len(each.tokens) for each in inputs]
+        for batch in group.batches(lengths, limits):
+            rows, places = zip(*batch, strict=True)
+            tokens = [inputs[place].tokens[group.length :] for place in places]
+            yield list(places), group.length, self._continued(tokens, state, rows)[0]
+        for below in group.groups:
+            span = slice(group.length, below.length)
+            tokens = [inputs[place].tokens[span] for place in below.members]
+            after = self._continued(tokens, state, below.parents)[1]
+            yield from self._hidden(below, inputs, below.below(limits), after)
+            del after
+
+    def _continued(
+        self,
+        tokens: list[NDArray[np.int64]],
+        state: Any,  # noqa: ANN401
+        rows: Sequence[int],
+    ) -> tuple[Tensor, Any]:
+        """What some tokens give after rows of a state, padded on the right."""
+        self.counts["tokens_run"] += sum(map(len, tokens))
+        padded = np.zeros((len(tokens), max(map(len, tokens))), dtype=np.int64)
+        for row, each in zip(padded, tokens, strict=True):
+            row[: len(each)] = each
+        if state is not None:
+            state = self._family.branch(state, torch.tensor(rows))
+        with self._precision:
+            hidden, after = self._family.continued(
+                self.model, torch.from_numpy(padded).to(self.device), state
+            )
+        return hidden, after
+
+    def _scored(
+        self, inputs: list[Input], continuations: list[list[int]], before: int, hidden: Tensor
+    ) -> list[Answer]:
+        """Answers to the requests of a batch's inputs, one input after the other."""
+        reads, entries = positions(inputs, continuations, before)
+        wanted = torch.from_numpy(reads).to(self.device)
+        picked = hidden[wanted[0], wanted[1]]
+        read, token = torch.from_numpy(entries).to(self.device)
+        found = []
+        for start in range(0, len(picked), SCORED):
+            with self._precision:
+                logits = self._family.head(self.model, picked[start : start + SCORED])
+            self.logits_dtype = str(logits.dtype).removeprefix("torch.")
+            scores = log_softmax(logits, dim=-1)
+            here = (read >= start) & (read < start + SCORED)
+            row, letter = read[here] - start, token[here]
+            greedy = scores.argmax(dim=-1)[row] == letter
+            found.append(torch.stack([scores[row, letter].float(), greedy.float()]))
+        value, equal = torch.cat(found, dim=1).cpu().double().numpy()
+        starts = np.cumsum([0, *map(len, continuations[:-1])])
+        sums = torch.from_numpy(np.add.reduceat(value, starts)).to(scores.dtype).tolist()
+        return list(zip(sums, np.logical_and.reduceat(equal, starts).tolist(), strict=True))
+
+    def _measured_limits(self) -> Limits:
+        """What fits, from states of one token and of two, and the logits of a full batch."""
+        positions = self.batch_size * self.max_length
+        sizes = []
+        for length in (1, 2):
+            hidden, state = self._continued([np.zeros(length, np.int64)], None, [0])
+            sizes.append(states.size(state))
+        with self._precision:
+            logits = self._family.head(self.model, hidden[:, -1])
+        self.counts["tokens_run"] = 0
+        token = sizes[1] - sizes[0]
+        return Limits(
+            positions=positions,
+            memory=positions * logits.nbytes,
+            row=sizes[0] - token,
+            token=token,
+            falling=self._order == "length-descending",
+        )
+
+    def path(self) -> dict[str, str]:
+        """As in `MeasuredLM`, with the engine and its counts."""
+        counts = {name: str(count) for name, count in self.counts.items()}
+        return super().path() | {"engine": "prefix"} | counts

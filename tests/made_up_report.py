@@ -1,0 +1,121 @@
+"""What a page is made from, made up: any number of findings and models, and hostile names."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import made_up_records as records
+
+from repro.claim_base import Place
+from repro.coverage import Coverage
+from repro.environment import Drift
+from repro.finding import Finding, Outcome, Verdict
+from repro.html_claims import OUTCOMES
+from repro.html_data import Curve, Envelope, Machine, Pair, Run, Seen, Side, Timing, Tuned
+from repro.manifest import Manifest
+
+HOSTILE = "<script>alert(1)</script>\"'&amp;$x^{2}$<b>"
+LONG = "/".join(["results-of-a-very-long-path-that-nobody-would-type"] * 8)
+SECTIONS = ("Abstract; 1", "5.1, after Figure 1", "Appendix D", "3.1", "v3, abstract")
+
+
+def finding(number: int = 0, outcome: Outcome = "reproduced", **changes: Any) -> Finding:
+    """One finding, of any claim."""
+    fields: dict[str, Any] = {
+        "claim": f"C{number}",
+        "kind": "cell",
+        "statement": f"statement {number}",
+        "place": Place(section=SECTIONS[number % len(SECTIONS)]),
+        "basis": "measured",
+        "outcome": outcome,
+        "published": "0.20",
+        "measured": "0.25 (5 settings: 0.20 to 0.30)",
+        "margin": "± 0.1",
+        "reason": "mean off by +0.05",
+        "working": (
+            "float32 accuracy 25.0%",
+            "power 0.90; a shift of 0.21 is noticed 9 times in 10, alone",
+            "3 of 11 other values printed for this dtype would be accepted",
+        ),
+        "records": ("a" * 64,),
+    }
+    return Finding(**{**fields, **changes})
+
+
+def verdict(findings: Sequence[Finding], manifest: str = "table9", **changes: Any) -> Verdict:
+    """The findings as one manifest's."""
+    fields: dict[str, Any] = {
+        "manifest": manifest,
+        "title": "Made up",
+        "tier": "full",
+        "findings": tuple(findings),
+        "notes": (),
+    }
+    return Verdict(**{**fields, **changes})
+
+
+def run(findings: Sequence[Finding], folder: str = "results", **changes: Any) -> Run:
+    """The findings as a run."""
+    return Run(folder, "2026-01-01T00:00:00+00:00", verdict(findings, **changes), 3, 4)
+
+
+def pair(model: str = "mamba-1") -> Pair:
+    """Flips and letters of one model."""
+    reference = Side("float32", (10, 20, 30, 40), 0)
+    return Pair(
+        model, "batch-4", 100, 3, 2, 7, (25,) * 4, reference, Side("float16", (11, 19, 30, 40), 2)
+    )
+
+
+def machine(hardware: str = "NVIDIA A10G") -> Machine:
+    """Where records were made, with a drift."""
+    return Machine(
+        hardware,
+        "3.11.7",
+        "Linux",
+        12,
+        (Drift(package="torch", pinned="2.2.1", installed="2.3.0"),),
+    )
+
+
+def envelope(what: str = "mamba-euler, random layers") -> Envelope:
+    """Two modes and a control."""
+
+    def curve(mode: str, *, control: bool) -> Curve:
+        middle = tuple(2.0 ** (step if control else -step) for step in range(6))
+        low, high = (tuple(factor * each for each in middle) for factor in (0.5, 2.0))
+        return Curve(mode, middle, low, high, (-0.8, -0.7, -0.6), 10, 0.99, control)
+
+    curves = (
+        curve("latent-once", control=False),
+        curve("input-every", control=False),
+        curve("control, latent-once", control=True),
+    )
+    return Envelope(what, 10, tuple(map(float, range(6))), curves, "b" * 64)
+
+
+def seen(manifests: Sequence[Manifest] = (), **changes: Any) -> Seen:
+    """A page's worth; nothing was run unless `changes` say so."""
+    fields: dict[str, Any] = {
+        "manifests": tuple(manifests) or (records.manifest(jobs=[]),),
+        "page": (),
+        "coverage": Coverage(sections=(), reasons=(), dangling=(), unbound=()),
+        "undecidable": {},
+    }
+    return Seen(**{**fields, **changes})
+
+
+def everything(findings: int = 20, models: int = 3, name: str = "mamba") -> Seen:
+    """All parts of a page, with that many findings and models, each named after `name`."""
+    many = [finding(number, OUTCOMES[number % len(OUTCOMES)]) for number in range(findings)]
+    names = [f"{name}-{number}" for number in range(models)]
+    return seen(
+        runs=(run(many),),
+        machines=(machine(),),
+        pairs=tuple(pair(each) for each in names),
+        tunings=tuple(
+            Tuned(each, "lora-all", "float32", "kernels", 8, 4, ("layers.*.x_proj (4)",))
+            for each in names
+        ),
+        timings=tuple(Timing(f"{each} full.float32", 24.0, (1.0, 2.0, 3.0)) for each in names),
+        envelopes=(envelope(),),
+    )

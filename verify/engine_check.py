@@ -1,0 +1,96 @@
+"""Whether another engine's answers may stand for lm-eval's: both answered one fixed sample.
+
+lm-eval answered it under two batch sizes. The other engine passes if it parts from lm-eval's first
+answers on no more questions than the second does; all numbers of shots count together. Where it
+does not pass, what it measured is shown and decides nothing.
+
+Not covered: questions outside the sample.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from repro import engines
+from repro.jobs import BenchmarkJob, EvaluateJob, ModelJob
+from repro.record import Record
+from verify.errors import InvalidError
+from verify.record_arrays import array_of
+
+if TYPE_CHECKING:
+    from repro.store import Arrays
+    from verify.evidence import Loaded
+
+
+def against(loaded: "Loaded") -> str:
+    """Why a record's engine may not stand for lm-eval; empty if it may."""
+    job = loaded.record.job
+    if not isinstance(job, ModelJob) or job.engine == "lm-eval":
+        return ""
+    apart, own, asked = counted(loaded.record, job, loaded.arrays)
+    if apart <= own:
+        return ""
+    return (
+        f"the engine {job.engine} gives {apart} of {asked} answers to its sample otherwise than "
+        f"lm-eval, which gives {own} otherwise under another batch size"
+    )
+
+
+def check(record: Record, job: EvaluateJob | BenchmarkJob, arrays: "Arrays") -> None:
+    """That lm-eval's answers to the sample are in the record.
+
+    Raises:
+        InvalidError: if they are not, or are of another shape than the engine's.
+    """
+    if job.engine != "lm-eval":
+        counted(record, job, arrays)
+
+
+def counted(
+    record: Record, job: EvaluateJob | BenchmarkJob, arrays: "Arrays"
+) -> tuple[int, int, int]:
+    """How often lm-eval and the engine part, how often lm-eval and itself, and of how many.
+
+    Raises:
+        InvalidError: see `check`.
+    """
+    rows = _sample(job, arrays)
+    if not len(rows):
+        message = f"record {record.key[:12]} names no sample that lm-eval answered"
+        raise InvalidError(message)
+    first, second = engines.batch_sizes(job.setting.batch_size or 1)
+    apart = own = 0
+    several = job.shots if isinstance(job, BenchmarkJob) else job.checked_shots
+    for shots in several:
+        engine = _answers(record, arrays, job, "", shots)[rows]
+        stock = _answers(record, arrays, job, f"{first}/", shots)
+        other = _answers(record, arrays, job, f"{second}/", shots)
+        if not stock.shape == other.shape == engine.shape:
+            message = f"record {record.key[:12]} lacks lm-eval's answers to the sample"
+            raise InvalidError(message)
+        apart += int((engine != stock).sum())
+        own += int((stock != other).sum())
+    return apart, own, len(rows) * len(several)
+
+
+def _sample(job: EvaluateJob | BenchmarkJob, arrays: "Arrays") -> NDArray[np.intp]:
+    """Rows of the record's arrays that the sample is."""
+    if isinstance(job, BenchmarkJob):
+        return np.arange(min(job.checked, len(arrays[f"shots{job.shots[0]}/log_likelihood"])))
+    chosen = [job.subjects.index(name) for name in job.checked]
+    return np.flatnonzero(np.isin(arrays["subject"], chosen))
+
+
+def _answers(
+    record: Record, arrays: "Arrays", job: EvaluateJob | BenchmarkJob, who: str, shots: int
+) -> NDArray[Any]:
+    """Answers as lm-eval picks them, (questions,): a choice, or whether a word is greedy's."""
+    if job.task == "lambada_openai":
+        return array_of(record, arrays, f"{who}shots{shots}/greedy")
+    scores = array_of(record, arrays, f"{who}shots{shots}/log_likelihood")
+    if isinstance(job, BenchmarkJob):
+        there = arrays[f"shots{shots}/characters"][: len(scores)] > 0
+        scores = np.where(there, scores, -np.inf)
+    picked: NDArray[Any] = scores.argmax(axis=1)
+    return picked

@@ -1,0 +1,23 @@
+"""Arrays of a record by name."""
+
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from repro.record import Record
+from verify.errors import InvalidError
+
+if TYPE_CHECKING:
+    from repro.store import Arrays
+
+
+def array_of(record: Record, arrays: "Arrays", name: str) -> NDArray[Any]:
+    """One array of a record.
+
+    Raises:
+        InvalidError: if the record lacks it.
+    """
+    if name not in arrays:
+        message = f"record {record.key[:12]} has no array {name!r}"
+        raise InvalidError(message)
+    return arrays[name]
