@@ -2,7 +2,7 @@
 # make test        the same set-up, then the test suite (what .ci/run calls)
 # make check       formatting, lints, types, import contracts and the Dockerfile
 # make mutants     small changes to verify/ that some test has to notice (docs/mutants.md); half an hour
-# make test-container  builds the image and runs manifests in it, on a real engine; needs root; 17 minutes
+# make test-container  builds the image and runs manifests in it, on a real engine; needs root; half an hour
 # make test-browser  the page of `repro report` in a headless Chromium; needs npm, and Chromium or its download
 # make venv        only the environment: leaves a working .venv/bin/repro
 

@@ -47,9 +47,9 @@ from lm_eval.models.huggingface import HFLM  # noqa: E402
 SHAPES = ["mamba-130m", "pythia-160m", "mamba2-130m", "mamba-790m", "pythia-1b"]
 SUBJECTS = ["anatomy", "high_school_microeconomics", "high_school_statistics"]
 SUBJECTS += ["professional_accounting", "professional_medicine", "virology"]
-"""Whole subjects of MMLU, 1,309 questions, that stand for all 57: over the four numbers of shots they
-have 1,446 tokens a question (all: 1,497), 3.4 times what remains once prefixes are shared (all: 3.3).
-None is longer than the models read; of all, 2.7 % are at 5 shots."""
+"""Whole subjects of MMLU, 1,309 questions, that stand for all 57: over the four numbers of shots
+they have 1,446 tokens a question (all: 1,497), 3.4 times what remains once prefixes are shared
+(all: 3.3). None is longer than the models read; of all, 2.7 % are at 5 shots."""
 SHOTS = {"mmlu": (0, 1, 3, 5)}
 """Other tasks are asked at 0 and 5."""
 TWINS = {"mamba-twin": "mamba", "mamba2-twin": "mamba2", "gpt-neox-twin": "gpt-neox"}
