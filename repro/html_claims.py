@@ -58,16 +58,14 @@ def rows(seen: Seen) -> tuple[Row, ...]:
     for manifest in seen.manifests:
         mine = list(dict.fromkeys(_findings(seen, manifest)))
         done = {one.claim for _, one in mine if one.outcome != "not-run"}
-        kept = [(tier, one) for tier, one in mine if one.outcome != "not-run" or _last(one, done)]
-        found += [(manifest.id, *each) for each in kept]
+        found += [
+            (manifest.id, tier, one)
+            for tier, one in mine
+            if one.outcome != "not-run" or one.claim not in done
+        ]
     ordered = sorted(enumerate(found), key=lambda each: (_order(section_of(each[1][2])), each[0]))
     anchors: dict[str, int] = {}
     return tuple(_row(*each, anchors) for _, each in ordered)
-
-
-def _last(finding: Finding, done: set[str]) -> bool:
-    """Whether nothing else says more about the claim."""
-    return finding.claim not in done
 
 
 def _findings(seen: Seen, manifest: Manifest) -> Iterator[tuple[str, Finding]]:
@@ -111,7 +109,7 @@ def _not_run(manifest: Manifest, claim: Claim) -> Finding:
 def _row(manifest: str, tier: str, finding: Finding, anchors: dict[str, int]) -> Row:
     name = f"{manifest}.{finding.claim}"
     anchors[name] = anchors.get(name, 0) + 1
-    said = [*finding.working, *(f"{each}" for each in finding.reason.split("; "))]
+    said = [*finding.working, *finding.reason.split("; ")]
     caught = tuple(line for line in said if _CAUGHT.search(line))
     return Row(
         anchor=name if anchors[name] == 1 else f"{name}.{anchors[name]}",

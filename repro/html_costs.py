@@ -5,17 +5,19 @@ cached: a page says the same wherever it is made.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from repro import catalog, cost, environment
-from repro.catalog import Checkpoint, HubSource
+from repro.catalog import Benchmark, Checkpoint, Dataset, HubSource, Instructions
+from repro.environment import Environment
 from repro.expand import slots
 from repro.html_claims import Row
 from repro.html_data import Seen
-from repro.jobs import Job, ModelJob
+from repro.jobs import Job, ModelJob, data_name
 from repro.manifest import Manifest
-from repro.tuning_jobs import ThroughputJob, TuningJob
+from repro.plan import why_gpu
+from repro.tuning_jobs import TuningJob
 
 
 @dataclass(frozen=True)
@@ -39,10 +41,24 @@ class Waiting:
     """Claims that it could not decide either, and why."""
 
 
+@dataclass(frozen=True)
+class Known:
+    """What the catalog and this machine say, read once for all manifests."""
+
+    checkpoints: Mapping[str, Checkpoint]
+    data: Mapping[str, Dataset | Benchmark | Instructions]
+    machine: Environment
+
+
 def waiting(seen: Seen, rows: Sequence[Row]) -> tuple[Waiting, ...]:
     """What is open in each manifest; those with nothing open are left out."""
+    known = Known(
+        catalog.checkpoints(),
+        {**catalog.asked(), **catalog.instructions()},
+        environment.capture(()),
+    )
     return tuple(
-        _waiting(seen, manifest, mine)
+        _waiting(seen, manifest, mine, known)
         for manifest in seen.manifests
         if (
             mine := [row for row in rows if row.manifest == manifest.id and _is_open(row, manifest)]
@@ -55,16 +71,14 @@ def _is_open(row: Row, manifest: Manifest) -> bool:
     return row.finding.outcome == "not-run" or below
 
 
-def _waiting(seen: Seen, manifest: Manifest, mine: Sequence[Row]) -> Waiting:
-    tier = manifest.tiers()[-1]
-    known = catalog.checkpoints()
-    jobs = list(
-        {str(slot.job): slot.job for slot in slots(manifest, tier, known) if slot.job}.values()
-    )
-    data = {**catalog.asked(), **catalog.instructions()}
-    machine = environment.capture(())
+def _waiting(seen: Seen, manifest: Manifest, mine: Sequence[Row], known: Known) -> Waiting:
+    tier, weights = manifest.tiers()[-1], known.checkpoints
+    asked = [slot.job for slot in slots(manifest, tier, weights) if slot.job]
+    jobs = list({str(job): job for job in asked}.values())
     seconds = sum(
-        cost.of_job(job, known.get(_checkpoint(job)), data.get(_data(job)), machine).gpu_seconds
+        cost.of_job(
+            job, weights.get(_checkpoint(job)), known.data.get(data_name(job)), known.machine
+        ).gpu_seconds
         for job in jobs
     )
     reasons = Counter(
@@ -79,30 +93,16 @@ def _waiting(seen: Seen, manifest: Manifest, mine: Sequence[Row]) -> Waiting:
         command=f"repro run manifests/{manifest.id}.json --tier {tier}" if jobs else "",
         jobs=len(jobs),
         gpu_hours=seconds / 3600,
-        gigabytes=sum(_weights(known[name]) for name in fetched) / 1e9,
-        gpu=any(map(_needs_gpu, jobs)),
+        gigabytes=sum(
+            weights[name].stored_bytes
+            for name in fetched
+            if isinstance(weights[name].source, HubSource)
+        )
+        / 1e9,
+        gpu=any(map(why_gpu, jobs)),
         undecidable=tuple(seen.undecidable.get(manifest.id, {}).items()),
     )
 
 
 def _checkpoint(job: Job) -> str:
     return getattr(job, "checkpoint", None) or ""
-
-
-def _data(job: Job) -> str:
-    """Name in the catalog of what a job reads; empty for one that reads none."""
-    if isinstance(job, ModelJob):
-        return job.task
-    return job.recipe.data if isinstance(job, TuningJob) else ""
-
-
-def _weights(known: Checkpoint) -> int:
-    """Bytes to fetch of a checkpoint; none of one that the bundle brings."""
-    single = known.stored_dtype == "float32"
-    return known.parameters * (4 if single else 2) * isinstance(known.source, HubSource)
-
-
-def _needs_gpu(job: Job) -> bool:
-    """Whether no CPU can run it: a clock of a GPU, or float16 mixed precision."""
-    half = isinstance(job, TuningJob) and job.recipe.precision == "float16"
-    return half or isinstance(job, ThroughputJob)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from repro.html_claims import Row
 from repro.html_data import Seen
+from repro.manifest import Manifest
 
 _RANK = ("cell", "planned")
 """Kinds of claim that are about one cell, the telling one first."""
@@ -41,12 +42,11 @@ def tables(seen: Seen, rows: Sequence[Row]) -> tuple[Table, ...]:
         if number := re.fullmatch(r"table(\d+)", manifest.id):
             name = f"Table {number[1]}"
             mine = [row for row in rows if row.manifest == manifest.id]
-            found.append((int(number[1]), _table(seen, name, manifest.id, mine)))
+            found.append((int(number[1]), _table(manifest, name, mine)))
     return tuple(table for _, table in sorted(found, key=lambda each: each[0]) if table.lines)
 
 
-def _table(seen: Seen, name: str, manifest_id: str, rows: Sequence[Row]) -> Table:
-    manifest = next(each for each in seen.manifests if each.id == manifest_id)
+def _table(manifest: Manifest, name: str, rows: Sequence[Row]) -> Table:
     claims = {
         claim.id: getattr(claim, "published", None)
         for claim in manifest.claims

@@ -21,7 +21,7 @@ from repro import (
 )
 from repro.errors import BadInputError
 from repro.files import write_text
-from repro.jobs import Job, ModelJob, StabilityJob
+from repro.jobs import Job, ModelJob, StabilityJob, data_name
 from repro.located import Located, Missing
 from repro.tuning_jobs import TuningJob
 
@@ -63,14 +63,14 @@ class Shelf:
             needs["checkpoint"] = self._with_tokenizer(self.checkpoint(job.checkpoint))
         elif isinstance(job, StabilityJob) and job.checkpoint:
             needs["checkpoint"] = self.checkpoint(job.checkpoint)
-        name = _data_name(job)
+        name = data_name(job)
         if name:
             needs["data"] = self.dataset(name)
         return needs
 
     def data_of(self, job: Job) -> Data | None:
         """What the catalog says of the data that a job reads."""
-        name = _data_name(job)
+        name = data_name(job)
         return self.datasets[name] if name else None
 
     def checkpoint(self, name: str) -> Located | Missing:
@@ -102,7 +102,7 @@ class Shelf:
         cached = _in_hub_cache(known.source)
         if cached is not None:
             return self._judge(name, cached, given=False)
-        size = known.parameters * (4 if known.stored_dtype == "float32" else 2)
+        size = known.stored_bytes
         if known.tokenizer != "own" or not self._may_fetch(known.source, known):
             size = 0
         remedy = remedies.weights(name, known, known.source)
@@ -189,13 +189,6 @@ class Shelf:
         # Its content is held to the catalog by the gold answers, when it is judged.
         files = {f"{name}/{source.repository}": digests.of_data(source)}
         return Located(name, None, files, substituted=True, first_use=False)
-
-
-def _data_name(job: Job) -> str:
-    """The data set that a job reads, by its name in the catalog; empty for a job without."""
-    if isinstance(job, ModelJob):
-        return job.task
-    return job.recipe.data if isinstance(job, TuningJob) else ""
 
 
 def _in_hub_cache(source: catalog.HubSource) -> Path | None:

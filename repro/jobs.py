@@ -145,6 +145,14 @@ class WeightTyingJob(Frozen):
 ModelJob = EvaluateJob | BenchmarkJob
 """Asks a language model questions under a setting."""
 
+
+def data_name(job: "Job") -> str:
+    """The data set that a job reads, by its name in the catalog; empty for a job without."""
+    if isinstance(job, ModelJob):
+        return job.task
+    return job.recipe.data if isinstance(job, TuningJob) else ""
+
+
 Job = Annotated[
     EvaluateJob | BenchmarkJob | TuningJob | ThroughputJob | StabilityJob | WeightTyingJob,
     Field(discriminator="kind"),

@@ -198,7 +198,8 @@ class Planner:
         key = self.key(job, located)
         if self._is_done(key):
             return PlannedJob(slot, "done", key, located, (), "", estimate)
-        short = _removed(located) or self._needs_gpu(job) or self._short_of_memory(estimate)
+        gpu = "" if self.machine.gpu else why_gpu(job)
+        short = _removed(located) or gpu or self._short_of_memory(estimate)
         state = "blocked" if short else "ready"
         return PlannedJob(slot, state, key, located, (), short, estimate)
 
@@ -261,14 +262,6 @@ class Planner:
         checkpoint = self.shelf.checkpoints.get(getattr(job, "checkpoint", None) or "")
         return cost.of_job(job, checkpoint, self.shelf.data_of(job), self.machine)
 
-    def _needs_gpu(self, job: Job) -> str:
-        if self.machine.gpu:
-            return ""
-        if isinstance(job, ThroughputJob):
-            return "speed and memory of training are measured on a CUDA GPU"
-        half = isinstance(job, TuningJob) and job.recipe.precision == "float16"
-        return "torch has no float16 mixed precision on a CPU" if half else ""
-
     def _short_of_memory(self, estimate: cost.Cost) -> str:
         available = self.machine.memory
         if not available or estimate.memory <= available:
@@ -277,6 +270,14 @@ class Planner:
             f"needs about {estimate.memory / 2**30:.0f} GiB of memory, "
             f"this machine has {available / 2**30:.0f} GiB"
         )
+
+
+def why_gpu(job: Job) -> str:
+    """Why no CPU can run a job; empty if one can."""
+    if isinstance(job, ThroughputJob):
+        return "speed and memory of training are measured on a CUDA GPU"
+    half = isinstance(job, TuningJob) and job.recipe.precision == "float16"
+    return "torch has no float16 mixed precision on a CPU" if half else ""
 
 
 def _removed(located: Mapping[str, Located]) -> str:

@@ -139,7 +139,7 @@ class PrefixLM(MeasuredLM):
         for row, each in zip(padded, tokens, strict=True):
             row[: len(each)] = each
         if state is not None:
-            state = self._family.branch(state, torch.tensor(rows))
+            state = states.branch(state, torch.tensor(rows))
         with self._precision:
             hidden, after = self._family.continued(
                 self.model, torch.from_numpy(padded).to(self.device), state
@@ -171,7 +171,7 @@ class PrefixLM(MeasuredLM):
 
     def _measured_limits(self) -> Limits:
         """What fits, from states of one token and of two, and the logits of a full batch."""
-        positions = self.batch_size * self.max_length
+        room = self.batch_size * self.max_length
         sizes = []
         for length in (1, 2):
             hidden, state = self._continued([np.zeros(length, np.int64)], None, [0])
@@ -181,8 +181,8 @@ class PrefixLM(MeasuredLM):
         self.counts["tokens_run"] = 0
         token = sizes[1] - sizes[0]
         return Limits(
-            positions=positions,
-            memory=positions * logits.nbytes,
+            positions=room,
+            memory=room * logits.nbytes,
             row=sizes[0] - token,
             token=token,
             falling=self._order == "length-descending",

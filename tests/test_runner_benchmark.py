@@ -8,7 +8,7 @@ of the data sets; one forward pass of transformers. Equal means equal, bit for b
 import json
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ from runner import (
 )
 from runner.lm_eval_offline import quiet
 from runner.measurement import Inputs, Measurement
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 TWIN = bundle.ROOT / "twins" / "gpt-neox-twin"
 ASKED = 5
@@ -70,15 +72,6 @@ def job(task: str, **changes: Any) -> BenchmarkJob:
         "setting": setting,
     }
     return BenchmarkJob.model_validate(fields | changes)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Models this small gain nothing from threads, and lose much where cores are shared."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

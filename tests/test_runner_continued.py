@@ -42,7 +42,6 @@ from test_runner_models import (
     job,
     load,
     modules_cache,  # noqa: F401 - the same
-    one_thread,  # noqa: F401 - the same
     saved_checkpoints,  # noqa: F401 - the same
 )
 from torch import Tensor
@@ -55,7 +54,10 @@ from runner.models.mamba_paths import path_of, set_path
 from runner.models.mamba_scan_start import Inputs, by_adding, by_pseudo_steps
 from runner.models.registry import MODELS
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # torch and transformers warn about each other
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),  # torch and transformers warn about each other
+    pytest.mark.usefixtures("one_thread"),
+]
 
 WITH_KERNELS = [
     *((family, "eager") for family in MODELS),
@@ -177,7 +179,7 @@ def test_one_prefix_serves_padded_rows(
     prefixes, endings = tiny_models.tokens(9), tiny_models.tokens(6, len(rows)).flip(1)
     _, state = offered.continued(model, prefixes, None)
     kept = copy.deepcopy(state)
-    branched = offered.branch(state, torch.tensor(rows))
+    branched = states.branch(state, torch.tensor(rows))
     padded = endings.clone()
     for place in range(len(rows)):
         padded[place, 6 - place :] = 3

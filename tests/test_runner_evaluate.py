@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ from repro.errors import BadInputError, CannotRunError
 from repro.jobs import EvaluateJob
 from runner import evaluate, half_layer_norm, kernels, language_model, mmlu_data
 from runner.measurement import Inputs, Measurement
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 SHORT = tuple(name for name in conftest.SUBJECTS if name != conftest.LONG)
 Tiny = Callable[[str], Inputs]
@@ -53,15 +55,6 @@ def job(dtype: str = "float32", **changes: Any) -> EvaluateJob:
         | fields
         | {"setting": setting}
     )
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Models this small gain nothing from threads, and lose much where cores are shared."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def silent(done: int, total: int, note: str = "") -> None:

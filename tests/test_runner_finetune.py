@@ -8,7 +8,7 @@ handed for their order; torch's own exceptions.
 import json
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,18 +30,11 @@ from runner.measurement import Measurement
 from runner.models.mamba_paths import set_path
 from runner.tuning_examples import Collator
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 METHODS = ("full", "lora-all", "lora-sll", "lora-w", "lora-not-w")
 UNDEFINED = {("mamba2", "lora-sll"), ("gpt-neox", "lora-w"), ("gpt-neox", "lora-not-w")}
 W = {"mamba": "x_proj", "mamba2": "in_proj"}
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Models this small gain nothing from threads, and lose much where cores are shared."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 # -----------------------------------------------------------------------------

@@ -32,7 +32,10 @@ from repro.jobs import Attention, EvaluateJob, Setting
 from runner import half_layer_norm, kernels, language_model
 from runner.models.registry import MODELS, family_of
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # torch and transformers warn about each other
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),  # torch and transformers warn about each other
+    pytest.mark.usefixtures("one_thread"),
+]
 
 UNITS = {torch.float32: 2**-24, torch.float16: 2**-11, torch.bfloat16: 2**-8}
 DTYPES = [pytest.param(dtype, id=str(dtype).removeprefix("torch.")) for dtype in UNITS]
@@ -42,15 +45,6 @@ WITH_SDPA = [(family, kernel) for family in ATTENTION[1:] for kernel in ("eager"
 
 Saved = Callable[[str], tuple[Path, Any]]
 """Family to a checkpoint's folder and the model that was saved there."""
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Models this small gain nothing from threads, and lose much where cores are shared."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ Oracle: `MeasuredLM`, that is lm-eval's `HFLM`, on the same model and requests. 
 """
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,20 +29,13 @@ from runner.language_model import MeasuredLM
 from runner.lm_eval_offline import quiet
 from runner.prefix_language_model import PrefixLM
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 Pair = tuple[str, str]
 Answer = tuple[float, bool]
 MAX_LENGTH = 2048
 TRANSFORMERS = ("mamba", "gpt-neox", "olmo", "phi", "llama")
 SHARED = bundle.ROOT.parent / "shared" / "tokenizers" / "gpt-neox-20b" / "tokenizer.json"
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Models this small gain nothing from threads, and lose much where cores are shared."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def job(dtype: str = "float32", arm: str = "weight-cast", **setting: Any) -> EvaluateJob:

@@ -5,7 +5,7 @@ against the model's own log-softmax.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,9 @@ from runner import finetune, tuned_model
 from runner.lm_eval_offline import import_lm_eval, quiet
 from runner.models import registry
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 Made = Callable[[str, str], Path]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

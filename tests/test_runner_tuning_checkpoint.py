@@ -9,7 +9,6 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,16 +23,10 @@ from repro.errors import CannotRunError
 from runner import tuning_checkpoint, tuning_trainer
 from runner.measurement import Measurement
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 STEPS = 20
 """Two epochs of ten."""
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def state_at_every_step() -> None:

@@ -4,7 +4,6 @@ Oracles: TRL 0.8.1's SFTTrainer on the same texts (its tokens, its batches, its 
 loss of each row computed alone; rows decoded again; sums done by hand.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,8 @@ from runner import instruction_data, instruction_text, tuning_examples
 from runner.instruction_data import Row
 from runner.lm_eval_offline import quiet
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SHARED = Path(__file__).parents[2] / "shared"
 TWINS = bundle.ROOT / "twins"
 END = "<|endoftext|>"
@@ -31,15 +32,6 @@ ROWS = (
     Row("Count.", "", "one two three four five six seven eight nine ten " * 9),
 )
 """One with an input, blanks at both ends, two turns with what NFC changes, a long one."""
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Models this small gain nothing from threads, and lose much where cores are shared."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

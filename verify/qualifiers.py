@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from repro.catalog import HubSource
 from repro.claims import Claim
-from repro.jobs import ModelJob
+from repro.jobs import ModelJob, data_name
 from repro.tuning_jobs import TuningJob
 from verify import engine_check
 from verify.evidence import Evidence, Loaded
@@ -27,7 +27,6 @@ def against(
         job, slot = each.record.job, each.slot
         if isinstance(job, ModelJob | TuningJob):
             found += _of_the_model(job, each, evidence)
-            found += filter(None, [engine_check.against(each)])
             if slot.checkpoint is not None and evidence.run.tier != "full":
                 continue  # the versions of what decides nothing are beside the point
         for name in claim.depends_on:
@@ -45,15 +44,13 @@ def _of_the_model(job: ModelJob | TuningJob, loaded: Loaded, evidence: Evidence)
         yield f"tier {tier}, {job.checkpoint} stands in"
     elif paper is not None and tier != "full":
         yield f"tier {tier}"
-    for name in (job.checkpoint, _data_of(job)):
+    for name in (job.checkpoint, data_name(job)):
         if name in evidence.run.substitutions:
             yield f"{name} was substituted"
     if not _is_the_catalogs(loaded, evidence):
         yield f"{job.checkpoint} has other files than the catalog pins"
-
-
-def _data_of(job: ModelJob | TuningJob) -> str:
-    return job.recipe.data if isinstance(job, TuningJob) else job.task
+    if apart := engine_check.against(loaded):
+        yield apart
 
 
 def pinned_on_first_use(loaded: Sequence[Loaded], evidence: Evidence) -> list[str]:

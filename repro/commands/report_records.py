@@ -6,10 +6,10 @@ Only records that pass every check of the verifier are looked at.
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from repro import bundle, catalog, coverage, manifest, pins, run_file
+from repro import catalog, coverage, pins, run_file
 from repro.commands import options, report_arrays
+from repro.commands.verify import manifest_of
 from repro.html_data import Machine, Run, Seen
-from repro.manifest import Manifest
 from repro.record import Record
 from repro.run_file import RunFile
 from repro.store import Store
@@ -27,18 +27,16 @@ def gather(folders: Sequence[Path]) -> Seen:
     runs: list[Run] = []
     records: dict[str, Record] = {}
     arrays = report_arrays.Found()
+    checkpoints, asked, pinned = catalog.checkpoints(), catalog.asked(), pins.versions()
     for folder, run in _runs(folders):
-        claimed[run.manifest] = _manifest(run)
-        evidence = Evidence(
-            claimed[run.manifest], run, Store(folder), catalog.checkpoints(), catalog.asked()
-        )
-        verdict = judge(claimed[run.manifest], evidence, pins.versions())
+        claimed[run.manifest] = manifest_of(run)
+        evidence = Evidence(claimed[run.manifest], run, Store(folder), checkpoints, asked)
+        verdict = judge(claimed[run.manifest], evidence, pinned)
         loaded = list(_loaded(evidence))
         records |= {each.record.key: each.record for each in loaded}
         arrays.look_at(loaded)
         runs.append(Run(str(folder), run.started, verdict, len(loaded), len(evidence.slots)))
     every = tuple(claimed[name] for name in sorted(claimed))
-    asked = catalog.asked()
     return Seen(
         manifests=every,
         page=tuple(paper_against_itself(each) for each in every),
@@ -57,12 +55,6 @@ def _runs(folders: Sequence[Path]) -> Iterator[tuple[Path, RunFile]]:
     for folder in folders:
         for path in sorted((folder / "runs").glob("*.json")):
             yield folder, run_file.load(path)
-
-
-def _manifest(run: RunFile) -> Manifest:
-    """The bundle's manifest of that name, else the user's own file."""
-    bundled = bundle.MANIFESTS / f"{run.manifest}.json"
-    return manifest.load(bundled if bundled.is_file() else Path(run.file))
 
 
 def _loaded(evidence: Evidence) -> Iterator[Loaded]:

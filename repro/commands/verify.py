@@ -9,6 +9,7 @@ from repro.errors import EXIT_CONTRADICTED, EXIT_DONE, EXIT_INCOMPLETE, BadInput
 from repro.finding import Verdict
 from repro.jobs import Tier
 from repro.manifest import Manifest
+from repro.run_file import RunFile
 from repro.store import Store
 
 
@@ -83,7 +84,11 @@ def _runs(folders: list[Path]) -> list[Verdict]:
             raise BadInputError(message)
         for path in found:
             run = run_file.load(path)
-            bundled = bundle.MANIFESTS / f"{run.manifest}.json"
-            claimed = manifest.load(bundled if bundled.is_file() else Path(run.file))
-            verdicts.append(judge_run(claimed, run.tier, Store(folder)))
+            verdicts.append(judge_run(manifest_of(run), run.tier, Store(folder)))
     return verdicts
+
+
+def manifest_of(run: RunFile) -> Manifest:
+    """The bundle's manifest of a run's name, else the user's own file."""
+    bundled = bundle.MANIFESTS / f"{run.manifest}.json"
+    return manifest.load(bundled if bundled.is_file() else Path(run.file))

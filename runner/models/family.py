@@ -2,7 +2,8 @@
 
 State is whatever a model carries from one token to the next: keys and values of every earlier
 token (attention), or a recurrent state with the last inputs of the convolution (Mamba). It is a
-value: `continued` changes nothing of it, so that one prefix serves any number of continuations.
+value: `continued` only reads it, so that one prefix serves any number of continuations
+(`states.branch`).
 What follows a prefix gets the hidden states that it has in the whole sequence, up to rounding.
 
 Models are in evaluation mode, and no gradient is kept. Adapters of PEFT in a model's modules take
@@ -66,16 +67,4 @@ class ModelFamily(Protocol[State]):
         """Logits (…, vocabulary) of hidden states (…, hidden size), as the model's own forward.
 
         Through the output layer's module where there is one, so that adapters and hooks act.
-        """
-
-    def branch(self, state: State, rows: Tensor) -> State:
-        """One prefix for many continuations: row i of the result is row rows[i] of the state.
-
-        Args:
-            state: Of a batch of any size. Not changed.
-            rows: int64, (rows of the result,).
-
-        Returns:
-            A state for `continued`. Where all rows are one, its tensors repeat that row without a
-            copy; `continued` only reads it.
         """

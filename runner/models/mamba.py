@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from runner.models import mamba_continued, states
+from runner.models import mamba_continued
 from runner.models.mamba_continued import MixerState
 from runner.models.transformers_model import TransformersModel
 
@@ -45,11 +45,6 @@ class MambaModel(TransformersModel):
     def head(self, model: PreTrainedModel, hidden: Tensor) -> Tensor:
         """As `ModelFamily.head` says."""
         return self._widened(model, model.lm_head(hidden.to(model.lm_head.weight.dtype)))
-
-    def branch(self, state: States, rows: Tensor) -> States:
-        """As `ModelFamily.branch` says."""
-        branched: States = states.branch(state, rows)
-        return branched
 
 
 MAMBA = MambaModel("mamba", widens=("mamba",))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from repro.jobs import Attention
 from runner import kernels
-from runner.models import mamba2_checkpoint, states
+from runner.models import mamba2_checkpoint
 from runner.models.mamba2 import Mamba2ForCausalLM, add_and_norm
 from runner.models.mamba2_mixer import MixerState
 
@@ -58,11 +58,6 @@ class Mamba2Model:
         """As `ModelFamily.head` says."""
         logits: Tensor = model.lm_head(hidden)
         return logits
-
-    def branch(self, state: States, rows: Tensor) -> States:
-        """As `ModelFamily.branch` says."""
-        branched: States = states.branch(state, rows)
-        return branched
 
 
 MAMBA2 = Mamba2Model()

@@ -1,11 +1,10 @@
 """States of models as values: how many bytes one holds, and its rows taken for other rows.
 
-A state is tensors in nested tuples, named tuples, dataclasses or dicts. Two tensors that share
+A state is tensors in nested tuples, named tuples or dicts. Two tensors that share
 memory hold it once: the rows of a branch that was not copied cost nothing.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
 from typing import Any
 
 from torch import Tensor
@@ -55,9 +54,6 @@ def _tensors(state: object) -> Iterator[Tensor]:
     elif isinstance(state, Mapping):
         for part in state.values():
             yield from _tensors(part)
-    elif is_dataclass(state):
-        for field in fields(state):
-            yield from _tensors(getattr(state, field.name))
     elif isinstance(state, tuple | list):
         for part in state:
             yield from _tensors(part)

@@ -29,7 +29,6 @@ from repro.errors import BadInputError, CannotRunError, Problem
 from repro.families import FAMILIES
 from repro.jobs import Attention
 from runner import kernels
-from runner.models import states
 from runner.models.config_file import read
 
 KeysAndValues = tuple[tuple[Tensor, Tensor], ...]
@@ -109,11 +108,6 @@ class AttentionModel(TransformersModel):
         if layer is None:  # OpenELM multiplies by the weight of its embedding
             return nn.functional.linear(hidden, model.get_input_embeddings().weight)
         return self._widened(model, layer(hidden))
-
-    def branch(self, state: KeysAndValues, rows: Tensor) -> KeysAndValues:
-        """As `ModelFamily.branch` says."""
-        branched: KeysAndValues = states.branch(state, rows)
-        return branched
 
 
 def _body(model: PreTrainedModel) -> PreTrainedModel | None:
