@@ -26,7 +26,7 @@ from runner import kernels, tuned_model, tuning_record
 from runner.lora_targets import targets
 from runner.measurement import Inputs, Measurement, Progress
 from runner.models import registry
-from runner.models.mamba_paths import set_path
+from runner.models.mamba_paths import lacking, set_path
 from runner.tuning_data import TuningData, loading, prepare
 from runner.tuning_examples import Collator
 from runner.tuning_process import memory_to_spare, one_run
@@ -149,6 +149,7 @@ def _trained(
     path = {
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "mamba_path": taken,
+        "mamba_lacks": lacking(trained),
         "attention": kernels.taken_attention(model),
         "attention_class": kernels.attention_classes(model),
         **tuner.path(),

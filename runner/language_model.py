@@ -30,7 +30,7 @@ from repro.tuning_jobs import TuningPath
 from runner import half_layer_norm, kernels, precision_arms, token_memo, triton_dot, tuned_model
 from runner.lm_eval_offline import import_lm_eval
 from runner.measurement import Progress
-from runner.models import registry
+from runner.models import mamba_paths, registry
 from runner.models.transformers_model import runs_own_code
 
 import_lm_eval()  # the import below fails offline without it
@@ -155,6 +155,7 @@ class MeasuredLM(HFLM):  # type: ignore[misc]
             "attention": kernels.taken_attention(self.model),
             "attention_class": kernels.attention_classes(self.model),
             "mamba_scan": self._scan,
+            "mamba_lacks": mamba_paths.lacking(self.model),
             "layer_norm": self._layer_norm,
             "triton_float32": "ieee" if triton_dot.is_set() else "tf32",
             "arm": self._arm,
@@ -170,10 +171,10 @@ class MeasuredLM(HFLM):  # type: ignore[misc]
         """Where what was asked for could not be had."""
         path, (attention, scan) = self.path(), self._asked
         return tuple(
-            f"the setting asks for {what} {asked}, this run took {path[key]}"
-            for what, key, asked in (
-                ("attention", "attention", attention),
-                ("Mamba scan", "mamba_scan", scan),
+            f"the setting asks for {what} {asked}, this run took {path[key]}{why}"
+            for what, key, asked, why in (
+                ("attention", "attention", attention, ""),
+                ("Mamba scan", "mamba_scan", scan, f": {path['mamba_lacks']}"),
             )
             if path[key] not in (asked, kernels.NONE)
         )

@@ -24,13 +24,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 
 from runner import prefix_encoding
 from runner.language_model import MeasuredLM, Request
 from runner.lm_eval_offline import import_lm_eval
-from runner.models import registry, states
+from runner.models import mamba_continued, mamba_paths, registry, states
 from runner.prefix_inputs import Input, distinct, positions
 from runner.prefix_tree import Group, Limits, planned
 
@@ -189,6 +189,23 @@ class PrefixLM(MeasuredLM):
         )
 
     def path(self) -> dict[str, str]:
-        """As in `MeasuredLM`, with the engine and its counts."""
+        """As in `MeasuredLM`, with the engine, what went on from a state, and its counts."""
         counts = {name: str(count) for name, count in self.counts.items()}
-        return super().path() | {"engine": "prefix"} | counts
+        engine = {"engine": "prefix", "mamba_from_state": from_state(self.model)}
+        return super().path() | engine | counts
+
+
+def from_state(model: nn.Module) -> str:
+    """What runs a model's Mamba mixers behind a prefix.
+
+    Returns:
+        "none" without such mixers; "slow" for Mamba's loop, else how its kernel starts from a
+        state; "plain" or "unfused" for Mamba-2, whose one call takes no state.
+    """
+    if later := mamba_paths.mamba2_mixers(model):
+        return "plain" if later[0].path == "plain" else "unfused"
+    mixers = mamba_paths.stock_mixers(model)
+    if not mixers:
+        return "none"
+    slow = mamba_paths.path_of(mixers[0]) == "slow"
+    return "slow" if slow else mamba_continued.FROM_STATE.__name__

@@ -23,7 +23,7 @@ from repro.tuning_jobs import ThroughputJob
 from runner import kernels, memory_cap
 from runner.batch_search import Try
 from runner.model_shapes import adapted, build, shape_of
-from runner.models.mamba_paths import set_path
+from runner.models.mamba_paths import lacking, set_path
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 _SLOW = ("slow", "plain")
@@ -70,9 +70,9 @@ class Training:
         taken = set_path(self.model, job.mamba_path)
         if taken in _SLOW and job.mamba_path != "slow":
             message = (
-                f"{job.checkpoint} needs mamba-ssm and causal-conv1d for the path "
-                f"{job.mamba_path}: the loop in Python that is left without them has a speed that "
-                "compares with nothing; install pinned-kernels.txt"
+                f"{job.checkpoint} cannot take the path {job.mamba_path}: {lacking(self.model)}; "
+                "the loop in Python that is left has a speed that compares with nothing. It needs "
+                "pinned-kernels.txt and, for Mamba-2, a C compiler and Python's headers"
             )
             raise CannotRunError(message)
         self.path = {

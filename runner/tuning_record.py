@@ -118,7 +118,8 @@ def warnings(recipe: Recipe, data: TuningData, trained: Trained) -> Iterator[str
     """What a reader of the numbers has to know."""
     course, taken = trained.course, trained.path["mamba_path"]
     if taken not in (*_TAKEN[recipe.mamba_path], kernels.NONE):
-        yield f"the recipe asks for Mamba's path {recipe.mamba_path}, this run took {taken}"
+        asks = f"the recipe asks for Mamba's path {recipe.mamba_path}, this run took {taken}"
+        yield f"{asks}: {trained.path['mamba_lacks']}"
     if found := _without_gradient(course):
         yield f"{found} never got a gradient on the path {taken}: nothing was learned there"
     if bad := course.non_finite():

@@ -282,7 +282,11 @@ def test_a_path_that_is_not_here_is_said(tmp_path: Path) -> None:
     asked = tiny_tuning.recipe(max_length=8, mamba_path="kernels")
     data = tiny_tuning.rows(tmp_path, 4)
     found = tiny_tuning.run(asked, data, tmp_path / "work", tiny_tuning.TWINS["mamba2"])
-    assert found.warnings == ("the recipe asks for Mamba's path kernels, this run took plain",)
+    why = "the model is not on a GPU"
+    assert found.path["mamba_lacks"] == why
+    assert found.warnings == (
+        f"the recipe asks for Mamba's path kernels, this run took plain: {why}",
+    )
 
 
 # -----------------------------------------------------------------------------

@@ -71,22 +71,34 @@ def test_a_compiler_is_where_triton_looks_for_it(
         put(programs / there)
     if named is not None:
         monkeypatch.setenv("CC", named)
-    assert mamba2_kernels.installed() is expected
+    assert (not mamba2_kernels.lacking()) is expected
     assert triton_builds(programs, monkeypatch) is expected
 
 
 def test_a_compiler_without_pythons_headers_is_of_no_use(programs: Path) -> None:
     put(programs / "gcc")
-    assert mamba2_kernels.installed()
+    assert mamba2_kernels.lacking() == ""
     headers = Path(sysconfig.get_path("include"))
     assert headers.is_relative_to(programs.parent)  # where Triton has the compiler look
     (headers / "Python.h").unlink()
-    assert not mamba2_kernels.installed()
+    assert mamba2_kernels.lacking() == (
+        f"Triton finds no headers of Python (no Python.h in {headers})"
+    )
 
 
 def test_a_compiler_alone_is_no_kernel(programs: Path) -> None:
     put(programs / "gcc")
     (programs.parent / "packages" / "causal_conv1d" / "__init__.py").unlink()
     (programs.parent / "packages" / "causal_conv1d").rmdir()
-    assert mamba2_kernels.can_compile()
-    assert not mamba2_kernels.installed()
+    assert mamba2_kernels.lacking() == "causal_conv1d is not installed"
+
+
+def test_no_compiler_is_said_with_the_names_that_were_tried(
+    programs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert programs.is_dir()
+    assert mamba2_kernels.lacking() == "Triton finds no C compiler (gcc or clang)"
+    monkeypatch.setenv("CC", "my-cc")
+    assert mamba2_kernels.lacking() == "Triton finds no C compiler (my-cc)"
+    monkeypatch.setenv("CC", "")
+    assert mamba2_kernels.lacking() == "Triton finds no C compiler (CC is empty)"

@@ -31,7 +31,7 @@ from runner.models.mamba2_scan import chunked
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"),
-    pytest.mark.skipif(not mamba2_kernels.installed(), reason="mamba-ssm is not installed"),
+    pytest.mark.skipif(bool(mamba2_kernels.lacking()), reason=mamba2_kernels.lacking()),
     pytest.mark.filterwarnings("ignore"),  # of mamba-ssm, Triton and a torch newer than the pin
 ]
 
@@ -46,7 +46,7 @@ LENGTH = 200
 @pytest.fixture(scope="module", autouse=True)
 def _one_configuration_a_kernel() -> None:
     """Take the cheapest by the measure of mamba-ssm's deterministic mode."""
-    if not torch.cuda.is_available() or not mamba2_kernels.installed():
+    if not torch.cuda.is_available() or mamba2_kernels.lacking():
         return
     from triton.runtime.autotuner import Autotuner  # type: ignore[import-untyped]
 
@@ -240,4 +240,5 @@ def test_without_a_compiler_the_plain_path_is_taken(monkeypatch: pytest.MonkeyPa
     assert mamba_paths.set_path(model, "kernels") == "fused"
     monkeypatch.setenv("CC", "no-such-compiler")
     assert mamba_paths.set_path(model, "kernels") == "plain"
+    assert mamba_paths.lacking(model) == "Triton finds no C compiler (no-such-compiler)"
     assert {m.path for m in model.modules() if isinstance(m, Mamba2Mixer)} == {"plain"}

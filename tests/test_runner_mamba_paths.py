@@ -345,10 +345,13 @@ def test_what_is_set_and_said_of_other_models() -> None:
     config = GPTNeoXConfig(
         hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8
     )
-    assert set_path(GPTNeoXForCausalLM(config), "live") == "none"
+    other = GPTNeoXForCausalLM(config)
+    assert set_path(other, "live") == "none"
+    assert mamba_paths.lacking(other) == ""
     later = tiny_mamba2.model()
     for asked in ("slow", "kernels", "live"):
         assert set_path(later, asked) == "plain"
+    assert mamba_paths.lacking(later) == mamba_paths.lacking(tiny()) == "the model is not on a GPU"
     assert {layer.mixer.path for layer in later.backbone.layers} == {"plain"}
 
 
@@ -409,7 +412,7 @@ def without_cache(model: Any) -> Any:
 needs_kernels = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"),
-    pytest.mark.skipif(not mamba2_kernels.installed(), reason="mamba-ssm is not installed"),
+    pytest.mark.skipif(bool(mamba2_kernels.lacking()), reason=mamba2_kernels.lacking()),
     pytest.mark.usefixtures("_no_tf32"),
     pytest.mark.filterwarnings("ignore"),  # of mamba-ssm, Triton and a torch newer than the pin
 ]

@@ -27,7 +27,8 @@ from repro.jobs import EvaluateJob
 from runner import language_model, mmlu_data, mmlu_tasks, prefix_encoding
 from runner.language_model import MeasuredLM
 from runner.lm_eval_offline import quiet
-from runner.prefix_language_model import PrefixLM
+from runner.models.mamba_paths import mamba2_mixers
+from runner.prefix_language_model import PrefixLM, from_state
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -134,6 +135,16 @@ def test_equals_lm_eval(family: str, order: str, both: Both) -> None:
     assert (path["engine"], path["truncated"]) == ("prefix", "0")
     assert path["logits_dtype"] == stock.path()["logits_dtype"]
     assert int(path["tokens_run"]) < 0.6 * int(path["tokens_stock"])
+    loops = {"mamba": "slow", "mamba2": "plain"}
+    assert path["mamba_from_state"] == loops.get(family, "none")
+
+
+def test_what_goes_on_from_a_state_is_named_where_it_differs(both: Both) -> None:
+    """Mamba-2's one call takes no state."""
+    model = both("mamba2")[1].model
+    for mixer in mamba2_mixers(model):
+        mixer.path = "fused"
+    assert from_state(model) == "unfused"
 
 
 @pytest.mark.parametrize(

@@ -162,7 +162,7 @@ def test_the_fastest_that_fits_is_taken() -> None:
 on_gpu = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"),
-    pytest.mark.skipif(not mamba2_kernels.installed(), reason="mamba-ssm is not installed"),
+    pytest.mark.skipif(bool(mamba2_kernels.lacking()), reason=mamba2_kernels.lacking()),
     pytest.mark.filterwarnings("ignore"),  # of mamba-ssm and a torch newer than the pin
 ]
 

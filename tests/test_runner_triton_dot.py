@@ -153,7 +153,7 @@ def test_without_triton_it_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
-@pytest.mark.skipif(not mamba2_kernels.installed(), reason="mamba-ssm is not installed")
+@pytest.mark.skipif(bool(mamba2_kernels.lacking()), reason=mamba2_kernels.lacking())
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("path", ["unfused", "fused"])
 def test_mamba2_in_float32_is_ten_times_nearer_without_tf32(path: str, tmp_path: Path) -> None:

@@ -30,26 +30,28 @@ if TYPE_CHECKING:
     from runner.models.mamba2_mixer import Mamba2Mixer
 
 
-def installed() -> bool:
-    """Whether both packages are there, and what Triton needs to compile a kernel's launcher.
+def lacking() -> str:
+    """What the kernels lack on this machine, in a few words; empty if nothing.
 
-    Whether they run takes a GPU to say.
-    """
-    there = all(find_spec(package) is not None for package in ("mamba_ssm", "causal_conv1d"))
-    return there and can_compile()
-
-
-def can_compile() -> bool:
-    """Whether there are a C compiler and Python's headers, where Triton looks for them.
-
-    The compiler is $CC if that is set, else gcc, else clang.
+    They take both packages, and what Triton compiles their launchers with at run time: Python's
+    headers and a C compiler, which is $CC if that is set, else gcc, else clang. Whether they run
+    takes a GPU to say.
 
     Reference: triton 2.2.0, `common/build.py`, which runs at the first use of each kernel.
     """
+    for package in ("mamba_ssm", "causal_conv1d"):
+        if find_spec(package) is None:
+            return f"{package} is not installed"
     named = os.environ.get("CC")
     compilers = ("gcc", "clang") if named is None else (named,)
+    if not any(map(shutil.which, compilers)):
+        return (
+            f"Triton finds no C compiler ({' or '.join(filter(None, compilers)) or 'CC is empty'})"
+        )
     headers = Path(sysconfig.get_path("include", "posix_prefix"))
-    return any(map(shutil.which, compilers)) and (headers / "Python.h").is_file()
+    if not (headers / "Python.h").is_file():
+        return f"Triton finds no headers of Python (no Python.h in {headers})"
+    return ""
 
 
 def unfused(mixer: "Mamba2Mixer", projected: Tensor) -> Tensor:

@@ -55,15 +55,15 @@ def set_path(model: nn.Module, path: Path) -> str:
         What will run: "slow", "kernels" or "live"; "plain", "fused" or "unfused" for Mamba-2;
         "none" for a model without a Mamba mixer.
     """
-    later = [module for module in model.modules() if isinstance(module, mamba2.Mamba2Mixer)]
-    if later:
-        return _set_mamba2(later, path)
-    mixers: list[Mixer] = [m for m in model.modules() if type(m).__name__.endswith("MambaMixer")]
+    if later := mamba2_mixers(model):
+        names: dict[Path, mamba2.Path] = {"slow": "plain", "kernels": "fused", "live": "unfused"}
+        for mixer in later:
+            mixer.path = "plain" if lacking(model) else names[path]
+        return later[0].path
+    mixers = stock_mixers(model)
     if not mixers:
         return "none"
-    stock = importlib.import_module(type(mixers[0]).__module__)
-    on_gpu = all(mixer.x_proj.weight.is_cuda for mixer in mixers)
-    taken = path if stock.is_fast_path_available and on_gpu else "slow"
+    taken = "slow" if lacking(model) else path
     for mixer in mixers:
         mixer.__dict__.pop("forward", None)  # the class's own, which takes kernels where it can
         if taken == "slow":
@@ -73,13 +73,30 @@ def set_path(model: nn.Module, path: Path) -> str:
     return taken
 
 
-def _set_mamba2(mixers: list[mamba2.Mamba2Mixer], path: Path) -> str:
-    names: dict[Path, mamba2.Path] = {"slow": "plain", "kernels": "fused", "live": "unfused"}
-    on_gpu = all(mixer.in_proj.weight.is_cuda for mixer in mixers)
-    taken = names[path] if mamba2_kernels.installed() and on_gpu else "plain"
-    for mixer in mixers:
-        mixer.path = taken
-    return taken
+def lacking(model: nn.Module) -> str:
+    """Why a model's Mamba mixers can take no kernels where it lies; empty if they can.
+
+    Empty as well for a model without such mixers.
+    """
+    later, mixers = mamba2_mixers(model), stock_mixers(model)
+    if not (later or mixers):
+        return ""
+    if not all(mixer.in_proj.weight.is_cuda for mixer in (*later, *mixers)):
+        return "the model is not on a GPU"
+    if later:
+        return mamba2_kernels.lacking()
+    stock = importlib.import_module(type(mixers[0]).__module__)
+    return "" if stock.is_fast_path_available else "mamba_ssm or causal_conv1d is not installed"
+
+
+def mamba2_mixers(model: nn.Module) -> list[mamba2.Mamba2Mixer]:
+    """The mixers of Mamba-2 in a model."""
+    return [module for module in model.modules() if isinstance(module, mamba2.Mamba2Mixer)]
+
+
+def stock_mixers(model: nn.Module) -> list[Mixer]:
+    """The mixers of transformers in a model, and in nothing else."""
+    return [each for each in model.modules() if type(each).__name__.endswith("MambaMixer")]
 
 
 def path_of(mixer: Mixer) -> Path:
