@@ -8,9 +8,10 @@ ways to the same answers, on one model in one process:
     ours    `PrefixLM`, which takes 16 prompts' worth of positions at once; tasks that render once
     floor   each distinct token of a case once, at the best rate of large batches without a head
 
-Each run starts from new tasks and ends with metrics (`evaluation_run`). The arms take turns, and
-which goes first takes turns too; a ratio is of two runs next to each other. Shapes have weights at
-random, from one seed: speed does not depend on them, but near-ties are more frequent than in
+Each run starts from new tasks and ends with metrics (`evaluation_run`); before the first, both arms
+answer 20 questions of every subject at 0 and 5 shots, which compiles kernels. The arms take turns,
+and which goes first takes turns too; a ratio is of two runs next to each other. Shapes have weights
+at random, from one seed: speed does not depend on them, but near-ties are more frequent than in
 trained models. Each case prints a row and is appended to `--out` as a line of JSON. Nothing begins
 after `--minutes`, and no repeat that would end after them; what is left out is named.
 """
@@ -120,7 +121,8 @@ def measured(
     for number in range(arguments.repeats):
         began = time.monotonic()
         for arm in sorted(arms, reverse=not number % 2):
-            tasks = evaluation_run.tasks_of(task, arguments.data, arguments.subjects)
+            data = arguments.lambada if task == "lambada_openai" else arguments.data
+            tasks = evaluation_run.tasks_of(task, data, arguments.subjects)
             runs[arm].append(evaluation_run.run(arm, arms[arm], tasks, shots, limit))
         if not number:
             facts = {name: count - before[name] for name, count in ours.counts.items()}
@@ -161,9 +163,10 @@ def cases_of(
     """Everything of one model."""
     model, family = model_of(shape, dtype)
     arms = arms_of(model, family, tokenizer_of(shape, arguments.tokenizer))
-    for arm, lm in arms.items():  # compiles kernels
-        tasks = evaluation_run.tasks_of("mmlu", arguments.data, arguments.subjects[:1])
-        evaluation_run.run(arm, lm, tasks, 1, 50)
+    for shots in (0, 5):  # compiles kernels for every shape of batch that will come
+        for arm, lm in arms.items():
+            tasks = evaluation_run.tasks_of("mmlu", arguments.data, arguments.subjects)
+            evaluation_run.run(arm, lm, tasks, shots, 20)
     size = arms["stock"].batch_size_per_gpu = best_batch_size(arms["stock"], arguments)
     rate = evaluation_run.peak_rate(arms["ours"])
     shared = {"shape": shape, "dtype": dtype, "stock_batch_size": size, "tokens_per_second": rate}
@@ -226,6 +229,7 @@ def arguments_given() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=8)
     parser.add_argument("--tokenizer", type=Path, help="a folder with tokenizer.json")
     parser.add_argument("--data", type=Path, default=wheel, help="the data wheel")
+    parser.add_argument("--lambada", type=Path, help="the file of lambada_openai")
     parser.add_argument("--out", type=Path, help="a file of JSON lines, which grows")
     return parser.parse_args()
 

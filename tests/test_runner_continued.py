@@ -52,6 +52,7 @@ from runner import half_layer_norm, precision_arms
 from runner.models import mamba_continued, mamba_paths, mamba_scan, states
 from runner.models.mamba_paths import path_of, set_path
 from runner.models.mamba_scan_start import Inputs, by_adding, by_pseudo_steps
+from runner.models.mamba_scan_triton import by_one_kernel
 from runner.models.registry import MODELS
 
 pytestmark = [
@@ -384,7 +385,7 @@ def test_the_path_of_a_mixer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @gpu
-@pytest.mark.parametrize("start", STARTS)
+@pytest.mark.parametrize("start", [*STARTS, by_one_kernel])
 @pytest.mark.parametrize("dtype", UNITS)
 @pytest.mark.parametrize("path", ["slow", "kernels", "live"])
 def test_mamba_on_a_gpu(
@@ -450,6 +451,36 @@ def _flash() -> bool:
     from transformers.utils import is_flash_attn_2_available
 
     return bool(is_flash_attn_2_available())
+
+
+@gpu
+@pytest.mark.parametrize("length", [1, 7, 300])
+@pytest.mark.parametrize("dtype", UNITS)
+def test_one_kernel_is_the_loop(dtype: torch.dtype, length: int) -> None:
+    """Oracle: the recurrence in float64. Channels that fill no block; either order in memory."""
+    torch.manual_seed(0)
+    rows, inner, states = 3, 200, 16
+    u, gate = torch.randn(2, rows, inner, length, device="cuda").to(dtype)
+    inward, outward = torch.randn(2, rows, length, states, device="cuda").to(dtype)
+    step = torch.rand(rows, length, inner, device="cuda")
+    decay, skip = -torch.rand(inner, states, device="cuda") - 0.1, torch.randn(inner, device="cuda")
+    state = torch.randn(rows, states, inner, device="cuda")
+    by_channel = Inputs(
+        u=u,
+        delta=step.transpose(1, 2),
+        A=decay,
+        B=inward.transpose(1, 2),
+        C=outward.transpose(1, 2),
+        D=skip,
+        z=gate,
+    )
+    wide = [x.double() for x in (u.transpose(1, 2), step, decay.T, inward, outward, state)]
+    y, last = mamba_scan.scanned(*wide)
+    expected = (y + wide[0] * skip.double()) * functional.silu(gate.transpose(1, 2).double())
+    found, after = by_one_kernel(None, by_channel, state.transpose(1, 2))
+    assert found.dtype == dtype
+    assert error(found.transpose(1, 2), expected) < 8 * UNITS[dtype]
+    assert error(after.transpose(1, 2), last) < 64 * 2**-24
 
 
 @gpu

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from runner.models import mamba2_kernels
 from runner.models.mamba_paths import (
     Path,
     convolved_by_kernel,
@@ -24,10 +25,19 @@ from runner.models.mamba_paths import (
     scan_arguments,
 )
 from runner.models.mamba_scan import scanned, wide
-from runner.models.mamba_scan_start import Inputs, by_pseudo_steps
+from runner.models.mamba_scan_start import Inputs, Start, by_pseudo_steps
 
-FROM_STATE = by_pseudo_steps
-"""How the kernel is started from a state; `mamba_scan_start` has both ways and says why."""
+
+def _start() -> Start:
+    if mamba2_kernels.lacking():  # what Triton needs; the other two are compiled already
+        return by_pseudo_steps
+    from runner.models.mamba_scan_triton import by_one_kernel
+
+    return by_one_kernel
+
+
+FROM_STATE = _start()
+"""How kernels scan from a state (`mamba_scan_start`, `mamba_scan_triton`)."""
 
 
 class MixerState(NamedTuple):
@@ -55,11 +65,12 @@ def continued(
     driven, gate = mixer.in_proj(hidden).transpose(1, 2).chunk(2, dim=1)  # (batch, inner, length)
     width = mixer.conv_kernel_size - 1
     earlier = before.driven if before else driven.new_zeros(*driven.shape[:2], width)
-    padded = torch.cat([earlier, driven], dim=-1)
     path = path_of(mixer)
     if path == "slow":
+        padded = torch.cat([earlier, driven], dim=-1)
         y, last = _slow(mixer, padded, gate, before)
-    else:
+    else:  # channels side by side, as they are and as most steps here want them
+        padded = torch.cat([earlier.mT, driven.mT], dim=1).mT
         y, last = _by_kernels(mixer, padded, gate, before, path)
     return mixer.out_proj(y), MixerState(padded[..., length:].clone(), last)
 
@@ -93,15 +104,14 @@ def _by_kernels(
     from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
 
     first = padded.shape[-1] - gate.shape[-1]
-    # The copy: the kernel reads whole words, which a row that begins in the middle of one has not.
-    convolved = convolved_by_kernel(mixer, padded)[..., first:].contiguous()
+    convolved = convolved_by_kernel(mixer, padded)[..., first:]
     given, raw = scan_arguments(mixer, convolved, "live" if path == "live" else "kernels")
     if before is None:
         y, last = selective_scan_fn(
             **given, **raw, z=gate, delta_softplus=True, return_last_state=True
         )
     else:
-        delta = functional.softplus(raw["delta"].float() + raw["delta_bias"][:, None])
+        delta = functional.softplus(raw["delta"] + raw["delta_bias"][:, None])  # FP32, as the bias
         inputs = Inputs(delta=delta, z=gate, **given)
         y, last = FROM_STATE(selective_scan_fn, inputs, before.scanned.transpose(1, 2))
     return y.transpose(1, 2), last.transpose(1, 2)

@@ -30,6 +30,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call  # type: ignore[attr-defined] # torch 2.2.1 lists no names
+from torch.nn import functional
 
 from runner.models import mamba2_kernels
 from runner.models import mamba2_mixer as mamba2
@@ -167,7 +168,8 @@ def scan_arguments(
         step, bias = _without_bias(mixer.dt_proj, low)
         step = step.transpose(1, 2)
     else:  # as the pins do, past its adapters
-        step, bias = mixer.dt_proj.weight @ low.transpose(1, 2), mixer.dt_proj.bias
+        step = functional.linear(low, mixer.dt_proj.weight).transpose(1, 2)
+        bias = mixer.dt_proj.bias
     given = {
         "u": convolved,
         "A": -torch.exp(mixer.A_log.float()),

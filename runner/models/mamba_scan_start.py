@@ -7,10 +7,11 @@
                       outputs before the gate, and exp(A ΣΔ) h to the last state.
 
 Both are exact up to FP32 rounding, and only the second rounds a sum of Δ. The first costs the scan
-N (16) more steps; the second, in plain PyTorch, N exponentials for every number of u and some 4 N
-passes over it, beside which the scan itself is small. So the first is taken.
+N (16) more steps and a copy of everything; the second, in plain PyTorch, N exponentials for every
+number of u and some 4 N passes over it. `python -m benchmarks.scan_starts` has what they take.
 
 Both give the scan FP32 inputs and round y once, after the gate, as the kernel does for half inputs.
+A third way is a kernel that starts from a state (`mamba_scan_triton`), where Triton can compile.
 
 Reference: mamba-ssm 2.2.2 and 2.3.2, `selective_scan_fn` (read: it multiplies Δ by u first, in
 FP32, whatever the inputs' dtype).
@@ -32,6 +33,10 @@ outputs (batch, inner, length) and the last state (batch, inner, N)."""
 
 TINY = 2.0**-60
 """Δ of a pseudo-step."""
+
+
+Start = Callable[[Scan, "Inputs", Tensor], tuple[Tensor, Tensor]]
+"""One of the ways: gated outputs and the last state, as `by_pseudo_steps` says."""
 
 
 class Inputs(NamedTuple):
