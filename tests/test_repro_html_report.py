@@ -60,7 +60,7 @@ def test_a_folder_without_runs_makes_a_page_that_says_so(tmp_path: Path) -> None
 def test_the_page_of_the_evidence_says_what_verify_says(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = str(bundle.ROOT / "evidence")
+    folder = str(bundle.ROOT / "evidence" / "h100")
     code = main(["verify", folder, "--json"])
     verdicts = json.loads(capsys.readouterr().out)
     assert main(["report", folder, "--out", str(tmp_path)]) == code

@@ -19,7 +19,7 @@ from repro.store import Store
 from verify.evidence import Evidence
 from verify.judge import judge
 
-EVIDENCE = bundle.ROOT / "evidence"
+EVIDENCE = bundle.ROOT / "evidence" / "h100"
 
 
 def verdict(root: Path) -> Verdict:

@@ -1,0 +1,166 @@
+"""README's table and docs/claims.md. Oracle: `repro verify` over the committed evidence, run again.
+
+Which finding counts, what is listed and what a claim takes are held to findings made up here.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import made_up_records as records
+import made_up_report as made_up
+import pytest
+
+from repro import bundle, claim_table
+from repro.cli import main
+from repro.commands import report_records, verify
+from repro.finding import Finding, Outcome
+from repro.html_data import Seen
+
+EVIDENCE = bundle.ROOT / "evidence"
+FIRST, SECOND = "T9.mamba-1.float16", "T9.phi-1.float16"
+"""Claims of the made-up manifest."""
+
+
+@pytest.fixture(scope="module")
+def made() -> str:
+    """What `repro verify evidence --markdown` prints today."""
+    return claim_table.render(report_records.gather(verify.folders_of([EVIDENCE])))
+
+
+def summary(text: str) -> str:
+    return text[text.index(claim_table.BEGIN) : text.index(claim_table.END)]
+
+
+def test_the_claims_are_not_stale(made: str) -> None:
+    written = (bundle.ROOT / "docs" / "claims.md").read_text(encoding="utf-8")
+    assert written == made, "docs/claims.md is stale: run `make claims`"
+
+
+def test_the_table_in_readme_is_not_stale(made: str) -> None:
+    written = (bundle.ROOT / "README.md").read_text(encoding="utf-8")
+    assert summary(written) == summary(made), "README's table is stale: run `make claims`"
+
+
+def test_every_claim_is_counted_once_and_has_one_line(made: str) -> None:
+    counts = {}
+    for line in summary(made).splitlines():
+        if line.startswith("| **"):
+            name, *cells, _ = (cell.strip() for cell in line.strip("|").split("|"))
+            counts[name] = [int(each or 0) for each in cells]
+    for claims, *outcomes in counts.values():
+        assert claims == sum(outcomes)
+    total = counts.pop("**all**")
+    assert total == [sum(column) for column in zip(*counts.values(), strict=True)]
+    assert total[0] == len(re.findall(r"^\| `", made, re.MULTILINE))
+
+
+# -----------------------------------------------------------------------------
+# Made up
+
+
+def seen(*runs: dict[str, Finding], **changes: Any) -> Seen:
+    """Runs of a manifest that has two claims and no job."""
+    whole = records.manifest(jobs=[])
+    two = whole.model_copy(update={"claims": whole.claims[:2]})
+    return made_up.seen(
+        [two], runs=tuple(made_up.run(list(each.values())) for each in runs), **changes
+    )
+
+
+def both(first: Outcome, second: Outcome = "not-run", **changes: Any) -> dict[str, Finding]:
+    outcomes = {FIRST: first, SECOND: second}
+    return {
+        name: made_up.finding(0, each, claim=name, **changes) for name, each in outcomes.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "expected"),
+    [
+        (("not-run", "inconclusive"), "inconclusive"),
+        (("inconclusive", "reproduced"), "reproduced"),
+        (("reproduced", "contradicted"), "contradicted"),
+        (("contradicted", "invalid"), "invalid"),
+    ],
+)
+def test_of_two_runs_the_one_that_decides_counts(
+    outcomes: tuple[Outcome, Outcome], expected: Outcome
+) -> None:
+    for order in (outcomes, outcomes[::-1]):
+        found = claim_table.strongest(seen(*(both(each) for each in order)))
+        assert found["table9"][FIRST].outcome == expected
+
+
+def test_claims_that_were_printed_and_found_alike_share_a_line() -> None:
+    text = summary(claim_table.render(seen(both("contradicted", "contradicted"))))
+    assert f"- `{FIRST}`, `{SECOND}` statement 0: **claimed 0.20, found 0.25" in text
+
+
+def test_invalid_has_a_column_only_where_there_is_one() -> None:
+    assert "! invalid" in claim_table.render(seen(both("invalid")))
+    assert "! invalid" not in claim_table.render(seen(both("reproduced")))
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reason", "expected"),
+    [
+        ("inconclusive", "drift: torch 2.3, pinned 2.2; off", "2: the pinned version (torch)"),
+        ("inconclusive", "decided on NVIDIA A10G alone, here", "2: the paper's GPU (NVIDIA A10G)"),
+        ("inconclusive", "the interval crosses the margin", "2: more settings"),
+        ("not-run", "no job for it: few-shot; a check", "2: no job for it (few-shot)"),
+        ("not-run", "weights of mamba-1 missing", "2: `make reproduce`"),
+    ],
+)
+def test_what_undecided_claims_take(outcome: Outcome, reason: str, expected: str) -> None:
+    text = claim_table.render(seen(both(outcome, outcome, reason=reason)))
+    assert f"| {expected} |" in text
+    beyond = {"table9": {FIRST: "the margin is within rounding"}}
+    text = claim_table.render(seen(both(outcome, outcome, reason=reason), undecidable=beyond))
+    assert "1: beyond any run" in text
+    assert expected.replace("2:", "1:") in text
+
+
+def test_a_run_says_how_many_checkpoints_it_takes(made: str) -> None:
+    assert re.search(r"\*\*table1\*\* .* weights \(12 checkpoints, \d+ h on one H200\)", made)
+
+
+def test_what_markdown_would_read_is_escaped_and_long_text_is_cut() -> None:
+    hostile = both("contradicted", statement="a|b <i> *x* " + "word " * 60)
+    text = summary(claim_table.render(seen(hostile)))
+    assert r"a\|b \<i\> \*x\* word" in text
+    assert "word …: **claimed" in text
+
+
+# -----------------------------------------------------------------------------
+# The command
+
+
+def test_a_folder_of_results_folders_stands_for_them(tmp_path: Path) -> None:
+    for name in ("cpu", "gpu"):
+        (tmp_path / name / "runs").mkdir(parents=True)
+    (tmp_path / "texts").mkdir()
+    assert verify.folders_of([tmp_path]) == [tmp_path / "cpu", tmp_path / "gpu"]
+    assert verify.folders_of([tmp_path / "gpu"]) == [tmp_path / "gpu"]
+    assert verify.folders_of([tmp_path / "texts"]) == [tmp_path / "texts"]
+
+
+@pytest.mark.parametrize("beside", ["--json", "--paper"])
+def test_markdown_stands_alone(beside: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(EVIDENCE), "--markdown", beside]) == 2
+    assert "--markdown: found" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_not_there_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["verify", str(tmp_path / "gone"), "--markdown"]) == 2
+    assert f"found no folder {tmp_path / 'gone'}" in capsys.readouterr().err
+
+
+def test_the_command_prints_the_document(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = main(["verify", str(tmp_path), "--markdown"])
+    assert code == 3  # nothing was run
+    assert capsys.readouterr().out.startswith("# Every claim in one line\n")
