@@ -1,0 +1,177 @@
+"""`repro export`: a packet to archive or sign, or a table for a spreadsheet."""
+
+import argparse
+import importlib.util
+import shlex
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from repro import export_packet
+from repro.commands import report, verify
+from repro.errors import EXIT_DONE, BadInputError, CannotRunError, saving
+from repro.export_packet import SIGNATURE, SUMS
+
+if TYPE_CHECKING:  # what a packet is made of is imported when one is made
+    from repro.export_contents import Contents
+    from repro.export_stage import Left
+
+_SIGN = "ssh-keygen -Y sign -f KEY -n repro"
+_NEEDED = {
+    "csv": (),
+    "ro-crate": ("rocrate", "cyclonedx", "jinja2", "matplotlib"),
+}
+"""Packages beyond the light install, by format."""
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `repro export`."""
+    parser.add_argument(
+        "results",
+        metavar="RESULTS",
+        nargs="*",
+        type=Path,
+        help="folders that `repro run` wrote; several go into one packet (default: results)",
+    )
+    parser.add_argument(
+        "--format",
+        required=True,
+        choices=tuple(_NEEDED),
+        help="ro-crate: manifests, runs, records, lock, bill of materials, page and findings as a "
+        "Process Run Crate; csv: the findings, one row each, for a spreadsheet",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="PATH",
+        help="what to write: for ro-crate a folder, or a zip file if it ends in .zip; for csv a "
+        "file. Nothing that is there is overwritten",
+    )
+    parser.epilog = (
+        "  repro export results evidence --format ro-crate --out packet\n"
+        "  repro export --format csv --out findings.csv\n"
+        "\n"
+        "A packet's SHA256SUMS lists every file in it. Sign it with an SSH key, and whoever has a\n"
+        "file of allowed signers checks the signature, every file, and the verdicts:\n"
+        "\n"
+        f"  {_SIGN} packet/SHA256SUMS\n"
+        '  echo "name@example.org $(cat KEY.pub)" > allowed\n'
+        "  repro verify packet --signature allowed\n"
+        "\n"
+        "`repro verify packet` judges its records without looking at a signature. Weights that a\n"
+        "job made are left out, and named with digest and size. Equal results give equal bytes.\n"
+        "Exits 0 if it was written, whatever the verdicts; 3 if a package or space is missing."
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write a packet or a table, whole or not at all, and say what it is."""
+    for needed in _NEEDED[arguments.format]:
+        if importlib.util.find_spec(needed) is None:
+            message = f"`repro export` needs the package {needed}; `make venv` installs it"
+            raise CannotRunError(message)
+    given = arguments.results or [Path("results")]
+    missing = [str(folder) for folder in given if not folder.is_dir()]
+    out: Path = arguments.out
+    if missing:
+        message = (
+            f"found no folder {', '.join(missing)}, expected what `repro run` wrote; "
+            "`repro run manifests/table1.json` makes results"
+        )
+        raise BadInputError(message)
+    folders = [
+        each
+        for folder in verify.folders_of(list(dict.fromkeys(given)))
+        for each in export_packet.results_of(folder)
+    ]
+    _check_free(out, as_folder=arguments.format == "ro-crate" and out.suffix != ".zip")
+    if arguments.format == "csv":
+        _write_table(folders, out)
+    else:
+        _write_packet(folders, out)
+    return EXIT_DONE
+
+
+def _check_free(out: Path, *, as_folder: bool) -> None:
+    """Refuse to write over anything; an empty folder or file may be there already."""
+    if not out.exists():
+        return
+    if out.is_dir() != as_folder:
+        found, expected = ("folder", "file") if out.is_dir() else ("file", "folder")
+        message = f"--out {out}: found a {found}, expected the name of a {expected}"
+        raise BadInputError(message)
+    if any(out.iterdir()) if as_folder else out.stat().st_size:
+        message = f"--out {out}: found something there, expected a free name or nothing in it"
+        raise BadInputError(message)
+
+
+def _write_table(folders: list[Path], out: Path) -> None:
+    from repro import export_findings
+    from repro.commands import report_records
+    from repro.files import write_text
+
+    write_text(out, export_findings.as_csv(report_records.gather(folders)))
+    print(out)
+
+
+def _write_packet(folders: list[Path], out: Path) -> None:
+    """Make a packet beside its place and give it its name once it is whole."""
+    from repro import export_crate, export_stage
+
+    with saving(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".writing-", dir=out.parent) as draft:
+            packet, zipped = Path(draft) / "packet", Path(draft) / "packet.zip"
+            left = export_stage.stage(folders, packet)
+            contents = _add_results(packet, left, len(folders))
+            export_crate.write(contents, packet)
+            export_packet.write_sums(packet)
+            files = len(list(export_packet.files_of(packet)))
+            if out.suffix == ".zip":
+                export_packet.write_zip(packet, zipped)
+            (zipped if out.suffix == ".zip" else packet).replace(out)
+    _say(contents, left, files, out)
+
+
+def _add_results(packet: Path, left: "Left", folders: int) -> "Contents":
+    """Judge what was copied, and add the page, the table and the bills of materials."""
+    from repro import export_contents, export_findings, export_sbom, html_page
+    from repro.commands import report_records
+
+    contents = export_contents.read(packet, left)
+    seen = report_records.gather(
+        [packet / export_packet.place_of(number + 1) for number in range(folders)]
+    )
+    seen = replace(
+        seen, runs=tuple(replace(each, folder=Path(each.folder).name) for each in seen.runs)
+    )
+    made = {
+        report.NAME: html_page.render(seen).encode(),
+        export_findings.NAME: export_findings.as_csv(seen).encode(),
+        **export_sbom.boms(contents),
+    }
+    for name, content in made.items():
+        (packet / name).write_bytes(content)
+    return contents
+
+
+def _say(contents: "Contents", left: "Left", files: int, out: Path) -> None:
+    """What was packed, what was not, and how to sign it."""
+    print(f"{out}: {len(contents.records)} records, {files} files")
+    for place in contents.damaged:
+        print(f"packed as it is, and not to be trusted: {place}")
+    weights = {one.sha256 for each in contents.records for one in each.left_out}
+    if weights:
+        where = "ro-crate-metadata.json has digest and size of each"
+        print(f"left out: {len(weights)} files of weights that jobs made; {where}")
+    if left.unnamed:
+        print(f"left out: {left.unnamed} records that no run names")
+    shown, sums = shlex.quote(str(out)), shlex.quote(str(out / SUMS))
+    if out.suffix == ".zip":
+        print(f"to sign it:  unzip -p {shown} {SUMS} > {SUMS}")
+        print(f"             {_SIGN} {SUMS} && zip {shown} {SIGNATURE}")
+    else:
+        print(f"to sign it:  {_SIGN} {sums}")
+    print(f"to check it: repro verify {shown} --signature ALLOWED_SIGNERS")
