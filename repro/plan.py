@@ -157,7 +157,7 @@ class Planner:
         """Plan one manifest at one tier."""
         slots = expand.slots(manifest, tier, self.shelf.checkpoints, self.engine)
         asked = [each.job for each in slots if self.only.keeps(each)]
-        needed = {digests.of_data(each) for each in map(_tuning_of, asked) if each}
+        needed = {digests.of_data(each) for each in map(tuning_of, asked) if each}
         return Plan(
             manifest,
             tier,
@@ -178,7 +178,7 @@ class Planner:
         estimate = self._cost(job)
         needs = self.shelf.for_job(job)
         missing = tuple(each for each in needs.values() if isinstance(each, Missing))
-        tuning = _tuning_of(job)
+        tuning = tuning_of(job)
         if tuning:
             tuned = self._tuned(tuning)
             if isinstance(tuned, Located):
@@ -248,8 +248,9 @@ class Planner:
     def look_again(self, ran: Iterable[str]) -> None:
         """Jobs were run: their records count, whatever was to be ignored before."""
         self._ran |= set(ran)
-        self._done.clear()
-        self._tunings.clear()
+        # A record that was there is there: thousands of them are not read again.
+        self._done = {key: done for key, done in self._done.items() if done}
+        self._tunings = {name: each for name, each in self._tunings.items() if each.done}
 
     def _is_done(self, key: str) -> bool:
         if self.fresh and key not in self._ran:
@@ -288,7 +289,7 @@ def _removed(located: Mapping[str, Located]) -> str:
     return f"the weights of {tuned.name} were removed: --fresh tunes again"
 
 
-def _tuning_of(job: Job | None) -> TuningJob | None:
+def tuning_of(job: Job | None) -> TuningJob | None:
     """The fine-tuning whose weights a job asks."""
     if isinstance(job, ModelJob) and job.tuned:
         return TuningJob(kind="tuning", checkpoint=job.checkpoint, recipe=job.tuned)

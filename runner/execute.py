@@ -1,10 +1,13 @@
 """Running planned jobs in worker processes; each job ends as a record on the disk.
 
 On a CPU every job computes with one thread and as many run at once as there are cores and
-memory for: numbers then do not depend on the number of cores. A GPU takes one job at a time.
+memory for: numbers then do not depend on the number of cores. One GPU takes one job at a time. What
+asks a tuned model starts as soon as its tuning is done.
 
 A kill loses at most the jobs that were running. A job that cannot run (memory, a bad
 checkpoint) is reported and the others go on; anything unexpected is a bug and ends the run.
+
+Not covered: more than one GPU, and other machines (`on_ray`).
 """
 
 import multiprocessing
@@ -12,19 +15,21 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from repro.environment import Environment
 from repro.errors import CannotSaveError, ReproError
-from repro.jobs import Job, ModelJob
+from repro.jobs import Job
 from repro.located import Located
 from repro.plan import PlannedJob
 from repro.store import Store
 from runner.one_job import run_job
+from runner.scheduling import KEEP_MEMORY, Then, Watch, alone, largest, longest_first, room_for
 
 if TYPE_CHECKING:
     from multiprocessing.queues import SimpleQueue
@@ -32,25 +37,17 @@ if TYPE_CHECKING:
 News = tuple[str, int, int, str]
 """Key of a job, units done, units in all, and what is being done."""
 
-_KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 32), "MALLOC_TRIM_THRESHOLD_": str(1 << 33)}
-"""glibc gives every large tensor back to the kernel and asks for it again; on a CPU that was a
-quarter of the time of Mamba's loop (25 s against 33 s for two jobs of the twin)."""
 _POLL = 0.2
 """Seconds between two looks at the workers."""
 
 
-class Watch(Protocol):
-    """Told how the jobs get on."""
-
-    def advance(self, job: PlannedJob, done: int, total: int, note: str) -> None:
-        """A job has done `done` of `total` units."""
-
-    def finish(self, job: PlannedJob) -> None:
-        """A job ended, one way or the other."""
-
-
 def execute(
-    jobs: Mapping[str, PlannedJob], store: Store, machine: Environment, watch: Watch
+    jobs: Mapping[str, PlannedJob],
+    store: Store,
+    machine: Environment,
+    watch: Watch,
+    then: Then = lambda _: {},
+    memory: int = 0,
 ) -> dict[str, str]:
     """Run jobs and save a record for each, the longest first.
 
@@ -59,82 +56,92 @@ def execute(
         store: Where records go.
         machine: What is recorded as the environment.
         watch: Told of progress.
+        then: Asked for more whenever a job is done.
+        memory: Predicted peak bytes of the largest job, with those that `then` brings.
 
     Returns:
         Key to reason, for every job that could not run.
     """
-    for name, value in _KEEP_MEMORY.items():
+    for name, value in KEEP_MEMORY.items():
         os.environ.setdefault(name, value)  # read by the workers' C library as they start
     failed: dict[str, str] = {}
-    for batch in _batches(jobs):
-        failed |= _in_one_pool(batch, store, machine, watch)
+    waiting = dict(jobs)
+    while waiting:
+        batch = _batch(waiting)
+        for key in batch:
+            del waiting[key]
+        pool = _Pool(batch, store, machine, watch, lambda key: _split(then(key), waiting))
+        failed |= pool.run(largest(jobs.values(), memory))
     return failed
 
 
-def _batches(jobs: Mapping[str, PlannedJob]) -> Iterator[Mapping[str, PlannedJob]]:
-    """Jobs that share processes, then one by one those that set one up in their own way."""
-    alone = [
-        key
-        for key, planned in jobs.items()
-        if isinstance(planned.slot.job, ModelJob) and planned.slot.job.arm == "ieee"
-    ]
-    shared = {key: planned for key, planned in jobs.items() if key not in alone}
-    if shared:
-        yield shared
-    yield from ({key: jobs[key]} for key in alone)
+def _batch(jobs: Mapping[str, PlannedJob]) -> dict[str, PlannedJob]:
+    """Jobs that share processes; where there are none left, one that does not."""
+    shared = {key: planned for key, planned in jobs.items() if not alone(planned)}
+    return shared or dict([next(iter(jobs.items()))])
 
 
-def _in_one_pool(
-    jobs: Mapping[str, PlannedJob], store: Store, machine: Environment, watch: Watch
-) -> dict[str, str]:
-    """As `execute` says, in one pool of processes."""
-    failed: dict[str, str] = {}
-    context = multiprocessing.get_context("spawn")
-    news: SimpleQueue[News] = context.SimpleQueue()
-    with ProcessPoolExecutor(
-        _workers(jobs, machine), context, _start_worker, (news, os.getpid())
-    ) as pool:
-        waiting = {
-            pool.submit(_work, key, job, planned.inputs, store.root, machine): key
-            for key, planned in sorted(jobs.items(), key=_longest_first)
-            if (job := planned.slot.job)
-        }
-        try:
-            while waiting:
-                ended, _ = wait(waiting, _POLL, FIRST_COMPLETED)
-                _pass_on(news, jobs, watch)
-                for future in ended:
-                    key = waiting.pop(future)
-                    watch.finish(jobs[key])
-                    reason, is_last = _reason(future)
-                    if reason:
-                        failed[key] = reason
-                    if is_last:
-                        failed |= _cancel(waiting, reason)
-        except BaseException:
-            for child in multiprocessing.active_children():
-                child.terminate()
-            raise
-    return failed
-
-
-def _longest_first(item: tuple[str, PlannedJob]) -> float:
-    cost = item[1].cost
-    return -cost.seconds if cost else 0.0
-
-
-def _workers(jobs: Mapping[str, PlannedJob], machine: Environment) -> int:
-    """How many jobs run at once: cores over threads a job, as far as the memory reaches."""
-    if machine.gpu:
-        return 1
-    cores = len(os.sched_getaffinity(0)) // machine.cpu.threads
-    largest = max(job.cost.memory if job.cost else 1 for job in jobs.values())
-    room = machine.memory // (2 * largest) if machine.memory else 1
-    return max(1, min(cores, room, len(jobs)))
+def _split(found: Mapping[str, PlannedJob], later: dict[str, PlannedJob]) -> dict[str, PlannedJob]:
+    """Those that go on in the pool; the others wait for a process of their own."""
+    later |= {key: planned for key, planned in found.items() if alone(planned)}
+    return {key: planned for key, planned in found.items() if not alone(planned)}
 
 
 # -----------------------------------------------------------------------------
 # In the parent
+
+
+@dataclass
+class _Pool:
+    """Some jobs in one pool of processes, and those that come while they run."""
+
+    jobs: dict[str, PlannedJob]
+    store: Store
+    machine: Environment
+    watch: Watch
+    then: Then
+    waiting: "dict[Future[tuple[str, bool]], str]" = field(default_factory=dict)
+
+    def run(self, memory: int) -> dict[str, str]:
+        """As `execute` says."""
+        failed, stopped = dict[str, str](), list[str]()
+        context = multiprocessing.get_context("spawn")
+        news: SimpleQueue[News] = context.SimpleQueue()
+        size = 1 if self.machine.gpu else room_for(self.machine, memory)
+        # Processes start as jobs come: more than there are jobs never do.
+        with ProcessPoolExecutor(size, context, _start_worker, (news, os.getpid())) as pool:
+            self._submit(pool, self.jobs)
+            try:
+                while self.waiting:
+                    ended, _ = wait(self.waiting, _POLL, FIRST_COMPLETED)
+                    _pass_on(news, self.jobs, self.watch)
+                    told = {self.waiting.pop(future): _reason(future) for future in ended}
+                    stopped += [reason for reason, is_last in told.values() if is_last]
+                    for key, (reason, _) in told.items():
+                        self.watch.finish(self.jobs[key])
+                        if reason:
+                            failed[key] = reason
+                        elif not stopped:
+                            self._submit(pool, self.then(key))
+                    if stopped:
+                        failed |= self._cancel(stopped[0])
+            except BaseException:
+                for child in multiprocessing.active_children():
+                    child.terminate()
+                raise
+        return failed
+
+    def _submit(self, pool: ProcessPoolExecutor, jobs: Mapping[str, PlannedJob]) -> None:
+        self.jobs = {**self.jobs, **jobs}
+        for key, planned in sorted(jobs.items(), key=longest_first):
+            if job := planned.slot.job:
+                root, machine = self.store.root, self.machine
+                self.waiting[pool.submit(_work, key, job, planned.inputs, root, machine)] = key
+
+    def _cancel(self, reason: str) -> dict[str, str]:
+        """Take back what has not started; what runs already is waited for."""
+        cancelled = [future for future in list(self.waiting) if future.cancel()]
+        return {self.waiting.pop(future): reason for future in cancelled}
 
 
 def _pass_on(news: "SimpleQueue[News]", jobs: Mapping[str, PlannedJob], watch: Watch) -> None:
@@ -149,15 +156,6 @@ def _reason(future: "Future[tuple[str, bool]]") -> tuple[str, bool]:
         return future.result()
     except BrokenProcessPool:
         return "its process was killed, most likely for want of memory", True
-
-
-def _cancel(waiting: dict["Future[tuple[str, bool]]", str], reason: str) -> dict[str, str]:
-    """Take back what has not started; what runs already is waited for."""
-    cancelled = {waiting[future]: reason for future in list(waiting) if future.cancel()}
-    for future in list(waiting):
-        if future.cancelled():
-            del waiting[future]
-    return cancelled
 
 
 # -----------------------------------------------------------------------------

@@ -95,6 +95,18 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     add_out(parser)
 
 
+def add_on(parser: argparse.ArgumentParser) -> None:
+    """--on: where `run` runs jobs."""
+    parser.add_argument(
+        "--on",
+        metavar="local|ray|ray://HOST:PORT",
+        default="local",
+        help="local: processes of this machine, on its first GPU; ray: the same on all its GPUs; "
+        "ray://HOST:PORT: the nodes of a Ray cluster, ray://auto: of the one that this machine is "
+        "part of (docs/cluster.md; default: local)",
+    )
+
+
 def load_manifests(paths: list[Path]) -> list[Manifest]:
     """Every manifest, or every problem of all of them."""
     loaded, errors = [], []

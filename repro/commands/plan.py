@@ -2,7 +2,7 @@
 
 import argparse
 
-from repro import report_plan
+from repro import report_graph, report_plan
 from repro.commands import options, planning
 from repro.errors import EXIT_DONE, EXIT_INCOMPLETE
 
@@ -16,14 +16,17 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the plan of each manifest."""
+    """Print the plan of each manifest, and what several come to together."""
     prepared = planning.prepare(arguments)
     plans = [prepared.chosen(manifest) for manifest in prepared.manifests]
     if arguments.json:
+        together = report_graph.as_data(plans)
         data = [report_plan.as_data(each, prepared.undecidable(each)) for each in plans]
-        print(options.as_json(data))
+        print(options.as_json([each | {"together": together} for each in data]))
     else:
         for each in plans:
             following = report_plan.next_tier(each, prepared.tiers_of(each.manifest))
             report_plan.show(each, following, prepared.undecidable(each))
+        if len(plans) > 1:
+            report_graph.show(plans)
     return EXIT_INCOMPLETE if any(each.stuck() for each in plans) else EXIT_DONE

@@ -2,12 +2,13 @@
 
 import argparse
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from repro import catalog, environment, plan
 from repro.commands import options
+from repro.environment import Environment
 from repro.inputs import Shelf, load_pins
 from repro.jobs import Tier
 from repro.manifest import Manifest
@@ -51,8 +52,15 @@ class Planning:
         return self.planner.plan(plan.manifest, plan.tier)
 
 
-def prepare(arguments: argparse.Namespace) -> Planning:
-    """Read manifests, look at the machine and at what is there."""
+def prepare(
+    arguments: argparse.Namespace, machine: Callable[[], Environment] = environment.capture
+) -> Planning:
+    """Read manifests, look at the machine and at what is there.
+
+    Args:
+        arguments: Parsed.
+        machine: Describes what jobs will run on.
+    """
     # One thread a job, whatever the number of cores: sums are then added in the same order
     # everywhere, and jobs run side by side instead. Whoever sets the variable decides.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -69,7 +77,7 @@ def prepare(arguments: argparse.Namespace) -> Planning:
     planner = Planner(
         shelf,
         Store(arguments.out),
-        environment.capture(),
+        machine(),
         only=options.read_filter(arguments.only, manifests),
         reach=Reach(
             hub=needs_hub and options.hub_is_reachable(offline=arguments.offline),

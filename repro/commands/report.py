@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     if out.exists() and not out.is_dir():
         message = f"--out {out}: found a file, expected a folder or a name that is free"
         raise BadInputError(message)
-    seen = report_records.gather(folders)
+    seen = report_records.gather(verify.folders_of(folders))
     with saving(out):
         out.mkdir(parents=True, exist_ok=True)
         write_text(out / NAME, html_page.render(seen))

@@ -1,22 +1,24 @@
 """`repro run`: fetch what is pinned, run what can be run, judge what came out."""
 
 import argparse
-import datetime as dt
+from collections.abc import Container, Iterable
 
-from repro import inputs, package_sources, report, report_plan, report_progress, run_file
-from repro.commands import options, planning
+from repro import job_graph, package_sources, report, report_plan, report_progress, run_file
+from repro.commands import engines, options, planning
+from repro.commands.commit import commit
+from repro.commands.engines import Engine
 from repro.commands.planning import Planning
 from repro.commands.verify import judge_run
 from repro.errors import EXIT_DONE, EXIT_INCOMPLETE, BadInputError, CannotRunError
-from repro.located import Located
 from repro.plan import Plan, PlannedJob
-from repro.run_file import RunFile
+from repro.tuning_jobs import TuningJob
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Arguments of `repro run`."""
     options.add_manifests(parser)
     options.add_selection(parser)
+    options.add_on(parser)
     options.add_json(parser)
     parser.epilog = (
         "A finished job is reused as long as nothing that can change its numbers has changed.\n"
@@ -26,7 +28,12 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run manifests and print their verdicts."""
-    prepared = planning.prepare(arguments)
+    with engines.engine(arguments.on) as engine:
+        return _run(arguments, engine)
+
+
+def _run(arguments: argparse.Namespace, engine: Engine) -> int:
+    prepared = planning.prepare(arguments, engine.machine)
     plans = [prepared.chosen(manifest) for manifest in prepared.manifests]
     for plan in plans:
         _check_unchanged(plan, prepared, fresh=arguments.fresh)
@@ -39,8 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
             failed[name] = why
         failed |= _fetch_sources(prepared, bars)
         plans = [prepared.again(plan) if _waits(plan) else plan for plan in plans]
-        _commit(plans, prepared, failed)
-        plans, could_not = _execute(plans, prepared, bars, failed)
+        commit(plans, prepared, failed)
+        plans, could_not = _execute(plans, prepared, engine, bars, failed)
         failed |= could_not
     verdicts = [judge_run(plan.manifest, plan.tier, prepared.planner.store) for plan in plans]
     if arguments.json:
@@ -118,80 +125,46 @@ def _fetch_sources(prepared: Planning, bars: "report_progress.Bars") -> dict[str
     return failed
 
 
-def _commit(plans: list[Plan], prepared: Planning, failed: dict[str, str]) -> None:
-    """Write down claims, settings and substitutions before the first number is known."""
-    now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-    pins = {name: dict(files) for name, files in prepared.planner.shelf.pins.items()}
-    for plan in plans:
-        located = [each for job in plan.jobs for each in job.inputs.values()]
-        run_file.save(prepared.planner.store.root, _run_file(plan, prepared, located, now, failed))
-        for each in located:
-            if each.first_use:
-                pins.setdefault(each.name, dict(each.files))
-    inputs.save_pins(prepared.planner.store.root, pins)
-
-
-def _run_file(
-    plan: Plan, prepared: Planning, located: list[Located], now: str, failed: dict[str, str]
-) -> RunFile:
-    path = run_file.path_of(prepared.planner.store.root, plan.manifest.id, plan.tier)
-    engine = prepared.planner.engine
-    before = run_file.load(path) if path.exists() and not prepared.planner.fresh else None
-    before = before if before and before.engine == engine else None
-    jobs = dict(before.jobs) if before else {}
-    missing = dict(before.missing) if before else {}
-    substitutions = {each.name: dict(each.files) for each in located if each.substituted}
-    if before and set(jobs) - {job.slot.id for job in plan.jobs}:
-        # Slots left out by --only keep their records, and what those were made with.
-        substitutions = {**before.substitutions, **substitutions}
-    for job in plan.jobs:
-        jobs.pop(job.slot.id, None)
-        missing.pop(job.slot.id, None)
-        if job.key and job.state != "blocked" and job.slot.name not in failed:
-            jobs[job.slot.id] = job.key
-        else:
-            names = [job.slot.name, *(each.name for each in job.missing)]
-            why = [failed[name] for name in names if name in failed]
-            missing[job.slot.id] = "; ".join(why) or job.reason or "could not be fetched"
-    return RunFile(
-        schema_version=1,
-        manifest=plan.manifest.id,
-        file=str(prepared.files[plan.manifest.id]),
-        tier=plan.tier,
-        engine=engine,
-        started=before.started if before else now,
-        substitutions=substitutions,
-        jobs=jobs,
-        missing=missing,
-        committed=run_file.commitments(plan.manifest),
-    )
-
-
 def _execute(
-    plans: list[Plan], prepared: Planning, bars: "report_progress.Bars", unfetched: dict[str, str]
+    plans: list[Plan],
+    prepared: Planning,
+    engine: Engine,
+    bars: "report_progress.Bars",
+    unfetched: dict[str, str],
 ) -> tuple[list[Plan], dict[str, str]]:
-    """Run every job that is ready, each key once, then those that waited for them.
+    """Run every job that is ready, each key once; what asks a tuned model, after its tuning.
 
     Returns:
         The plans as they are now, and what could not run, by name.
     """
-    planner, failed = prepared.planner, dict[str, str]()
-    tried: set[str] = set()
-    while todo := _ready(plans, tried):
-        from runner.execute import execute
+    planner, handed = prepared.planner, _ready(plans, ())
 
-        planner.store.sweep()
-        bars.expect(len(todo))
-        could_not = execute(todo, planner.store, planner.machine, bars)
-        failed |= {todo[key].slot.name: why for key, why in could_not.items()}
-        tried |= todo.keys()
-        planner.look_again(todo.keys())
-        plans = [prepared.again(plan) for plan in plans]
-        _commit(plans, prepared, unfetched | failed)
+    def then(key: str) -> dict[str, PlannedJob]:
+        if not isinstance(handed[key].slot.job, TuningJob):
+            return {}  # nothing waits for it
+        look_again([key], {})
+        found = _ready(plans, handed)
+        handed.update(found)
+        return found
+
+    def look_again(ran: Iterable[str], failed: dict[str, str]) -> None:
+        planner.look_again(ran)
+        plans[:] = [prepared.again(plan) for plan in plans]
+        commit(plans, prepared, unfetched | failed)
+
+    if not handed:
+        return plans, {}
+    planner.store.sweep()
+    coming = job_graph.of(plans).to_come()
+    bars.expect(len(coming))
+    memory = max(job.cost.memory for job in coming if job.cost)
+    could_not = engine.execute(handed.copy(), planner.store, planner.machine, bars, then, memory)
+    failed = {handed[key].slot.name: why for key, why in could_not.items()}
+    look_again(list(handed), failed)
     return plans, failed
 
 
-def _ready(plans: list[Plan], tried: set[str]) -> dict[str, PlannedJob]:
+def _ready(plans: list[Plan], handed: Container[str]) -> dict[str, PlannedJob]:
     """Jobs to run by key, each once: manifests share what they both need."""
     found = {key: job for plan in plans for key, job in plan.to_run().items()}
-    return {key: job for key, job in found.items() if key not in tried}
+    return {key: job for key, job in found.items() if key not in handed}

@@ -1,9 +1,11 @@
 """`repro verify`: judge again, from manifests and records alone."""
 
 import argparse
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from repro import bundle, catalog, manifest, pins, report, run_file
+from repro import bundle, catalog, export_packet, manifest, pins, report, run_file, signature
 from repro.commands import options
 from repro.errors import EXIT_CONTRADICTED, EXIT_DONE, EXIT_INCOMPLETE, BadInputError
 from repro.finding import Verdict
@@ -20,23 +22,44 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="RESULTS",
         nargs="*",
         type=Path,
-        help="folders that `repro run` wrote (default: results)",
+        help="folders that `repro run` wrote, a folder of such folders, or packets of "
+        "`repro export`, zipped or not (default: results)",
     )
     parser.add_argument(
         "--paper",
         action="store_true",
         help="the paper against itself: only what follows from printed values",
     )
+    parser.add_argument(
+        "--signature",
+        type=Path,
+        metavar="ALLOWED_SIGNERS",
+        help="first hold each packet to its signature by one of these signers (ssh-keygen's file, "
+        "one a line: name@example.org ssh-ed25519 AAAA…), and every file in it to what was signed",
+    )
+    parser.add_argument(
+        "--markdown",
+        action="store_true",
+        help="every claim of every manifest as Markdown, one line each, after a summary",
+    )
     options.add_json(parser)
     parser.epilog = (
         "Nothing stored with a record is believed that can be recomputed from its arrays.\n"
+        "A packet is judged by its records as any results folder is; without --signature neither\n"
+        "its signature nor its SHA256SUMS is looked at.\n"
         "Exits 0 if every claim is reproduced, 1 if any is contradicted or invalid, else 3."
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the verdict of every run found."""
-    verdicts = _paper() if arguments.paper else _runs(arguments.results or [Path("results")])
+    if arguments.paper and arguments.signature:
+        message = "--signature with --paper: the paper against itself reads no packet"
+        raise BadInputError(message)
+    folders = folders_of(arguments.results or [Path("results")])
+    if arguments.markdown:
+        return _markdown(folders, arguments)
+    verdicts = _paper() if arguments.paper else _runs(folders, arguments.signature)
     if arguments.json:
         print(options.as_json(verdicts))
     else:
@@ -67,6 +90,33 @@ def judge_run(claimed: Manifest, tier: Tier, store: Store) -> Verdict:
     return judge(claimed, evidence, pins.versions())
 
 
+def folders_of(given: Sequence[Path]) -> list[Path]:
+    """Results folders and packets; a folder of results folders (`evidence`) stands for them."""
+    found: list[Path] = []
+    for folder in given:
+        whole = (folder / "runs").is_dir() or export_packet.is_packet(folder)
+        below = [] if whole else sorted(each.parent for each in folder.glob("*/runs"))
+        found += below or [folder]
+    return found
+
+
+def _markdown(folders: Sequence[Path], arguments: argparse.Namespace) -> int:
+    """Print every claim of every manifest, those that nobody ran among them."""
+    from repro import claim_table
+    from repro.commands import report_records  # it needs this module
+
+    if arguments.paper or arguments.signature or arguments.json:
+        message = "--markdown: found --paper, --signature or --json beside it, expected it alone"
+        raise BadInputError(message)
+    missing = [str(folder) for folder in folders if not folder.is_dir()]
+    if missing:
+        message = f"found no folder {', '.join(missing)}, expected what `repro run` wrote"
+        raise BadInputError(message)
+    seen = report_records.gather(folders)
+    print(claim_table.render(seen), end="")
+    return exit_code([each.verdict for each in seen.runs])
+
+
 def _paper() -> list[Verdict]:
     """Printed claims of every manifest of the bundle."""
     from verify.findings import paper_against_itself
@@ -75,20 +125,36 @@ def _paper() -> list[Verdict]:
     return [each for each in verdicts if each.findings]
 
 
-def _runs(folders: list[Path]) -> list[Verdict]:
+def _runs(given: Sequence[Path], signers: Path | None) -> list[Verdict]:
+    """Verdicts of every run in results folders and packets, signatures first."""
     verdicts = []
-    for folder in folders:
-        found = sorted((folder / "runs").glob("*.json"))
-        if not found:
-            message = f"{folder} holds no runs; `repro run manifests/table1.json` makes one"
-            raise BadInputError(message)
-        for path in found:
-            run = run_file.load(path)
-            verdicts.append(judge_run(manifest_of(run), run.tier, Store(folder)))
+    for path in given:
+        with export_packet.opened(path) as folder:
+            if signers:
+                signer = signature.check(folder, signers, path)
+                print(f"{path}: signed by {signer}; every file is as signed", file=sys.stderr)
+            elif export_packet.is_packet(folder):
+                print(f"{path}: no signature was checked (--signature)", file=sys.stderr)
+            verdicts += _judged(folder, path)
     return verdicts
 
 
-def manifest_of(run: RunFile) -> Manifest:
-    """The bundle's manifest of a run's name, else the user's own file."""
+def _judged(opened: Path, given: Path) -> list[Verdict]:
+    """Verdicts of every run in a results folder, or in those of a packet."""
+    verdicts = []
+    for folder in export_packet.results_of(opened):
+        for path in sorted((folder / "runs").glob("*.json")):
+            run = run_file.load(path)
+            own = opened / export_packet.MANIFESTS / f"{run.manifest}.json"
+            verdicts.append(judge_run(manifest_of(run, own), run.tier, Store(folder)))
+    if not verdicts:
+        message = f"{given} holds no runs; `repro run manifests/table1.json` makes one"
+        raise BadInputError(message)
+    return verdicts
+
+
+def manifest_of(run: RunFile, packed: Path | None = None) -> Manifest:
+    """The bundle's manifest of a run's name, else the one packed with it, else the user's file."""
     bundled = bundle.MANIFESTS / f"{run.manifest}.json"
-    return manifest.load(bundled if bundled.is_file() else Path(run.file))
+    own = packed if packed and packed.is_file() else Path(run.file)
+    return manifest.load(bundled if bundled.is_file() else own)

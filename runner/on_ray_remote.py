@@ -1,0 +1,131 @@
+"""One process on a node of a Ray cluster, as it is seen from here.
+
+Not covered: which process gets which job (`on_ray_pool`); what it does there (`on_ray_worker`).
+"""
+
+import threading
+from contextlib import suppress
+from typing import Any
+
+import ray
+from ray import exceptions
+
+from repro import keys
+from repro.environment import Environment
+from repro.errors import CannotRunError, CannotSaveError
+from repro.located import Located
+from repro.plan import PlannedJob
+from repro.store import Store
+from runner import shipping
+from runner.node_files import NoRoomError
+from runner.on_ray_worker import Outcome
+
+_LOST = (
+    exceptions.RayActorError,
+    exceptions.WorkerCrashedError,
+    exceptions.NodeDiedError,
+    exceptions.OutOfMemoryError,
+    exceptions.ObjectLostError,
+    exceptions.OwnerDiedError,
+    exceptions.LocalRayletDiedError,
+)
+"""A node went, or Ray's own killer took the process for want of memory: no fault of the job."""
+
+
+class LostError(Exception):
+    """A process is gone, with its node or without."""
+
+
+class UnfitError(Exception):
+    """A process cannot take these jobs; another may."""
+
+
+class Remote:
+    """One process on a node."""
+
+    def __init__(self, actor: Any) -> None:  # noqa: ANN401
+        self.actor = actor
+        self.used = self.spent = False
+        """Whether it has run a job; whether that job leaves it unfit for another."""
+
+    def ask(self, method: str, *arguments: object) -> Any:  # noqa: ANN401
+        """Call a method of `Worker` and wait for what it returns."""
+        try:
+            return ray.get(getattr(self.actor, method).remote(*arguments))
+        except _LOST as error:
+            raise LostError(str(error).strip().splitlines()[0]) from error
+
+    def end(self) -> None:
+        """End the process, whatever it is doing."""
+        with suppress(exceptions.RayError, ValueError, ConnectionError):
+            ray.kill(self.actor)
+
+    def greet(self, planned: Environment) -> str:
+        """Wait for it to be there, and hold its environment to what was planned.
+
+        Returns:
+            The name of its node.
+
+        Raises:
+            UnfitError: its records would have other keys than were planned.
+        """
+        node, found = self.ask("describe")
+        different = differences(planned, found)
+        if different:
+            message = f"{node} differs from what was planned: {', '.join(different)}"
+            raise UnfitError(message)
+        return str(node)
+
+    def run(self, key: str, planned: PlannedJob) -> Outcome:
+        """Run a job where it sees the disk that this process sees."""
+        outcome: Outcome = self.ask("work", key, planned.slot.job, planned.inputs)
+        return outcome
+
+    def run_away(
+        self, key: str, planned: PlannedJob, store: Store, sending: threading.Lock
+    ) -> Outcome:
+        """Send what a job reads, run it, and bring its record home.
+
+        Raises:
+            LostError: the process is gone.
+            UnfitError: its node has no room for what the job reads.
+        """
+        try:
+            with sending:  # never twice to one node
+                sent = {role: self._send(each) for role, each in planned.inputs.items()}
+        except NoRoomError as error:
+            raise UnfitError(str(error)) from error
+        outcome: Outcome = self.ask("work", key, planned.slot.job, sent)
+        if outcome.reason:
+            self.ask("forget", key)
+            return outcome
+        try:
+            shipping.bring_home(key, outcome.files, lambda *at: self.ask("read", key, *at), store)
+        except CannotRunError as error:
+            return Outcome(str(error), is_last=isinstance(error, CannotSaveError))
+        self.ask("home", key)
+        return outcome
+
+    def _send(self, located: Located) -> shipping.Parcel:
+        """Send those files of an input that the node lacks."""
+        parcel, paths = shipping.parcel_of(located)
+        for sha in self.ask("lacks", {item.sha256: item.size for item in parcel.items}):
+            read = shipping.pieces(paths[sha])
+            for offset in range(0, paths[sha].stat().st_size, shipping.PIECE):
+                self.ask("write", sha, offset, read(offset))
+            self.ask("seal", sha)
+        return parcel
+
+
+def differences(planned: Environment, found: Environment) -> list[str]:
+    """What of a process would give its records other keys than were planned."""
+    names = {name for each in keys.LIBRARIES.values() for name in each}
+    sides = [
+        each.key_parts() | {name: each.packages[name] for name in names if name in each.packages}
+        for each in (planned, found)
+    ]
+    return [
+        f"{name} {sides[1].get(name, 'none')} (planned: {sides[0].get(name, 'none')})"
+        for name in sorted({*sides[0], *sides[1]})
+        if sides[0].get(name) != sides[1].get(name)
+    ]
