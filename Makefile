@@ -2,8 +2,12 @@
 # make test        the same set-up, then the test suite (what .ci/run calls)
 # make check       formatting, lints, types, import contracts and the Dockerfile
 # make mutants     small changes to verify/ that some test has to notice (docs/mutants.md); half an hour
+# make evidence    the committed records of a CPU from nothing (a minute on two cores), then `make claims`
+# make claims      docs/claims.md and the table in README, from the committed evidence; seconds
+# make faults      kills, full disks, damaged files, a bad hub: what holds, as one table; half an hour
 # make test-container  builds the image and runs manifests in it, on a real engine; needs root; half an hour
 # make test-browser  the page of `repro report` in a headless Chromium; needs npm, and Chromium or its download
+# make test-packet  a packet of `repro export` through the RO-Crate validator and a second reader; a minute or two
 # make venv        only the environment: leaves a working .venv/bin/repro
 
 # The lock was compiled for Python 3.11. A `python3` that is 3.11 will do.
@@ -24,12 +28,27 @@ NEVER := /tests?/|/(pip|nltk)/|/transformers/models/(?!auto/|mamba/|gpt_neox/|ol
 matching = awk '/^[^ \#]/ { keep = /$(1)/ } keep' pinned-requirements.txt
 others   = awk '/^[^ \#]/ { keep = !/$(1)/ } keep' pinned-requirements.txt
 
-.PHONY: reproduce test test-browser test-container check mutants venv dev
+.PHONY: reproduce test test-browser test-packet test-container check faults mutants venv dev evidence claims
 reproduce: venv
 	@.venv/bin/repro run manifests/*.json --tier smoke
 
 test: dev
 	@.venv/bin/python -m pytest
+
+# Of stability and theorem3 what is small enough to commit: evidence/README.md has the sizes.
+EVIDENCE := manifests/stability.json manifests/theorem3.json --only model=mamba-twin,model=x_proj
+evidence: venv
+	@rm -rf .cache/evidence
+	@.venv/bin/repro run $(EVIDENCE) --tier full --offline --out .cache/evidence
+	@rm -rf evidence/cpu; mkdir evidence/cpu; mv .cache/evidence/runs .cache/evidence/jobs evidence/cpu
+	@$(MAKE) --no-print-directory claims
+
+# `verify` exits 1: claims are contradicted. Everything between README's markers is replaced.
+claims: venv
+	@mkdir -p .cache; .venv/bin/repro verify evidence --markdown > .cache/claims.md || [ $$? -eq 1 ]
+	@mv .cache/claims.md docs/claims.md
+	@sed -n '/^<!-- claims/,/^<!-- .claims/p' docs/claims.md > .cache/table.md
+	@sed -i -e '/^<!-- .claims/r .cache/table.md' -e '/^<!-- claims/,/^<!-- .claims/d' README.md
 
 # Outside the normal suite: it sets up an engine where there is none.
 test-container: dev
@@ -56,6 +75,17 @@ $(BROWSER)/package/axe.min.js:
 	@mkdir -p $(BROWSER); cd $(BROWSER) && npm pack --silent $(subst -4,@4,$(AXE:.tgz=)) >/dev/null
 	@cd $(BROWSER) && echo "$(AXE_SHA256)  $(AXE)" | sha256sum --check --quiet && tar xzmf $(AXE)
 
+# The same for packets: the validator needs newer versions than the lock has, so its programs are run, not imported.
+PACKET := .cache/packet
+test-packet: $(PACKET)/.stamp
+	@PACKET_TOOLS=$(CURDIR)/$(PACKET)/venv/bin .venv/bin/python -m pytest tests/packet/check_packet.py
+
+$(PACKET)/.stamp: .venv/.stamp-dev tests/packet/requirements.txt
+	@rm -rf $(PACKET)/venv; .venv/bin/python -m venv $(PACKET)/venv
+	@$(PACKET)/venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+		-r tests/packet/requirements.txt
+	@touch $@
+
 check: dev
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
@@ -66,6 +96,10 @@ check: dev
 mutants: .venv-mutants/.stamp
 	@.venv-mutants/bin/mutmut run
 	@.venv-mutants/bin/mutmut results
+
+# Outside the normal suite, which does each a few times (tests/test_faults.py).
+faults: dev
+	@.venv/bin/python tests/faults/bench.py
 
 # mutmut needs a newer click than the lock has: an environment of its own, on top of .venv.
 .venv-mutants/.stamp: .venv/.stamp-dev requirements-mutants.txt

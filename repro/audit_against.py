@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from repro import regular_file
 from repro.audit import Audit
 from repro.audit_image import Image
 from repro.environment import NUMERIC_FLAGS, Environment
@@ -43,7 +44,7 @@ class Difference(Frozen):
 def is_audit(path: Path) -> bool:
     """Whether a file is JSON, and so no lock file."""
     try:
-        return path.read_bytes().lstrip()[:1] == b"{"
+        return regular_file.content(path).lstrip()[:1] == b"{"
     except OSError:
         return False  # whoever reads it as a lock says what is wrong
 
@@ -55,7 +56,7 @@ def load(path: Path) -> Audit:
         BadInputError: it is not what `repro audit --json` prints.
     """
     try:
-        return Audit.model_validate_json(path.read_bytes())
+        return Audit.model_validate_json(regular_file.content(path))
     except (OSError, ValidationError) as error:
         first = error.errors()[0] if isinstance(error, ValidationError) else {"msg": error}
         message = f"{path}: {first['msg']}; expected what `repro audit --json` prints"

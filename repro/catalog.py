@@ -100,6 +100,20 @@ class Dataset(Frozen):
     licence: str
     subjects: dict[Slug, Subject]
 
+    def subject(self, name: str) -> Subject:
+        """A subject that a manifest names.
+
+        Raises:
+            BadInputError: if there is none of that name.
+        """
+        if name not in self.subjects:
+            message = (
+                f"the catalog has no subject {name!r}; the keys of `subjects` in "
+                "catalog/datasets.json are what it has"
+            )
+            raise BadInputError(message)
+        return self.subjects[name]
+
 
 class Benchmark(Frozen):
     """One of lm-eval's benchmarks beside MMLU, at the split that it scores."""

@@ -19,6 +19,8 @@ COMMANDS = {
     "run": "run what can be run, and judge it",
     "verify": "findings and verdicts from manifests and records alone",
     "report": "one page for a reader: claims, tables, figures, what was not run",
+    "export": "a packet to archive and sign (RO-Crate), or a table (CSV)",
+    "results": "records: list them, show one, clear up",
     "audit": "the environment against the pins",
     "pin": "a pickled checkpoint as safetensors; digests from the hub",
     "container": "the image: build it, run manifests in it, audit it",
@@ -31,6 +33,7 @@ exit codes:
   run     0 all jobs done, 3 some could not run
   verify  0 every claim reproduced, 1 any contradicted or invalid, 3 the rest
   report  as verify
+  export  0 written, whatever the verdicts
   audit   0 as pinned, 4 drift
   container  as run and audit; 3 without an engine or image
   any     2 bad input (nothing was written), 70 a bug, 130 interrupted

@@ -93,7 +93,7 @@ def tokens(job: EvaluateJob, dataset: Dataset, *, small: bool) -> float:
     rate = _CHARACTERS_A_TOKEN["small" if small else "large"]
     total = 0.0
     for name in job.subjects:
-        subject = dataset.subjects[name]
+        subject = dataset.subject(name)
         for shots in job.shots:
             added = subject.shot_characters[shots - 1] if shots else 0
             length = (subject.question_characters + added) / rate

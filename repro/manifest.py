@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 from pydantic_core import ErrorDetails
 
+from repro import regular_file
 from repro.claim_base import Published
 from repro.claims import Claim
 from repro.errors import BadInputError, Problem
@@ -76,7 +77,7 @@ def load(path: Path) -> Manifest:
         BadInputError: with every problem of the file, if it cannot be used.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = regular_file.content(path).decode()
     except OSError as error:
         message = f"cannot read the manifest {path}: {error.strerror}"
         raise BadInputError(message) from error
@@ -123,8 +124,8 @@ def _parse(text: str) -> tuple[list[str], object]:
 
     try:
         return repeated, json.loads(text, object_pairs_hook=check)
-    except (json.JSONDecodeError, RecursionError):
-        return repeated, None  # the schema check names the syntax error with its line
+    except (ValueError, RecursionError):  # no JSON, a number of 4,301 digits, too deep
+        return repeated, None  # the schema check says so, with the line
 
 
 def _schema_problem(path: Path, error: ErrorDetails, document: object) -> Problem:
@@ -138,11 +139,19 @@ def _schema_problem(path: Path, error: ErrorDetails, document: object) -> Proble
     elif kind == "json_invalid":
         found, expected = error["msg"], "a JSON document"
     else:
-        shown = json.dumps(value, default=str, ensure_ascii=False)
-        found = f"{shown[:80]} ({type(value).__name__})"
-        expected = _EXPECTED.get(kind) or error["msg"].removeprefix("Input should be ")
-        expected = expected.format(**error.get("ctx", {}))
+        found = f"{_shown(value)} ({type(value).__name__})"
+        expected = error["msg"].removeprefix("Input should be ")
+        if kind in _EXPECTED:
+            expected = _EXPECTED[kind].format(**error.get("ctx", {}))
     return Problem(f"{path}: {_where(error['loc'], document)}", found, expected)
+
+
+def _shown(value: object) -> str:
+    """The start of a value, as it stands in the file."""
+    try:
+        return json.dumps(value, default=str, ensure_ascii=False)[:80]
+    except ValueError:
+        return "a number of more than 4,300 digits"
 
 
 _EXPECTED = {

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from repro import bundle
+from repro import bundle, regular_file
 from repro.errors import BadInputError, Problem
 from repro.frozen import Frozen, Sha256
 
@@ -84,7 +84,7 @@ def read(path: Path) -> dict[str, Pin]:
             package without hashes, a marker, an option, a second version of a package.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = regular_file.content(path).decode()
     except (OSError, UnicodeDecodeError) as error:
         message = f"{path}: cannot be read as a lock file: {error}"
         raise BadInputError(message) from error

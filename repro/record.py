@@ -4,12 +4,17 @@ A record belongs to a job key and never to a manifest: claims of many manifests 
 it. It is written once, whole, and never edited.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from repro.digests import of_data
 from repro.environment import Environment
 from repro.frozen import Frozen, Sha256
 from repro.jobs import Job
+
+Whole = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+"""A count or a size; a larger one is no float, and what compares it would end in an error."""
 
 
 class ArrayFile(Frozen):
@@ -35,7 +40,7 @@ class Record(Frozen):
     environment: Environment
     path: dict[str, str]
     """Kernels and paths really taken, as seen at run time."""
-    values: dict[str, int | float | str]
+    values: dict[str, Whole | float | str]
     """Summary numbers for people; verify trusts none that it can recompute."""
     arrays: ArrayFile
     files: dict[str, Sha256]

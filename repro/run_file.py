@@ -9,7 +9,8 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from repro import digests
+from repro import digests, regular_file
+from repro.claims import Claim, ModelClaim
 from repro.errors import BadInputError, Problem
 from repro.files import write_text
 from repro.frozen import Frozen, Sha256, Slug
@@ -77,10 +78,13 @@ def load(path: Path) -> RunFile:
     """Read it.
 
     Raises:
-        BadInputError: if the file is damaged.
+        BadInputError: if the file is damaged, or cannot be read.
     """
     try:
-        return RunFile.model_validate_json(path.read_bytes(), strict=True)
+        return RunFile.model_validate_json(regular_file.content(path), strict=True)
+    except OSError as error:
+        message = f"cannot read the run file {path}: {error.strerror}"
+        raise BadInputError(message) from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(step) for step in first["loc"])
@@ -94,7 +98,7 @@ def changes(run: RunFile, manifest: Manifest) -> dict[str, str]:
 
     Returns:
         Claim id to what changed; a claim is also changed if a printed value that it
-        names is.
+        names is, or a cell that it counts or compares.
     """
     now, then = commitments(manifest), run.committed
     if now.plan != then.plan:
@@ -109,9 +113,20 @@ def changes(run: RunFile, manifest: Manifest) -> dict[str, str]:
                 if known
                 else "the claim was added after the run"
             )
-        elif getattr(claim, "published", None) in moved:
+        elif {getattr(claim, "published", None), getattr(claim, "out_of", None)} & moved:
             changed[claim.id] = "its printed value was changed after the run"
     for name in then.claims:
         if name not in now.claims:
             changed[name] = "the claim was removed after the run"
+    for claim in manifest.claims:
+        other = next((name for name in _cells_of(claim) if name in changed), None)
+        if other is not None:
+            changed.setdefault(claim.id, f"{other}, which it names, was changed after the run")
     return changed
+
+
+def _cells_of(claim: Claim) -> tuple[str, ...]:
+    """Cells of the manifest that a measured claim is about."""
+    if not isinstance(claim, ModelClaim) or claim.basis != "measured":
+        return ()
+    return tuple(name for field in ("of", "left", "right") for name in getattr(claim, field, ()))

@@ -3,12 +3,19 @@
     results/jobs/<key>/record.json, arrays.safetensors    written once, whole
     results/jobs/<key>/model/                             weights, where the job tuned a model
     results/work/<key>/                                   where a long job can be taken up again
+    results/locks/<key>                                   who works on a key (`repro.results_lock`)
     results/runs/<manifest>.<tier>.json                   what was asked, before the first job
     results/pins.json                                     what a first fetch resolved
 
-A record's folder appears by one rename, so a killed run leaves a whole record or none.
+A record's folder is on the disk before it appears, by one rename: whatever ends a run, there is a
+whole record or none, and an older one until the newer one has its place. Who writes a key, or
+clears up after its writer, holds the key's lock.
+
+Not covered: a disk that loses what it said it had written; `repro.results_lock` says which file
+systems keep two writers apart.
 """
 
+import hashlib
 import shutil
 import tempfile
 from pathlib import Path
@@ -16,12 +23,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from repro import digests
+from repro import digests, results_lock
 from repro.errors import saving
-from repro.files import write_text
+from repro.files import exchange, make_folder, sync, sync_tree, write_bytes
 
 if TYPE_CHECKING:  # numpy takes a quarter of the start-up that `repro list` is allowed
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
 
@@ -32,6 +40,12 @@ if TYPE_CHECKING:  # numpy takes a quarter of the start-up that `repro list` is 
 
 MODEL = "model"
 """Folder of a record that holds the weights that its job made."""
+
+UNNAMED = "inputs_without_digest"
+"""In a record's path: what it read that no digest names, so that it is never reused."""
+
+_WRITING, _OLD, _GONE = ".writing-", ".old-", ".gone-"
+"""Before a key: being written; put aside for a newer one; being removed."""
 
 
 class BrokenRecordError(Exception):
@@ -45,18 +59,35 @@ class Store:
         self.root = root
         self.jobs = root / "jobs"
         self.work = root / "work"
+        self.locks = root / "locks"
 
     def folder(self, key: str) -> Path:
         """Where the record of a key lies, or would."""
-        return self.jobs / key
+        folder, aside = self.jobs / key, self.jobs / f"{_OLD}{key}"
+        # Put aside by a writer that was killed before the newer one had its place.
+        return aside if aside.exists() and not folder.exists() else folder
+
+    def lock(
+        self, key: str, waiting: "Callable[[str], None]" = lambda _: None
+    ) -> "AbstractContextManager[None]":
+        """Be the one writer of a key, as soon as nobody else is; `waiting` is told who is."""
+        return results_lock.held(self.locks / key, waiting)
+
+    def lock_now(self, key: str) -> "AbstractContextManager[bool]":
+        """The same if nobody is; tells whether."""
+        return results_lock.held_now(self.locks / key)
 
     def has(self, key: str) -> bool:
-        """Whether the record of a key is there, whole and undamaged."""
+        """Whether the record of a key is there, whole and undamaged, and may be reused."""
         try:
-            self.load(key)
-        except (BrokenRecordError, FileNotFoundError):
+            record, _ = self.load(key)
+        except (BrokenRecordError, OSError):
             return False
-        return True
+        return UNNAMED not in record.path
+
+    def written(self, key: str) -> float:
+        """When the record of a key got its name, seconds since 1970."""
+        return self.folder(key).stat().st_ctime  # a rename sets it; the files are older
 
     def load(self, key: str) -> "tuple[Record, Arrays]":
         """A record and its arrays, held to their digests.
@@ -68,11 +99,16 @@ class Store:
         from repro.record import Record  # `repro list` opens none
 
         folder = self.folder(key)
-        text = (folder / "record.json").read_bytes()
         try:
+            text = (folder / "record.json").read_bytes()
             record = Record.model_validate_json(text, strict=True)
         except ValidationError as error:
             message = f"record {key[:12]} is not a record: {error.errors()[0]['msg']}"
+            raise BrokenRecordError(message) from error
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            message = f"record {key[:12]} cannot be read: {error.strerror}"
             raise BrokenRecordError(message) from error
         if record.digest != record.digest_of_content():
             message = f"record {key[:12]} was edited: its digest does not match its content"
@@ -107,6 +143,8 @@ class Store:
     ) -> "Record":
         """Write a record and its arrays; they appear together or not at all.
 
+        Whoever may not be alone with the key holds its lock.
+
         Args:
             arrays: Arrays by name; saved contiguous, in their own dtype.
             make_record: Builds the record once the digest of the arrays is known.
@@ -120,41 +158,61 @@ class Store:
 
         from repro.record import ArrayFile
 
+        # Bytes first: safetensors' own writer hides a full disk in a message of its own.
+        content = save({name: np.ascontiguousarray(each) for name, each in arrays.items()})
+        sha = hashlib.sha256(content).hexdigest()
+        file = ArrayFile(name="arrays.safetensors", sha256=sha, size=len(content))
+        record = make_record(file)
         with saving(self.jobs):
-            self.jobs.mkdir(parents=True, exist_ok=True)
-            work = Path(tempfile.mkdtemp(prefix=".writing-", dir=self.jobs))
+            make_folder(self.jobs)
+            draft = Path(tempfile.mkdtemp(prefix=f"{_WRITING}{record.key}-", dir=self.jobs))
             try:
-                path = work / "arrays.safetensors"
-                # Bytes first: safetensors' own writer hides a full disk in a message of its own.
-                path.write_bytes(
-                    save({name: np.ascontiguousarray(each) for name, each in arrays.items()})
+                write_bytes(draft / file.name, content)
+                write_bytes(
+                    draft / "record.json", record.model_dump_json(indent=1).encode() + b"\n"
                 )
-                record = make_record(
-                    ArrayFile(
-                        name="arrays.safetensors",
-                        sha256=digests.of_file(path),
-                        size=path.stat().st_size,
-                    )
-                )
-                write_text(work / "record.json", record.model_dump_json(indent=1) + "\n")
                 if model:
-                    shutil.move(model, work / MODEL)
-                self._publish(work, self.folder(record.key))
+                    shutil.move(model, draft / MODEL)
+                    sync_tree(draft / MODEL)
+                    sync(draft)
+                self._publish(draft, record.key)
             finally:
-                shutil.rmtree(work, ignore_errors=True)
+                shutil.rmtree(draft, ignore_errors=True)
         return record
 
-    def _publish(self, work: Path, folder: Path) -> None:
-        if folder.exists():  # a damaged or an unwanted older record of the same key
-            old = Path(tempfile.mkdtemp(prefix=".old-", dir=self.jobs))
-            folder.rename(old / "record")
-            work.rename(folder)
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            work.rename(folder)
+    def _publish(self, draft: Path, key: str) -> None:
+        """Give a whole record its name; an older one is there until the name is the newer's."""
+        folder, aside = self.jobs / key, self.jobs / f"{_OLD}{key}"
+        if folder.exists() and not exchange(draft, folder):
+            shutil.rmtree(aside, ignore_errors=True)
+            folder.rename(aside)  # `folder` finds it there, should this be the last step
+            sync(self.jobs)
+        if not folder.exists():
+            draft.rename(folder)
+        sync(self.jobs)
+        shutil.rmtree(aside, ignore_errors=True)
+
+    def remove(self, key: str) -> None:
+        """Remove a record; its name goes first, so that no half of it is ever found."""
+        with saving(self.jobs):
+            gone = Path(tempfile.mkdtemp(prefix=f"{_GONE}{key}-", dir=self.jobs))
+            self.folder(key).rename(gone / "record")
+            sync(self.jobs)
+            shutil.rmtree(gone)
+
+    def leftovers(self) -> "Iterator[tuple[str, Path]]":
+        """Folders that are no records, by key; those of a live writer are among them.
+
+        What was put aside and is still the only record of its key is none of them.
+        """
+        for path in sorted(self.jobs.glob(".*-*")):
+            key = path.name.split("-")[1]
+            if path.name.startswith((_WRITING, _OLD, _GONE)) and path != self.folder(key):
+                yield key, path
 
     def sweep(self) -> None:
-        """Remove what a killed run was writing."""
-        for pattern in (".writing-*", ".old-*"):
-            for path in self.jobs.glob(pattern):
-                shutil.rmtree(path, ignore_errors=True)
+        """Remove what killed runs were writing; what a live one holds stays."""
+        for key, path in list(self.leftovers()):
+            with self.lock_now(key) as alone:
+                if alone and path != self.folder(key):
+                    shutil.rmtree(path, ignore_errors=True)

@@ -21,6 +21,7 @@ here; HellaSwag's examples are as in `runner.benchmark_data`.
 Not covered: the average improvement over shots, which `verify` computes from records.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,9 +33,10 @@ from repro.jobs import BenchmarkJob
 from runner import benchmark_data, benchmark_scores, benchmark_tasks, mmlu_tasks
 from runner.benchmark_scores import Arrays, Sample, Values
 from runner.benchmark_tasks import LocalTask
-from runner.language_model import MeasuredLM, load, memory_to_spare
+from runner.language_model import MeasuredLM, load
 from runner.lm_eval_offline import import_lm_eval, quiet
 from runner.measurement import Inputs, Measurement, Progress
+from runner.partial_answers import Answered, PartialAnswers
 from runner.prefix_language_model import PrefixLM
 
 import_lm_eval()  # the imports below fail offline without it
@@ -82,33 +84,42 @@ def run(job: BenchmarkJob, inputs: Inputs, progress: Progress) -> Measurement:
     checkpoint, data = _given(job, inputs)
     with quiet(), benchmark_tasks.without_bars(), mmlu_tasks.templates_compiled_once():
         task = benchmark_tasks.build(job.task, data)
-        characters = _characters(task, job.questions)
-        answers = int((characters > 0).sum())
-        total = answers * len(job.shots)
-        progress(0, total, "loading the model")
-        model = load(job, checkpoint, tuned=inputs.tuned, remote_code=inputs.remote_code)
-        arrays: Arrays = {}
-        values = _data_values(task, len(characters))
-        for number, shots in enumerate(job.shots):
-            model.set_cache_hook(AnswerCounter(progress, number * answers, total, f"{shots}-shot"))
-            with memory_to_spare(f"{shots}-shot questions, {model.batch_size} at a time"):
-                samples = _samples(model, task, job, shots)
-            scored = benchmark_scores.scored(task, samples, characters, model.input_lengths)
-            found = benchmark_scores.summary(scored, samples, model.max_length)
-            arrays |= {f"shots{shots}/{name}": array for name, array in scored.items()}
-            values |= {f"shots{shots}/{name}": value for name, value in found.items()}
-        if isinstance(model, PrefixLM):
-            progress(total, total, "the sample, by lm-eval")
-            with memory_to_spare("the sample, by lm-eval"):
-                arrays |= _by_lm_eval(model, task, job, characters)
-        path, warnings = model.path(), model.warnings()
-        del model
+        measured = _asked(job, inputs, checkpoint, task, progress)
         clear_torch_cache()
-    non_finite = sum(int(values[f"shots{shots}/non_finite"]) for shots in job.shots)
+    non_finite = sum(int(measured.values[f"shots{shots}/non_finite"]) for shots in job.shots)
     if non_finite:
-        asked = len(characters) * len(job.shots)
-        warnings += (f"{non_finite} of {asked} questions have NaN or infinite log-likelihoods",)
-    return Measurement(values=values, arrays=arrays, path=path, warnings=warnings)
+        asked = int(measured.values["questions"]) * len(job.shots)
+        said = f"{non_finite} of {asked} questions have NaN or infinite log-likelihoods"
+        return replace(measured, warnings=(*measured.warnings, said))
+    return measured
+
+
+def _asked(
+    job: BenchmarkJob, inputs: Inputs, checkpoint: Path, task: LocalTask, progress: Progress
+) -> Measurement:
+    """Load the model and ask it all; what an earlier try kept is not asked again."""
+    characters = _characters(task, job.questions)
+    answers = int((characters > 0).sum())
+    total = answers * len(job.shots)
+    progress(0, total, "loading the model")
+    model = load(job, checkpoint, tuned=inputs.tuned, remote_code=inputs.remote_code)
+    parts, arrays = PartialAnswers(inputs.work), Arrays()
+    values = _data_values(task, len(characters))
+    for number, shots in enumerate(job.shots):
+
+        def answer(shots: int = shots, done: int = number * answers) -> Answered:
+            model.set_cache_hook(AnswerCounter(progress, done, total, f"{shots}-shot"))
+            return _answers(model, task, job, characters, shots)
+
+        found, said = parts.part(f"shots{shots}", f"{shots}-shot questions", model, answer)
+        arrays |= found
+        values |= said
+    if isinstance(model, PrefixLM):
+        progress(total, total, "the sample, by lm-eval")
+        arrays |= _by_lm_eval(model, task, job, characters, parts)
+    parts.settle(model)
+    warnings = (*model.warnings(), *parts.notes)
+    return Measurement(values=values, arrays=arrays, path=model.path(), warnings=warnings)
 
 
 def _given(job: BenchmarkJob, inputs: Inputs) -> tuple[Path, Path]:
@@ -145,20 +156,45 @@ def _samples(model: MeasuredLM, task: LocalTask, job: BenchmarkJob, shots: int) 
     return samples
 
 
+def _answers(
+    model: MeasuredLM,
+    task: LocalTask,
+    job: BenchmarkJob,
+    characters: NDArray[np.int64],
+    shots: int,
+) -> Answered:
+    """Arrays and values of the questions with `shots` examples."""
+    samples = _samples(model, task, job, shots)
+    scored = benchmark_scores.scored(task, samples, characters, model.input_lengths)
+    found = benchmark_scores.summary(scored, samples, model.max_length)
+    return (
+        {f"shots{shots}/{name}": array for name, array in scored.items()},
+        {f"shots{shots}/{name}": value for name, value in found.items()},
+    )
+
+
 def _by_lm_eval(
-    model: PrefixLM, task: LocalTask, job: BenchmarkJob, characters: NDArray[np.int64]
+    model: PrefixLM,
+    task: LocalTask,
+    job: BenchmarkJob,
+    characters: NDArray[np.int64],
+    parts: PartialAnswers,
 ) -> Arrays:
     """lm-eval's own answers to the job's sample, under each of its two settings."""
     sample = job.model_copy(update={"questions": min(job.checked, len(characters))})
+    asked = characters[: sample.questions]
     found: Arrays = {}
     for name, size in engines.batch_sizes(model.batch_size).items():
         with model.as_stock(size):
             for shots in job.shots:
-                samples = _samples(model, task, sample, shots)
-                asked = characters[: sample.questions]
-                scored = benchmark_scores.scored(task, samples, asked, model.input_lengths)
-                for kept in {"log_likelihood", "greedy"} & scored.keys():
-                    found[f"{name}/shots{shots}/{kept}"] = scored[kept]
+
+                def answer(shots: int = shots, name: str = name) -> Answered:
+                    all_, _ = _answers(model, task, sample, asked, shots)
+                    kept = [f"shots{shots}/{each}" for each in ("log_likelihood", "greedy")]
+                    return {f"{name}/{each}": all_[each] for each in kept if each in all_}, {}
+
+                what = f"the sample at {shots} shots, by lm-eval"
+                found |= parts.part(f"{name}-shots{shots}", what, model, answer)[0]
     return found
 
 

@@ -14,18 +14,20 @@ Reference: paper v2, Appendix D and the caption of Table 1 (shots 0, 1, 3, 5). D
 the paper names neither batch size nor order, which are in the job's setting here.
 """
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from repro import engines
 from repro.errors import BadInputError
 from repro.jobs import EvaluateJob
 from runner import mmlu_data, mmlu_tasks
-from runner.language_model import CHOICES, AnswerHook, MeasuredLM, load, memory_to_spare
+from runner.language_model import CHOICES, AnswerHook, MeasuredLM, load
 from runner.lm_eval_offline import import_lm_eval, quiet
 from runner.measurement import Inputs, Measurement, Progress
+from runner.partial_answers import Answered, Arrays, PartialAnswers, Values
 from runner.prefix_language_model import PrefixLM
 
 import_lm_eval()  # the imports below fail offline without it
@@ -33,8 +35,6 @@ import_lm_eval()  # the imports below fail offline without it
 from lm_eval.evaluator import evaluate as harness_evaluate  # noqa: E402
 from lm_eval.models.utils import clear_torch_cache  # noqa: E402
 
-Arrays = dict[str, NDArray[Any]]
-Values = dict[str, float | int | str]
 Tasks = dict[str, Any]
 """lm-eval's task by subject, sorted by subject name."""
 
@@ -65,30 +65,40 @@ def run(job: EvaluateJob, inputs: Inputs, progress: Progress) -> Measurement:
         raise BadInputError(message)
     with quiet(), mmlu_tasks.templates_compiled_once():
         tasks = mmlu_tasks.build(job.subjects, inputs.data)
-        arrays = _questions(job, tasks)
-        questions = len(arrays["question"])
-        total = questions * len(job.shots)
-        progress(0, total, "loading the model")
-        model = load(job, inputs.checkpoint, tuned=inputs.tuned, remote_code=inputs.remote_code)
-        for number, shots in enumerate(job.shots):
-            hook = AnswerHook(progress, number * questions, total, f"{shots}-shot")
-            model.set_cache_hook(hook)
-            with memory_to_spare(f"{shots}-shot questions, {job.setting.batch_size} at a time"):
-                arrays |= _answers(model, tasks, shots)
-        if isinstance(model, PrefixLM):
-            progress(total, total, "the sample, by lm-eval")
-            with memory_to_spare("the sample, by lm-eval"):
-                arrays |= _by_lm_eval(model, tasks, job)
-        path, warnings, limit = model.path(), model.warnings(), model.max_length
-        del model
+        measured = _asked(job, inputs, inputs.checkpoint, tasks, progress)
         clear_torch_cache()
-    values = _data_values(tasks)
-    for shots in job.shots:
-        values |= _summary(arrays, shots, limit)
-    non_finite = sum(int(values[f"shots{shots}/non_finite"]) for shots in job.shots)
+    total = len(measured.arrays["question"]) * len(job.shots)
+    non_finite = sum(int(measured.values[f"shots{shots}/non_finite"]) for shots in job.shots)
     if non_finite:
-        warnings += (f"{non_finite} of {total} questions have NaN or infinite log-likelihoods",)
-    return Measurement(values=values, arrays=arrays, path=path, warnings=warnings)
+        said = f"{non_finite} of {total} questions have NaN or infinite log-likelihoods"
+        return replace(measured, warnings=(*measured.warnings, said))
+    return measured
+
+
+def _asked(
+    job: EvaluateJob, inputs: Inputs, checkpoint: Path, tasks: Tasks, progress: Progress
+) -> Measurement:
+    """Load the model and ask it all; what an earlier try kept is not asked again."""
+    arrays = _questions(job, tasks)
+    questions = len(arrays["question"])
+    total = questions * len(job.shots)
+    progress(0, total, "loading the model")
+    model = load(job, checkpoint, tuned=inputs.tuned, remote_code=inputs.remote_code)
+    parts, values = PartialAnswers(inputs.work), _data_values(tasks)
+    for number, shots in enumerate(job.shots):
+
+        def answer(shots: int = shots, done: int = number * questions) -> Answered:
+            model.set_cache_hook(AnswerHook(progress, done, total, f"{shots}-shot"))
+            return _answers(model, tasks, shots), {}
+
+        arrays |= parts.part(f"shots{shots}", f"{shots}-shot questions", model, answer)[0]
+        values |= _summary(arrays, shots, model.max_length)
+    if isinstance(model, PrefixLM):
+        progress(total, total, "the sample, by lm-eval")
+        arrays |= _by_lm_eval(model, tasks, job, parts)
+    parts.settle(model)
+    warnings = (*model.warnings(), *parts.notes)
+    return Measurement(values=values, arrays=arrays, path=model.path(), warnings=warnings)
 
 
 def _questions(job: EvaluateJob, tasks: Tasks) -> Arrays:
@@ -123,7 +133,7 @@ def _answers(model: MeasuredLM, tasks: Tasks, shots: int) -> Arrays:
     return {f"shots{shots}/{name}": array for name, array in named.items()}
 
 
-def _by_lm_eval(model: PrefixLM, tasks: Tasks, job: EvaluateJob) -> Arrays:
+def _by_lm_eval(model: PrefixLM, tasks: Tasks, job: EvaluateJob, parts: PartialAnswers) -> Arrays:
     """lm-eval's own answers to the job's sample, under each of its two settings."""
     sample = {name: tasks[name] for name in job.checked}
     found: Arrays = {}
@@ -131,7 +141,12 @@ def _by_lm_eval(model: PrefixLM, tasks: Tasks, job: EvaluateJob) -> Arrays:
         with model.as_stock(size):
             for shots in job.checked_shots:
                 at = f"shots{shots}/log_likelihood"
-                found[f"{name}/{at}"] = _answers(model, sample, shots)[at]
+
+                def answer(shots: int = shots, at: str = at, name: str = name) -> Answered:
+                    return {f"{name}/{at}": _answers(model, sample, shots)[at]}, {}
+
+                what = f"the sample at {shots} shots, by lm-eval"
+                found |= parts.part(f"{name}-shots{shots}", what, model, answer)[0]
     return found
 
 

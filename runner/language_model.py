@@ -14,10 +14,10 @@ Reference: paper v2, Appendix D (lm-eval 0.4.2, `dtype` as a cast of the weights
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError  # type: ignore[attr-defined]  # missing in its stub
@@ -36,6 +36,9 @@ from runner.models.transformers_model import runs_own_code
 import_lm_eval()  # the import below fails offline without it
 
 from lm_eval.models.huggingface import HFLM  # noqa: E402
+from lm_eval.models.utils import clear_torch_cache  # noqa: E402
+
+_T = TypeVar("_T")
 
 CHOICES = 4
 """Requests of one question: one for each letter."""
@@ -239,9 +242,57 @@ def load(
 
 @contextmanager
 def memory_to_spare(what: str) -> Iterator[None]:
-    """Turn a GPU that is too small for `what` into a message."""
+    """Turn a machine that is too small for `what` into a message."""
     try:
         yield
-    except torch.cuda.OutOfMemoryError as error:
-        message = f"not enough GPU memory for {what}: {str(error).splitlines()[0]}"
+    except (MemoryError, RuntimeError) as error:
+        if not ran_out(error):
+            raise
+        first = next(iter(str(error).splitlines()), "no memory left")
+        message = f"not enough memory for {what}: {first}"
         raise CannotRunError(message) from error
+
+
+def ran_out(error: Exception) -> bool:
+    """Whether memory ran out, a GPU's or the machine's; torch says the latter in words only."""
+    known = isinstance(error, MemoryError | torch.cuda.OutOfMemoryError)
+    return known or "can't allocate memory" in str(error)
+
+
+def in_memory(model: MeasuredLM, what: str, answer: Callable[[], _T]) -> tuple[_T, list[str]]:
+    """Ask a model, in batches half as large as before whenever the memory runs out.
+
+    Args:
+        model: Its batch size stays what was needed: longer questions will not fit it either.
+        what: What is asked, for people.
+        answer: Asks it all, from the beginning.
+
+    Returns:
+        What `answer` gave, and what a reader has to know about its batches.
+
+    Raises:
+        CannotRunError: the memory does not suffice for one at a time.
+    """
+    asked = model.batch_size
+    while True:
+        with suppress(_TooLargeError):
+            found = _tried(model, what, answer)
+            note = f"too little memory for {what}, {asked} at a time: {model.batch_size} at a time"
+            return found, [note] if model.batch_size < asked else []
+        # Only here, where no traceback holds the tensors any more.
+        model.batch_size_per_gpu //= 2
+        clear_torch_cache()
+
+
+class _TooLargeError(Exception):
+    """A batch did not fit the memory, and can be halved."""
+
+
+def _tried(model: MeasuredLM, what: str, answer: Callable[[], _T]) -> _T:
+    with memory_to_spare(f"{what}, one at a time"):
+        try:
+            return answer()
+        except (MemoryError, RuntimeError) as error:
+            if model.batch_size > 1 and ran_out(error):
+                raise _TooLargeError from None
+            raise

@@ -1,11 +1,17 @@
 """Running one job in this process: it ends as a record on the disk.
 
-Not covered: which jobs run when and where (`execute`).
+Who runs a job holds the lock of its key. Whoever else wants the same record waits for it and takes
+what comes: the second of two runs on one results folder computes nothing twice.
+
+Not covered: which jobs run when and where (`execute`). Whether a record is newer than this command
+is told by the clocks of the hosts that share a folder: if they are apart, a job is run twice.
 """
 
 import datetime as dt
 import functools
 import gc
+import multiprocessing
+import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -19,8 +25,28 @@ from repro.errors import CannotRunError
 from repro.jobs import Job
 from repro.located import Located
 from repro.record import ArrayFile, Record
-from repro.store import Store
+from repro.store import UNNAMED, Store
 from runner.measurement import Inputs, Measurement, Progress
+
+
+def _asked() -> float:
+    """When the command that this process works for was given, seconds since 1970.
+
+    That is when its parent started, where this is a worker of a pool.
+    """
+    parent = multiprocessing.parent_process()
+    stat = Path(f"/proc/{parent.pid if parent else os.getpid()}/stat")
+    try:
+        ticks = int(stat.read_text().rpartition(")")[2].split()[19])
+    except OSError:  # no Linux, or a parent that is gone
+        return time.time()
+    since_boot = time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.time() - since_boot + ticks / os.sysconf("SC_CLK_TCK")
+
+
+_ASKED = _asked()
+"""A record written since is another run's, made after this one's plan, and new enough even for
+`--fresh`."""
 
 JobFunction = Callable[[Any, Inputs, Progress], Measurement]
 
@@ -53,15 +79,15 @@ def function_of(kind: str) -> JobFunction:
 
 
 @functools.cache
-def _imported(kind: str) -> JobFunction:
-    """`function_of`, once a process: what it imports is not searched for garbage again.
+def _imported(kind: str) -> tuple[JobFunction, dict[str, str]]:
+    """`function_of` and its code, once a process: its imports are not searched for garbage again.
 
     transformers and lm-eval collect garbage twice a job, which took 0.6 s of a twin's 8 s.
     """
     function = function_of(kind)
     gc.collect()
     gc.freeze()
-    return function
+    return function, keys.code_of(kind)
 
 
 def run_job(
@@ -72,54 +98,97 @@ def run_job(
     machine: Environment,
     progress: Progress,
 ) -> Record:
-    """Run one job in this process and save its record.
+    """Run one job in this process and save its record, or take what another run makes of it.
 
     Raises:
-        CannotRunError: if it cannot run here, or its code was changed meanwhile.
+        CannotRunError: if it cannot run here, its weights are damaged, or its code was changed.
     """
+    with store.lock(key, lambda owner: progress(0, 1, f"waiting for {owner}")):
+        if store.has(key) and store.written(key) > _ASKED:
+            return store.load(key)[0]
+        digests = {name: sha for each in located.values() for name, sha in each.files.items()}
+        _check_tuned(located.get("tuned"))
+        started = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+        clock = time.perf_counter()
+        function, code = _imported(job.kind)
+        unnamed = _unnamed(located)
+        if unnamed:  # what an earlier try left may be of other data
+            shutil.rmtree(store.work / key, ignore_errors=True)
+        _check_key(key, job, digests, code, machine)  # what is left half done is this code's
+        measured = function(job, _inputs(located, store.work / key), progress)
+        seconds = time.perf_counter() - clock
+        code = keys.code_of(job.kind)
+        _check_key(key, job, digests, code, machine)
+        path = measured.path | ({UNNAMED: unnamed} if unnamed else {})
+        made = _files(measured.model)
+
+        def make_record(arrays: ArrayFile) -> Record:
+            draft = Record(
+                schema_version=1,
+                key=key,
+                job=job,
+                inputs=digests,
+                code=code,
+                environment=machine,
+                path=path,
+                values=measured.values,
+                arrays=arrays,
+                files=made,
+                warnings=measured.warnings,
+                started=started,
+                seconds=round(seconds, 3),
+                digest="0" * 64,
+            )
+            return draft.model_copy(update={"digest": draft.digest_of_content()})
+
+        record = store.save(measured.arrays, make_record, measured.model)
+        shutil.rmtree(store.work / key, ignore_errors=True)
+        return record
+
+
+def _inputs(located: Mapping[str, Located], work: Path) -> Inputs:
+    """What a job function is given."""
     paths = {role: each.path for role, each in located.items()}
-    inputs = Inputs(
+    return Inputs(
         checkpoint=paths.get("checkpoint"),
         remote_code=any(each.executes for each in located.values()),
         data=paths.get("data"),
         tuned=paths.get("tuned"),
-        work=store.work / key,
+        work=work,
     )
-    started = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-    clock = time.perf_counter()
-    measured = _imported(job.kind)(job, inputs, progress)
-    seconds = time.perf_counter() - clock
-    code = keys.code_of(job.kind)
+
+
+def _check_key(
+    key: str,
+    job: Job,
+    digests: Mapping[str, str],
+    code: Mapping[str, str],
+    machine: Environment,
+) -> None:
+    """That the key is of this code."""
     libraries = keys.libraries_of(job.kind, machine.packages)
-    digests = {name: sha for each in located.values() for name, sha in each.files.items()}
     if keys.of_job(job, digests, code, libraries, machine.key_parts()) != key:
         message = "the code of `runner` was changed while the job ran; run it again"
         raise CannotRunError(message)
 
-    made = _files(measured.model)
 
-    def make_record(arrays: ArrayFile) -> Record:
-        draft = Record(
-            schema_version=1,
-            key=key,
-            job=job,
-            inputs=digests,
-            code=code,
-            environment=machine,
-            path=measured.path,
-            values=measured.values,
-            arrays=arrays,
-            files=made,
-            warnings=measured.warnings,
-            started=started,
-            seconds=round(seconds, 3),
-            digest="0" * 64,
-        )
-        return draft.model_copy(update={"digest": draft.digest_of_content()})
+def _unnamed(located: Mapping[str, Located]) -> str:
+    """Inputs that no digest names: their record is true of today and is never reused."""
+    return ", ".join(each.name for each in located.values() if each.path is None or not each.files)
 
-    record = store.save(measured.arrays, make_record, measured.model)
-    shutil.rmtree(store.work / key, ignore_errors=True)
-    return record
+
+def _check_tuned(tuned: Located | None) -> None:
+    """Hold tuned weights to their record: nobody has digested them since they were written."""
+    if tuned is None or tuned.path is None:
+        return
+    for name, sha in tuned.files.items():
+        file = tuned.path / Path(name).name
+        if not file.is_file() or of_file(file) != sha:
+            message = (
+                f"the weights of {tuned.name} are damaged: {file} is not what its record says; "
+                "remove the record's folder, and the next run tunes again"
+            )
+            raise CannotRunError(message)
 
 
 def _files(model: Path | None) -> dict[str, str]:

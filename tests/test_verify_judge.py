@@ -97,11 +97,16 @@ def test_every_model_of_a_claim_is_looked_at(tmp_path: Path) -> None:
 # The verdict
 
 
-def rerun(root: Path, change: records.Change | None = None, **changes: Any) -> Verdict:
-    """A smoke run of the made-up manifest with `change`, judged with `changes` to the manifest."""
+def rerun(
+    root: Path, change: records.Change | None = None, then: Any = None, **changes: Any
+) -> Verdict:
+    """A smoke run of the made-up manifest with `change`, judged with `changes` to the manifest.
+
+    `then` are changes that were made before the run.
+    """
     jobs = records.manifest_data()["jobs"]
     jobs[0]["checkpoints"].reverse()  # the family without a twin comes first
-    store, run = records.run(root, records.manifest(jobs=jobs), change=change)
+    store, run = records.run(root, records.manifest(jobs=jobs, **(then or {})), change=change)
     claimed = records.manifest(**{"jobs": jobs, **changes})
     datasets = {"mmlu": records.dataset()}
     evidence = Evidence(claimed, run, store, records.checkpoints(), datasets)
@@ -125,7 +130,7 @@ def test_a_sentence_follows_from_measured_readings(tmp_path: Path) -> None:
     for each in sentences:
         del each["basis"]
     claims = [sentences[0], *records.manifest_data()["claims"], sentences[1]]
-    found = rerun(tmp_path, claims=claims)
+    found = rerun(tmp_path, then={"claims": claims}, claims=claims)
     first, last = named(found, "first"), named(found, "last")
     assert (first.outcome, first.basis) == ("not-run", "measured")
     assert (last.outcome, last.basis) == ("inconclusive", "measured")

@@ -155,4 +155,4 @@ def _questions(group: EvaluationGroup | TuningGroup, datasets: Datasets) -> int:
     """Questions of MMLU that tier full asks."""
     known = datasets["mmlu"]
     assert isinstance(known, Dataset)  # noqa: S101  # the catalog names each task once
-    return sum(known.subjects[name].questions for name in group.tiers["full"].subjects)
+    return sum(known.subject(name).questions for name in group.tiers["full"].subjects)

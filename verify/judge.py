@@ -54,13 +54,15 @@ def judge(manifest: Manifest, evidence: Evidence, pins: Pins) -> Verdict:
                 finding = unmeasured(manifest, claim, "not-run", str(error))
         if finding:
             found[claim.id] = finding
-    judged = over_the_table(judged, family(manifest, evidence.datasets))  # (3)
+    # What was changed may have been a number of the table when it ran: it counts still.
+    tests = family(manifest, evidence.datasets) + len(changed)
+    judged = over_the_table(judged, tests)  # (3)
     for claim in manifest.claims:
         if claim.id in judged:
             found[claim.id] = _qualified(claim, judged[claim.id], evidence, pins)  # (4)
     for claim in manifest.claims:
         if isinstance(claim, AmbiguousClaim):
-            found[claim.id] = ambiguous(claim, found)  # (5)
+            found[claim.id] = _read(claim, found, changed.get(claim.id, ""))  # (5)
     return Verdict(
         manifest=manifest.id,
         title=manifest.title,
@@ -92,6 +94,14 @@ def over_the_table(judged: Mapping[str, Judged], tests: int) -> dict[str, Judged
             decided = replace(decided, outcome="inconclusive", reason=reason)
             kept[name] = replace(judged[name], decided=decided)
     return kept
+
+
+def _read(claim: AmbiguousClaim, found: Mapping[str, Finding], changed: str) -> Finding:
+    """A sentence by its readings, unless these were chosen after the numbers were known."""
+    finding = ambiguous(claim, found)
+    if changed and finding.basis == "measured":
+        return finding.model_copy(update={"outcome": "invalid", "reason": changed})
+    return finding
 
 
 def _measured(manifest: Manifest, claim: Claim, evidence: Evidence, changed: str) -> Judged:

@@ -85,11 +85,13 @@ def identity(claim: IdentityClaim, evidence: Evidence) -> Judged:
 def _off_product(loaded: Loaded, case: str) -> NDArray[np.bool_]:
     """Entries of `<case>/change` that are not those of `<case>/up` x `<case>/down`."""
     parts = [_array(loaded, f"{case}/{name}") for name in ("change", "up", "down")]
-    change, up, down = (part.astype(np.int64) for part in parts)
     integers = all(np.issubdtype(part.dtype, np.integer) for part in parts)
-    if not integers or not change.size or change.shape != (up.shape[0], down.shape[1]):
+    matrices = [part.ndim for part in parts] == [2, 2, 2]
+    shape = (*parts[1].shape[:1], *parts[2].shape[1:])
+    if not integers or not matrices or not parts[0].size or parts[0].shape != shape:
         message = f"record {loaded.record.key[:12]}: {case} is no product of integer matrices"
         raise InvalidError(message)
+    change, up, down = (part.astype(np.int64) for part in parts)
     found: NDArray[np.bool_] = change != up @ down
     return found
 

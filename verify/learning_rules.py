@@ -4,10 +4,9 @@ A gradient is a matter of code: where base weights are handed to a kernel, no ad
 one, whatever the data. So a single run settles it, for the code that ran.
 """
 
-import json
-
 from repro.finding import Outcome
 from repro.tuned_claims import LearnsClaim
+from verify import tuning_records
 from verify.decided import Decided, Judged
 from verify.errors import InvalidError, NotRunError
 from verify.evidence import Evidence, Loaded
@@ -43,7 +42,7 @@ def _outcome(arrived: int, moved: int, total: int) -> Outcome:
 
 def _adapters(loaded: Loaded, layer: str) -> list[int]:
     """Places of a layer's adapters among the trainable tensors."""
-    names = json.loads(str(loaded.record.values["trainable_tensors"]))
+    names = tuning_records.names_of(loaded.record)
     rows = [place for place, name in enumerate(names) if f".{layer}.lora_" in name]
     if not rows:
         message = f"{loaded.slot.id} adapts no layer {layer}"

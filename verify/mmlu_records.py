@@ -100,7 +100,10 @@ def _check_gold(record: Record, job: EvaluateJob, arrays: "Arrays", dataset: Dat
     short = record.key[:12]
     subjects, questions = (array_of(record, arrays, name) for name in ("subject", "question"))
     for index, name in enumerate(job.subjects):
-        known = dataset.subjects[name]
+        known = dataset.subjects.get(name)
+        if known is None:
+            message = f"record {short}: the data set has no subject {name}"
+            raise InvalidError(message)
         rows = np.flatnonzero(subjects == index)
         if not np.array_equal(questions[rows], np.arange(known.questions)):
             message = (

@@ -1,8 +1,8 @@
 """What keeps records from deciding a claim about the paper's models, and what a reader has to know.
 
 A tier below full, a twin in the place of a checkpoint, a substitution, files that are not the
-catalog's, drift of a package that the claim depends on, and an engine that does not answer as
-lm-eval does: measured and shown, never decided by.
+catalog's, drift of a package that the claim depends on, an engine that does not answer as lm-eval
+does, and batches smaller than the setting's: measured and shown, never decided by.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -51,6 +51,10 @@ def _of_the_model(job: ModelJob | TuningJob, loaded: Loaded, evidence: Evidence)
         yield f"{job.checkpoint} has other files than the catalog pins"
     if apart := engine_check.against(loaded):
         yield apart
+    asked = str(job.setting.batch_size) if isinstance(job, ModelJob) else ""
+    took = loaded.record.path.get("batch_size", asked)
+    if asked and took != asked:  # the memory did not suffice, and batches were halved
+        yield f"{job.checkpoint} was asked {took} at a time and the setting asks for {asked}"
 
 
 def pinned_on_first_use(loaded: Sequence[Loaded], evidence: Evidence) -> list[str]:

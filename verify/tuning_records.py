@@ -92,7 +92,7 @@ def names_of(record: Record) -> list[str]:
     """Names of the trainable tensors, in the order of the arrays; empty if it names none."""
     try:
         found = json.loads(str(record.values.get("trainable_tensors")))
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # no JSON, a number of 4,301 digits, too deep
         return []
     return [str(name) for name in found] if isinstance(found, list) else []
 
