@@ -56,7 +56,7 @@ def verdict_table(verdict: Verdict) -> Group:
     shown = [each for each in verdict.findings if each.outcome != "not-run"]
     rows = [_cells(finding) for finding in shown]
     head = tuple(Text(name, style="bold") for name in _HEAD)
-    widths = [max(len(each) for each in column) for column in zip(head, *rows, strict=True)]
+    widths = _fitting([max(map(len, column)) for column in zip(head, *rows, strict=True)])
     lines: list[RenderableType] = [title, _line(head, widths), Rule(style="dim")]
     for row, finding in zip(rows, shown, strict=True):
         lines += [_line(row, widths), Padding(_why(finding), (0, 0, 0, _INDENT))]
@@ -112,11 +112,19 @@ def _cells(finding: Finding) -> tuple[Text, ...]:
     )
 
 
+def _fitting(widths: list[int]) -> list[int]:
+    """Widths for one line of the terminal: the two sides give way, the outcome never does."""
+    claim, *sides, margin, outcome = widths
+    margin = min(margin, _WIDEST // 2)
+    room = console().width - claim - margin - outcome - 2 * len(widths)
+    return [claim, *(max(1, min(each, _WIDEST, room // 2)) for each in sides), margin, outcome]
+
+
 def _line(cells: Sequence[Text], widths: Sequence[int]) -> Table:
     """One row; every row has the same column widths, so that they line up."""
     line = Table.grid(padding=(0, 2, 0, 0))
     for width in widths:
-        line.add_column(min_width=min(width, _WIDEST))
+        line.add_column(width=width)
     line.add_row(*cells)
     return line
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -96,12 +97,12 @@ def unbuilt(manifest: Manifest) -> dict[str, int]:
     return dict(needs)
 
 
-def next_tier(plan: Plan, plans: Mapping[Tier, Plan]) -> tuple[Plan, str] | None:
+def next_tier(plan: Plan, plans: Mapping[Tier, Plan], file: Path) -> tuple[Plan, str] | None:
     """The plan of the next higher tier, and the command that runs it."""
     higher = [tier for tier in _ORDER[_ORDER.index(plan.tier) + 1 :] if tier in plans]
     if not higher:
         return None
-    command = f"repro run manifests/{plan.manifest.id}.json --tier {higher[0]}"
+    command = f"repro run {file} --tier {higher[0]}"
     return plans[higher[0]], command
 
 

@@ -155,5 +155,6 @@ class LearnsClaim(ClaimBase):
     """Single jobs that fine-tune."""
     layer: Slug
     """Name of the adapted modules, e.g. `x_proj`."""
-    path: Literal["kernels", "live", "fused", "unfused", "slow", "plain"]
-    """Code that has to have run, as the record says; another one shows nothing."""
+    path: Literal["kernels", "live", "fused", "unfused", "slow", "plain", "none"]
+    """Code that has to have run, as the record says; another one shows nothing. A model without
+    Mamba's mixers has none."""

@@ -25,7 +25,9 @@ def run(arguments: argparse.Namespace) -> int:
         print(options.as_json([each | {"together": together} for each in data]))
     else:
         for each in plans:
-            following = report_plan.next_tier(each, prepared.tiers_of(each.manifest))
+            following = report_plan.next_tier(
+                each, prepared.tiers_of(each.manifest), prepared.files[each.manifest.id]
+            )
             report_plan.show(each, following, prepared.undecidable(each))
         if len(plans) > 1:
             report_graph.show(plans)

@@ -4,6 +4,7 @@ import argparse
 import importlib.util
 from pathlib import Path
 
+from repro import export_packet
 from repro.commands import verify
 from repro.errors import BadInputError, CannotRunError, saving
 from repro.files import write_text
@@ -61,7 +62,9 @@ def run(arguments: argparse.Namespace) -> int:
     if out.exists() and not out.is_dir():
         message = f"--out {out}: found a file, expected a folder or a name that is free"
         raise BadInputError(message)
-    seen = report_records.gather(verify.folders_of(folders))
+    seen = report_records.gather(
+        [each for one in verify.folders_of(folders) for each in export_packet.results_of(one)]
+    )
     with saving(out):
         out.mkdir(parents=True, exist_ok=True)
         write_text(out / NAME, html_page.render(seen))

@@ -38,7 +38,9 @@ def _run(arguments: argparse.Namespace, engine: Engine) -> int:
     for plan in plans:
         _check_unchanged(plan, prepared, fresh=arguments.fresh)
         if not arguments.json:
-            following = report_plan.next_tier(plan, prepared.tiers_of(plan.manifest))
+            following = report_plan.next_tier(
+                plan, prepared.tiers_of(plan.manifest), prepared.files[plan.manifest.id]
+            )
             report_plan.show(plan, following, prepared.undecidable(plan), brief=True)
     failed = dict[str, str]()
     with report_progress.bars(quiet=arguments.json) as bars:

@@ -53,6 +53,10 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the verdict of every run found."""
+    if arguments.paper and arguments.results:
+        found = " ".join(map(str, arguments.results))
+        message = f"--paper: found {found} beside it; it judges every manifest and reads no results"
+        raise BadInputError(message)
     if arguments.paper and arguments.signature:
         message = "--signature with --paper: the paper against itself reads no packet"
         raise BadInputError(message)
@@ -112,7 +116,8 @@ def _markdown(folders: Sequence[Path], arguments: argparse.Namespace) -> int:
     if missing:
         message = f"found no folder {', '.join(missing)}, expected what `repro run` wrote"
         raise BadInputError(message)
-    seen = report_records.gather(folders)
+    results = [one for each in folders for one in export_packet.results_of(each)]
+    seen = report_records.gather(results)
     print(claim_table.render(seen), end="")
     return exit_code([each.verdict for each in seen.runs])
 
