@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from repro import bundle, digests
 from repro.catalog import Benchmark, Checkpoint, Dataset, HubSource, Instructions, Wheel
@@ -18,9 +19,14 @@ from repro.errors import CannotRunError, saving
 from repro.package_sources import SUFFIX
 from repro.pins import Pin
 
+if TYPE_CHECKING:
+    import requests
+
 _PATTERNS = ["*.safetensors", "*.json", "*.txt", "tokenizer.model"]
 """What is taken from a hub repository: no pickles and no code."""
 _CODE = "*.py"
+_PATIENCE = 30
+"""Seconds that a hub may take to begin to answer."""
 
 _NO_BUILD = {
     f"{name}_SKIP_CUDA_BUILD": "TRUE" for name in ("MAMBA", "CAUSAL_CONV1D", "FLASH_ATTENTION")
@@ -129,14 +135,30 @@ def fetch_checkpoint(name: str, checkpoint: Checkpoint, *, allow_remote_code: bo
         raise CannotRunError(message)
     patterns = [*_PATTERNS, _CODE] if source.remote_code and allow_remote_code else _PATTERNS
     # Slow to import, and not needed where every input is local.
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import configure_http_backend, snapshot_download
     from huggingface_hub.utils import HfHubHTTPError, LocalEntryNotFoundError
 
+    configure_http_backend(_session)
     try:
         snapshot_download(source.repository, revision=source.revision, allow_patterns=patterns)
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         first = str(error).strip().splitlines()[0]
         raise CannotRunError(_sorry(f"{source.repository} at {source.revision}", first)) from error
+
+
+def _session() -> "requests.Session":
+    """A session that waits for an answer as long as the hub's client waits for a file, no longer.
+
+    The client's question for a repository's files (huggingface_hub 0.23.4) waits for ever.
+    """
+    import requests
+
+    class Patient(requests.Session):  # type: ignore[misc] # requests has no types
+        def request(self, *args: Any, **options: Any) -> requests.Response:  # noqa: ANN401
+            options["timeout"] = options.get("timeout") or _PATIENCE
+            return super().request(*args, **options)
+
+    return Patient()
 
 
 def _sorry(what: str, why: str) -> str:

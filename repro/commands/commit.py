@@ -11,15 +11,23 @@ from repro.run_file import RunFile
 
 def commit(plans: list[Plan], prepared: Planning, failed: dict[str, str]) -> None:
     """Write down claims, settings and substitutions before the first number is known."""
+    with prepared.planner.store.lock("runs"):  # another run on the folder reads and writes them too
+        _write(plans, prepared, failed)
+
+
+def _write(plans: list[Plan], prepared: Planning, failed: dict[str, str]) -> None:
     now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-    pins = {name: dict(files) for name, files in prepared.planner.shelf.pins.items()}
+    root = prepared.planner.store.root
+    pins = {name: dict(files) for name, files in inputs.load_pins(root).items()}
+    for name, files in prepared.planner.shelf.pins.items():
+        pins.setdefault(name, dict(files))
     for plan in plans:
         located = [each for job in plan.jobs for each in job.inputs.values()]
-        run_file.save(prepared.planner.store.root, _run_file(plan, prepared, located, now, failed))
+        run_file.save(root, _run_file(plan, prepared, located, now, failed))
         for each in located:
             if each.first_use:
                 pins.setdefault(each.name, dict(each.files))
-    inputs.save_pins(prepared.planner.store.root, pins)
+    inputs.save_pins(root, pins)
 
 
 def _run_file(
