@@ -36,7 +36,7 @@ def engine() -> Iterator[Client]:
     """
     try:
         import docker  # type: ignore[import-untyped]
-        import requests  # type: ignore[import-untyped]
+        import requests
         from docker.errors import DockerException  # type: ignore[import-untyped]
     except ImportError as error:
         message = "`repro container` needs the package docker; `make venv` installs it"
