@@ -5,6 +5,7 @@
 # make evidence    the committed records of a CPU from nothing (a minute on two cores), then `make claims`
 # make claims      docs/claims.md and the table in README, from the committed evidence; seconds
 # make faults      kills, full disks, damaged files, a bad hub: what holds, as one table; half an hour
+# make fuzz        100,000 damaged manifests, records, audits and checkpoints (docs/fuzzing.md); twenty minutes or more
 # make test-container  builds the image and runs manifests in it, on a real engine; needs root; half an hour
 # make test-browser  the page of `repro report` in a headless Chromium; needs npm, and Chromium or its download
 # make test-packet  a packet of `repro export` through the RO-Crate validator and a second reader; a minute or two
@@ -28,7 +29,7 @@ NEVER := /tests?/|/(pip|nltk)/|/transformers/models/(?!auto/|mamba/|gpt_neox/|ol
 matching = awk '/^[^ \#]/ { keep = /$(1)/ } keep' pinned-requirements.txt
 others   = awk '/^[^ \#]/ { keep = !/$(1)/ } keep' pinned-requirements.txt
 
-.PHONY: reproduce test test-browser test-packet test-container check faults mutants venv dev evidence claims
+.PHONY: reproduce test test-browser test-packet test-container check faults fuzz mutants venv dev evidence claims
 reproduce: venv
 	@.venv/bin/repro run manifests/*.json --tier smoke
 
@@ -100,6 +101,10 @@ mutants: .venv-mutants/.stamp
 # Outside the normal suite, which does each a few times (tests/test_faults.py).
 faults: dev
 	@.venv/bin/python tests/faults/bench.py
+
+# Outside the normal suite too, which runs a few hundred (tests/test_fuzz.py).
+fuzz: dev
+	@PYTHONPATH=tests .venv/bin/python -m fuzz.run
 
 # mutmut needs a newer click than the lock has: an environment of its own, on top of .venv.
 .venv-mutants/.stamp: .venv/.stamp-dev requirements-mutants.txt

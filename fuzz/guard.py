@@ -111,7 +111,7 @@ def _interrupt(_: int, __: FrameType | None) -> None:
     raise _HangsError
 
 
-def run(arguments: Sequence[str], allowed: Path | None = None) -> Ended:
+def run(arguments: Sequence[object], allowed: Path | None = None) -> Ended:
     """Run one command as the command line does, and hold it to what must hold.
 
     Args:

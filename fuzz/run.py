@@ -26,14 +26,14 @@ from typing import Any
 
 KEPT = Path(__file__).resolve().parent.parent / ".cache" / "fuzz"
 SHARES = {
-    "manifest": 14_000,
-    "claims": 20_000,
+    "manifest": 16_000,
+    "claims": 22_000,
     "record": 10_000,
     "arrays": 8_000,
-    "run-file": 12_000,
-    "pins": 12_000,
-    "audit": 10_000,
-    "archive": 16_000,
+    "run-file": 8_000,
+    "pins": 8_000,
+    "audit": 12_000,
+    "archive": 18_000,
 }
 """Inputs of each target where all get 102,000."""
 _LONGEST = 96
@@ -110,22 +110,21 @@ def _coverage(log: Path) -> int:
 # One target
 
 
-def _targets() -> Any:
-    """The targets on a stand in a scratch folder, in memory where there is one."""
+def _targets() -> tuple[Any, Any]:
+    """The targets by name, on a stand in a scratch folder, in memory where there is one."""
     memory = Path("/dev/shm")  # noqa: S108  # a RAM disk: no input waits for one
     scratch = tempfile.TemporaryDirectory(prefix="fuzz-", dir=memory if memory.is_dir() else None)
     tempfile.tempdir = scratch.name
     from fuzz import stand, targets
 
     made = targets.Targets(stand.build(Path(scratch.name)))
-    made.scratch = scratch  # removed with it
     size = (
         int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
         * resource.getpagesize()
     )
     resource.setrlimit(resource.RLIMIT_AS, (size + _SPARE, size + _SPARE))
     warnings.simplefilter("error")  # a warning on a terminal is no message of ours
-    return made
+    return made.names, scratch
 
 
 def _again(target: str, data: bytes) -> int:
@@ -133,11 +132,14 @@ def _again(target: str, data: bytes) -> int:
     from fuzz.choices import Choices
     from fuzz.guard import Failure
 
+    names, scratch = _targets()
     try:
-        _targets().names[target](Choices(data))
+        names[target](Choices(data))
     except Failure as failure:
         print(f"{failure}\n{failure.detail}")
         return 1
+    finally:
+        scratch.cleanup()
     print("what must hold holds")
     return 0
 
@@ -152,9 +154,9 @@ def _fuzz(target: str, inputs: int, seed: int) -> None:
         drawn = random.Random(seed)  # noqa: S311  # no secret
         for number in range(64):
             (corpus / str(number)).write_bytes(drawn.randbytes(8 + number % (_LONGEST - 8)))
-        options = (f"-max_len={_LONGEST}", f"-seed={seed}", "-rss_limit_mb=0", "-timeout=100")
-        options = (*options, "-len_control=0", "-print_final_stats=1")
-        atheris.Setup([sys.argv[0], *options, f"-artifact_prefix={KEPT}/", str(corpus)], one)
+        options = [f"-max_len={_LONGEST}", f"-seed={seed}", "-rss_limit_mb=0", "-timeout=100"]
+        options += ["-len_control=0", f"-artifact_prefix={KEPT}/", str(corpus)]
+        atheris.Setup([sys.argv[0], *options], one)
         atheris.Fuzz()
 
 
@@ -166,14 +168,14 @@ class _Counted:
         from fuzz.choices import Choices
 
         self.target, self.inputs, self.guard, self.choices = target, inputs, guard, Choices
-        self.made = _targets()
+        self.names, self.scratch = _targets()
         self.count, self.slowest, self.start = 0, 0.0, time.monotonic()
         self.failures: dict[str, tuple[int, str]] = {}
 
     def __call__(self, data: bytes) -> None:
         before = time.process_time()
         try:
-            self.made.names[self.target](self.choices(data))
+            self.names[self.target](self.choices(data))
         except self.guard.Failure as failure:
             self._keep(str(failure), data, failure.detail)
         except Exception as error:  # noqa: BLE001  # the fuzzer's own; it must not end the rest
@@ -182,7 +184,7 @@ class _Counted:
         self.count += 1
         if self.count == self.inputs:
             self._save()
-            self.made.scratch.cleanup()
+            self.scratch.cleanup()
             os._exit(0)
 
     def _keep(self, what: str, data: bytes, detail: str) -> None:

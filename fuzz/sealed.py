@@ -69,12 +69,14 @@ def _retype(tree: Members, choices: Choices) -> None:
     for _ in range(1 + choices.below(3)):
         pair = choices.of(tree)
         fields: dict[str, Any] = dict(pair[1]) if isinstance(pair[1], Members) else {}
-        how = choices.below(3)
+        how = choices.below(4)
         if how == 0:
             fields["dtype"] = choices.of(_DTYPES)
         elif how == 1:
             fields["shape"] = Raw(choices.of(_SHAPES))
         else:
+            if how == 2:  # noqa: PLR2004  # whatever the dtype, nothing is no entry of it
+                fields["dtype"] = choices.of(_DTYPES)
             fields |= {"shape": Raw(choices.of(_SHAPES)), "data_offsets": Raw("[0,0]")}
         pair[1] = Members([key, value] for key, value in fields.items())
 

@@ -1,0 +1,84 @@
+"""Inputs that are no JSON: what may lie where a file is expected, paths, torch archives.
+
+Not covered: archives beyond one that `torch.save` could have written and bytes changed in it;
+tests/test_repro_torch_pickle.py and test_repro_torch_zip.py go through opcodes and headers.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import made_up_archives as archives
+
+from fuzz.choices import Choices
+from fuzz.honest import ROOT
+
+
+@contextmanager
+def placed(path: Path, content: bytes, choices: Choices) -> Iterator[None]:
+    """A file with this content, one time in 32 no file at all; what was there comes back."""
+    before = path.read_bytes() if path.is_file() else None
+    path.parent.mkdir(exist_ok=True)
+    path.unlink(missing_ok=True)
+    strange = choices.one_in(32)
+    if strange:
+        choices.of(_STRANGE)(path)
+    else:
+        path.write_bytes(content)
+    try:
+        yield
+    finally:
+        if path.is_dir() and not path.is_symlink():
+            path.rmdir()
+        path.unlink(missing_ok=True)
+        if before is not None:
+            path.write_bytes(before)
+
+
+_STRANGE: tuple[Callable[[Path], Any], ...] = (
+    Path.mkdir,
+    lambda path: path.symlink_to(path),
+    lambda path: path.symlink_to("nowhere"),
+    lambda path: path.symlink_to("/dev/zero"),
+    lambda path: path.symlink_to(path.parent),
+    os.mkfifo,
+    lambda _: None,
+)
+"""What may lie where a file is expected."""
+
+
+def point(tree: Any, choices: Choices) -> None:
+    """A run file whose manifest is said to lie somewhere else."""
+    where = (
+        *("/dev/zero", "/dev/stdin", "/proc/self/mem", "/", "..", "", "\0", "a" * 5000, "/root/x"),
+        *("/proc/self/environ", str(ROOT / "manifests" / "table1.json"), "\ud800", "a/" * 3000),
+    )
+    for pair in tree:
+        if pair[0] == "file":
+            pair[1] = choices.of(where)
+        if pair[0] == "manifest" and choices.below(2):
+            pair[1] = choices.of(("nowhere", "..", "theorem3", "tuned", "evaluated"))
+
+
+def archive(choices: Choices) -> bytes:
+    """An archive of `torch.save`, whole or with something wrong in its pickle."""
+    dims = [choices.of((0, 1, 2, 4, 2**31, 2**62, -1)) for _ in range(choices.below(4))] or [4]
+    strides = [choices.of((0, 1, 2, 4, 2**31, -1)) for _ in dims]
+    whole = choices.below(2) == 0
+    shape, stride = (archives.sizes(4), archives.sizes(1))
+    if not whole:
+        shape, stride = archives.sizes(*dims), archives.sizes(*strides)
+    offset = choices.of((b"K\0", b"K\1", b"K\xff", b"\x8a\x08" + b"\x7f" * 8))
+    kind = choices.of(("FloatStorage", "HalfStorage", "LongStorage", "QInt8Storage", "Storage"))
+    numel = choices.of((4, 0, 1, 2**40, -1))
+    of = archives.storage("0", numel, kind) if choices.below(2) else archives.storage()
+    one = archives.tensor(of, b"K\0" if whole else offset, shape, stride)
+    name = choices.of(("weight", "", "..", "/x", "a" * 300, "é", "\0", "__metadata__"))
+    pickle = archives.state_dict(**{name: one, "other": one})
+    if choices.one_in(3):
+        at = choices.below(len(pickle))
+        pickle = pickle[:at] + bytes([choices.below(256)]) + pickle[at + 1 :]
+    nested = choices.of((b"", b"(" * 5000, b"]" * 5000, b"}" * 5000))
+    return archives.archive(nested + pickle)
