@@ -50,6 +50,7 @@ def main() -> int:
     parser.add_argument("--target", choices=SHARES, help="this one alone, in this process")
     parser.add_argument("--again", metavar="HEX", help="with --target: one input, and what it did")
     given = parser.parse_args()
+    KEPT.mkdir(parents=True, exist_ok=True)
     if given.again is not None:
         return _again(given.target, bytes.fromhex(given.again))
     if given.target:
@@ -66,7 +67,6 @@ def _all(inputs: int, seed: int) -> int:
     counts = {
         name: max(1, inputs * share // sum(SHARES.values())) for name, share in SHARES.items()
     }
-    KEPT.mkdir(parents=True, exist_ok=True)
 
     def one(name: str) -> dict[str, Any]:
         command = [sys.executable, "-m", "fuzz.run", "--target", name, "--seed", str(seed)]

@@ -7,8 +7,11 @@ _NARROWEST = 110
 
 
 def console() -> Console:
-    """Standard output; wide enough for the tables when it is not a terminal."""
-    found = Console(highlight=False)
+    """Standard output; wide enough for the tables when it is not a terminal.
+
+    Nothing that is printed is markup: names from files of others may look like it.
+    """
+    found = Console(highlight=False, markup=False)
     if found.width < _NARROWEST:
-        found = Console(highlight=False, width=_NARROWEST)
+        found = Console(highlight=False, markup=False, width=_NARROWEST)
     return found

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from fuzz import guard
-from repro import inputs, run_file
+from repro import inputs, report_audit, run_file
+from repro.audit_against import Difference
 from repro.cost import tokens
 from repro.errors import BadInputError
 from repro.finding import Verdict
@@ -284,3 +285,12 @@ def test_a_claim_taken_away_after_the_run_makes_no_other_easier_to_contradict(
     for now in (claims, claims[:1]):
         outcomes(tmp_path, claims, now)
     assert tests[1] >= tests[0]
+
+
+def test_a_name_that_looks_like_markup_is_printed_as_it_is(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A package of another audit called "[/]" ended in rich's MarkupError."""
+    one = Difference(what="[/] and [bold]", here="[/x]", there=None, touches=None, claims={})
+    report_audit.show_differences([one])
+    assert "[/] and [bold]" in capsys.readouterr().out

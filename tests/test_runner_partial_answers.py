@@ -174,7 +174,9 @@ def test_batches_are_halved_until_they_fit_and_the_record_says_so(
         expected = evaluate.run(smaller, inputs, lambda *_, **__: None)  # all code is mapped by now
         capped(120 * 2**20)
         found = evaluate.run(job, inputs, lambda *_, **__: None)
-        assert save(found.arrays) == save(expected.arrays)
+        assert found.arrays.keys() == expected.arrays.keys()
+        for name, array in found.arrays.items():  # sums depend on how memory is aligned
+            np.testing.assert_allclose(array, expected.arrays[name], rtol=0, atol=1e-5)
         (tmp_path / "said").write_text(json.dumps([found.path["batch_size"], found.warnings]))
 
     assert in_a_child(work) == 0

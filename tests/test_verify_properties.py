@@ -35,13 +35,16 @@ def test_a_mean_is_reproduced_only_within_rounding(cells: list[str], printed: st
 
 @given(CELLS, CELLS)
 def test_orderings_of_both_sides_are_never_both_strict(left: list[str], right: list[str]) -> None:
-    """Swapped sides swap the outcomes, save where both means are the same."""
+    """Swapped sides swap the outcomes, save where both means are the same.
+
+    Where the ends of both just touch, one way holds surely and the other at that point alone.
+    """
     there = printed_rules._at_most(left, right).outcome
     back = printed_rules._at_most(right, left).outcome
     if there == "contradicted":
         assert back == "reproduced"
     if there == "inconclusive":
-        assert back == "inconclusive"
+        assert back != "contradicted"
 
 
 @given(LETTERS, LETTERS, LETTERS)

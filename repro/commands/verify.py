@@ -53,16 +53,16 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the verdict of every run found."""
-    if arguments.paper and arguments.results:
-        found = " ".join(map(str, arguments.results))
-        message = f"--paper: found {found} beside it; it judges every manifest and reads no results"
-        raise BadInputError(message)
     if arguments.paper and arguments.signature:
         message = "--signature with --paper: the paper against itself reads no packet"
         raise BadInputError(message)
     folders = folders_of(arguments.results or [Path("results")])
     if arguments.markdown:
         return _markdown(folders, arguments)
+    if arguments.paper and arguments.results:
+        found = " ".join(map(str, arguments.results))
+        message = f"--paper: found {found} beside it; it judges every manifest and reads no results"
+        raise BadInputError(message)
     verdicts = _paper() if arguments.paper else _runs(folders, arguments.signature)
     if arguments.json:
         print(options.as_json(verdicts))
