@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from repro import digests, results_lock
+from repro import digests, regular_file, results_lock
 from repro.errors import saving
 from repro.files import exchange, make_folder, sync, sync_tree, write_bytes
 
@@ -100,7 +100,7 @@ class Store:
 
         folder = self.folder(key)
         try:
-            text = (folder / "record.json").read_bytes()
+            text = regular_file.content(folder / "record.json")
             record = Record.model_validate_json(text, strict=True)
         except ValidationError as error:
             message = f"record {key[:12]} is not a record: {error.errors()[0]['msg']}"
@@ -131,7 +131,8 @@ class Store:
                 )
                 raise BrokenRecordError(message)
             return load_file(path)
-        except (OSError, SafetensorError) as error:
+        # The library has no message for a dtype that numpy lacks, or a shape without end.
+        except (OSError, SafetensorError, AttributeError, KeyError, TypeError, ValueError) as error:
             message = f"the arrays of record {record.key[:12]} cannot be read: {error}"
             raise BrokenRecordError(message) from error
 

@@ -13,7 +13,7 @@ import made_up_tuning as tuned
 import numpy as np
 import pytest
 
-from fuzz import guard
+from fuzz import guard, sealed
 from repro import inputs, report_audit, run_file
 from repro.audit_against import Difference
 from repro.cost import tokens
@@ -130,6 +130,32 @@ def test_what_is_no_file_is_neither_waited_for_nor_read_without_end(
         ["verify", tmp_path],
     ):
         assert guard.run(command).code == 2
+
+
+@pytest.mark.parametrize("make", STRANGE)
+def test_records_that_are_no_files_are_invalid(tmp_path: Path, make: Any) -> None:
+    for name in ("record.json", "arrays.safetensors"):
+        found = evidence(tmp_path / name)
+        for path in found.store.jobs.glob(f"*/{name}"):
+            path.unlink()
+            make(path)
+        with pytest.raises(InvalidError, match="cannot be read"):
+            found.get("mamba-1.float32.batch-4")
+
+
+@pytest.mark.parametrize(("dtype", "shape"), [("F8_E4M3", "[0]"), ("F32", f"[{2**62},0]")])
+def test_arrays_that_numpy_has_no_type_or_shape_for_are_invalid(
+    tmp_path: Path, dtype: str, shape: str
+) -> None:
+    record, _, found = a_record(tmp_path)
+    header = f'{{"x":{{"dtype":"{dtype}","shape":{shape},"data_offsets":[0,0]}}}}'.encode()
+    content = len(header).to_bytes(8, "little") + header
+    folder = found.store.folder(record.key)
+    (folder / "arrays.safetensors").write_bytes(content)
+    text = sealed.with_arrays((folder / "record.json").read_bytes(), content)
+    (folder / "record.json").write_bytes(text)
+    with pytest.raises(BrokenRecordError, match="cannot be read"):
+        found.store.load(record.key)
 
 
 @pytest.mark.parametrize("file", ["/dev/zero", "\0", "a" * 5000, "/", "/dev/stdin"])
