@@ -21,7 +21,6 @@ here; HellaSwag's examples are as in `runner.benchmark_data`.
 Not covered: the average improvement over shots, which `verify` computes from records.
 """
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +35,7 @@ from runner.benchmark_tasks import LocalTask
 from runner.language_model import MeasuredLM, load
 from runner.lm_eval_offline import import_lm_eval, quiet
 from runner.measurement import Inputs, Measurement, Progress
-from runner.partial_answers import Answered, PartialAnswers
+from runner.partial_answers import Answered, PartialAnswers, non_finite
 from runner.prefix_language_model import PrefixLM
 
 import_lm_eval()  # the imports below fail offline without it
@@ -86,11 +85,6 @@ def run(job: BenchmarkJob, inputs: Inputs, progress: Progress) -> Measurement:
         task = benchmark_tasks.build(job.task, data)
         measured = _asked(job, inputs, checkpoint, task, progress)
         clear_torch_cache()
-    non_finite = sum(int(measured.values[f"shots{shots}/non_finite"]) for shots in job.shots)
-    if non_finite:
-        asked = int(measured.values["questions"]) * len(job.shots)
-        said = f"{non_finite} of {asked} questions have NaN or infinite log-likelihoods"
-        return replace(measured, warnings=(*measured.warnings, said))
     return measured
 
 
@@ -118,7 +112,8 @@ def _asked(
         progress(total, total, "the sample, by lm-eval")
         arrays |= _by_lm_eval(model, task, job, characters, parts)
     parts.settle(model)
-    warnings = (*model.warnings(), *parts.notes)
+    bad = non_finite(values, job.shots, len(characters) * len(job.shots))
+    warnings = (*model.warnings(), *parts.notes, *bad)
     return Measurement(values=values, arrays=arrays, path=model.path(), warnings=warnings)
 
 

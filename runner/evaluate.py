@@ -14,7 +14,6 @@ Reference: paper v2, Appendix D and the caption of Table 1 (shots 0, 1, 3, 5). D
 the paper names neither batch size nor order, which are in the job's setting here.
 """
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from runner import mmlu_data, mmlu_tasks
 from runner.language_model import CHOICES, AnswerHook, MeasuredLM, load
 from runner.lm_eval_offline import import_lm_eval, quiet
 from runner.measurement import Inputs, Measurement, Progress
-from runner.partial_answers import Answered, Arrays, PartialAnswers, Values
+from runner.partial_answers import Answered, Arrays, PartialAnswers, Values, non_finite
 from runner.prefix_language_model import PrefixLM
 
 import_lm_eval()  # the imports below fail offline without it
@@ -67,11 +66,6 @@ def run(job: EvaluateJob, inputs: Inputs, progress: Progress) -> Measurement:
         tasks = mmlu_tasks.build(job.subjects, inputs.data)
         measured = _asked(job, inputs, inputs.checkpoint, tasks, progress)
         clear_torch_cache()
-    total = len(measured.arrays["question"]) * len(job.shots)
-    non_finite = sum(int(measured.values[f"shots{shots}/non_finite"]) for shots in job.shots)
-    if non_finite:
-        said = f"{non_finite} of {total} questions have NaN or infinite log-likelihoods"
-        return replace(measured, warnings=(*measured.warnings, said))
     return measured
 
 
@@ -97,7 +91,7 @@ def _asked(
         progress(total, total, "the sample, by lm-eval")
         arrays |= _by_lm_eval(model, tasks, job, parts)
     parts.settle(model)
-    warnings = (*model.warnings(), *parts.notes)
+    warnings = (*model.warnings(), *parts.notes, *non_finite(values, job.shots, total))
     return Measurement(values=values, arrays=arrays, path=model.path(), warnings=warnings)
 
 

@@ -12,7 +12,7 @@ Not covered: a part that runs is lost with its process.
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -121,3 +121,10 @@ def _state(model: MeasuredLM) -> dict[str, Any]:
 
 def _digest(content: bytes) -> dict[str, Any]:
     return {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+
+
+def non_finite(values: Values, shots: Iterable[int], asked: int) -> Iterator[str]:
+    """The warning that some of the questions asked, over all shots, have no finite answer."""
+    count = sum(int(values[f"shots{each}/non_finite"]) for each in shots)
+    if count:
+        yield f"{count} of {asked} questions have NaN or infinite log-likelihoods"
