@@ -103,10 +103,9 @@ class PartialAnswers:
 
 
 def _anew(model: MeasuredLM, answer: Answer) -> Answered:
-    """Ask, counting from nothing and planning by the batch size of now."""
+    """Ask, counting from nothing."""
     if isinstance(model, PrefixLM):
         model.counts = dict.fromkeys(model.counts, 0)
-        model._limits = None  # noqa: SLF001  # the engine has no other way to plan again
     return answer()
 
 

@@ -52,7 +52,8 @@ class PrefixLM(MeasuredLM):
         super().__init__(*args, **options)
         self._family = registry.MODELS[family]
         self._cuts = prefix_encoding.cuts(self.tokenizer, bos=self.add_bos_token)
-        self._limits: Limits | None = None
+        self._limits: dict[int, Limits] = {}
+        """By batch size, which is halved where the memory runs out."""
         self._stock = False
         self.counts = {"tokens_run": 0, "tokens_stock": 0, "truncated": 0}
         """Of all calls: tokens that ran, those that stock would have run, both without padding;
@@ -87,7 +88,9 @@ class PrefixLM(MeasuredLM):
             return super()._loglikelihood_tokens(requests, **options)
         self.input_lengths = [len(context) + len(letter) - 1 for _, context, letter in requests]
         inputs = distinct(requests, self.max_length)
-        limits = self._limits = self._limits or self._measured_limits()
+        if self.batch_size not in self._limits:
+            self._limits[self.batch_size] = self._measured_limits()
+        limits = self._limits[self.batch_size]
         free = [each.reads if each.whole else 0 for each in inputs]
         root = planned([each.tokens for each in inputs], free, limits)
         self.counts["tokens_stock"] += sum(len(each.tokens) for each in inputs)
@@ -171,14 +174,14 @@ class PrefixLM(MeasuredLM):
 
     def _measured_limits(self) -> Limits:
         """What fits, from states of one token and of two, and the logits of a full batch."""
-        room = self.batch_size * self.max_length
+        room, tokens_run = self.batch_size * self.max_length, self.counts["tokens_run"]
         sizes = []
         for length in (1, 2):
             hidden, state = self._continued([np.zeros(length, np.int64)], None, [0])
             sizes.append(states.size(state))
         with self._precision:
             logits = self._family.head(self.model, hidden[:, -1])
-        self.counts["tokens_run"] = 0
+        self.counts["tokens_run"] = tokens_run
         token = sizes[1] - sizes[0]
         return Limits(
             positions=room,

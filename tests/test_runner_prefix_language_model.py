@@ -139,6 +139,30 @@ def test_equals_lm_eval(family: str, order: str, both: Both) -> None:
     assert path["mamba_from_state"] == loops.get(family, "none")
 
 
+def test_half_the_batch_size_is_half_the_positions_of_a_pass(
+    both: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the memory runs out the batch size of a model is halved, and it is asked again."""
+    _, ours = both("gpt-neox")
+    monkeypatch.setattr(type(ours), "max_length", 512)
+    largest, continued = [0], ours._continued
+
+    def seen(tokens: Any, state: Any, rows: Any) -> Any:
+        largest[0] = max(largest[0], len(tokens) * max(map(len, tokens)))
+        return continued(tokens, state, rows)
+
+    monkeypatch.setattr(ours, "_continued", seen)
+    answers, most, tokens = {}, {}, {}
+    for size in (4, 1):
+        ours.batch_size_per_gpu, largest[0] = size, 0
+        before = ours.counts["tokens_run"]
+        answers[size] = asked(ours, PAIRS)
+        most[size], tokens[size] = largest[0], ours.counts["tokens_run"] - before
+    assert most[1] <= 512 < most[4] <= 4 * 512
+    assert tokens[1] >= tokens[4] > 0
+    assert_same(answers[1], answers[4])
+
+
 def test_what_goes_on_from_a_state_is_named_where_it_differs(both: Both) -> None:
     """Mamba-2's one call takes no state."""
     model = both("mamba2")[1].model
@@ -215,11 +239,11 @@ def test_states_stay_within_their_memory(both: Both) -> None:
     """A batch of one: rows are started few at a time, and the answers are the same."""
     stock, ours = both("gpt-neox", job(batch_size=1))
     assert_same(asked(ours, PAIRS), asked(stock, PAIRS))
-    assert ours._limits is not None
-    assert ours._limits.positions == MAX_LENGTH
-    assert ours._limits.memory == MAX_LENGTH * 4 * ours.model.config.vocab_size
+    (limits,) = ours._limits.values()
+    assert limits.positions == MAX_LENGTH
+    assert limits.memory == MAX_LENGTH * 4 * ours.model.config.vocab_size
     config = ours.model.config
-    assert ours._limits.token >= 2 * 4 * config.hidden_size * config.num_hidden_layers
+    assert limits.token >= 2 * 4 * config.hidden_size * config.num_hidden_layers
 
 
 def test_every_answer_is_told(both: Both) -> None:

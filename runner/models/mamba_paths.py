@@ -58,9 +58,10 @@ def set_path(model: nn.Module, path: Path) -> str:
     """
     if later := mamba2_mixers(model):
         names: dict[Path, mamba2.Path] = {"slow": "plain", "kernels": "fused", "live": "unfused"}
+        runs = "plain" if lacking(model) else names[path]
         for mixer in later:
-            mixer.path = "plain" if lacking(model) else names[path]
-        return later[0].path
+            mixer.path = runs
+        return runs
     mixers = stock_mixers(model)
     if not mixers:
         return "none"
