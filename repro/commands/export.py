@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from repro import export_packet
-from repro.commands import report, verify
+from repro.commands import options, report, verify
 from repro.errors import EXIT_DONE, BadInputError, CannotRunError, saving
 from repro.export_packet import SIGNATURE, SUMS
 
@@ -27,12 +27,9 @@ _NEEDED = {
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Arguments of `repro export`."""
-    parser.add_argument(
-        "results",
-        metavar="RESULTS",
-        nargs="*",
-        type=Path,
-        help="folders that `repro run` wrote; several go into one packet (default: results)",
+    options.add_results(
+        parser,
+        "folders that `repro run` wrote; several go into one packet (default: results)",
     )
     parser.add_argument(
         "--format",

@@ -29,6 +29,11 @@ def add_manifests(parser: argparse.ArgumentParser, *, optional: bool = False) ->
     )
 
 
+def add_results(parser: argparse.ArgumentParser, what: str) -> None:
+    """RESULTS: folders, with what is said of them."""
+    parser.add_argument("results", metavar="RESULTS", nargs="*", type=Path, help=what)
+
+
 def add_json(parser: argparse.ArgumentParser) -> None:
     """--json: the same, for machines."""
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")

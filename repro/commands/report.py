@@ -5,7 +5,7 @@ import importlib.util
 from pathlib import Path
 
 from repro import export_packet
-from repro.commands import verify
+from repro.commands import options, verify
 from repro.errors import BadInputError, CannotRunError, saving
 from repro.files import write_text
 
@@ -14,12 +14,9 @@ NAME = "report.html"
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Arguments of `repro report`."""
-    parser.add_argument(
-        "results",
-        metavar="RESULTS",
-        nargs="*",
-        type=Path,
-        help="folders that `repro run` wrote; several are shown together (default: results)",
+    options.add_results(
+        parser,
+        "folders that `repro run` wrote; several are shown together (default: results)",
     )
     parser.add_argument(
         "--out",

@@ -17,12 +17,9 @@ from repro.store import Store
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Arguments of `repro verify`."""
-    parser.add_argument(
-        "results",
-        metavar="RESULTS",
-        nargs="*",
-        type=Path,
-        help="folders that `repro run` wrote, a folder of such folders, or packets of "
+    options.add_results(
+        parser,
+        "folders that `repro run` wrote, a folder of such folders, or packets of "
         "`repro export`, zipped or not (default: results)",
     )
     parser.add_argument(
