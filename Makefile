@@ -17,8 +17,11 @@ IS_311 := -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'
 
 # --no-deps and hashes: only what the lock names. --no-build-isolation: source-only packages are built with the
 # lock's setuptools, not with the newest. --no-compile: byte code is made afterwards, on all cores, where it is needed.
-INSTALL = .venv/bin/python -m pip install --quiet --progress-bar off --disable-pip-version-check \
+PIP_INSTALL = .venv/bin/python -m pip install --quiet --progress-bar off --disable-pip-version-check \
 	--no-deps --require-hashes --no-build-isolation --no-compile
+# Three tries: pip gives up on a download whose connection breaks, and there are 2.5 GB. What was whole, it has kept.
+tried = for try in 1 2 3; do [ $$try = 1 ] || echo "$(2): try $$try of 3" >&2; $(1) -r $(2) && break; done
+install = $(call tried,$(PIP_INSTALL),$(1))
 
 # One process for these 2.5 GB and one for the rest: they share no file, and installing is bound by one core.
 LARGE := ^(torch|triton|nvidia-[a-z0-9-]+)==
@@ -131,9 +134,9 @@ dev: .venv/.stamp-dev
 	@$(call matching,$(TOOLS)) > .venv/tools.txt
 	@$(call matching,$(LARGE)) > .venv/large.txt
 	@$(call others,$(LARGE)) > .venv/small.txt
-	@$(INSTALL) -r .venv/tools.txt
-	@$(INSTALL) -r .venv/large.txt & large=$$!; \
-	$(INSTALL) -r .venv/small.txt; small=$$?; \
+	@$(call install,.venv/tools.txt)
+	@($(call install,.venv/large.txt)) & large=$$!; \
+	$(call install,.venv/small.txt); small=$$?; \
 	wait $$large && [ $$small -eq 0 ]
 	@.venv/bin/python -m pip --disable-pip-version-check check
 	@# Without it a read-only environment, or one where Python may not write byte code, compiles at every start.
@@ -146,6 +149,6 @@ dev: .venv/.stamp-dev
 	@touch $@
 
 .venv/.stamp-dev: .venv/.stamp-project requirements-dev.txt
-	@$(filter-out --no-compile,$(INSTALL)) -r requirements-dev.txt
+	@$(call tried,$(filter-out --no-compile,$(PIP_INSTALL)),requirements-dev.txt)
 	@.venv/bin/python -m pip --disable-pip-version-check check
 	@touch $@
