@@ -39,6 +39,8 @@ class PlannedJob:
     reason: str
     """Why it is blocked, or what it waits for; empty otherwise."""
     cost: cost.Cost | None
+    replaces: str = ""
+    """Digest of the record that is to be made again; empty where none is there."""
 
     @property
     def done(self) -> bool:
@@ -150,6 +152,7 @@ class Planner:
         self.only, self.reach, self.fresh, self.engine = only, reach, fresh, engine
         self._code: dict[str, dict[str, str]] = {}
         self._done: dict[str, bool] = {}
+        self._old: dict[str, str] = {}
         self._tunings: dict[str, PlannedJob] = {}
         self._ran: set[str] = set()
 
@@ -201,7 +204,7 @@ class Planner:
         gpu = "" if self.machine.gpu else why_gpu(job)
         short = _removed(located) or gpu or self._short_of_memory(estimate)
         state = "blocked" if short else "ready"
-        return PlannedJob(slot, state, key, located, (), short, estimate)
+        return PlannedJob(slot, state, key, located, (), short, estimate, self._replaced(key))
 
     def _tuned(self, job: TuningJob) -> Located | PlannedJob:
         """The weights that a fine-tuning made, or its plan where it has not run."""
@@ -258,6 +261,13 @@ class Planner:
         if key not in self._done:
             self._done[key] = self.store.has(key)
         return self._done[key]
+
+    def _replaced(self, key: str) -> str:
+        """Digest of the record that was there when this run first planned its key, if any."""
+        if self.fresh and key not in self._old:
+            record = self.store.reusable(key)
+            self._old[key] = record.digest if record else ""
+        return self._old.get(key, "")
 
     def _cost(self, job: Job) -> cost.Cost:
         checkpoint = self.shelf.checkpoints.get(getattr(job, "checkpoint", None) or "")

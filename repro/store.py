@@ -77,17 +77,17 @@ class Store:
         """The same if nobody is; tells whether."""
         return results_lock.held_now(self.locks / key)
 
-    def has(self, key: str) -> bool:
-        """Whether the record of a key is there, whole and undamaged, and may be reused."""
+    def reusable(self, key: str) -> "Record | None":
+        """The record of a key, if it is there, whole and undamaged, and may be reused."""
         try:
             record, _ = self.load(key)
         except (BrokenRecordError, OSError):
-            return False
-        return UNNAMED not in record.path
+            return None
+        return None if UNNAMED in record.path else record
 
-    def written(self, key: str) -> float:
-        """When the record of a key got its name, seconds since 1970."""
-        return self.folder(key).stat().st_ctime  # a rename sets it; the files are older
+    def has(self, key: str) -> bool:
+        """Whether it is."""
+        return self.reusable(key) is not None
 
     def load(self, key: str) -> "tuple[Record, Arrays]":
         """A record and its arrays, held to their digests.

@@ -136,7 +136,8 @@ class _Pool:
         for key, planned in sorted(jobs.items(), key=longest_first):
             if job := planned.slot.job:
                 root, machine = self.store.root, self.machine
-                self.waiting[pool.submit(_work, key, job, planned.inputs, root, machine)] = key
+                given = (key, job, planned.inputs, root, machine, planned.replaces)
+                self.waiting[pool.submit(_work, *given)] = key
 
     def _cancel(self, reason: str) -> dict[str, str]:
         """Take back what has not started; what runs already is waited for."""
@@ -179,13 +180,18 @@ def _start_worker(news: "SimpleQueue[News]", parent: int) -> None:
 
 
 def _work(
-    key: str, job: Job, located: Mapping[str, Located], root: Path, machine: Environment
+    key: str,
+    job: Job,
+    located: Mapping[str, Located],
+    root: Path,
+    machine: Environment,
+    replaces: str,
 ) -> tuple[str, bool]:
     def progress(done: int, total: int, note: str = "") -> None:
         _NEWS[0].put((key, done, total, note))
 
     try:
-        run_job(key, job, located, Store(root), machine, progress)
+        run_job(key, job, located, Store(root), machine, progress, replaces=replaces)
     except CannotSaveError as error:
         return str(error), True  # a full disk will not take the next record either
     except (ReproError, MemoryError) as error:

@@ -78,7 +78,7 @@ class Remote:
 
     def run(self, key: str, planned: PlannedJob) -> Outcome:
         """Run a job where it sees the disk that this process sees."""
-        outcome: Outcome = self.ask("work", key, planned.slot.job, planned.inputs)
+        outcome: Outcome = self.ask("work", key, planned.slot.job, planned.inputs, planned.replaces)
         return outcome
 
     def run_away(
@@ -95,7 +95,7 @@ class Remote:
                 sent = {role: self._send(each) for role, each in planned.inputs.items()}
         except NoRoomError as error:
             raise UnfitError(str(error)) from error
-        outcome: Outcome = self.ask("work", key, planned.slot.job, sent)
+        outcome: Outcome = self.ask("work", key, planned.slot.job, sent, planned.replaces)
         if outcome.reason:
             self.ask("forget", key)
             return outcome

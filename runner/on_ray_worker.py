@@ -75,7 +75,9 @@ class Worker(Node):
         """The name of the node, and what this process sees of it: its GPU and no other."""
         return os.uname().nodename, self.machine
 
-    def work(self, key: str, job: Job, inputs: Mapping[str, Parcel | Located]) -> Outcome:
+    def work(
+        self, key: str, job: Job, inputs: Mapping[str, Parcel | Located], replaces: str
+    ) -> Outcome:
         """Run one job; its record says that this process made it."""
         from runner.one_job import run_job
 
@@ -84,7 +86,8 @@ class Worker(Node):
                 role: self.lay_out(key, role, each) if isinstance(each, Parcel) else each
                 for role, each in inputs.items()
             }
-            run_job(key, job, located, self.store, self.machine, self._progress(key))
+            progress = self._progress(key)
+            run_job(key, job, located, self.store, self.machine, progress, replaces=replaces)
         except CannotSaveError as error:
             return Outcome(str(error), is_last=self._at_home)
         except (ReproError, MemoryError) as error:

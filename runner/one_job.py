@@ -10,8 +10,6 @@ is told by the clocks of the hosts that share a folder: if they are apart, a job
 import datetime as dt
 import functools
 import gc
-import multiprocessing
-import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -27,26 +25,6 @@ from repro.located import Located
 from repro.record import ArrayFile, Record
 from repro.store import UNNAMED, Store
 from runner.measurement import Inputs, Measurement, Progress
-
-
-def _asked() -> float:
-    """When the command that this process works for was given, seconds since 1970.
-
-    That is when its parent started, where this is a worker of a pool.
-    """
-    parent = multiprocessing.parent_process()
-    stat = Path(f"/proc/{parent.pid if parent else os.getpid()}/stat")
-    try:
-        ticks = int(stat.read_text().rpartition(")")[2].split()[19])
-    except OSError:  # no Linux, or a parent that is gone
-        return time.time()
-    since_boot = time.clock_gettime(time.CLOCK_BOOTTIME)
-    return time.time() - since_boot + ticks / os.sysconf("SC_CLK_TCK")
-
-
-_ASKED = _asked()
-"""A record written since is another run's, made after this one's plan, and new enough even for
-`--fresh`."""
 
 JobFunction = Callable[[Any, Inputs, Progress], Measurement]
 
@@ -97,15 +75,28 @@ def run_job(
     store: Store,
     machine: Environment,
     progress: Progress,
+    *,
+    replaces: str = "",
 ) -> Record:
     """Run one job in this process and save its record, or take what another run makes of it.
+
+    Args:
+        key: Its key.
+        job: What to run.
+        located: Its inputs by role.
+        store: Where its record goes.
+        machine: What is recorded as the environment.
+        progress: Told how far it is.
+        replaces: Digest of the record that is to be made again (`--fresh`), if there was one when
+            the run was planned. Any other that is there by now is another run's, and as good.
 
     Raises:
         CannotRunError: if it cannot run here, its weights are damaged, or its code was changed.
     """
     with store.lock(key, lambda owner: progress(0, 1, f"waiting for {owner}")):
-        if store.has(key) and store.written(key) > _ASKED:
-            return store.load(key)[0]
+        there = store.reusable(key)
+        if there and there.digest != replaces:
+            return there
         digests = {name: sha for each in located.values() for name, sha in each.files.items()}
         _check_tuned(located.get("tuned"))
         started = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")

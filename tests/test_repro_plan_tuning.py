@@ -162,9 +162,20 @@ def test_a_fresh_run_counts_what_it_ran_itself_and_nothing_older(tmp_path: Path)
     before = fresh.plan(small(), "smoke")
     tuning = planned(before, TUNED)
     assert (tuning.state, planned(before, ASKED).state) == ("ready", "waits")
+    assert tuning.replaces == Store(tmp_path).load(str(tuning.key))[0].digest
     fresh.look_again([str(tuning.key)])
     after = fresh.plan(small(), "smoke")
     assert (planned(after, TUNED).state, planned(after, ASKED).state) == ("done", "ready")
+    assert not planned(after, ASKED).replaces
+
+
+def test_what_another_run_makes_since_is_not_replaced(tmp_path: Path) -> None:
+    fresh = planner(tmp_path, fresh=True)
+    assert not planned(fresh.plan(small(), "smoke"), TUNED).replaces
+    save(tmp_path, planned(planner(tmp_path).plan(small(), "smoke"), TUNED))
+    fresh.look_again([])
+    found = planned(fresh.plan(small(), "smoke"), TUNED)
+    assert (found.state, found.replaces) == ("ready", "")
 
 
 def test_a_planner_sees_new_records_only_when_it_looks_again(tmp_path: Path) -> None:

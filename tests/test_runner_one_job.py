@@ -1,10 +1,7 @@
 """One job, by several processes at once, and from inputs that changed. Oracle: the records."""
 
-import multiprocessing
 import os
-import subprocess
 import time
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,13 +28,12 @@ def key(located: dict[str, Located]) -> str:
     return keys.of_job(JOB, files, keys.code_of(JOB.kind), libraries, machine.key_parts())
 
 
-def run(root: Path, located: dict[str, Located], notes: list[str] | None = None) -> Record:
-    def progress(_: int, __: int, note: str = "") -> None:
-        if notes is not None:
-            notes.append(note)
-
+def run(root: Path, located: dict[str, Located], replaces: str = "") -> Record:
     machine = records.this_machine()
-    return one_job.run_job(key(located), JOB, located, Store(root), machine, progress)
+    store = Store(root)
+    return one_job.run_job(
+        key(located), JOB, located, store, machine, lambda *_: None, replaces=replaces
+    )
 
 
 def inode(root: Path, record: Record) -> int:
@@ -89,14 +85,17 @@ def test_two_processes_run_a_job_once(tmp_path: Path) -> None:
     assert not list(Store(tmp_path).locks.iterdir())
 
 
-def test_a_record_from_before_the_command_is_made_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """That is what `--fresh` asks for; without it nobody runs a job that has its record."""
-    first = inode(tmp_path, run(tmp_path, {}))
-    assert inode(tmp_path, run(tmp_path, {})) == first
-    monkeypatch.setattr(one_job, "_ASKED", time.time() + 60)
-    assert inode(tmp_path, run(tmp_path, {})) != first
+def test_only_the_record_that_a_run_replaces_is_made_again(tmp_path: Path) -> None:
+    """That is what `--fresh` asks for; what another run made of it since the plan is fresh too."""
+    first = run(tmp_path, {})
+    before = inode(tmp_path, first)
+    assert inode(tmp_path, run(tmp_path, {})) == before
+    assert inode(tmp_path, run(tmp_path, {}, replaces="0" * 64)) == before
+    second = run(tmp_path, {}, replaces=first.digest)
+    after = inode(tmp_path, second)
+    assert after != before
+    if second.digest != first.digest:  # in one second and one millisecond they are the same bytes
+        assert inode(tmp_path, run(tmp_path, {}, replaces=first.digest)) == after
 
 
 def test_data_without_a_digest_is_never_reused(tmp_path: Path) -> None:
@@ -133,14 +132,3 @@ def test_other_code_than_the_keys_runs_nothing(tmp_path: Path) -> None:
             key({}), JOB, {"checkpoint": replace(other)}, Store(tmp_path), machine, lambda *_: None
         )
     assert not Store(tmp_path).folder(key({})).exists()
-
-
-def test_a_command_is_as_old_as_its_process() -> None:
-    """Of a pool's worker too, however late it starts. Oracle: `ps`."""
-    age = subprocess.run(
-        ["ps", "-o", "etimes=", "-p", str(os.getpid())], capture_output=True, text=True, check=True
-    )
-    expected = time.time() - int(age.stdout)
-    assert one_job._asked() == pytest.approx(expected, abs=2)
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        assert pool.submit(one_job._asked).result() == pytest.approx(one_job._asked(), abs=0.1)
