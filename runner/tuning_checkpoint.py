@@ -3,21 +3,24 @@
     <work>/step-<n>/tensors.safetensors    every tensor of the state
     <work>/step-<n>/state.json             the rest of it, tensors by name
     <work>/step-<n>/trainer_state.json     transformers' own: steps done, so the place in the data
+    <work>/step-<n>/digests.json           SHA-256 of the three
 
 A state is any nest of dicts, lists, tuples, numbers, text and tensors: what `state_dict` returns.
-A folder appears by one rename, and the one before goes only then, so that a kill at any time leaves
-a whole one, or none if there was none.
+A folder is on the disk before it appears, by one rename, and the one before goes only then, so that
+a kill at any time leaves a whole one, or none if there was none. One that is not what its digests
+say is removed, never believed: the training starts over, and ends as if there had been none.
 
 Reference: transformers 4.40.0, `Trainer.train(resume_from_checkpoint=...)`.
 Differs: Trainer's own checkpoints of optimizer, scheduler and generators are pickles, which
 `torch.load` executes under these pins.
-Not covered: a power cut, which may lose what the system had not written yet; several processes.
+Not covered: several processes.
 """
 
 import json
 import random
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +32,11 @@ from torch import Tensor
 from transformers import TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 
-from repro.errors import CannotRunError, CannotSaveError, saving
+from repro.digests import of_file
+from repro.errors import CannotSaveError, saving
+from repro.files import sync, sync_tree
 
-TENSORS, STATE = "tensors.safetensors", "state.json"
+TENSORS, STATE, DIGESTS = "tensors.safetensors", "state.json", "digests.json"
 
 EVERY = 60.0
 """Seconds from one state written to the next, at least."""
@@ -83,30 +88,38 @@ def write(work: Path, state: object, trainer: TrainerState) -> None:
             raise CannotSaveError(message) from error
         (draft / STATE).write_text(text)
         trainer.save_to_json(str(draft / TRAINER_STATE_NAME))
+        (draft / DIGESTS).write_text(json.dumps(_digests(draft)))
+        sync_tree(draft)
         draft.rename(folder)
+        sync(work)
     for old in set(work.glob("step-*")) - {folder}:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def latest(work: Path) -> Path | None:
-    """The state that an earlier try left, if any."""
-    return max(work.glob("step-*"), default=None)
+def latest(work: Path, tell: Callable[[str], None] = lambda _: None) -> Path | None:
+    """The state that an earlier try left, if it is what was written; `tell` hears if it is not."""
+    folder = max(work.glob("step-*"), default=None)
+    if folder is None or _whole(folder):
+        return folder
+    tell(f"{folder.name} of the killed run is damaged: from the start")
+    shutil.rmtree(folder, ignore_errors=True)
+    return None
 
 
 def read(folder: Path) -> Any:  # noqa: ANN401 - whatever was written
-    """The state in a folder, tensors on the CPU.
+    """The state in a folder that `latest` found, tensors on the CPU."""
+    return _unpacked(json.loads((folder / STATE).read_text()), load_file(folder / TENSORS))
 
-    Raises:
-        CannotRunError: it is damaged.
-    """
+
+def _digests(folder: Path) -> dict[str, str]:
+    return {name: of_file(folder / name) for name in (TENSORS, STATE, TRAINER_STATE_NAME)}
+
+
+def _whole(folder: Path) -> bool:
     try:
-        return _unpacked(json.loads((folder / STATE).read_text()), load_file(folder / TENSORS))
-    except (OSError, ValueError, LookupError, SafetensorError) as error:
-        message = (
-            f"cannot take up the training in {folder}, which is damaged ({error}); remove the "
-            "folder to start over"
-        )
-        raise CannotRunError(message) from error
+        return bool(json.loads((folder / DIGESTS).read_bytes()) == _digests(folder))
+    except (OSError, ValueError):
+        return False
 
 
 def _packed(value: object, tensors: dict[str, Tensor]) -> object:

@@ -85,9 +85,9 @@ class Tuner(SFTTrainer):  # type: ignore[misc]
         """Train to the end, from the state that an earlier try left if there is one.
 
         Raises:
-            CannotRunError: that state is damaged, or a new one cannot be written.
+            CannotSaveError: a new one cannot be written.
         """
-        folder = tuning_checkpoint.latest(self._work)
+        folder = tuning_checkpoint.latest(self._work, lambda what: self._progress(0, 1, what))
         if folder:
             self._earlier = tuning_checkpoint.read(folder)
             course = self._earlier["course"]

@@ -19,7 +19,6 @@ import tiny_tuning
 import torch
 from transformers import TrainerState
 
-from repro.errors import CannotRunError
 from runner import tuning_checkpoint, tuning_trainer
 from runner.measurement import Measurement
 
@@ -27,6 +26,9 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 STEPS = 20
 """Two epochs of ten."""
+
+FILES = ("tensors.safetensors", "state.json", "trainer_state.json", "digests.json")
+"""Of a state on the disk."""
 
 
 def state_at_every_step() -> None:
@@ -203,11 +205,7 @@ def test_no_pickle_is_written_or_read(tmp_path: Path, monkeypatch: pytest.Monkey
     with pytest.raises(KilledError):
         tiny_tuning.run(asked, data, tmp_path / "work", progress=progress)
     (folder,) = (tmp_path / "work").glob("step-*")
-    assert {path.name for path in folder.iterdir()} == {
-        "tensors.safetensors",
-        "state.json",
-        "trainer_state.json",
-    }
+    assert {path.name for path in folder.iterdir()} == set(FILES)
     assert tiny_tuning.run(asked, data, tmp_path / "work").values["steps"] == 4
 
 
@@ -264,15 +262,45 @@ def test_what_a_kill_left_half_written_is_no_state(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["step-000000001"]
 
 
-@pytest.mark.parametrize("broken", ["tensors.safetensors", "state.json"])
-def test_a_damaged_state_is_one_message(broken: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["cut", "flipped", "gone"])
+@pytest.mark.parametrize("broken", FILES)
+def test_a_damaged_state_is_never_believed(broken: str, how: str, tmp_path: Path) -> None:
     tuning_checkpoint.write(tmp_path, {"a": torch.rand(3)}, at(2))
-    folder = tuning_checkpoint.latest(tmp_path)
-    assert folder is not None
-    path = folder / broken
-    path.write_bytes(path.read_bytes()[:-3])
-    with pytest.raises(CannotRunError, match=r"step-000000002, which is damaged .* start over"):
-        tuning_checkpoint.read(folder)
+    path, told = tmp_path / "step-000000002" / broken, list[str]()
+    content = path.read_bytes()
+    if how == "gone":
+        path.unlink()
+    else:
+        middle = len(content) // 2
+        flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+        path.write_bytes(content[:-3] if how == "cut" else flipped)
+    assert tuning_checkpoint.latest(tmp_path, told.append) is None
+    assert told == ["step-000000002 of the killed run is damaged: from the start"]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("often")
+def test_a_run_whose_state_was_damaged_starts_over(tmp_path: Path) -> None:
+    """Oracle: the same run without a kill, to the bit."""
+    twin, data = tiny_tuning.with_dropout(tmp_path / "twin"), tiny_tuning.rows(tmp_path, STEPS)
+    expected = tiny_tuning.run(recipe(), data, tmp_path / "whole", twin)
+    said: list[tuple[int, str]] = []
+
+    def progress(done: int, total: int, note: str = "") -> None:
+        del total
+        if done == 9 and not any("damaged" in each for _, each in said):
+            raise KilledError
+        said.append((done, note))
+
+    with pytest.raises(KilledError):
+        tiny_tuning.run(recipe(), data, tmp_path / "work", twin, progress)
+    (state,) = (tmp_path / "work").glob("step-*/tensors.safetensors")
+    content = bytearray(state.read_bytes())
+    content[-1] ^= 1  # of a weight or a moment: nothing else would notice
+    state.write_bytes(content)
+    found = tiny_tuning.run(recipe(), data, tmp_path / "work", twin, progress)
+    assert [done for done, note in said if "damaged" in note] == [0]
+    assert contents(found) == contents(expected)
 
 
 def test_generators_go_on_as_they_would_have(tmp_path: Path) -> None:
