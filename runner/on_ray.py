@@ -12,6 +12,7 @@ Reference: Ray 2.31.0. Not covered: who may talk to a cluster; Ray asks nobody f
 import os
 import shutil
 import tempfile
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -116,14 +117,14 @@ def engine(where: str) -> Iterator[Here | There]:
     with ExitStack() as stack:
         try:
             _join("auto" if where == "ray://auto" else where, stack)
-        except ImportError as error:
-            message = (
-                f"--on {where} needs Ray's client ({error}; pip install grpcio): or start the "
-                "run on a node of the cluster, with --on ray://auto"
-            )
-            raise CannotRunError(message) from error
         except (ConnectionError, RuntimeError, exceptions.RayError) as error:
-            message = f"--on {where}: no cluster can be joined there: {str(error).splitlines()[0]}"
+            hint = (
+                "start this on a node of one, or name one: ray://HOST:PORT"
+                if where == "ray://auto"
+                else "is the port open, and is it the head's `--ray-client-server-port`?"
+            )
+            said = str(error).splitlines()[0].rstrip(".")
+            message = f"--on {where}: no cluster can be joined there: {said}; {hint}"
             raise CannotRunError(message) from error
         yield There()
 
@@ -135,12 +136,14 @@ def _join(address: str, stack: ExitStack) -> None:
         copy = shutil.copytree if (bundle.ROOT / name).is_dir() else shutil.copy
         copy(bundle.ROOT / name, folder / name)
     stack.callback(ray.shutdown)
-    ray.init(
-        address,
-        runtime_env={"working_dir": str(folder), "env_vars": _flags()},
-        log_to_driver=False,
-        logging_level="ERROR",
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what they say, the error says too
+        ray.init(
+            address,
+            runtime_env={"working_dir": str(folder), "env_vars": _flags()},
+            log_to_driver=False,
+            logging_level="ERROR",
+        )
 
 
 @contextmanager

@@ -1,12 +1,14 @@
 """A Ray cluster of several nodes on this machine, in a process of its own, for tests.
 
-python ray_cluster.py FOLDER         a head and two nodes of one CPU each; prints the address,
-                                     kills a node for every line that it reads
+python ray_cluster.py FOLDER         a head and two nodes of one CPU each; prints its address
+                                     and the port of its server for Ray's client, kills a node
+                                     for every line that it reads
 python ray_cluster.py run ARGUMENT…  `repro ARGUMENT…`, which says on standard error whenever it
                                      asks a process of a node for something
 """
 
 import os
+import socket
 import sys
 from pathlib import Path
 
@@ -22,14 +24,18 @@ def cluster(folder: Path) -> None:
     from ray.cluster_utils import Cluster
 
     store = {"object_store_memory": 80 << 20}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
     head = {"num_cpus": 0, "include_dashboard": False, "_system_config": FAST, **store}
+    head |= {"ray_client_server_port": port}
     made = Cluster(initialize_head=True, head_node_args=head)
     nodes = [
         made.add_node(num_cpus=1, env_vars={"REPRO_CACHE": str(folder / name)}, **store)
         for name in ("node0", "node1")
     ]
     try:
-        sys.stdout.write(f"{made.address}\n")
+        sys.stdout.write(f"{made.address} {port}\n")
         sys.stdout.flush()
         for _ in sys.stdin:
             made.remove_node(nodes.pop(), allow_graceful=False)

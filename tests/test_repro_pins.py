@@ -94,7 +94,7 @@ def test_every_direct_requirement_is_in_the_lock_and_has_a_reason() -> None:
         requirement, _, reason = line.partition("#")
         name, _, version = requirement.strip().partition("==")
         assert reason.strip(), f"{requirement} has no reason"
-        pin = lock[pins.normalise(name.partition("<")[0])]
+        pin = lock[pins.normalise(re.split(r"[\[<]", name)[0])]
         assert not version or pin.version == version
 
 

@@ -135,7 +135,8 @@ class Nodes:
             text=True,
         )
         assert self.process.stdout
-        self.environ = {"RAY_ADDRESS": self.process.stdout.readline().strip()}
+        address, port = self.process.stdout.readline().split()
+        self.environ, self.client = {"RAY_ADDRESS": address}, f"ray://127.0.0.1:{port}"
 
     def kill_one(self) -> None:
         assert self.process.stdin
@@ -154,19 +155,21 @@ class Nodes:
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
     made = Nodes(tmp_path_factory.mktemp("nodes"))
-    assert made.environ["RAY_ADDRESS"]
     yield made
     made.process.communicate(timeout=60)  # the end of its input ends it
 
 
 def test_records_that_come_home_are_those_of_the_local_engine(nodes: Nodes, tmp_path: Path) -> None:
-    """A tuning, an evaluation that waits for it; a tuning that cannot run; two without inputs."""
+    """A tuning, an evaluation that waits for it; a tuning that cannot run; two without inputs.
+
+    From outside the cluster, by Ray's client.
+    """
     words, bad = tmp_path / "words.jsonl", tmp_path / "bad.jsonl"
     words.write_text("".join(f'{{"text": "one two three {n} four"}}\n' for n in range(4)))
     bad.write_text('{"no": "answer"}\n')
     path = write(tmp_path, [tuning(), tuning("full", "lima"), *tying(2, 64)])
     given = ("--data", f"lambada_openai={words}", "--data", f"lima={bad}")
-    code, said = finish(start(path, tmp_path / "there", "ray://auto", *given, **nodes.environ))
+    code, said = finish(start(path, tmp_path / "there", nodes.client, *given))
     assert code == 3, said
     assert nodes.working() == []
     code, told = finish(start(path, tmp_path / "here", "local", *given))
