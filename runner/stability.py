@@ -2,9 +2,12 @@
 
 `run` cuts the layers of a job into chunks, rolls each out (`runner.rollout`), reduces it to
 per-layer arrays (`runner.deviation_summary` names them) and joins them in order. On top of the
-table there: `sweep/<ε>/...` the same on the first layers for other ε (modes of `SWEPT`,
-envelopes in float32), `precision/<dtype>/...` (`runner.precision`), and for random layers
+table there: `sweep/<ε>/...` the same on the first layers for other ε (modes of `SWEPT`, no
+envelopes), `precision/<dtype>/...` (`runner.precision`), and for random layers
 `control/<name>/...` (`runner.controls`). `times` and `perturbed_at` count steps from 0.
+
+Of the job's own layers envelopes are float32, and but for `FITTED` of its first `sweep_layers`
+layers: they are drawn, not judged, and were three quarters of a record's 7.6 MB.
 
 What is claimed: each deviation against its explicit bound, in float64, rounding included.
 What is not: anything about a whole network (gates, norms, convolutions and residual streams lie
@@ -27,8 +30,15 @@ from runner.random_layers import Design, draw_layers
 from runner.stability_plan import Plan, Source, Task, sweep_prefix
 from runner.trained_layers import trained_layers
 
-ENVELOPE_POINTS = 62
+ENVELOPE_POINTS = 44
 """Times at which envelopes are kept; close to the perturbation some of them coincide."""
+
+FITTED = (
+    "latent-once/output_envelope",
+    "joint-once-selective/output_envelope",
+    "rounding/output_envelope",
+)
+"""Envelopes of every layer: Appendix B has a rate for each layer's output."""
 
 
 def run(job: StabilityJob, inputs: Inputs, progress: Progress) -> Measurement:
@@ -59,12 +69,13 @@ def _run(job: StabilityJob, inputs: Inputs, progress: Progress, threads: int) ->
     if job.checkpoint is None:
         tasks += plan.controls()
     found = _execute(tasks, threads if device.type == "cpu" else 1, progress)
-    arrays = found.pop("")
+    whole = found.pop("")
+    arrays = {name: _kept(name, value, plan.swept) for name, value in whole.items()}
     left_out = tuple(f"{mode.name}/" for mode in MODES if mode not in SWEPT)
     if job.epsilon in job.sweep:  # run already
         found[sweep_prefix(job.epsilon)] = {
-            name: _shorter(name, value[: plan.swept])
-            for name, value in arrays.items()
+            name: value[: plan.swept]
+            for name, value in _without_envelopes(whole).items()
             if not name.startswith(left_out)
         }
     for prefix, part in found.items():
@@ -98,7 +109,9 @@ def _execute(tasks: list[Task], threads: int, progress: Progress) -> dict[str, A
             for (prefix, _, size), future in zip(tasks, futures, strict=True):
                 found = future.result()
                 if prefix.startswith("sweep/"):
-                    found = {name: _shorter(name, value) for name, value in found.items()}
+                    found = _without_envelopes(found)
+                if prefix == "precision":
+                    found = {name: _kept(name, value, len(value)) for name, value in found.items()}
                 parts.setdefault(prefix, []).append(found)
                 done += size
                 progress(done, total, prefix or "layers")
@@ -108,8 +121,15 @@ def _execute(tasks: list[Task], threads: int, progress: Progress) -> dict[str, A
     return {prefix: join(chunks) for prefix, chunks in parts.items()}
 
 
-def _shorter(name: str, value: NDArray[Any]) -> NDArray[Any]:
-    return value.astype(np.float32) if name.endswith("_envelope") else value
+def _kept(name: str, value: NDArray[Any], layers: int) -> NDArray[Any]:
+    """What a record keeps of an array: an envelope in float32, of so many layers if not fitted."""
+    if not name.endswith("_envelope"):
+        return value
+    return value[: None if name in FITTED else layers].astype(np.float32)
+
+
+def _without_envelopes(arrays: Arrays) -> Arrays:
+    return {name: value for name, value in arrays.items() if not name.endswith("_envelope")}
 
 
 def _values(job: StabilityJob, count: int, arrays: Arrays) -> dict[str, float | int | str]:

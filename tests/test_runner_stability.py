@@ -1,11 +1,13 @@
 """Stability jobs end to end: names, shapes, trained layers, low precision, controls."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from repro import bundle
 from repro.jobs import StabilityJob
 from runner import rollout, stability
 from runner.deviation_bounds import RATIO_SLACK
@@ -65,14 +67,24 @@ def test_arrays_have_a_row_a_layer_and_a_column_a_time(measurement: Measurement)
     for mode in MODES:
         for what in ("latent", "output"):
             name = f"{mode.name}/{what}"
-            assert arrays[f"{name}_envelope"].shape == (6, points)
+            kept = 6 if f"{name}_envelope" in stability.FITTED else 2
+            assert arrays[f"{name}_envelope"].shape == (kept, points)
             assert arrays[f"{name}_violations"].dtype == np.int64
-            assert (f"sweep/1e-05/{name}_envelope" in arrays) == (mode in SWEPT)
-    assert arrays["sweep/1e-05/latent-once/latent_envelope"].shape == (2, points)
+            assert (f"sweep/1e-05/{name}_violations" in arrays) == (mode in SWEPT)
+    assert arrays["sweep/1e-05/latent-once/latent_ratio"].shape == (2,)
     swept = [{name for name in arrays if name.startswith(f"sweep/{e}/")} for e in ("0.001", "0.1")]
     assert len(swept[0]) == len(swept[1]) > 0
     assert arrays["lambda_max"].shape == (6,)
     assert arrays["precision/bfloat16/latent_envelope"].shape == (2, points)
+
+
+@pytest.mark.parametrize("name", ["stability", "v3"])
+def test_what_claims_fit_is_kept_of_every_layer(name: str) -> None:
+    claims = json.loads((bundle.MANIFESTS / f"{name}.json").read_text())["claims"]
+    fitted = [each for each in claims if each["kind"] == "trend"]
+    assert fitted
+    for claim in fitted:
+        assert {*claim["arrays"], *claim["floors"]} <= set(stability.FITTED)
 
 
 def test_no_bound_is_broken_and_the_numbers_for_people_say_so(measurement: Measurement) -> None:
