@@ -45,11 +45,12 @@ class TrendClaim(ClaimBase):
 
 
 class IdentityClaim(ClaimBase):
-    """A matrix of integers is the product of two others, exactly."""
+    """A matrix of integers is the product of two others, exactly, row by row."""
 
     kind: Literal["identity"]
     jobs: Annotated[tuple[Slug, ...], Field(min_length=1)]
     case: str
-    """Arrays `<case>/change`, `<case>/up` and `<case>/down`: change = up x down."""
+    """Arrays `<case>/up` and `<case>/down`, and `<case>/change_sha256`, the digest of every row of
+    what has to be up x down (`repro.digests.of_rows`)."""
     controls: tuple[Control, ...]
     """Cases that must not factorise so."""

@@ -19,8 +19,9 @@ r-vector V x. This is what is checked, on the real shapes:
 - control, one LoRA of rank r a block (untied): the same on W'' = the U_b V_b stacked.
   `untied_stacked_rank` is r times the number of blocks, and the other two are 0.
 
-Arrays, int32: `tied/change`, `tied/up`, `tied/down` are W', U and V, and `untied/...` the same of
-the control, with the first block's V; verify multiplies them again.
+Arrays: `tied/up` and `tied/down` are U and V, int32, `tied/change_sha256` the digest of every row
+of W', and `untied/...` the same of the control, with the first block's V. verify multiplies and
+digests again: W' itself, of Mamba-2 10 MB, says no more.
 
 The tying is not Mamba's: GPT-NeoX's query_key_value is one weight too and shows the same.
 
@@ -29,16 +30,17 @@ the paper's W; "tied" is given a meaning that can fail.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from repro import digests
 from repro.jobs import WeightTyingJob
 from runner.integer_rank import PRIME, rank_modulo
 from runner.measurement import Inputs, Measurement, Progress
 
 Matrix = NDArray[np.int64]
-Matrix32 = NDArray[np.int32]
 
 LARGEST = 8
 """Entries are drawn from -8 to 8: every sum here stays far below 2^63."""
@@ -76,12 +78,13 @@ def run(job: WeightTyingJob, inputs: Inputs, progress: Progress) -> Measurement:
     )
 
 
-def _factors(case: str, adapter: Adapter) -> dict[str, Matrix32]:
-    """W' and what it has to be the product of, if it is tied: U stacked, and the first V."""
-    first = next(iter(adapter.downs.values()))
-    stacked = np.concatenate(list(adapter.ups.values()))
-    parts = {"change": adapter.change, "up": stacked, "down": first}
-    return {f"{case}/{name}": part.astype(np.int32) for name, part in parts.items()}
+def _factors(case: str, adapter: Adapter) -> dict[str, NDArray[Any]]:
+    """Digests of W', and what it has to be the product of, if tied: U stacked, and the first V."""
+    return {
+        f"{case}/change_sha256": digests.of_rows(adapter.change),
+        f"{case}/up": np.concatenate(list(adapter.ups.values())).astype(np.int32),
+        f"{case}/down": next(iter(adapter.downs.values())).astype(np.int32),
+    }
 
 
 def tied_adapter(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from made_up_records import shown
 
-from repro import environment, run_file
+from repro import digests, environment, run_file
 from repro.finding import Finding
 from repro.jobs import StabilityJob
 from repro.run_file import RunFile
@@ -73,6 +73,8 @@ def found(root: Path, claim: dict[str, Any], controls: list[str], **arrays: Any)
     )
     store, machine = Store(root), environment.capture(["torch"])
     made = {name: array for name, array in {**GOOD, **arrays}.items() if array is not None}
+    for name in [each for each in made if each.endswith("/change")]:  # a record has its digests
+        made[f"{name}_sha256"] = digests.of_rows(made.pop(name))
     key = records.save_record(store, JOB, made, machine)
     run = RunFile(
         schema_version=1,
@@ -162,13 +164,13 @@ def test_an_identity_that_fails_in_one_entry_is_contradicted(tmp_path: Path) -> 
     change[1, 1] += 1
     finding = found(tmp_path, IDENTITY, ["untied"], **{"tied/change": change})
     assert finding.outcome == "contradicted"
-    assert "3 of 4 entries equal" in finding.measured
+    assert "1 of 2 rows equal" in finding.measured
 
 
 def test_an_identity_needs_its_control_and_integers(tmp_path: Path) -> None:
     tied = {"untied/change": GOOD["tied/change"]}
     assert found(tmp_path / "a", IDENTITY, ["untied"], **tied).outcome == "invalid"
-    floats = {"tied/change": GOOD["tied/change"].astype(np.float64)}
+    floats = {"tied/down": GOOD["tied/down"].astype(np.float64)}
     assert found(tmp_path / "b", IDENTITY, ["untied"], **floats).outcome == "invalid"
 
 
@@ -223,11 +225,11 @@ def test_findings_on_identities_whole(tmp_path: Path) -> None:
     exact = "exact integer algebra, multiplied again here"
     held = found(tmp_path / "a", IDENTITY, ["untied"])
     reason = f"{exact}; 1 control caught"
-    assert shown(held) == ("reproduced", "equal", "4 of 4 entries equal", "exact", reason, "")
+    assert shown(held) == ("reproduced", "equal", "2 of 2 rows equal", "exact", reason, "")
     change = np.array([[2, 4], [3, 7]])
     broken = found(tmp_path / "b", IDENTITY, [], **{"tied/change": change})
     reason = f"{exact}; no control"
-    assert shown(broken) == ("contradicted", "equal", "3 of 4 entries equal", "exact", reason, "")
+    assert shown(broken) == ("contradicted", "equal", "1 of 2 rows equal", "exact", reason, "")
 
 
 def test_integers_are_multiplied_as_integers(tmp_path: Path) -> None:
@@ -257,6 +259,12 @@ BROKEN: list[tuple[dict[str, Any], list[str], dict[str, Any], str]] = [
         IDENTITY,
         [],
         {"tied/change": np.ones((0, 2), int), "tied/up": np.ones((0, 1), int)},
+        "{}: tied is no product of integer matrices",
+    ),
+    (
+        IDENTITY,
+        [],
+        {"tied/change": np.ones((3, 2), int)},
         "{}: tied is no product of integer matrices",
     ),
     *(

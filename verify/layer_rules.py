@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from repro import digests
 from repro.layer_claims import BoundClaim, Control, IdentityClaim, TrendClaim
+from repro.plural import counted
 from verify.decided import Decided, Judged
 from verify.errors import InvalidError
 from verify.evidence import Evidence, Loaded
@@ -71,11 +73,11 @@ def identity(claim: IdentityClaim, evidence: Evidence) -> Judged:
     different = total = 0
     for each in loaded:
         found = _off_product(each, claim.case)
-        different, total = different + int(found.sum()), total + found.size
+        different, total = different + int(found.sum()), total + len(found)
         for control in claim.controls:
             if not _off_product(each, control.array).any():
                 raise InvalidError(_toothless(each, control.what))
-    measured = f"{total - different:,} of {total:,} entries equal"
+    measured = f"{total - different:,} of {total:,} rows equal"
     reason = f"exact integer algebra, multiplied again here{_caught(claim.controls)}"
     if different:
         return Judged(Decided("contradicted", "equal", measured, "exact", reason), "", loaded)
@@ -83,16 +85,17 @@ def identity(claim: IdentityClaim, evidence: Evidence) -> Judged:
 
 
 def _off_product(loaded: Loaded, case: str) -> NDArray[np.bool_]:
-    """Entries of `<case>/change` that are not those of `<case>/up` x `<case>/down`."""
-    parts = [_array(loaded, f"{case}/{name}") for name in ("change", "up", "down")]
-    integers = all(np.issubdtype(part.dtype, np.integer) for part in parts)
-    matrices = [part.ndim for part in parts] == [2, 2, 2]
-    shape = (*parts[1].shape[:1], *parts[2].shape[1:])
-    if not integers or not matrices or not parts[0].size or parts[0].shape != shape:
+    """Rows of the case's change that are not those of `<case>/up` x `<case>/down`."""
+    up, down = (_array(loaded, f"{case}/{name}") for name in ("up", "down"))
+    change = _array(loaded, f"{case}/change_sha256")
+    integers = all(np.issubdtype(part.dtype, np.integer) for part in (up, down))
+    matrices = [up.ndim, down.ndim] == [2, 2] and up.shape[1] == down.shape[0]
+    digested = change.dtype == np.uint8 and matrices and change.shape == (len(up), 32)
+    if not integers or not digested or not up.size or not down.size:
         message = f"record {loaded.record.key[:12]}: {case} is no product of integer matrices"
         raise InvalidError(message)
-    change, up, down = (part.astype(np.int64) for part in parts)
-    found: NDArray[np.bool_] = change != up @ down
+    product = up.astype(np.int64) @ down.astype(np.int64)
+    found: NDArray[np.bool_] = (digests.of_rows(product) != change).any(axis=1)
     return found
 
 
@@ -188,8 +191,7 @@ def _within(entries: NDArray[Any], relation: str, limit: float) -> NDArray[np.bo
 
 
 def _caught(controls: Sequence[Control]) -> str:
-    count = len(controls)
-    return f"; {count} control{'s' * (count > 1)} caught" if count else "; no control"
+    return f"; {counted(len(controls), 'control')} caught" if controls else "; no control"
 
 
 def _toothless(loaded: Loaded, what: str) -> str:
