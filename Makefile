@@ -2,7 +2,7 @@
 # make test        the same set-up, then the test suite (what .ci/run calls)
 # make check       formatting, lints, types, import contracts and the Dockerfile
 # make mutants     small changes to verify/ that some test has to notice (docs/mutants.md); half an hour
-# make evidence    the committed records of a CPU from nothing (five minutes on two cores), then `make claims`
+# make evidence    the committed records of a CPU from nothing (a minute or two on two cores), then `make claims`
 # make claims      docs/claims.md and the table in README, from the committed evidence; seconds
 # make faults      kills, full disks, damaged files, a bad hub: what holds, as one table; half an hour
 # make fuzz        100,000 damaged manifests, records, audits and checkpoints (docs/fuzzing.md); twenty minutes or more

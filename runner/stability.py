@@ -6,8 +6,8 @@ table there: `sweep/<ε>/...` the same on the first layers for other ε (modes o
 envelopes), `precision/<dtype>/...` (`runner.precision`), and for random layers
 `control/<name>/...` (`runner.controls`). `times` and `perturbed_at` count steps from 0.
 
-Of the job's own layers envelopes are float32, and but for `FITTED` of its first `sweep_layers`
-layers: they are drawn, not judged, and were three quarters of a record's 7.6 MB.
+Of the job's own layers counts are int32 and envelopes float32, and but for `FITTED` of its first
+`sweep_layers` layers: they are drawn, not judged, and were three quarters of a record's 7.6 MB.
 
 What is claimed: each deviation against its explicit bound, in float64, rounding included.
 What is not: anything about a whole network (gates, norms, convolutions and residual streams lie
@@ -30,7 +30,7 @@ from runner.random_layers import Design, draw_layers
 from runner.stability_plan import Plan, Source, Task, sweep_prefix
 from runner.trained_layers import trained_layers
 
-ENVELOPE_POINTS = 44
+ENVELOPE_POINTS = 34
 """Times at which envelopes are kept; close to the perturbation some of them coincide."""
 
 FITTED = (
@@ -123,9 +123,9 @@ def _execute(tasks: list[Task], threads: int, progress: Progress) -> dict[str, A
 
 def _kept(name: str, value: NDArray[Any], layers: int) -> NDArray[Any]:
     """What a record keeps of an array: an envelope in float32, of so many layers if not fitted."""
-    if not name.endswith("_envelope"):
-        return value
-    return value[: None if name in FITTED else layers].astype(np.float32)
+    if name.endswith("_envelope"):
+        return value[: None if name in FITTED else layers].astype(np.float32)
+    return value.astype(np.int32) if value.dtype == np.int64 else value
 
 
 def _without_envelopes(arrays: Arrays) -> Arrays:

@@ -69,7 +69,7 @@ def test_arrays_have_a_row_a_layer_and_a_column_a_time(measurement: Measurement)
             name = f"{mode.name}/{what}"
             kept = 6 if f"{name}_envelope" in stability.FITTED else 2
             assert arrays[f"{name}_envelope"].shape == (kept, points)
-            assert arrays[f"{name}_violations"].dtype == np.int64
+            assert arrays[f"{name}_violations"].dtype == np.int32
             assert (f"sweep/1e-05/{name}_violations" in arrays) == (mode in SWEPT)
     assert arrays["sweep/1e-05/latent-once/latent_ratio"].shape == (2,)
     swept = [{name for name in arrays if name.startswith(f"sweep/{e}/")} for e in ("0.001", "0.1")]
