@@ -33,8 +33,9 @@ matching = awk '/^[^ \#]/ { keep = /$(1)/ } keep' pinned-requirements.txt
 others   = awk '/^[^ \#]/ { keep = !/$(1)/ } keep' pinned-requirements.txt
 
 .PHONY: reproduce test test-browser test-packet test-container check faults fuzz mutants venv dev evidence claims
+# 3: some jobs take weights or a GPU, and the table says which.
 reproduce: venv
-	@.venv/bin/repro run manifests/*.json --tier smoke
+	@.venv/bin/repro run manifests/*.json --tier smoke || [ $$? -eq 3 ]
 
 test: dev
 	@.venv/bin/python -m pytest

@@ -5,6 +5,7 @@ parameters elsewhere; jobs that run side by side are counted one after another. 
 prints estimates, records hold what it really took.
 """
 
+import itertools
 from dataclasses import dataclass
 
 from repro.catalog import Benchmark, Checkpoint, Dataset, Instructions
@@ -34,6 +35,8 @@ _STATES = {"full": 16, "lora": 4.5}
 Adam's two moments, all float32; adapters are about 3 % of it."""
 _PASSES = {"full": 6, "lora": 4}
 """Operations a parameter and token of one training step."""
+_CHECKED = 2
+"""Times that lm-eval answers the sample that the engine prefix is held to."""
 _KEPT = 34
 """Numbers kept of each token, block and unit of the hidden size for the backward pass."""
 
@@ -89,24 +92,48 @@ def _as_cost(machine: Environment, on_gpu: float, on_cpu: float, memory: int) ->
 
 
 def tokens(job: EvaluateJob, dataset: Dataset, *, small: bool) -> float:
-    """Prompt tokens of a job over all its questions and shots."""
+    """Tokens that a model reads over all questions and shots of a job.
+
+    The engine prefix reads solved examples once a subject, and lm-eval a sample twice beside it.
+    """
     rate = _CHARACTERS_A_TOKEN["small" if small else "large"]
-    total = 0.0
-    for name in job.subjects:
-        subject = dataset.subject(name)
-        for shots in job.shots:
-            added = subject.shot_characters[shots - 1] if shots else 0
-            length = (subject.question_characters + added) / rate
-            total += subject.questions * min(length, MAX_LENGTH)
-    return total
+
+    def read(subjects: tuple[str, ...], shots: tuple[int, ...], *, shared: bool) -> float:
+        total = 0.0
+        for subject, count in itertools.product(map(dataset.subject, subjects), shots):
+            question = subject.question_characters / rate
+            solved = subject.shot_characters[count - 1] / rate if count else 0.0
+            if shared and question + solved <= MAX_LENGTH:
+                total += solved + subject.questions * question
+            else:
+                total += subject.questions * min(question + solved, MAX_LENGTH)
+        return total
+
+    if job.engine == "lm-eval":
+        return read(job.subjects, job.shots, shared=False)
+    checked = read(job.checked, job.checked_shots, shared=False)
+    return read(job.subjects, job.shots, shared=True) + _CHECKED * checked
 
 
 def benchmark_tokens(job: BenchmarkJob, data: Benchmark, *, small: bool) -> float:
-    """Prompt tokens of a benchmark over its questions, choices and shots."""
+    """The same of a benchmark; there the choices of a question share its solved examples."""
     rate = _CHARACTERS_A_TOKEN["small" if small else "large"]
+    question = data.question_characters / rate
+
+    def read(questions: int, *, shared: bool) -> float:
+        total = 0.0
+        for shots in job.shots:
+            solved = shots * data.shot_characters / rate
+            if shared and question + solved <= MAX_LENGTH:
+                total += questions * (solved + data.choices * question)
+            else:
+                total += questions * data.choices * min(question + solved, MAX_LENGTH)
+        return total
+
     questions = min(job.questions or data.questions, data.questions)
-    lengths = (data.question_characters + shots * data.shot_characters for shots in job.shots)
-    return questions * data.choices * sum(min(each / rate, MAX_LENGTH) for each in lengths)
+    if job.engine == "lm-eval":
+        return read(questions, shared=False)
+    return read(questions, shared=True) + _CHECKED * read(job.checked, shared=False)
 
 
 def _is_small(checkpoint: Checkpoint) -> bool:

@@ -1,8 +1,11 @@
 """Estimates: right in what they depend on; the figures themselves are only rough."""
 
-import pytest
+import json
 
-from repro import catalog, cost, environment, peak_memory
+import pytest
+import test_runner_benchmark
+
+from repro import bundle, catalog, cost, environment, peak_memory
 from repro.jobs import EvaluateJob, Setting, StabilityJob
 
 SETTING = Setting(
@@ -45,6 +48,45 @@ def test_tokens_of_the_smoke_subject_are_about_right() -> None:
     mmlu = catalog.datasets()["mmlu"]
     found = cost.tokens(job("mamba-twin", shots=(5,)), mmlu, small=True)
     assert found == pytest.approx(47_000, rel=0.3)
+
+
+def measured_tokens() -> dict[tuple[str, int], tuple[int, int]]:
+    """What stock lm-eval and the engine prefix read, by task and shots."""
+    lines = (bundle.ROOT / "evidence" / "h100" / "engine.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    return {
+        (each["task"], each["shots"]): (each["tokens_stock"], each["tokens_run"]) for each in rows
+    }
+
+
+@pytest.mark.parametrize(("task", "shots"), measured_tokens())
+def test_the_ratio_of_the_engines_tokens_is_as_measured(task: str, shots: int) -> None:
+    """To a third: the description before a question is shared too, and is not priced apart.
+
+    Oracle: `python -m benchmarks.evaluation`, with the paper's tokenizer.
+    """
+    stock, run = measured_tokens()[task, shots]
+    if task == "mmlu":
+        subjects = ("abstract_algebra", "anatomy", "marketing")
+        asked = job("mamba-130m", shots=(shots,)).model_copy(update={"subjects": subjects})
+        mmlu = catalog.datasets()["mmlu"]
+        prefix = asked.model_copy(update={"engine": "prefix"})
+        found = [cost.tokens(each, mmlu, small=False) for each in (prefix, asked)]
+    else:
+        few = test_runner_benchmark.job(task, shots=(shots,), questions=200)
+        data = catalog.benchmarks()[task]
+        prefix = few.model_copy(update={"engine": "prefix"})
+        found = [cost.benchmark_tokens(each, data, small=False) for each in (prefix, few)]
+    assert found[0] / found[1] == pytest.approx(run / stock, rel=0.35)
+
+
+def test_a_checked_sample_is_read_twice_more() -> None:
+    mmlu = catalog.datasets()["mmlu"]
+    asked = job("mamba-130m", shots=(0,)).model_copy(update={"engine": "prefix"})
+    sample = {"checked": asked.subjects, "checked_shots": (5,)}
+    checked = cost.tokens(asked.model_copy(update=sample), mmlu, small=False)
+    stock = cost.tokens(job("mamba-130m", shots=(5,)), mmlu, small=False)
+    assert checked == cost.tokens(asked, mmlu, small=False) + 2 * stock
 
 
 def test_larger_models_cost_more_time() -> None:
