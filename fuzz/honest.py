@@ -13,7 +13,6 @@ from typing import Any
 
 import made_up_records as records
 import made_up_tuning as tuned
-import numpy as np
 
 from repro import bundle, run_file
 from repro.commands.verify import judge_run
@@ -163,7 +162,7 @@ def _layers(root: Path) -> Results:
     data = records.manifest_data(jobs=[single], claims=claims)
     file, claimed = _write(bundle.MANIFESTS, data, "layers")
     folder = root / "layers"
-    arrays = {name: np.array(each) for name, each in layers.GOOD.items()}
+    arrays = layers.as_recorded(layers.GOOD)
     key = records.save_record(Store(folder), job, arrays, records.this_machine())
     _save_run(folder, file, claimed, {"layers": key})
     return Results(folder, file, recomputed=False)

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import Field, NonNegativeInt, PositiveInt
 
-from repro import bundle
+from repro import bundle, schema_problems
 from repro.errors import BadInputError
 from repro.frozen import Frozen, Sha256, Slug
 
@@ -205,11 +205,13 @@ _Catalog = TypeVar("_Catalog", _Checkpoints, _Datasets)
 
 
 def _load(path: Path, model: type[_Catalog]) -> _Catalog:
-    try:
-        return model.model_validate_json(path.read_bytes(), strict=True)
-    except OSError as error:
-        message = f"cannot read the catalog {path}: {error.strerror}"
-        raise BadInputError(message) from error
-    except ValidationError as error:
-        message = f"the catalog {path} is not valid: {error}"
-        raise BadInputError(message) from error
+    """One file of the catalog.
+
+    Raises:
+        BadInputError: with every problem of the file, if it cannot be used.
+    """
+    found, problems = schema_problems.read(path, "catalog", model)
+    if problems or found is None:
+        advice = "Nothing was run or written; docs/researcher.md shows an entry of each kind."
+        raise schema_problems.refusal(path, "catalog", problems, advice)
+    return found

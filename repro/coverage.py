@@ -6,16 +6,15 @@ against each other.
 """
 
 import difflib
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import PositiveInt, StringConstraints, ValidationError, model_validator
+from pydantic import PositiveInt, StringConstraints, model_validator
 
-from repro import bundle
-from repro.errors import BadInputError, Problem
+from repro import bundle, schema_problems
+from repro.errors import Problem
 from repro.frozen import Frozen, Sha256, Slug
 from repro.manifest import Manifest, Paper
 from repro.numerals import SECTIONS, Numeral
@@ -70,23 +69,12 @@ def load(path: Path | None = None) -> Ledger:
         BadInputError: with every problem of the file, if it cannot be used.
     """
     path = path or bundle.CATALOG / "numbers.json"
-    ledger, problems = None, []
-    try:
-        ledger = Ledger.model_validate_json(path.read_bytes(), strict=True)
-    except OSError as error:
-        message = f"cannot read the ledger {path}: {error.strerror}"
-        raise BadInputError(message) from error
-    except ValidationError as error:
-        for each in error.errors():
-            where = "".join(f"[{at}]" if isinstance(at, int) else f".{at}" for at in each["loc"])
-            found = json.dumps(each["input"], default=str, ensure_ascii=False)[:80]
-            expected = each["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-            problems.append(Problem(f"{path}: ${where}", found, expected))
-    else:
-        problems = [Problem(f"{path}: $.{where}", *sides) for where, *sides in _senseless(ledger)]
+    ledger, problems = schema_problems.read(path, "ledger of printed numbers", Ledger)
+    if ledger:
+        problems += [Problem(f"{path}: $.{where}", *sides) for where, *sides in _senseless(ledger)]
     if problems or ledger is None:
-        message = f"{path} is not a valid ledger of printed numbers"
-        raise BadInputError(message, problems)
+        advice = "Nothing was compared."
+        raise schema_problems.refusal(path, "ledger of printed numbers", problems, advice)
     return ledger
 
 

@@ -18,6 +18,7 @@ from repro import (
     checkpoint_files,
     data_files,
     digests,
+    nearest,
     regular_file,
     remedies,
     remote_code,
@@ -249,4 +250,5 @@ def save_pins(out: Path, pins: Mapping[str, Mapping[str, str]]) -> None:
 
 
 def _unknown(flag: str, name: str, known: Mapping[str, object]) -> str:
-    return f"{flag} {name}=…: the catalog has no {name!r}; it has {', '.join(sorted(known))}"
+    expected = nearest.one_of(name, sorted(known))
+    return f"{flag} {name}=…: the catalog has no {name!r}, expected {expected}"

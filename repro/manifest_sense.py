@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from repro import throughput_sense, tuning_group_sense, tuning_sense
+from repro import catalog_names, nearest, throughput_sense, tuning_group_sense, tuning_sense
 from repro.claims import AmbiguousClaim, Claim, ModelClaim, PageClaim
 from repro.fact_claims import FactClaim
 from repro.job_groups import EvaluationGroup, SingleJob, ThroughputGroup, TuningGroup
@@ -18,13 +18,11 @@ from repro.page_claims import (
     SamplingClaim,
     WinsClaim,
 )
+from repro.plural import counted
 from repro.tuned_claims import MeasuredWinsClaim
 
 MIN_SETTINGS = 5
 """Settings that tier full of an evaluation needs: fewer give no spread to decide by."""
-
-_SHOWN = 6
-"""Candidates that a message names."""
 
 Wrong = tuple[str, str, str]
 """Path inside the manifest, what was found there, what was expected."""
@@ -33,6 +31,7 @@ Wrong = tuple[str, str, str]
 def problems_of(manifest: Manifest, name: str) -> list[Wrong]:
     """Everything wrong with a manifest whose file is called `<name>.json`."""
     found = [*_id_problems(manifest, name), *_group_problems(manifest)]
+    found += catalog_names.problems_of(manifest)
     for index, claim in enumerate(manifest.claims):
         at = f"claims[{index}]"
         found += [(f"{at}.{field}", *two) for field, two in _fit_problems(manifest, claim)]
@@ -40,7 +39,7 @@ def problems_of(manifest: Manifest, name: str) -> list[Wrong]:
             found += [(f"{at}.{w}", f, e) for w, f, e in sense.claim_problems(manifest, claim)]
     for at, known, names in _references(manifest):
         found += [
-            (at, f"{each!r}, which is not defined", _one_of(known))
+            (at, f"{each!r}, which is not defined", nearest.one_of(each, known))
             for each in names
             if each not in known
         ]
@@ -69,7 +68,7 @@ def _group_problems(manifest: Manifest) -> Iterator[Wrong]:
         if isinstance(group, EvaluationGroup) and "full" in group.tiers:
             settings = set(group.tiers["full"].settings)
             if len(settings) < MIN_SETTINGS:
-                found = f"{len(settings)} settings"
+                found = counted(len(settings), "setting")
                 yield f"jobs[{index}].tiers.full.settings", found, f"at least {MIN_SETTINGS}"
         elif isinstance(group, TuningGroup):
             for where, found, expected in tuning_group_sense.group_problems(group, MIN_SETTINGS):
@@ -88,15 +87,15 @@ def _fit_problems(manifest: Manifest, claim: Claim) -> Iterator[tuple[str, tuple
     if isinstance(claim, CellClaim) and isinstance(claim.measure, Divergence):
         measure = claim.measure
         if not _is_measured(manifest, measure):
-            expected = "a checkpoint and dtypes that one evaluation of this manifest runs"
-            yield "measure", (f"{measure.checkpoint} in {measure.dtype} and float32", expected)
+            pair = f"{measure.checkpoint} in {measure.dtype} and {measure.reference}"
+            yield "measure", (pair, _evaluated(manifest, measure.checkpoint))
     if isinstance(claim, MeanClaim) and (claim.basis == "measured") != (claim.margin is not None):
         given = claim.margin.value if claim.margin else "nothing"
         yield "margin", (given, "a margin if the basis is measured, none if it is printed")
     if isinstance(claim, RatioClaim):
         wanted = 1 if claim.form in ("plain", "times-per-reduction") else 2
         if len(claim.of) != wanted:
-            yield "of", (f"{len(claim.of)} values", f"{wanted} for the form {claim.form!r}")
+            yield "of", (counted(len(claim.of), "value"), f"{wanted} for the form {claim.form!r}")
     if isinstance(claim, ConcordanceClaim) and (claim.by == "spikes") != (claim.above is not None):
         yield "above", (repr(claim.above), "a threshold with `by` spikes, null without")
     if isinstance(claim, FactClaim) and (claim.relation == "ratio") != bool(claim.published):
@@ -164,8 +163,14 @@ def _is_measured(manifest: Manifest, measure: Divergence) -> bool:
     )
 
 
-def _one_of(names: Sequence[str]) -> str:
-    if not names:
-        return "a defined name; none is defined"
-    shown = ", ".join(names[:_SHOWN])
-    return f"one of {shown}" + (f" … ({len(names)} in all)" if len(names) > _SHOWN else "")
+def _evaluated(manifest: Manifest, checkpoint: str) -> str:
+    """What a divergence could be of, in words: the nearest checkpoint first."""
+    runs: dict[str, list[str]] = {}
+    for group in manifest.jobs:
+        if isinstance(group, EvaluationGroup):
+            for name in group.checkpoints:
+                runs.setdefault(name, []).append(" and ".join(group.dtypes))
+    what = "a checkpoint and dtypes that one evaluation of this manifest runs"
+    if checkpoint in runs:
+        return f"{what}: {checkpoint} in {'; or in '.join(runs[checkpoint])}"
+    return f"{what}: {nearest.one_of(checkpoint, runs)}"

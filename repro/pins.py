@@ -7,9 +7,7 @@ that `repro audit` and `repro verify` need no packaging library.
 import re
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
-
-from repro import bundle, regular_file
+from repro import bundle, regular_file, schema_problems
 from repro.errors import BadInputError, Problem
 from repro.frozen import Frozen, Sha256
 
@@ -141,10 +139,13 @@ def versions() -> dict[str, str]:
 
 
 def paper() -> dict[str, PaperPin]:
-    """The paper's own pins, by package."""
-    try:
-        found = TypeAdapter(_PaperPins).validate_json(PAPER.read_bytes())
-    except (OSError, ValidationError) as error:
-        message = f"{PAPER}: cannot be read: {error}"
-        raise BadInputError(message) from error
+    """The paper's own pins, by package.
+
+    Raises:
+        BadInputError: with every problem of the file, if it cannot be used.
+    """
+    found, problems = schema_problems.read(PAPER, "list of the paper's pins", _PaperPins)
+    if problems or found is None:
+        advice = "It is part of the bundle: restore it."
+        raise schema_problems.refusal(PAPER, "list of the paper's pins", problems, advice)
     return {pin.package: pin for pin in found.pins}

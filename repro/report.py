@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from repro.finding import Finding, Outcome, Verdict
+from repro.plural import counted
 from repro.report_console import console
 
 STYLES: Mapping[Outcome, str] = {
@@ -44,7 +45,7 @@ def show_failures(failed: Mapping[str, str]) -> None:
     """Print what could not run, and why."""
     if failed:
         out = console()
-        out.print("\n[bold]Could not run[/bold]")
+        out.print(Text("\nCould not run", style="bold"))
         for name, why in failed.items():
             out.print(Text.assemble("  ", (name, "bold"), f": {why}"))
 
@@ -142,7 +143,7 @@ def _why(finding: Finding) -> Text:
 def _tally(verdicts: Sequence[Verdict]) -> Text:
     """How many claims ended how, over all manifests."""
     total = sum(len(verdict.findings) for verdict in verdicts)
-    text = Text(f"\n{total} claims: ")
+    text = Text(f"\n{counted(total, 'claim')}: ")
     parts = []
     for outcome, style in STYLES.items():
         count = sum(verdict.count(outcome) for verdict in verdicts)

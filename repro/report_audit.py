@@ -9,6 +9,7 @@ from rich.text import Text
 from repro.audit import Audit, Row
 from repro.audit_against import EVERY, Difference
 from repro.audit_image import UNBUILT
+from repro.plural import counted
 from repro.report_console import console
 
 
@@ -25,12 +26,13 @@ def show(audit: Audit) -> None:
     for problem in audit.problems:
         out.print(Text(f"  drift: {problem}", style="red"))
     if audit.floating:
-        count = len(audit.floating)
-        out.print(Text(f"  {count} checkpoints at floating revisions; the first fetch pins each"))
+        where = "floating revisions" if len(audit.floating) > 1 else "a floating revision"
+        checkpoints = counted(len(audit.floating), "checkpoint")
+        out.print(Text(f"  {checkpoints} at {where}; the first fetch pins each"))
     drifted = [row.package for row in audit.rows if row.drifted]
     if audit.drifted:
-        count = len(drifted) + len(audit.problems)
-        out.print(Text(f"\ndrift: {count} differences from the pins", style="bold red"))
+        differences = counted(len(drifted) + len(audit.problems), "difference")
+        out.print(Text(f"\ndrift: {differences} from the pins", style="bold red"))
     else:
         out.print(Text("\nas pinned", style="bold green"))
 
@@ -45,7 +47,8 @@ def show_differences(differences: Sequence[Difference]) -> None:
         table.add_row(each.what, each.here or "—", each.there or "—", _touched(each))
     if differences:
         out.print(table)
-    out.print(Text(f"{len(differences)} differences", style="bold red" if differences else ""))
+    count = counted(len(differences), "difference")
+    out.print(Text(count, style="bold red" if differences else ""))
 
 
 def _touched(difference: Difference) -> str:
@@ -60,11 +63,14 @@ def _image(audit: Audit) -> Text:
     image = audit.image
     assert image is not None  # noqa: S101  # asked before
     failed = "failed" in image.probe
-    paths = "failed" if failed else f"{len(image.probe)} paths of a forward pass"
-    text = (
-        f"  image: target {image.target}, commit {image.revision}, {len(image.os_packages)} OS "
-        f"packages, {len(image.wheels)} wheels, {len(image.kernels)} kernels, {paths}"
+    paths = "failed" if failed else f"{counted(len(image.probe), 'path')} of a forward pass"
+    parts = (
+        counted(len(image.os_packages), "OS package"),
+        counted(len(image.wheels), "wheel"),
+        counted(len(image.kernels), "kernel"),
+        paths,
     )
+    text = f"  image: target {image.target}, commit {image.revision}, {', '.join(parts)}"
     return Text(f"{text}\n  {UNBUILT}" if image.target == "cuda" else text)
 
 

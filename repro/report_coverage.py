@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from repro.coverage import Coverage, Difference
+from repro.plural import counted
 from repro.report_console import console
 
 _SHOWN = 10
@@ -60,10 +61,11 @@ def _reasons(coverage: Coverage) -> Table:
 def show_comparison(count: int, differences: Sequence[Difference]) -> None:
     """Print whether the `count` numerals of a copy are the ledger's, or where they first part."""
     out = console()
+    numerals = counted(count, "numeral")
     if not differences:
-        out.print(Text(f"{count} numerals, all as in the ledger", style="bold green"))
+        out.print(Text(f"{numerals}, all as in the ledger", style="bold green"))
         return
-    text = f"{count} numerals, {len(differences)} differences from the ledger"
+    text = f"{numerals}, {counted(len(differences), 'difference')} from the ledger"
     out.print(Text(text, style="bold red"))
     for each in differences[:_SHOWN]:
         copy = f"the copy prints {each.printed}" if each.printed else "the copy lacks a number"

@@ -7,6 +7,7 @@ from rich.text import Text
 
 from repro import job_graph
 from repro.plan import Plan
+from repro.plural import counted
 from repro.report_console import console
 from repro.report_jobs import duration
 
@@ -20,10 +21,10 @@ def show(plans: Sequence[Plan]) -> None:
 def lines(plans: Sequence[Plan]) -> list[Text]:
     """The summary of several plans, a line each."""
     found = as_data(plans)
-    head = Text.assemble("\n", ("together", "bold"), f": {found['jobs']:,} jobs")
+    head = Text.assemble("\n", ("together", "bold"), f": {counted(found['jobs'], 'job')}")
     head.append(f", {found['done']:,} done" if found["done"] else "")
     head.append(f", {found['stuck']:,} cannot run here" if found["stuck"] else "", style="bold")
-    head.append(f"; they fill {found['slots']:,} slots")
+    head.append(f"; they fill {counted(found['slots'], 'slot')}")
     hours = {
         each: f"{found[f'{each}_gpu_seconds'] / 3600:,.1f}" for each in ("shared", "estimated")
     }
@@ -31,7 +32,7 @@ def lines(plans: Sequence[Plan]) -> list[Text]:
     fetched, disk = (f"{found[f'{each}_bytes'] / 1e9:.1f}" for each in ("download", "disk"))
     told = [
         head,
-        f"sharing saves {found['shared_jobs']:,} jobs, {hours['shared']} GPU-hours",
+        f"sharing saves {counted(found['shared_jobs'], 'job')}, {hours['shared']} GPU-hours",
         f"to run: about {here} one by one, {hours['estimated']} GPU-hours (H200)",
         f"to fetch {fetched} GB; disk with tuned models and records {disk} GB",
     ]

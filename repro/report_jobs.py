@@ -8,6 +8,7 @@ from rich.table import Table
 
 from repro.jobs import ModelJob
 from repro.plan import Plan, PlannedJob
+from repro.plural import counted
 from repro.tuning_jobs import Recipe, TuningJob
 
 NAMED = ModelJob | TuningJob
@@ -50,8 +51,8 @@ def tunings(jobs: Sequence[PlannedJob]) -> str:
     before = sum(job.tuned is None for job in evaluations)
     reference = sum(_is_reference(job.recipe) for job in tuned)
     return (
-        f" ({len(tuned)} fine-tunings, {reference} of them FP32 Full under its seeds; "
-        f"{len(evaluations)} evaluations, {before} of them before any tuning)"
+        f" ({counted(len(tuned), 'fine-tuning')}, {reference} of them FP32 Full under its seeds; "
+        f"{counted(len(evaluations), 'evaluation')}, {before} of them before any tuning)"
     )
 
 

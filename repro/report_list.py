@@ -10,6 +10,7 @@ from rich.text import Text
 
 from repro.jobs import Tier
 from repro.manifest import Manifest
+from repro.plural import counted
 from repro.report_console import console
 
 
@@ -26,8 +27,8 @@ class Standing:
     """Slots that could not be planned: no weights, no twin."""
 
     def __str__(self) -> str:
-        text = f"{self.tier}: {self.done} of {self.jobs} jobs"
-        return text + (f", {self.missing} results missing" if self.missing else "")
+        text = f"{self.tier}: {self.done} of {counted(self.jobs, 'job')}"
+        return text + (f", {counted(self.missing, 'result')} missing" if self.missing else "")
 
 
 Row = tuple[Manifest, Standing | None]

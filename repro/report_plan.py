@@ -15,6 +15,7 @@ from repro.jobs import Tier
 from repro.manifest import Manifest
 from repro.model_claims import CellClaim, Unbuilt
 from repro.plan import Plan
+from repro.plural import counted
 from repro.report_console import console
 from repro.report_jobs import NAMED, duration, jobs_table, tunings
 
@@ -53,7 +54,7 @@ def show(
     for line in (*_floating(plan), *_undecidable(undecidable, brief=brief)):
         out.print(line)
     for needs, count in unbuilt(plan.manifest).items():
-        waiting = "1 claim waits" if count == 1 else f"{count} claims wait"
+        waiting = f"{counted(count, 'claim')} {'waits' if count == 1 else 'wait'}"
         out.print(Text(f"  {waiting} for {needs}, for which there is no job", style="dim"))
     if following:
         above, command = following
@@ -66,14 +67,18 @@ def _floating(plan: Plan) -> list[Text]:
     count = len(names & set(catalog.floating(catalog.checkpoints())))
     if not count or plan.tier == "smoke":
         return []
-    return [Text(f"  {count} checkpoints at floating revisions: the first use pins them")]
+    text = f"{count} checkpoints at floating revisions: the first use pins them"
+    if count == 1:
+        text = "1 checkpoint at a floating revision: the first use pins it"
+    return [Text(f"  {text}")]
 
 
 def _undecidable(found: Mapping[str, str], *, brief: bool) -> list[Text]:
     """How many numbers no run could decide, and each with its reason."""
     if not found:
         return []
-    lines = [Text(f"  {len(found)} numbers cannot be decided, whatever is measured")]
+    numbers = counted(len(found), "number")
+    lines = [Text(f"  {numbers} cannot be decided, whatever is measured")]
     if not brief:
         lines += [Text(f"    {name}: {why}", style="dim") for name, why in found.items()]
     return lines
@@ -155,7 +160,7 @@ def _headline(plan: Plan) -> Text:
     done = sum(job.done for job in distinct)
     stuck = sum(job.stuck for job in distinct)
     text = Text.assemble("\n", (plan.manifest.id, "bold"), f" at tier {plan.tier}: ")
-    text.append(f"{len(distinct)} job{'s' * (len(distinct) != 1)}")
+    text.append(counted(len(distinct), "job"))
     text.append(tunings(distinct))
     text.append(f", {done} done" if done else "")
     text.append(f", {stuck} cannot run here" if stuck else "", style="bold")

@@ -7,6 +7,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from repro.plural import counted
 from repro.report_console import console
 from repro.report_jobs import duration
 from repro.results_entries import SHORT, Entry
@@ -42,7 +43,7 @@ def show_list(entries: Sequence[Entry]) -> None:
     out.print(table)
     broken = sum(bool(each.broken) for each in entries)
     total = in_bytes(sum(each.size for each in entries))
-    out.print(f"{len(entries)} records, {total}, {broken} broken")
+    out.print(f"{counted(len(entries), 'record')}, {total}, {broken} broken")
 
 
 def show_one(entry: Entry) -> None:

@@ -4,6 +4,7 @@ Margins, readings and settings are fixed here before any number is known. Whoeve
 them afterwards gets `invalid`, claim by claim, and not a verdict.
 """
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +13,7 @@ from pydantic import ValidationError
 from repro import digests, regular_file
 from repro.claims import Claim, ModelClaim
 from repro.errors import BadInputError, Problem
+from repro.export_packet import MANIFESTS, is_packet
 from repro.files import write_text
 from repro.frozen import Frozen, Sha256, Slug
 from repro.jobs import Engine, Tier
@@ -35,7 +37,8 @@ class RunFile(Frozen):
     schema_version: Literal[1]
     manifest: Slug
     file: str
-    """The manifest's file as it was given, for manifests that are not the bundle's."""
+    """The manifest's file as it was given, for manifests that are not the bundle's; as `load`
+    gives it, where that file lies now."""
     tier: Tier
     engine: Engine = "lm-eval"
     """What evaluated."""
@@ -75,13 +78,13 @@ def save(out: Path, run: RunFile) -> None:
 
 
 def load(path: Path) -> RunFile:
-    """Read it.
+    """Read it, and look for the manifest that it names (see `_manifest_of`).
 
     Raises:
         BadInputError: if the file is damaged, or cannot be read.
     """
     try:
-        return RunFile.model_validate_json(regular_file.content(path), strict=True)
+        run = RunFile.model_validate_json(regular_file.content(path), strict=True)
     except OSError as error:
         message = f"cannot read the run file {path}: {error.strerror}"
         raise BadInputError(message) from error
@@ -91,6 +94,28 @@ def load(path: Path) -> RunFile:
         problem = Problem(f"{path}: $.{where}", first["msg"], "what `repro run` wrote")
         message = f"{path} is damaged; `repro run --fresh` starts over"
         raise BadInputError(message, [problem]) from error
+    return run.model_copy(update={"file": _manifest_of(run, path.parent.parent)})
+
+
+def _manifest_of(run: RunFile, out: Path) -> str:
+    """Where the manifest of a run lies now.
+
+    A run is started in one folder and judged from another, and its manifest was named from the
+    first. Results mostly lie in or below that one, so the name is tried from the results folder
+    upwards before the current folder. A packet has the manifest with it. Which claims were meant
+    is never in doubt: another file of the name has other digests than those committed.
+
+    Returns:
+        The first file that is there; the name as it was given if there is none.
+    """
+    here = Path(os.path.abspath(out))  # noqa: PTH100  # a link lies where its user works
+    packed = here.parent / MANIFESTS / f"{run.manifest}.json"
+    named = [folder / run.file for folder in (here, *here.parents)]
+    # A packet that is being made has no list of digests, and is no packet yet.
+    places = [packed, *named] if is_packet(here.parent) else [*named, packed]
+    # `Path.is_file` raises where a name is too long to be one.
+    found = (str(each) for each in places if os.path.isfile(each))  # noqa: PTH113
+    return next(found, run.file)
 
 
 def changes(run: RunFile, manifest: Manifest) -> dict[str, str]:

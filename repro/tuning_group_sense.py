@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from repro import catalog
 from repro.families import FAMILIES
 from repro.job_groups import RecipeBase, TuningGroup, TuningTier
+from repro.plural import counted
 
 Wrong = tuple[str, str, str]
 """Path, what was found there, what was expected."""
@@ -32,8 +33,9 @@ def group_problems(group: TuningGroup, least: int) -> Iterator[Wrong]:
     for tier, spec in group.tiers.items():
         for field, found, expected in _tier_problems(group, spec):
             yield f"tiers.{tier}.{field}", found, expected
-        if tier == "full" and len(set(spec.settings)) < least:
-            yield "tiers.full.settings", f"{len(set(spec.settings))} settings", f"at least {least}"
+        settings = len(set(spec.settings))
+        if tier == "full" and settings < least:
+            yield "tiers.full.settings", counted(settings, "setting"), f"at least {least}"
 
 
 def _undefined_methods(group: TuningGroup) -> Iterator[Wrong]:
@@ -42,7 +44,7 @@ def _undefined_methods(group: TuningGroup) -> Iterator[Wrong]:
     methods = dict.fromkeys(arm.method for arm in group.arms)
     for index, row in enumerate(group.checkpoints):
         if row.checkpoint not in known:
-            continue  # found when the manifest is expanded, with the catalog it is meant for
+            continue  # `repro.catalog_names` says so
         family = known[row.checkpoint].family
         lacking = {"lora-w", "lora-not-w"} if family not in _WITH_W else set()
         lacking |= set() if FAMILIES[family].lora_sll else {"lora-sll"}
@@ -55,7 +57,8 @@ def _undefined_methods(group: TuningGroup) -> Iterator[Wrong]:
 def _tier_problems(group: TuningGroup, spec: TuningTier) -> Iterator[Wrong]:
     """What is wrong with what one tier runs."""
     if len(spec.seeds) != len(spec.settings):
-        yield "seeds", f"{len(spec.seeds)} seeds for {len(spec.settings)} settings", "one for each"
+        seeds, settings = counted(len(spec.seeds), "seed"), counted(len(spec.settings), "setting")
+        yield "seeds", f"{seeds} for {settings}", "one for each"
     first = group.arms[0]
     if first.precision not in spec.precisions:
         found = f"{', '.join(spec.precisions)} without {first.precision}"
@@ -65,8 +68,5 @@ def _tier_problems(group: TuningGroup, spec: TuningTier) -> Iterator[Wrong]:
         if task not in asked:
             yield "tasks", f"{task!r}, which the group does not ask", f"of {', '.join(asked)}"
     if ("mmlu" in spec.tasks) != bool(spec.subjects):
-        yield "subjects", f"{len(spec.subjects)} subjects", "some with the task mmlu, none without"
-    known = catalog.datasets()["mmlu"].subjects
-    for name in spec.subjects:
-        if name not in known:
-            yield "subjects", f"{name!r}, which is not defined", f"one of MMLU's {len(known)}"
+        found = counted(len(spec.subjects), "subject")
+        yield "subjects", found, "some with the task mmlu, none without"

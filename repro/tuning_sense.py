@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
+from repro import nearest
 from repro.claims import Claim, TunedClaim
-from repro.expand_tuning import arm_name
-from repro.job_groups import SingleJob
+from repro.expand_tuning import PRETRAINED, arm_name
+from repro.job_groups import SingleJob, TuningGroup
 from repro.manifest import Manifest
 from repro.model_claims import CellClaim
+from repro.plural import counted
 from repro.tuned_claims import (
     BarsClaim,
     ImprovementClaim,
@@ -46,11 +48,21 @@ def claim_problems(manifest: Manifest, claim: Claim) -> Iterator[Wrong]:
         if group_of(manifest, model) is None:
             lacking.add(model)
             found = f"{model.checkpoint} as {model.arm}"
-            yield at, found, "a checkpoint and arm that a tuning group of this manifest runs"
+            what = "a checkpoint and arm that a tuning group of this manifest runs"
+            yield at, found, f"{what}: {nearest.one_of(found, _tuned(manifest))}"
     if not lacking:
         for found, expected in (*_asked(manifest, claimed), *_settings(manifest, models)):
             yield at, found, expected
     yield from _shape(manifest, claimed)
+
+
+def _tuned(manifest: Manifest) -> Iterator[str]:
+    """Every checkpoint with every arm that it is run in."""
+    for group in manifest.jobs:
+        if isinstance(group, TuningGroup):
+            arms = [arm_name(group, arm) for arm in group.arms]
+            arms += [PRETRAINED] if group.pretrained else []
+            yield from (f"{row.checkpoint} as {arm}" for row in group.checkpoints for arm in arms)
 
 
 def _tunes_nothing(manifest: Manifest, claim: LearnsClaim) -> Iterator[Wrong]:
@@ -117,7 +129,8 @@ def _shape(
     if isinstance(claimed, Score):
         yield from _metric("measure", claimed.task, claimed.metric)
     elif isinstance(claimed, ImprovementRatio) and len(claimed.left) != len(claimed.right):
-        yield "measure", f"{len(claimed.left)} over {len(claimed.right)} models", "one a size each"
+        found = f"{len(claimed.left)} over {counted(len(claimed.right), 'model')}"
+        yield "measure", found, "one a size each"
     elif isinstance(claimed, BarsClaim):
         compares = claimed.relation == "smaller"
         if compares == (claimed.above is not None):
@@ -125,14 +138,14 @@ def _shape(
             yield "above", repr(claimed.above), expected
         if compares != bool(claimed.others):
             expected = "some with smaller, none with the other relations"
-            yield "others", f"{len(claimed.others)} groups", expected
+            yield "others", counted(len(claimed.others), "group"), expected
     elif isinstance(claimed, MeasuredWinsClaim):
         for index, column in enumerate(claimed.columns):
             yield from _metric(f"columns[{index}]", column.task, column.metric)
         pairs, texts = len(claimed.checkpoints) * len(claimed.columns), dict[str, str]()
         texts = {each.id: each.text for each in manifest.published}
         if texts.get(claimed.out_of, str(pairs)) != str(pairs):
-            found = f"{pairs} comparisons for the printed {texts[claimed.out_of]}"
+            found = f"{counted(pairs, 'comparison')} for the printed {texts[claimed.out_of]}"
             yield "out_of", found, "checkpoints times columns"
     elif isinstance(claimed, ImprovementClaim):
         yield from _improvement(claimed)
@@ -148,16 +161,17 @@ def _metric(at: str, task: str, metric: str) -> Iterator[Wrong]:
 
 def _improvement(claim: ImprovementClaim) -> Iterator[Wrong]:
     """Models and shot counts that a relation cannot be asked of."""
+    of, others = counted(len(claim.of), "model"), counted(len(claim.others), "model")
     least = _OTHERS.get(claim.relation, 0)
     if len(claim.others) < least or (claim.others and not least):
         expected = f"at least {least}" if least else "none"
-        yield "others", f"{len(claim.others)} models for {claim.relation}", expected
+        yield "others", f"{others} for {claim.relation}", expected
     elif claim.relation == "above-partner" and len(claim.others) != len(claim.of):
-        yield "others", f"{len(claim.others)} models for {len(claim.of)}", "a partner for each"
+        yield "others", f"{others} for {len(claim.of)}", "a partner for each"
     if claim.relation in _SINGLE and len(claim.of) != 1:
-        yield "of", f"{len(claim.of)} models for {claim.relation}", "one"
+        yield "of", f"{of} for {claim.relation}", "one"
     if claim.relation == "not-monotone" and len(claim.of) < 3:  # noqa: PLR2004
-        yield "of", f"{len(claim.of)} models for {claim.relation}", "three: two are always monotone"
+        yield "of", f"{of} for {claim.relation}", "three: two are always monotone"
     rising = all(a < b for a, b in zip((0, *claim.shots), claim.shots, strict=False))
     if not claim.shots or not rising:
         yield "shots", f"{list(claim.shots)}", "shot counts in rising order"

@@ -20,7 +20,7 @@ from fuzz.guard import Failure
 from fuzz.honest import Results
 from fuzz.inputs import placed
 from fuzz.targets import Targets
-from repro import manifest, run_file
+from repro import run_file, schema_problems
 from repro.commands import plan
 
 EACH = {"manifest": 12, "record": 25, "claims": 30, "arrays": 20, "run-file": 20, "pins": 20}
@@ -141,7 +141,7 @@ def test_a_planted_bug_is_reported(
 
 def test_an_input_finds_a_planted_bug(targets: Targets, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a function that only damaged manifests lead to."""
-    monkeypatch.setattr(manifest, "_where", lambda *_: raises())
+    monkeypatch.setattr(schema_problems, "_where", lambda *_: raises())
 
     def hundred() -> None:
         for number in range(100):

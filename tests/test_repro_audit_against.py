@@ -152,7 +152,7 @@ def test_the_command_compares_and_exits_4_where_they_differ(
     (found,) = json.loads(capsys.readouterr().out)
     assert found["what"] == "torch"
     assert run(json=False) == 4
-    assert "1 differences" in capsys.readouterr().out
+    assert "1 difference" in capsys.readouterr().out
     with pytest.raises(BadInputError, match="no bill of materials"):
         run(format="cyclonedx")
 

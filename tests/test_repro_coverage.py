@@ -96,12 +96,12 @@ def change(**sections: list[dict[str, Any]]) -> None:
         (entry(1, "5"), None, None),
         (entry(1, "5", claims=["a:b"], aside="word"), "$.sections.1[0]", "either claims or aside"),
         (entry(1, "5", claims=[]), None, None),
-        (entry(1, "5", claims=["table1"]), "$.sections.1[0].claims[0]", "match pattern"),
+        (entry(1, "5", claims=["table1"]), "$.sections.1[0].claims[0]", "text that matches"),
         (entry(2, "5", aside="word"), "$.sections.1[0].order", "1: entries stand in order"),
         (entry(1, "5", aside="wrod"), "$.sections.1[0].aside", "one of hardware, word"),
-        ({"order": 1, "sha256": "5"}, "$.sections.1[0].sha256", "match pattern"),
-        ({"order": 1}, "$.sections.1[0].sha256", "Field required"),
-        (entry(1, "5", text="5"), "$.sections.1[0].text", "not permitted"),
+        ({"order": 1, "sha256": "5"}, "$.sections.1[0].sha256", "a SHA-256 digest"),
+        ({"order": 1}, "$.sections.1[0].sha256", "the field 'sha256'"),
+        (entry(1, "5", text="5"), "$.sections.1[0].text", "only fields of the schema"),
         (entry("1", "5"), "$.sections.1[0].order", "valid integer"),  # type: ignore[arg-type]
     ],
 )

@@ -224,7 +224,7 @@ def test_it_says_what_was_left_out_and_how_to_sign(
     assert export(results, "--format", "ro-crate", "--out", tmp_path / "p.zip") == 0
     said = capsys.readouterr().out
     assert "4 records" in said
-    assert "left out: 1 records that no run names" in said
+    assert "left out: 1 record that no run names" in said
     assert "ssh-keygen -Y sign -f KEY -n repro" in said
     with zipfile.ZipFile(tmp_path / "p.zip") as archive:
         names = archive.namelist()

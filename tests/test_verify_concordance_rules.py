@@ -21,7 +21,7 @@ from verify import concordance_rules
 
 def test_a_trend_whole(tmp_path: Path) -> None:
     found = series_world(tmp_path, (3, 30, 4, 35), {"by": "steps"})
-    reason = "of 1 steps: 1 surely the same, 0 surely not"
+    reason = "of 1 step: 1 surely the same, 0 surely not"
     sides = "6.00, 53.69", "4.46, 46.00"
     assert shown(found) == ("reproduced", *sides, "steps", reason, "1 of 1 agree")
     assert len(found.records) == 40  # four cells, two dtypes, five settings
@@ -29,7 +29,7 @@ def test_a_trend_whole(tmp_path: Path) -> None:
 
 def test_opposite_trends_whole(tmp_path: Path) -> None:
     found = series_world(tmp_path, (3, 36, 36, 3), {"by": "ranks"})
-    reason = "of 1 ranks: 0 surely the same, 1 surely not"
+    reason = "of 1 rank: 0 surely the same, 1 surely not"
     sides = "55.23, 4.46", "4.46, 55.23"
     assert shown(found) == ("contradicted", *sides, "ranks", reason, "0 of 1 agree")
 

@@ -20,7 +20,7 @@ def test_two_settings_are_enough_for_a_spread() -> None:
 
 def test_one_setting_points_nowhere() -> None:
     found = decide([2.0], "2.0", "0.5")
-    assert (found.direction, found.reason) == ("", "1 settings, two needed to know a spread")
+    assert (found.direction, found.reason) == ("", "1 setting, two needed to know a spread")
 
 
 def test_what_is_not_finite_points_nowhere() -> None:

@@ -171,7 +171,7 @@ def test_what_records_warn_of_is_noted_once(tmp_path: Path) -> None:
 def test_cells_that_were_not_measured_are_not_counted_as_such(tmp_path: Path) -> None:
     assert rerun(tmp_path).notes[:2] == (
         "0 of 2 cells reproduced; the table is only if every cell is",
-        "up to 0.05 of 1 cells would be reproduced falsely if each lay just at its margin",
+        "up to 0.05 of 1 cell would be reproduced falsely if each lay just at its margin",
     )
     settings = records.manifest_data()["settings"]
     settings[0]["batch_size"] = 5

@@ -39,7 +39,7 @@ GOOD = {
     "floor": np.full((2, 8), 1e-12),
     "rising": np.exp(np.array([[0.3], [0.2]]) * TIMES),
     "times": TIMES.astype(np.int64),
-    "tied/change": np.array([[2, 4], [3, 6]], dtype=np.int32),
+    "tied/change": np.array([[2, 4], [3, 6]], dtype=np.int32),  # of changes a record has digests
     "tied/up": np.array([[2], [3]], dtype=np.int32),
     "tied/down": np.array([[1, 2]], dtype=np.int32),
     "untied/change": np.array([[2, 4], [3, 5]], dtype=np.int32),
@@ -57,6 +57,16 @@ TREND = {
 IDENTITY = {"kind": "identity", "case": "tied"}
 
 
+def as_recorded(arrays: dict[str, Any]) -> dict[str, Any]:
+    """Arrays with the digests of changes in their place."""
+    return {
+        f"{name}_sha256" if name.endswith("/change") else name: (
+            digests.of_rows(array) if name.endswith("/change") else np.array(array)
+        )
+        for name, array in arrays.items()
+    }
+
+
 def found(root: Path, claim: dict[str, Any], controls: list[str], **arrays: Any) -> Finding:
     """The finding of one claim on `GOOD`, with some arrays replaced."""
     single = {
@@ -72,9 +82,9 @@ def found(root: Path, claim: dict[str, Any], controls: list[str], **arrays: Any)
         claims=[{**common, "jobs": ["layers"], **claim, "controls": named}],
     )
     store, machine = Store(root), environment.capture(["torch"])
-    made = {name: array for name, array in {**GOOD, **arrays}.items() if array is not None}
-    for name in [each for each in made if each.endswith("/change")]:  # a record has its digests
-        made[f"{name}_sha256"] = digests.of_rows(made.pop(name))
+    made = as_recorded(
+        {name: each for name, each in {**GOOD, **arrays}.items() if each is not None}
+    )
     key = records.save_record(store, JOB, made, machine)
     run = RunFile(
         schema_version=1,

@@ -69,7 +69,7 @@ def test_too_few_settings_decide_nothing_and_have_no_p_value(tmp_path: Path) -> 
     assert two.decided.measured == "19.6 (2 settings: 19.2 to 20.0)"
     one = judged_cell(tmp_path / "one", "60.0", settings=1)
     assert one.decided.measured == "19.2 (1 setting)"
-    assert one.decided.reason.startswith("1 of the 5 settings needed; 1 settings, two needed")
+    assert one.decided.reason.startswith("1 of the 5 settings needed; 1 setting, two needed")
 
 
 def test_a_cell_counts_the_other_values_that_it_would_accept(tmp_path: Path) -> None:

@@ -338,7 +338,7 @@ def test_measured_trends(tmp_path: Path, lost: tuple[int, ...], expected: str) -
     first_is_nothing = lost[0] == 0
     found = series_world(tmp_path, (1, *lost[1:]) if first_is_nothing else lost, {"by": "steps"})
     assert found.outcome == expected
-    assert found.reason.startswith("of 1 steps: ")
+    assert found.reason.startswith("of 1 step: ")
 
 
 @pytest.mark.parametrize(

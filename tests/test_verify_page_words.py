@@ -50,14 +50,6 @@ def test_long_lists_are_cut() -> None:
     assert page_words.first(digits[:4]) == "1; 2; 3 … (4 in all)"
 
 
-def test_one_is_counted_in_the_singular() -> None:
-    assert [page_words.counted(number, "pair") for number in (0, 1, 2)] == [
-        "0 pairs",
-        "1 pair",
-        "2 pairs",
-    ]
-
-
 @pytest.mark.parametrize(
     ("sure", "possible", "expected"),
     [

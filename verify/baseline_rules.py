@@ -5,9 +5,10 @@ from decimal import Decimal
 
 from repro.claim_base import Published
 from repro.page_claims import BaselineClaim
+from repro.plural import counted
 from repro.printed import Interval, interval
 from verify.decided import Decided
-from verify.page_words import OPEN, counted, judged, label
+from verify.page_words import OPEN, judged, label
 
 
 def baseline(row: Sequence[Published], claim: BaselineClaim) -> tuple[Decided, str]:

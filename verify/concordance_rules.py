@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from repro.manifest import Manifest
 from repro.model_claims import ConcordanceClaim
+from repro.plural import counted
 from verify import spreads
 from verify.arms import Arms, arms, mean
 from verify.decidable import input_rounding
@@ -44,7 +45,8 @@ def concordance(manifest: Manifest, claim: ConcordanceClaim, evidence: Evidence)
         outcome = "contradicted"
     elif same == len(places):
         outcome = "reproduced"
-    reason = f"of {len(places)} {claim.by}: {same} surely the same, {differ} surely not"
+    total = counted(len(places), claim.by.removesuffix("s"))
+    reason = f"of {total}: {same} surely the same, {differ} surely not"
     shown = [", ".join(f"{mean(each.divergences):.2f}" for each in s) for s in series]
     decided = Decided(outcome, shown[1], shown[0], claim.by, reason)
     loaded = [record for side in series for each in side for record in each.loaded]

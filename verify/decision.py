@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
+from repro.plural import counted
 from repro.printed import half_unit
 
 FLIPPED = 3
@@ -104,7 +105,7 @@ def decide(
     """
     count = len(measured)
     if count < 2:  # noqa: PLR2004
-        return _nothing(f"{count} settings, two needed to know a spread", "")
+        return _nothing(f"{counted(count, 'setting')}, two needed to know a spread", "")
     m = sum(measured) / count
     s = max(math.sqrt(sum((x - m) * (x - m) for x in measured) / (count - 1)), least_spread)
     if not (math.isfinite(m) and math.isfinite(s) and least_spread > 0):

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from repro.manifest import Manifest
 from repro.model_claims import CellClaim
+from repro.plural import counted
 from repro.tuned_claims import ImprovementClaim, ImprovementRatio
 from repro.tuned_models import models_of
 from verify import improvement, shown, spreads
@@ -96,9 +97,8 @@ def _divisible(judged: Judged, divisors: Sequence[Series]) -> Judged:
     low, high = min(spans, key=lambda span: -1.0 if span[0] <= 0 <= span[1] else abs(span[0]))
     if not low <= 0 <= high:
         return judged
-    what = (
-        f"the improvement that is divided by may be 0: 95 % of draws from {low:.2f} to {high:.2f}"
-    )
+    ends = shown.ends((low, high), len(divisors[0].values), "95 % of draws from {:.2f} to {:.2f}")
+    what = f"the improvement that is divided by may be 0: {ends}"
     decided = judged.decided
     decided = replace(decided, outcome="inconclusive", reason=f"{what}; {decided.reason}")
     return replace(judged, decided=decided, p_contradicted=1.0)
@@ -145,8 +145,8 @@ def settle(sentence: Sentence) -> "tuple[Outcome, str, bool]":
         outcome = "contradicted"
     sure, possible = (sum(each[side] for each in by_mean) for side in (0, 1))
     reason = (
-        f"of {tests} conditions {sure} surely hold, {tests - possible} surely do not; of another "
-        f"draw {tests - sum(each[1] for each in by_draw)} surely would not"
+        f"of {counted(tests, 'condition')} {sure} surely hold, {tests - possible} surely do not; "
+        f"of another draw {tests - sum(each[1] for each in by_draw)} surely would not"
     )
     return outcome, reason, sentence.formula([truth((e.value, e.value)) for e in spans])[0]
 

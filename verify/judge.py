@@ -18,6 +18,7 @@ from repro.finding import Finding, Verdict
 from repro.jobs import BenchmarkJob
 from repro.manifest import Manifest
 from repro.model_claims import CellClaim
+from repro.plural import counted
 from verify import measured_rules, qualifiers
 from verify.benchmark_records import uncovered
 from verify.decidable import family
@@ -150,9 +151,10 @@ def _table_notes(manifest: Manifest, found: Mapping[str, Finding]) -> list[str]:
     if not measured:
         return []
     reproduced = sum(each.outcome == "reproduced" for each in measured)
-    falsely = f"up to {ERROR_RATE * len(measured):g} of {len(measured)} cells"
+    every = counted(len(cells), "cell")
+    falsely = f"up to {ERROR_RATE * len(measured):g} of {counted(len(measured), 'cell')}"
     return [
-        f"{reproduced} of {len(cells)} cells reproduced; the table is only if every cell is",
+        f"{reproduced} of {every} reproduced; the table is only if every cell is",
         f"{falsely} would be reproduced falsely if each lay just at its margin",
     ]
 

@@ -97,11 +97,14 @@ def ordering(manifest: Manifest, claim: OrderingClaim, evidence: Evidence) -> Ju
     gap = spreads.difference(left, right)
     relation = _at_most if claim.relation == "at-most" else _on_par
     outcome, direction = relation(left, right, gap, h)
-    reason = f"difference {gap.value:+.3f}, 95 % between {gap.mean[0]:+.3f} and {gap.mean[1]:+.3f}"
+    settings = min(len(left.rows), len(right.rows))
+    reason = f"difference {gap.value:+.3f}, "
+    reason += shown.ends(gap.mean, settings, "95 % between {:+.3f} and {:+.3f}")
     floors = [name for name, one in (("left", left), ("right", right)) if one.at_the_floor]
-    if floors:
+    if floors:  # among them what has one setting, so that its null divergence is not known
         outcome = "inconclusive"
-        reason += f"; {' and '.join(floors)} at the floor (null divergence): supports no ordering"
+        at = f"{' and '.join(floors)} at the floor (null divergence): "
+        reason += f"; {at * (settings > 1)}supports no ordering"
     published = "left ≤ right" if claim.relation == "at-most" else "within spread"
     measured = f"{average(left.divergences):.3f} and {average(right.divergences):.3f}"
     decided = Decided(outcome, published, measured, "order", reason)
@@ -181,4 +184,6 @@ def _by_arm(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> str:
 
 def null(found: Arms) -> str:
     """What nothing looks like, and whether the divergence does."""
+    if len(found.rows) == 1:
+        return "no null divergence: one setting alone"
     return f"null divergence {found.null:.3f}" + " (at the floor)" * found.at_the_floor

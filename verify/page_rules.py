@@ -25,10 +25,11 @@ from repro.page_claims import (
     WholeQuestionsClaim,
     WinsClaim,
 )
+from repro.plural import counted
 from repro.printed import as_decimals, half_unit, interval, places
 from verify import baseline_rules, question_rules, trend_rules
 from verify.decided import Decided
-from verify.page_words import OPEN, counted, first, judged, listed, pair
+from verify.page_words import OPEN, first, judged, listed, pair
 
 Pair = tuple[Published, Published]
 

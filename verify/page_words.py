@@ -49,8 +49,3 @@ def first(lines: Sequence[str]) -> str:
 def _cut(words: Sequence[str], separator: str, most: int) -> str:
     shown = separator.join(words[:most])
     return shown if len(words) <= most else f"{shown} … ({len(words)} in all)"
-
-
-def counted(number: int, noun: str) -> str:
-    """A number with its noun, e.g. `1 pair` or `2 pairs`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

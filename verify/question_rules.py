@@ -12,9 +12,10 @@ from math import ceil, floor
 from repro.claim_base import Published
 from repro.manifest import Manifest
 from repro.page_claims import SamplingClaim
+from repro.plural import counted
 from repro.printed import as_decimals, half_unit, interval, places
 from verify.decided import Decided
-from verify.page_words import counted, first, judged, label, pair
+from verify.page_words import first, judged, label, pair
 
 _PERCENT = 100
 

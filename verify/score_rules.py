@@ -17,6 +17,7 @@ import numpy as np
 from repro.expand_tuning import PRETRAINED
 from repro.manifest import Manifest
 from repro.model_claims import CellClaim
+from repro.plural import counted
 from repro.tuned_claims import Column, MeasuredWinsClaim, Score
 from repro.tuned_models import TunedModel, models_of
 from verify import shown, spreads, tuned_arms
@@ -116,10 +117,10 @@ class _Comparison:
 
     def line(self, tests: int) -> str:
         """For the working."""
-        low, high = self.spans(tests).mean
+        ends = shown.ends(self.spans(tests).mean, len(self.margins), "{:+.2f} to {:+.2f}")
         return (
             f"{self.name}: {mean(self.left):.2f} against {mean(self.right):.2f}, better by "
-            f"{mean(self.margins):+.2f} ({low:+.2f} to {high:+.2f}), z {self.z:+.1f}"
+            f"{mean(self.margins):+.2f} ({ends}), z {self.z:+.1f}"
         )
 
 
@@ -142,8 +143,8 @@ def wins(manifest: Manifest, claim: MeasuredWinsClaim, evidence: Evidence) -> Ju
     outcome, measured, direction = shown.counted(int(published), sure, possible, least, most)
     beyond = sum(one.z > _SAMPLING for one in each)
     reason = (
-        f"of {tests} comparisons {sure} surely and {possible} possibly won; another draw would "
-        f"show {least} to {most}"
+        f"of {counted(tests, 'comparison')} {sure} surely and {possible} possibly won; another "
+        f"draw would show {least} to {most}"
     )
     working = (
         f"{beyond} won beyond |z| {_SAMPLING} of the sampling of questions (first setting)",

@@ -1,5 +1,6 @@
 """How a measured number and its decision are put into a finding."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -9,10 +10,13 @@ from repro.printed import as_printed_like
 from verify.arms import mean
 from verify.decided import Decided, Judged
 from verify.decision import Decision
+from verify.spreads import Span
 
 if TYPE_CHECKING:
     from repro.finding import Outcome
     from verify.evidence import Loaded
+
+ALONE = "no spread: one setting alone"
 
 
 def number(
@@ -76,7 +80,24 @@ def counted(
 def power(decision: Decision) -> str:
     """How well the decision could have been made."""
     noticed = f"a shift of {decision.noticed:.2g} is noticed 9 times in 10, alone"
+    if math.isinf(decision.noticed):
+        noticed = "no shift, however large, is noticed 9 times in 10"
     return f"power {decision.power:.2f}; {noticed}"
+
+
+def ends(span: Span, settings: int, between: str) -> str:
+    """An interval over settings, in words where it has no ends.
+
+    Args:
+        span: The interval.
+        settings: How many settings it is over.
+        between: How its ends are put, e.g. `95 % from {:.2f} to {:.2f}`.
+    """
+    if settings == 1:
+        return ALONE
+    if not all(map(math.isfinite, span)):
+        return "no ends: a value is no finite number"
+    return between.format(*span)
 
 
 def over_settings(measured: Sequence[float], published: str) -> str:

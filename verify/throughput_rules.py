@@ -18,6 +18,7 @@ from typing import get_args
 from repro.finding import Outcome
 from repro.manifest import Manifest
 from repro.model_claims import CellClaim
+from repro.plural import counted
 from repro.printed import as_printed_like, half_unit
 from repro.throughput_claims import FitsClaim, GrowingClaim, Statistic, Throughput
 from verify import decision, spreads, throughput_runs
@@ -63,7 +64,7 @@ def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> Judged:
 def _number(found: Gains, published: str, margin: str, numbers: int) -> tuple[Outcome, str]:
     """One printed number in one view."""
     if len(found.draws) < _FEWEST:
-        return "inconclusive", f"{len(found.draws)} timings to compare, {_FEWEST} needed"
+        return "inconclusive", f"{counted(len(found.draws), 'timing')} to compare, {_FEWEST} needed"
     h, printed, limit = float(half_unit(published)), float(published), float(margin)
     if limit <= h:
         return "inconclusive", f"not decidable: the margin {margin} is within rounding"

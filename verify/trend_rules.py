@@ -7,9 +7,10 @@ from typing import Literal
 
 from repro.claim_base import Published
 from repro.model_claims import ConcordanceClaim
+from repro.plural import counted
 from repro.printed import Interval, interval
 from verify.decided import Decided
-from verify.page_words import OPEN, counted, first, judged, label, listed, pair
+from verify.page_words import OPEN, first, judged, label, listed, pair
 
 Signs = frozenset[int]
 """What is possible inside the rounding intervals: 1 up or above, 0 level, -1 down."""

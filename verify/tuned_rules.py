@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from repro.manifest import Manifest
 from repro.model_claims import CellClaim
+from repro.plural import counted
 from repro.printed import DecimalText
 from repro.tuned_claims import BarsClaim, TunedDivergence
 from repro.tuned_models import TunedModel, models_of
@@ -48,7 +49,8 @@ def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> Judged:
     low, high, majority = found.reference_accuracy()
     working = (
         f"a setting loses {lost:g} answers and wins {won:g}",
-        f"{model_rules.null(found)}, which is that between tunings with two seeds",
+        model_rules.null(found)
+        + ", which is that between tunings with two seeds" * (len(found.rows) > 1),
         f"reference accuracy {low:.1%} to {high:.1%}, the commonest letter {majority:.1%}",
         *tuned_arms.controls(manifest, evidence, models),
         shown.power(decision),
@@ -80,8 +82,8 @@ def _spikes(manifest: Manifest, claim: BarsClaim, above: DecimalText, evidence: 
     elif not most:
         outcome = "contradicted"
     reason = (
-        f"of {len(each)} bars {sure} surely and {possible} possibly above {above}; another draw "
-        f"would show {least} to {most}"
+        f"of {counted(len(each), 'bar')} {sure} surely and {possible} possibly above {above}; "
+        f"another draw would show {least} to {most}"
     )
     highest = max(mean(one.divergences) for one in each)
     working = (
@@ -116,13 +118,15 @@ def _smaller(manifest: Manifest, claim: BarsClaim, evidence: Evidence) -> Judged
             pairs.append((left, right))
             values = f"{mean(left.divergences):.3f} and {mean(right.divergences):.3f}"
             nulls = f"{model_rules.null(left)} and {model_rules.null(right)}"
+            if len(left.rows) == len(right.rows) == 1:
+                nulls = model_rules.null(left)
             working.append(f"{method}.{precision} against {', '.join(group)}: {values}; {nulls}")
     outcome: Outcome = "inconclusive"
     if surely == tests:
         outcome = "reproduced"
     elif surely_not:
         outcome = "contradicted"
-    reason = f"of {tests} comparisons {surely} surely smaller, {surely_not} surely not"
+    reason = f"of {counted(tests, 'comparison')} {surely} surely smaller, {surely_not} surely not"
     agree = sum(mean(left.divergences) < mean(right.divergences) for left, right in pairs)
     working += tuned_arms.controls(manifest, evidence, sides[0])
     decided = Decided(outcome, "smaller", f"{agree} of {tests}", "order", reason, tuple(working))

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from repro.jobs import BenchmarkJob
+from repro.plural import counted
 from verify import tuning_records
 from verify.benchmark_records import overflows
 from verify.decided import Judged
@@ -53,10 +54,10 @@ def _lines(tunings: Sequence[Loaded]) -> Iterator[str]:
         steps = [tuning_records.first_overflow(each.arrays) for each in found]
         if any(steps):
             first = min(step for step in steps if step)
-            some = f"{len(steps) - steps.count(None)} of {len(steps)} tunings"
+            some = f"{len(steps) - steps.count(None)} of {counted(len(steps), 'tuning')}"
             yield f"{arm}: loss no finite number in {some}, from step {first} on"
     if not dead:
-        yield f"every trainable tensor of {len(tunings)} tunings got a gradient"
+        yield f"every trainable tensor of {counted(len(tunings), 'tuning')} got a gradient"
 
 
 def _overflowed(loaded: Loaded) -> int:

@@ -12,6 +12,7 @@ from repro import export_packet
 from repro.commands import options, report, verify
 from repro.errors import EXIT_DONE, BadInputError, CannotRunError, saving
 from repro.export_packet import SIGNATURE, SUMS
+from repro.plural import counted
 
 if TYPE_CHECKING:  # what a packet is made of is imported when one is made
     from repro.export_contents import Contents
@@ -156,15 +157,15 @@ def _add_results(packet: Path, left: "Left", folders: int) -> "Contents":
 
 def _say(contents: "Contents", left: "Left", files: int, out: Path) -> None:
     """What was packed, what was not, and how to sign it."""
-    print(f"{out}: {len(contents.records)} records, {files} files")
+    print(f"{out}: {counted(len(contents.records), 'record')}, {counted(files, 'file')}")
     for place in contents.damaged:
         print(f"packed as it is, and not to be trusted: {place}")
     weights = {one.sha256 for each in contents.records for one in each.left_out}
     if weights:
         where = "ro-crate-metadata.json has digest and size of each"
-        print(f"left out: {len(weights)} files of weights that jobs made; {where}")
+        print(f"left out: {counted(len(weights), 'file')} of weights that jobs made; {where}")
     if left.unnamed:
-        print(f"left out: {left.unnamed} records that no run names")
+        print(f"left out: {counted(left.unnamed, 'record')} that no run names")
     shown, sums = shlex.quote(str(out)), shlex.quote(str(out / SUMS))
     if out.suffix == ".zip":
         print(f"to sign it:  unzip -p {shown} {SUMS} > {SUMS}")

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
-from repro import bundle, manifest
+from repro import bundle, manifest, nearest
 from repro.errors import BadInputError
 from repro.manifest import Manifest
 
@@ -161,8 +161,8 @@ def read_filter(text: str, manifests: list[Manifest]) -> "Filter":
             message = f"--only {part}: expected model=, dtype= or setting="
             raise BadInputError(message)
         if value not in known[key]:
-            names = ", ".join(sorted(known[key]))
-            message = f"--only {part}: found {value!r}, expected one of {names}"
+            expected = nearest.one_of(value, sorted(known[key]))
+            message = f"--only {part}: found {value!r}, expected {expected}"
             raise BadInputError(message)
         kept[key].add(value)
     from repro.plan import Filter

@@ -9,6 +9,7 @@ from repro.commands import options
 from repro.convert_weights import Converted
 from repro.errors import EXIT_DONE, BadInputError
 from repro.pin_checkpoints import Pinned
+from repro.plural import counted
 from repro.torch_refusal import shown
 
 _MOST_SHOWN = 5
@@ -112,7 +113,7 @@ def _pin(arguments: argparse.Namespace) -> int:
 def _show_pinned(pinned: Pinned) -> None:
     known = len(pinned.files) - len(pinned.added)
     print(f"{pinned.name}: {pinned.repository} at {pinned.revision} is {pinned.commit}")
-    print(f"    {len(pinned.added)} files pinned now, {known} before")
+    print(f"    {counted(len(pinned.added), 'file')} pinned now, {known} before")
     for file, sha in pinned.files.items():
         print(f"    sha256 {sha}  {file}")
     if pinned.note:
@@ -121,7 +122,7 @@ def _show_pinned(pinned: Pinned) -> None:
 
 def _show(made: Converted) -> None:
     state = "" if made.written else " (was there already, the same to the byte)"
-    print(f"{made.target}: {made.tensors:,} tensors{state}")
+    print(f"{made.target}: {counted(made.tensors, 'tensor')}{state}")
     print(f"    read     {made.source_bytes:>16,} bytes, sha256 {made.source_sha256}")
     print(f"    written  {made.target_bytes:>16,} bytes, sha256 {made.target_sha256}")
     for names in made.shared[:_MOST_SHOWN]:
@@ -129,4 +130,4 @@ def _show(made: Converted) -> None:
         more = f" and {len(names) - _MOST_SHOWN} more" if names[_MOST_SHOWN:] else ""
         print(f"    one storage, written in full under each name: {listed}{more}")
     if made.shared[_MOST_SHOWN:]:
-        print(f"    and {len(made.shared) - _MOST_SHOWN} more shared storages")
+        print(f"    and {counted(len(made.shared) - _MOST_SHOWN, 'more shared storage')}")

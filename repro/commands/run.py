@@ -10,6 +10,7 @@ from repro.commands.engines import Engine
 from repro.commands.planning import Planning
 from repro.commands.verify import judge_run
 from repro.errors import EXIT_DONE, EXIT_INCOMPLETE, BadInputError, CannotRunError
+from repro.finding import Verdict
 from repro.plan import Plan, PlannedJob
 from repro.tuning_jobs import TuningJob
 
@@ -22,7 +23,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     options.add_json(parser)
     parser.epilog = (
         "A finished job is reused as long as nothing that can change its numbers has changed.\n"
-        "Exits 0 if all jobs are done, 3 if some could not run; a contradicted claim is a result."
+        "Exits 0 if all jobs are done, or no claim needs one; 3 if some could not run. A\n"
+        "contradicted claim is a result."
     )
 
 
@@ -57,9 +59,19 @@ def _run(arguments: argparse.Namespace, engine: Engine) -> int:
     else:
         report.show_verdicts(verdicts)
         report.show_failures(failed)
-    nothing = not any(plan.distinct() for plan in plans)  # empty is never success
-    stuck = nothing or any(plan.stuck() or _waits(plan) for plan in plans)
+    stuck = _nothing(plans, verdicts) or any(plan.stuck() or _waits(plan) for plan in plans)
     return EXIT_INCOMPLETE if stuck or failed else EXIT_DONE
+
+
+def _nothing(plans: list[Plan], verdicts: list[Verdict]) -> bool:
+    """Whether nothing was to run and some claim needed a run: empty is never success.
+
+    A manifest whose claims all follow from the page needs no job: it is complete once judged.
+    """
+    findings = [each for verdict in verdicts for each in verdict.findings]
+    return not any(plan.distinct() for plan in plans) and any(
+        each.outcome == "not-run" for each in findings
+    )
 
 
 def _waits(plan: Plan) -> bool:

@@ -1,6 +1,7 @@
 """`repro verify`: judge again, from manifests and records alone."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -147,16 +148,27 @@ def _judged(opened: Path, given: Path) -> list[Verdict]:
     for folder in export_packet.results_of(opened):
         for path in sorted((folder / "runs").glob("*.json")):
             run = run_file.load(path)
-            own = opened / export_packet.MANIFESTS / f"{run.manifest}.json"
-            verdicts.append(judge_run(manifest_of(run, own), run.tier, Store(folder)))
+            verdicts.append(judge_run(manifest_of(run), run.tier, Store(folder)))
     if not verdicts:
         message = f"{given} holds no runs; `repro run manifests/table1.json` makes one"
         raise BadInputError(message)
     return verdicts
 
 
-def manifest_of(run: RunFile, packed: Path | None = None) -> Manifest:
-    """The bundle's manifest of a run's name, else the one packed with it, else the user's file."""
+def manifest_of(run: RunFile) -> Manifest:
+    """The bundle's manifest of a run's name, else the one packed with it or the user's file.
+
+    Raises:
+        BadInputError: if there is none, or it cannot be used.
+    """
     bundled = bundle.MANIFESTS / f"{run.manifest}.json"
-    own = packed if packed and packed.is_file() else Path(run.file)
-    return manifest.load(bundled if bundled.is_file() else own)
+    if bundled.is_file():
+        return manifest.load(bundled)
+    if not os.path.isfile(run.file):  # noqa: PTH113  # a path may be too long to be one
+        message = (
+            f"runs/{run.manifest}.{run.tier}.json: found no file {run.file}, the manifest of that "
+            "run, in the results folder, in one above it or here; start this command in the "
+            "folder where `repro run` was started, or put the file there"
+        )
+        raise BadInputError(message)
+    return manifest.load(Path(run.file))

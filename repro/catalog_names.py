@@ -1,0 +1,82 @@
+"""Names in a manifest's jobs that the catalog has to know: checkpoints, data, subjects."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from repro import catalog, nearest
+from repro.expand import checkpoints_of
+from repro.families import FAMILIES
+from repro.job_groups import EvaluationGroup, Group, SingleJob, TuningGroup
+from repro.manifest import Manifest
+from repro.tuning_jobs import TuningJob
+
+Wrong = tuple[str, str, str]
+"""Path inside the manifest, what was found there, what was expected."""
+
+
+class _Named(NamedTuple):
+    """A name, and what it has to be the name of."""
+
+    where: str
+    kind: str
+    """A key of `_known`."""
+    name: str
+
+
+def problems_of(manifest: Manifest) -> Iterator[Wrong]:
+    """Names that the catalog lacks, each with the nearest that it has and where they stand."""
+    known: dict[str, tuple[list[str], str]] = {}
+    for index, group in enumerate(manifest.jobs):
+        for where, kind, name in _named(group):
+            if kind not in known:  # a file of the catalog is read if something of it is named
+                known[kind] = _known(kind)
+            names, advice = known[kind]
+            if name not in names:
+                expected = f"{nearest.one_of(name, names)}; {advice}"
+                yield f"jobs[{index}].{where}", f"{name!r}, which is no known {kind}", expected
+
+
+def _known(kind: str) -> tuple[list[str], str]:
+    """Every name of a kind, and where it stands."""
+    if kind == "checkpoint":
+        at = "`checkpoints` of catalog/checkpoints.json"
+        return list(catalog.checkpoints()), f"{at} has them, docs/researcher.md adds one"
+    if kind == "instruction data":
+        at = "`instructions` of catalog/datasets.json"
+        return list(catalog.instructions()), f"{at} has them, docs/researcher.md adds some"
+    if kind == "subject of MMLU":
+        subjects = list(catalog.datasets()["mmlu"].subjects)
+        return subjects, "`subjects` of mmlu in catalog/datasets.json has them"
+    return list(FAMILIES), "repro/families.py has them"
+
+
+def _named(group: Group) -> Iterator[_Named]:
+    """Names in one group; paths inside it."""
+    if isinstance(group, SingleJob):
+        name = getattr(group.job, "checkpoint", None)
+        if name is not None:
+            yield _Named("job.checkpoint", "checkpoint", name)
+        if isinstance(group.job, TuningJob):
+            yield _Named("job.recipe.data", "instruction data", group.job.recipe.data)
+        return
+    inner = "" if isinstance(group, EvaluationGroup) else ".checkpoint"
+    for index, name in enumerate(checkpoints_of(group)):
+        yield _Named(f"checkpoints[{index}]{inner}", "checkpoint", name)
+    if isinstance(group, TuningGroup):
+        yield _Named("recipe.data", "instruction data", group.recipe.data)
+    if isinstance(group, EvaluationGroup | TuningGroup):
+        yield from _named_by_tiers(group)
+
+
+def _named_by_tiers(group: EvaluationGroup | TuningGroup) -> Iterator[_Named]:
+    for tier, spec in group.tiers.items():
+        for index, subject in enumerate(spec.subjects):
+            yield _Named(f"tiers.{tier}.subjects[{index}]", "subject of MMLU", subject)
+        for family, twin in spec.stand_ins.items():
+            yield _Named(f"tiers.{tier}.stand_ins", "family", family)
+            yield _Named(f"tiers.{tier}.stand_ins.{family}", "checkpoint", twin)
+    if isinstance(group, TuningGroup):
+        for tier, of_tuning in group.tiers.items():
+            if of_tuning.smaller:
+                where = f"tiers.{tier}.smaller.data"
+                yield _Named(where, "instruction data", of_tuning.smaller.data)

@@ -1,0 +1,140 @@
+"""A catalog file with a mistake: refused in the words of a manifest's mistakes, all at once.
+
+Oracle: the words, written by hand, of one change to the bundle's own files, which load.
+"""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from repro import bundle, catalog
+from repro.cli import main
+from repro.errors import BadInputError
+
+Data = dict[str, Any]
+
+
+def problems(path: Path) -> list[str]:
+    load = catalog.checkpoints if path.name == "checkpoints.json" else catalog.datasets
+    with pytest.raises(BadInputError) as caught:
+        load(path)
+    assert caught.value.exit_code == 2
+    assert str(caught.value).startswith(f"{path} is not a valid catalog: ")
+    assert "docs/researcher.md shows an entry of each kind" in str(caught.value)
+    return [
+        f"{each.where.removeprefix(f'{path}')} | {each.found} | {each.expected}"
+        for each in caught.value.problems
+    ]
+
+
+def changed(folder: Path, name: str, change: Callable[[Data], Any]) -> Path:
+    """A file of the catalog with a change."""
+    data = json.loads((bundle.CATALOG / name).read_bytes())
+    change(data)
+    path = folder / name
+    path.write_text(json.dumps(data))
+    return path
+
+
+def phi(data: Data) -> Data:
+    found: Data = data["checkpoints"]["phi-1.5"]
+    return found
+
+
+AT = ": $.checkpoints"
+DIGEST = "a SHA-256 digest: 64 digits, 0 to 9 and a to f"
+FIELDS = "only fields of the schema"
+SLUG = "text that matches ^[A-Za-z0-9][A-Za-z0-9._-]*$"
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda _: None, []),
+        (
+            lambda d: phi(d).update(parameters="1418270720"),
+            [f'{AT}["phi-1.5"].parameters | "1418270720" (str) | a valid integer'],
+        ),
+        (
+            lambda d: phi(d).update(tokeniser=phi(d).pop("tokenizer")),
+            [
+                f"{AT}[\"phi-1.5\"].tokenizer | nothing | the field 'tokenizer'",
+                f"{AT}[\"phi-1.5\"].tokeniser | the unknown field 'tokeniser' | {FIELDS}",
+            ],
+        ),
+        (
+            lambda d: phi(d)["files"].update({"model.safetensors": "abc"}),
+            [f'{AT}["phi-1.5"].files["model.safetensors"] | "abc" (str) | {DIGEST}'],
+        ),
+        (
+            lambda d: phi(d).update(source={"kind": "folder", "folder": "x"}),
+            [f"{AT}[\"phi-1.5\"].source.kind | \"folder\" | one of 'hub', 'bundled'"],
+        ),
+        (
+            lambda d: phi(d)["source"].pop("kind"),
+            [f"{AT}[\"phi-1.5\"].source | nothing | the field 'kind'"],
+        ),
+        (
+            lambda d: phi(d)["source"].update(revision=3),
+            [f'{AT}["phi-1.5"].source.revision | 3 (int) | text in quotes, e.g. "0.03"'],
+        ),
+        (
+            lambda d: d["checkpoints"].update({"my model": phi(d)}),
+            [f'{AT}["my model"] | "my model" (str) | {SLUG}'],
+        ),
+    ],
+)
+def test_mistakes_in_checkpoints(
+    tmp_path: Path, change: Callable[[Data], Any], expected: list[str]
+) -> None:
+    path = changed(tmp_path, "checkpoints.json", change)
+    if expected:
+        assert problems(path) == expected
+    else:
+        assert catalog.checkpoints(path) == catalog.checkpoints()
+
+
+def test_mistakes_in_data(tmp_path: Path) -> None:
+    def change(data: Data) -> None:
+        data["instructions"]["alpaca"]["known"] = {"x.json": "0" * 63}
+        data["benchmarks"]["piqa"]["questions"] = 0
+
+    assert problems(changed(tmp_path, "datasets.json", change)) == [
+        ": $.benchmarks.piqa.questions | 0 (int) | greater than 0",
+        f': $.instructions.alpaca.known["x.json"] | "{"0" * 63}" (str) | {DIGEST}',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", ": $ | Invalid JSON: EOF while parsing a value at line 1 column 0 | a JSON document"),
+        ("[]", ": $ | [] (list) | an object"),
+        ('{"checkpoints": {}, "checkpoints": {}}', " | the key 'checkpoints' twice in one object"),
+    ],
+)
+def test_what_is_no_catalog(tmp_path: Path, text: str, expected: str) -> None:
+    path = tmp_path / "checkpoints.json"
+    path.write_text(text)
+    (found,) = problems(path)
+    assert found.startswith(expected)
+
+
+def test_the_command_line_shows_no_words_of_a_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(bundle.CATALOG, tmp_path / "catalog")
+    path = changed(tmp_path / "catalog", "checkpoints.json", lambda d: phi(d).update(blocks="24"))
+    monkeypatch.setattr(bundle, "CATALOG", tmp_path / "catalog")
+    assert main(["plan", str(bundle.MANIFESTS / "table1.json"), "--offline"]) == 2
+    assert capsys.readouterr().err == (
+        f"repro plan: {path} is not a valid catalog: 1 problem. Nothing was run or written; "
+        "docs/researcher.md shows an entry of each kind.\n"
+        f'{path}: $.checkpoints["phi-1.5"].blocks\n'
+        '    found:    "24" (str)\n'
+        "    expected: a valid integer\n"
+    )

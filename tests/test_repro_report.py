@@ -1,0 +1,63 @@
+"""Tables for a terminal: counts of one, and what is no markup. Oracle: the words, by hand."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from repro import bundle, manifest, report, report_coverage, report_jobs, report_list
+from repro.coverage import Difference
+from repro.environment import capture
+from repro.inputs import Shelf
+from repro.plan import Filter, Plan, Planner, Reach
+from repro.store import Store
+from repro.tuning_jobs import TuningJob
+
+FIGURE1 = manifest.load(bundle.MANIFESTS / "figure1.json")
+
+
+@pytest.mark.parametrize(
+    ("done", "jobs", "missing", "expected"),
+    [
+        (0, 1, 0, "smoke: 0 of 1 job"),
+        (1, 1, 1, "smoke: 1 of 1 job, 1 result missing"),
+        (1, 2, 2, "smoke: 1 of 2 jobs, 2 results missing"),
+    ],
+)
+def test_where_a_manifest_stands(done: int, jobs: int, missing: int, expected: str) -> None:
+    assert str(report_list.Standing("smoke", done, jobs, missing)) == expected
+
+
+def test_a_copy_with_one_number_that_differs(capsys: pytest.CaptureFixture[str]) -> None:
+    one = Difference(section="5", order=1, printed="2", ledger="1")
+    report_coverage.show_comparison(1, [one])
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "1 numeral, 1 difference from the ledger"
+    report_coverage.show_comparison(1, [])
+    assert capsys.readouterr().out == "1 numeral, all as in the ledger\n"
+
+
+def test_a_headline_of_one_tuning_and_one_question(tmp_path: Path) -> None:
+    planner = Planner(
+        Shelf(),
+        Store(tmp_path),
+        capture(["torch"]),
+        only=Filter(),
+        reach=Reach(hub=False, index=False),
+        fresh=False,
+    )
+    plan: Plan = planner.plan(FIGURE1, "smoke")
+    jobs = plan.distinct()
+    tuning = next(each for each in jobs if isinstance(each.slot.job, TuningJob))
+    asked = next(each for each in jobs if not isinstance(each.slot.job, TuningJob))
+    said = report_jobs.tunings([tuning, asked])
+    assert re.fullmatch(
+        r" \(1 fine-tuning, \d of them FP32 Full under its seeds; "
+        r"1 evaluation, \d of them before any tuning\)",
+        said,
+    )
+
+
+def test_what_could_not_run_is_named_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    report.show_failures({"[bold]": "no [/] here"})
+    assert capsys.readouterr().out == "\nCould not run\n  [bold]: no [/] here\n"
