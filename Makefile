@@ -4,7 +4,7 @@
 # make mutants     small changes to verify/ that some test has to notice (docs/mutants.md); half an hour
 # make evidence    the committed records of a CPU from nothing (a minute or two on two cores), then `make claims`
 # make claims      docs/claims.md and the table in README, from the committed evidence; seconds
-# make faults      kills, full disks, damaged files, a bad hub: what holds, as one table; half an hour
+# make faults      kills, full disks, damaged files, a bad hub: what holds, as one table; a quarter of an hour
 # make fuzz        100,000 damaged manifests, records, audits and checkpoints (docs/fuzzing.md); twenty minutes or more
 # make test-container  builds the image and runs manifests in it, on a real engine; needs root; half an hour
 # make test-browser  the page of `repro report` in a headless Chromium; needs npm, and Chromium or its download

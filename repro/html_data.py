@@ -132,6 +132,9 @@ class Envelope:
 
     what: str
     layers: int
+    """Whose curves it keeps."""
+    of: int
+    """Those that were rolled out."""
     times: tuple[float, ...]
     """Steps."""
     curves: tuple[Curve, ...]

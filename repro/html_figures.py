@@ -24,8 +24,9 @@ _LONGEST = 38
 _HEAD = 0.75
 """Inches of a title and an axis."""
 _COLUMNS = 2
-_BELOW = 2
-"""How far an axis of deviations goes below the least median; the shade may go further."""
+_BELOW, _ABOVE = 2, 1.15
+"""How far an axis of deviations goes below the least median, where the shade may go further, and
+above the highest."""
 _NARROW = 3
 """An axis that spans less is not logarithmic."""
 _DECADES = 100
@@ -141,7 +142,7 @@ def _curve(at: "Axes", times: Sequence[float], curve: Curve) -> None:
     if curve.rates:
         at.plot(*_fit(seen, middle, curve.rates[1]), "--", color=PUBLISHED, linewidth=1.2)
     _scale(at, least, most)
-    at.set_ylim(bottom=least)
+    at.set_ylim(least, most * _ABOVE)
     at.tick_params(labelsize=8, length=2)
 
 

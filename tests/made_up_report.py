@@ -90,7 +90,7 @@ def envelope(what: str = "mamba-euler, random layers") -> Envelope:
         curve("input-every", control=False),
         curve("control, latent-once", control=True),
     )
-    return Envelope(what, 10, tuple(map(float, range(6))), curves, "b" * 64)
+    return Envelope(what, 10, 1000, tuple(map(float, range(6))), curves, "b" * 64)
 
 
 def seen(manifests: Sequence[Manifest] = (), **changes: Any) -> Seen:

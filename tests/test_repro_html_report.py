@@ -141,7 +141,7 @@ def test_rates_of_decay_are_those_of_curves_that_decay_so() -> None:
         "times": times,
         "rounding/latent_envelope": np.full((3, 20), 1e-12),
         "latent-once/latent_envelope": falling,
-        "latent-once/latent_ratio": np.array([0.5, 0.9, 0.1]),
+        "latent-once/latent_ratio": np.array([0.5, 0.9, 0.1, 0.2]),
         "control/positive-decay/latent-once/latent_envelope": 1 / falling[:2],
         "control/positive-decay/rounding/latent_envelope": falling[:2],
         "sweep/0.1/latent-once/latent_envelope": falling,
@@ -152,7 +152,7 @@ def test_rates_of_decay_are_those_of_curves_that_decay_so() -> None:
     found.look_at([one])
     (shown,) = found.envelopes()
     mode, control = shown.curves
-    assert shown.layers == 3
+    assert (shown.layers, shown.of) == (3, 4)
     assert (mode.mode, mode.control, control.control) == ("latent-once", False, True)
     assert mode.rates == pytest.approx((-0.29, -0.2, -0.11))  # quantiles of three layers
     assert (mode.falling, control.falling, mode.worst) == (3, 0, 0.9)

@@ -18,7 +18,7 @@ from verify.evidence import Loaded
 
 _SINGLE = "float32"
 _QUANTILES = (0.05, 0.5, 0.95)
-_ENVELOPE = "/latent_envelope"
+_ENVELOPE, _RATIO = "/latent_envelope", "/latent_ratio"
 _CONTROL = "control/positive-decay/"
 _NOT_MODES = ("control/", "sweep/", "rounding", "precision/")
 _LETTERS = 4
@@ -187,6 +187,7 @@ def _envelope(loaded: Loaded, job: StabilityJob) -> Envelope:
     return Envelope(
         what=f"{job.family}, {layers}",
         layers=len(arrays[f"{modes[0]}{_ENVELOPE}"]) if modes else 0,
+        of=len(arrays[f"{modes[0]}{_RATIO}"]) if modes else 0,
         times=tuple(float(each) for each in found),
         curves=tuple(_curve(loaded, mode) for mode in (*modes, *controls)),
         record=loaded.record.key,
@@ -210,6 +211,6 @@ def _curve(loaded: Loaded, mode: str) -> Curve:
         high=tuple(map(float, high)),
         rates=(float(ends[0]), float(ends[1]), float(ends[2])) if ends is not None else None,
         falling=int((rates.high < 0).sum()),
-        worst=float(np.max(arrays.get(f"{mode}/latent_ratio", np.array([np.nan])))),
+        worst=float(np.max(arrays.get(f"{mode}{_RATIO}", np.array([np.nan])))),
         control=mode.startswith(_CONTROL),
     )
