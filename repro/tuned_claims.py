@@ -70,10 +70,15 @@ class ImprovementRatio(Frozen):
 
 
 class BarsClaim(ClaimBase):
-    """What the bars of Figure 1 have in common: one bar a checkpoint, method and precision."""
+    """What bars as Figure 1 draws them have in common: one a checkpoint, method and precision.
+
+    A bar is the mean over shots 0, 1, 3 and 5 of |accuracy of the reference arm - of this|.
+    """
 
     kind: Literal["bars"]
     published: Slug | None
+    task: Literal["mmlu", "winogrande"]
+    """What accuracies are of; v2 draws MMLU, v3 has WinoGrande as well."""
     checkpoints: Slugs
     methods: Methods
     precisions: Precisions

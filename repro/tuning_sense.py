@@ -26,8 +26,8 @@ Wrong = tuple[str, str, str]
 
 BENCHMARKS = ("hellaswag", "piqa", "arc_easy", "arc_challenge", "winogrande")
 """What an improvement with shots is the mean over."""
-IMPROVED_AT = (0, 1, 3, 5)
-"""Shot counts that the improvement of a ratio needs."""
+SHOTS = (0, 1, 3, 5)
+"""Shot counts that the improvement of a ratio needs, and a bar."""
 _DTYPE = "float32"
 """Dtype that tuned models are compared in."""
 _OTHERS = {"above-partner": 1, "below-all": 1, "highest": 1, "apart-highest": 2, "apart-lowest": 2}
@@ -77,16 +77,7 @@ def _asked(
     manifest: Manifest, claimed: TunedClaim | TunedDivergence | Score | ImprovementRatio
 ) -> Iterator[tuple[str, str]]:
     """Questions that a claim needs and that its groups do not ask."""
-    if isinstance(claimed, TunedDivergence | BarsClaim):
-        tasks, shots = ["mmlu"], [0]
-    elif isinstance(claimed, Score):
-        tasks, shots = [claimed.task], [0]
-    elif isinstance(claimed, MeasuredWinsClaim):
-        tasks, shots = [column.task for column in claimed.columns], [0]
-    elif isinstance(claimed, ImprovementRatio):
-        tasks, shots = list(BENCHMARKS), list(IMPROVED_AT)
-    else:
-        tasks, shots = list(BENCHMARKS), [0, *claimed.shots]
+    tasks, shots = _needed(claimed)
     groups = {}
     for model in models_of(claimed):
         found = group_of(manifest, model)
@@ -106,6 +97,23 @@ def _asked(
             ):
                 wanted = f"{task} at {', '.join(map(str, shots))} shots in {_DTYPE}"
                 yield f"nothing that {group.id} asks", f"{wanted}, asked of every arm"
+
+
+def _needed(
+    claimed: TunedClaim | TunedDivergence | Score | ImprovementRatio,
+) -> tuple[Sequence[str], Sequence[int]]:
+    """Tasks that a claim is about, and the shots of each."""
+    if isinstance(claimed, TunedDivergence):
+        return ["mmlu"], [0]
+    if isinstance(claimed, BarsClaim):
+        return [claimed.task], SHOTS
+    if isinstance(claimed, Score):
+        return [claimed.task], [0]
+    if isinstance(claimed, MeasuredWinsClaim):
+        return [column.task for column in claimed.columns], [0]
+    if isinstance(claimed, ImprovementRatio):
+        return BENCHMARKS, SHOTS
+    return BENCHMARKS, [0, *claimed.shots]
 
 
 def _settings(manifest: Manifest, models: Sequence[TunedModel]) -> Iterator[tuple[str, str]]:

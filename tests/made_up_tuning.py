@@ -1,7 +1,8 @@
 """A made-up manifest of tuned models with records, in which we choose how many answers are right.
 
-Every benchmark has 100 questions of 4 choices (the last question has 3), so an answer is a point;
-MMLU has the 65 of `made_up_records`. The first answers are the right ones.
+Every benchmark has 100 questions, so an answer is a point: of 2 choices each in WinoGrande, of 4 in
+the others, where the last question has 3. MMLU has the 65 of `made_up_records`. The first answers
+are the right ones.
 """
 
 import math
@@ -41,7 +42,17 @@ Right = Callable[[str, str, int, str, int], int]
 
 def gold_of(task: str) -> list[int]:
     """Gold answers of a made-up benchmark."""
-    return [(7 * row + len(task)) % 3 for row in range(QUESTIONS)]
+    return [(7 * row + len(task)) % _answers(task) for row in range(QUESTIONS)]
+
+
+def choices_of(task: str) -> int:
+    """Choices of a made-up benchmark's questions."""
+    return 2 if task == "winogrande" else CHOICES
+
+
+def _answers(task: str) -> int:
+    """Choices that are ever right or predicted: the last question has no fourth."""
+    return min(choices_of(task), CHOICES - 1)
 
 
 def datasets() -> dict[str, Any]:
@@ -263,11 +274,12 @@ def benchmark(
             found["log_likelihood"] = np.where(good, -1.0, -3.0)[:, None] - 0.001 * setting
         else:
             gold = np.array(gold_of(job.task)[:questions])
-            predicted = np.where(good, gold, (gold + 1) % 3)
-            found["log_likelihood"] = _scores(predicted, CHOICES, setting)
-            found["log_likelihood"][-1, -1] = np.nan
-            found["characters"] = np.full((questions, CHOICES), 10)
-            found["characters"][-1, -1] = 0
+            predicted = np.where(good, gold, (gold + 1) % _answers(job.task))
+            choices = choices_of(job.task)
+            found["log_likelihood"] = _scores(predicted, choices, setting)
+            found["log_likelihood"][-1, CHOICES - 1 :] = np.nan
+            found["characters"] = np.full((questions, choices), 10)
+            found["characters"][-1, CHOICES - 1 :] = 0
             found |= {"gold": gold, "prediction": predicted, "prediction_normalised": predicted}
         arrays |= {f"shots{shots}/{name}": array for name, array in found.items()}
     return arrays, values_of(job.task, arrays)

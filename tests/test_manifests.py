@@ -27,7 +27,8 @@ EXPECTED = {
     "figure4": "F4a F4b.majority F4b.outlier F4c F4d.none F4d.some F4e.more F4e.of F4f.all "
     "F4f.best F4g.from F4g.below",
     "prose": "S6 S7",
-    "v3": "V3.random V3.winogrande.mamba V3.lima V3.diverge V3.stable",
+    "v3": "V3.random V3.winogrande.mamba V3.winogrande.transformers V3.diverge V3.stable",
+    "lima": "V3.lima",
 }
 """Claims of the paper that have to be there, by manifest."""
 

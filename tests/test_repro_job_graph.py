@@ -1,6 +1,7 @@
 """One graph over several manifests: what is shared, what waits, the longest chain, the cost."""
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from repro.tuning_jobs import TuningJob
 
 TABLE1 = manifest.load(bundle.MANIFESTS / "table1.json")
 TABLE3 = manifest.load(bundle.MANIFESTS / "table3.json")
+V3 = manifest.load(bundle.MANIFESTS / "v3.json")
+LIMA = manifest.load(bundle.MANIFESTS / "lima.json")
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +54,43 @@ def test_tables_1_and_3_and_figure_1_share_their_references(tmp_path: Path) -> N
     names = {"pythia-160m", "pythia-410m", "pythia-1b"}  # those that Figure 1 tunes
     assert {name for name, _ in references} >= names
     assert len([name for name, _ in references if name in names]) == 3 * 5
+
+
+def kinds_needed_by(found: job_graph.JobGraph, *names: str) -> Counter[str]:
+    """How many jobs of each kind these manifests need and no other of the graph."""
+    return Counter(
+        node.planned.slot.job.kind
+        for node in found.nodes.values()
+        if {each.partition("/")[0] for each in node.needed_by} == set(names)
+        and node.planned.slot.job
+    )
+
+
+def test_v3_tunes_and_asks_what_figure_1_does_once(tmp_path: Path) -> None:
+    """Oracle: counted by hand.
+
+    Under 5 settings 6 checkpoints of 9 arms and 2 of 6 are 330 tunings. Each is asked MMLU and
+    WinoGrande, as are the 40 checkpoints as they were, and the 40 references MMLU in bfloat16.
+    """
+    plans = planner(tmp_path)
+    found = job_graph.of(plans.plan(each, "full") for each in (FIGURE1, V3))
+    assert kinds_needed_by(found, "figure1", "v3") == {"tuning": 330, "evaluate": 330 + 40 + 40}
+    assert kinds_needed_by(found, "v3") == {"benchmark": 330 + 40, "stability": 3}
+    smoke = job_graph.of(plans.plan(each, "smoke") for each in (FIGURE1, V3))
+    assert kinds_needed_by(smoke, "figure1", "v3") == {"tuning": 24, "evaluate": 28}
+    assert kinds_needed_by(smoke, "v3") == {"benchmark": 28, "stability": 3}
+    assert not kinds_needed_by(smoke, "figure1")
+
+
+def test_lima_shares_what_was_before_tuning_and_at_smoke_everything(tmp_path: Path) -> None:
+    """Oracle: at full 6 checkpoints under 5 settings as they were; twins learn the same rows."""
+    plans = planner(tmp_path)
+    found = job_graph.of(plans.plan(each, "full") for each in (FIGURE1, LIMA))
+    assert kinds_needed_by(found, "figure1", "lima") == {"evaluate": 30}
+    assert kinds_needed_by(found, "lima") == {"tuning": 270, "evaluate": 270 + 30}
+    smoke = job_graph.of(plans.plan(each, "smoke") for each in (FIGURE1, LIMA))
+    assert kinds_needed_by(smoke, "figure1", "lima") == {"tuning": 24, "evaluate": 28}
+    assert not kinds_needed_by(smoke, "lima")
 
 
 def test_a_job_is_one_node_whatever_a_setting_is_called(tmp_path: Path) -> None:

@@ -26,6 +26,8 @@ def group(checkpoints: tuple[str, ...], tasks: tuple[str, ...], **changes: Any) 
     del found["tiers"]["smoke"]
     if "mmlu" in tasks:
         found["tiers"]["full"]["subjects"] = list(SUBJECTS)
+    for each in found["questions"]:
+        each["shots"] = [0, 1, 3, 5]
     return found
 
 
@@ -61,6 +63,7 @@ def claims() -> dict[str, Data]:
     }
     bars = {
         "published": None,
+        "task": "mmlu",
         "checkpoints": MAMBA,
         "methods": ["lora-all"],
         "precisions": ["bfloat16"],
@@ -289,6 +292,39 @@ def test_an_improvement_needs_its_shots(tmp_path: Path, missing: int) -> None:
         found = problems(tmp_path, data)
         assert len(found) == 1
         assert "nothing that scores asks | winogrande at 0, 1, 3, 5 shots" in found[0]
+
+
+@pytest.mark.parametrize("missing", [0, 1, 3, 5])
+def test_bars_need_their_shots(tmp_path: Path, missing: int) -> None:
+    data = sound("bars")
+    data["jobs"][0]["questions"][0]["shots"].remove(missing)
+    (found,) = problems(tmp_path, data)
+    assert found.endswith("asks | mmlu at 0, 1, 3, 5 shots in float32, asked of every arm")
+
+
+def test_bars_need_their_task(tmp_path: Path) -> None:
+    """A group that asks MMLU says nothing about WinoGrande, and the other way round."""
+    data = sound("bars")
+    data["claims"][0]["task"] = "winogrande"
+    (found,) = problems(tmp_path, data)
+    asked = "winogrande at 0, 1, 3, 5 shots in float32, asked of every arm"
+    assert found == f"claims[0].of: nothing that divergences asks | {asked}"
+    both = (*MAMBA, *PYTHIA)
+    data["jobs"] = [group(both, ("winogrande",), id="divergences")]
+    assert problems(tmp_path, data) == []
+    data["claims"][0]["task"] = "mmlu"
+    assert "nothing that divergences asks | mmlu at 0, 1, 3, 5" in problems(tmp_path, data)[0]
+
+
+def test_bars_name_their_task(tmp_path: Path) -> None:
+    for wrong in ({}, {"task": "piqa"}):
+        data = sound("bars")
+        del data["claims"][0]["task"]
+        data["claims"][0] |= wrong
+        found = problems(tmp_path, data)
+        assert len(found) == 1
+        assert found[0].startswith("claims[0]")
+        assert "task" in found[0]
 
 
 def test_a_reference_does_not_diverge_from_itself(tmp_path: Path) -> None:

@@ -90,6 +90,25 @@ def test_honest_records_pass_and_score_what_their_arrays_say(tmp_path: Path) -> 
     assert benchmark_records.score(words, "perplexity", 0) == pytest.approx(math.exp(2.2))
 
 
+@pytest.mark.parametrize("task", ["piqa", "winogrande"])
+def test_what_a_divergence_is_made_of_follows_from_log_likelihoods(
+    tmp_path: Path, task: str
+) -> None:
+    """Oracle: predictions and gold answers as they were made up.
+
+    PIQA's last question has three of four choices, and NaN is no prediction; it is right here.
+    """
+    group = tuned.group(("mamba-1",), ("lora-w.bfloat16",), ("piqa", "winogrande"))
+    claimed = tuned.manifest([group], [tuned.cell(SCORE, "9")], number="60.0")
+    loaded = tuned.run(tmp_path, claimed, lambda *_: 100).get(f"{TUNED}.{task}.float32")
+    assert loaded.arrays["shots0/log_likelihood"].shape == (100, tuned.choices_of(task))
+    assert loaded.shots() == (0, 1, 3, 5)
+    for shots in loaded.shots():
+        assert loaded.predicted(shots).tolist() == tuned.gold_of(task)
+        assert loaded.gold(shots).tolist() == tuned.gold_of(task)
+    assert loaded.accuracies() == [1.0] * 4
+
+
 def test_a_longer_choice_may_win_once_its_length_is_taken_out(tmp_path: Path) -> None:
     """-1 over 2 characters is -0.5, -5 over 20 is -0.25: the normalised prediction moves."""
 

@@ -405,11 +405,11 @@ def test_normalised_accuracy_counts_where_the_paper_s_scores_have_it(tmp_path: P
         for shots in job.shots[1:]:
             gold = arrays[f"shots{shots}/gold"]
             predicted = arrays[f"shots{shots}/prediction"]
-            lengths = np.full((100, 4), 10)
+            lengths = np.full((100, tuned.choices_of(job.task)), 10)
             # -5 over 500 beats -1 over 10 wherever the prediction is wrong.
             wrong = predicted != gold
             lengths[wrong, gold[wrong]] = 500
-            lengths[-1, -1] = 0
+            lengths[-1, 3:] = 0
             arrays[f"shots{shots}/characters"] = lengths
             arrays[f"shots{shots}/prediction_normalised"] = gold
         fields["values"] = tuned.values_of(job.task, arrays)

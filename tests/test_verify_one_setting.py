@@ -79,7 +79,12 @@ def test_claims_about_divergences_of_tuned_models(tmp_path: Path) -> None:
         "methods": ["lora-all"],
         "precision": "bfloat16",
     }
-    shared = {"published": None, "methods": ["lora-all"], "precisions": ["bfloat16"]}
+    shared = {
+        "published": None,
+        "task": "mmlu",
+        "methods": ["lora-all"],
+        "precisions": ["bfloat16"],
+    }
     smaller = {"checkpoints": ["mamba-1"], "relation": "smaller", "above": None}
     claims = [
         tuned.cell(divergence, "12"),

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from repro.finding import Finding
-from repro.jobs import BenchmarkJob
+from repro.jobs import BenchmarkJob, EvaluateJob
 from repro.tuned_models import TunedModel
 from verify import decision, tuned_arms
 from verify.decidable import family, score_floor, undecidable
@@ -102,10 +102,10 @@ def test_methods_that_share_a_reference_share_its_flips(tmp_path: Path) -> None:
     claim = divergence("lora-all", "lora-sll")
     evidence = divergences(tmp_path, claim, {})
     both = [TunedModel("mamba-1", f"{name}.bfloat16") for name in ("lora-all", "lora-sll")]
-    found = tuned_arms.arms(evidence.manifest, both, evidence)
+    found = tuned_arms.arms(evidence.manifest, both, evidence, "mmlu")
     flip = 300 / 65
     assert found.least_spread == pytest.approx(flip * math.sqrt(0.75))
-    alone = tuned_arms.arms(evidence.manifest, both[:1], evidence)
+    alone = tuned_arms.arms(evidence.manifest, both[:1], evidence, "mmlu")
     assert alone.least_spread == pytest.approx(flip) == pytest.approx(decision.floor(65, 2))
     slots = [each.slot.id for each in alone.rows[1][0]]
     assert slots == [
@@ -209,6 +209,7 @@ def bars(relation: str, **fields: Any) -> dict[str, Any]:
         "bars",
         **{
             "published": None,
+            "task": "mmlu",
             "checkpoints": ["mamba-1"],
             "methods": ["lora-all", "lora-sll"],
             "precisions": ["bfloat16"],
@@ -238,6 +239,44 @@ def test_spikes(tmp_path: Path, lost: tuple[int, int], above: str, none: str, so
     assert (first.outcome, second.outcome) == (none, some)
     assert first.published == f"none-above {above}"
     assert first.reason.startswith("of 2 bars ")
+    # 40 of 65 right; the commonest letter stands 17 times.
+    assert first.working[2] == "reference accuracy 61.5% to 61.5%, the commonest answer 26.2%"
+
+
+@pytest.mark.parametrize(
+    ("lost", "none", "some"),
+    [
+        (25, "contradicted", "reproduced"),
+        (5, "reproduced", "contradicted"),
+        (15, "inconclusive", "inconclusive"),
+    ],
+)
+def test_spikes_of_winogrande(tmp_path: Path, lost: int, none: str, some: str) -> None:
+    """Of 100 questions of two choices an answer is a point; on MMLU the models do not part."""
+    claims = [
+        bars("none-above", above="15", task="winogrande"),
+        {**bars("some-above", above="15", task="winogrande"), "id": "some"},
+        {**bars("none-above", above="1"), "id": "mmlu"},
+    ]
+    group = tuned.group(MODELS[:1], ARMS, ("mmlu", "winogrande"))
+
+    def right(checkpoint: str, arm: str, setting: int, task: str, shots: int) -> int:
+        found = losing({"lora-all.bfloat16": lost} if task == "winogrande" else {})
+        return found(checkpoint, arm, setting, task, shots)
+
+    evidence = tuned.run(tmp_path, tuned.manifest([group], claims), right)
+    first, second, mmlu = judge(evidence.manifest, evidence, {}).findings
+    assert (first.outcome, second.outcome, mmlu.outcome) == (none, some, "inconclusive")
+    # One answer less is lost in two of five settings, one more in another, at three of four shots.
+    measured = lost + 3 / 4 * (-1 + 0 + 1 - 1 + 0) / 5
+    assert first.working[0].startswith(f"mamba-1 lora-all.bfloat16: {measured:.3f}; null diverg")
+    assert first.working[2:4] == (
+        "reference accuracy 40.0% to 40.0%, the commonest answer 50.0%",
+        "full.float32 between two seeds and settings 0.000",
+    )
+    asked = {evidence.store.load(key)[0].job for key in first.records}
+    assert {job.task for job in asked if isinstance(job, BenchmarkJob)} == {"winogrande"}
+    assert not any(isinstance(job, EvaluateJob) for job in asked)
 
 
 def test_a_spike_at_the_floor_is_no_spike(tmp_path: Path) -> None:
@@ -277,6 +316,20 @@ def test_smaller_bars(
     assert found.published == "smaller"
     assert found.working[0].startswith("lora-all.bfloat16 against mamba-2: ")
     assert ("at the floor" in found.working[0]) == (first[0] == 0)
+
+
+def test_bars_stand_beside_how_right_their_references_are(tmp_path: Path) -> None:
+    """30 and 40 of 65 right; the commonest letter stands 17 times."""
+    claims = [
+        bars("smaller", others=[["mamba-2"]]),
+        {**bars("some-above", checkpoints=list(MODELS), above="1"), "id": "above"},
+    ]
+    group = tuned.group(MODELS, ARMS, ("mmlu",))
+    claimed = tuned.manifest([group], claims)
+    evidence = tuned.run(tmp_path, claimed, lambda *at: 30 if at[0] == "mamba-1" else 40)
+    for found in judge(claimed, evidence, {}).findings:
+        line = "reference accuracy 46.2% to 61.5%, the commonest answer 26.2%"
+        assert line in found.working
 
 
 # -----------------------------------------------------------------------------

@@ -109,11 +109,11 @@ class Arms:
         return lost, won
 
     def reference_accuracy(self) -> tuple[float, float, float]:
-        """Lowest and highest accuracy of the references, and that of the commonest gold letter."""
+        """Lowest and highest accuracy of the references, and that of the commonest gold answer."""
         references = [pair[0] for row in self.rows for pair in row]
         found = [each for reference in references for each in reference.accuracies()]
         one = references[0]
-        gold = one.arrays[f"shots{one.shots()[0]}/gold"]
+        gold = one.gold(one.shots()[0])
         return min(found), max(found), float(np.bincount(gold).max() / len(gold))
 
 
@@ -206,7 +206,7 @@ def _flips(reference: Loaded, candidate: Loaded) -> tuple[int, int]:
 
 
 def _flips_at(reference: Loaded, candidate: Loaded, shots: int) -> answers.Flips:
-    gold = reference.arrays[f"shots{shots}/gold"]
+    gold = reference.gold(shots)
     return answers.flips(reference.predicted(shots), candidate.predicted(shots), gold)
 
 

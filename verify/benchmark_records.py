@@ -144,8 +144,13 @@ def right(arrays: "Arrays", metric: Metric, shots: int) -> Right:
     if metric == "accuracy_norm":
         normalised: Right = _normalised(arrays, shots) == gold
         return normalised
-    plain: Right = answers.predictions(_compared(arrays, shots)) == gold
+    plain: Right = predicted(arrays, shots) == gold
     return plain
+
+
+def predicted(arrays: "Arrays", shots: int) -> answers.Letters:
+    """Choices of the largest log-likelihood, shape (Q,); not of LAMBADA, which has none."""
+    return answers.predictions(_compared(arrays, shots))
 
 
 def score(arrays: "Arrays", metric: Metric, shots: int) -> float:

@@ -47,18 +47,22 @@ class Loaded:
 
     def accuracies(self) -> list[float]:
         """Accuracy at each number of shots, as a fraction, from the arrays."""
-        return [
-            answers.accuracy(self.predicted(shots), self.arrays[f"shots{shots}/gold"])
-            for shots in self.shots()
-        ]
+        return [answers.accuracy(self.predicted(each), self.gold(each)) for each in self.shots()]
 
     def shots(self) -> tuple[int, ...]:
         """Numbers of shots of an evaluation; none for another kind of job."""
         return self.record.job.shots if isinstance(self.record.job, ModelJob) else ()
 
     def predicted(self, shots: int) -> answers.Letters:
-        """Predicted letters at a number of shots, from the log-likelihoods."""
+        """Predicted letters or choices at a number of shots, from the log-likelihoods."""
+        if isinstance(self.record.job, BenchmarkJob):
+            return benchmark_records.predicted(self.arrays, shots)
         return answers.predictions(self.arrays[f"shots{shots}/log_likelihood"])
+
+    def gold(self, shots: int) -> answers.Letters:
+        """Right letters or choices at a number of shots; LAMBADA has none."""
+        gold: answers.Letters = self.arrays[f"shots{shots}/gold"]
+        return gold
 
     def right(self, metric: Metric, shots: int) -> Right:
         """Which questions of a benchmark were answered right; found once, claims ask often."""

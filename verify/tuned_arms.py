@@ -5,7 +5,8 @@ divergence is the first arm of its tuning group under the same setting and so th
 are evaluated in float32. What differs between two settings of one arm is the seed of the tuning
 as well as how the questions were batched: the null divergence is that between tunings.
 
-Reference: paper v2, section 5.1; the paper names neither seed nor dtype of the evaluations.
+Reference: paper v2, section 5.1, of MMLU; v3 has WinoGrande as well. The paper names neither seed
+nor dtype of the evaluations.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,8 +23,6 @@ from verify.evidence import Evidence, Loaded
 
 DTYPE = "float32"
 """Dtype that tuned weights are evaluated in."""
-TASK = "mmlu"
-"""Task of divergences."""
 
 
 def evaluations(
@@ -52,8 +51,8 @@ def reference_of(manifest: Manifest, model: TunedModel) -> TunedModel:
     return TunedModel(model.checkpoint, arm_name(found[0], found[0].arms[0]))
 
 
-def arms(manifest: Manifest, models: Sequence[TunedModel], evidence: Evidence) -> Arms:
-    """Reference and tuned model under every setting, a cell for each model.
+def arms(manifest: Manifest, models: Sequence[TunedModel], evidence: Evidence, task: str) -> Arms:
+    """Reference and tuned model on a task under every setting, a cell for each model.
 
     Raises:
         NotRunError: if an evaluation is missing.
@@ -61,8 +60,8 @@ def arms(manifest: Manifest, models: Sequence[TunedModel], evidence: Evidence) -
     """
     columns = [
         zip(
-            evaluations(manifest, evidence, reference_of(manifest, model), TASK),
-            evaluations(manifest, evidence, model, TASK),
+            evaluations(manifest, evidence, reference_of(manifest, model), task),
+            evaluations(manifest, evidence, model, task),
             strict=True,
         )
         for model in models
@@ -103,27 +102,30 @@ def where_run(
 # Controls
 
 
-def controls(manifest: Manifest, evidence: Evidence, models: Sequence[TunedModel]) -> Iterator[str]:
+def controls(
+    manifest: Manifest, evidence: Evidence, models: Sequence[TunedModel], task: str
+) -> Iterator[str]:
     """What a divergence stands beside, means over checkpoints and settings; what was run of it."""
     references = list(dict.fromkeys(reference_of(manifest, model) for model in models))
     names = [each.checkpoint for each in references]
     found = group_of(manifest, models[0])
     assert found  # noqa: S101  # the manifest was checked when it was loaded
     group, first = found[0], references[0].arm
-    seeds = [_between_settings(manifest, evidence, model) for model in references]
+    seeds = [_between_settings(manifest, evidence, model, task) for model in references]
     yield from _shown(f"{first} between two seeds and settings", seeds)
     arms = [PRETRAINED]
     arms += [arm_name(group, arm) for arm in group.arms[1:] if arm.precision == DTYPE]
     for arm in arms:
-        apart = [_apart(manifest, evidence, TunedModel(e.checkpoint, arm), e) for e in references]
+        pairs = [(TunedModel(each.checkpoint, arm), each) for each in references]
+        apart = [_apart(manifest, evidence, *pair, task) for pair in pairs]
         yield from _shown(f"{arm} against {first}", apart)
     for dtype in dict.fromkeys(each for asked in group.questions for each in asked.dtypes):
         if dtype != DTYPE:
-            cast = [_apart(manifest, evidence, each, each, dtype) for each in references]
+            cast = [_apart(manifest, evidence, each, each, task, dtype) for each in references]
             yield from _shown(f"{first} evaluated in {dtype} against {DTYPE}", cast)
     for other, arm in _on_other_paths(manifest, group, models):
         pairs = [(TunedModel(name, arm), TunedModel(name, other)) for name in names]
-        live = [_apart(manifest, evidence, model, base) for model, base in pairs]
+        live = [_apart(manifest, evidence, *pair, task) for pair in pairs]
         yield from _shown(f"{arm} against {other}", live)
 
 
@@ -139,18 +141,25 @@ def _on_other_paths(
                     yield arm_name(other, other.arms[0]), arm_name(other, arm)
 
 
-def _between_settings(manifest: Manifest, evidence: Evidence, model: TunedModel) -> float | None:
+def _between_settings(
+    manifest: Manifest, evidence: Evidence, model: TunedModel, task: str
+) -> float | None:
     """Mean divergence between each setting and the next, of one model."""
-    found = where_run(manifest, evidence, model, TASK)
+    found = where_run(manifest, evidence, model, task)
     return mean([divergence(*pair) for pair in pairwise(found)]) if len(found) > 1 else None
 
 
 def _apart(
-    manifest: Manifest, evidence: Evidence, model: TunedModel, other: TunedModel, dtype: str = DTYPE
+    manifest: Manifest,
+    evidence: Evidence,
+    model: TunedModel,
+    other: TunedModel,
+    task: str,
+    dtype: str = DTYPE,
 ) -> float | None:
     """Mean over settings of the divergence of two models, the first evaluated in a dtype."""
-    left = where_run(manifest, evidence, model, TASK, dtype)
-    right = where_run(manifest, evidence, other, TASK)
+    left = where_run(manifest, evidence, model, task, dtype)
+    right = where_run(manifest, evidence, other, task)
     if not left or not right:
         return None
     return mean([divergence(*pair) for pair in zip(left, right, strict=True)])

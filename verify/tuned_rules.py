@@ -3,9 +3,11 @@
 The statistic is the divergence as printed; what compares is decided on the shift as well, and a
 divergence at its floor, what two tunings of one arm differ by, supports no comparison.
 
-Reference: paper v2, section 5.1 and Figure 1, whose bars are not printed.
+Reference: paper v2, section 5.1 and Figure 1, whose bars are not printed; v3 for those of
+WinoGrande.
 """
 
+from collections.abc import Sequence
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from repro.finding import Outcome
 
 _H = float(ACCURACY_ROUNDING)
+_PRINTED = "mmlu"
+"""Task of the mean divergences that section 5.1 prints."""
 
 
 def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> Judged:
@@ -33,7 +37,7 @@ def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> Judged:
     measure = claim.measure
     assert isinstance(measure, TunedDivergence)  # noqa: S101  # the dispatch saw to it
     models = models_of(measure)
-    found = tuned_arms.arms(manifest, models, evidence)
+    found = tuned_arms.arms(manifest, models, evidence, _PRINTED)
     published, margin = manifest.text_of(claim.published), claim.margin.value
     decision = _decide(found, published, margin)
     others = [
@@ -52,7 +56,7 @@ def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> Judged:
         model_rules.null(found)
         + ", which is that between tunings with two seeds" * (len(found.rows) > 1),
         f"reference accuracy {low:.1%} to {high:.1%}, the commonest letter {majority:.1%}",
-        *tuned_arms.controls(manifest, evidence, models),
+        *tuned_arms.controls(manifest, evidence, models, _PRINTED),
         shown.power(decision),
         f"{accepted} of {len(others)} other values printed for this precision would be accepted",
     )
@@ -69,7 +73,7 @@ def bars(manifest: Manifest, claim: BarsClaim, evidence: Evidence) -> Judged:
 def _spikes(manifest: Manifest, claim: BarsClaim, above: DecimalText, evidence: Evidence) -> Judged:
     """No bar, or some bar, above a threshold; intervals are shared out over the bars."""
     models = models_of(claim)
-    each = [tuned_arms.arms(manifest, [model], evidence) for model in models]
+    each = [tuned_arms.arms(manifest, [model], evidence, claim.task) for model in models]
     sure, possible, least, most = model_rules.above(each, float(above), _H)
     outcome: Outcome = "inconclusive"
     if claim.relation == "none-above":
@@ -91,7 +95,8 @@ def _spikes(manifest: Manifest, claim: BarsClaim, above: DecimalText, evidence: 
             f"{checkpoint} {arm}: {mean(one.divergences):.3f}; {model_rules.null(one)}"
             for (checkpoint, arm), one in zip(models, each, strict=True)
         ),
-        *tuned_arms.controls(manifest, evidence, models),
+        _references(each),
+        *tuned_arms.controls(manifest, evidence, models, claim.task),
     )
     measured = f"{_range(sure, possible)} above, the highest {highest:.2f}"
     published = f"{claim.relation} {above}"
@@ -110,7 +115,7 @@ def _smaller(manifest: Manifest, claim: BarsClaim, evidence: Evidence) -> Judged
             [TunedModel(name, f"{method}.{precision}") for name in names]
             for names in (claim.checkpoints, *claim.others)
         ]
-        left, *rights = (tuned_arms.arms(manifest, side, evidence) for side in sides)
+        left, *rights = (tuned_arms.arms(manifest, side, evidence, claim.task) for side in sides)
         for group, right in zip(claim.others, rights, strict=True):
             held = _below(left, right, tests)
             surely += held == 1
@@ -128,9 +133,10 @@ def _smaller(manifest: Manifest, claim: BarsClaim, evidence: Evidence) -> Judged
         outcome = "contradicted"
     reason = f"of {counted(tests, 'comparison')} {surely} surely smaller, {surely_not} surely not"
     agree = sum(mean(left.divergences) < mean(right.divergences) for left, right in pairs)
-    working += tuned_arms.controls(manifest, evidence, sides[0])
-    decided = Decided(outcome, "smaller", f"{agree} of {tests}", "order", reason, tuple(working))
     every = [side for pair in pairs for side in pair]
+    working.append(_references(every))
+    working += tuned_arms.controls(manifest, evidence, sides[0], claim.task)
+    decided = Decided(outcome, "smaller", f"{agree} of {tests}", "order", reason, tuple(working))
     loaded = [record for side in every for record in side.loaded]
     return model_rules.enough(Judged(decided, f"{agree} of {tests} agree", loaded), every)
 
@@ -144,6 +150,13 @@ def _below(left: Arms, right: Arms, tests: int) -> int:
     if gap.mean[1] + 2 * _H < 0 and shift < 0:
         return 1
     return -1 if gap.draw[0] - 2 * _H >= 0 and shift >= 0 else 0
+
+
+def _references(every: Sequence[Arms]) -> str:
+    """How right the references of some bars are, beside who always gives the same answer."""
+    lows, highs, majorities = zip(*(each.reference_accuracy() for each in every), strict=True)
+    spread = f"{min(lows):.1%} to {max(highs):.1%}"
+    return f"reference accuracy {spread}, the commonest answer {max(majorities):.1%}"
 
 
 def _decide(found: Arms, published: str, margin: str) -> Decision:
