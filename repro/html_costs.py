@@ -16,7 +16,7 @@ from repro.html_claims import Row
 from repro.html_data import Seen
 from repro.jobs import Job, ModelJob, data_name
 from repro.manifest import Manifest
-from repro.plan import why_gpu
+from repro.planner import why_gpu
 from repro.tuning_jobs import TuningJob
 
 

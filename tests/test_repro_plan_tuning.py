@@ -17,7 +17,8 @@ from repro.inputs import Shelf
 from repro.jobs import BenchmarkJob, EvaluateJob, ModelJob
 from repro.manifest import Manifest
 from repro.peak_memory import fitting_batch, peak_memory
-from repro.plan import Filter, Plan, PlannedJob, Planner, Reach
+from repro.plan import Plan, PlannedJob
+from repro.planner import Filter, Planner, Reach
 from repro.run_file import RunFile
 from repro.store import MODEL, Store
 from repro.tuning_jobs import ThroughputJob, TuningJob

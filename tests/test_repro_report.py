@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -9,9 +10,12 @@ from repro import bundle, manifest, report, report_coverage, report_jobs, report
 from repro.coverage import Difference
 from repro.environment import capture
 from repro.inputs import Shelf
-from repro.plan import Filter, Plan, Planner, Reach
+from repro.planner import Filter, Planner, Reach
 from repro.store import Store
 from repro.tuning_jobs import TuningJob
+
+if TYPE_CHECKING:
+    from repro.plan import Plan
 
 FIGURE1 = manifest.load(bundle.MANIFESTS / "figure1.json")
 

@@ -15,7 +15,7 @@ from repro.errors import BadInputError
 from repro.manifest import Manifest
 
 if TYPE_CHECKING:  # `repro list` plans nothing, and starts without it
-    from repro.plan import Filter
+    from repro.planner import Filter
 
 
 def add_manifests(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
@@ -165,7 +165,7 @@ def read_filter(text: str, manifests: list[Manifest]) -> "Filter":
             message = f"--only {part}: found {value!r}, expected {expected}"
             raise BadInputError(message)
         kept[key].add(value)
-    from repro.plan import Filter
+    from repro.planner import Filter
 
     return Filter(**{key: frozenset(values) for key, values in kept.items()})
 

@@ -12,7 +12,8 @@ from repro.environment import Environment
 from repro.inputs import Shelf, load_pins
 from repro.jobs import Tier
 from repro.manifest import Manifest
-from repro.plan import Plan, Planner, Reach
+from repro.plan import Plan
+from repro.planner import Planner, Reach
 from repro.store import Store
 
 
