@@ -76,7 +76,7 @@ def test_the_rank_that_does_not_fit_is_the_one_of_mamba_and_pythia() -> None:
 @pytest.mark.parametrize("name", TUNINGS)
 def test_recipes_are_those_of_the_paper(name: str) -> None:
     recipe = TUNINGS[name].recipe
-    assert recipe.data == DATA_OF.get(name.split("/")[0], "openhermes")
+    assert recipe.data == DATA_OF.get(name.partition("/")[0], "openhermes")
     like = "alpaca" if recipe.data == "lima" else recipe.data  # its left_open says so
     assert recipe.epochs == int(TABLE2.text_of(f"T2.epochs.{like}"))
     assert recipe.max_length == int(TABLE2.text_of("T2.length.section5"))
