@@ -42,6 +42,7 @@ from repro.slot import Slot
 from repro.store import Store
 from runner import model_shapes
 from runner.on_ray import Here
+from runner.scheduling import Work
 
 TOKENIZER = bundle.ROOT / "twins" / "gpt-neox-twin"
 WORDS = ("layer", "state", "token", "weight", "model", "paper", "answer", "number")
@@ -146,7 +147,7 @@ def measure(slots: int, jobs: Mapping[str, PlannedJob], machine: Environment) ->
     """One arm, once."""
     with tempfile.TemporaryDirectory() as folder, on(slots, machine) as here:
         store, watch, begin = Store(Path(folder)), First(), time.perf_counter()
-        failed = Here().execute(jobs, store, here, watch, lambda _: {}, 1 << 30)
+        failed = Here().execute(Work(jobs, store, here, watch, lambda _: {}, 1 << 30))
         wall = time.perf_counter() - begin
         if failed:
             raise SystemExit("\n".join(sorted(set(failed.values()))))

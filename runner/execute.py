@@ -29,7 +29,16 @@ from repro.located import Located
 from repro.plan import PlannedJob
 from repro.store import Store
 from runner.one_job import run_job
-from runner.scheduling import KEEP_MEMORY, Then, Watch, alone, largest, longest_first, room_for
+from runner.scheduling import (
+    KEEP_MEMORY,
+    Then,
+    Watch,
+    Work,
+    alone,
+    largest,
+    longest_first,
+    room_for,
+)
 
 if TYPE_CHECKING:
     from multiprocessing.queues import SimpleQueue
@@ -41,23 +50,8 @@ _POLL = 0.2
 """Seconds between two looks at the workers."""
 
 
-def execute(
-    jobs: Mapping[str, PlannedJob],
-    store: Store,
-    machine: Environment,
-    watch: Watch,
-    then: Then = lambda _: {},
-    memory: int = 0,
-) -> dict[str, str]:
+def execute(work: Work) -> dict[str, str]:
     """Run jobs and save a record for each, the longest first.
-
-    Args:
-        jobs: Key to planned job; every input is located.
-        store: Where records go.
-        machine: What is recorded as the environment.
-        watch: Told of progress.
-        then: Asked for more whenever a job is done.
-        memory: Predicted peak bytes of the largest job, with those that `then` brings.
 
     Returns:
         Key to reason, for every job that could not run.
@@ -65,13 +59,20 @@ def execute(
     for name, value in KEEP_MEMORY.items():
         os.environ.setdefault(name, value)  # read by the workers' C library as they start
     failed: dict[str, str] = {}
-    waiting = dict(jobs)
+    waiting = dict(work.jobs)
+    memory = largest(work.jobs.values(), work.memory)
     while waiting:
         batch = _batch(waiting)
         for key in batch:
             del waiting[key]
-        pool = _Pool(batch, store, machine, watch, lambda key: _split(then(key), waiting))
-        failed |= pool.run(largest(jobs.values(), memory))
+        pool = _Pool(
+            batch,
+            work.store,
+            work.machine,
+            work.watch,
+            lambda key: _split(work.then(key), waiting),
+        )
+        failed |= pool.run(memory)
     return failed
 
 

@@ -16,6 +16,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,10 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from repro import bundle, environment
 from repro.environment import NUMERIC_FLAGS, Environment
 from repro.errors import CannotRunError
-from repro.plan import PlannedJob
-from repro.store import Store
 from runner.on_ray_pool import Latest, Pool
 from runner.on_ray_remote import Remote
 from runner.on_ray_worker import News, Worker
-from runner.scheduling import KEEP_MEMORY, Then, Watch, room_for
+from runner.scheduling import KEEP_MEMORY, Work, room_for
 
 _OBJECTS = 100 << 20
 """Bytes of Ray's object store on this machine: nothing large goes through it."""
@@ -51,21 +50,14 @@ class Here:
 
     machine = staticmethod(environment.capture)
 
-    def execute(
-        self,
-        jobs: Mapping[str, PlannedJob],
-        store: Store,
-        machine: Environment,
-        watch: Watch,
-        then: Then,
-        memory: int,
-    ) -> dict[str, str]:
+    def execute(self, work: Work) -> dict[str, str]:
         """As `runner.execute.execute`."""
-        limit = len(machine.gpus) or room_for(machine, memory)
+        machine = work.machine
+        limit = len(machine.gpus) or room_for(machine, work.memory)
         with _ray_here(machine):
-            news, root = _news(), store.root.resolve()
-            pool = Pool(lambda: _start(machine, memory, news, root), limit, store, machine)
-            return pool.run(jobs, watch, then, lambda: _latest(news))
+            news, root = _news(), work.store.root.resolve()
+            start = partial(_start, machine, work.memory, news, root)
+            return Pool(start, limit, work).run(lambda: _latest(news))
 
 
 class There:
@@ -89,19 +81,11 @@ class There:
         most = kinds.most_common(1)[0][0]
         return next(each for each in machines if repr(sorted(each.key_parts().items())) == most)
 
-    def execute(
-        self,
-        jobs: Mapping[str, PlannedJob],
-        store: Store,
-        machine: Environment,
-        watch: Watch,
-        then: Then,
-        memory: int,
-    ) -> dict[str, str]:
+    def execute(self, work: Work) -> dict[str, str]:
         """As `runner.execute.execute`."""
         news = _news()
-        pool = Pool(lambda: _start(machine, memory, news, None), _MOST, store, machine, ships=True)
-        return pool.run(jobs, watch, then, lambda: _latest(news))
+        start = partial(_start, work.machine, work.memory, news, None)
+        return Pool(start, _MOST, work, ships=True).run(lambda: _latest(news))
 
 
 @contextmanager

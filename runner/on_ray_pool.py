@@ -15,12 +15,10 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from repro.environment import Environment
 from repro.plan import PlannedJob
-from repro.store import Store
 from runner.on_ray_remote import LostError, Remote, UnfitError
 from runner.on_ray_worker import Outcome
-from runner.scheduling import Then, Watch, alone, longest_first
+from runner.scheduling import Work, alone, longest_first
 
 Latest = Mapping[str, tuple[int, int, str]]
 """Units done, units in all and what is being done, by key; see `News`."""
@@ -48,8 +46,7 @@ class Pool:
         self,
         start: Callable[[], Remote],
         limit: int,
-        store: Store,
-        machine: Environment,
+        work: Work,
         *,
         ships: bool = False,
     ) -> None:
@@ -58,12 +55,11 @@ class Pool:
         Args:
             start: Starts a process; it may have to wait for a node.
             limit: Most processes at once.
-            store: Where records go.
-            machine: What jobs were planned for.
+            work: What to do.
             ships: Whether nodes see another disk than this process.
         """
         self.start, self.limit, self.ships = start, limit, ships
-        self.store, self.machine = store, machine
+        self.work, self.store, self.machine = work, work.store, work.machine
         self.jobs: dict[str, PlannedJob] = {}
         self._queue: list[str] = []
         self._events: queue.Queue[Ended | BaseException] = queue.Queue()
@@ -79,18 +75,16 @@ class Pool:
     # -------------------------------------------------------------------------
     # The main thread
 
-    def run(
-        self, jobs: Mapping[str, PlannedJob], watch: Watch, then: Then, news: Callable[[], Latest]
-    ) -> dict[str, str]:
+    def run(self, news: Callable[[], Latest]) -> dict[str, str]:
         """Run jobs; as `runner.execute.execute`."""
         failed, left = dict[str, str](), set[str]()
         lively = time.monotonic()
-        self._add(jobs, left)
+        self._add(self.work.jobs, left)
         try:
             while left:
                 for key, said in news().items():
                     if key in left:
-                        watch.advance(self.jobs[key], *said)
+                        self.work.watch.advance(self.jobs[key], *said)
                 lively = time.monotonic() if self._fit else lively
                 reason = self._hopeless(time.monotonic() - lively)
                 event = self._next()
@@ -98,9 +92,9 @@ class Pool:
                     raise event  # anything unexpected is a bug and ends the run
                 if event:
                     left.discard(event.key)
-                    watch.finish(self.jobs[event.key])
+                    self.work.watch.finish(self.jobs[event.key])
                     if not event.outcome.reason:
-                        self._add(then(event.key), left)
+                        self._add(self.work.then(event.key), left)
                         continue
                     failed[event.key] = event.outcome.reason
                     reason = event.outcome.reason if event.outcome.is_last else ""

@@ -5,11 +5,13 @@ Not covered: processes (`execute`) and nodes (`on_ray`).
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from repro.environment import Environment
 from repro.jobs import ModelJob
 from repro.plan import PlannedJob
+from repro.store import Store
 
 Then = Callable[[str], Mapping[str, PlannedJob]]
 """Given the key of a job that was done, what can be run now and could not before."""
@@ -27,6 +29,23 @@ class Watch(Protocol):
 
     def finish(self, job: PlannedJob) -> None:
         """A job ended, one way or the other."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What an engine is asked to do."""
+
+    jobs: Mapping[str, PlannedJob]
+    """By key; every input is located."""
+    store: Store
+    """Where records go."""
+    machine: Environment
+    """What jobs were planned for, and what is recorded where they run on this machine."""
+    watch: Watch
+    then: Then
+    """Asked for more whenever a job is done."""
+    memory: int
+    """Predicted peak bytes of the largest job, with those that `then` brings."""
 
 
 def alone(planned: PlannedJob) -> bool:

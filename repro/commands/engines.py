@@ -1,18 +1,16 @@
 """Where jobs run: `--on`."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from repro import environment
 from repro.environment import Environment
 from repro.errors import BadInputError, CannotRunError
-from repro.plan import PlannedJob
-from repro.store import Store
 
 if TYPE_CHECKING:
-    from runner.scheduling import Then, Watch
+    from runner.scheduling import Work
 
 
 class Engine(Protocol):
@@ -21,15 +19,7 @@ class Engine(Protocol):
     def machine(self) -> Environment:
         """What jobs will run on: planned for, and part of their keys."""
 
-    def execute(
-        self,
-        jobs: Mapping[str, PlannedJob],
-        store: Store,
-        machine: Environment,
-        watch: "Watch",
-        then: "Then",
-        memory: int,
-    ) -> dict[str, str]:
+    def execute(self, work: "Work") -> dict[str, str]:
         """As `runner.execute.execute`."""
 
 
@@ -39,18 +29,11 @@ class Local:
     machine = staticmethod(environment.capture)
 
     @staticmethod
-    def execute(
-        jobs: Mapping[str, PlannedJob],
-        store: Store,
-        machine: Environment,
-        watch: "Watch",
-        then: "Then",
-        memory: int,
-    ) -> dict[str, str]:
+    def execute(work: "Work") -> dict[str, str]:
         """As `runner.execute.execute`, which is imported only if there is something to run."""
         from runner.execute import execute
 
-        return execute(jobs, store, machine, watch, then, memory)
+        return execute(work)
 
 
 @contextmanager

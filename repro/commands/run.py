@@ -151,6 +151,8 @@ def _execute(
     Returns:
         The plans as they are now, and what could not run, by name.
     """
+    from runner.scheduling import Work
+
     planner, handed = prepared.planner, _ready(plans, ())
 
     def then(key: str) -> dict[str, PlannedJob]:
@@ -172,7 +174,8 @@ def _execute(
     coming = job_graph.of(plans).to_come()
     bars.expect(len(coming))
     memory = max(job.cost.memory for job in coming if job.cost)
-    could_not = engine.execute(handed.copy(), planner.store, planner.machine, bars, then, memory)
+    work = Work(handed.copy(), planner.store, planner.machine, bars, then, memory)
+    could_not = engine.execute(work)
     failed = {handed[key].slot.name: why for key, why in could_not.items()}
     look_again(list(handed), failed)
     return plans, failed
