@@ -82,10 +82,23 @@ class There:
         return next(each for each in machines if repr(sorted(each.key_parts().items())) == most)
 
     def execute(self, work: Work) -> dict[str, str]:
-        """As `runner.execute.execute`."""
+        """As `runner.execute.execute`.
+
+        Raises:
+            CannotRunError: the node that joined this process to the cluster is lost.
+        """
         news = _news()
         start = partial(_start, work.machine, work.memory, news, None)
-        return Pool(start, _MOST, work, ships=True).run(lambda: _latest(news))
+        try:
+            return Pool(start, _MOST, work, ships=True).run(lambda: _latest(news))
+        except OSError as error:
+            if isinstance(error, exceptions.RayError):  # raised on a node, by a job
+                raise
+            message = (
+                f"the node by which this run was in the cluster is gone ({error}); finished jobs "
+                "are kept: start the same command again, where there is a node"
+            )
+            raise CannotRunError(message) from error
 
 
 @contextmanager

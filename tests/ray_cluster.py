@@ -30,15 +30,21 @@ def cluster(folder: Path) -> None:
     head = {"num_cpus": 0, "include_dashboard": False, "_system_config": FAST, **store}
     head |= {"ray_client_server_port": port}
     made = Cluster(initialize_head=True, head_node_args=head)
+    # Hosts of their own: a run joins by the node that was added last, and that one is killed last.
     nodes = [
-        made.add_node(num_cpus=1, env_vars={"REPRO_CACHE": str(folder / name)}, **store)
-        for name in ("node0", "node1")
+        made.add_node(
+            num_cpus=1,
+            node_ip_address=f"127.0.0.{number + 2}",
+            env_vars={"REPRO_CACHE": str(folder / f"node{number}")},
+            **store,
+        )
+        for number in range(2)
     ]
     try:
         sys.stdout.write(f"{made.address} {port}\n")
         sys.stdout.flush()
         for _ in sys.stdin:
-            made.remove_node(nodes.pop(), allow_graceful=False)
+            made.remove_node(nodes.pop(0), allow_graceful=False)
     finally:
         made.shutdown()
 
