@@ -1,5 +1,6 @@
 """Which evaluations a claim is decided by. Oracle: the slots of the made-up manifest."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,44 @@ def test_accuracies_of_the_references(tmp_path: Path) -> None:
     majority = max(gold.count(letter) for letter in range(4)) / 65
     assert found.reference_accuracy() == pytest.approx((40 / 65, 40 / 65, majority))
     assert majority == pytest.approx(17 / 65)
+    # The candidates lose 12 to 14 of them.
+    other = arms.Arms(tuple(tuple((b, a) for a, b in row) for row in found.rows), 0)
+    assert other.reference_accuracy() == pytest.approx((26 / 65, 28 / 65, majority))
+
+
+def test_the_first_of_settings_that_gave_the_same_numbers_is_kept(tmp_path: Path) -> None:
+    """Rows in the order given: the third repeats the first."""
+    claimed, evidence = world(tmp_path, LOST, **table(TWENTY))
+    rows = arms.arms(claimed, [claimed.cell(BOTH[0])], evidence).rows[:3]
+    again = tuple((replace(a), replace(b)) for a, b in rows[0])
+    found = arms.of_rows([*rows[:2], again, rows[2]])
+    assert found.repeated == 1
+    assert [row[0][0].slot.id for row in found.rows] == [row[0][0].slot.id for row in rows]
+    assert found.rows[0] is rows[0]
+
+
+def test_a_shift_is_zero_on_average_when_nothing_happened(tmp_path: Path) -> None:
+    """Oracle: (won - lost)^2 - (won + lost), by hand, in squared units of 100 / 65 points."""
+    claimed, evidence = world(tmp_path, lambda _, setting, __: (setting, 3), **table(TWENTY))
+    found = arms.arms(claimed, [claimed.cell(BOTH[0])], evidence)
+    unit = (100 / 65) ** 2
+    by_hand = [9 - 3, 4 - 4, 1 - 5, 0 - 6, 1 - 7]
+    assert found.shifts == pytest.approx([each * unit for each in by_hand])
+    assert found.flips() == pytest.approx((2 * 2, 2 * 3))
+    assert found.divergences == pytest.approx([each * 100 / 65 for each in (3, 2, 1, 0, 1)])
+
+
+@pytest.mark.parametrize(("more", "at_the_floor"), [(0, True), (1, False)])
+def test_a_divergence_as_large_as_the_null_is_at_the_floor(
+    tmp_path: Path, *, more: int, at_the_floor: bool
+) -> None:
+    """20, 60, 40, 40 and 40 points, 40 on average, lie 40 apart at most; `more` is one answer."""
+    lost = (13, 39, 26, 26, 26 + more)
+    claimed, evidence = world(tmp_path, lambda _, setting, __: (lost[setting], 0), **table(TWENTY))
+    found = arms.arms(claimed, [claimed.cell(BOTH[0])], evidence)
+    assert found.null == 40.0
+    assert arms.mean(found.divergences) == pytest.approx(40 + more * 100 / 65 / 5, abs=1e-9)
+    assert found.at_the_floor == at_the_floor
 
 
 def test_other_arms_stand_beside_the_first_setting(tmp_path: Path) -> None:

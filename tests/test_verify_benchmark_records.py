@@ -170,6 +170,39 @@ def test_what_does_not_follow_is_refused(tmp_path: Path, edit: Edit, why: str) -
     assert re.fullmatch(RECORD + why, refusal(evidence, f"{BEFORE}.piqa.float32"))
 
 
+def test_ties_are_counted_and_the_first_choice_is_taken(tmp_path: Path) -> None:
+    """Two choices alike, three alike, and in the last question two beside one that is not there."""
+
+    def tie(arrays: dict[str, Any], fields: dict[str, Any]) -> None:
+        if fields["job"].task == "piqa":
+            scores = arrays["shots0/log_likelihood"]
+            scores[0, :2] = scores[1, 1:4] = scores[99, 1:3] = -0.5
+            for name in ("prediction", "prediction_normalised"):
+                arrays[f"shots0/{name}"][[0, 1, 99]] = 0, 1, 1
+            fields["values"] = tuned.values_of("piqa", arrays)
+
+    found = evidence_of(tmp_path, BenchmarkJob, tie).get(f"{BEFORE}.piqa.float32")
+    assert found.record.values["shots0/ties"] == 3
+    assert found.predicted(0)[[0, 1, 99]].tolist() == [0, 1, 1]
+
+
+def test_more_questions_asked_for_than_there_are_is_all(tmp_path: Path) -> None:
+    """One fewer is part of them, and needs as many answers."""
+    loaded = evidence_of(tmp_path).get(f"{BEFORE}.piqa.float32")
+    job, known = loaded.record.job, tuned.datasets()["piqa"]
+    assert isinstance(job, BenchmarkJob)
+    for asked in (100, 101):
+        more = job.model_copy(update={"questions": asked})
+        benchmark_records.check(loaded.record, more, loaded.arrays, known)
+        assert not benchmark_records.uncovered(more, known)
+    fewer = job.model_copy(update={"questions": 99})
+    with pytest.raises(InvalidError, match=r"shape \(100, 4\) at 0 shots, expected \(99, C\)"):
+        benchmark_records.check(loaded.record, fewer, loaded.arrays, known)
+    assert benchmark_records.uncovered(fewer, known).startswith(
+        "piqa: gold answers of the first 99"
+    )
+
+
 def test_other_gold_answers_are_refused(tmp_path: Path) -> None:
     def other(arrays: dict[str, Any], fields: dict[str, Any]) -> None:
         if fields["job"].task == "piqa":
@@ -349,6 +382,11 @@ def one_tensor_less(arrays: dict[str, Any], _: dict[str, Any]) -> None:
 def test_a_tuning_that_does_not_hold_together(tmp_path: Path, edit: Edit, why: str) -> None:
     evidence = evidence_of(tmp_path, TuningJob, edit)
     assert re.fullmatch(RECORD + why, refusal(evidence, TUNED))
+
+
+def test_a_learning_rate_may_stay_where_it_is(tmp_path: Path) -> None:
+    evidence = evidence_of(tmp_path, TuningJob, put("learning_rate", 1, 1e-4))
+    assert evidence.get(TUNED).arrays["learning_rate"][:2].tolist() == [1e-4, 1e-4]
 
 
 def test_what_did_not_learn_stands_beside_the_number(tmp_path: Path) -> None:

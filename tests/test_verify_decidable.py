@@ -3,6 +3,7 @@
 from typing import Any
 
 import made_up_records as records
+import made_up_tuning as tuned
 import pytest
 from test_verify_model_rules import BOTH, sentence, table
 
@@ -42,6 +43,40 @@ def test_why_a_number_is_not_decidable() -> None:
     data["claims"][1]["margin"]["value"] = "0.07"
     expected = dict(zip(BOTH, (within, under), strict=True))
     assert undecidable(records.manifest(**data), "full", DATASETS) == expected
+
+
+@pytest.mark.parametrize(
+    ("cell", "mean", "open_"),
+    [("9.24", "6.53", []), ("9.23", "6.53", BOTH), ("9.24", "6.52", ["it"])],
+)
+def test_a_margin_of_two_floors_can_be_decided(cell: str, mean: str, open_: list[str]) -> None:
+    """Twice 4.6154 for a cell, and over the root of two for the mean of two cells: 6.5271."""
+    of_both = {**MEAN, "margin": {"value": mean, "origin": "x"}}
+    claimed = records.manifest(**table(TWENTY, margin=cell, more=[of_both]))
+    assert sorted(undecidable(claimed, "full", DATASETS)) == open_
+    assert family(claimed, DATASETS) == 3 - len(open_)
+
+
+@pytest.mark.parametrize(
+    ("models", "methods", "margin"),
+    [(1, 1, 9.2308), (2, 1, 6.5271), (1, 2, 7.9941), (2, 2, 5.6527)],
+)
+def test_floors_of_divergences_of_tuned_models(models: int, methods: int, margin: float) -> None:
+    """Twice 300 / 65 sqrt(1 / models), and sqrt(3 / 4) of it for two that share a reference."""
+    names, ways = ("mamba-1", "mamba-2")[:models], ("lora-all", "lora-sll")[:methods]
+    measure = {
+        "kind": "tuned-divergence",
+        "checkpoints": list(names),
+        "methods": list(ways),
+        "precision": "bfloat16",
+    }
+    arms = ("full.float32", *(f"{way}.bfloat16" for way in ways))
+    cells = [
+        {**tuned.cell(measure, f"{margin + more:.4f}"), "id": name}
+        for name, more in (("under", -0.001), ("over", 0.001))
+    ]
+    claimed = tuned.manifest([tuned.group(names, arms, ("mmlu",))], cells, number="20.0")
+    assert set(undecidable(claimed, "full", tuned.datasets())) == {"under"}
 
 
 def test_numbers_are_found_wherever_they_stand() -> None:

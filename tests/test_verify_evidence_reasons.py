@@ -1,5 +1,6 @@
 """What evidence that cannot be trusted is said to be. Oracle: the sentences, written by hand."""
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import made_up_records as records
 import numpy as np
 import pytest
 
+from verify import mmlu_records
 from verify.evidence import Evidence, InvalidError, NotRunError
 
 SLOT = "mamba-1.float16.batch-4"
@@ -101,6 +103,33 @@ def test_a_record_that_says_other_numbers(tmp_path: Path, said: Any) -> None:
     assert re.fullmatch(f"{RECORD}: it says ties {said} at 0 shots, its arrays say 0", reason)
 
 
+@pytest.mark.parametrize(
+    ("found", "said", "outcome"),
+    [
+        (0.0, 1e-12, "held"),
+        (0.0, -1e-12, "held"),
+        (0.0, 1.1e-12, "refused"),
+        (0.0, -1.1e-12, "refused"),
+        (1.0, 1 + 2e-12, "refused"),
+        (1000.0, 1000 + 9e-10, "held"),
+        (1000.0, 1000 + 2e-9, "refused"),
+        (0.0, math.nan, "refused"),
+    ],
+)
+def test_rounding_is_forgiven_and_no_answer(
+    tmp_path: Path, found: float, said: float, outcome: str
+) -> None:
+    """1e-12 of what is found, and of 1 where that is less; an answer of 14042 makes 7e-5."""
+    record = (
+        evidence_of(tmp_path).get(SLOT).record.model_copy(update={"values": {"shots5/x": said}})
+    )
+    if outcome == "held":
+        mmlu_records.hold(record, 5, {"x": found})
+        return
+    with pytest.raises(InvalidError, match="it says x"):
+        mmlu_records.hold(record, 5, {"x": found})
+
+
 @pytest.mark.parametrize("subject", [-1, 2, 7])
 def test_a_question_of_no_subject(tmp_path: Path, subject: int) -> None:
     """One question more than the two subjects have."""
@@ -113,6 +142,34 @@ def test_a_question_of_no_subject(tmp_path: Path, subject: int) -> None:
 
     reason = refusal(evidence_of(tmp_path, change))
     assert re.fullmatch(f"{RECORD}: questions of subjects that the job does not name", reason)
+
+
+def longer(*names: str) -> records.Change:
+    """Some arrays go on with what they began with, and the record says what comes of it."""
+
+    def change(arrays: dict[str, Any], fields: dict[str, Any]) -> None:
+        for name in names:
+            arrays[name] = np.concatenate([arrays[name], arrays[name][:9]])
+        fields["values"] = records.values_of(arrays)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"shots0/{name}" for name in ("log_likelihood", "prediction", "gold")],
+        [f"shots{k}/{name}" for k in (0, 5) for name in ("log_likelihood", "prediction", "gold")],
+        ["subject"],
+        ["question"],
+        ["subject", "question"],
+    ],
+)
+def test_questions_beside_those_of_the_subjects(tmp_path: Path, names: list[str]) -> None:
+    """They would be part of an accuracy, and the data set has no answer to them."""
+    reason = refusal(evidence_of(tmp_path, longer(*names)))
+    why = f"{RECORD}: subjects, questions and gold answers that are not one each"
+    assert re.fullmatch(why, reason)
 
 
 def test_a_record_of_another_job(tmp_path: Path) -> None:

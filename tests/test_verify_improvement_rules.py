@@ -16,11 +16,20 @@ import pytest
 
 from repro.finding import Finding
 from repro.tuned_models import TunedModel
-from verify import improvement
+from verify import improvement, improvement_rules
 from verify.decidable import family, undecidable
+from verify.decided import Decided, Judged
 from verify.evidence import Evidence
 from verify.improvement import Series
-from verify.improvement_relations import RELATIONS, at_least, every, in_groups, negated, none
+from verify.improvement_relations import (
+    RELATIONS,
+    at_least,
+    every,
+    in_groups,
+    negated,
+    none,
+    truth,
+)
 from verify.improvement_rules import settle
 from verify.judge import judge
 
@@ -110,6 +119,31 @@ def test_sampling_error_by_hand(usual: Evidence) -> None:
     assert untuned(usual).sampling((5,), "points").values == pytest.approx([error] * 5)
 
 
+def test_sampling_error_over_several_shots_by_hand(usual: Evidence) -> None:
+    """Points: of 100 questions 2 are won at three shot counts, 4 at two and 4 at one, each 100 / 15
+    points in one of five tasks. Relative, 50 of 100 after 40: 40 questions lose 50 (1 - 1.25), ten
+    gain 50, so that their mean is 0."""
+    points = 100 / 15 * math.sqrt((2 * 9 + 4 * 4 + 4) / 100 - 0.18**2) / 10 * math.sqrt(5)
+    found = untuned(usual).sampling((1, 3, 5), "points")
+    assert (found.values, found.floor) == (pytest.approx([points] * 5), 0.0)
+    relative = math.sqrt((40 * 12.5**2 + 10 * 50**2) / 100) / 10 * math.sqrt(5)
+    assert untuned(usual).sampling((5,), "relative").values == pytest.approx([relative] * 5)
+
+
+def test_the_floor_is_the_largest_of_any_setting(usual: Evidence) -> None:
+    """Of two settings in which scores rise by much and by little."""
+    named = [TunedModel("mamba-1", arm) for arm in (ARM, "pretrained")]
+    much, little = improvement.models(usual.manifest, usual, named).models
+    both = improvement.Model("both", (little.rows[0], much.rows[0]))
+    floors = [each.improvement((1, 3, 5), "relative").floor for each in (little, both, much)]
+    assert floors[0] < floors[1] == floors[2]
+
+
+def test_differences_have_the_floors_of_both_sides() -> None:
+    """3 and 4 of independent evaluations make 5."""
+    assert Series((5.0, 1.0), 3.0) - Series((2.0, 2.0), 4.0) == Series((3.0, -1.0), 5.0)
+
+
 # -----------------------------------------------------------------------------
 # Ratios
 
@@ -140,12 +174,17 @@ def found_of(evidence: Evidence, name: str) -> Finding:
 def test_a_printed_ratio(findings: dict[str, Finding], printed: str, outcome: str) -> None:
     """60 % and 30 % over 15 % and 30 %."""
     found = findings[printed]
-    assert (found.outcome, found.published) == (outcome, printed)
+    assert (found.outcome, found.published, found.margin) == (outcome, printed, "± 100")
     assert found.measured == "200 (5 settings: 200 to 200)"
     assert found.working[0].startswith(
         "mamba-1 lora-all.bfloat16: +60.00 % (settings +60.00 to +60.00; sampling of questions ± "
     )
-    assert "+20.00 at 1, +60.00 at 3, +100.00 at 5; +24.00 points" in found.working[0]
+    # 48, 64 and 80 of 100 after 40: of 3 - 4.8, 3, 2 and 1 the mean is 0 and the square 2.816.
+    error = 100 / (15 * 0.4) * math.sqrt(2.816) / 10 * math.sqrt(5)
+    assert found.working[0].endswith(
+        f"± {error:.2f}), +20.00 at 1, +60.00 at 3, +100.00 at 5; +24.00 points; "
+        "by acc alone +60.00 %"
+    )
     assert "with acc of all five benchmarks the ratio is 200.0" in found.working
     others = {"200": "0", "285": "1", "500": "1"}[printed]
     line = f"{others} of 2 other values printed for this reading would be accepted"
@@ -169,6 +208,53 @@ def test_points_and_percent_differ_where_models_start_apart(tmp_path: Path) -> N
     evidence = world(tmp_path, claims, right, number="100")
     assert found_of(evidence, "points").measured.startswith("100 ")
     assert found_of(evidence, "relative").measured.startswith("50 ")
+
+
+def test_floors_of_ratios_by_hand() -> None:
+    """30 over 15 and 10 over -20, floors of 3, 4 and 6, 8: by the delta method
+    hypot(100 x 3, 200 x 4) / 15 and hypot(100 x 6, 50 x 8) / 20. Means have hypot(3, 6) / 2."""
+    left = [Series((30.0, 30.0), 3.0), Series((10.0, 10.0), 6.0)]
+    right = [Series((15.0, 15.0), 4.0), Series((-20.0, -20.0), 8.0)]
+    values, floor = improvement_rules._ratio(left, right)
+    assert values == [75.0, 75.0]
+    each = math.hypot(300, 800) / 15, math.hypot(600, 400) / 20
+    assert floor == pytest.approx(math.hypot(*each) / 2)
+    assert improvement_rules._mean_of(left) == Series((20.0, 20.0), math.hypot(3, 6) / 2)
+
+
+@pytest.mark.parametrize(
+    ("divisors", "outcome"),
+    [
+        ((3.1,), "reproduced"),
+        ((3.0,), "inconclusive"),
+        ((-3.1,), "reproduced"),
+        ((-3.0,), "inconclusive"),
+        ((3.9, 3.9), "reproduced"),
+        ((3.9, 3.7), "inconclusive"),
+        ((3.7, -3.9), "inconclusive"),
+    ],
+)
+def test_what_is_divided_by_is_surely_not_nothing(
+    divisors: tuple[float, ...], outcome: str
+) -> None:
+    """With a floor of 1 another draw of five is 1.095 t away: 3.04 alone, 3.83 of two."""
+    decided = Decided("reproduced", "200", "200", "± 100", "close", ())
+    judged = Judged(decided, "within the margin", [], 0.5)
+    found = improvement_rules._divisible(judged, [_series(each) for each in divisors])
+    if outcome == "reproduced":
+        assert found == judged
+        return
+    assert (found.decided.outcome, found.p_contradicted) == (outcome, 1.0)
+    assert found.decided.reason.startswith("the improvement that is divided by may be 0: ")
+    assert found.decided.reason.endswith("; close")
+
+
+def test_nothing_at_all_divides_nothing() -> None:
+    """Without any spread, too."""
+    judged = Judged(Decided("reproduced", "200", "200", "± 100", "close", ()), "", [])
+    found = improvement_rules._divisible(judged, [_series(9.0), Series((0.0,) * 5, 0.0)])
+    assert found.decided.outcome == "inconclusive"
+    assert "may be 0: 95 % of draws from 0.00 to 0.00;" in found.decided.reason
 
 
 def test_a_ratio_over_nothing_is_inconclusive(tmp_path: Path) -> None:
@@ -206,6 +292,12 @@ def test_ratios_are_of_the_family() -> None:
 SURE, OPEN, NOT = (True, True), (False, True), (False, False)
 
 
+def test_what_may_be_nothing_is_not_surely_positive() -> None:
+    assert truth((0.25, 0.5)) == SURE
+    assert truth((0.0, 0.25)) == OPEN
+    assert truth((-0.5, 0.0)) == NOT
+
+
 def test_formulas_of_what_is_not_known() -> None:
     assert negated(OPEN) == OPEN
     assert negated(SURE) == NOT
@@ -235,14 +327,15 @@ class Stand:
     gains: tuple[float, float, float]
     scores: tuple[float, float, float, float] = (0, 0, 0, 0)
     error: float = 0.0
+    floor: float = 1.0
 
     def improvement(self, shots: Sequence[int], unit: str) -> Series:
         assert unit == "relative"
         chosen = [self.gains[(1, 3, 5).index(k)] for k in shots]
-        return _series(sum(chosen) / len(chosen))
+        return Series((sum(chosen) / len(chosen),) * 5, self.floor)
 
     def sampling(self, shots: Sequence[int], unit: str) -> Series:
-        del shots, unit
+        assert (tuple(shots), unit) == ((1, 3, 5), "relative")
         return Series((self.error,) * 5, 0.0)
 
     def score(self, shots: int) -> Series:
@@ -279,6 +372,8 @@ STUCK = Stand((0, 0, 0), (0, 30, 30, 60))
         ("all-positive", [UP, LEVEL], [], "inconclusive"),
         ("most-positive-throughout", [UP, UP, UP, DOWN], [], "reproduced"),
         ("most-positive-throughout", [UP, UP, DOWN, DOWN], [], "contradicted"),
+        ("most-positive-throughout", [UP, UP, UP, DOWN, DOWN], [], "contradicted"),  # 3 of 5
+        ("most-positive-throughout", [UP, UP, UP, UP, DOWN], [], "reproduced"),
         ("most-positive-throughout", [UP, UP, LEVEL, DOWN], [], "inconclusive"),
         (  # three in four at every count, but no three throughout
             "most-positive-throughout",
@@ -326,6 +421,23 @@ def test_relations(relation: str, of: list[Any], others: list[Any], expected: st
         assert seen == (outcome == "reproduced")
 
 
+@pytest.mark.parametrize(("relation", "sign"), [("apart-highest", 1), ("apart-lowest", -1)])
+def test_how_far_the_first_is_apart(relation: str, sign: int) -> None:
+    """Gaps of 30 and 10: 20. Of floors 3 and, of the others, 2 at most, which counts twice for the
+    second and once for the third: the root of 9, 16 and 4."""
+    one = Stand((sign * 40.0,) * 3, floor=3.0)
+    others = [Stand((sign * gain,) * 3, floor=floor) for gain, floor in ((0, 1), (10, 2), (-90, 1))]
+    sentence = RELATIONS[relation]([one], others, (1, 3, 5))  # type: ignore[list-item, arg-type]
+    [gap] = sentence.conditions
+    assert gap.values == (20.0,) * 5
+    assert gap.floor == pytest.approx(math.sqrt(29))
+
+
+def test_one_model_has_no_range() -> None:
+    assert improvement_rules._range([1.5]) == "+1.50"
+    assert improvement_rules._range([1.5, -2.0]) == "-2.00 to +1.50"
+
+
 def test_every_relation_of_the_schema_has_a_rule() -> None:
     from repro.tuned_claims import ImprovementClaim
 
@@ -340,6 +452,16 @@ def test_the_error_rate_is_shared_out() -> None:
     assert settle(RELATIONS["all-positive"](alone, [], (1, 3, 5)))[0] == "reproduced"  # type: ignore[arg-type]
     four = [*alone, UP, UP, UP]
     assert settle(RELATIONS["all-positive"](four, [], (1, 3, 5)))[0] == "inconclusive"  # type: ignore[arg-type]
+
+
+def test_reasons_count_what_holds_and_what_does_not() -> None:
+    """Three surely hold, one surely does not, for another draw too; two are open."""
+    models = [UP, UP, UP, DOWN, LEVEL, LEVEL]
+    assert settle(RELATIONS["all-positive"](models, [], (1, 3, 5))) == (  # type: ignore[arg-type]
+        "contradicted",
+        "of 6 conditions 3 surely hold, 1 surely do not; of another draw 1 surely would not",
+        False,
+    )
 
 
 def test_what_is_no_number_is_open() -> None:
@@ -380,11 +502,28 @@ def test_sentences_from_records(tmp_path: Path) -> None:
         assert found[f"{relation}.pretrained"].outcome == "reproduced"
     one = found[f"all-positive.{ARM}"]
     assert (one.published, one.measured) == ("all-positive", "AIPSS +90.00 to +90.00 %")
+    assert one.margin == "order"
     assert one.direction == "points to all-positive"
+    assert found["all-positive.pretrained"].direction == "points away from all-positive"
     assert one.working[2] == "every trainable tensor of 10 tunings got a gradient"
     # 2 models, 5 tasks, 5 settings, and the 10 tunings; what is untuned rests on none.
     assert len(one.records) == 2 * 5 * 5 + 10
     assert len(found["all-positive.pretrained"].records) == 2 * 5 * 5
+
+
+def test_sentences_about_two_sides_from_records(tmp_path: Path) -> None:
+    """Tuned models gain 12 answers a shot, untuned ones lose 8."""
+    others = [{"checkpoint": name, "arm": "pretrained"} for name in MODELS]
+    claims = [
+        {**sentence(relation, others=others), "id": relation}
+        for relation in ("above-partner", "below-all")
+    ]
+    gains = {f"{name} {ARM}": 12.0 for name in MODELS}
+    gains |= {f"{name} pretrained": -8.0 for name in MODELS}
+    evidence = world(tmp_path, claims, gaining(gains))
+    above, below = (found_of(evidence, relation) for relation in ("above-partner", "below-all"))
+    assert (above.outcome, below.outcome) == ("reproduced", "contradicted")
+    assert above.measured == below.measured == "AIPSS +90.00 to +90.00 %"
 
 
 def test_an_unmeasured_sentence_shows_what_it_says(tmp_path: Path) -> None:
@@ -422,3 +561,9 @@ def test_normalised_accuracy_counts_where_the_paper_s_scores_have_it(tmp_path: P
     assert model.improvement((1, 3, 5), "relative").values == pytest.approx([60.0] * 5)
     plain = model.improvement((1, 3, 5), "relative", improvement.PLAIN)
     assert plain.values == pytest.approx([0.0] * 5)
+    lines = it(evidence).working
+    assert lines[0].endswith("; by acc alone +0.00 %")
+    assert "with acc of all five benchmarks the ratio is nan" in lines
+    # 100 in two of five benchmarks, 40 in the others.
+    assert model.score(0).values == pytest.approx([40.0] * 5)
+    assert model.score(3).values == pytest.approx([64.0] * 5)

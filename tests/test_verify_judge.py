@@ -136,6 +136,23 @@ def test_a_sentence_follows_from_measured_readings(tmp_path: Path) -> None:
     assert (last.outcome, last.basis) == ("inconclusive", "measured")
     assert found.findings[0] == first
     assert found.findings[-1] == last
+    assert not [note for note in found.notes if "cell" in note]  # readings are no table
+
+
+def test_a_sentence_added_after_the_run_is_invalid_if_it_rests_on_measurements(
+    tmp_path: Path,
+) -> None:
+    sentences = [
+        {**sentence("ambiguous", missing="all", readings=readings), "id": name}
+        for name, readings in (("measured", BOTH[1:]), ("printed", ["mean.printed"]))
+    ]
+    for each in sentences:
+        del each["basis"]
+    found = rerun(tmp_path, claims=[*records.manifest_data()["claims"], *sentences])
+    measured, printed = named(found, "measured"), named(found, "printed")
+    assert (measured.outcome, measured.basis) == ("invalid", "measured")
+    assert measured.reason == "the claim was added after the run"
+    assert (printed.outcome, printed.basis) == ("reproduced", "printed")
 
 
 def test_changes_after_the_run_are_noted(tmp_path: Path) -> None:
@@ -155,16 +172,32 @@ def test_changes_after_the_run_are_noted(tmp_path: Path) -> None:
     assert len(measured) == 4
 
 
-def test_what_records_warn_of_is_noted_once(tmp_path: Path) -> None:
-    drift = Drift(package="torch", pinned="0.0.1", installed=None)
+@pytest.mark.parametrize(
+    ("others", "noted"),
+    [
+        ((), ()),
+        (("numpy",), ("drift: 1 other package is not at the pins; the records name them",)),
+        (
+            ("numpy", "scipy"),
+            ("drift: 2 other packages are not at the pins; the records name them",),
+        ),
+    ],
+)
+def test_what_records_warn_of_is_noted_once(
+    tmp_path: Path, others: tuple[str, ...], noted: tuple[str, ...]
+) -> None:
+    drift = tuple(
+        Drift(package=name, pinned="0.0.1", installed=None) for name in ("torch", *others)
+    )
 
     def change(_: dict[str, Any], fields: dict[str, Any]) -> None:
         fields["warnings"] = ("the disk was full",)
-        fields["environment"] = fields["environment"].model_copy(update={"drift": (drift,)})
+        fields["environment"] = fields["environment"].model_copy(update={"drift": drift})
 
-    assert rerun(tmp_path, change).notes[-2:] == (
+    assert rerun(tmp_path, change).notes[2:] == (  # after those of the table
         "the disk was full",
         "drift: torch not installed, pinned 0.0.1",
+        *noted,
     )
 
 
@@ -209,6 +242,40 @@ def test_a_number_without_a_test_takes_no_part() -> None:
     """0.04 alone in a family of one: what has p = 1 is no further test."""
     judged = {"a": number("contradicted", 0.04), "b": number("reproduced", 1.0)}
     assert over_the_table(judged, 1)["a"].decided.outcome == "contradicted"
+
+
+@pytest.mark.parametrize(
+    ("p", "tests", "outcome"),
+    [
+        (0.049, 1, "contradicted"),
+        (0.05, 1, "inconclusive"),
+        (0.024, 2, "contradicted"),
+        (0.025, 2, "inconclusive"),
+    ],
+)
+def test_an_adjusted_p_at_the_error_rate_contradicts_nothing(
+    p: float, tests: int, outcome: str
+) -> None:
+    found = over_the_table({"a": number("contradicted", p)}, tests)
+    assert found["a"].decided.outcome == outcome
+
+
+def test_what_is_open_keeps_its_own_reason() -> None:
+    judged = {"a": number("inconclusive", 0.5)}
+    assert over_the_table(judged, 2)["a"] is judged["a"]
+
+
+def test_a_number_changed_after_the_run_counts_over_the_table(tmp_path: Path) -> None:
+    """31 points off a margin of 12: p = 0.020 is under 0.05 over two numbers and not over three."""
+    changes = table({**TWENTY, "mamba-1": "50.8"})
+    claimed, evidence = world(tmp_path, wobbling({"mamba-1": 13, "phi-1": 13}), **changes)
+    assert named(judge(claimed, evidence, {"torch": TORCH}), BOTH[0]).outcome == "contradicted"
+    changes["claims"][1]["margin"]["value"] = "11"
+    changed = records.manifest(**changes)
+    again = Evidence(changed, evidence.run, evidence.store, evidence.checkpoints, evidence.datasets)
+    found = named(judge(changed, again, {"torch": TORCH}), BOTH[0])
+    assert found.outcome == "inconclusive"
+    assert found.reason.endswith("(p = 0.02); over 3 numbers p = 0.061 (Holm)")
 
 
 def test_a_finding_says_what_was_pinned_on_first_use(tmp_path: Path) -> None:

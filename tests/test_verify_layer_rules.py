@@ -14,6 +14,7 @@ from repro.finding import Finding
 from repro.jobs import StabilityJob
 from repro.run_file import RunFile
 from repro.store import Store
+from verify import layer_rules
 from verify.evidence import Evidence
 from verify.judge import judge
 
@@ -159,6 +160,16 @@ def test_points_that_rounding_can_make_up_have_no_rate(tmp_path: Path) -> None:
     assert "rates -3 to -3" in finding.measured
 
 
+def test_points_at_the_floor_move_neither_rate_nor_limits() -> None:
+    """Oracle: the fit of the other points alone."""
+    curve = np.array([[8.0, 5.0, 3.0, 1.5, 1.0, 0.25, 0.125, 0.25]])
+    alone = layer_rules.fit_rates(curve[:, :5], TIMES[:5])
+    found = layer_rules.fit_rates(curve, TIMES, np.full((1, 8), 0.25))
+    for name in ("value", "low", "high"):
+        assert getattr(found, name) == pytest.approx(getattr(alone, name), rel=1e-12)
+    assert alone.low < alone.value < alone.high
+
+
 def test_curves_with_too_few_points_are_invalid(tmp_path: Path) -> None:
     curves = np.zeros((2, 8))
     curves[:, 0] = 1.0
@@ -194,8 +205,8 @@ def test_findings_on_bounds_whole(tmp_path: Path) -> None:
     held = found(tmp_path / "a", BOUND, ["bad_ratio", "bad_ratio"])
     reason = f"held by all 4; {SAMPLED}; 2 controls caught"
     assert shown(held) == ("inconclusive", "≤ 1", "worst 1 of 4", "none", reason, "holds")
-    broken = found(tmp_path / "b", BOUND, [], ratio=np.array([0.2, 1.5, 3.0]))
-    reason = "2 of 3 break it; no control"
+    broken = found(tmp_path / "b", BOUND, ["bad_ratio"], ratio=np.array([0.2, 1.5, 3.0]))
+    reason = "2 of 3 break it; 1 control caught"
     assert shown(broken) == ("contradicted", "≤ 1", "worst 3 of 3", "none", reason, "")
 
 
@@ -264,6 +275,8 @@ BROKEN: list[tuple[dict[str, Any], list[str], dict[str, Any], str]] = [
     (BOUND, [], {"ratio": np.array([])}, "{}: ratio is empty or not finite"),
     (TREND, [], {"curves": np.eye(2, 8)}, "{}: too few points of curves above rounding to fit"),
     (IDENTITY, [], {"tied/up": np.ones((2, 1))}, "{}: tied is no product of integer matrices"),
+    (IDENTITY, [], {"tied/up": np.ones((2, 2), int)}, "{}: tied is no product of integer matrices"),
+    (IDENTITY, [], {"tied/up": np.ones(2, int)}, "{}: tied is no product of integer matrices"),
     (IDENTITY, [], {"tied/up": np.ones((3, 1), int)}, "{}: tied is no product of integer matrices"),
     (
         IDENTITY,

@@ -16,6 +16,10 @@ from repro import bundle, catalog, digests, manifest, pins, run_file
 from repro.finding import Verdict
 from repro.record import Record
 from repro.store import Store
+from repro.tuned_claims import LearnsClaim
+from verify import learning_rules
+from verify.decided import Judged
+from verify.errors import InvalidError
 from verify.evidence import Evidence
 from verify.judge import judge
 
@@ -44,8 +48,8 @@ def changed(tmp_path: Path, **changes: Any) -> Path:
     names = json.loads(str(record.values["trainable_tensors"]))
     rows = [place for place, name in enumerate(names) if ".x_proj.lora_" in name]
     arrived = changes.pop("arrived", 0)
-    for name in ("gradient_arrived", "moved"):
-        arrays[name][rows[:arrived]] = np.uint8(1)
+    for name, count in (("gradient_arrived", arrived), ("moved", changes.pop("moved", arrived))):
+        arrays[name][rows[:count]] = np.uint8(1)
     save_file(arrays, folder / "arrays.safetensors")
     file = record.arrays.model_copy(
         update={"sha256": digests.of_file(folder / "arrays.safetensors")}
@@ -75,11 +79,48 @@ def test_drifted_records_show_where_they_point() -> None:
     assert found["CODE2.run.mamba2.out_proj"] == "points to contradicted"
 
 
-@pytest.mark.parametrize(("arrived", "outcome"), [(1, "inconclusive"), (4, "reproduced")])
+@pytest.mark.parametrize(
+    ("arrived", "moved", "outcome"),
+    [
+        (1, 1, "inconclusive"),
+        (4, 4, "reproduced"),
+        (4, 3, "inconclusive"),
+        (4, 0, "inconclusive"),  # a gradient, and nothing moved
+        (0, 4, "inconclusive"),
+    ],
+)
 def test_adapters_that_learn_in_part_decide_nothing(
-    tmp_path: Path, arrived: int, outcome: str
+    tmp_path: Path, arrived: int, moved: int, outcome: str
 ) -> None:
-    assert outcomes(changed(tmp_path, arrived=arrived))["CODE2.run.mamba"] == outcome
+    root = changed(tmp_path, arrived=arrived, moved=moved)
+    assert outcomes(root)["CODE2.run.mamba"] == outcome
+
+
+def learns(layer: str, *jobs: str) -> Judged:
+    """What the committed records say of a layer under the kernels, of some jobs together."""
+    run = run_file.load(EVIDENCE / "runs" / "theorem3.full.json")
+    claimed = manifest.load(bundle.ROOT / "manifests" / "theorem3.json")
+    evidence = Evidence(claimed, run, Store(EVIDENCE), catalog.checkpoints(), catalog.datasets())
+    claim = next(each for each in claimed.claims if each.id == "CODE2.run.mamba")
+    assert isinstance(claim, LearnsClaim)
+    return learning_rules.learns(claim.model_copy(update={"jobs": jobs, "layer": layer}), evidence)
+
+
+def test_adapters_of_all_jobs_count_together() -> None:
+    """Four of in_proj in one run, and all four learn."""
+    job = "code2.mamba.kernels"
+    found = learns("in_proj", job, job)
+    assert (found.decided.outcome, found.decided.measured) == ("reproduced", "8 of 8 learn")
+    assert found.decided.reason == (
+        "of 8 adapter matrices of in_proj, 8 got a gradient and 8 moved, on the path kernels"
+    )
+    assert (found.decided.published, found.decided.margin) == ("all learn", "exact")
+    assert (found.direction, len(found.loaded)) == ("", 2)
+
+
+def test_a_layer_without_adapters_is_invalid() -> None:
+    with pytest.raises(InvalidError, match=r"^code2\.mamba\.kernels adapts no layer conv1d$"):
+        learns("conv1d", "code2.mamba.kernels")
 
 
 def test_another_path_shows_nothing(tmp_path: Path) -> None:

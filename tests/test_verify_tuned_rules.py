@@ -17,7 +17,7 @@ import pytest
 from repro.finding import Finding
 from repro.jobs import BenchmarkJob, EvaluateJob
 from repro.tuned_models import TunedModel
-from verify import decision, tuned_arms
+from verify import decision, score_rules, tuned_arms
 from verify.decidable import family, score_floor, undecidable
 from verify.evidence import Evidence
 from verify.judge import judge
@@ -222,15 +222,17 @@ def bars(relation: str, **fields: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("lost", "above", "none", "some"),
+    ("lost", "above", "none", "some", "measured"),
     [
-        ((30, 4), "25", "contradicted", "reproduced"),  # 46 and 6 points
-        ((4, 4), "40", "reproduced", "contradicted"),
-        ((17, 4), "25", "inconclusive", "inconclusive"),  # 26: above, not surely
-        ((16, 4), "25", "inconclusive", "inconclusive"),  # 24.6: not above, not surely
+        ((30, 4), "25", "contradicted", "reproduced", "1"),  # 46 and 6 points
+        ((4, 4), "40", "reproduced", "contradicted", "0"),
+        ((17, 4), "25", "inconclusive", "inconclusive", "0 to 1"),  # 26: above, not surely
+        ((16, 4), "25", "inconclusive", "inconclusive", "0 to 1"),  # 24.6: not above, not surely
     ],
 )
-def test_spikes(tmp_path: Path, lost: tuple[int, int], above: str, none: str, some: str) -> None:
+def test_spikes(
+    tmp_path: Path, lost: tuple[int, int], above: str, none: str, some: str, measured: str
+) -> None:
     arms = dict(zip(("lora-all.bfloat16", "lora-sll.bfloat16"), lost, strict=True))
     claims = [bars("none-above", above=above), {**bars("some-above", above=above), "id": "some"}]
     group = tuned.group(MODELS[:1], ARMS, ("mmlu",))
@@ -238,6 +240,7 @@ def test_spikes(tmp_path: Path, lost: tuple[int, int], above: str, none: str, so
     first, second = judge(evidence.manifest, evidence, {}).findings
     assert (first.outcome, second.outcome) == (none, some)
     assert first.published == f"none-above {above}"
+    assert first.measured.startswith(f"{measured} above, the highest ")
     assert first.reason.startswith("of 2 bars ")
     # 40 of 65 right; the commonest letter stands 17 times.
     assert first.working[2] == "reference accuracy 61.5% to 61.5%, the commonest answer 26.2%"
@@ -294,16 +297,25 @@ def test_a_spike_at_the_floor_is_no_spike(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "expected"),
+    ("first", "second", "expected", "agree", "counts"),
     [
-        ((4, 4), (30, 30), "reproduced"),
-        ((30, 4), (4, 30), "contradicted"),  # one method is enough
-        ((4, 13), (30, 14), "inconclusive"),  # the other is open
-        ((0, 4), (30, 30), "inconclusive"),  # nothing at all is at the floor
+        ((4, 4), (30, 30), "reproduced", 2, "2 surely smaller, 0 surely not"),
+        # One method is enough.
+        ((30, 4), (4, 30), "contradicted", 1, "1 surely smaller, 1 surely not"),
+        # The other is open.
+        ((4, 13), (30, 14), "inconclusive", 2, "1 surely smaller, 0 surely not"),
+        # Nothing at all is at the floor.
+        ((0, 4), (30, 30), "inconclusive", 2, "1 surely smaller, 0 surely not"),
+        ((4, 13), (30, 13), "inconclusive", 1, "1 surely smaller, 0 surely not"),
     ],
 )
 def test_smaller_bars(
-    tmp_path: Path, first: tuple[int, int], second: tuple[int, int], expected: str
+    tmp_path: Path,
+    first: tuple[int, int],
+    second: tuple[int, int],
+    expected: str,
+    agree: int,
+    counts: str,
 ) -> None:
     lost = {
         f"{name} {method}.bfloat16": count
@@ -316,6 +328,29 @@ def test_smaller_bars(
     assert found.published == "smaller"
     assert found.working[0].startswith("lora-all.bfloat16 against mamba-2: ")
     assert ("at the floor" in found.working[0]) == (first[0] == 0)
+    assert (found.measured, found.reason) == (f"{agree} of 2", f"of 2 comparisons {counts}")
+
+
+def test_bars_smaller_than_two_groups(tmp_path: Path) -> None:
+    """Two methods against two groups; what stands beside them is about the smaller bars' model."""
+    names = (*MODELS, "mamba-3")
+    lost = {f"mamba-1 {method}.bfloat16": 4 for method in ("lora-all", "lora-sll")}
+    lost |= {f"mamba-{at} lora-{each}.bfloat16": 30 for at in (2, 3) for each in ("all", "sll")}
+    lost |= {"mamba-1 pretrained": 6, "mamba-2 pretrained": 12}
+    claimed = tuned.manifest(
+        [tuned.group(names, ARMS, ("mmlu",))], [bars("smaller", others=[["mamba-2"], ["mamba-3"]])]
+    )
+    found = it(tuned.run(tmp_path, claimed, losing(lost)))
+    assert (found.outcome, found.measured) == ("reproduced", "4 of 4")
+    assert found.reason == "of 4 comparisons 4 surely smaller, 0 surely not"
+    heads = [line.partition(":")[0] for line in found.working[:4]]
+    assert heads == [
+        f"{method}.bfloat16 against {name}"
+        for method in ("lora-all", "lora-sll")
+        for name in names[1:]
+    ]
+    # Six answers of 65 are 9.231 points, less 0.154 for the settings that lose fewer.
+    assert "pretrained against full.float32 9.077" in found.working
 
 
 def test_bars_stand_beside_how_right_their_references_are(tmp_path: Path) -> None:
@@ -377,7 +412,7 @@ def test_a_printed_score(tmp_path: Path, printed: str, outcome: str) -> None:
         return 40 if arm == "pretrained" else 60
 
     found = it(scores(tmp_path, [score("piqa", "accuracy")], right, number=printed))
-    assert found.outcome == outcome
+    assert (found.outcome, found.published, found.margin) == (outcome, printed, "± 9")
     assert found.measured == "60.0 (5 settings: 60.0 to 60.0)"
     assert ", s 3 over 5 settings" in found.reason
     error = 100 * math.sqrt(0.6 * 0.4 / 99)
@@ -394,6 +429,27 @@ def test_a_printed_perplexity(tmp_path: Path) -> None:
     assert found.outcome == "reproduced"
     assert found.measured == "6.06 (5 settings: 6.05 to 6.07)"
     assert f"s {6.06 * math.expm1(0.03):.2g}" in found.reason
+    # Nats have a standard deviation of 2 sqrt(0.24 x 100 / 99) over questions, the first setting
+    # a perplexity of 6.0496.
+    error = 6.0496 * 2 * math.sqrt(0.24 / 99)
+    assert found.working[:2] == (
+        f"sampling of the questions ± {error:.2f}",
+        "before tuning 6.06",
+    )
+
+
+def test_other_values_of_a_column_that_would_have_been_accepted(tmp_path: Path) -> None:
+    """61 is within 9 of 60 too, 90 is not; a score of another metric is of no such column."""
+    cells = [score("piqa", "accuracy"), score(tuned.WORDS, "accuracy")]
+    cells[1] |= {"id": "words", "published": "near"}
+    cells += [{**cells[0], "id": name, "published": name} for name in ("near", "far")]
+    texts = {"number": "60.0", "near": "61.0", "far": "90.0"}
+    evidence = scores(tmp_path, cells, lambda *_: 60, None, **texts)
+    line = "1 of 2 other values printed in this column would be accepted"
+    assert line in it(evidence).working
+    # Without what was before tuning a score stands alone.
+    alone = it(tuned.without(evidence, "pretrained"))
+    assert (alone.outcome, alone.working[1][:6]) == ("reproduced", "power ")
 
 
 def test_floors_of_scores() -> None:
@@ -473,6 +529,29 @@ def test_a_count_of_wins(
     assert found.published == f"{printed} of 6"
 
 
+@pytest.mark.parametrize(
+    ("printed", "first", "second", "outcome", "measured"),
+    [
+        ("2", 7, 7, "reproduced", "2 of 2"),
+        ("2", 7, 6, "inconclusive", "1 to 2 of 2"),
+        ("1", -17, -17, "contradicted", "0 of 2"),
+        ("1", -17, -16, "inconclusive", "0 of 2"),
+    ],
+)
+def test_wins_are_sure_beyond_the_floors_of_both_arms(
+    tmp_path: Path, printed: str, first: int, second: int, outcome: str, measured: str
+) -> None:
+    """Two floors of 3 make 4.243; t is 3.495 of two comparisons at 4 degrees of freedom. So the
+    mean of five reaches 6.63 points, another draw 16.24."""
+    claims, texts = wins(printed, COLUMNS[2:])
+    found = it(scores(tmp_path, claims, by_arm({"mamba-1": first, "mamba-2": second}), **texts))
+    assert (found.outcome, found.measured) == (outcome, measured)
+
+
+def test_a_margin_that_may_be_nothing_is_no_sure_win() -> None:
+    assert score_rules._signs([(0.0, 1.0), (-1.0, 0.0), (0.5, 1.0)]) == (1, 2)
+
+
 def test_wins_are_decided_on_paired_differences(tmp_path: Path) -> None:
     """Both arms move by 15 answers from setting to setting, their difference not at all."""
 
@@ -493,6 +572,21 @@ def test_sampling_of_questions_is_told_beside_wins(tmp_path: Path) -> None:
     )
     assert found.working[1].endswith("z +3.5")
     assert found.working[2].endswith("z +1.7")
+
+
+def test_two_standard_errors_of_the_questions_are_not_beyond_two(tmp_path: Path) -> None:
+    """5 / sqrt(5) is 2.24, 4 / sqrt(4) is 2."""
+    claims, texts = wins("2", COLUMNS[2:])
+    found = it(scores(tmp_path, claims, by_arm({"mamba-1": 5, "mamba-2": 4}), **texts))
+    assert found.working[0].startswith("1 won beyond |z| 2 ")
+    assert [line[-6:] for line in found.working[1:3]] == ["z +2.2", "z +2.0"]
+
+
+def test_sampling_of_words_is_told_beside_wins(tmp_path: Path) -> None:
+    """Of 100 words 10 are likelier by 2 nats: 0.2 on average, over 2 sqrt(0.09 / 99) = 0.0603."""
+    claims, texts = wins("2", COLUMNS[:1])
+    found = it(scores(tmp_path, claims, by_arm({"mamba-1": 10, "mamba-2": 0}), **texts))
+    assert [line[-6:] for line in found.working[1:3]] == ["z +3.3", "z +0.0"]
 
 
 def test_a_perplexity_that_is_no_number_is_neither_won_nor_lost(tmp_path: Path) -> None:

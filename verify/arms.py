@@ -136,10 +136,10 @@ def of_rows(rows: Sequence[tuple[Pair, ...]]) -> Arms:
 
 def distinct(rows: Sequence[Row], members: Callable[[Row], Iterable[Loaded]]) -> tuple[Row, ...]:
     """The first row of each that gave the same numbers: a repetition is no further draw."""
-    found = {
-        tuple(each.record.arrays.sha256 for each in members(row)): row for row in reversed(rows)
-    }
-    return tuple(reversed(found.values()))
+    found: dict[tuple[str, ...], Row] = {}
+    for row in rows:
+        found.setdefault(tuple(each.record.arrays.sha256 for each in members(row)), row)
+    return tuple(found.values())
 
 
 def other_arms(manifest: Manifest, cell: CellClaim, evidence: Evidence) -> dict[str, float]:

@@ -63,12 +63,15 @@ def counted(
     apart = own = 0
     several = job.shots if isinstance(job, BenchmarkJob) else job.checked_shots
     for shots in several:
-        engine = _answers(record, arrays, job, "", shots)[rows]
-        stock = _answers(record, arrays, job, f"{first}/", shots)
-        other = _answers(record, arrays, job, f"{second}/", shots)
-        if not stock.shape == other.shape == engine.shape:
+        whole, stock, other = (
+            _scores(record, arrays, job, who, shots) for who in ("", f"{first}/", f"{second}/")
+        )
+        if not stock.shape == other.shape == whole[rows].shape:
             message = f"record {record.key[:12]} lacks lm-eval's answers to the sample"
             raise InvalidError(message)
+        engine, stock, other = (
+            _answers(arrays, job, rows, shots, each) for each in (whole[rows], stock, other)
+        )
         apart += int((engine != stock).sum())
         own += int((stock != other).sum())
     return apart, own, len(rows) * len(several)
@@ -78,19 +81,30 @@ def _sample(job: EvaluateJob | BenchmarkJob, arrays: "Arrays") -> NDArray[np.int
     """Rows of the record's arrays that the sample is."""
     if isinstance(job, BenchmarkJob):
         return np.arange(min(job.checked, len(arrays[f"shots{job.shots[0]}/log_likelihood"])))
-    chosen = [job.subjects.index(name) for name in job.checked]
+    chosen = [index for index, name in enumerate(job.subjects) if name in job.checked]
     return np.flatnonzero(np.isin(arrays["subject"], chosen))
 
 
-def _answers(
+def _scores(
     record: Record, arrays: "Arrays", job: EvaluateJob | BenchmarkJob, who: str, shots: int
 ) -> NDArray[Any]:
-    """Answers as lm-eval picks them, (questions,): a choice, or whether a word is greedy's."""
+    """What answers follow from: log-likelihoods, or of LAMBADA whether a word is greedy's."""
+    what = "greedy" if job.task == "lambada_openai" else "log_likelihood"
+    return array_of(record, arrays, f"{who}shots{shots}/{what}")
+
+
+def _answers(
+    arrays: "Arrays",
+    job: EvaluateJob | BenchmarkJob,
+    rows: NDArray[np.intp],
+    shots: int,
+    scores: NDArray[Any],
+) -> NDArray[Any]:
+    """Answers to the sample as lm-eval picks them, (questions,)."""
     if job.task == "lambada_openai":
-        return array_of(record, arrays, f"{who}shots{shots}/greedy")
-    scores = array_of(record, arrays, f"{who}shots{shots}/log_likelihood")
+        return scores
     if isinstance(job, BenchmarkJob):
-        there = arrays[f"shots{shots}/characters"][: len(scores)] > 0
+        there = arrays[f"shots{shots}/characters"][rows] > 0
         scores = np.where(there, scores, -np.inf)
     picked: NDArray[Any] = scores.argmax(axis=1)
     return picked

@@ -94,10 +94,10 @@ def _percent(a: float, b: float) -> float:
 def _divisible(judged: Judged, divisors: Sequence[Series]) -> Judged:
     """A ratio is decided only if what is divided by is surely not 0."""
     spans = [spreads.of_finite(each.values, each.floor, len(divisors)).draw for each in divisors]
-    low, high = min(spans, key=lambda span: -1.0 if span[0] <= 0 <= span[1] else abs(span[0]))
-    if not low <= 0 <= high:
+    around = [span for span in spans if span[0] <= 0 <= span[1]]
+    if not around:
         return judged
-    ends = shown.ends((low, high), len(divisors[0].values), "95 % of draws from {:.2f} to {:.2f}")
+    ends = shown.ends(around[0], len(divisors[0].values), "95 % of draws from {:.2f} to {:.2f}")
     what = f"the improvement that is divided by may be 0: {ends}"
     decided = judged.decided
     decided = replace(decided, outcome="inconclusive", reason=f"{what}; {decided.reason}")

@@ -138,12 +138,12 @@ def fit_rates(
     t = np.where(used, times[None, :], 0.0)
     with np.errstate(invalid="ignore", divide="ignore"):
         t_mean = (t.sum(axis=1) / number)[:, None]
-        y_mean = (np.where(used, logs, 0.0).sum(axis=1) / number)[:, None]
+        y_mean = (logs.sum(axis=1) / number)[:, None]  # an unused point's logarithm is 0
         dt = np.where(used, times[None, :] - t_mean, 0.0)
         dy = np.where(used, logs - y_mean, 0.0)
         spread = (dt * dt).sum(axis=1)
         slope = (dt * dy).sum(axis=1) / spread
-        residual = np.where(used, dy - slope[:, None] * dt, 0.0)
+        residual = dy - slope[:, None] * dt
         freedom = number - 2
         error = np.sqrt((residual * residual).sum(axis=1) / freedom / spread)
         half = stdtrit(np.maximum(freedom, 1), 0.5 + _CONFIDENCE / 2) * error

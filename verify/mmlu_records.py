@@ -99,6 +99,10 @@ def _check_gold(record: Record, job: EvaluateJob, arrays: "Arrays", dataset: Dat
     """Every question of every subject once, with the data set's own answers."""
     short = record.key[:12]
     subjects, questions = (array_of(record, arrays, name) for name in ("subject", "question"))
+    golds = [arrays[f"shots{shots}/gold"] for shots in job.shots]
+    if len({array.shape for array in (subjects, questions, *golds)}) > 1 or subjects.ndim != 1:
+        message = f"record {short}: subjects, questions and gold answers that are not one each"
+        raise InvalidError(message)
     for index, name in enumerate(job.subjects):
         known = dataset.subjects.get(name)
         if known is None:
@@ -111,9 +115,8 @@ def _check_gold(record: Record, job: EvaluateJob, arrays: "Arrays", dataset: Dat
                 f"expected all {known.questions} in order"
             )
             raise InvalidError(message)
-        for shots in job.shots:
-            gold = [int(each) for each in arrays[f"shots{shots}/gold"][rows]]
-            if digests.of_data(gold) != known.gold_sha256:
+        for gold in golds:
+            if digests.of_data([int(each) for each in gold[rows]]) != known.gold_sha256:
                 message = f"record {short}: the gold answers of {name} are not the data set's"
                 raise InvalidError(message)
     if not ((subjects >= 0) & (subjects < len(job.subjects))).all():

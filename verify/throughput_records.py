@@ -54,8 +54,8 @@ def batch_size(arrays: "Arrays") -> int:
     """The batch size with the most tokens a second among those that fit; 0 if none does."""
     if not arrays["fits_tried"].any():
         return 0
-    speeds = np.where(arrays["fits_tried"] == 1, arrays["tokens_per_second_tried"], -1.0)
-    return int(arrays["batch_sizes_tried"][speeds.argmax()])
+    # What does not fit has a speed of 0, what fits a larger one: `_tries` saw to it.
+    return int(arrays["batch_sizes_tried"][arrays["tokens_per_second_tried"].argmax()])
 
 
 def speeds_of(arrays: "Arrays") -> list[float]:

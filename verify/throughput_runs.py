@@ -71,7 +71,6 @@ class Run:
 class Gains:
     """What some arms gain over their reference in one view."""
 
-    view: View
     draws: list[float]
     """One a timing, times the speed or percent less memory; none if a reference does not fit."""
     left_out: tuple[str, ...]
@@ -124,7 +123,7 @@ def gains(runs: Sequence[Run], wanted: Throughput, view: View) -> Gains:
         reference = (wanted.against or size, wanted.reference)
         base = at[reference].draws(view)
         if not base:
-            return Gains(view, [], (" ".join(reference),))
+            return Gains([], (" ".join(reference),))
         for (name, arm), run in at.items():
             if name != size or arm == wanted.reference:
                 continue
@@ -134,7 +133,7 @@ def gains(runs: Sequence[Run], wanted: Throughput, view: View) -> Gains:
             else:
                 left_out.append(f"{name} {arm}")
     together = mean if wanted.form == "mean" else max
-    return Gains(view, [together(draw) for draw in zip(*found, strict=True)], tuple(left_out))
+    return Gains([together(draw) for draw in zip(*found, strict=True)], tuple(left_out))
 
 
 def _gain(found: float, base: float, view: View) -> float:
