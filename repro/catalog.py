@@ -210,8 +210,5 @@ def _load(path: Path, model: type[_Catalog]) -> _Catalog:
     Raises:
         BadInputError: with every problem of the file, if it cannot be used.
     """
-    found, problems = schema_problems.read(path, "catalog", model)
-    if problems or found is None:
-        advice = "Nothing was run or written; docs/researcher.md shows an entry of each kind."
-        raise schema_problems.refusal(path, "catalog", problems, advice)
-    return found
+    advice = "Nothing was run or written; docs/researcher.md shows an entry of each kind."
+    return schema_problems.load(path, "catalog", model, advice)

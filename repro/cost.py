@@ -103,10 +103,8 @@ def tokens(job: EvaluateJob, dataset: Dataset, *, small: bool) -> float:
         for subject, count in itertools.product(map(dataset.subject, subjects), shots):
             question = subject.question_characters / rate
             solved = subject.shot_characters[count - 1] / rate if count else 0.0
-            if shared and question + solved <= MAX_LENGTH:
-                total += solved + subject.questions * question
-            else:
-                total += subject.questions * min(question + solved, MAX_LENGTH)
+            times = 1 if shared else subject.questions
+            total += _read(subject.questions, question, times, solved)
         return total
 
     if job.engine == "lm-eval":
@@ -121,19 +119,25 @@ def benchmark_tokens(job: BenchmarkJob, data: Benchmark, *, small: bool) -> floa
     question = data.question_characters / rate
 
     def read(questions: int, *, shared: bool) -> float:
-        total = 0.0
-        for shots in job.shots:
-            solved = shots * data.shot_characters / rate
-            if shared and question + solved <= MAX_LENGTH:
-                total += questions * (solved + data.choices * question)
-            else:
-                total += questions * data.choices * min(question + solved, MAX_LENGTH)
-        return total
+        prompts = questions * data.choices
+        times = questions if shared else prompts
+        every = (shots * data.shot_characters / rate for shots in job.shots)
+        return sum(_read(prompts, question, times, solved) for solved in every)
 
     questions = min(job.questions or data.questions, data.questions)
     if job.engine == "lm-eval":
         return read(questions, shared=False)
     return read(questions, shared=True) + _CHECKED * read(job.checked, shared=False)
+
+
+def _read(prompts: int, question: float, times: int, solved: float) -> float:
+    """Tokens of prompts whose solved examples are read so many times.
+
+    Prompts that are too long lose their beginning, and share none.
+    """
+    if question + solved > MAX_LENGTH:
+        return prompts * float(MAX_LENGTH)
+    return prompts * question + times * solved
 
 
 def _is_small(checkpoint: Checkpoint) -> bool:

@@ -14,7 +14,6 @@ from typing import Annotated, Literal
 from pydantic import PositiveInt, StringConstraints, model_validator
 
 from repro import bundle, schema_problems
-from repro.errors import Problem
 from repro.frozen import Frozen, Sha256, Slug
 from repro.manifest import Manifest, Paper
 from repro.numerals import SECTIONS, Numeral
@@ -69,13 +68,8 @@ def load(path: Path | None = None) -> Ledger:
         BadInputError: with every problem of the file, if it cannot be used.
     """
     path = path or bundle.CATALOG / "numbers.json"
-    ledger, problems = schema_problems.read(path, "ledger of printed numbers", Ledger)
-    if ledger:
-        problems += [Problem(f"{path}: $.{where}", *sides) for where, *sides in _senseless(ledger)]
-    if problems or ledger is None:
-        advice = "Nothing was compared."
-        raise schema_problems.refusal(path, "ledger of printed numbers", problems, advice)
-    return ledger
+    what, advice = "ledger of printed numbers", "Nothing was compared."
+    return schema_problems.load(path, what, Ledger, advice, _senseless)
 
 
 def _senseless(ledger: Ledger) -> Iterator[tuple[str, str, str]]:

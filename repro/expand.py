@@ -38,7 +38,7 @@ def slots(
         engine: What evaluates.
 
     Raises:
-        BadInputError: if the tier is not defined, or a checkpoint is not in the catalog.
+        BadInputError: if the tier is not defined.
     """
     if tier not in manifest.tiers():
         message = (
@@ -50,7 +50,6 @@ def slots(
     for group in manifest.jobs:
         if tier not in group.tiers:
             continue
-        _check_known(manifest, group, checkpoints)
         made: Iterable[Slot]
         if isinstance(group, SingleJob):
             made = [Slot(group.id, group.job, "", None, None, None)]
@@ -71,13 +70,6 @@ def checkpoints_of(group: Group) -> tuple[str, ...]:
     if isinstance(group, EvaluationGroup):
         return group.checkpoints
     return tuple(each.checkpoint for each in group.checkpoints)
-
-
-def _check_known(manifest: Manifest, group: Group, checkpoints: Mapping[str, Checkpoint]) -> None:
-    for name in checkpoints_of(group):
-        if name not in checkpoints:
-            message = f"manifest {manifest.id}: the catalog has no checkpoint {name!r}"
-            raise BadInputError(message)
 
 
 def settings_of(manifest: Manifest, group: EvaluationGroup, tier: Tier) -> tuple[Setting, ...]:

@@ -13,7 +13,6 @@ from pydantic import Field
 from repro import schema_problems
 from repro.claim_base import Published
 from repro.claims import Claim
-from repro.errors import Problem
 from repro.frozen import Frozen, Slug
 from repro.job_groups import Group
 from repro.jobs import Setting, Tier
@@ -72,15 +71,9 @@ def load(path: Path) -> Manifest:
     Raises:
         BadInputError: with every problem of the file, if it cannot be used.
     """
-    manifest, problems = schema_problems.read(path, "manifest", Manifest)
-    if manifest is not None:
-        from repro.manifest_sense import problems_of  # it knows this module's classes
+    from repro.manifest_sense import problems_of  # it knows this module's classes
 
-        problems += [
-            Problem(f"{path}: $.{where}", *sides)
-            for where, *sides in problems_of(manifest, path.stem)
-        ]
-    if problems or manifest is None:
-        advice = "Nothing was run or written."
-        raise schema_problems.refusal(path, "manifest", problems, advice)
-    return manifest
+    advice = "Nothing was run or written."
+    return schema_problems.load(
+        path, "manifest", Manifest, advice, lambda found: problems_of(found, path.stem)
+    )

@@ -144,8 +144,6 @@ def paper() -> dict[str, PaperPin]:
     Raises:
         BadInputError: with every problem of the file, if it cannot be used.
     """
-    found, problems = schema_problems.read(PAPER, "list of the paper's pins", _PaperPins)
-    if problems or found is None:
-        advice = "It is part of the bundle: restore it."
-        raise schema_problems.refusal(PAPER, "list of the paper's pins", problems, advice)
+    advice = "It is part of the bundle: restore it."
+    found = schema_problems.load(PAPER, "list of the paper's pins", _PaperPins, advice)
     return {pin.package: pin for pin in found.pins}

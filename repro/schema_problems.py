@@ -6,7 +6,7 @@ Manifests and the catalog are read here, and so are refused in the same words.
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,14 +20,41 @@ from repro.plural import counted
 
 Model = TypeVar("Model", bound=Frozen)
 
+Wrong = tuple[str, str, str]
+"""Path inside the file, what was found there, what was expected."""
 
-def read(path: Path, what: str, model: type[Model]) -> tuple[Model | None, list[Problem]]:
-    """What a file holds, and everything in it that does not match its schema.
+
+def load(
+    path: Path,
+    what: str,
+    model: type[Model],
+    advice: str,
+    senseless: Callable[[Model], Iterable[Wrong]] = lambda _: (),
+) -> Model:
+    """What a file holds.
 
     Args:
         path: The file.
         what: What it is called in a message: `manifest`, `catalog`.
         model: Its schema.
+        advice: What to do, behind the number of problems.
+        senseless: What matches the schema and makes no sense.
+
+    Raises:
+        BadInputError: with every problem of the file, if it cannot be used.
+    """
+    found, problems = _read(path, what, model)
+    if found is not None:
+        problems += [Problem(f"{path}: $.{where}", *sides) for where, *sides in senseless(found)]
+    if problems or found is None:
+        count = counted(len(problems), "problem")
+        message = f"{path} is not a valid {what}: {count}. {advice}"
+        raise BadInputError(message, problems)
+    return found
+
+
+def _read(path: Path, what: str, model: type[Model]) -> tuple[Model | None, list[Problem]]:
+    """What a file holds, and everything in it that does not match its schema.
 
     Returns:
         The content, None if it has mistakes of the schema; keys that stand twice are told
@@ -60,12 +87,6 @@ def read(path: Path, what: str, model: type[Model]) -> tuple[Model | None, list[
             if not (each["type"] == "too_short" and each["loc"] in below)
         ]
     return None, problems
-
-
-def refusal(path: Path, what: str, problems: Sequence[Problem], advice: str) -> BadInputError:
-    """The error that ends a command because of them."""
-    message = f"{path} is not a valid {what}: {counted(len(problems), 'problem')}. {advice}"
-    return BadInputError(message, problems)
 
 
 def _parse(text: str) -> tuple[list[str], object]:

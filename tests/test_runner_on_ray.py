@@ -199,14 +199,19 @@ def test_records_that_come_home_are_those_of_the_local_engine(nodes: Nodes, tmp_
     assert not [each for node in nodes.folder.iterdir() for each in (node / "ran/jobs").iterdir()]
 
 
-def test_every_job_is_done_although_a_node_dies(nodes: Nodes, tmp_path: Path) -> None:
-    path, out = write(tmp_path, tying(5, 8_000)), tmp_path / "out"
+def lose_a_node(nodes: Nodes, path: Path, out: Path) -> tuple[int, str]:
+    """Run a manifest, and kill a node as soon as there is a record."""
     running = start(path, out, "ray://auto", **nodes.environ)
     deadline = time.monotonic() + 100
     while not list(out.glob("jobs/[0-9a-f]*")) and time.monotonic() < deadline:
         time.sleep(0.05)
     nodes.kill_one()
-    code, said = finish(running)
+    return finish(running)
+
+
+def test_every_job_is_done_although_a_node_dies(nodes: Nodes, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    code, said = lose_a_node(nodes, write(tmp_path, tying(5, 8_000)), out)
     assert code == 0, said
     asked = Counter(line.split()[2] for line in said.splitlines() if line.startswith("ASK work"))
     assert len(asked) == len(records(out)) == 5
@@ -216,13 +221,8 @@ def test_every_job_is_done_although_a_node_dies(nodes: Nodes, tmp_path: Path) ->
 
 def test_a_run_whose_own_node_dies_keeps_what_is_done(nodes: Nodes, tmp_path: Path) -> None:
     """By now the node by which runs join is the last one."""
-    path, out = write(tmp_path, tying(3, 8_000)), tmp_path / "out"
-    running = start(path, out, "ray://auto", **nodes.environ)
-    deadline = time.monotonic() + 100
-    while not list(out.glob("jobs/[0-9a-f]*")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    nodes.kill_one()
-    code, said = finish(running)
+    out = tmp_path / "out"
+    code, said = lose_a_node(nodes, write(tmp_path, tying(3, 8_000)), out)
     assert code == 3, said
     assert "the node by which this run was in the cluster is gone" in said
     assert "Traceback" not in said
