@@ -219,16 +219,6 @@ def test_every_job_is_done_although_a_node_dies(nodes: Nodes, tmp_path: Path) ->
     assert nodes.working() == []
 
 
-def test_a_run_whose_own_node_dies_keeps_what_is_done(nodes: Nodes, tmp_path: Path) -> None:
-    """By now the node by which runs join is the last one."""
-    out = tmp_path / "out"
-    code, said = lose_a_node(nodes, write(tmp_path, tying(3, 8_000)), out)
-    assert code == 3, said
-    assert "the node by which this run was in the cluster is gone" in said
-    assert "Traceback" not in said
-    assert 1 <= len(records(out)) < 3
-
-
 def test_ctrl_c_leaves_no_process_and_no_half_record(tmp_path: Path) -> None:
     mark = f"on-ray-{uuid.uuid4()}"
     path, out = write(tmp_path, tying(2, 200_000)), tmp_path / "out"
