@@ -9,9 +9,13 @@ and what runs then is broken off.
 
     wall      seconds from the start of the engine to its end, Ray's own start and end included
     first     seconds until a first job said something: Ray's start, a process's, its imports
-    jobs      seconds that the jobs themselves took, from their records, over the slots
+    jobs      seconds that the jobs themselves took, from their records, over the slots; the first
+              of a process imports its libraries, a later one does not
     cost      wall less jobs, over the number of jobs: start, imports, scheduling, uneven ends
+    rate      jobs a minute once every process has done its first, to the end of the last
+    between   seconds that a slot takes for a job at that rate, less the job's own: scheduling alone
     ratio     one slot's wall over all slots'; at most the number of slots
+    ratio_after_start  all slots' rate over one's: what the ratio tends to as the set of jobs grows
 
 Each arm prints a line of JSON (and appends it to `--out`), the last line sums up.
 """
@@ -50,11 +54,12 @@ LENGTH = 120
 """Words of a sentence."""
 
 
-class First:
-    """A watch that notes when a first job said something."""
+class Watch:
+    """Notes when a first job said something, and when jobs ended."""
 
     def __init__(self) -> None:
         self.at = 0.0
+        self.ends: list[float] = []
 
     def advance(self, job: PlannedJob, done: int, total: int, note: str) -> None:
         """A job got on."""
@@ -64,7 +69,8 @@ class First:
     def finish(self, job: PlannedJob) -> None:
         """A job ended."""
         del job
-        self.at = self.at or time.perf_counter()
+        self.ends.append(time.perf_counter())
+        self.at = self.at or self.ends[-1]
 
 
 def checkpoint(shape: str, folder: Path) -> Located:
@@ -146,13 +152,16 @@ def on(slots: int, machine: Environment) -> Iterator[Environment]:
 def measure(slots: int, jobs: Mapping[str, PlannedJob], machine: Environment) -> dict[str, Any]:
     """One arm, once."""
     with tempfile.TemporaryDirectory() as folder, on(slots, machine) as here:
-        store, watch, begin = Store(Path(folder)), First(), time.perf_counter()
+        store, watch, begin = Store(Path(folder)), Watch(), time.perf_counter()
         failed = Here().execute(Work(jobs, store, here, watch, lambda _: {}, 1 << 30))
         wall = time.perf_counter() - begin
         if failed:
             raise SystemExit("\n".join(sorted(set(failed.values()))))
         records = [store.load(key)[0] for key in jobs]
     own = sum(each.seconds for each in records)
+    by_start = sorted(records, key=lambda each: each.started)
+    later = [each.seconds for each in by_start[slots:]]  # not the first of a process
+    steady = watch.ends[-1] - watch.ends[slots - 1]
     used = {each.environment.gpus[0].uuid for each in records if each.environment.gpus}
     return {
         "slots": slots,
@@ -160,7 +169,10 @@ def measure(slots: int, jobs: Mapping[str, PlannedJob], machine: Environment) ->
         "first": round(watch.at - begin, 2),
         "jobs": round(own / slots, 2),
         "seconds_of_a_job": round(own / len(jobs), 2),
+        "seconds_of_a_later_job": round(statistics.mean(later), 2),
         "cost": round((wall - own / slots) / len(jobs), 2),
+        "rate": round(60 * len(later) / steady, 2),
+        "between": round(slots * steady / len(later) - statistics.mean(later), 2),
         "gpus_used": len(used),
         "paths": sorted({f"{each.path['device']} {each.path['mamba_scan']}" for each in records}),
     }
@@ -175,6 +187,9 @@ def main() -> None:
     machine = environment.capture()
     slots = len(machine.gpus) or len(os.sched_getaffinity(0))
     shapes = given.shapes
+    if given.jobs <= slots:
+        message = f"--jobs {given.jobs}: more than the {slots} slots, please"
+        raise SystemExit(message)
     if machine.gpus and importlib.util.find_spec("mamba_ssm") is None:
         shapes = [each for each in shapes if not each.startswith("mamba")] or ["pythia-160m"]
     said = {"machine": machine.hardware_class, "slots": slots, "jobs": given.jobs}
@@ -243,11 +258,15 @@ def _summed(rows: list[dict[str, Any]], slots: int) -> dict[str, Any]:
     walls = {(row["repeat"], row["slots"]): row["wall"] for row in rows}
     whole = [each for each, count in walls if count == 1 and (each, slots) in walls]
     ratios = [walls[each, 1] / walls[each, slots] for each in whole]
+    rates = {(row["repeat"], row["slots"]): row["rate"] for row in rows}
+    after = [rates[each, slots] / rates[each, 1] for each in whole]
     if not ratios:
         return {"repeats": 0, "slots": slots}
     return {
         "ratio": round(statistics.median(ratios), 2),
         "range": [round(min(ratios), 2), round(max(ratios), 2)],
+        "ratio_after_start": round(statistics.median(after), 2),
+        "range_after_start": [round(min(after), 2), round(max(after), 2)],
         "repeats": len(ratios),
         "slots": slots,
         "cost_of_a_job": {
