@@ -45,7 +45,7 @@ from repro.plan import PlannedJob
 from repro.slot import Slot
 from repro.store import Store
 from runner import model_shapes
-from runner.on_ray import Here
+from runner.on_ray_here import Here
 from runner.scheduling import Work
 
 TOKENIZER = bundle.ROOT / "twins" / "gpt-neox-twin"

@@ -17,11 +17,8 @@ from dataclasses import dataclass
 
 from repro.plan import PlannedJob
 from runner.on_ray_remote import LostError, Remote, UnfitError
-from runner.on_ray_worker import Outcome
+from runner.on_ray_worker import Latest, Outcome
 from runner.scheduling import Work, alone, longest_first
-
-Latest = Mapping[str, tuple[int, int, str]]
-"""Units done, units in all and what is being done, by key; see `News`."""
 
 TRIES = 3
 """Losses of its process after which a job is given up."""

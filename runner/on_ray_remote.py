@@ -3,22 +3,29 @@
 Not covered: which process gets which job (`on_ray_pool`); what it does there (`on_ray_worker`).
 """
 
+import os
 import threading
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
+
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # read at import: nothing is reported to anybody
+os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"  # nor is another Ray started when this one is lost
+os.environ.setdefault("RAY_DISABLE_IMPORT_WARNING", "1")
 
 import ray
 from ray import exceptions
 
 from repro import keys
-from repro.environment import Environment
+from repro.environment import NUMERIC_FLAGS, Environment
 from repro.errors import CannotRunError, CannotSaveError
 from repro.located import Located
 from repro.plan import PlannedJob
 from repro.store import Store
 from runner import shipping
 from runner.node_files import NoRoomError
-from runner.on_ray_worker import Outcome
+from runner.on_ray_worker import Latest, News, Outcome, Worker
+from runner.scheduling import KEEP_MEMORY
 
 _LOST = (
     exceptions.RayActorError,
@@ -57,7 +64,7 @@ class Remote:
 
     def end(self) -> None:
         """End the process, whatever it is doing."""
-        with suppress(exceptions.RayError, ValueError, ConnectionError):
+        with suppress(Exception):  # it is gone; or all are, and Ray's client says no more than that
             ray.kill(self.actor)
 
     def greet(self, planned: Environment) -> str:
@@ -129,3 +136,33 @@ def differences(planned: Environment, found: Environment) -> list[str]:
         for name in sorted({*sides[0], *sides[1]})
         if sides[0].get(name) != sides[1].get(name)
     ]
+
+
+def flags() -> dict[str, str]:
+    """Variables that can change a number as they are here, and glibc's."""
+    here = {name: os.environ[name] for name in NUMERIC_FLAGS if name in os.environ}
+    return KEEP_MEMORY | here
+
+
+def start(machine: Environment, memory: int, news: Any, root: Path | None) -> Remote:  # noqa: ANN401
+    """Ask for a process: one GPU, or the threads and the memory of a job."""
+    wanted: dict[str, Any] = {"num_gpus": 1, "num_cpus": 1}
+    if machine.gpu is None:
+        wanted = {"num_cpus": machine.cpu.threads, "memory": memory}
+    actor: Any = ray.remote(Worker)
+    return Remote(actor.options(**wanted).remote(news, root))
+
+
+def news() -> Any:  # noqa: ANN401
+    """Where processes tell how far they are; it starts again where its node is lost."""
+    actor: Any = ray.remote(News)
+    return actor.options(num_cpus=0, max_restarts=-1).remote()
+
+
+def latest(news: Any) -> Latest:  # noqa: ANN401
+    """What came; nothing while the node that keeps it is being replaced."""
+    try:
+        found: Latest = ray.get(news.take.remote(), timeout=1)
+    except exceptions.RayError:
+        return {}
+    return found

@@ -24,6 +24,8 @@ from runner.measurement import Progress
 from runner.node_files import Node
 from runner.shipping import Parcel
 
+Latest = Mapping[str, tuple[int, int, str]]
+"""Units done, units in all and what is being done, by key; see `News`."""
 _TELL = 0.3
 """Seconds between two reports of one job."""
 

@@ -3,8 +3,7 @@
 Who runs a job holds the lock of its key. Whoever else wants the same record waits for it and takes
 what comes: the second of two runs on one results folder computes nothing twice.
 
-Not covered: which jobs run when and where (`execute`). Whether a record is newer than this command
-is told by the clocks of the hosts that share a folder: if they are apart, a job is run twice.
+Not covered: which jobs run when and where (`execute`).
 """
 
 import datetime as dt

@@ -1,8 +1,8 @@
 """A Ray cluster of several nodes on this machine, in a process of its own, for tests.
 
-python ray_cluster.py FOLDER         a head and two nodes of one CPU each; prints its address
-                                     and the port of its server for Ray's client, kills a node
-                                     for every line that it reads
+python ray_cluster.py FOLDER         a head and three nodes of one CPU each; prints its address
+                                     and the port of its server for Ray's client, and kills what
+                                     each line that it reads names: first, own or head
 python ray_cluster.py run ARGUMENT…  `repro ARGUMENT…`, which says on standard error whenever it
                                      asks a process of a node for something
 """
@@ -18,6 +18,8 @@ FAST = {
     "health_check_failure_threshold": 2,
 }
 """A node that is gone is noticed in a second."""
+SILENCE = 2
+"""Seconds after which a run gives up a head."""
 
 
 def cluster(folder: Path) -> None:
@@ -30,7 +32,7 @@ def cluster(folder: Path) -> None:
     head = {"num_cpus": 0, "include_dashboard": False, "_system_config": FAST, **store}
     head |= {"ray_client_server_port": port}
     made = Cluster(initialize_head=True, head_node_args=head)
-    # Hosts of their own: a run joins by the node that was added last, and that one is killed last.
+    # Hosts of their own: a run joins by the node that was added last of those that are left.
     nodes = [
         made.add_node(
             num_cpus=1,
@@ -38,21 +40,26 @@ def cluster(folder: Path) -> None:
             env_vars={"REPRO_CACHE": str(folder / f"node{number}")},
             **store,
         )
-        for number in range(2)
+        for number in range(3)
     ]
     try:
         sys.stdout.write(f"{made.address} {port}\n")
         sys.stdout.flush()
-        for _ in sys.stdin:
-            made.remove_node(nodes.pop(0), allow_graceful=False)
+        for line in sys.stdin:
+            if line.strip() == "head":
+                made.head_node.kill_gcs_server(check_alive=False)
+            else:
+                at = {"first": 0, "own": -1}[line.strip()]
+                made.remove_node(nodes.pop(at), allow_graceful=False)
     finally:
         made.shutdown()
 
 
 def run(arguments: list[str]) -> int:
     from repro.cli import main
-    from runner import on_ray_remote
+    from runner import on_ray_remote, on_ray_there
 
+    on_ray_there._SILENCE = SILENCE
     ask = on_ray_remote.Remote.ask
 
     def said(self: on_ray_remote.Remote, method: str, *given: object) -> object:

@@ -123,7 +123,7 @@ def records(out: Path) -> dict[str, Any]:
 
 
 class Nodes:
-    """A head and two nodes of one CPU."""
+    """A head and three nodes of one CPU."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -138,9 +138,9 @@ class Nodes:
         address, port = self.process.stdout.readline().split()
         self.environ, self.client = {"RAY_ADDRESS": address}, f"ray://127.0.0.1:{port}"
 
-    def kill_one(self) -> None:
+    def kill(self, what: str) -> None:
         assert self.process.stdin
-        self.process.stdin.write("kill\n")
+        self.process.stdin.write(f"{what}\n")
         self.process.stdin.flush()
 
     def working(self) -> list[int]:
@@ -196,27 +196,41 @@ def test_records_that_come_home_are_those_of_the_local_engine(nodes: Nodes, tmp_
     assert sealed
     for sha, times in Counter(sealed).items():  # what a node has is not sent to it again
         assert times <= len(list(nodes.folder.glob(f"*/shipped/{sha}")))
-    assert not [each for node in nodes.folder.iterdir() for each in (node / "ran/jobs").iterdir()]
+    assert not list(nodes.folder.glob("*/ran/jobs/*"))
 
 
-def lose_a_node(nodes: Nodes, path: Path, out: Path) -> tuple[int, str]:
-    """Run a manifest, and kill a node as soon as there is a record."""
+def lose(what: str, nodes: Nodes, path: Path, out: Path) -> tuple[int, str]:
+    """Run a manifest, and kill the first node, the run's own or the head once there is a record."""
     running = start(path, out, "ray://auto", **nodes.environ)
     deadline = time.monotonic() + 100
     while not list(out.glob("jobs/[0-9a-f]*")) and time.monotonic() < deadline:
         time.sleep(0.05)
-    nodes.kill_one()
+    nodes.kill(what)
     return finish(running)
 
 
 def test_every_job_is_done_although_a_node_dies(nodes: Nodes, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    code, said = lose_a_node(nodes, write(tmp_path, tying(5, 8_000)), out)
+    code, said = lose("first", nodes, write(tmp_path, tying(6, 8_000)), out)
     assert code == 0, said
     asked = Counter(line.split()[2] for line in said.splitlines() if line.startswith("ASK work"))
-    assert len(asked) == len(records(out)) == 5
+    assert len(asked) == len(records(out)) == 6
     assert max(asked.values()) == 2, asked  # the dead node's job, by another
     assert nodes.working() == []
+
+
+@pytest.mark.parametrize("what", ["own", "head"])
+def test_a_run_that_loses_its_cluster_keeps_what_is_done(
+    what: str, nodes: Nodes, tmp_path: Path
+) -> None:
+    """Another node is left both times, and the head is the last that these tests need."""
+    out = tmp_path / "out"
+    jobs = [*tying(1, 8_000), *tying(3, 200_000)[1:]]  # one soon, two never
+    code, said = lose(what, nodes, write(tmp_path, jobs), out)
+    assert code == 3, said
+    assert "this run has lost its cluster" in said
+    assert "Traceback" not in said
+    assert len(records(out)) == 1
 
 
 def test_ctrl_c_leaves_no_process_and_no_half_record(tmp_path: Path) -> None:
@@ -236,7 +250,7 @@ def test_ctrl_c_leaves_no_process_and_no_half_record(tmp_path: Path) -> None:
     deadline = time.monotonic() + 10
     while processes(mark) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert processes(mark) == []
+    assert [Path(f"/proc/{each}/cmdline").read_text() for each in processes(mark)] == []
     assert not list(out.glob("jobs/[0-9a-f]*"))
     assert not list(short.iterdir())
     short.rmdir()

@@ -1,0 +1,85 @@
+"""All GPUs, or all cores, of this machine, by a Ray of the run's own.
+
+It is on this machine alone, its processes see the same disk, and nothing of it is left afterwards.
+
+Reference: Ray 2.31.0.
+"""
+
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+
+import ray
+from ray import exceptions
+
+from repro import environment
+from repro.environment import Environment
+from repro.errors import CannotRunError
+from runner import on_ray_remote
+from runner.on_ray_pool import Pool
+from runner.scheduling import Work, room_for
+
+_OBJECTS = 100 << 20
+"""Bytes of Ray's object store: nothing large goes through it."""
+
+
+class Here:
+    """All GPUs, or all cores, of this machine."""
+
+    machine = staticmethod(environment.capture)
+
+    def execute(self, work: Work) -> dict[str, str]:
+        """As `runner.execute.execute`."""
+        machine = work.machine
+        limit = len(machine.gpus) or room_for(machine, work.memory)
+        with _ray_here(machine):
+            news, root = on_ray_remote.news(), work.store.root.resolve()
+            start = partial(on_ray_remote.start, machine, work.memory, news, root)
+            return Pool(start, limit, work).run(lambda: on_ray_remote.latest(news))
+
+
+@contextmanager
+def _ray_here(machine: Environment) -> Iterator[None]:
+    """A Ray of this process's own, which leaves nothing behind."""
+    # Not the user's TMPDIR: a socket's path may have 107 characters, and sockets lie in it.
+    base = os.environ.get("RAY_TMPDIR", "/tmp")  # noqa: S108
+    folder = tempfile.mkdtemp(prefix="repro-ray-", dir=base)
+    try:
+        _start_ray(machine, folder)
+        yield
+    finally:
+        ray.shutdown()
+        _end_stragglers(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _end_stragglers(folder: str) -> None:
+    """An agent of Ray that has not quite started does not notice for a minute that Ray is gone."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it ended meanwhile
+            if f"dir={folder}".encode() in path.read_bytes():  # an argument of its own, no reader's
+                os.kill(int(path.parent.name), signal.SIGKILL)
+
+
+def _start_ray(machine: Environment, folder: str) -> None:
+    try:
+        ray.init(
+            "local",
+            num_cpus=len(os.sched_getaffinity(0)),
+            num_gpus=len(machine.gpus),
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="ERROR",
+            object_store_memory=_OBJECTS,
+            _memory=machine.ram or None,
+            _temp_dir=folder,
+            runtime_env={"env_vars": on_ray_remote.flags()},
+        )
+    except (OSError, RuntimeError, ValueError, exceptions.RayError) as error:
+        message = f"--on ray: Ray did not start in {folder}: {str(error).strip().splitlines()[0]}"
+        raise CannotRunError(message) from error
