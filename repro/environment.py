@@ -27,6 +27,7 @@ NUMERIC_FLAGS = (
     "ONEDNN_DEFAULT_FPMATH_MODE",
     "DNNL_MAX_CPU_ISA",
     "DNNL_DEFAULT_FPMATH_MODE",
+    "MAMBA_DETERMINISTIC",  # of mamba-ssm after the pin
 )
 """Variables that can change a number: part of every job's key."""
 
