@@ -219,20 +219,6 @@ def test_every_job_is_done_although_a_node_dies(nodes: Nodes, tmp_path: Path) ->
     assert nodes.working() == []
 
 
-@pytest.mark.parametrize("what", ["own", "head"])
-def test_a_run_that_loses_its_cluster_keeps_what_is_done(
-    what: str, nodes: Nodes, tmp_path: Path
-) -> None:
-    """Another node is left both times, and the head is the last that these tests need."""
-    out = tmp_path / "out"
-    jobs = [*tying(1, 8_000), *tying(3, 200_000)[1:]]  # one soon, two never
-    code, said = lose(what, nodes, write(tmp_path, jobs), out)
-    assert code == 3, said
-    assert "this run has lost its cluster" in said
-    assert "Traceback" not in said
-    assert len(records(out)) == 1
-
-
 def test_ctrl_c_leaves_no_process_and_no_half_record(tmp_path: Path) -> None:
     mark = f"on-ray-{uuid.uuid4()}"
     path, out = write(tmp_path, tying(2, 200_000)), tmp_path / "out"
@@ -302,3 +288,21 @@ def ray_folder() -> str:
     assert found
     assert found.origin
     return str(Path(found.origin).parent)
+
+
+# -----------------------------------------------------------------------------
+# The end of the cluster
+
+
+@pytest.mark.parametrize("what", ["own", "head"])
+def test_a_run_that_loses_its_cluster_keeps_what_is_done(
+    what: str, nodes: Nodes, tmp_path: Path
+) -> None:
+    """Another node is left both times. Last in this file: what is left of the cluster is busy."""
+    out = tmp_path / "out"
+    jobs = [*tying(1, 8_000), *tying(3, 200_000)[1:]]  # one soon, two never
+    code, said = lose(what, nodes, write(tmp_path, jobs), out)
+    assert code == 3, said
+    assert "this run has lost its cluster" in said
+    assert "Traceback" not in said
+    assert len(records(out)) == 1
