@@ -160,8 +160,8 @@ def measure(slots: int, jobs: Mapping[str, PlannedJob], machine: Environment) ->
         records = [store.load(key)[0] for key in jobs]
     own = sum(each.seconds for each in records)
     by_start = sorted(records, key=lambda each: each.started)
-    later = [each.seconds for each in by_start[slots:]]  # not the first of a process
-    steady = watch.ends[-1] - watch.ends[slots - 1]
+    later = statistics.mean(each.seconds for each in by_start[slots:])  # no process's first
+    steady = (watch.ends[-1] - watch.ends[slots - 1]) / (len(jobs) - slots)
     used = {each.environment.gpus[0].uuid for each in records if each.environment.gpus}
     return {
         "slots": slots,
@@ -169,10 +169,10 @@ def measure(slots: int, jobs: Mapping[str, PlannedJob], machine: Environment) ->
         "first": round(watch.at - begin, 2),
         "jobs": round(own / slots, 2),
         "seconds_of_a_job": round(own / len(jobs), 2),
-        "seconds_of_a_later_job": round(statistics.mean(later), 2),
+        "seconds_of_a_later_job": round(later, 2),
         "cost": round((wall - own / slots) / len(jobs), 2),
-        "rate": round(60 * len(later) / steady, 2),
-        "between": round(slots * steady / len(later) - statistics.mean(later), 2),
+        "rate": round(60 / steady, 2),
+        "between": round(slots * steady - later, 2),
         "gpus_used": len(used),
         "paths": sorted({f"{each.path['device']} {each.path['mamba_scan']}" for each in records}),
     }

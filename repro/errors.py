@@ -56,6 +56,11 @@ class CannotSaveError(CannotRunError):
     """Results cannot be written: no space, or no right to."""
 
 
+def first_line(error: BaseException) -> str:
+    """What another library's error says first; its kind, if it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 @contextmanager
 def saving(path: Path) -> Iterator[None]:
     """Turn a failure to write `path` into a message that says what to do about it."""

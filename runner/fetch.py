@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from repro import bundle, digests
 from repro.catalog import Benchmark, Checkpoint, Dataset, HubSource, Instructions, Wheel
-from repro.errors import CannotRunError, saving
+from repro.errors import CannotRunError, first_line, saving
 from repro.package_sources import SUFFIX
 from repro.pins import Pin
 
@@ -68,7 +68,7 @@ def fetch_data(known: Dataset | Benchmark | Instructions) -> Path:
             known.hub.repository, known.file, revision=known.hub.revision, repo_type="dataset"
         )
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        first = str(error).strip().splitlines()[0]
+        first = first_line(error)
         raise CannotRunError(_sorry(where, first)) from error
     return Path(found)
 
@@ -142,7 +142,7 @@ def fetch_checkpoint(name: str, checkpoint: Checkpoint, *, allow_remote_code: bo
     try:
         snapshot_download(source.repository, revision=source.revision, allow_patterns=patterns)
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        first = str(error).strip().splitlines()[0]
+        first = first_line(error)
         raise CannotRunError(_sorry(f"{source.repository} at {source.revision}", first)) from error
 
 

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 
 from ray import exceptions
 
-from repro.errors import CannotRunError
+from repro.errors import CannotRunError, first_line
 from runner import on_ray_there
 from runner.on_ray_here import Here
 from runner.on_ray_there import There
@@ -34,7 +34,7 @@ def engine(where: str) -> Iterator[Here | There]:
                 if where == "ray://auto"
                 else "is the port open, and is it the head's `--ray-client-server-port`?"
             )
-            said = str(error).splitlines()[0].rstrip(".")
+            said = first_line(error).rstrip(".")
             message = f"--on {where}: no cluster can be joined there: {said}; {hint}"
             raise CannotRunError(message) from error
         yield There(from_outside=where != "ray://auto")

@@ -19,7 +19,7 @@ from ray import exceptions
 
 from repro import environment
 from repro.environment import Environment
-from repro.errors import CannotRunError
+from repro.errors import CannotRunError, first_line
 from runner import on_ray_remote
 from runner.on_ray_pool import Pool
 from runner.scheduling import Work, room_for
@@ -81,5 +81,5 @@ def _start_ray(machine: Environment, folder: str) -> None:
             runtime_env={"env_vars": on_ray_remote.flags()},
         )
     except (OSError, RuntimeError, ValueError, exceptions.RayError) as error:
-        message = f"--on ray: Ray did not start in {folder}: {str(error).strip().splitlines()[0]}"
+        message = f"--on ray: Ray did not start in {folder}: {first_line(error)}"
         raise CannotRunError(message) from error

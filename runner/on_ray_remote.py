@@ -18,7 +18,7 @@ from ray import exceptions
 
 from repro import keys
 from repro.environment import NUMERIC_FLAGS, Environment
-from repro.errors import CannotRunError, CannotSaveError
+from repro.errors import CannotRunError, CannotSaveError, first_line
 from repro.located import Located
 from repro.plan import PlannedJob
 from repro.store import Store
@@ -60,7 +60,7 @@ class Remote:
         try:
             return ray.get(getattr(self.actor, method).remote(*arguments))
         except _LOST as error:
-            raise LostError(str(error).strip().splitlines()[0]) from error
+            raise LostError(first_line(error)) from error
 
     def end(self) -> None:
         """End the process, whatever it is doing."""

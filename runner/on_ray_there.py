@@ -25,7 +25,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from repro import bundle, environment
 from repro.environment import Environment
-from repro.errors import CannotRunError
+from repro.errors import CannotRunError, first_line
 from runner import on_ray_remote
 from runner.on_ray_pool import Pool
 from runner.on_ray_worker import Latest
@@ -88,10 +88,10 @@ class There:
             lost = isinstance(error, OSError) or not ray.is_initialized()
             if isinstance(error, exceptions.RayError) or not lost:  # a job's own, on a node; a bug
                 raise
-            said = str(error).splitlines()[0]
             message = (
-                f"this run has lost its cluster, by its own node or by the head ({said}); "
-                "finished jobs are kept: start the same command again, where there is a cluster"
+                "this run has lost its cluster, by its own node or by the head "
+                f"({first_line(error)}); finished jobs are kept: start the same command again, "
+                "where there is a cluster"
             )
             raise CannotRunError(message) from error
 
@@ -120,25 +120,29 @@ def _latest_while_joined(news: Any) -> Callable[[], Latest]:  # noqa: ANN401
     ends this process after a minute, with 1, which is what a contradicted claim has.
     """
     context = ray.get_runtime_context()
-    own, head, looked, heard = context.get_node_id(), context.gcs_address, *[time.monotonic()] * 2
+    own, head = context.get_node_id(), context.gcs_address
+    looked = heard = time.monotonic()
 
     def latest() -> Latest:
         nonlocal looked, heard
         now = time.monotonic()
-        if now - looked < _LOOK:
-            return on_ray_remote.latest(news)
-        looked = now
-        if _listens(head):
-            heard = now
-            if own not in {each["NodeID"] for each in ray.nodes() if each["Alive"]}:
-                message = "its head says so"
-                raise ConnectionError(message)
-        elif now - heard > _SILENCE:
-            message = f"its head at {head} has been silent for {now - heard:.0f} s"
-            raise ConnectionError(message)
+        if now - looked >= _LOOK:
+            looked = now
+            heard = now if _listens(head) else heard
+            _check_joined(own, head, now - heard)
         return on_ray_remote.latest(news)
 
     return latest
+
+
+def _check_joined(own: str, head: str, silence: float) -> None:
+    """Whether the head still counts a node, or has been silent for too many seconds."""
+    if silence > _SILENCE:
+        message = f"its head at {head} has been silent for {silence:.0f} s"
+        raise ConnectionError(message)
+    if not silence and own not in {each["NodeID"] for each in ray.nodes() if each["Alive"]}:
+        message = "its head says so"
+        raise ConnectionError(message)
 
 
 def _listens(address: str) -> bool:
