@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from repro.errors import BadInputError, Problem
-from repro.torch_refusal import shown
-from repro.torch_tensors import Tensor
+from repro.torch_pickle import Tensor
+from repro.torch_zip import shown
 
 _NAME = re.compile(r"pytorch_model(-\d{5}-of-\d{5})?\.bin")
 _LARGEST_INDEX = 100_000_000

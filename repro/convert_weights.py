@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from repro import checkpoint_shards, digests, torch_archive, torch_members
+from repro import checkpoint_shards, digests, torch_tensors, torch_zip
 from repro.drafts import Draft, Drafts
 from repro.errors import BadInputError, Problem
-from repro.torch_archive import Archive
-from repro.torch_refusal import RefusedError
-from repro.torch_tensors import STORAGES, Tensor
+from repro.torch_pickle import STORAGES, Tensor
+from repro.torch_tensors import Archive
+from repro.torch_zip import RefusedError
 
 Progress = Callable[[int, int, str], None]
 """Takes the bytes done, all bytes, and what is being done."""
@@ -78,7 +78,7 @@ def _load(files: Mapping[Path, str]) -> list[Archive]:
     archives, problems = [], []
     for path in files:
         try:
-            archives.append(torch_archive.load(path))
+            archives.append(torch_tensors.load(path))
         except RefusedError as error:
             problems.append(_problem(path, error))
     if problems:
@@ -92,7 +92,7 @@ def _weights(archive: Archive, name: str, drafts: Drafts, meter: "_Meter") -> Co
     meter.note = archive.path.name
     try:
         with archive.path.open("rb") as file:
-            sha256 = torch_members.digest(file, archive.members, archive.size, meter)
+            sha256 = torch_zip.digest(file, archive.members, archive.size, meter)
         draft = drafts.write(name, _safetensors(archive, meter))
     except RefusedError as error:
         message = f"{archive.path.name} {_REFUSED}"

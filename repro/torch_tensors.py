@@ -1,112 +1,151 @@
-"""Tensors as a torch checkpoint describes them: a view, by offset and strides, of a storage."""
+"""A torch checkpoint file (`pytorch_model.bin`) as named tensors, without torch and unpickling.
 
-import math
-from collections.abc import Mapping
+`torch.load` runs what a pickle says, and in torch 2.2.1 also with `weights_only=True`
+(CVE-2025-32434, CVE-2026-24747). Here the archive is read as bytes: `data.pkl` names the tensors
+and is interpreted by an allow-list, `data/<key>` are the storages.
+"""
+
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
-from repro.torch_refusal import refuse
+from repro import torch_pickle, torch_zip
+from repro.torch_pickle import Tensor
+from repro.torch_zip import WHOLE, Member, refuse, shown
 
-_MOST_DIMENSIONS = 16
-"""Weights have five at most; numpy stops at 32."""
+_SMALL = ("version", "byteorder", ".data/serialization_id", ".format_version", ".storage_alignment")
+"""What torch writes beside the pickle and the storages."""
 
-_LARGEST = 2**63 - 1
-"""Torch's own sizes, strides and offsets are signed 64-bit."""
+_MOST_COPIES = 4
+"""Tensors may share a storage and are written out each; more than this is no set of weights."""
+
+_CHUNK = 1 << 24
+
+_FORMAT = "a zip archive of torch.save, torch 1.6 or newer; or use a copy made as safetensors"
+_MAPPING = "a dict of tensors by name, bare or alone under state_dict or model"
 
 
 @dataclass(frozen=True)
-class Dtype:
-    """An element type."""
+class Archive:
+    """A checkpoint file whose every tensor is known to lie where it says."""
 
-    name: str
-    """In safetensors."""
+    path: Path
     size: int
-    """Bytes an element."""
+    """Bytes of the file."""
+    tensors: Mapping[str, Tensor]
+    members: Mapping[str, Member]
+
+    def data(self, tensor: Tensor) -> Iterator[memoryview]:
+        """A tensor's bytes, contiguous and little-endian, in pieces.
+
+        The file is mapped, so that it takes no memory; a tensor that is not contiguous in it
+        takes its own size.
+
+        Raises:
+            RefusedError: if the file became shorter since it was loaded.
+        """
+        import numpy as np  # `repro --help` needs none of it
+
+        member = self.members[f"data/{tensor.storage.key}"]
+        itemsize = tensor.storage.dtype.size
+        raw = np.memmap(self.path, np.uint8, "r")[member.offset : member.end]
+        if len(raw) != member.size:  # else a view could read past the end of the mapping
+            refuse("a file that became shorter while it was read", WHOLE)
+        if tensor.contiguous:
+            flat = raw[tensor.offset * itemsize :][: tensor.size]
+        else:
+            strides = [step * itemsize for step in tensor.stride]
+            start = raw.view(f"<u{itemsize}")[tensor.offset :]
+            seen = np.lib.stride_tricks.as_strided(start, tensor.shape, strides, writeable=False)
+            flat = np.ascontiguousarray(seen).reshape(-1).view(np.uint8)
+        for at in range(0, tensor.size, _CHUNK):
+            yield flat[at : at + _CHUNK].data
 
 
-STORAGES: Mapping[str, Dtype] = {
-    "torch.BoolStorage": Dtype("BOOL", 1),
-    "torch.ByteStorage": Dtype("U8", 1),
-    "torch.CharStorage": Dtype("I8", 1),
-    "torch.ShortStorage": Dtype("I16", 2),
-    "torch.HalfStorage": Dtype("F16", 2),
-    "torch.BFloat16Storage": Dtype("BF16", 2),
-    "torch.IntStorage": Dtype("I32", 4),
-    "torch.FloatStorage": Dtype("F32", 4),
-    "torch.DoubleStorage": Dtype("F64", 8),
-    "torch.LongStorage": Dtype("I64", 8),
-}
-"""Storage class, as a pickle names it, to element type; in the order of safetensors' own types."""
-
-
-@dataclass(frozen=True)
-class Storage:
-    """A flat run of elements: one member of the archive."""
-
-    key: str
-    """Its member is `data/<key>`."""
-    dtype: Dtype
-    numel: int
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """A view of a storage that lies within it; offset and strides count elements."""
-
-    storage: Storage
-    offset: int
-    shape: tuple[int, ...]
-    stride: tuple[int, ...]
-
-    @property
-    def size(self) -> int:
-        """Bytes when laid out contiguously."""
-        return math.prod(self.shape) * self.storage.dtype.size
-
-    @property
-    def contiguous(self) -> bool:
-        """Whether the elements lie one after the other, the last dimension fastest."""
-        expected = 1
-        for length, stride in zip(reversed(self.shape), reversed(self.stride), strict=True):
-            if length != 1 and stride != expected:
-                return self.size == 0
-            expected *= length
-        return True
-
-
-def view(storage: object, offset: object, shape: object, stride: object) -> Tensor:
-    """A tensor from what a pickle says of it, held to its storage; allocates nothing.
+def load(path: Path) -> Archive:
+    """Read what a checkpoint file holds; of the tensors themselves nothing yet.
 
     Raises:
-        RefusedError: if one of the four is not of its kind, or the view leaves the storage.
+        RefusedError: if it is anything but named tensors in an archive of torch.save.
+        OSError: if it cannot be read.
     """
-    if not isinstance(storage, Storage):
-        refuse(f"a tensor over {type(storage).__name__}", "over a storage")
-    sizes, steps = _counts(shape), _counts(stride)
-    (start,) = _counts((offset,))
-    if len(sizes) != len(steps) or len(sizes) > _MOST_DIMENSIONS:
-        refuse(
-            f"a tensor of {len(sizes)} dimensions with {len(steps)} strides",
-            f"a stride for each dimension, of at most {_MOST_DIMENSIONS}",
-        )
-    steps_taken = sum((size - 1) * step for size, step in zip(sizes, steps, strict=True))
-    end = start + steps_taken + 1 if math.prod(sizes) else 0  # torch lets an empty one lie anywhere
-    if end > storage.numel:
-        refuse(
-            f"a tensor that ends at element {end:,} of a storage of {storage.numel:,}",
-            "a tensor that lies within its storage",
-        )
-    return Tensor(storage, start, sizes, steps)
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        _check_format(file.read(512), size)
+        members = torch_zip.members(file, size)
+        _check_members(members)
+        if "byteorder" in members:  # torch before 2.1 wrote none, and little-endian
+            order = torch_zip.content(file, members, "byteorder", 16)
+            if order != b"little":
+                found = f"byte order {shown(order.decode(errors='replace'))}"
+                refuse(found, "little", "member byteorder")
+        pickle = torch_zip.content(file, members, "data.pkl", torch_pickle.LARGEST_PICKLE)
+    tensors = _named_tensors(torch_pickle.interpret(pickle))
+    for tensor in tensors.values():
+        _check_storage(tensor, members)
+    total = sum(tensor.size for tensor in tensors.values())
+    if total > _MOST_COPIES * size:
+        found = f"tensors of {total:,} bytes in a file of {size:,}"
+        refuse(found, f"no storage written more than {_MOST_COPIES} times")
+    return Archive(path, size, tensors, members)
 
 
-def _counts(values: object) -> tuple[int, ...]:
-    """Sizes, strides or an offset: whole numbers, and not negative."""
-    if not isinstance(values, tuple):
-        refuse(f"{type(values).__name__}", "a tuple of sizes or strides")
-    counts = []
-    for value in values:
-        if type(value) is not int:
-            refuse(f"{type(value).__name__}", "a size, stride or offset")
-        if not 0 <= value <= _LARGEST:
-            refuse(f"the number {value:,}", "a size, stride or offset: 0 to 2**63 - 1")
-        counts.append(value)
-    return tuple(counts)
+def _check_format(head: bytes, size: int) -> None:
+    """Say what a file is that is no zip archive."""
+    if head.startswith(b"PK\x03\x04"):
+        return
+    if int.from_bytes(head[:8], "little") + 8 <= size and head[8:9] == b"{":
+        refuse("safetensors already", "a torch checkpoint; this needs no conversion")
+    if head[257:262] == b"ustar":
+        found = "a tar archive, the layout of the first versions of torch"
+    elif head.startswith(b"\x80"):
+        found = "a bare pickle, the layout of torch before 1.6"
+    elif head.startswith(b"version https://git-lfs"):
+        found = "a pointer of Git LFS in place of the file"
+    else:
+        found = f"a file of {size:,} bytes that starts with {head[:8]!r}"
+    refuse(found, _FORMAT)
+
+
+def _check_members(members: Mapping[str, Member]) -> None:
+    if any(name == "constants.pkl" or name.startswith("code/") for name in members):
+        refuse("a TorchScript archive, which is a program", _FORMAT)
+    for name in members:
+        if name not in ("data.pkl", *_SMALL) and not name.startswith("data/"):
+            expected = "only data.pkl, its storages under data/ and torch's own marks"
+            refuse("no part of a checkpoint", expected, f"member {shown(name)}")
+    if "data.pkl" not in members:
+        refuse("no member data.pkl", WHOLE)
+
+
+def _named_tensors(value: object) -> dict[str, Tensor]:
+    """The tensors of a state dict, which may lie one level down."""
+    where = "data.pkl"
+    if isinstance(value, dict) and len(value) == 1:
+        ((name, inner),) = value.items()
+        if name in ("state_dict", "model") and isinstance(inner, dict):
+            value, where = inner, f"data.pkl: {name}"
+    if not isinstance(value, dict):
+        refuse(f"a value of type {type(value).__name__}", _MAPPING, where)
+    if not value:
+        refuse("no tensors", _MAPPING, where)
+    for name, tensor in value.items():
+        if not isinstance(tensor, Tensor):
+            found = f"a value of type {type(tensor).__name__} under the key {shown(name)}"
+            refuse(found, _MAPPING, where)
+        if not name.isprintable() or name == "__metadata__":
+            refuse(f"a tensor named {shown(name)}", "a name that prints", where)
+    return value
+
+
+def _check_storage(tensor: Tensor, members: Mapping[str, Member]) -> None:
+    """Hold a storage's length to its member's."""
+    storage = tensor.storage
+    where = f"member data/{shown(storage.key)}"
+    member = members.get(f"data/{storage.key}")
+    if member is None:
+        refuse("no such member", "every storage that data.pkl names", where)
+    expected = storage.numel * storage.dtype.size
+    if member.size != expected:
+        promised = f"{storage.numel:,} elements of {storage.dtype.name}: {expected:,} bytes"
+        refuse(f"{member.size:,} bytes", promised, where)

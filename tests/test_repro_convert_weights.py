@@ -123,6 +123,32 @@ def test_any_view_comes_out_as_torch_sees_it(
     assert_same({"view": load_file(found.target)["view"]}, {"view": made})
 
 
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_honest_file_is_what_torch_load_makes_of_it(
+    data: st.DataObject, tmp_path: Path
+) -> None:
+    """Oracle: `torch.load`, of files written here: views of shared storages, any protocol."""
+    bases = [
+        torch.arange(60).mul(7).remainder(256).to(data.draw(st.sampled_from(TYPES)))
+        for _ in range(data.draw(st.integers(1, 3)))
+    ]
+    made: dict[str, torch.Tensor] = {"rest": torch.zeros(900)}
+    for number in range(data.draw(st.integers(1, 6))):
+        base = data.draw(st.sampled_from(bases))
+        rows, columns = data.draw(st.sampled_from([(1, 1), (2, 5), (6, 10), (0, 3), (4, 7)]))
+        steps = data.draw(st.sampled_from([(columns, 1), (1, rows), (0, 1), (1, 1)]))
+        reach = max(rows - 1, 0) * steps[0] + max(columns - 1, 0) * steps[1]
+        start = data.draw(st.integers(0, 59 - reach)) if reach < 60 else 0
+        view = torch.as_strided(base, (rows, columns), steps, start)
+        made[f"layer.{number}"] = torch.nn.Parameter(view) if view.is_floating_point() else view
+    file = tmp_path / "pytorch_model.bin"
+    torch.save(made, file, pickle_protocol=data.draw(st.integers(2, 5)))
+    (tmp_path / "model.safetensors").unlink(missing_ok=True)
+    (found,) = convert(file, None, quiet)
+    assert_same(load_file(found.target), dict(torch.load(file)))
+
+
 def test_progress_ends_at_its_total(tmp_path: Path) -> None:
     seen: list[tuple[int, int, str]] = []
     torch.save(weights(), tmp_path / "pytorch_model.bin")

@@ -5,6 +5,9 @@ Oracle of the hostile ones: Python's own unpickler, which is shown to run each o
 
 import contextlib
 import pickle
+import subprocess
+import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,10 +18,8 @@ from hypothesis import strategies as st
 from made_up_archives import number, sizes, state_dict, storage, tensor, text
 
 from repro import torch_pickle
-from repro.torch_machine import OrderedDict
-from repro.torch_pickle import interpret
-from repro.torch_refusal import RefusedError
-from repro.torch_tensors import STORAGES, Storage, Tensor
+from repro.torch_pickle import STORAGES, OrderedDict, Storage, Tensor, interpret
+from repro.torch_zip import RefusedError
 
 
 def refusal(data: bytes) -> str:
@@ -38,6 +39,50 @@ def test_module_versions_are_dropped() -> None:
     value = interpret(data)
     assert isinstance(value, OrderedDict)
     assert list(value) == ["weight"]
+
+
+# -----------------------------------------------------------------------------
+# What defeats Python's own unpickler, whatever it may import
+
+MEMO = bytes.fromhex("80024e720084d7172e")
+"""Remembers None at place 400,000,000."""
+
+UNDER_A_GIBIBYTE = """
+import io, pickle, resource, sys
+resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+class Restricted(pickle.Unpickler):
+    def find_class(self, module, name):
+        raise pickle.UnpicklingError("nothing may be imported")
+try:
+    Restricted(io.BytesIO(bytes.fromhex(sys.argv[1]))).load()
+except MemoryError:
+    sys.exit(3)
+"""
+
+
+def test_a_far_place_in_the_memo_takes_no_memory() -> None:
+    """Oracle: a restricted unpickler, which runs out of memory over the same nine bytes."""
+    tracemalloc.start()
+    try:
+        assert interpret(MEMO) is None
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+    command = [sys.executable, "-c", UNDER_A_GIBIBYTE, MEMO.hex()]
+    assert subprocess.run(command, check=False).returncode == 3
+
+
+def test_a_key_nested_a_million_deep_is_refused() -> None:
+    """Python's own unpickler hashes it, and ends the process."""
+    assert "tuple as a key" in refusal(b"\x80\x02})" + b"\x85" * 1_000_000 + b"Ns.")
+
+
+@pytest.mark.parametrize("name", ["collections\nOrderedDict", "torch._utils\n_rebuild_tensor_v2"])
+def test_no_state_is_written_into_an_allowed_name(name: str) -> None:
+    """Python's own BUILD sets attributes of what the name stands for, in the whole process."""
+    data = b"\x80\x02c" + name.encode() + b"\n}" + text("planted") + b"Nsb."
+    assert f"found state for {name.replace(chr(10), '.')}" in refusal(data)
+    assert not hasattr(OrderedDict, "planted")
 
 
 # -----------------------------------------------------------------------------

@@ -8,11 +8,11 @@ from typing import Any
 import made_up_archives as made_up
 import pytest
 
-from repro import torch_members, torch_zip
-from repro.torch_refusal import RefusedError
+from repro import torch_zip
+from repro.torch_zip import RefusedError
 
 
-def members(data: bytes) -> dict[str, torch_members.Member]:
+def members(data: bytes) -> dict[str, torch_zip.Member]:
     return torch_zip.members(io.BytesIO(data), len(data))
 
 
@@ -158,4 +158,4 @@ def test_damaged_data_is_refused() -> None:
     member = members(bytes(data))["data/0"]
     data[member.offset] ^= 1
     with pytest.raises(RefusedError, match="the file is damaged"):
-        torch_members.digest(io.BytesIO(data), members(bytes(data)), len(data), lambda _: None)
+        torch_zip.digest(io.BytesIO(data), members(bytes(data)), len(data), lambda _: None)

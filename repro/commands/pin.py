@@ -10,7 +10,7 @@ from repro.convert_weights import Converted
 from repro.errors import EXIT_DONE, BadInputError
 from repro.pin_checkpoints import Pinned
 from repro.plural import counted
-from repro.torch_refusal import shown
+from repro.torch_zip import shown
 
 _MOST_SHOWN = 5
 

@@ -13,21 +13,21 @@ import pytest
 import torch
 from made_up_archives import number, sizes, state_dict, storage, tensor, text
 
-from repro import torch_archive
-from repro.torch_refusal import RefusedError
+from repro import torch_tensors
+from repro.torch_zip import RefusedError
 
 
 def refusal(path: Path, data: bytes | None = None) -> str:
     if data is not None:
         path.write_bytes(data)
     with pytest.raises(RefusedError) as caught:
-        torch_archive.load(path)
+        torch_tensors.load(path)
     return f"{caught.value.where}: found {caught.value.found}, expected {caught.value.expected}"
 
 
 def read(path: Path) -> dict[str, Any]:
     """Every tensor's shape, type and bytes."""
-    archive = torch_archive.load(path)
+    archive = torch_tensors.load(path)
     return {
         name: (each.shape, each.storage.dtype.name, b"".join(archive.data(each)))
         for name, each in archive.tensors.items()
@@ -201,7 +201,7 @@ def test_names_are_those_of_the_pickle(tmp_path: Path) -> None:
 
 def test_a_file_that_shrinks_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.bin").write_bytes(made_up.archive())
-    archive = torch_archive.load(tmp_path / "x.bin")
+    archive = torch_tensors.load(tmp_path / "x.bin")
     (tmp_path / "x.bin").write_bytes(made_up.archive()[:150])
     with pytest.raises(RefusedError, match="became shorter"):
         list(archive.data(archive.tensors["weight"]))
