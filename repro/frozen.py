@@ -17,4 +17,10 @@ class Frozen(BaseModel):
     Canonical JSON has neither, so that what holds them could have no digest.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        defer_build=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,  # in catalog/manifest.schema.json
+    )
