@@ -5,6 +5,8 @@ a library, the hardware class, the code that computes it): run again. Never a st
 """
 
 import ast
+import functools
+import hashlib
 import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,15 +15,23 @@ from repro import digests
 from repro.errors import BadInputError
 from repro.jobs import Job
 
-MODULES: Mapping[str, str] = {
-    "evaluate": "evaluate",
-    "benchmark": "benchmark",
-    "tuning": "finetune",
-    "throughput": "throughput",
-    "stability": "stability",
-    "weight_tying": "weight_tying",
+ENTRIES: Mapping[str, str] = {
+    "evaluate": "runner.evaluate",
+    "benchmark": "runner.benchmark",
+    "tuning": "runner.finetune",
+    "throughput": "runner.throughput",
+    "stability": "runner.stability",
+    "weight_tying": "runner.weight_tying",
 }
-"""Kind of job to the module of `runner` that computes it."""
+"""Kind of job to the module that computes it."""
+
+NO_NUMBERS: Mapping[str, str] = {
+    "repro.errors": "words of messages, and exit codes",
+    "repro.jobs": "what a job says is in its key, field by field; the list of kinds, which grows",
+    "repro.tuning_jobs": "what a job says is in its key, field by field",
+}
+"""Modules that a job's code imports and that can change none of its numbers, each with the reason;
+what only they import is not followed."""
 
 _MODELS = (
     "torch",
@@ -60,7 +70,7 @@ def of_job(
     Args:
         job: What is computed. A setting's label is left out: it changes no number.
         inputs: SHA-256 of each file read, by name.
-        code: SHA-256 of each module of `runner` that computes it, from `code_of`.
+        code: SHA-256 of each module that computes it, from `code_of`.
         libraries: Installed version of each package of `LIBRARIES`, by name.
         machine: Hardware class and Python version.
 
@@ -86,36 +96,61 @@ def libraries_of(kind: str, packages: Mapping[str, str]) -> dict[str, str]:
     return {name: packages[name] for name in LIBRARIES[kind] if name in packages}
 
 
-def code_of(kind: str) -> dict[str, str]:
-    """Digest of every module of `runner` that a kind of job reaches through imports.
+def code_of(kind: str, root: Path | None = None) -> dict[str, str]:
+    """Digest of every module of ours that a kind of job reaches through imports.
 
-    Followed by parsing, not by importing, so that planning needs no ML framework.
+    Followed by parsing, not by importing, so that planning needs no ML framework: imports inside
+    functions too, relative ones, and the `__init__` of every package on the way.
+
+    Args:
+        kind: A key of `ENTRIES`.
+        root: The folder that holds our packages; those that are installed, where it is None.
+
+    Returns:
+        SHA-256 by path, e.g. `runner/evaluate.py`, sorted.
     """
-    folder = _runner_folder()
-    waiting, seen = [MODULES[kind]], dict[str, str]()
+    folders = {package: _folder(package, root) for package in _PACKAGES}
+    waiting, seen = [ENTRIES[kind]], dict[str, str]()
     while waiting:
-        name = waiting.pop().replace(".", "/")
-        path = folder / f"{name}.py"
-        if f"runner/{name}.py" in seen or not path.is_file():
+        name = waiting.pop()
+        package, _, inside = name.partition(".")
+        if package not in folders or name in NO_NUMBERS:
             continue
-        seen[f"runner/{name}.py"] = digests.of_file(path)
-        waiting += _runner_imports(path)
+        if outer := name.rpartition(".")[0]:
+            waiting.append(outer)
+        stem = folders[package].joinpath(*inside.split(".")) if inside else folders[package]
+        path = stem / "__init__.py" if stem.is_dir() else stem.with_suffix(".py")
+        shown = path.relative_to(folders[package].parent).as_posix()
+        if shown in seen or not path.is_file():
+            continue
+        content = path.read_bytes()
+        seen[shown] = hashlib.sha256(content).hexdigest()
+        waiting += _imports(content, name if stem.is_dir() else outer)
     return dict(sorted(seen.items()))
 
 
-def _runner_imports(path: Path) -> list[str]:
+_PACKAGES = ("repro", "runner", "verify")
+
+
+@functools.cache
+def _imports(content: bytes, package: str) -> tuple[str, ...]:
+    """Every name that a module of a package imports, which may be a module's or not."""
     names: list[str] = []
-    for node in ast.walk(ast.parse(path.read_bytes())):
+    for node in ast.walk(ast.parse(content)):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return [name.removeprefix("runner.") for name in names if name.startswith("runner.")]
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: -node.level + 1 or None] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    return tuple(names)
 
 
-def _runner_folder() -> Path:
-    found = importlib.util.find_spec("runner")
+def _folder(package: str, root: Path | None) -> Path:
+    if root is not None:
+        return root / package
+    found = importlib.util.find_spec(package)
     if found is None or not found.submodule_search_locations:
-        message = "the package `runner` is not installed; `make venv` installs it"
+        message = f"the package `{package}` is not installed; `make venv` installs it"
         raise BadInputError(message)
     return Path(next(iter(found.submodule_search_locations)))

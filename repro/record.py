@@ -36,7 +36,7 @@ class Record(Frozen):
     inputs: dict[str, Sha256]
     """Digest of every file that the job read: weights, tokenizer, data."""
     code: dict[str, Sha256]
-    """Digest of every module of `runner` that computed it."""
+    """Digest of every module of ours that computed it."""
     environment: Environment
     path: dict[str, str]
     """Kernels and paths really taken, as seen at run time."""

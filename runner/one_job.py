@@ -158,7 +158,7 @@ def _check_key(
     """That the key is of this code."""
     libraries = keys.libraries_of(job.kind, machine.packages)
     if keys.of_job(job, digests, code, libraries, machine.key_parts()) != key:
-        message = "the code of `runner` was changed while the job ran; run it again"
+        message = "the code of the job was changed while it ran; run it again"
         raise CannotRunError(message)
 
 

@@ -1,11 +1,15 @@
 """Job keys: same numbers, same key; anything that can change a number, another key."""
 
+import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import made_up_records as records
 import pytest
 
-from repro import keys
+from repro import bundle, keys
 from repro.expand import slots
 from repro.jobs import EvaluateJob
 
@@ -51,26 +55,116 @@ def test_every_field_of_a_job_changes_the_key() -> None:
     assert len(made | {keys.of_job(job(), **BASE)}) == len(changes) + 1
 
 
-def test_code_is_followed_through_imports() -> None:
-    found = keys.code_of("evaluate")
-    assert {"runner/evaluate.py", "runner/mmlu_tasks.py", "runner/mmlu_data.py"} <= set(found)
-    assert "runner/stability.py" not in found
-    assert "runner/rollout.py" in keys.code_of("stability")
+# -----------------------------------------------------------------------------
+# Code
 
 
-def test_a_change_of_a_module_changes_the_code(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "evaluate.py").write_text("from runner import helper\nimport runner.other\n")
-    (tmp_path / "helper.py").write_text("from runner.deep import thing\n")
-    (tmp_path / "deep.py").write_text("thing = 1\n")
-    (tmp_path / "other.py").write_text("")
-    (tmp_path / "unrelated.py").write_text("")
-    monkeypatch.setattr(keys, "_runner_folder", lambda: tmp_path)
-    before = keys.code_of("evaluate")
-    assert set(before) == {f"runner/{name}.py" for name in ("evaluate", "helper", "deep", "other")}
-    (tmp_path / "deep.py").write_text("thing = 2\n")
-    assert keys.code_of("evaluate") != before
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of our packages, to be changed."""
+    folder = tmp_path_factory.mktemp("tree")
+    for package in ("repro", "runner", "verify"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(bundle.ROOT / package, folder / package, ignore=ignored)
+    return folder
+
+
+def modules(folder: Path) -> dict[str, Path]:
+    """Module name to its file."""
+    found = {}
+    for path in sorted(folder.rglob("*.py")):
+        parts = path.relative_to(folder).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def codes(folder: Path | None = None) -> dict[str, dict[str, str]]:
+    return {kind: keys.code_of(kind, folder) for kind in keys.ENTRIES}
+
+
+def test_a_byte_of_any_module_that_is_reached_changes_the_code(tree: Path) -> None:
+    before = codes(tree)
+    assert before == codes()
+    for name in sorted({name for code in before.values() for name in code}):
+        content = (tree / name).read_bytes()
+        (tree / name).write_bytes(content + b"\n")
+        changed = {kind for kind, code in codes(tree).items() if code != before[kind]}
+        assert changed == {kind for kind, code in before.items() if name in code}, name
+        (tree / name).write_bytes(content)
+
+
+def test_a_byte_of_any_other_module_does_not(tree: Path) -> None:
+    before = codes(tree)
+    reached = {name for code in before.values() for name in code}
+    others = [path for path in modules(tree).values() if str(path.relative_to(tree)) not in reached]
+    assert {path.parts[-2] for path in others} >= {"verify", "commands"}
+    for path in others:
+        path.write_bytes(path.read_bytes() + b"\n")
+    assert codes(tree) == before
+
+
+def imported_with(*names: str) -> set[str]:
+    """Files of ours that Python imports with some modules, in a process of its own."""
+    program = "import importlib, json, sys; [importlib.import_module(n) for n in sys.argv[1:]]; "
+    program += "print(json.dumps(sorted(sys.modules)))"
+    command = [sys.executable, "-W", "ignore", "-c", program, *names]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    every = modules(bundle.ROOT)
+    found = [every[name] for name in json.loads(done.stdout) if name in every]
+    return {path.relative_to(bundle.ROOT).as_posix() for path in found}
+
+
+def test_what_python_imports_is_in_the_code_or_changes_no_number() -> None:
+    """Oracle: `sys.modules`, which knows no parsing."""
+    found = imported_with(*keys.ENTRIES.values())
+    assert {"runner/finetune.py", "runner/evaluate.py", "repro/families.py"} <= found
+    parsed = {name for code in codes().values() for name in code}
+    assert found - parsed <= imported_with(*keys.NO_NUMBERS)
+
+
+@pytest.mark.parametrize("kind", keys.ENTRIES)
+def test_adapters_and_beginnings_are_part_of_what_asks_a_model(kind: str) -> None:
+    asks = kind in ("evaluate", "benchmark", "tuning", "throughput")
+    assert ("repro/families.py" in keys.code_of(kind)) == asks
+
+
+def test_what_changes_no_number_is_there_and_has_a_reason() -> None:
+    assert set(keys.NO_NUMBERS) <= set(modules(bundle.ROOT))
+    assert all(keys.NO_NUMBERS.values())
+    reached = {name for kind in keys.ENTRIES for name in keys.code_of(kind)}
+    assert not reached & {f"{name.replace('.', '/')}.py" for name in keys.NO_NUMBERS}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from runner import helper",
+        "from runner.helper import thing",
+        "import runner.helper",
+        "import runner.helper as other",
+        "from . import helper",
+        "from .helper import thing",
+        "def late():\n    from runner.helper import thing",
+        "from repro import helper",
+        "from runner.room import helper",
+        "from runner.room.helper import thing",
+        "from .room import helper",
+        "from .room.inner import thing",
+    ],
+)
+def test_every_way_of_importing_is_followed(line: str, tmp_path: Path) -> None:
+    files = ["repro/helper.py", "runner/helper.py", "runner/room/helper.py"]
+    for name in [*files, "repro/__init__.py", "runner/__init__.py", "runner/unrelated.py"]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("thing = 1\n")
+    (tmp_path / "runner/room/__init__.py").write_text("")
+    (tmp_path / "runner/room/inner.py").write_text("from ..room.helper import thing\n")
+    (tmp_path / "runner/evaluate.py").write_text(f"{line}\n")
+    found = set(keys.code_of("evaluate", tmp_path))
+    assert {"runner/evaluate.py", "runner/__init__.py"} < found
+    assert found & set(files)
+    assert "runner/unrelated.py" not in found
+    assert ("runner/room/__init__.py" in found) == ("room" in line)
 
 
 def test_libraries_that_are_not_installed_are_left_out() -> None:

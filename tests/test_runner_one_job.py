@@ -127,7 +127,7 @@ def test_damaged_tuned_weights_are_not_asked(tmp_path: Path) -> None:
 def test_other_code_than_the_keys_runs_nothing(tmp_path: Path) -> None:
     other = located("m", tmp_path, {"m/a": "2" * 64})
     machine = records.this_machine()
-    with pytest.raises(CannotRunError, match="was changed while the job ran"):
+    with pytest.raises(CannotRunError, match="was changed while it ran"):
         one_job.run_job(
             key({}), JOB, {"checkpoint": replace(other)}, Store(tmp_path), machine, lambda *_: None
         )
