@@ -26,7 +26,7 @@ from transformers import AutoTokenizer, TrainerCallback, TrainingArguments
 from trl import SFTTrainer
 
 from repro import bundle
-from repro.tuning_jobs import Method, Recipe
+from repro.jobs import Method, Recipe
 from runner import finetune, model_shapes, tuning_trainer
 from runner.lora_targets import targets
 from runner.models.mamba_paths import set_path

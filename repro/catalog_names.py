@@ -7,8 +7,8 @@ from repro import catalog, nearest
 from repro.expand import checkpoints_of
 from repro.families import FAMILIES
 from repro.job_groups import EvaluationGroup, Group, SingleJob, TuningGroup
+from repro.jobs import TuningJob
 from repro.manifest import Manifest
-from repro.tuning_jobs import TuningJob
 
 Wrong = tuple[str, str, str]
 """Path inside the manifest, what was found there, what was expected."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from repro import cost, digests, environment, expand
+from repro import cost, expand
 from repro.claims import AmbiguousClaim
 from repro.finding import Finding
 from repro.inputs import Shelf
@@ -76,13 +76,10 @@ class Undecided:
         names = {name for group in self.manifest.jobs for name in expand.checkpoints_of(group)}
         if not names:
             return "`make reproduce`", ""
-        shelf, machine = Shelf(), environment.capture([])
+        shelf = Shelf()
         slots = expand.slots(self.manifest, self.manifest.tiers()[-1], shelf.checkpoints)
-        seconds = 0.0
-        for job in {digests.of_data(each.job): each.job for each in slots if each.job}.values():
-            checkpoint = shelf.checkpoints.get(getattr(job, "checkpoint", None) or "")
-            seconds += cost.of_job(job, checkpoint, shelf.data_of(job), machine).gpu_seconds
-        return "weights", f"{len(names)} checkpoints, {seconds / 3600:.0f} h on one H200"
+        hours = cost.gpu_hours(cost.distinct(each.job for each in slots), shelf)
+        return "weights", f"{len(names)} checkpoints, {hours:.0f} h on one H200"
 
 
 def _bracket(details: Iterable[str]) -> str:

@@ -16,9 +16,17 @@ from repro.job_groups import (
     TuningGroup,
     TuningTier,
 )
-from repro.jobs import BenchmarkJob, EvaluateJob, Setting, Tier
+from repro.jobs import (
+    BenchmarkJob,
+    EvaluateJob,
+    Precision,
+    Recipe,
+    Setting,
+    ThroughputJob,
+    Tier,
+    TuningJob,
+)
 from repro.slot import Slot
-from repro.tuning_jobs import Precision, Recipe, ThroughputJob, TuningJob
 
 PRETRAINED = "pretrained"
 SAMPLER_SEED = 1234

@@ -5,19 +5,16 @@ cached: a page says the same wherever it is made.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from repro import catalog, cost, environment
-from repro.catalog import Benchmark, Checkpoint, Dataset, HubSource, Instructions
-from repro.environment import Environment
+from repro import cost
+from repro.catalog import HubSource
 from repro.expand import slots
 from repro.html_claims import Row
 from repro.html_data import Seen
-from repro.jobs import Job, ModelJob, data_name
+from repro.inputs import Shelf
 from repro.manifest import Manifest
-from repro.planner import why_gpu
-from repro.tuning_jobs import TuningJob
 
 
 @dataclass(frozen=True)
@@ -41,24 +38,11 @@ class Waiting:
     """Claims that it could not decide either, and why."""
 
 
-@dataclass(frozen=True)
-class Known:
-    """What the catalog and this machine say, read once for all manifests."""
-
-    checkpoints: Mapping[str, Checkpoint]
-    data: Mapping[str, Dataset | Benchmark | Instructions]
-    machine: Environment
-
-
 def waiting(seen: Seen, rows: Sequence[Row]) -> tuple[Waiting, ...]:
     """What is open in each manifest; those with nothing open are left out."""
-    known = Known(
-        catalog.checkpoints(),
-        {**catalog.asked(), **catalog.instructions()},
-        environment.capture(()),
-    )
+    shelf = Shelf()
     return tuple(
-        _waiting(seen, manifest, mine, known)
+        _waiting(seen, manifest, mine, shelf)
         for manifest in seen.manifests
         if (
             mine := [row for row in rows if row.manifest == manifest.id and _is_open(row, manifest)]
@@ -71,20 +55,13 @@ def _is_open(row: Row, manifest: Manifest) -> bool:
     return row.finding.outcome == "not-run" or below
 
 
-def _waiting(seen: Seen, manifest: Manifest, mine: Sequence[Row], known: Known) -> Waiting:
-    tier, weights = manifest.tiers()[-1], known.checkpoints
-    asked = [slot.job for slot in slots(manifest, tier, weights) if slot.job]
-    jobs = list({str(job): job for job in asked}.values())
-    seconds = sum(
-        cost.of_job(
-            job, weights.get(_checkpoint(job)), known.data.get(data_name(job)), known.machine
-        ).gpu_seconds
-        for job in jobs
-    )
+def _waiting(seen: Seen, manifest: Manifest, mine: Sequence[Row], shelf: Shelf) -> Waiting:
+    tier, weights = manifest.tiers()[-1], shelf.checkpoints
+    jobs = cost.distinct(slot.job for slot in slots(manifest, tier, weights))
     reasons = Counter(
         row.finding.reason.partition(";")[0] for row in mine if row.finding.outcome == "not-run"
     )
-    fetched = {job.checkpoint for job in jobs if isinstance(job, ModelJob | TuningJob)}
+    fetched = {name for job in jobs if (name := job.checkpoint_name())}
     return Waiting(
         manifest=manifest.id,
         title=manifest.title,
@@ -92,17 +69,13 @@ def _waiting(seen: Seen, manifest: Manifest, mine: Sequence[Row], known: Known) 
         reasons=tuple(sorted(reasons.items(), key=lambda each: (-each[1], each[0]))),
         command=f"repro run manifests/{manifest.id}.json --tier {tier}" if jobs else "",
         jobs=len(jobs),
-        gpu_hours=seconds / 3600,
+        gpu_hours=cost.gpu_hours(jobs, shelf),
         gigabytes=sum(
             weights[name].stored_bytes
             for name in fetched
             if isinstance(weights[name].source, HubSource)
         )
         / 1e9,
-        gpu=any(map(why_gpu, jobs)),
+        gpu=any(job.why_gpu() for job in jobs),
         undecidable=tuple(seen.undecidable.get(manifest.id, {}).items()),
     )
-
-
-def _checkpoint(job: Job) -> str:
-    return getattr(job, "checkpoint", None) or ""

@@ -23,12 +23,12 @@ from repro import (
     remedies,
     remote_code,
 )
+from repro.catalog import Checkpoint
 from repro.errors import BadInputError
 from repro.files import write_text
 from repro.frozen import Sha256
-from repro.jobs import Job, ModelJob, StabilityJob, data_name
+from repro.jobs import Job
 from repro.located import Located, Missing
-from repro.tuning_jobs import TuningJob
 
 Data = catalog.Dataset | catalog.Benchmark | catalog.Instructions
 
@@ -66,18 +66,21 @@ class Shelf:
     def for_job(self, job: Job) -> dict[str, Located | Missing]:
         """What a job reads, by role (`checkpoint`, `data`)."""
         needs: dict[str, Located | Missing] = {}
-        if isinstance(job, ModelJob | TuningJob):
-            needs["checkpoint"] = self._with_tokenizer(self.checkpoint(job.checkpoint))
-        elif isinstance(job, StabilityJob) and job.checkpoint:
-            needs["checkpoint"] = self.checkpoint(job.checkpoint)
-        name = data_name(job)
-        if name:
+        if name := job.checkpoint_name():
+            found = self.checkpoint(name)
+            needs["checkpoint"] = self._with_tokenizer(found) if job.READS_TOKENIZER else found
+        if name := job.data_name():
             needs["data"] = self.dataset(name)
         return needs
 
+    def checkpoint_of(self, job: Job) -> Checkpoint | None:
+        """What the catalog says of the checkpoint that a job reads."""
+        name = job.checkpoint_name()
+        return self._known_checkpoint(name) if name else None
+
     def data_of(self, job: Job) -> Data | None:
         """What the catalog says of the data that a job reads."""
-        name = data_name(job)
+        name = job.data_name()
         return self._known_data(name) if name else None
 
     def checkpoint(self, name: str) -> Located | Missing:
@@ -86,9 +89,7 @@ class Shelf:
         Raises:
             BadInputError: if the catalog has none of that name.
         """
-        if name not in self.checkpoints:
-            message = f"the catalog has no checkpoint {name!r}"
-            raise BadInputError(message)
+        self._known_checkpoint(name)
         if name not in self._found:
             self._found[name] = self._find_checkpoint(name)
         return self._found[name]
@@ -98,6 +99,13 @@ class Shelf:
         if name not in self._found:
             self._found[name] = self._find_dataset(name)
         return self._found[name]
+
+    def _known_checkpoint(self, name: str) -> Checkpoint:
+        """The catalog's entry of a checkpoint that some manifest names."""
+        if name not in self.checkpoints:
+            message = f"the catalog has no checkpoint {name!r}"
+            raise BadInputError(message)
+        return self.checkpoints[name]
 
     def _known_data(self, name: str) -> Data:
         """The catalog's entry of a data set that some manifest names."""

@@ -10,7 +10,8 @@ import graphlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from repro import digests, disk
+from repro import digests
+from repro.inputs import Shelf
 from repro.jobs import Job
 from repro.plan import Plan, PlannedJob, tuning_of
 
@@ -95,7 +96,12 @@ class JobGraph:
     def made(self) -> int:
         """Bytes of tuned models and records that are still to be made, about."""
         jobs = [node.planned for node in self.nodes.values() if not node.planned.done]
-        return sum(disk.of_job(each.slot.job) for each in jobs if each.slot.job)
+        shelf = Shelf()
+        return sum(
+            job.stored_bytes(shelf.checkpoint_of(job), shelf.data_of(job))
+            for each in jobs
+            if (job := each.slot.job)
+        )
 
 
 def of(plans: Iterable[Plan]) -> JobGraph:

@@ -9,8 +9,17 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from repro.frozen import Frozen, Slug
-from repro.jobs import BenchmarkTask, StabilityJob, Tier, WeightTyingJob
-from repro.tuning_jobs import Method, Precision, TuningJob, TuningPath
+from repro.jobs import (
+    BenchmarkTask,
+    Method,
+    Precision,
+    SharedRecipe,
+    StabilityJob,
+    Tier,
+    TuningJob,
+    TuningPath,
+    WeightTyingJob,
+)
 
 Slugs = Annotated[tuple[Slug, ...], Field(min_length=1)]
 Dtypes = Annotated[tuple[Precision, ...], Field(min_length=1)]
@@ -67,23 +76,12 @@ class Arm(Frozen):
         return f"{self.method}.{self.precision}"
 
 
-class RecipeBase(Frozen):
+class GroupRecipe(SharedRecipe):
     """A recipe, but for what a checkpoint, an arm and a setting say of it; see `Recipe`."""
 
-    data: Slug
-    rows: PositiveInt | None
     lora_scale: PositiveFloat
+    """LoRA alpha over r."""
     lora_dropout: NonNegativeFloat
-    epochs: PositiveInt
-    batch_size: PositiveInt
-    max_length: PositiveInt
-    append_eos: bool
-    loss: Literal["all", "answer"]
-    weight_decay: NonNegativeFloat
-    adam_betas: Annotated[tuple[float, ...], Field(min_length=2, max_length=2)]
-    adam_epsilon: PositiveFloat
-    max_gradient_norm: PositiveFloat
-    mamba_path: TuningPath
 
 
 class SmallerRecipe(Frozen):
@@ -142,7 +140,7 @@ class TuningGroup(Frozen):
     """The first is the reference of divergences."""
     pretrained: bool
     """Whether the checkpoint is evaluated as it was before, too."""
-    recipe: RecipeBase
+    recipe: GroupRecipe
     left_open: dict[Slug, str]
     """Fields of the recipe that the paper leaves open, to why they are as they are."""
     questions: Annotated[tuple[Questions, ...], Field(min_length=1)]

@@ -13,49 +13,14 @@ from pathlib import Path
 
 from repro import digests
 from repro.errors import BadInputError
-from repro.jobs import Job
-
-ENTRIES: Mapping[str, str] = {
-    "evaluate": "runner.evaluate",
-    "benchmark": "runner.benchmark",
-    "tuning": "runner.finetune",
-    "throughput": "runner.throughput",
-    "stability": "runner.stability",
-    "weight_tying": "runner.weight_tying",
-}
-"""Kind of job to the module that computes it."""
+from repro.jobs import KINDS, Job
 
 NO_NUMBERS: Mapping[str, str] = {
     "repro.errors": "words of messages, and exit codes",
     "repro.jobs": "what a job says is in its key, field by field; the list of kinds, which grows",
-    "repro.tuning_jobs": "what a job says is in its key, field by field",
 }
 """Modules that a job's code imports and that can change none of its numbers, each with the reason;
 what only they import is not followed."""
-
-_MODELS = (
-    "torch",
-    "triton",
-    "transformers",
-    "tokenizers",
-    "peft",
-    "datasets",
-    "numpy",
-    "safetensors",
-    "mamba-ssm",
-    "causal-conv1d",
-    "flash-attn",
-)
-
-LIBRARIES: Mapping[str, tuple[str, ...]] = {
-    "evaluate": (*_MODELS, "lm-eval"),
-    "benchmark": (*_MODELS, "lm-eval"),
-    "tuning": (*_MODELS, "accelerate", "trl"),
-    "throughput": _MODELS,
-    "stability": ("torch", "numpy", "safetensors"),
-    "weight_tying": ("numpy",),
-}
-"""Kind of job to the packages whose versions can change its numbers."""
 
 
 def of_job(
@@ -71,7 +36,7 @@ def of_job(
         job: What is computed. A setting's label is left out: it changes no number.
         inputs: SHA-256 of each file read, by name.
         code: SHA-256 of each module that computes it, from `code_of`.
-        libraries: Installed version of each package of `LIBRARIES`, by name.
+        libraries: Installed version of each of the kind's `LIBRARIES`, by name.
         machine: Hardware class and Python version.
 
     Returns:
@@ -93,7 +58,7 @@ def of_job(
 
 def libraries_of(kind: str, packages: Mapping[str, str]) -> dict[str, str]:
     """Versions of the packages that a kind of job depends on; those not installed are left out."""
-    return {name: packages[name] for name in LIBRARIES[kind] if name in packages}
+    return {name: packages[name] for name in KINDS[kind].LIBRARIES if name in packages}
 
 
 def code_of(kind: str, root: Path | None = None) -> dict[str, str]:
@@ -103,14 +68,14 @@ def code_of(kind: str, root: Path | None = None) -> dict[str, str]:
     functions too, relative ones, and the `__init__` of every package on the way.
 
     Args:
-        kind: A key of `ENTRIES`.
+        kind: A key of `KINDS`.
         root: The folder that holds our packages; those that are installed, where it is None.
 
     Returns:
         SHA-256 by path, e.g. `runner/evaluate.py`, sorted.
     """
     folders = {package: _folder(package, root) for package in _PACKAGES}
-    waiting, seen = [ENTRIES[kind]], dict[str, str]()
+    waiting, seen = [KINDS[kind].ENTRY], dict[str, str]()
     while waiting:
         name = waiting.pop()
         package, _, inside = name.partition(".")

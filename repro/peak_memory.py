@@ -1,8 +1,12 @@
 """Peak memory of an evaluation, before it starts; `benchmarks/memory.py` measures it."""
 
-from repro.catalog import Checkpoint
+from typing import TYPE_CHECKING
+
 from repro.families import FAMILIES
-from repro.jobs import Attention, Setting
+
+if TYPE_CHECKING:
+    from repro.catalog import Checkpoint
+    from repro.kinds.base import Attention, Setting
 
 MAX_LENGTH = 2048
 """Tokens kept of a prompt (paper's stack: lm-eval truncates from the left)."""
@@ -14,12 +18,12 @@ _SMALL_VOCABULARY = 2048
 _LARGEST_BATCH = 64
 
 
-def vocabulary_of(checkpoint: Checkpoint) -> int:
+def vocabulary_of(checkpoint: "Checkpoint") -> int:
     """Entries of a checkpoint's vocabulary, about."""
     return _SMALL_VOCABULARY if checkpoint.parameters < SMALL else _VOCABULARY
 
 
-def fitting_batch(checkpoint: Checkpoint, setting: Setting, memory: int) -> int:
+def fitting_batch(checkpoint: "Checkpoint", setting: "Setting", memory: int) -> int:
     """The largest power of two of questions whose float32 evaluation fits some memory, at most 64.
 
     float32 whatever the job's dtype: both arms of a difference then have the same batches.
@@ -37,7 +41,9 @@ def fitting_batch(checkpoint: Checkpoint, setting: Setting, memory: int) -> int:
     return size
 
 
-def peak_memory(checkpoint: Checkpoint, dtype: str, batch_size: int, attention: Attention) -> int:
+def peak_memory(
+    checkpoint: "Checkpoint", dtype: str, batch_size: int, attention: "Attention"
+) -> int:
     """Peak bytes of an evaluation whose longest prompts fill the context.
 
     Weights, and the larger of two moments. When a batch is scored: of every position and
@@ -61,7 +67,7 @@ def peak_memory(checkpoint: Checkpoint, dtype: str, batch_size: int, attention: 
     return checkpoint.parameters * width + max(3 * scores, scores + blocks)
 
 
-def _blocks(checkpoint: Checkpoint, attention: Attention) -> int:
+def _blocks(checkpoint: "Checkpoint", attention: "Attention") -> int:
     """Numbers that the blocks hold at once of each token, fitted to `benchmarks/memory.py`.
 
     transformers keeps keys and values of all blocks, asked or not; eager attention holds

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from repro import cost, digests
-from repro.jobs import Job, ModelJob, Tier
+from repro.jobs import Job, ModelJob, Tier, TuningJob
 from repro.located import Located, Missing
 from repro.manifest import Manifest
 from repro.slot import Slot
-from repro.tuning_jobs import TuningJob
 
 DEFAULT_BUDGET = 30 * 60
 """Seconds that a run may take before the default tier steps down (DESIGN, command line)."""

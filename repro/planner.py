@@ -10,14 +10,13 @@ from dataclasses import dataclass, replace
 from repro import cost, digests, expand, keys
 from repro.environment import Environment
 from repro.inputs import Shelf
-from repro.jobs import Engine, Job, ModelJob, Tier
+from repro.jobs import Engine, Job, ModelJob, Tier, TuningJob
 from repro.located import Located, Missing
 from repro.manifest import Manifest
 from repro.peak_memory import fitting_batch
 from repro.plan import Plan, PlannedJob, State, tuning_of
 from repro.slot import Slot
 from repro.store import MODEL, Store
-from repro.tuning_jobs import ThroughputJob, TuningJob
 
 
 @dataclass(frozen=True)
@@ -107,7 +106,7 @@ class Planner:
         if isinstance(job, ModelJob) and job.setting.batch_size is None:
             job = self._fitted(job)
             slot = replace(slot, job=job)
-        estimate = self._cost(job)
+        estimate = cost.of_job(job, self.shelf, self.machine)
         needs = self.shelf.for_job(job)
         missing = tuple(each for each in needs.values() if isinstance(each, Missing))
         tuning = tuning_of(job)
@@ -130,7 +129,7 @@ class Planner:
         key = self.key(job, located)
         if self._is_done(key):
             return PlannedJob(slot, "done", key, located, (), "", estimate)
-        gpu = "" if self.machine.gpu else why_gpu(job)
+        gpu = "" if self.machine.gpu else job.why_gpu()
         short = _removed(located) or gpu or self._short_of_memory(estimate)
         state = "blocked" if short else "ready"
         return PlannedJob(slot, state, key, located, (), short, estimate, self._replaced(key))
@@ -198,10 +197,6 @@ class Planner:
             self._old[key] = record.digest if record else ""
         return self._old.get(key, "")
 
-    def _cost(self, job: Job) -> cost.Cost:
-        checkpoint = self.shelf.checkpoints.get(getattr(job, "checkpoint", None) or "")
-        return cost.of_job(job, checkpoint, self.shelf.data_of(job), self.machine)
-
     def _short_of_memory(self, estimate: cost.Cost) -> str:
         available = self.machine.memory
         if not available or estimate.memory <= available:
@@ -210,14 +205,6 @@ class Planner:
             f"needs about {estimate.memory / 2**30:.0f} GiB of memory, "
             f"this machine has {available / 2**30:.0f} GiB"
         )
-
-
-def why_gpu(job: Job) -> str:
-    """Why no CPU can run a job; empty if one can."""
-    if isinstance(job, ThroughputJob):
-        return "speed and memory of training are measured on a CUDA GPU"
-    half = isinstance(job, TuningJob) and job.recipe.precision == "float16"
-    return "torch has no float16 mixed precision on a CPU" if half else ""
 
 
 def _removed(located: Mapping[str, Located]) -> str:

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from rich import box
 from rich.table import Table
 
-from repro.jobs import ModelJob
+from repro.jobs import ModelJob, Recipe, TuningJob
 from repro.plan import Plan, PlannedJob
 from repro.plural import counted
-from repro.tuning_jobs import Recipe, TuningJob
 
 NAMED = ModelJob | TuningJob
 """Jobs whose checkpoint may be a twin."""
@@ -70,6 +69,7 @@ def _is_reference(recipe: Recipe) -> bool:
 
 
 def _row_of(job: PlannedJob) -> tuple[str, str]:
+    """What is run, and in which dtype."""
     asked = job.slot.job
     if isinstance(asked, TuningJob):
         return f"{asked.checkpoint}: tune {_arm(asked.recipe)}", asked.recipe.precision

@@ -14,9 +14,8 @@ from pydantic import Field, PositiveInt
 
 from repro.claim_base import ClaimBase
 from repro.frozen import Frozen, Slug
-from repro.jobs import BenchmarkTask
+from repro.jobs import BenchmarkTask, Method, Precision
 from repro.printed import DecimalText
-from repro.tuning_jobs import Method, Precision
 
 Slugs = Annotated[tuple[Slug, ...], Field(min_length=1)]
 Methods = Annotated[tuple[Method, ...], Field(min_length=1)]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from repro import catalog
 from repro.families import FAMILIES
-from repro.job_groups import RecipeBase, TuningGroup, TuningTier
+from repro.job_groups import GroupRecipe, TuningGroup, TuningTier
 from repro.plural import counted
 
 Wrong = tuple[str, str, str]
@@ -26,8 +26,8 @@ def group_problems(group: TuningGroup, least: int) -> Iterator[Wrong]:
         if times > 1:
             yield "arms", f"the arm {arm} {times} times", "each arm once"
     for name in group.left_open:
-        if name not in RecipeBase.model_fields:
-            known = ", ".join(RecipeBase.model_fields)
+        if name not in GroupRecipe.model_fields:
+            known = ", ".join(GroupRecipe.model_fields)
             yield "left_open", f"{name!r}", f"a field of the recipe: {known}"
     yield from _undefined_methods(group)
     for tier, spec in group.tiers.items():

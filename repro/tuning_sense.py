@@ -6,6 +6,7 @@ from repro import nearest
 from repro.claims import Claim, TunedClaim
 from repro.expand_tuning import PRETRAINED, arm_name
 from repro.job_groups import SingleJob, TuningGroup
+from repro.jobs import TuningJob
 from repro.manifest import Manifest
 from repro.model_claims import CellClaim
 from repro.plural import counted
@@ -19,7 +20,6 @@ from repro.tuned_claims import (
     TunedDivergence,
 )
 from repro.tuned_models import TunedModel, group_of, models_of
-from repro.tuning_jobs import TuningJob
 
 Wrong = tuple[str, str, str]
 """Path, what was found there, what was expected."""

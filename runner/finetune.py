@@ -21,7 +21,7 @@ from transformers import PreTrainedModel, set_seed
 
 from repro.errors import BadInputError, CannotRunError
 from repro.families import FAMILIES
-from repro.tuning_jobs import Recipe, TuningJob
+from repro.jobs import Recipe, TuningJob
 from runner import kernels, tuned_model, tuning_record
 from runner.lora_targets import targets
 from runner.measurement import Inputs, Measurement, Progress

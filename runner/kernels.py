@@ -16,8 +16,7 @@ import transformers
 from torch import nn
 from transformers.utils import is_flash_attn_2_available
 
-from repro.jobs import Attention, ModelJob
-from repro.tuning_jobs import TuningPath
+from repro.jobs import Attention, ModelJob, TuningPath
 from runner.models import mamba_paths
 
 SLOW = "slow"

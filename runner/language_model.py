@@ -25,8 +25,7 @@ from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from repro.errors import BadInputError, CannotRunError, Problem
 from repro.families import FAMILIES
-from repro.jobs import ModelJob
-from repro.tuning_jobs import TuningPath
+from repro.jobs import ModelJob, TuningPath
 from runner import half_layer_norm, kernels, precision_arms, token_memo, triton_dot, tuned_model
 from runner.lm_eval_offline import import_lm_eval
 from runner.measurement import Progress

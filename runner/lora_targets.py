@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from repro.errors import CannotRunError
 from repro.families import FAMILIES
-from repro.tuning_jobs import Method
+from repro.jobs import Method
 
 W: Mapping[str, str] = {"mamba": "x_proj", "mamba2": "in_proj"}
 """The projection whose LoRA Appendix F singles out; the other families have none."""

@@ -23,7 +23,7 @@ from transformers import (
 )
 
 from repro.errors import CannotRunError
-from repro.tuning_jobs import Method
+from repro.jobs import Method
 from runner.lora_targets import targets
 from runner.models.mamba2 import Mamba2ForCausalLM
 from runner.models.mamba2_config import Mamba2Config

@@ -16,9 +16,9 @@ os.environ.setdefault("RAY_DISABLE_IMPORT_WARNING", "1")
 import ray
 from ray import exceptions
 
-from repro import keys
 from repro.environment import NUMERIC_FLAGS, Environment
 from repro.errors import CannotRunError, CannotSaveError, first_line
+from repro.jobs import KINDS
 from repro.located import Located
 from repro.plan import PlannedJob
 from repro.store import Store
@@ -126,7 +126,7 @@ class Remote:
 
 def differences(planned: Environment, found: Environment) -> list[str]:
     """What of a process would give its records other keys than were planned."""
-    names = {name for each in keys.LIBRARIES.values() for name in each}
+    names = {name for each in KINDS.values() for name in each.LIBRARIES}
     sides = [
         each.key_parts() | {name: each.packages[name] for name in names if name in each.packages}
         for each in (planned, found)

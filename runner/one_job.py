@@ -9,6 +9,7 @@ Not covered: which jobs run when and where (`execute`).
 import datetime as dt
 import functools
 import gc
+import importlib
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -19,7 +20,7 @@ from repro import keys
 from repro.digests import of_file
 from repro.environment import Environment
 from repro.errors import CannotRunError
-from repro.jobs import Job
+from repro.jobs import KINDS, Job
 from repro.located import Located
 from repro.record import ArrayFile, Record
 from repro.store import UNNAMED, Store
@@ -30,29 +31,8 @@ JobFunction = Callable[[Any, Inputs, Progress], Measurement]
 
 def function_of(kind: str) -> JobFunction:
     """The function that runs a kind of job; only then are its libraries imported."""
-    if kind == "evaluate":
-        from runner import evaluate
-
-        return evaluate.run
-    if kind == "benchmark":
-        from runner import benchmark
-
-        return benchmark.run
-    if kind == "tuning":
-        from runner import finetune
-
-        return finetune.run
-    if kind == "throughput":
-        from runner import throughput
-
-        return throughput.run
-    if kind == "stability":
-        from runner import stability
-
-        return stability.run
-    from runner import weight_tying
-
-    return weight_tying.run
+    found: JobFunction = importlib.import_module(KINDS[kind].ENTRY).run
+    return found
 
 
 @functools.cache

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from repro.errors import CannotRunError
-from repro.tuning_jobs import ThroughputJob
+from repro.jobs import ThroughputJob
 from runner import memory_cap
 from runner.batch_search import Try, fastest, search
 from runner.measurement import Inputs, Measurement, Progress

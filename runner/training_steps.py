@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from repro.errors import CannotRunError
-from repro.tuning_jobs import ThroughputJob
+from repro.jobs import ThroughputJob
 from runner import kernels, memory_cap
 from runner.batch_search import Try
 from runner.model_shapes import adapted, build, shape_of

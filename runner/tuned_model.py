@@ -26,7 +26,7 @@ from transformers import PreTrainedModel
 
 from repro.errors import BadInputError, CannotSaveError, Problem, saving
 from repro.files import write_text
-from repro.tuning_jobs import TuningPath
+from repro.jobs import TuningPath
 from runner.models.mamba_paths import set_path
 
 WEIGHTS, ADAPTERS, CONFIG = "model.safetensors", "adapter_model.safetensors", "adapter_config.json"

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from transformers import TrainingArguments
 
-from repro.tuning_jobs import Recipe
+from repro.jobs import Recipe
 
 
 def arguments(recipe: Recipe, work: Path) -> TrainingArguments:

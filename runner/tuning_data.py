@@ -13,7 +13,7 @@ from safetensors import SafetensorError  # type: ignore[attr-defined]  # missing
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from repro.errors import BadInputError, Problem
-from repro.tuning_jobs import Recipe
+from repro.jobs import Recipe
 from runner import instruction_data, tuning_examples
 from runner.instruction_data import Malformed
 from runner.models.transformers_model import runs_own_code

@@ -17,7 +17,7 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from repro.errors import CannotRunError
-from repro.tuning_jobs import Recipe
+from repro.jobs import Recipe
 
 _AMP = "ACCELERATE_MIXED_PRECISION"
 

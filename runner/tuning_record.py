@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from repro.tuning_jobs import Recipe
+from repro.jobs import Recipe
 from runner import kernels, tuning_examples
 from runner.adapters import TensorLearning, dead
 from runner.tuning_data import TuningData

@@ -23,7 +23,7 @@ from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase
 from trl import SFTTrainer
 
-from repro.tuning_jobs import Recipe
+from repro.jobs import Recipe
 from runner import tuning_checkpoint
 from runner.adapters import AdapterWatch, TensorLearning
 from runner.measurement import Progress

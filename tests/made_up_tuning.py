@@ -17,12 +17,11 @@ from repro import digests, run_file
 from repro.catalog import Benchmark
 from repro.expand import slots
 from repro.expand_tuning import PRETRAINED
-from repro.jobs import BenchmarkJob, EvaluateJob, ModelJob, Tier
+from repro.jobs import BenchmarkJob, EvaluateJob, ModelJob, Tier, TuningJob
 from repro.manifest import Manifest
 from repro.run_file import RunFile
 from repro.slot import Slot
 from repro.store import MODEL, Store
-from repro.tuning_jobs import TuningJob
 from verify.evidence import Evidence
 
 TASKS = ("hellaswag", "piqa", "arc_easy", "arc_challenge", "winogrande")

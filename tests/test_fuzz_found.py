@@ -16,13 +16,11 @@ import pytest
 from fuzz import guard, sealed
 from repro import digests, inputs, report_audit, run_file
 from repro.audit_against import Difference
-from repro.cost import tokens
 from repro.errors import BadInputError
 from repro.finding import Verdict
-from repro.jobs import EvaluateJob, StabilityJob
+from repro.jobs import EvaluateJob, Recipe, StabilityJob, TuningJob
 from repro.record import Record
 from repro.store import BrokenRecordError
-from repro.tuning_jobs import Recipe, TuningJob
 from verify import layer_rules, mmlu_records, tuning_records
 from verify.errors import InvalidError
 from verify.evidence import Evidence, Loaded
@@ -70,7 +68,7 @@ def test_a_subject_that_the_catalog_lacks_is_named(tmp_path: Path) -> None:
     assert isinstance(job, EvaluateJob)
     other = job.model_copy(update={"subjects": ("ariahmetic",)})
     with pytest.raises(BadInputError, match="no subject 'ariahmetic'"):
-        tokens(other, records.dataset(), small=True)
+        other.tokens(records.dataset(), 2.5)
 
 
 def test_a_checkpoint_and_data_that_the_catalog_lacks_are_named() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from repro import bundle, manifest
-from repro.job_groups import RecipeBase, ThroughputGroup, TuningGroup
+from repro.job_groups import GroupRecipe, ThroughputGroup, TuningGroup
 
 CLASSES = {
     "130m": ("mamba-130m", "mamba2-130m", "pythia-160m"),
@@ -93,7 +93,7 @@ def test_throughput_is_measured_at_the_length_of_the_paper(name: str) -> None:
 @pytest.mark.parametrize("name", TUNINGS)
 def test_what_the_paper_leaves_open_stands_there_with_a_reason(name: str) -> None:
     group = TUNINGS[name]
-    assert set(group.left_open) == set(RecipeBase.model_fields) - GIVEN[group.recipe.data]
+    assert set(group.left_open) == set(GroupRecipe.model_fields) - GIVEN[group.recipe.data]
     assert all(len(why.split()) >= 3 for why in group.left_open.values())
 
 

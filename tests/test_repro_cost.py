@@ -6,7 +6,11 @@ import pytest
 import test_runner_benchmark
 
 from repro import bundle, catalog, cost, environment, peak_memory
+from repro.inputs import Shelf
 from repro.jobs import EvaluateJob, Setting, StabilityJob
+from repro.kinds.cost import CHARACTERS_A_TOKEN
+
+LARGE, SMALL = CHARACTERS_A_TOKEN["large"], CHARACTERS_A_TOKEN["small"]
 
 SETTING = Setting(
     id="a",
@@ -32,21 +36,19 @@ def job(checkpoint: str, dtype: str = "float32", shots: tuple[int, ...] = (0,)) 
 
 
 def estimate(asked: EvaluateJob) -> cost.Cost:
-    known = catalog.checkpoints()[asked.checkpoint]
-    machine = environment.capture(["torch"])
-    return cost.of_job(asked, known, catalog.datasets()["mmlu"], machine)
+    return cost.of_job(asked, Shelf(), environment.capture(["torch"]))
 
 
 def test_tokens_grow_with_shots_and_stop_at_the_longest_context() -> None:
     mmlu = catalog.datasets()["mmlu"]
-    few, many = (cost.tokens(job("mamba-130m", shots=(k,)), mmlu, small=False) for k in (0, 5))
+    few, many = (job("mamba-130m", shots=(k,)).tokens(mmlu, LARGE) for k in (0, 5))
     assert 0 < few < many <= 100 * 2048
 
 
 def test_tokens_of_the_smoke_subject_are_about_right() -> None:
     """Oracle: 94,609 tokens at 5 shots were counted on two subjects of which it is half."""
     mmlu = catalog.datasets()["mmlu"]
-    found = cost.tokens(job("mamba-twin", shots=(5,)), mmlu, small=True)
+    found = job("mamba-twin", shots=(5,)).tokens(mmlu, SMALL)
     assert found == pytest.approx(47_000, rel=0.3)
 
 
@@ -71,12 +73,12 @@ def test_the_ratio_of_the_engines_tokens_is_as_measured(task: str, shots: int) -
         asked = job("mamba-130m", shots=(shots,)).model_copy(update={"subjects": subjects})
         mmlu = catalog.datasets()["mmlu"]
         prefix = asked.model_copy(update={"engine": "prefix"})
-        found = [cost.tokens(each, mmlu, small=False) for each in (prefix, asked)]
+        found = [each.tokens(mmlu, LARGE) for each in (prefix, asked)]
     else:
         few = test_runner_benchmark.job(task, shots=(shots,), questions=200)
         data = catalog.benchmarks()[task]
         prefix = few.model_copy(update={"engine": "prefix"})
-        found = [cost.benchmark_tokens(each, data, small=False) for each in (prefix, few)]
+        found = [each.tokens(data, LARGE) for each in (prefix, few)]
     assert found[0] / found[1] == pytest.approx(run / stock, rel=0.35)
 
 
@@ -84,9 +86,9 @@ def test_a_checked_sample_is_read_twice_more() -> None:
     mmlu = catalog.datasets()["mmlu"]
     asked = job("mamba-130m", shots=(0,)).model_copy(update={"engine": "prefix"})
     sample = {"checked": asked.subjects, "checked_shots": (5,)}
-    checked = cost.tokens(asked.model_copy(update=sample), mmlu, small=False)
-    stock = cost.tokens(job("mamba-130m", shots=(5,)), mmlu, small=False)
-    assert checked == cost.tokens(asked, mmlu, small=False) + 2 * stock
+    checked = asked.model_copy(update=sample).tokens(mmlu, LARGE)
+    stock = job("mamba-130m", shots=(5,)).tokens(mmlu, LARGE)
+    assert checked == asked.tokens(mmlu, LARGE) + 2 * stock
 
 
 def test_larger_models_cost_more_time() -> None:
@@ -147,5 +149,5 @@ def test_stability_scales_with_its_entries() -> None:
         )
 
     machine = environment.capture(["torch"])
-    one, ten = (cost.of_job(layers(count), None, None, machine) for count in (100, 1000))
+    one, ten = (cost.of_job(layers(count), Shelf(), machine) for count in (100, 1000))
     assert ten.seconds - 1 == pytest.approx(10 * (one.seconds - 1))

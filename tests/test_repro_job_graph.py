@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from test_repro_plan_tuning import ASKED, FIGURE1, TUNED, planned, planner, save, small
 
-from repro import bundle, cost, disk, job_graph, manifest, report_graph
-from repro.jobs import EvaluateJob, ModelJob
+from repro import bundle, cost, job_graph, manifest, report_graph
+from repro.inputs import Shelf
+from repro.jobs import EvaluateJob, ModelJob, TuningJob
 from repro.plan import Plan
-from repro.tuning_jobs import TuningJob
 
 TABLE1 = manifest.load(bundle.MANIFESTS / "table1.json")
 TABLE3 = manifest.load(bundle.MANIFESTS / "table3.json")
@@ -150,15 +150,17 @@ def test_sharing_saves_what_the_same_slots_would_cost_apart(tmp_path: Path) -> N
 
 def test_disk_counts_a_full_model_whole_and_adapters_in_part(tmp_path: Path) -> None:
     jobs = [each.slot.job for each in planner(tmp_path).plan(FIGURE1, "full").jobs]
+    shelf = Shelf()
     sizes = {
-        job.recipe.method: disk.of_job(job)
+        job.recipe.method: job.stored_bytes(shelf.checkpoint_of(job), None)
         for job in jobs
         if isinstance(job, TuningJob) and job.checkpoint == "mamba-130m"
     }
     assert sizes["full"] == pytest.approx(4 * 129e6, rel=0.01)
     assert sizes["lora-all"] < sizes["full"] / 20
     asked = next(job for job in jobs if isinstance(job, EvaluateJob))
-    assert disk.of_job(asked) == pytest.approx(14_042 * 4 * 63, rel=0.05)  # a measured record
+    stored = asked.stored_bytes(None, shelf.data_of(asked))
+    assert stored == pytest.approx(14_042 * 4 * 63, rel=0.05)  # a measured record
 
 
 def test_the_summary_says_all_of_it(tmp_path: Path) -> None:

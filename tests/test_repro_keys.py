@@ -11,7 +11,7 @@ import pytest
 
 from repro import bundle, keys
 from repro.expand import slots
-from repro.jobs import EvaluateJob
+from repro.jobs import KINDS, EvaluateJob
 
 
 def job() -> EvaluateJob:
@@ -79,7 +79,7 @@ def modules(folder: Path) -> dict[str, Path]:
 
 
 def codes(folder: Path | None = None) -> dict[str, dict[str, str]]:
-    return {kind: keys.code_of(kind, folder) for kind in keys.ENTRIES}
+    return {kind: keys.code_of(kind, folder) for kind in KINDS}
 
 
 def test_a_byte_of_any_module_that_is_reached_changes_the_code(tree: Path) -> None:
@@ -116,13 +116,13 @@ def imported_with(*names: str) -> set[str]:
 
 def test_what_python_imports_is_in_the_code_or_changes_no_number() -> None:
     """Oracle: `sys.modules`, which knows no parsing."""
-    found = imported_with(*keys.ENTRIES.values())
+    found = imported_with(*(each.ENTRY for each in KINDS.values()))
     assert {"runner/finetune.py", "runner/evaluate.py", "repro/families.py"} <= found
     parsed = {name for code in codes().values() for name in code}
     assert found - parsed <= imported_with(*keys.NO_NUMBERS)
 
 
-@pytest.mark.parametrize("kind", keys.ENTRIES)
+@pytest.mark.parametrize("kind", KINDS)
 def test_adapters_and_beginnings_are_part_of_what_asks_a_model(kind: str) -> None:
     asks = kind in ("evaluate", "benchmark", "tuning", "throughput")
     assert ("repro/families.py" in keys.code_of(kind)) == asks
@@ -131,7 +131,7 @@ def test_adapters_and_beginnings_are_part_of_what_asks_a_model(kind: str) -> Non
 def test_what_changes_no_number_is_there_and_has_a_reason() -> None:
     assert set(keys.NO_NUMBERS) <= set(modules(bundle.ROOT))
     assert all(keys.NO_NUMBERS.values())
-    reached = {name for kind in keys.ENTRIES for name in keys.code_of(kind)}
+    reached = {name for kind in KINDS for name in keys.code_of(kind)}
     assert not reached & {f"{name.replace('.', '/')}.py" for name in keys.NO_NUMBERS}
 
 

@@ -14,14 +14,13 @@ from repro.catalog import HubSource
 from repro.environment import Environment
 from repro.hardware import Gpu
 from repro.inputs import Shelf
-from repro.jobs import BenchmarkJob, EvaluateJob, ModelJob
+from repro.jobs import BenchmarkJob, EvaluateJob, ModelJob, ThroughputJob, TuningJob
 from repro.manifest import Manifest
 from repro.peak_memory import fitting_batch, peak_memory
 from repro.plan import Plan, PlannedJob
 from repro.planner import Filter, Planner, Reach
 from repro.run_file import RunFile
 from repro.store import MODEL, Store
-from repro.tuning_jobs import ThroughputJob, TuningJob
 from verify.errors import InvalidError
 from verify.evidence import Evidence
 
@@ -435,8 +434,7 @@ def tuning(method: str = "lora-all", **changes: Any) -> TuningJob:
 
 
 def of_tuning(job: TuningJob) -> cost.Cost:
-    known = catalog.instructions()[job.recipe.data]
-    return cost.of_job(job, CHECKPOINTS[job.checkpoint], known, machine())
+    return cost.of_job(job, Shelf(), machine())
 
 
 def test_more_rows_and_epochs_cost_more_time_up_to_all_rows() -> None:
@@ -482,7 +480,7 @@ def test_more_questions_and_shots_cost_more_time() -> None:
             seed=1234,
             setting=SETTING,
         )
-        return cost.of_job(job, CHECKPOINTS["mamba-130m"], known, machine()).gpu_seconds
+        return cost.of_job(job, Shelf(), machine()).gpu_seconds
 
     assert seconds(100, (0,)) < seconds(1000, (0,)) < seconds(None, (0,)) < seconds(None, (5,))
     assert seconds(None, (0,)) == seconds(known.questions, (0,)) == seconds(10**9, (0,))

@@ -10,9 +10,9 @@ from repro import bundle, manifest, report, report_coverage, report_jobs, report
 from repro.coverage import Difference
 from repro.environment import capture
 from repro.inputs import Shelf
+from repro.jobs import TuningJob
 from repro.planner import Filter, Planner, Reach
 from repro.store import Store
-from repro.tuning_jobs import TuningJob
 
 if TYPE_CHECKING:
     from repro.plan import Plan

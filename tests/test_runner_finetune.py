@@ -24,7 +24,7 @@ from transformers.utils import logging as transformers_logging
 
 from repro.errors import CannotRunError
 from repro.families import FAMILIES
-from repro.tuning_jobs import Recipe
+from repro.jobs import Recipe
 from runner import finetune, instruction_data, instruction_text, tuning_examples
 from runner.measurement import Measurement
 from runner.models.mamba_paths import set_path

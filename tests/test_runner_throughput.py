@@ -13,8 +13,8 @@ import torch
 
 from repro import catalog
 from repro.errors import CannotRunError
+from repro.jobs import ThroughputJob
 from repro.store import Store
-from repro.tuning_jobs import ThroughputJob
 from runner import throughput
 from runner.batch_search import Try, fastest, search
 from runner.measurement import Inputs, Measurement

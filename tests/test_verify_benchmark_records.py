@@ -11,8 +11,7 @@ import made_up_tuning as tuned
 import numpy as np
 import pytest
 
-from repro.jobs import BenchmarkJob, EvaluateJob
-from repro.tuning_jobs import TuningJob
+from repro.jobs import BenchmarkJob, EvaluateJob, TuningJob
 from verify import benchmark_records, tuning_records
 from verify.errors import InvalidError, NotRunError
 from verify.evidence import Evidence

@@ -14,9 +14,9 @@ from repro import expand, run_file
 from repro.environment import Environment
 from repro.finding import Finding
 from repro.hardware import Gpu
+from repro.jobs import ThroughputJob
 from repro.run_file import RunFile
 from repro.store import Store
-from repro.tuning_jobs import ThroughputJob
 from verify.evidence import Evidence
 from verify.judge import judge
 

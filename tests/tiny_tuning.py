@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from repro import bundle
-from repro.tuning_jobs import Recipe, TuningJob
+from repro.jobs import Recipe, TuningJob
 from runner import finetune
 from runner.measurement import Inputs, Measurement, Progress
 

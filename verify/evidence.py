@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING
 from repro import keys
 from repro.catalog import Benchmark, Checkpoint, Dataset
 from repro.expand import slots
-from repro.jobs import BenchmarkJob, EvaluateJob, Job, ModelJob
+from repro.jobs import BenchmarkJob, EvaluateJob, Job, ModelJob, ThroughputJob, TuningJob
 from repro.manifest import Manifest
 from repro.record import Record
 from repro.run_file import RunFile
 from repro.slot import Slot
 from repro.store import MODEL, BrokenRecordError, Store
-from repro.tuning_jobs import ThroughputJob, TuningJob
 from verify import (
     answers,
     benchmark_records,

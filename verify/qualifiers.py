@@ -9,8 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from repro.catalog import HubSource
 from repro.claims import Claim
-from repro.jobs import ModelJob, data_name
-from repro.tuning_jobs import TuningJob
+from repro.jobs import ModelJob, TuningJob
 from verify import engine_check
 from verify.evidence import Evidence, Loaded
 
@@ -44,7 +43,7 @@ def _of_the_model(job: ModelJob | TuningJob, loaded: Loaded, evidence: Evidence)
         yield f"tier {tier}, {job.checkpoint} stands in"
     elif paper is not None and tier != "full":
         yield f"tier {tier}"
-    for name in (job.checkpoint, data_name(job)):
+    for name in (job.checkpoint, job.data_name()):
         if name in evidence.run.substitutions:
             yield f"{name} was substituted"
     if not _is_the_catalogs(loaded, evidence):

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from repro.jobs import ThroughputJob
 from repro.record import Record
-from repro.tuning_jobs import ThroughputJob
 from verify.errors import InvalidError
 
 if TYPE_CHECKING:

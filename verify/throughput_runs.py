@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from repro import expand_tuning
 from repro.job_groups import ThroughputGroup
+from repro.jobs import ThroughputJob
 from repro.manifest import Manifest
 from repro.throughput_claims import Statistic, Throughput
-from repro.tuning_jobs import ThroughputJob
 from verify import throughput_records as records
 from verify.arms import mean
 from verify.evidence import Evidence, Loaded

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from repro.jobs import Recipe, TuningJob
 from repro.record import Record
-from repro.tuning_jobs import Recipe, TuningJob
 from verify.errors import InvalidError
 from verify.record_arrays import array_of
 

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repro.html_data import Curve, Envelope, Pair, Side, Timing, Tuned
-from repro.jobs import EvaluateJob, StabilityJob
-from repro.tuning_jobs import ThroughputJob, TuningJob
+from repro.jobs import EvaluateJob, StabilityJob, ThroughputJob, TuningJob
 from verify import answers, layer_rules, throughput_records, tuning_records
 from verify.evidence import Loaded
 

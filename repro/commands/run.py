@@ -11,8 +11,8 @@ from repro.commands.planning import Planning
 from repro.commands.verify import judge_run
 from repro.errors import EXIT_DONE, EXIT_INCOMPLETE, BadInputError, CannotRunError
 from repro.finding import Verdict
+from repro.jobs import TuningJob
 from repro.plan import Plan, PlannedJob
-from repro.tuning_jobs import TuningJob
 
 
 def add(parser: argparse.ArgumentParser) -> None:

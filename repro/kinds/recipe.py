@@ -1,7 +1,7 @@
-"""Jobs that train: fine-tuning by a recipe, and what fine-tuning costs a GPU.
+"""Recipes: everything of a fine-tuning run but the model.
 
-A recipe says everything of a run but the model: Table 2 and Appendix D of the paper, and each
-thing that the paper leaves open as a field of its own.
+Table 2 and Appendix D of the paper, and a field of its own for each thing that the paper leaves
+open.
 
 Reference: paper v2, sections 5.1 and 5.2, Appendix D.
 """
@@ -26,22 +26,13 @@ projections and so passes their adapters by; live: the scan's kernel with projec
 modules; slow: the loop in Python."""
 
 
-class Recipe(Frozen):
-    """One fine-tuning run, but for the model."""
+class SharedRecipe(Frozen):
+    """What all tunings of a group have in common, whatever the checkpoint, method and seed."""
 
     data: Slug
     """Instruction data in `catalog/datasets.json`."""
     rows: PositiveInt | None
     """Only the first so many rows that are well formed; null for all."""
-    method: Method
-    precision: Precision
-    learning_rate: PositiveFloat
-    rank: PositiveInt | None
-    """LoRA r; null with method full."""
-    lora_scale: PositiveFloat | None
-    """LoRA alpha over r; null with method full."""
-    lora_dropout: NonNegativeFloat | None
-    """Null with method full."""
     epochs: PositiveInt
     batch_size: PositiveInt
     max_length: PositiveInt
@@ -54,41 +45,20 @@ class Recipe(Frozen):
     adam_betas: Annotated[tuple[float, ...], Field(min_length=2, max_length=2)]
     adam_epsilon: PositiveFloat
     max_gradient_norm: PositiveFloat
-    seed: int
-    """Of the order of rows, of LoRA's A and of dropout."""
     mamba_path: TuningPath
 
 
-class TuningJob(Frozen):
-    """One checkpoint fine-tuned by one recipe; the weights are kept beside the record."""
+class Recipe(SharedRecipe):
+    """One fine-tuning run, but for the model."""
 
-    kind: Literal["tuning"]
-    checkpoint: Slug
-    """Name in `catalog/checkpoints.json`."""
-    recipe: Recipe
-
-
-class ThroughputJob(Frozen):
-    """Training steps of a model of some size with random weights, under a cap of GPU memory.
-
-    Speed and memory do not depend on the values of weights. Every row is `max_length` tokens
-    long: padding would make them depend on the data.
-    """
-
-    kind: Literal["throughput"]
-    checkpoint: Slug
-    """Whose shape the model has."""
     method: Method
     precision: Precision
+    learning_rate: PositiveFloat
     rank: PositiveInt | None
-    max_length: PositiveInt
-    memory_cap: PositiveFloat
-    """GiB of GPU memory that the run may take; emulated where the GPU has more."""
-    mamba_path: TuningPath
-    warm_up_steps: PositiveInt
-    """Steps before the clock starts."""
-    steps: PositiveInt
-    """Steps of one timing."""
-    repeats: PositiveInt
-    """Timings."""
+    """LoRA r; null with method full."""
+    lora_scale: PositiveFloat | None
+    """LoRA alpha over r; null with method full."""
+    lora_dropout: NonNegativeFloat | None
+    """Null with method full."""
     seed: int
+    """Of the order of rows, of LoRA's A and of dropout."""
