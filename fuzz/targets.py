@@ -87,7 +87,7 @@ class Targets:
             guard.run(["audit", "--against", path, *["--json"] * choices.below(2)])
 
     def archive(self, choices: Choices) -> None:
-        """`repro pin` of a damaged torch checkpoint."""
+        """`repro convert` of a damaged torch checkpoint."""
         made = bytearray(archive(choices))
         for _ in range(choices.below(4)):
             at = choices.below(len(made))
@@ -95,7 +95,7 @@ class Targets:
         path = self.stand.root / "pytorch_model.bin"
         with placed(path, bytes(made), choices):
             out = self.stand.out / "pinned"
-            guard.run(["pin", path, "--out", out], allowed=self.stand.out)
+            guard.run(["convert", path, "--out", out], allowed=self.stand.out)
         for file in out.glob("*") if out.is_dir() else ():
             file.unlink()
 

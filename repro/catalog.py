@@ -56,7 +56,8 @@ class Checkpoint(Frozen):
     """Attention heads; null without attention."""
     files: dict[str, Sha256]
     """Known digests by file name, a tokenizer from elsewhere included; empty until `repro pin`
-    writes them. A `pytorch_model.bin` stands for the safetensors that `repro pin` makes of it."""
+    writes them. A `pytorch_model.bin` stands for the safetensors that `repro convert`
+    makes of it."""
     note: str
 
     @property

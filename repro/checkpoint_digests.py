@@ -1,7 +1,7 @@
 """The digests of a checkpoint folder, and whether they are those that were pinned.
 
-Where only a pickle was published and pinned, the folder has the safetensors that `repro pin` made
-of it; they are made again, in memory, and compared.
+Where only a pickle was published and pinned, the folder has the safetensors that `repro convert`
+made of it; they are made again, in memory, and compared.
 """
 
 from collections.abc import Mapping
@@ -52,7 +52,9 @@ def of_folder(folder: Path, name: str) -> dict[str, str]:
         found = ", ".join(pickles) if pickles else "no weights"
         index = folder / "pytorch_model.bin.index.json"
         first = index if index.is_file() else folder / "".join(pickles[:1])
-        remedy = f"convert them: repro pin {first}" if pickles else "use a copy with safetensors"
+        remedy = (
+            f"convert them: repro convert {first}" if pickles else "use a copy with safetensors"
+        )
         message = (
             f"checkpoint {name}: {folder} has no safetensors\n"
             f"    found:    {found}\n"
@@ -86,7 +88,7 @@ def _is_pickle(file: str) -> bool:
 
 
 def _made_of(folder: Path, pickles: Mapping[str, str]) -> bool:
-    """Whether the safetensors of a folder are what `repro pin` makes of these pickles."""
+    """Whether the safetensors of a folder are what `repro convert` makes of these pickles."""
     for file, sha in pickles.items():
         if not (folder / file).is_file() or digests.of_file(folder / file) != sha:
             return False

@@ -22,7 +22,8 @@ COMMANDS = {
     "export": "a packet to archive and sign (RO-Crate), or a table (CSV)",
     "results": "records: list them, show one, clear up",
     "audit": "the environment against the pins",
-    "pin": "a pickled checkpoint as safetensors; digests from the hub",
+    "convert": "a torch checkpoint as safetensors, without unpickling it",
+    "pin": "commits and digests of checkpoints, from the hub into the catalog",
     "container": "the image: build it, run manifests in it, audit it",
 }
 """Command to its one line of help; the module of the same name holds the rest."""
@@ -35,6 +36,8 @@ exit codes:
   report  as verify
   export  0 written, whatever the verdicts
   audit   0 as pinned, 4 drift
+  convert 0 the safetensors are there
+  pin     0, 3 if the hub does not answer
   container  as run and audit; 3 without an engine or image
   any     2 bad input (nothing was written), 70 a bug, 130 interrupted
 """

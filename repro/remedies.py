@@ -16,7 +16,7 @@ def weights(name: str, known: Checkpoint, source: HubSource) -> str:
     if FAMILIES[known.family].layout == "mamba-ssm" or "pytorch_model.bin" in known.files:
         text = (
             f"put pytorch_model.bin and config.json of {here}{_and_tokenizer(known)} into one "
-            f"folder; `repro pin FOLDER/pytorch_model.bin` makes safetensors; then "
+            f"folder; `repro convert FOLDER/pytorch_model.bin` makes safetensors; then "
             f"--substitute {name}=FOLDER"
         )
     elif known.tokenizer != "own":

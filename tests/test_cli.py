@@ -26,6 +26,7 @@ LIGHT = (
     ["audit", "--help"],
     ["verify", "--help"],
     ["pin", "--help"],
+    ["convert", "--help"],
 )
 
 

@@ -1,4 +1,4 @@
-"""Whether a folder is what was pinned. Oracle: torch's own pickle, turned by `repro pin`."""
+"""Whether a folder is what was pinned. Oracle: torch's own pickle, turned by `repro convert`."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`repro pin`: bit for bit what torch saved, and nothing written when anything is wrong."""
+"""`repro convert`: bit for bit what torch saved, and nothing written when anything is wrong."""
 
 from collections import OrderedDict
 from pathlib import Path

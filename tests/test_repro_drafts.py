@@ -67,7 +67,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
         f"""
         import os, sys
         from repro.cli import main
-        print(main(["pin", "{tmp_path}/pytorch_model.bin", "--out", "/mnt/out"]))
+        print(main(["convert", "{tmp_path}/pytorch_model.bin", "--out", "/mnt/out"]))
         print(os.listdir("/mnt/out"))
         """,
         "1m",

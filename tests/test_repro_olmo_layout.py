@@ -210,9 +210,9 @@ def test_an_unknown_tensor_and_a_damaged_file_are_refused(tmp_path: Path) -> Non
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = write(tmp_path / "old", CONFIG, weights(CONFIG))
-    assert cli.main(["pin", str(file), "--layout", "olmo"]) == 2
+    assert cli.main(["convert", str(file), "--layout", "olmo"]) == 2
     assert "--layout olmo: expected --out FOLDER" in capsys.readouterr().err
-    assert cli.main(["pin", str(file), "--layout", "olmo", "--out", str(tmp_path / "new")]) == 0
+    assert cli.main(["convert", str(file), "--layout", "olmo", "--out", str(tmp_path / "new")]) == 0
     assert f"{tmp_path}/new/model.safetensors: " in capsys.readouterr().out
-    assert cli.main(["pin", str(file), "--layout", "olmo", "--out", str(file.parent)]) == 2
+    assert cli.main(["convert", str(file), "--layout", "olmo", "--out", str(file.parent)]) == 2
     assert "a file of that name is there" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""`repro pin` without a file. Oracle: the hub's own client, on a hub that is a folder here."""
+"""`repro pin`. Oracle: the hub's own client, on a hub that is a folder here."""
 
 import json
 import os

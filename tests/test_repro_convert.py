@@ -1,4 +1,4 @@
-"""`repro pin` as a user meets it: exit codes, messages, and no torch."""
+"""`repro convert` as a user meets it: exit codes, messages, and no torch."""
 
 import json
 import os
@@ -35,12 +35,12 @@ def repro(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_the_command_converts_without_torch_and_says_what_it_did(tmp_path: Path) -> None:
     shared = torch.arange(6.0)
     torch.save({"one": shared, "two": shared}, tmp_path / "pytorch_model.bin")
-    done = repro("pin", str(tmp_path / "pytorch_model.bin"))
+    done = repro("convert", str(tmp_path / "pytorch_model.bin"))
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines()[-1] == "set()"
     assert f"{tmp_path}/model.safetensors: 2 tensors\n" in done.stdout
     assert "one storage, written in full under each name: one, two" in done.stdout
-    (found,) = json.loads(repro("pin", str(tmp_path / "pytorch_model.bin"), "--json").stdout)
+    (found,) = json.loads(repro("convert", str(tmp_path / "pytorch_model.bin"), "--json").stdout)
     assert found["target_sha256"] in done.stdout
     assert found["source_sha256"] in done.stdout
     assert found["written"] is False
@@ -52,7 +52,7 @@ def test_the_command_refuses_with_2_and_one_message(tmp_path: Path) -> None:
     canary = tmp_path / "canary"
     gadget = b"cposix\nsystem\n(" + made_up.text(f"touch {canary}") + b"tR"
     (tmp_path / "pytorch_model.bin").write_bytes(made_up.archive(state_dict(two=gadget)))
-    done = repro("pin", str(tmp_path / "pytorch_model.bin"))
+    done = repro("convert", str(tmp_path / "pytorch_model.bin"))
     assert done.returncode == 2
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
@@ -62,7 +62,7 @@ def test_the_command_refuses_with_2_and_one_message(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["none.bin", ""])
 def test_a_file_that_is_not_there_is_named(name: str, tmp_path: Path) -> None:
-    done = repro("pin", str(tmp_path / name))
+    done = repro("convert", str(tmp_path / name))
     assert done.returncode == 2
     assert "there is no checkpoint file" in done.stderr
 
@@ -70,18 +70,18 @@ def test_a_file_that_is_not_there_is_named(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["x.bin", "--checkpoints", "olmo-1b"], "x.bin and --checkpoints: expected one of the two"),
-        (["--out", "here"], "--out here: expected a FILE with it"),
+        (["--out", "here"], "the following arguments are required: FILE"),
+        (["x.bin", "--layout", "olmo"], "--layout olmo: expected --out FOLDER with it"),
     ],
 )
 def test_options_that_do_not_go_together_are_told(arguments: list[str], words: str) -> None:
-    done = repro("pin", *arguments)
+    done = repro("convert", *arguments)
     assert done.returncode == 2
     assert words in done.stderr
 
 
 def test_help_imports_no_framework() -> None:
-    done = repro("pin", "--help")
+    done = repro("convert", "--help")
     assert done.returncode == 0
     assert done.stderr.splitlines()[-1] == "set()"
     assert "Exits 0" in done.stdout
