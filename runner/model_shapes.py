@@ -115,7 +115,7 @@ def adapted(model: PreTrainedModel, shape: Shape, method: Method, rank: int | No
     Raises:
         CannotRunError: as `targets`.
     """
-    names = targets(shape.family, method)
+    names = targets(model.config.to_dict(), method)
     found: nn.Module = model
     if names:
         assert rank is not None  # noqa: S101  # the expansion gives every LoRA arm its row's
