@@ -1,4 +1,4 @@
-"""Names in a manifest's jobs that the catalog has to know: checkpoints, data, subjects."""
+"""Names in a manifest's jobs that the catalog has to know: checkpoints, data, tasks, subjects."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -7,11 +7,15 @@ from repro import catalog, nearest
 from repro.expand import checkpoints_of
 from repro.families import FAMILIES
 from repro.job_groups import EvaluationGroup, Group, SingleJob, TuningGroup
+from repro.jobs import EvaluateJob, ModelJob
 from repro.manifest import Manifest
 from repro.tuning_jobs import TuningJob
 
 Wrong = tuple[str, str, str]
 """Path inside the manifest, what was found there, what was expected."""
+
+_MOST_SHOTS = 5
+"""Solved examples that MMLU has of each subject."""
 
 
 class _Named(NamedTuple):
@@ -34,6 +38,10 @@ def problems_of(manifest: Manifest) -> Iterator[Wrong]:
             if name not in names:
                 expected = f"{nearest.one_of(name, names)}; {advice}"
                 yield f"jobs[{index}].{where}", f"{name!r}, which is no known {kind}", expected
+        for where, shots in _shots(group):
+            if shots > _MOST_SHOTS:
+                found = f"{shots} solved examples"
+                yield f"jobs[{index}].{where}", found, f"at most {_MOST_SHOTS}: MMLU has no more"
 
 
 def _known(kind: str) -> tuple[list[str], str]:
@@ -44,8 +52,11 @@ def _known(kind: str) -> tuple[list[str], str]:
     if kind == "instruction data":
         at = "`instructions` of catalog/datasets.json"
         return list(catalog.instructions()), f"{at} has them, docs/researcher.md adds some"
+    if kind == "task":
+        return list(catalog.asked()), "catalog/datasets.json has them"
     if kind == "subject of MMLU":
-        subjects = list(catalog.datasets()["mmlu"].subjects)
+        mmlu = catalog.datasets().get("mmlu")
+        subjects = list(mmlu.subjects) if mmlu else []
         return subjects, "`subjects` of mmlu in catalog/datasets.json has them"
     return list(FAMILIES), "repro/families.py has them"
 
@@ -58,14 +69,47 @@ def _named(group: Group) -> Iterator[_Named]:
             yield _Named("job.checkpoint", "checkpoint", name)
         if isinstance(group.job, TuningJob):
             yield _Named("job.recipe.data", "instruction data", group.job.recipe.data)
+        if isinstance(group.job, ModelJob):
+            yield from _named_by_questions(group.job)
         return
     inner = "" if isinstance(group, EvaluationGroup) else ".checkpoint"
     for index, name in enumerate(checkpoints_of(group)):
         yield _Named(f"checkpoints[{index}]{inner}", "checkpoint", name)
     if isinstance(group, TuningGroup):
         yield _Named("recipe.data", "instruction data", group.recipe.data)
+        for index, each in enumerate(group.questions):
+            yield _Named(f"questions[{index}].task", "task", each.task)
+    if isinstance(group, EvaluationGroup):
+        yield _Named("task", "task", group.task)
     if isinstance(group, EvaluationGroup | TuningGroup):
         yield from _named_by_tiers(group)
+
+
+def _named_by_questions(job: ModelJob) -> Iterator[_Named]:
+    """Names in a single job that asks a model questions."""
+    yield _Named("job.task", "task", job.task)
+    if job.tuned:
+        yield _Named("job.tuned.data", "instruction data", job.tuned.data)
+    for index, subject in enumerate(job.subjects if isinstance(job, EvaluateJob) else ()):
+        yield _Named(f"job.subjects[{index}]", "subject of MMLU", subject)
+
+
+def _shots(group: Group) -> Iterator[tuple[str, int]]:
+    """Numbers of solved examples of MMLU that a group asks for, each with its place."""
+    if isinstance(group, EvaluationGroup):
+        asked = {"shots": group.shots}
+    elif isinstance(group, TuningGroup):
+        asked = {
+            f"questions[{index}].shots": each.shots
+            for index, each in enumerate(group.questions)
+            if each.task == "mmlu"
+        }
+    elif isinstance(group, SingleJob) and isinstance(group.job, EvaluateJob):
+        asked = {"job.shots": group.job.shots}
+    else:
+        return
+    for where, shots in asked.items():
+        yield from ((f"{where}[{index}]", each) for index, each in enumerate(shots))
 
 
 def _named_by_tiers(group: EvaluationGroup | TuningGroup) -> Iterator[_Named]:

@@ -121,7 +121,7 @@ def load_manifests(paths: list[Path]) -> list[Manifest]:
         except BadInputError as error:
             errors.append(str(error))
     if errors:
-        raise BadInputError("\n".join(errors))
+        raise BadInputError("\n".join(dict.fromkeys(errors)))  # the catalog's once
     if not loaded:
         message = f"no manifest in {bundle.MANIFESTS}"
         raise BadInputError(message)
