@@ -7,7 +7,6 @@ from repro import catalog, nearest
 from repro.expand import checkpoints_of
 from repro.families import FAMILIES
 from repro.job_groups import EvaluationGroup, Group, SingleJob, TuningGroup
-from repro.jobs import EvaluateJob, ModelJob
 from repro.manifest import Manifest
 from repro.tuning_jobs import TuningJob
 
@@ -69,8 +68,6 @@ def _named(group: Group) -> Iterator[_Named]:
             yield _Named("job.checkpoint", "checkpoint", name)
         if isinstance(group.job, TuningJob):
             yield _Named("job.recipe.data", "instruction data", group.job.recipe.data)
-        if isinstance(group.job, ModelJob):
-            yield from _named_by_questions(group.job)
         return
     inner = "" if isinstance(group, EvaluationGroup) else ".checkpoint"
     for index, name in enumerate(checkpoints_of(group)):
@@ -85,15 +82,6 @@ def _named(group: Group) -> Iterator[_Named]:
         yield from _named_by_tiers(group)
 
 
-def _named_by_questions(job: ModelJob) -> Iterator[_Named]:
-    """Names in a single job that asks a model questions."""
-    yield _Named("job.task", "task", job.task)
-    if job.tuned:
-        yield _Named("job.tuned.data", "instruction data", job.tuned.data)
-    for index, subject in enumerate(job.subjects if isinstance(job, EvaluateJob) else ()):
-        yield _Named(f"job.subjects[{index}]", "subject of MMLU", subject)
-
-
 def _shots(group: Group) -> Iterator[tuple[str, int]]:
     """Numbers of solved examples of MMLU that a group asks for, each with its place."""
     if isinstance(group, EvaluationGroup):
@@ -104,8 +92,6 @@ def _shots(group: Group) -> Iterator[tuple[str, int]]:
             for index, each in enumerate(group.questions)
             if each.task == "mmlu"
         }
-    elif isinstance(group, SingleJob) and isinstance(group.job, EvaluateJob):
-        asked = {"job.shots": group.job.shots}
     else:
         return
     for where, shots in asked.items():

@@ -171,5 +171,5 @@ def _where(steps: Sequence[int | str], document: object) -> str:
 
 
 def key(name: str) -> str:
-    """One key of a path, with what separates it; quoted where a dot or a space in it would be misread."""
+    """One key of a path and its dot; quoted where a dot or a space in it would be misread."""
     return f".{name}" if re.fullmatch(r"[\w-]+", name) else f"[{_shown(name)}]"

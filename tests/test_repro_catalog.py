@@ -47,6 +47,7 @@ def phi(data: Data) -> Data:
 
 AT = ": $.checkpoints"
 DIGEST = "a SHA-256 digest: 64 digits, 0 to 9 and a to f"
+FAMILIES = "olmo, phi, openelm … (7 in all); repro/families.py has them"
 FIELDS = "only fields of the schema"
 HUB_NAME = "a name on the model hub, e.g. state-spaces/mamba-130m-hf"
 SLUG = "text that matches ^[A-Za-z0-9][A-Za-z0-9._-]*$"
@@ -86,15 +87,17 @@ SLUG = "text that matches ^[A-Za-z0-9][A-Za-z0-9._-]*$"
         (
             lambda d: phi(d).update(family="gpt_neox"),
             [
-                f"{AT}[\"phi-1.5\"].family | 'gpt_neox', which is no known family | one of gpt-neox, "
-                "mamba, mamba2, olmo, phi, openelm … (7 in all); repro/families.py has them"
+                (
+                    f"{AT}[\"phi-1.5\"].family | 'gpt_neox', which is no known family | "
+                    f"one of gpt-neox, mamba, mamba2, {FAMILIES}"
+                )
             ],
         ),
         (
             lambda d: [phi(d).update(family="gpt2"), d["checkpoints"].update(gpt2=phi(d))],
             [
-                f"{at}.family | 'gpt2', which is no known family | one of mamba, mamba2, gpt-neox, "
-                "olmo, phi, openelm … (7 in all); repro/families.py has them"
+                f"{at}.family | 'gpt2', which is no known family | "
+                f"one of mamba, mamba2, gpt-neox, {FAMILIES}"
                 for at in (f'{AT}["phi-1.5"]', f"{AT}.gpt2")
             ],
         ),
@@ -143,10 +146,11 @@ def test_data_that_nothing_can_ask_or_tell_apart(tmp_path: Path) -> None:
         data["datasets"]["mmlu-pro"] = data["datasets"]["mmlu"]
         data["instructions"]["mmlu"] = data["instructions"]["alpaca"]
 
+    others = "hellaswag, arc_easy, arc_challenge, winogrande, lambada_openai"
+    where = "; repro/jobs.py has them"
     assert problems(changed(tmp_path, "datasets.json", change)) == [
-        ": $.datasets.mmlu-pro | 'mmlu-pro', which no job asks | one of mmlu; repro/jobs.py has them",
-        ": $.benchmarks.piqua | 'piqua', which no job asks | one of piqa, hellaswag, arc_easy, "
-        "arc_challenge, winogrande, lambada_openai; repro/jobs.py has them",
+        f": $.datasets.mmlu-pro | 'mmlu-pro', which no job asks | one of mmlu{where}",
+        f": $.benchmarks.piqua | 'piqua', which no job asks | one of piqa, {others}{where}",
         ": $.instructions.mmlu | 'mmlu' 2 times | each name once",
     ]
 
