@@ -151,7 +151,8 @@ def load_manifests(paths: list[Path]) -> list[Manifest]:
                 "an id and a file name of its own",
             )
             errors.append(str(BadInputError(f"{path} has the name of {what}", [problem])))
-        loaded.setdefault(found.id, (path, found))
+        else:
+            loaded.setdefault(found.id, (path, found))
     if errors:
         raise BadInputError("\n".join(dict.fromkeys(errors)))  # the catalog's once
     if not loaded:
