@@ -7,6 +7,7 @@ from repro import catalog, nearest
 from repro.expand import checkpoints_of
 from repro.families import FAMILIES
 from repro.job_groups import EvaluationGroup, Group, SingleJob, TuningGroup
+from repro.jobs import StabilityJob
 from repro.manifest import Manifest
 from repro.tuning_jobs import TuningJob
 
@@ -37,10 +38,26 @@ def problems_of(manifest: Manifest) -> Iterator[Wrong]:
             if name not in names:
                 expected = f"{nearest.one_of(name, names)}; {advice}"
                 yield f"jobs[{index}].{where}", f"{name!r}, which is no known {kind}", expected
+        for where, found, expected in _other_families(group):
+            yield f"jobs[{index}].{where}", found, expected
         for where, shots in _shots(group):
             if shots > _MOST_SHOTS:
                 found = f"{shots} solved examples"
                 yield f"jobs[{index}].{where}", found, f"at most {_MOST_SHOTS}: MMLU has no more"
+
+
+def _other_families(group: Group) -> Iterator[Wrong]:
+    """Trained layers that a stability job cannot roll out: those of Mamba are what it can."""
+    job = group.job if isinstance(group, SingleJob) else None
+    if isinstance(job, StabilityJob) and job.checkpoint:
+        known = catalog.checkpoints().get(job.checkpoint)
+        if known and known.family != "mamba":
+            found = f"{job.checkpoint!r}, of the family {known.family}"
+            mambas = [
+                name for name, each in catalog.checkpoints().items() if each.family == "mamba"
+            ]
+            expected = f"of the family mamba: {nearest.one_of(job.checkpoint, mambas)}"
+            yield "job.checkpoint", found, expected
 
 
 def _known(kind: str) -> tuple[list[str], str]:

@@ -126,6 +126,13 @@ DATA = "`instructions` of catalog/datasets.json has them, docs/researcher.md add
             CHECKPOINTS,
         ),
         (
+            "stability",
+            lambda d: group(d)["job"].update(checkpoint="gpt-neox-twin"),
+            "jobs[0].job.checkpoint: 'gpt-neox-twin', of the family gpt-neox",
+            "mamba-130m, ",
+            "",
+        ),
+        (
             "theorem3",
             lambda d: next(g for g in d["jobs"] if g["job"]["kind"] == "tuning")["job"][
                 "recipe"
