@@ -213,6 +213,10 @@ def test_a_damaged_run_file_is_left_out_of_what_is_written(here: Folder) -> None
 def test_a_run_writes_a_damaged_file_anew_and_measures_nothing_again(here: Folder) -> None:
     before, records = here.file(), here.written()
     here.path.write_text("{")
+    code, _, told = here.run("--only", "model=one")
+    assert code == 2
+    assert "run once without --only" in told
+    assert here.path.read_text() == "{"
     code, _, told = here.run()
     assert code == 0
     assert "ours.full.json is damaged and is written anew" in told

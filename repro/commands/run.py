@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Container, Iterable
+from pathlib import Path
 
 from repro import job_graph, package_sources, report, report_plan, report_progress, run_file
 from repro.commands import engines, options, planning
@@ -13,6 +14,7 @@ from repro.commands.verify import judge_run
 from repro.errors import EXIT_DONE, EXIT_INCOMPLETE, BadInputError, CannotRunError
 from repro.finding import Verdict
 from repro.plan import Plan, PlannedJob
+from repro.planner import Filter
 from repro.plural import counted
 from repro.tuning_jobs import TuningJob
 
@@ -86,7 +88,7 @@ def _check_continues(plan: Plan, prepared: Planning, *, fresh: bool) -> None:
     before = run_file.earlier(path)
     if before is None:
         if path.exists():
-            print(f"{path} is damaged and is written anew", file=sys.stderr)
+            _replace(path, every=prepared.planner.only == Filter())
         return
     engine, left = prepared.planner.engine, len(before.jobs.keys() - plan.slots())
     if before.engine != engine and left and not run_file.too_late(before, plan.manifest):
@@ -105,6 +107,17 @@ def _check_continues(plan: Plan, prepared: Planning, *, fresh: bool) -> None:
             "every job again, or another --out"
         )
         raise BadInputError(message)
+
+
+def _replace(path: Path, *, every: bool) -> None:
+    """Say that a damaged run file is replaced; refuse if it may name jobs that are left out."""
+    if not every:
+        message = (
+            f"{path} is damaged, and what it said of jobs that --only leaves out would be lost: "
+            "run once without --only; records that are there are reused"
+        )
+        raise BadInputError(message)
+    print(f"{path} is damaged and is written anew", file=sys.stderr)
 
 
 def _fetch(plans: list[Plan], prepared: Planning, bars: "report_progress.Bars") -> dict[str, str]:
