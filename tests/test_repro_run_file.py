@@ -323,6 +323,12 @@ def test_a_name_that_is_none_is_told_with_the_nearest(here: Folder, name: str) -
     assert "one of table2, " in told
 
 
+def test_a_name_too_long_to_be_one_is_told(here: Folder) -> None:
+    code, _, told = here.say("plan", "x" * 300, "--offline")
+    assert code == 2
+    assert "File name too long; expected a file, or the name of a manifest" in told
+
+
 def test_one_id_is_one_manifest(here: Folder) -> None:
     """Results are kept by id, and would be judged by the bundle's manifest of that name."""
     ours = save(here.root / "mine", two_jobs("table2"))

@@ -36,7 +36,8 @@ def _manifest(text: str) -> Path:
     A folder of that name is no manifest, and often holds the results of one.
     """
     given, named = Path(text), bundle.MANIFESTS / f"{text}.json"
-    if os.sep in text or given.is_file() or not named.is_file():
+    # `Path.is_file` raises where a name is too long to be one.
+    if os.sep in text or os.path.isfile(given) or not os.path.isfile(named):  # noqa: PTH113
         return given
     here = Path.cwd()
     return named.relative_to(here) if named.is_relative_to(here) else named
@@ -164,7 +165,7 @@ def load_manifests(paths: list[Path]) -> list[Manifest]:
 def _near(path: Path) -> str:
     """What a file that is not there may have been, in words."""
     names = [each.stem for each in sorted(bundle.MANIFESTS.glob("*.json"))]
-    if path.exists() or not names:
+    if os.path.exists(path) or not names:  # noqa: PTH110  # as above
         return ""
     return f"; expected a file, or the name of a manifest: {nearest.one_of(path.stem, names)}"
 
