@@ -69,9 +69,9 @@ def texts() -> list[str]:
     return [" ".join(map(str, row)) for row in words]
 
 
-def stock(model: Any, shape: model_shapes.Shape, method: Method, rows: list[str]) -> float:  # noqa: ANN401
+def stock(model: Any, method: Method, rows: list[str]) -> float:  # noqa: ANN401
     """Seconds of a step of TRL's loop."""
-    names = targets(shape.family, method)
+    names = targets(model.config.to_dict(), method)
     arguments = TrainingArguments(
         output_dir=tempfile.mkdtemp(),
         num_train_epochs=1,
@@ -121,7 +121,7 @@ def ours(model: Any, shape: model_shapes.Shape, method: Method, rows: list[str])
     tokens = TOKENIZER(rows, truncation=True, max_length=LENGTH)["input_ids"]
     examples = [Example(ids, ids, truncated=True) for ids in map(np.array, tokens)]
     model.config.use_cache = False
-    trained = finetune.adapted(model, shape.family, recipe)
+    trained = finetune.adapted(model, recipe)
     set_path(trained, "kernels")
     collator = Collator(0, attention_mask=shape.family == "gpt-neox")
     work = Path(tempfile.mkdtemp())

@@ -1,26 +1,34 @@
 """The catalog: every checkpoint and data set that a manifest can name, with its pins."""
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar, get_args
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from repro import bundle, schema_problems
+from repro import bundle, nearest, schema_problems
+from repro.claim_base import Text
 from repro.errors import BadInputError
-from repro.frozen import Frozen, Sha256, Slug
+from repro.families import FAMILIES
+from repro.frozen import Frozen, Repository, Sha256, Slug
+from repro.jobs import BenchmarkTask
+from repro.schema_problems import Wrong, key
 
 GATED = frozenset({"meta-llama/Llama-2-7b-hf"})
 """Tokenizers that the hub gives only to those who accepted a licence."""
+
+MMLU = ("mmlu",)
+"""What a data set with subjects may be called: what evaluations ask."""
 
 
 class HubSource(Frozen):
     """A repository on the model hub."""
 
     kind: Literal["hub"]
-    repository: str
-    revision: str
+    repository: Repository
+    revision: Text
     """Commit, tag or branch. A branch floats: the first fetch pins what it pointed to."""
     remote_code: bool
     """Whether loading it would execute code from the repository."""
@@ -43,10 +51,11 @@ class Checkpoint(Frozen):
     """One set of weights with its tokenizer."""
 
     family: Slug
+    """Key of `repro.families.FAMILIES`."""
     source: Annotated[HubSource | BundledSource, Field(discriminator="kind")]
     stored_dtype: Literal["float32", "float16", "bfloat16"]
     """Dtype of the published weights: it decides which casts round and which are lossless."""
-    tokenizer: str
+    tokenizer: Repository
     """Hub name of the tokenizer, or `own` where it lies beside the weights."""
     parameters: PositiveInt
     """Number of parameters, tied weights once."""
@@ -85,7 +94,7 @@ class Subject(Frozen):
     """Rows of the test split."""
     question_characters: PositiveInt
     """Mean length of a zero-shot prompt, description included, in characters."""
-    shot_characters: tuple[int, ...]
+    shot_characters: Annotated[tuple[NonNegativeInt, ...], Field(min_length=5, max_length=5)]
     """Characters added by the first 1, 2, … 5 solved examples, cumulative."""
     gold_sha256: Sha256
     """Digest of the canonical JSON list of gold answers (0 to 3) in row order."""
@@ -168,7 +177,7 @@ class _Datasets(Frozen):
 def checkpoints(path: Path | None = None) -> Mapping[str, Checkpoint]:
     """Every checkpoint by name, from `catalog/checkpoints.json`."""
     path = path or bundle.CATALOG / "checkpoints.json"
-    return _load(path, _Checkpoints).checkpoints
+    return _load(path, _Checkpoints, _wrong_checkpoints).checkpoints
 
 
 def floating(known: Mapping[str, Checkpoint]) -> tuple[str, ...]:
@@ -182,34 +191,66 @@ def floating(known: Mapping[str, Checkpoint]) -> tuple[str, ...]:
 
 def datasets(path: Path | None = None) -> Mapping[str, Dataset]:
     """Every data set by name, from `catalog/datasets.json`."""
-    path = path or bundle.CATALOG / "datasets.json"
-    return _load(path, _Datasets).datasets
+    return _datasets(path).datasets
 
 
 def benchmarks() -> Mapping[str, Benchmark]:
     """Every benchmark beside MMLU by lm-eval's name, from `catalog/datasets.json`."""
-    return _load(bundle.CATALOG / "datasets.json", _Datasets).benchmarks
+    return _datasets().benchmarks
 
 
 def asked() -> Mapping[str, Dataset | Benchmark]:
     """Everything that models are asked, MMLU and the benchmarks, in one reading of the file."""
-    found = _load(bundle.CATALOG / "datasets.json", _Datasets)
+    found = _datasets()
     return {**found.datasets, **found.benchmarks}
 
 
 def instructions() -> Mapping[str, Instructions]:
     """All instruction data by name, from `catalog/datasets.json`."""
-    return _load(bundle.CATALOG / "datasets.json", _Datasets).instructions
+    return _datasets().instructions
 
 
 _Catalog = TypeVar("_Catalog", _Checkpoints, _Datasets)
 
 
-def _load(path: Path, model: type[_Catalog]) -> _Catalog:
+def _datasets(path: Path | None = None) -> _Datasets:
+    path = path or bundle.CATALOG / "datasets.json"
+    return _load(path, _Datasets, _wrong_datasets)
+
+
+def _wrong_checkpoints(found: _Checkpoints) -> Iterator[Wrong]:
+    """Families that there are not, and heads that do not go with the family."""
+    for name, each in found.checkpoints.items():
+        at, family = f"checkpoints{key(name)}", FAMILIES.get(each.family)
+        if family is None:
+            expected = f"{nearest.one_of(each.family, FAMILIES)}; repro/families.py has them"
+            yield f"{at}.family", f"{each.family!r}, which is no known family", expected
+        elif (each.heads is None) != (family.state == "recurrent"):
+            expected = "a number of attention heads" if each.heads is None else "null"
+            found_heads = "null" if each.heads is None else str(each.heads)
+            yield f"{at}.heads", f"{found_heads} for {each.family}", expected
+
+
+def _wrong_datasets(found: _Datasets) -> Iterator[Wrong]:
+    """Benchmarks that no job can ask, and names that stand for two things."""
+    named = {"datasets": MMLU, "benchmarks": get_args(BenchmarkTask)}
+    for field, known in named.items():
+        for name in getattr(found, field):
+            if name not in known:
+                expected = f"{nearest.one_of(name, known)}; repro/jobs.py has them"
+                yield f"{field}{key(name)}", f"{name!r}, which no job asks", expected
+    for name, times in Counter([*found.datasets, *found.benchmarks, *found.instructions]).items():
+        if times > 1:
+            yield f"instructions{key(name)}", f"{name!r} {times} times", "each name once"
+
+
+def _load(
+    path: Path, model: type[_Catalog], senseless: Callable[[_Catalog], Iterator[Wrong]]
+) -> _Catalog:
     """One file of the catalog.
 
     Raises:
         BadInputError: with every problem of the file, if it cannot be used.
     """
     advice = "Nothing was run or written; docs/researcher.md shows an entry of each kind."
-    return schema_problems.load(path, "catalog", model, advice)
+    return schema_problems.load(path, "catalog", model, advice, senseless)

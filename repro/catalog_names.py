@@ -1,4 +1,4 @@
-"""Names in a manifest's jobs that the catalog has to know: checkpoints, data, subjects."""
+"""Names in a manifest's jobs that the catalog has to know: checkpoints, data, tasks, subjects."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -7,11 +7,14 @@ from repro import catalog, nearest
 from repro.expand import checkpoints_of
 from repro.families import FAMILIES
 from repro.job_groups import EvaluationGroup, Group, SingleJob, TuningGroup
-from repro.jobs import TuningJob
+from repro.jobs import StabilityJob, TuningJob
 from repro.manifest import Manifest
 
 Wrong = tuple[str, str, str]
 """Path inside the manifest, what was found there, what was expected."""
+
+_MOST_SHOTS = 5
+"""Solved examples that MMLU has of each subject."""
 
 
 class _Named(NamedTuple):
@@ -34,6 +37,26 @@ def problems_of(manifest: Manifest) -> Iterator[Wrong]:
             if name not in names:
                 expected = f"{nearest.one_of(name, names)}; {advice}"
                 yield f"jobs[{index}].{where}", f"{name!r}, which is no known {kind}", expected
+        for where, found, expected in _other_families(group):
+            yield f"jobs[{index}].{where}", found, expected
+        for where, shots in _shots(group):
+            if shots > _MOST_SHOTS:
+                found = f"{shots} solved examples"
+                yield f"jobs[{index}].{where}", found, f"at most {_MOST_SHOTS}: MMLU has no more"
+
+
+def _other_families(group: Group) -> Iterator[Wrong]:
+    """Trained layers that a stability job cannot roll out: those of Mamba are what it can."""
+    job = group.job if isinstance(group, SingleJob) else None
+    if isinstance(job, StabilityJob) and job.checkpoint:
+        known = catalog.checkpoints().get(job.checkpoint)
+        if known and known.family != "mamba":
+            found = f"{job.checkpoint!r}, of the family {known.family}"
+            mambas = [
+                name for name, each in catalog.checkpoints().items() if each.family == "mamba"
+            ]
+            expected = f"of the family mamba: {nearest.one_of(job.checkpoint, mambas)}"
+            yield "job.checkpoint", found, expected
 
 
 def _known(kind: str) -> tuple[list[str], str]:
@@ -44,8 +67,11 @@ def _known(kind: str) -> tuple[list[str], str]:
     if kind == "instruction data":
         at = "`instructions` of catalog/datasets.json"
         return list(catalog.instructions()), f"{at} has them, docs/researcher.md adds some"
+    if kind == "task":
+        return list(catalog.asked()), "catalog/datasets.json has them"
     if kind == "subject of MMLU":
-        subjects = list(catalog.datasets()["mmlu"].subjects)
+        mmlu = catalog.datasets().get("mmlu")
+        subjects = list(mmlu.subjects) if mmlu else []
         return subjects, "`subjects` of mmlu in catalog/datasets.json has them"
     return list(FAMILIES), "repro/families.py has them"
 
@@ -64,8 +90,28 @@ def _named(group: Group) -> Iterator[_Named]:
         yield _Named(f"checkpoints[{index}]{inner}", "checkpoint", name)
     if isinstance(group, TuningGroup):
         yield _Named("recipe.data", "instruction data", group.recipe.data)
+        for index, each in enumerate(group.questions):
+            yield _Named(f"questions[{index}].task", "task", each.task)
+    if isinstance(group, EvaluationGroup):
+        yield _Named("task", "task", group.task)
     if isinstance(group, EvaluationGroup | TuningGroup):
         yield from _named_by_tiers(group)
+
+
+def _shots(group: Group) -> Iterator[tuple[str, int]]:
+    """Numbers of solved examples of MMLU that a group asks for, each with its place."""
+    if isinstance(group, EvaluationGroup):
+        asked = {"shots": group.shots}
+    elif isinstance(group, TuningGroup):
+        asked = {
+            f"questions[{index}].shots": each.shots
+            for index, each in enumerate(group.questions)
+            if each.task == "mmlu"
+        }
+    else:
+        return
+    for where, shots in asked.items():
+        yield from ((f"{where}[{index}]", each) for index, each in enumerate(shots))
 
 
 def _named_by_tiers(group: EvaluationGroup | TuningGroup) -> Iterator[_Named]:

@@ -129,7 +129,8 @@ def _index_problems(folder: Path, tensors: Tensors) -> Iterator[Problem]:
 def _vocabulary_problems(folder: Path, family: Family, tensors: Tensors) -> Iterator[Problem]:
     """A tokenizer that gives ids beyond the embedding."""
     path = folder / "tokenizer.json"
-    embedding = tensors.get(family.embedding)
+    names = [each.embedding for each in family.layouts.values()]
+    embedding = next((tensors[name] for name in names if name in tensors), None)
     if embedding is None or not path.is_file():
         return
     try:

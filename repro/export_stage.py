@@ -9,7 +9,7 @@ then, and a record of which half is new is found to be damaged.
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from repro import bundle, digests, pins, run_file
@@ -30,14 +30,16 @@ class Left:
     """Bytes of each file of weights, by where it would have been in the packet."""
     unnamed: int
     """Records that no run names."""
+    unread: list[BadInputError] = field(default_factory=list)
+    """Run files that are damaged, or cannot be read."""
 
 
 def stage(folders: Sequence[Path], packet: Path) -> Left:
     """Copy what some results folders hold into a new folder.
 
     Raises:
-        BadInputError: if a run file is damaged, a manifest of one's own is gone, two have one
-            name, or a file went away meanwhile.
+        BadInputError: if a manifest of one's own is gone, two have one name, or a file went away
+            meanwhile.
     """
     left = Left({}, 0)
     try:
@@ -56,8 +58,9 @@ def stage(folders: Sequence[Path], packet: Path) -> Left:
 def _stage(folder: Path, packet: Path, place: str, left: Left) -> None:
     """One results folder."""
     store, named = Store(folder), set[str]()
-    for path in sorted((folder / "runs").glob("*.json")):
-        run = run_file.load(path)
+    runs, damaged = run_file.read(folder)
+    left.unread += damaged
+    for path, run in runs.items():
         named |= set(run.jobs.values())
         _copy(path, packet / place / "runs" / path.name)
         _copy(_manifest_of(run), packet / MANIFESTS / f"{run.manifest}.json")

@@ -10,6 +10,10 @@ Slug = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 """A SHA-256 digest, lower-case hexadecimal."""
 
+HUB_NAME = r"^[A-Za-z0-9_]+([.-][A-Za-z0-9_]+)*(/[A-Za-z0-9_]+([.-][A-Za-z0-9_]+)*)?$"
+Repository = Annotated[str, StringConstraints(pattern=HUB_NAME, max_length=96)]
+"""A repository on the model hub, which takes no other name."""
+
 
 class Frozen(BaseModel):
     """Immutable data; an unknown field is an error, not a warning, and so are NaN and infinity.

@@ -159,6 +159,8 @@ class Seen:
     tunings: tuple[Tuned, ...] = ()
     timings: tuple[Timing, ...] = ()
     envelopes: tuple[Envelope, ...] = ()
+    unread: tuple[str, ...] = ()
+    """Runs that could not be judged, and why: messages, of several lines each."""
 
     def tiers(self) -> tuple[Tier, ...]:
         """Tiers of the runs, each once."""

@@ -4,7 +4,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from repro import catalog_names, nearest, throughput_sense, tuning_group_sense, tuning_sense
+from repro import (
+    catalog_names,
+    nearest,
+    throughput_sense,
+    tuning_group_sense,
+    tuning_sense,
+    unit_sense,
+)
 from repro.claims import AmbiguousClaim, Claim, ModelClaim, PageClaim
 from repro.fact_claims import FactClaim
 from repro.job_groups import EvaluationGroup, SingleJob, ThroughputGroup, TuningGroup
@@ -35,7 +42,7 @@ def problems_of(manifest: Manifest, name: str) -> list[Wrong]:
     for index, claim in enumerate(manifest.claims):
         at = f"claims[{index}]"
         found += [(f"{at}.{field}", *two) for field, two in _fit_problems(manifest, claim)]
-        for sense in (tuning_sense, throughput_sense):
+        for sense in (tuning_sense, throughput_sense, unit_sense):
             found += [(f"{at}.{w}", f, e) for w, f, e in sense.claim_problems(manifest, claim)]
     for at, known, names in _references(manifest):
         found += [

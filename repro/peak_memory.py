@@ -48,8 +48,8 @@ def peak_memory(
 
     Weights, and the larger of two moments. When a batch is scored: of every position and
     vocabulary entry its logits, their log-softmax, and that of the batch before, which lm-eval
-    0.4.2 holds until the next is done; in float32 where the family widens its logits, else in
-    the dtype of the weights. While the blocks run: the scores of the batch before, and what
+    0.4.2 holds until the next is done; in float32 where a layout of the family widens its logits,
+    else in the dtype of the weights. While the blocks run: the scores of the batch before, and what
     `_blocks` says. Within 15 % of what an H200 measured (`benchmarks/memory.py`).
 
     Args:
@@ -61,7 +61,8 @@ def peak_memory(
     width = 4 if dtype == "float32" else 2
     vocabulary = vocabulary_of(checkpoint)
     tokens = batch_size * MAX_LENGTH
-    widened = FAMILIES[checkpoint.family].logits == "widened"
+    layouts = FAMILIES[checkpoint.family].layouts.values()  # which it has is seen on loading
+    widened = any(each.logits == "widened" for each in layouts)
     scores = (4 if widened else width) * tokens * vocabulary
     blocks = width * tokens * _blocks(checkpoint, attention)
     return checkpoint.parameters * width + max(3 * scores, scores + blocks)

@@ -52,6 +52,10 @@ class Plan:
     tier: Tier
     jobs: tuple[PlannedJob, ...]
 
+    def slots(self) -> set[str]:
+        """Every slot of it."""
+        return {job.slot.id for job in self.jobs}
+
     def to_run(self) -> dict[str, PlannedJob]:
         """Jobs to run, one for each key: slots that ask for the same job share it."""
         return {job.key: job for job in self.jobs if job.key and job.state == "ready"}

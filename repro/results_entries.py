@@ -33,19 +33,20 @@ class Entry:
 
 
 def runs(store: Store) -> dict[str, RunFile]:
-    """Every run file by its name, `<manifest>.<tier>`.
+    """Every run file that can be read by its name, `<manifest>.<tier>`."""
+    return {path.stem: run for path, run in run_file.read(store.root)[0].items()}
 
-    Raises:
-        BadInputError: if one is damaged.
-    """
-    return {path.stem: run_file.load(path) for path in sorted(store.root.glob("runs/*.json"))}
+
+def unread(store: Store) -> list[BadInputError]:
+    """Run files that cannot be read, each with what to do."""
+    return run_file.read(store.root)[1]
 
 
 def entries(store: Store) -> list[Entry]:
     """Every record of a folder, by key.
 
     Raises:
-        BadInputError: if there is no such folder, or a run file is damaged.
+        BadInputError: if there is no such folder.
     """
     check_folder(store)
     known = runs(store)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from repro import results_entries
-from repro.errors import saving
+from repro.errors import BadInputError, saving
 from repro.store import MODEL, BrokenRecordError, Store
 
 _HOUR = 3600
@@ -40,6 +40,10 @@ def found(store: Store) -> list[Garbage]:
         BadInputError: no such folder, or a damaged run file: it may refer to anything.
     """
     results_entries.check_folder(store)
+    if damaged := results_entries.unread(store):
+        told = "\n".join(map(str, damaged))
+        message = f"nothing may go while a run file cannot be read, which may need it\n{told}"
+        raise BadInputError(message)
     wanted = {key for run in results_entries.runs(store).values() for key in run.jobs.values()}
     wanted |= _tunings_of(store, wanted)
     found = []

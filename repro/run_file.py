@@ -5,19 +5,26 @@ them afterwards gets `invalid`, claim by claim, and not a verdict.
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 from pydantic import ValidationError
 
-from repro import digests, regular_file
-from repro.claims import Claim, ModelClaim
+from repro import bundle, digests, regular_file
+from repro.claims import AmbiguousClaim, Claim, ModelClaim, PageClaim, PlannedClaim
 from repro.errors import BadInputError, Problem
 from repro.export_packet import MANIFESTS, is_packet
+from repro.fact_claims import FactClaim
 from repro.files import write_text
 from repro.frozen import Frozen, Sha256, Slug
 from repro.jobs import Engine, Tier
 from repro.manifest import Manifest
+from repro.model_claims import CellClaim, Unbuilt
+
+
+class DamagedRunError(BadInputError):
+    """A run file that is none any more: its own run cannot be judged, and nothing else is lost."""
 
 
 class Commitments(Frozen):
@@ -81,7 +88,8 @@ def load(path: Path) -> RunFile:
     """Read it, and look for the manifest that it names (see `_manifest_of`).
 
     Raises:
-        BadInputError: if the file is damaged, or cannot be read.
+        DamagedRunError: if it is no run file, or that of another run.
+        BadInputError: if it cannot be read.
     """
     try:
         run = RunFile.model_validate_json(regular_file.content(path), strict=True)
@@ -92,9 +100,48 @@ def load(path: Path) -> RunFile:
         first = error.errors()[0]
         where = ".".join(str(step) for step in first["loc"])
         problem = Problem(f"{path}: $.{where}", first["msg"], "what `repro run` wrote")
-        message = f"{path} is damaged; `repro run --fresh` starts over"
-        raise BadInputError(message, [problem]) from error
+        raise DamagedRunError(_remedy(path), [problem]) from error
+    name = f"{run.manifest}.{run.tier}.json"
+    if path.name != name:  # a copy, which would count twice
+        problem = Problem(str(path), f"the run of {run.manifest} at tier {run.tier}", name)
+        raise DamagedRunError(_remedy(path), [problem])
     return run.model_copy(update={"file": _manifest_of(run, path.parent.parent)})
+
+
+def read(out: Path) -> tuple[dict[Path, RunFile], list[BadInputError]]:
+    """Every run file of a results folder, and why others cannot be read: each costs its own run."""
+    runs: dict[Path, RunFile] = {}
+    unread = []
+    for path in sorted((out / "runs").glob("*.json")):
+        try:
+            runs[path] = load(path)
+        except BadInputError as error:
+            unread.append(error)
+    return runs, unread
+
+
+def earlier(path: Path) -> RunFile | None:
+    """The run file that a run finds; None where there is none, or a damaged one to be replaced.
+
+    Raises:
+        BadInputError: if it cannot be read.
+    """
+    try:
+        return load(path) if path.exists() else None
+    except DamagedRunError:
+        return None
+
+
+def _remedy(path: Path) -> str:
+    """What a damaged run file costs, and how it is made again."""
+    name, _, tier = path.stem.rpartition(".")
+    known = (bundle.MANIFESTS / f"{name}.json").is_file()
+    out = path.parent.parent
+    command = f"repro run {name if known else 'MANIFEST'} --tier {tier} --out {out}"
+    return (
+        f"{path} is damaged; its records are kept: `{command}`, with the options that it had "
+        "(--substitute, --data, --engine), writes it anew and reuses them"
+    )
 
 
 def _manifest_of(run: RunFile, out: Path) -> str:
@@ -148,6 +195,32 @@ def changes(run: RunFile, manifest: Manifest) -> dict[str, str]:
         if other is not None:
             changed.setdefault(claim.id, f"{other}, which it names, was changed after the run")
     return changed
+
+
+def too_late(run: RunFile, manifest: Manifest) -> dict[str, str]:
+    """Those of `changes` by which records that are there may not be judged.
+
+    A claim that was added and that no record bears on has nothing to be committed in advance of.
+    """
+    claims = {each.id: each for each in manifest.claims}
+    return {
+        name: what
+        for name, what in changes(run, manifest).items()
+        if name not in claims
+        or name in run.committed.claims
+        or not _needs_no_record(claims[name], claims)
+    }
+
+
+def _needs_no_record(claim: Claim, claims: Mapping[str, Claim]) -> bool:
+    """Whether printed values or pinned code decide a claim, or nothing can yet."""
+    if isinstance(claim, ModelClaim):
+        return claim.basis == "printed"
+    if isinstance(claim, AmbiguousClaim):
+        return all(_needs_no_record(claims[name], claims) for name in claim.readings)
+    if isinstance(claim, CellClaim):
+        return isinstance(claim.measure, Unbuilt)
+    return isinstance(claim, PageClaim | FactClaim | PlannedClaim)
 
 
 def _cells_of(claim: Claim) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 
 from repro import regular_file
 from repro.errors import BadInputError, Problem
-from repro.frozen import Frozen
+from repro.frozen import HUB_NAME, Frozen
 from repro.plural import counted
 
 Model = TypeVar("Model", bound=Frozen)
@@ -147,7 +147,10 @@ _EXPECTED = {
 }
 """Where pydantic's own words say too little."""
 
-_PATTERNS = {"^[0-9a-f]{64}$": "a SHA-256 digest: 64 digits, 0 to 9 and a to f"}
+_PATTERNS = {
+    "^[0-9a-f]{64}$": "a SHA-256 digest: 64 digits, 0 to 9 and a to f",
+    HUB_NAME: "a name on the model hub, e.g. state-spaces/mamba-130m-hf",
+}
 """What text has to match, in words."""
 
 
@@ -159,7 +162,7 @@ def _where(steps: Sequence[int | str], document: object) -> str:
             continue
         if step == "[key]":  # pydantic's, for a key that is wrong itself
             continue
-        where += f"[{step}]" if isinstance(step, int) else _key(step)
+        where += f"[{step}]" if isinstance(step, int) else key(step)
         try:
             document = document[step]  # type: ignore[index]
         except (KeyError, IndexError, TypeError):
@@ -167,6 +170,6 @@ def _where(steps: Sequence[int | str], document: object) -> str:
     return where
 
 
-def _key(name: str) -> str:
-    """One key of a path; quoted where a dot or a space in it would be misread."""
+def key(name: str) -> str:
+    """One key of a path and its dot; quoted where a dot or a space in it would be misread."""
     return f".{name}" if re.fullmatch(r"[\w-]+", name) else f"[{_shown(name)}]"

@@ -11,9 +11,6 @@ from repro.plural import counted
 Wrong = tuple[str, str, str]
 """Path, what was found there, what was expected."""
 
-_WITH_W = ("mamba", "mamba2")
-"""Families that have the projection W."""
-
 
 def group_problems(group: TuningGroup, least: int) -> Iterator[Wrong]:
     """What is wrong with one group; paths inside it.
@@ -46,8 +43,9 @@ def _undefined_methods(group: TuningGroup) -> Iterator[Wrong]:
         if row.checkpoint not in known:
             continue  # `repro.catalog_names` says so
         family = known[row.checkpoint].family
-        lacking = {"lora-w", "lora-not-w"} if family not in _WITH_W else set()
-        lacking |= set() if FAMILIES[family].lora_sll else {"lora-sll"}
+        layouts = FAMILIES[family].layouts.values()
+        lacking = set() if any(each.lora_w for each in layouts) else {"lora-w", "lora-not-w"}
+        lacking |= set() if any(each.lora_sll for each in layouts) else {"lora-sll"}
         for method in methods:
             if method in lacking:
                 found = f"{row.checkpoint}, a {family} model, with an arm {method}"

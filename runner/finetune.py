@@ -12,6 +12,7 @@ Not covered: a validation split (the paper names none), several GPUs.
 """
 
 import gc
+from collections.abc import Sequence
 from pathlib import Path
 
 import peft
@@ -25,7 +26,7 @@ from repro.jobs import Recipe, TuningJob
 from runner import kernels, tuned_model, tuning_record
 from runner.lora_targets import targets
 from runner.measurement import Inputs, Measurement, Progress
-from runner.models import registry
+from runner.models import config_file, registry
 from runner.models.mamba_paths import lacking, set_path
 from runner.tuning_data import TuningData, loading, prepare
 from runner.tuning_examples import Collator
@@ -62,7 +63,7 @@ def run(job: TuningJob, inputs: Inputs, progress: Progress) -> Measurement:
         message = "float16 needs a CUDA GPU: torch has no float16 mixed precision on a CPU"
         raise CannotRunError(message)
     family = registry.family_of(checkpoint)
-    targets(family, recipe.method)  # refuses before anything is read
+    targets(config_file.read(checkpoint), recipe.method)  # refuses before anything is read
     progress(0, 1, "reading the data")
     learned = prepare(recipe, data, checkpoint, family, remote_code=inputs.remote_code)
     progress(0, 1, "loading the model")
@@ -82,16 +83,17 @@ def run(job: TuningJob, inputs: Inputs, progress: Progress) -> Measurement:
     )
 
 
-def adapted(model: PreTrainedModel, family: str, recipe: Recipe) -> nn.Module:
+def adapted(model: PreTrainedModel, recipe: Recipe) -> nn.Module:
     """The model with what a recipe trains: all of it, or LoRA's adapters and nothing else.
 
     A is drawn from the recipe's seed and B is zero; for embeddings it is the other way round.
 
     Raises:
         BadInputError: a recipe of LoRA without its numbers.
-        CannotRunError: the paper names no layers of the family for this method.
+        CannotRunError: the paper names no layers of the family for this method, or the model has
+            none of these names.
     """
-    names = targets(family, recipe.method)
+    names = targets(model.config.to_dict(), recipe.method)
     if not names:
         whole: nn.Module = model
         return whole
@@ -103,12 +105,32 @@ def adapted(model: PreTrainedModel, family: str, recipe: Recipe) -> nn.Module:
         r=recipe.rank,
         lora_alpha=recipe.lora_scale * recipe.rank,
         lora_dropout=recipe.lora_dropout,
-        target_modules=list(names),
+        target_modules=_blocks_only(model, names),
         bias="none",
     )
     set_seed(recipe.seed)
     wrapped: nn.Module = peft.get_peft_model(model, config)
     return wrapped
+
+
+def _blocks_only(model: PreTrainedModel, names: Sequence[str]) -> list[str]:
+    """Names for PEFT, which takes every module whose name ends so: the output layer never.
+
+    hf_olmo calls it as it calls a layer of its blocks, where it is not tied.
+
+    Raises:
+        CannotRunError: the checkpoint's own code has other layers; PEFT passes a name over.
+    """
+    head = model.get_output_embeddings()
+    found = {name: each for name, each in model.named_modules() if name.rpartition(".")[2] in names}
+    lacking = set(names) - {name.rpartition(".")[2] for name in found}
+    if lacking:
+        kind = type(model).__name__
+        message = f"{kind} has no module called {', '.join(sorted(lacking))} to adapt"
+        raise CannotRunError(message)
+    if all(each is not head for each in found.values()):
+        return list(names)
+    return [name for name, each in found.items() if each is not head]
 
 
 def _loaded(family: str, checkpoint: Path, *, remote_code: bool) -> PreTrainedModel:
@@ -131,7 +153,7 @@ def _trained(
 ) -> Trained:
     """Train a model and save what came of it in `work`."""
     parameters = sum(each.numel() for each in model.parameters())
-    trained = adapted(model, family, recipe)
+    trained = adapted(model, recipe)
     taken = set_path(trained, recipe.mamba_path)
     collator = Collator(data.pad.id, FAMILIES[family].state == "key-value cache")
     tuner = Tuner(

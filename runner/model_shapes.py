@@ -107,7 +107,7 @@ def build(shape: Shape) -> PreTrainedModel:
     )
 
 
-def adapted(model: PreTrainedModel, shape: Shape, method: Method, rank: int | None) -> nn.Module:
+def adapted(model: PreTrainedModel, method: Method, rank: int | None) -> nn.Module:
     """The model with what a method trains: all of it, or LoRA adapters and nothing else.
 
     alpha = r and no dropout: neither changes a byte, and dropout of 0 is an identity in PEFT.
@@ -115,7 +115,7 @@ def adapted(model: PreTrainedModel, shape: Shape, method: Method, rank: int | No
     Raises:
         CannotRunError: as `targets`.
     """
-    names = targets(shape.family, method)
+    names = targets(model.config.to_dict(), method)
     found: nn.Module = model
     if names:
         assert rank is not None  # noqa: S101  # the expansion gives every LoRA arm its row's

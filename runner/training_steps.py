@@ -66,7 +66,7 @@ class Training:
         with torch.device("cuda"):
             model = build(shape)
             self.parameters = sum(weight.numel() for weight in model.parameters())
-            self.model = adapted(model, shape, job.method, job.rank).train()
+            self.model = adapted(model, job.method, job.rank).train()
         taken = set_path(self.model, job.mamba_path)
         if taken in _SLOW and job.mamba_path != "slow":
             message = (

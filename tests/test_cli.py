@@ -12,7 +12,7 @@ from typing import Any
 import made_up_records as records
 import pytest
 
-from repro import bundle
+from repro import __version__, bundle
 from repro.claim_base import Place
 from repro.cli import COMMANDS, main
 from repro.commands.verify import exit_code
@@ -292,6 +292,13 @@ def test_results_without_runs_are_refused(tmp_path: Path) -> None:
     done = repro("verify", str(tmp_path))
     assert done.returncode == 2
     assert "holds no runs" in done.stderr
+
+
+def test_the_package_is_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "repro", "--version"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, f"repro {__version__}\n")
 
 
 def test_a_damaged_run_file_is_refused(tmp_path: Path) -> None:

@@ -47,7 +47,9 @@ def phi(data: Data) -> Data:
 
 AT = ": $.checkpoints"
 DIGEST = "a SHA-256 digest: 64 digits, 0 to 9 and a to f"
+FAMILIES = "olmo, phi, openelm … (7 in all); repro/families.py has them"
 FIELDS = "only fields of the schema"
+HUB_NAME = "a name on the model hub, e.g. state-spaces/mamba-130m-hf"
 SLUG = "text that matches ^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 
@@ -83,6 +85,35 @@ SLUG = "text that matches ^[A-Za-z0-9][A-Za-z0-9._-]*$"
             [f'{AT}["phi-1.5"].source.revision | 3 (int) | text in quotes, e.g. "0.03"'],
         ),
         (
+            lambda d: phi(d).update(family="gpt_neox"),
+            [
+                (
+                    f"{AT}[\"phi-1.5\"].family | 'gpt_neox', which is no known family | "
+                    f"one of gpt-neox, mamba, mamba2, {FAMILIES}"
+                )
+            ],
+        ),
+        (
+            lambda d: [phi(d).update(family="gpt2"), d["checkpoints"].update(gpt2=phi(d))],
+            [
+                f"{at}.family | 'gpt2', which is no known family | "
+                f"one of mamba, mamba2, gpt-neox, {FAMILIES}"
+                for at in (f'{AT}["phi-1.5"]', f"{AT}.gpt2")
+            ],
+        ),
+        (
+            lambda d: phi(d)["source"].update(repository="../.."),
+            [f'{AT}["phi-1.5"].source.repository | "../.." (str) | {HUB_NAME}'],
+        ),
+        (
+            lambda d: phi(d).update(heads=None),
+            [f'{AT}["phi-1.5"].heads | null for phi | a number of attention heads'],
+        ),
+        (
+            lambda d: phi(d).update(family="mamba"),
+            [f'{AT}["phi-1.5"].heads | 32 for mamba | null'],
+        ),
+        (
             lambda d: d["checkpoints"].update({"my model": phi(d)}),
             [f'{AT}["my model"] | "my model" (str) | {SLUG}'],
         ),
@@ -109,6 +140,21 @@ def test_mistakes_in_data(tmp_path: Path) -> None:
     ]
 
 
+def test_data_that_nothing_can_ask_or_tell_apart(tmp_path: Path) -> None:
+    def change(data: Data) -> None:
+        data["benchmarks"]["piqua"] = data["benchmarks"].pop("piqa")
+        data["datasets"]["mmlu-pro"] = data["datasets"]["mmlu"]
+        data["instructions"]["mmlu"] = data["instructions"]["alpaca"]
+
+    others = "hellaswag, arc_easy, arc_challenge, winogrande, lambada_openai"
+    where = "; repro/jobs.py has them"
+    assert problems(changed(tmp_path, "datasets.json", change)) == [
+        f": $.datasets.mmlu-pro | 'mmlu-pro', which no job asks | one of mmlu{where}",
+        f": $.benchmarks.piqua | 'piqua', which no job asks | one of piqa, {others}{where}",
+        ": $.instructions.mmlu | 'mmlu' 2 times | each name once",
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -122,6 +168,22 @@ def test_what_is_no_catalog(tmp_path: Path, text: str, expected: str) -> None:
     path.write_text(text)
     (found,) = problems(path)
     assert found.startswith(expected)
+
+
+def test_a_mistake_of_the_catalog_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """However many manifests name something of it."""
+    shutil.copytree(bundle.CATALOG, tmp_path / "catalog")
+    changed(tmp_path / "catalog", "checkpoints.json", lambda d: phi(d).update(family="gpt2"))
+    monkeypatch.setattr(bundle, "CATALOG", tmp_path / "catalog")
+    (tmp_path / "empty.json").write_text("{")
+    every = [str(path) for path in sorted(bundle.MANIFESTS.glob("*.json"))]
+    for arguments in (["list"], ["plan", *every, str(tmp_path / "empty.json")]):
+        assert main(arguments) == 2
+        told = capsys.readouterr().err
+        assert told.count("'gpt2', which is no known family") == 1
+        assert ("empty.json is not a valid manifest" in told) == ("plan" in arguments)
 
 
 def test_the_command_line_shows_no_words_of_a_library(

@@ -75,6 +75,22 @@ DATA = "`instructions` of catalog/datasets.json has them, docs/researcher.md add
             "`subjects` of mmlu in catalog/datasets.json has them",
         ),
         (
+            "table1",
+            lambda d: group(d).update(shots=[0, 6]),
+            "jobs[0].shots[1]: 6 solved examples",
+            "at most 5: MMLU has no more",
+            "",
+        ),
+        (
+            "figure1",
+            lambda d: next(q for q in group(d)["questions"] if q["task"] == "mmlu").update(
+                shots=[0, 1, 3, 5, 25]
+            ),
+            "shots[4]: 25 solved examples",
+            "at most 5: MMLU has no more",
+            "",
+        ),
+        (
             "figure1",
             lambda d: group(d)["checkpoints"][0].update(checkpoint="mamba-130"),
             "jobs[0].checkpoints[0].checkpoint: 'mamba-130', which is no known checkpoint",
@@ -108,6 +124,13 @@ DATA = "`instructions` of catalog/datasets.json has them, docs/researcher.md add
             "jobs[0].job.checkpoint: 'mamba-twine', which is no known checkpoint",
             "mamba-twin, ",
             CHECKPOINTS,
+        ),
+        (
+            "stability",
+            lambda d: group(d)["job"].update(checkpoint="gpt-neox-twin"),
+            "jobs[0].job.checkpoint: 'gpt-neox-twin', of the family gpt-neox",
+            "mamba-130m, ",
+            "",
         ),
         (
             "theorem3",
@@ -149,7 +172,7 @@ def test_an_unknown_name_is_told_with_the_nearest(
     found = [each for each in problems(tmp_path, name, change) if where in each]
     assert found
     for each in found:
-        assert f"one of {near}" in each
+        assert (near if near.startswith("at most") else f"one of {near}") in each
         assert each.endswith(advice)
 
 

@@ -1,7 +1,6 @@
 """What `repro.families` says of each family. Oracle: the pinned transformers' own models.
 
-Not checked: hf_olmo's and OpenELM's own code, which is remote; transformers' OLMo names its parts
-otherwise.
+Not checked: hf_olmo's and OpenELM's own code, which is remote.
 """
 
 from collections.abc import Mapping
@@ -16,7 +15,12 @@ from repro.families import FAMILIES, named_by
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch and transformers warn about each other
 
-KNOWN = ("mamba", "mamba2", "gpt-neox", "phi", "llama")
+LAYOUTS = {
+    (name, layout): known
+    for name, family in FAMILIES.items()
+    for layout, known in family.layouts.items()
+    if not known.own_code
+}
 
 
 def widens(family: str) -> bool:
@@ -26,19 +30,15 @@ def widens(family: str) -> bool:
         return bool(model(tiny_models.tokens(6)).logits.dtype == torch.float32)
 
 
-@pytest.mark.parametrize("family", KNOWN)
-def test_logits_are_widened_where_it_says_so(family: str) -> None:
-    assert widens(family) == (FAMILIES[family].logits == "widened")
+@pytest.mark.parametrize(("family", "layout"), LAYOUTS)
+def test_logits_are_widened_where_it_says_so(family: str, layout: str) -> None:
+    assert widens(family) == (LAYOUTS[family, layout].logits == "widened")
 
 
-def test_the_two_codes_of_olmo_differ_in_their_logits() -> None:
-    """hf_olmo's, which the family describes, are as computed."""
-    assert FAMILIES["olmo"].logits == "as computed"
-    assert widens("olmo")
-
-
-@pytest.mark.parametrize("family", KNOWN)
-def test_all_lora_names_every_linear_layer_of_a_block_and_no_other(family: str) -> None:
+@pytest.mark.parametrize(("family", "layout"), LAYOUTS)
+def test_all_lora_names_every_linear_layer_of_a_block_and_no_other(
+    family: str, layout: str
+) -> None:
     model = tiny_models.model(family)
     head = model.get_output_embeddings()
     linear = {
@@ -46,15 +46,15 @@ def test_all_lora_names_every_linear_layer_of_a_block_and_no_other(family: str) 
         for name, module in model.named_modules()
         if isinstance(module, torch.nn.Linear) and module is not head
     }
-    assert set(FAMILIES[family].lora_all) == linear
+    assert set(LAYOUTS[family, layout].lora_all) == linear
 
 
-@pytest.mark.parametrize("family", KNOWN)
-def test_sll_lora_and_the_embedding_name_modules_that_are_there(family: str) -> None:
-    model = tiny_models.model(family)
+@pytest.mark.parametrize(("family", "layout"), LAYOUTS)
+def test_sll_lora_w_and_the_embedding_name_modules_that_are_there(family: str, layout: str) -> None:
+    model, known = tiny_models.model(family), LAYOUTS[family, layout]
     modules = {name.rpartition(".")[2] for name, _ in model.named_modules()}
-    assert set(FAMILIES[family].lora_sll) <= modules
-    assert FAMILIES[family].embedding in dict(model.named_parameters())
+    assert {*known.lora_sll, known.lora_w} - {""} <= modules
+    assert known.embedding in dict(model.named_parameters())
 
 
 @pytest.mark.parametrize("family", FAMILIES)

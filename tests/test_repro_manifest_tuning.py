@@ -38,6 +38,10 @@ def model(name: str, arm: str = "lora-all.bfloat16") -> dict[str, str]:
 MAMBA, PYTHIA = ["mamba-130m", "mamba-370m"], ["pythia-160m", "pythia-410m"]
 
 
+UNITS = {"score": "percent", "ratio": "percent", "wins": "comparisons"}
+"""Of what is printed beside a claim; points else."""
+
+
 def claims() -> dict[str, Data]:
     """One sound claim of each kind, by its id."""
     divergence = {
@@ -110,6 +114,15 @@ def data_of(names: list[str] | None = None) -> Data:
         group(both, (*tuned.TASKS, tuned.WORDS), id="scores"),
     ]
     found: Data = json.loads(tuned.manifest(groups, chosen, number="2", all="4").model_dump_json())
+    for claim in found["claims"]:
+        if claim["id"] in UNITS:
+            one, every = found["published"][:2]
+            claim["published"] = f"number.{claim['id']}"
+            unit = UNITS[claim["id"]]
+            found["published"].append({**one, "id": claim["published"], "unit": unit})
+            if "out_of" in claim:
+                claim["out_of"] = "all.wins"
+                found["published"].append({**every, "id": "all.wins", "unit": unit})
     return found
 
 

@@ -227,8 +227,9 @@ def test_adapters_act(family: str, saved: Saved) -> None:
     offered, model = MODELS[family], load(saved(family)[0])
     ids = tiny_models.tokens(13)
     without = offered.logits(model, ids)
-    embedding = FAMILIES[family].embedding.split(".")[-2]
-    config = peft.LoraConfig(r=2, target_modules=[*FAMILIES[family].lora_all, embedding])
+    (known,) = FAMILIES[family].layouts.values()
+    embedding = known.embedding.split(".")[-2]
+    config = peft.LoraConfig(r=2, target_modules=[*known.lora_all, embedding])
     peft.inject_adapter_in_model(config, model)
     torch.manual_seed(0)
     for name, weight in model.named_parameters():

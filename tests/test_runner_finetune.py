@@ -53,7 +53,7 @@ def plain(asked: Recipe, data: Path) -> tuple[list[list[float]], dict[str, torch
         loss=asked.loss,
     ).examples
     model = AutoModelForCausalLM.from_pretrained(folder, torch_dtype=torch.float32)
-    trained = finetune.adapted(model, "gpt-neox", asked).train()
+    trained = finetune.adapted(model, asked).train()
     weights = [weight for weight in trained.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(
         weights,
@@ -210,12 +210,12 @@ def test_every_family_by_every_method(family: str, method: Any, tmp_path: Path) 
 
 
 def expected_targets(family: str, method: str) -> set[str]:
-    known = FAMILIES[family]
+    (known,) = FAMILIES[family].layouts.values()
     lists = {"full": (), "lora-all": known.lora_all, "lora-sll": known.lora_sll}
     if method in lists:
         return set(lists[method])
-    without = set(known.lora_all) - {W[family]}
-    return {W[family]} if method == "lora-w" else without
+    without = set(known.lora_all) - {known.lora_w}
+    return {known.lora_w} if method == "lora-w" else without
 
 
 def _mamba2(folder: Path) -> nn.Module:

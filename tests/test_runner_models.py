@@ -141,7 +141,7 @@ def test_a_cast_rounds_all_weights_but_those_that_the_family_keeps(
     folder, model = saved(family)
     stored = dict(model.named_parameters())
     for name, weight in load(folder, dtype).named_parameters():
-        kept = name.endswith(FAMILIES[family].kept_wide)
+        kept = name.endswith(tuple(FAMILIES[family].layouts.values())[-1].kept_wide)
         expected = stored[name] if kept else stored[name].to(dtype)
         assert torch.equal(weight.float(), expected.float()), name
 
@@ -166,7 +166,9 @@ def test_weights_that_are_not_there_are_not_made_up(
 
 
 def test_code_does_not_run_unless_allowed(own: Path) -> None:
-    (own / "modeling_tiny.py").write_text("raise SystemExit('it ran')\n" + tiny_models.CODE)
+    (own / "modeling_tiny.py").write_text(
+        "raise SystemExit('it ran')\n" + tiny_models.code_of("openelm")
+    )
     with pytest.raises(BadInputError, match="--allow-remote-code"):
         MODELS["openelm"].load(own, torch.float32, "eager", remote_code=False)
     with pytest.raises(BadInputError, match="--allow-remote-code"):
@@ -194,7 +196,7 @@ def test_code_beside_a_model_of_transformers_is_left_alone(tmp_path: Path) -> No
 
 
 def test_a_package_that_the_code_lacks_is_named(own: Path) -> None:
-    code = tiny_models.CODE + "\nimport no_such_package\n"
+    code = tiny_models.code_of("openelm") + "\nimport no_such_package\n"
     (own / "modeling_tiny.py").write_text(code)
     with pytest.raises(CannotRunError, match=r"not found in your environment: no_such_package$"):
         load(own)

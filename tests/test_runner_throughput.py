@@ -73,7 +73,7 @@ def test_lora_trains_its_adapters_and_nothing_else(name: str, rank: int) -> None
     }
     for method, size in sizes.items():
         with torch.device("meta"):
-            model = adapted(build(shape), shape, method, rank)  # type: ignore[arg-type]
+            model = adapted(build(shape), method, rank)  # type: ignore[arg-type]
         trained = [each for each in model.parameters() if each.requires_grad]
         assert sum(each.numel() for each in trained) == rank * size
         assert {each.dtype for each in model.parameters()} == {torch.float32}
@@ -81,7 +81,7 @@ def test_lora_trains_its_adapters_and_nothing_else(name: str, rank: int) -> None
 
 def test_full_fine_tuning_trains_all() -> None:
     with torch.device("meta"):
-        model = adapted(build(SHAPES["mamba-twin"]), SHAPES["mamba-twin"], "full", None)
+        model = adapted(build(SHAPES["mamba-twin"]), "full", None)
     assert all(each.requires_grad for each in model.parameters())
 
 

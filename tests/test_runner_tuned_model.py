@@ -232,4 +232,4 @@ def test_a_config_that_is_not_of_lora_is_refused(said: str, tmp_path: Path, tune
 def test_a_recipe_of_lora_needs_its_numbers() -> None:
     asked = tiny_tuning.recipe(method="lora-all", rank=None)
     with pytest.raises(BadInputError, match="needs rank"):
-        finetune.adapted(fresh("gpt-neox"), "gpt-neox", asked)
+        finetune.adapted(fresh("gpt-neox"), asked)

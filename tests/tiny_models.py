@@ -1,11 +1,13 @@
 """A random checkpoint of every family, small enough for a CPU and a second.
 
-OpenELM's own code is not here: its place is taken by `CODE`, a model whose logits come from the
-mean of all embeddings so far. It is loaded as OpenELM is, from Python beside the weights.
+OpenELM's own code and hf_olmo's are not here: their place is taken by `CODE`, a model whose logits
+come from the mean of all embeddings so far, through layers of the names that theirs have. It is
+loaded as they are, from Python beside the weights.
 """
 
 import importlib.util
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -46,29 +48,55 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 
 
 class TinyConfig(PretrainedConfig):
-    model_type = "openelm"
+    model_type = "MODEL_TYPE"
 
     def __init__(self, vocab_size=64, width=16, **others):
         self.vocab_size, self.width = vocab_size, width
-        super().__init__(**others)
+        super().__init__(**{"tie_word_embeddings": False, **others})
+
+
+class Block(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        for name in ("A", "B", "C", "D"):
+            setattr(self, name, nn.Linear(width, width, bias=False))
+
+    def forward(self, means):
+        means = means + self.B(torch.tanh(self.A(means)))
+        return means + self.D(torch.tanh(self.C(means)))
 
 
 class TinyForCausalLM(PreTrainedModel):
     config_class = TinyConfig
 
+    def get_input_embeddings(self):
+        return self.embedding
+
+    def get_output_embeddings(self):
+        return getattr(self, "ff_out", None)
+
     def __init__(self, config):
         super().__init__(config)
         self.embedding = nn.Embedding(config.vocab_size, config.width)
-        self.head = nn.Linear(config.width, config.vocab_size, bias=False)
+        self.layers = nn.ModuleList(Block(config.width) for _ in range(2))
+        self.HEAD = nn.Linear(config.width, config.vocab_size, bias=False)
 
-    def forward(self, input_ids, past_key_values=None, use_cache=None):
+    def forward(self, input_ids, past_key_values=None, use_cache=None, **others):
         rows = self.embedding(input_ids)[:, None]
         if past_key_values is not None:
             rows = torch.cat([past_key_values[0][0], rows], dim=2)
         count = torch.arange(1, rows.shape[2] + 1, device=rows.device)[:, None]
         means = (rows.float().cumsum(2) / count).to(rows.dtype)[:, 0, -input_ids.shape[1] :]
-        return CausalLMOutputWithPast(logits=self.head(means), past_key_values=((rows, rows),))
+        for layer in self.layers:
+            means = layer(means)
+        return CausalLMOutputWithPast(logits=self.HEAD(means), past_key_values=((rows, rows),))
 """
+OWN: dict[str, dict[str, str]] = {
+    "openelm": {"HEAD": "head", "A": "qkv_proj", "B": "out_proj", "C": "proj_1", "D": "proj_2"},
+    "hf_olmo": {"HEAD": "ff_out", "A": "att_proj", "B": "attn_out", "C": "ff_proj", "D": "ff_out"},
+}
+"""Layouts whose code comes with the checkpoint: names of the layers in `CODE`. An hf_olmo that is
+not tied calls its output layer as it calls the last layer of a block."""
 AUTO_MAP = {
     "AutoConfig": "modeling_tiny.TinyConfig",
     "AutoModelForCausalLM": "modeling_tiny.TinyForCausalLM",
@@ -85,7 +113,7 @@ def model(family: str, attention: str = "eager", **changes: Any) -> Any:
     torch.manual_seed(1)
     if family == "mamba2":
         return tiny_mamba2.model(**changes)
-    if family == "openelm":
+    if family in OWN:
         code = _imported(changes.pop("code"))
         made = code.TinyForCausalLM(code.TinyConfig(**changes))
     else:
@@ -100,15 +128,19 @@ def model(family: str, attention: str = "eager", **changes: Any) -> Any:
 
 
 def save(family: str, folder: Path) -> Any:
-    """Write a checkpoint with its tokenizer; returns the model that was saved."""
+    """Write a checkpoint with its tokenizer; returns the model that was saved.
+
+    `hf_olmo` stands for the other layout of OLMo.
+    """
     size = conftest.save_tokenizer(folder)
     if family == "mamba2":
         made = model(family, vocab_size=size)
         mamba2_checkpoint.save(made, folder)
         return made
-    if family == "openelm":
-        (folder / "modeling_tiny.py").write_text(CODE)
-        _begin_with_bos(folder)
+    if family in OWN:
+        (folder / "modeling_tiny.py").write_text(code_of(family))
+        if family == "openelm":
+            _begin_with_bos(folder)
         made = model(family, code=folder / "modeling_tiny.py", vocab_size=size)
         made.save_pretrained(folder)
         edit(folder / "config.json", lambda config: config.update(auto_map=AUTO_MAP))
@@ -116,6 +148,14 @@ def save(family: str, folder: Path) -> Any:
     made = model(family, vocab_size=size)
     made.save_pretrained(folder)
     return made
+
+
+def code_of(layout: str) -> str:
+    """The module that loads a checkpoint of a layout of `OWN`."""
+    text = CODE.replace("MODEL_TYPE", layout)
+    for name, said in OWN[layout].items():
+        text = re.sub(rf"(?<=self\.){name}\b|(?<=\"){name}(?=\")", said, text)
+    return text
 
 
 def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:

@@ -60,7 +60,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         "\n"
         "`repro verify packet` judges its records without looking at a signature. Weights that a\n"
         "job made are left out, and named with digest and size. Equal results give equal bytes.\n"
-        "Exits 0 if it was written, whatever the verdicts; 3 if a package or space is missing."
+        "Exits 0 if it was written, whatever the verdicts; 2 also where a damaged run file was\n"
+        "left out of what was written; 3 if a package or space is missing."
     )
 
 
@@ -110,8 +111,10 @@ def _write_table(folders: list[Path], out: Path) -> None:
     from repro.commands import report_records
     from repro.files import write_text
 
-    write_text(out, export_findings.as_csv(report_records.gather(folders)))
+    seen = report_records.gather(folders)
+    write_text(out, export_findings.as_csv(seen))
     print(out)
+    verify.refuse(seen.unread)
 
 
 def _write_packet(folders: list[Path], out: Path) -> None:
@@ -131,6 +134,7 @@ def _write_packet(folders: list[Path], out: Path) -> None:
                 export_packet.write_zip(packet, zipped)
             (zipped if out.suffix == ".zip" else packet).replace(out)
     _say(contents, left, files, out)
+    verify.refuse(left.unread)
 
 
 def _add_results(packet: Path, left: "Left", folders: int) -> "Contents":

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from repro import report_list, run_file
-from repro.commands import options
+from repro.commands import options, verify
 from repro.errors import EXIT_DONE, EXIT_INCOMPLETE, BadInputError
 from repro.manifest import Manifest
 from repro.report_list import Standing
@@ -30,7 +30,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "Counts the jobs that have a record, at the highest tier that was run; `repro verify`\n"
         "judges them. Exits 0; with --coverage 3 if a number is neither bound nor set aside, is\n"
-        "bound to a claim that no manifest has, or is not the copy's."
+        "bound to a claim that no manifest has, or is not the copy's; 2 if a run file is damaged."
     )
 
 
@@ -43,11 +43,13 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.coverage:
         return _cover(manifests, arguments.text, as_json=arguments.json)
     store = Store(arguments.out)
-    rows = [(each, _stands(each, store)) for each in manifests]
+    unread: list[BadInputError] = []
+    rows = [(each, _stands(each, store, unread)) for each in manifests]
     if arguments.json:
         print(options.as_json([report_list.as_data(*row) for row in rows]))
     else:
         report_list.show(rows)
+    verify.refuse(unread)
     return EXIT_DONE
 
 
@@ -69,12 +71,16 @@ def _cover(manifests: list[Manifest], text: Path | None, *, as_json: bool) -> in
     return EXIT_DONE if found.complete and not differences else EXIT_INCOMPLETE
 
 
-def _stands(manifest: Manifest, store: Store) -> Standing | None:
-    """What was run at the highest tier of which there is a run file."""
+def _stands(manifest: Manifest, store: Store, unread: list[BadInputError]) -> Standing | None:
+    """What was run at the highest tier of which there is a run file; others go to `unread`."""
     for tier in reversed(manifest.tiers()):
         path = run_file.path_of(store.root, manifest.id, tier)
         if path.exists():
-            found = run_file.load(path)
+            try:
+                found = run_file.load(path)
+            except BadInputError as error:
+                unread.append(error)
+                continue
             keys = set(found.jobs.values())
             done = sum((store.folder(key) / "record.json").is_file() for key in keys)
             return Standing(tier, done, len(keys), len(found.missing))

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel
 
 from repro import bundle, manifest, nearest
-from repro.errors import BadInputError
+from repro.errors import BadInputError, Problem
 from repro.manifest import Manifest
 
 if TYPE_CHECKING:  # `repro list` plans nothing, and starts without it
@@ -24,9 +24,23 @@ def add_manifests(parser: argparse.ArgumentParser, *, optional: bool = False) ->
         "manifests",
         metavar="MANIFEST",
         nargs="*" if optional else "+",
-        type=Path,
-        help="manifest file, e.g. manifests/table1.json" + ("; all by default" * optional),
+        type=_manifest,
+        help="manifest file, e.g. manifests/table1.json, or the name of one of the bundle's, table1"
+        + ("; all by default" * optional),
     )
+
+
+def _manifest(text: str) -> Path:
+    """A file as it was given, else the bundle's manifest of that name.
+
+    A folder of that name is no manifest, and often holds the results of one.
+    """
+    given, named = Path(text), bundle.MANIFESTS / f"{text}.json"
+    # `Path.is_file` raises where a name is too long to be one.
+    if os.sep in text or os.path.isfile(given) or not os.path.isfile(named):  # noqa: PTH113
+        return given
+    here = Path.cwd()
+    return named.relative_to(here) if named.is_relative_to(here) else named
 
 
 def add_results(parser: argparse.ArgumentParser, what: str) -> None:
@@ -113,19 +127,47 @@ def add_on(parser: argparse.ArgumentParser) -> None:
 
 
 def load_manifests(paths: list[Path]) -> list[Manifest]:
-    """Every manifest, or every problem of all of them."""
-    loaded, errors = [], []
+    """Every manifest, each once; by default the bundle's.
+
+    Raises:
+        BadInputError: with every problem of all of them. Two that differ have one id: results are
+            kept by it, and would be judged by the other.
+    """
+    loaded: dict[str, tuple[Path, Manifest]] = {}
+    errors = []
     for path in paths or sorted(bundle.MANIFESTS.glob("*.json")):
         try:
-            loaded.append(manifest.load(path))
+            found = manifest.load(path)
+            bundled = bundle.MANIFESTS / f"{found.id}.json"
+            own = paths and bundled.is_file() and not bundled.samefile(path)
+            other = (bundled, manifest.load(bundled)) if own else loaded.get(found.id)
         except BadInputError as error:
-            errors.append(str(error))
+            errors.append(f"{error}{_near(path)}")
+            continue
+        if other is not None and other[1] != found:
+            what = "the bundle's own" if own else "another manifest"
+            problem = Problem(
+                f"{path}: $.id",
+                f"{found.id!r}, as of {other[0]}",
+                "an id and a file name of its own",
+            )
+            errors.append(str(BadInputError(f"{path} has the name of {what}", [problem])))
+        else:
+            loaded.setdefault(found.id, (path, found))
     if errors:
-        raise BadInputError("\n".join(errors))
+        raise BadInputError("\n".join(dict.fromkeys(errors)))  # the catalog's once
     if not loaded:
         message = f"no manifest in {bundle.MANIFESTS}"
         raise BadInputError(message)
-    return loaded
+    return [each for _, each in loaded.values()]
+
+
+def _near(path: Path) -> str:
+    """What a file that is not there may have been, in words."""
+    names = [each.stem for each in sorted(bundle.MANIFESTS.glob("*.json"))]
+    if os.path.exists(path) or not names:  # noqa: PTH110  # as above
+        return ""
+    return f"; expected a file, or the name of a manifest: {nearest.one_of(path.stem, names)}"
 
 
 def pairs(flag: str, given: list[str]) -> dict[str, Path]:

@@ -1,6 +1,7 @@
 """From parsed arguments to plans; shared by `plan`, `run` and `list`."""
 
 import argparse
+import datetime as dt
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ class Planning:
     """Manifest id to its file as it was given."""
     planner: Planner
     tier: Tier | None
+    started: str
+    """When the command was given: UTC, ISO 8601."""
 
     def tiers_of(self, manifest: Manifest) -> dict[Tier, Plan]:
         """A plan for every tier that the manifest has, cheapest first."""
@@ -65,6 +68,7 @@ def prepare(
     # One thread a job, whatever the number of cores: sums are then added in the same order
     # everywhere, and jobs run side by side instead. Whoever sets the variable decides.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    started = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     files = {path.stem: path for path in arguments.manifests}
     manifests = options.load_manifests(arguments.manifests)
     kinds = {group.kind for each in manifests for group in each.jobs}
@@ -87,4 +91,4 @@ def prepare(
         fresh=arguments.fresh,
         engine=arguments.engine,
     )
-    return Planning(manifests, files, planner, arguments.tier)
+    return Planning(manifests, files, planner, arguments.tier, started)

@@ -9,6 +9,7 @@ from pathlib import Path
 from repro import catalog, coverage, pins, run_file
 from repro.commands import options, report_arrays
 from repro.commands.verify import manifest_of
+from repro.errors import BadInputError
 from repro.html_data import Machine, Run, Seen
 from repro.record import Record
 from repro.run_file import RunFile
@@ -28,8 +29,13 @@ def gather(folders: Sequence[Path]) -> Seen:
     records: dict[str, Record] = {}
     arrays = report_arrays.Found()
     checkpoints, asked, pinned = catalog.checkpoints(), catalog.asked(), pins.versions()
-    for folder, run in _runs(folders):
-        claimed[run.manifest] = manifest_of(run)
+    unread: list[BadInputError] = []
+    for folder, run in _runs(folders, unread):
+        try:
+            claimed[run.manifest] = manifest_of(run)
+        except BadInputError as error:
+            unread.append(error)
+            continue
         evidence = Evidence(claimed[run.manifest], run, Store(folder), checkpoints, asked)
         verdict = judge(claimed[run.manifest], evidence, pinned)
         loaded = list(_loaded(evidence))
@@ -48,13 +54,15 @@ def gather(folders: Sequence[Path]) -> Seen:
         tunings=arrays.tunings(),
         timings=arrays.timings(),
         envelopes=arrays.envelopes(),
+        unread=tuple(dict.fromkeys(map(str, unread))),
     )
 
 
-def _runs(folders: Sequence[Path]) -> Iterator[tuple[Path, RunFile]]:
+def _runs(folders: Sequence[Path], unread: list[BadInputError]) -> Iterator[tuple[Path, RunFile]]:
     for folder in folders:
-        for path in sorted((folder / "runs").glob("*.json")):
-            yield folder, run_file.load(path)
+        runs, damaged = run_file.read(folder)
+        unread += damaged
+        yield from ((folder, run) for run in runs.values())
 
 
 def _loaded(evidence: Evidence) -> Iterator[Loaded]:

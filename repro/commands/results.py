@@ -3,7 +3,7 @@
 import argparse
 
 from repro import report_results, results_entries, results_gc
-from repro.commands import options
+from repro.commands import options, verify
 from repro.errors import EXIT_DONE
 from repro.store import Store
 
@@ -22,7 +22,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "gc finds records and work that no run file refers to, what killed runs left half\n"
         "written, and work of finished jobs; what a running job holds is left alone. Records are\n"
-        "checked as `repro verify` loads them. Exits 0; 2 for a key that is none or several."
+        "checked as `repro verify` loads them. Exits 0; 2 for a key that is none or several, or\n"
+        "if a run file is damaged: then gc removes nothing."
     )
 
 
@@ -43,6 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
             report_results.show_one(entry)
     else:
         _clear_up(store, yes=arguments.yes, as_json=arguments.json)
+    verify.refuse(results_entries.unread(store))
     return EXIT_DONE
 
 

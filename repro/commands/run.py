@@ -1,7 +1,9 @@
 """`repro run`: fetch what is pinned, run what can be run, judge what came out."""
 
 import argparse
+import sys
 from collections.abc import Container, Iterable
+from pathlib import Path
 
 from repro import job_graph, package_sources, report, report_plan, report_progress, run_file
 from repro.commands import engines, options, planning
@@ -13,6 +15,8 @@ from repro.errors import EXIT_DONE, EXIT_INCOMPLETE, BadInputError, CannotRunErr
 from repro.finding import Verdict
 from repro.jobs import TuningJob
 from repro.plan import Plan, PlannedJob
+from repro.planner import Filter
+from repro.plural import counted
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +42,7 @@ def _run(arguments: argparse.Namespace, engine: Engine) -> int:
     prepared = planning.prepare(arguments, engine.machine)
     plans = [prepared.chosen(manifest) for manifest in prepared.manifests]
     for plan in plans:
-        _check_unchanged(plan, prepared, fresh=arguments.fresh)
+        _check_continues(plan, prepared, fresh=arguments.fresh)
         if not arguments.json:
             following = report_plan.next_tier(
                 plan, prepared.tiers_of(plan.manifest), prepared.files[plan.manifest.id]
@@ -78,12 +82,23 @@ def _waits(plan: Plan) -> bool:
     return any(job.state in ("fetch", "waits") for job in plan.jobs)
 
 
-def _check_unchanged(plan: Plan, prepared: Planning, *, fresh: bool) -> None:
-    """Refuse to judge old records by claims that were written after them."""
+def _check_continues(plan: Plan, prepared: Planning, *, fresh: bool) -> None:
+    """Refuse to judge old records by later claims, or to drop what another engine answered."""
     path = run_file.path_of(prepared.planner.store.root, plan.manifest.id, plan.tier)
-    if fresh or not path.exists():
+    before = run_file.earlier(path)
+    if before is None:
+        if path.exists():
+            _replace(path, every=prepared.planner.only == Filter())
         return
-    changed = run_file.changes(run_file.load(path), plan.manifest)
+    engine, left = prepared.planner.engine, len(before.jobs.keys() - plan.slots())
+    if before.engine != engine and left and not run_file.too_late(before, plan.manifest):
+        message = (
+            f"--engine {engine}: {plan.manifest.id} was run at tier {plan.tier} by "
+            f"{before.engine}, and a run has one engine.\n    {counted(left, 'job')} of it would "
+            "be forgotten: leave --only out, or use another --out"
+        )
+        raise BadInputError(message)
+    changed = {} if fresh else run_file.too_late(before, plan.manifest)
     if changed:
         what = "; ".join(f"{name}: {why}" if name else why for name, why in changed.items())
         message = (
@@ -92,6 +107,17 @@ def _check_unchanged(plan: Plan, prepared: Planning, *, fresh: bool) -> None:
             "every job again, or another --out"
         )
         raise BadInputError(message)
+
+
+def _replace(path: Path, *, every: bool) -> None:
+    """Say that a damaged run file is replaced; refuse if it may name jobs that are left out."""
+    if not every:
+        message = (
+            f"{path} is damaged, and what it said of jobs that --only leaves out would be lost: "
+            "run once without --only; records that are there are reused"
+        )
+        raise BadInputError(message)
+    print(f"{path} is damaged and is written anew", file=sys.stderr)
 
 
 def _fetch(plans: list[Plan], prepared: Planning, bars: "report_progress.Bars") -> dict[str, str]:

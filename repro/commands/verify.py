@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from repro import bundle, catalog, export_packet, manifest, pins, report, run_file, signature
@@ -45,7 +45,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         "Nothing stored with a record is believed that can be recomputed from its arrays.\n"
         "A packet is judged by its records as any results folder is; without --signature neither\n"
         "its signature nor its SHA256SUMS is looked at.\n"
-        "Exits 0 if every claim is reproduced, 1 if any is contradicted or invalid, else 3."
+        "Exits 0 if every claim is reproduced, 1 if any is contradicted or invalid, else 3; 2 if\n"
+        "a run cannot be judged, its file damaged or its manifest gone: the others are."
     )
 
 
@@ -61,12 +62,25 @@ def run(arguments: argparse.Namespace) -> int:
         found = " ".join(map(str, arguments.results))
         message = f"--paper: found {found} beside it; it judges every manifest and reads no results"
         raise BadInputError(message)
-    verdicts = _paper() if arguments.paper else _runs(folders, arguments.signature)
+    unread: list[BadInputError] = []
+    verdicts = _paper() if arguments.paper else _runs(folders, arguments.signature, unread)
     if arguments.json:
         print(options.as_json(verdicts))
     else:
         report.show_verdicts(verdicts)
+    refuse(unread)
     return exit_code(verdicts)
+
+
+def refuse(unread: Iterable[BadInputError | str]) -> None:
+    """Once what is sound was shown: say what could not be read, each once.
+
+    Raises:
+        BadInputError: if there is anything.
+    """
+    told = list(dict.fromkeys(map(str, unread)))
+    if told:
+        raise BadInputError("\n".join(told))
 
 
 def exit_code(verdicts: list[Verdict]) -> int:
@@ -117,6 +131,7 @@ def _markdown(folders: Sequence[Path], arguments: argparse.Namespace) -> int:
     results = [one for each in folders for one in export_packet.results_of(each)]
     seen = report_records.gather(results)
     print(claim_table.render(seen), end="")
+    refuse(seen.unread)
     return exit_code([each.verdict for each in seen.runs])
 
 
@@ -128,8 +143,13 @@ def _paper() -> list[Verdict]:
     return [each for each in verdicts if each.findings]
 
 
-def _runs(given: Sequence[Path], signers: Path | None) -> list[Verdict]:
-    """Verdicts of every run in results folders and packets, signatures first."""
+def _runs(
+    given: Sequence[Path], signers: Path | None, unread: list[BadInputError]
+) -> list[Verdict]:
+    """Verdicts of every run in results folders and packets, signatures first.
+
+    Why a run cannot be judged is added to `unread`.
+    """
     verdicts = []
     for path in given:
         with export_packet.opened(path) as folder:
@@ -138,18 +158,22 @@ def _runs(given: Sequence[Path], signers: Path | None) -> list[Verdict]:
                 print(f"{path}: signed by {signer}; every file is as signed", file=sys.stderr)
             elif export_packet.is_packet(folder):
                 print(f"{path}: no signature was checked (--signature)", file=sys.stderr)
-            verdicts += _judged(folder, path)
+            verdicts += _judged(folder, path, unread)
     return verdicts
 
 
-def _judged(opened: Path, given: Path) -> list[Verdict]:
+def _judged(opened: Path, given: Path, unread: list[BadInputError]) -> list[Verdict]:
     """Verdicts of every run in a results folder, or in those of a packet."""
-    verdicts = []
+    verdicts, before = [], len(unread)
     for folder in export_packet.results_of(opened):
-        for path in sorted((folder / "runs").glob("*.json")):
-            run = run_file.load(path)
-            verdicts.append(judge_run(manifest_of(run), run.tier, Store(folder)))
-    if not verdicts:
+        runs, damaged = run_file.read(folder)
+        unread += damaged
+        for run in runs.values():
+            try:
+                verdicts.append(judge_run(manifest_of(run), run.tier, Store(folder)))
+            except BadInputError as error:  # of its own manifest
+                unread.append(error)
+    if not verdicts and len(unread) == before:
         message = f"{given} holds no runs; `repro run manifests/table1.json` makes one"
         raise BadInputError(message)
     return verdicts

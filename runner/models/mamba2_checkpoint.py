@@ -48,7 +48,11 @@ def stored_dtype(name: str, dtype: torch.dtype) -> torch.dtype:
     Reference: the table in `mamba2_mixer`.
     """
     half = dtype in (torch.float16, torch.bfloat16)
-    return torch.float32 if half and name.endswith(FAMILIES["mamba2"].kept_wide) else dtype
+    return (
+        torch.float32
+        if half and name.endswith(FAMILIES["mamba2"].layouts["Mamba2"].kept_wide)
+        else dtype
+    )
 
 
 def load(folder: Path, dtype: torch.dtype = torch.float32) -> Mamba2ForCausalLM:
