@@ -56,7 +56,7 @@ def stage(folders: Sequence[Path], packet: Path) -> Left:
 def _stage(folder: Path, packet: Path, place: str, left: Left) -> None:
     """One results folder."""
     store, named = Store(folder), set[str]()
-    for path in sorted((folder / "runs").glob("*.json")):
+    for path in run_file.paths(folder):
         run = run_file.load(path)
         named |= set(run.jobs.values())
         _copy(path, packet / place / "runs" / path.name)

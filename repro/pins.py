@@ -82,7 +82,7 @@ def read(path: Path) -> dict[str, Pin]:
             package without hashes, a marker, an option, a second version of a package.
     """
     try:
-        text = regular_file.content(path).decode()
+        text = regular_file.text(path)
     except (OSError, UnicodeDecodeError) as error:
         message = f"{path}: cannot be read as a lock file: {error}"
         raise BadInputError(message) from error
@@ -129,7 +129,7 @@ def _logical_lines(text: str) -> list[tuple[int, str]]:
 
 def python_version(path: Path) -> str | None:
     """The Python that a lock file was compiled for, from the command in its header."""
-    found = _PYTHON.search(path.read_text(encoding="utf-8"))
+    found = _PYTHON.search(regular_file.text(path))
     return found[1] if found else None
 
 

@@ -53,7 +53,7 @@ def gather(folders: Sequence[Path]) -> Seen:
 
 def _runs(folders: Sequence[Path]) -> Iterator[tuple[Path, RunFile]]:
     for folder in folders:
-        for path in sorted((folder / "runs").glob("*.json")):
+        for path in run_file.paths(folder):
             yield folder, run_file.load(path)
 
 
