@@ -62,7 +62,7 @@ class CannotReadError(CannotRunError):
 
 def cannot_read(path: object, error: OSError) -> str:
     """A file that is there and cannot be read, and what to do."""
-    remedy = "; its owner lets others: chmod -R a+rX" if isinstance(error, PermissionError) else ""
+    remedy = " (its owner lets others: chmod -R a+rX)" if isinstance(error, PermissionError) else ""
     return f"{path} cannot be read: {error.strerror}{remedy}"
 
 

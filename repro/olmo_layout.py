@@ -74,7 +74,9 @@ def convert(file: Path, out: Path) -> list[Draft]:
             made += [drafts.write(name, [text]) for name, text in _tokenizer(file.parent)]
             drafts.publish()
     except (OSError, ValueError) as error:
-        message = f"{file} cannot be turned into another layout: {error}; nothing was written"
+        where = f" ({error.filename})" if isinstance(error, OSError) and error.filename else ""
+        why = f"{json_text.why(error)}{where}"
+        message = f"{file} cannot be turned into another layout: {why}; nothing was written"
         raise BadInputError(message) from error
     return made
 

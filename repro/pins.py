@@ -7,7 +7,7 @@ that `repro audit` and `repro verify` need no packaging library.
 import re
 from pathlib import Path
 
-from repro import bundle, regular_file, schema_problems
+from repro import bundle, json_text, regular_file, schema_problems
 from repro.errors import BadInputError, Problem
 from repro.frozen import Frozen, Sha256
 
@@ -84,7 +84,8 @@ def read(path: Path) -> dict[str, Pin]:
     try:
         text = regular_file.text(path)
     except (OSError, UnicodeDecodeError) as error:
-        message = f"{path}: cannot be read as a lock file: {error}"
+        why = json_text.why(error)
+        message = f"{path}: cannot be read as a lock file: {why}"
         raise BadInputError(message) from error
     pins: dict[str, Pin] = {}
     problems: list[Problem] = []

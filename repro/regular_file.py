@@ -24,8 +24,8 @@ WRONG_KIND = frozenset(
 
 _KINDS = (
     (stat.S_ISDIR, "is a folder"),
-    (stat.S_ISFIFO, "is a pipe and no file; save to a file what it carries"),
-    (stat.S_ISSOCK, "is a socket and no file"),
+    (stat.S_ISFIFO, "is a pipe, not a file: save what it carries in one"),
+    (stat.S_ISSOCK, "is a socket, not a file"),
 )
 
 
@@ -52,7 +52,9 @@ def opened(path: Path) -> BufferedReader:
 def _refuse(mode: int, path: Path) -> None:
     """Everything but a regular file."""
     if not stat.S_ISREG(mode):
-        what = next((words for of_kind, words in _KINDS if of_kind(mode)), "is a device, no file")
+        what = next(
+            (words for of_kind, words in _KINDS if of_kind(mode)), "is a device, not a file"
+        )
         raise OSError(errno.EINVAL, what, str(path))
 
 

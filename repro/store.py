@@ -52,8 +52,7 @@ class BrokenRecordError(Exception):
 def _tell_unreadable(key: str, error: OSError) -> None:
     """Tell a record that this reader cannot have from one that is wrong."""
     if error.errno not in regular_file.WRONG_KIND:
-        message = cannot_read(f"record {key[:12]}, {error.filename},", error)
-        raise CannotReadError(message) from error
+        raise CannotReadError(cannot_read(f"record {key[:12]}", error)) from error
 
 
 class Store:
