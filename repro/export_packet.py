@@ -186,14 +186,13 @@ def opened(path: Path) -> Iterator[Path]:
 
 def _check(path: Path, members: Sequence[zipfile.ZipInfo], free: int) -> None:
     """Refuse a zip file that unpacks to anything but files below one folder, each once."""
-    names = Counter(each.filename.rstrip("/") for each in members)
+    names = Counter(_plain(each) for each in members)
     folders = {str(up) for name in names for up in PurePosixPath(name).parents}
     problems = []
     for each in members:
-        name, kind = each.filename, stat.S_IFMT(each.external_attr >> 16)
-        plain = name.rstrip("/")
+        name, plain, kind = each.filename, _plain(each), stat.S_IFMT(each.external_attr >> 16)
         what = ""
-        if PurePosixPath(name).as_posix() != plain or "\\" in name or not name.isprintable():
+        if str(PurePosixPath(plain)) not in (plain, f"{plain}.") or "\\" in name or not name.isprintable():
             what = "a name that is none"
         elif name.startswith("/") or ".." in name.split("/") or name[1:2] == ":":
             what = "a name that leads elsewhere"
@@ -214,6 +213,11 @@ def _check(path: Path, members: Sequence[zipfile.ZipInfo], free: int) -> None:
     if size > max(_ROOM, _RATIO * path.stat().st_size):
         message = f"{path}: {size} bytes unpacked, over {_RATIO} times its own: it is no packet"
         raise BadInputError(message)
+
+
+def _plain(member: zipfile.ZipInfo) -> str:
+    """A member's name, as it will be unpacked; some programs begin each with `./`."""
+    return member.filename.removeprefix("./").rstrip("/")
 
 
 def _top(folder: Path, shown: Path) -> Path:

@@ -48,6 +48,7 @@ def test_a_packet_with_its_folder_on_top_is_the_packet(
         archive.mkdir("a name")
         archive.writestr("__MACOSX/a name/._report.html", b"a fork")
     assert outcomes(capsys, plain) == expected
+    assert outcomes(capsys, zipped(packet, tmp_path / "dot.zip", "./")) == expected  # as bsdtar
     unpacked = tmp_path / "unpacked"  # as Windows' "extract all"
     shutil.copytree(packet, unpacked / "packet")
     assert outcomes(capsys, unpacked) == expected
