@@ -192,7 +192,11 @@ def _check(path: Path, members: Sequence[zipfile.ZipInfo], free: int) -> None:
     for each in members:
         name, plain, kind = each.filename, _plain(each), stat.S_IFMT(each.external_attr >> 16)
         what = ""
-        if str(PurePosixPath(plain)) not in (plain, f"{plain}.") or "\\" in name or not name.isprintable():
+        if (
+            str(PurePosixPath(plain)) not in (plain, f"{plain}.")
+            or "\\" in name
+            or not name.isprintable()
+        ):
             what = "a name that is none"
         elif name.startswith("/") or ".." in name.split("/") or name[1:2] == ":":
             what = "a name that leads elsewhere"
