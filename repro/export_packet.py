@@ -159,6 +159,8 @@ def opened(path: Path) -> Iterator[Path]:
     try:
         with regular_file.opened(path) as stream:
             zipped = zipfile.is_zipfile(stream)
+    except PermissionError as error:
+        raise BadInputError(cannot_read(path, error)) from error
     except OSError as error:
         message = f"{path}: {error.strerror}; expected a folder of `repro run`, or a packet"
         raise BadInputError(message) from error
