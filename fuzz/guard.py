@@ -78,6 +78,8 @@ class _Watch:
             writes = set(mode or "") & set("wax+") or (flags or 0) & _FLAGS
             if writes and isinstance(path, str | bytes | os.PathLike):
                 self._write(event, path)
+        elif event in ("os.remove", "os.rmdir") and arguments[1] != -1:
+            pass  # below a folder whose removal was an event of its own: `shutil.rmtree`
         elif event in _WRITES:
             for path in arguments[: 2 if event in ("os.rename", "os.link") else 1]:
                 self._write(event, path)

@@ -1,11 +1,16 @@
-"""Inputs that are no JSON: what may lie where a file is expected, paths, torch archives.
+"""Inputs that are no JSON: what may lie where a file is expected, paths, torch archives, packets.
 
 Not covered: archives beyond one that `torch.save` could have written and bytes changed in it;
 tests/test_repro_torch_pickle.py and test_repro_torch_zip.py go through opcodes and headers.
 """
 
+import hashlib
+import io
 import os
-from collections.abc import Callable, Iterator
+import stat
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -43,6 +48,8 @@ _STRANGE: tuple[Callable[[Path], Any], ...] = (
     lambda path: path.symlink_to("nowhere"),
     lambda path: path.symlink_to("/dev/zero"),
     lambda path: path.symlink_to(path.parent),
+    lambda path: path.symlink_to(os.devnull),
+    lambda path: os.mknod(path, stat.S_IFSOCK | 0o600),
     os.mkfifo,
     lambda _: None,
 )
@@ -60,6 +67,53 @@ def point(tree: Any, choices: Choices) -> None:
             pair[1] = choices.of(where)
         if pair[0] == "manifest" and choices.below(2):
             pair[1] = choices.of(("nowhere", "..", "theorem3", "tuned", "evaluated"))
+
+
+def packet(files: Mapping[str, bytes], choices: Choices) -> bytes:
+    """A zip file of a packet, with a folder on top or not, and often something wrong with it.
+
+    Args:
+        files: What the packet holds, by name, but for its list of digests.
+        choices: What to do to it.
+    """
+    files = dict(files)
+    if choices.one_in(4):
+        name = choices.of(sorted(files))
+        files[name] = choices.of((b"", b"{}", files[name] + b" ", files[name][:-1]))
+    sums = "".join(f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files))
+    if choices.one_in(4):
+        del files[choices.of(sorted(files))]
+    files["SHA256SUMS"] = choices.of((sums, sums, sums[:-1], sums * 2, sums[1:], "\0")).encode()
+    top = choices.of(("", "", "packet/", "packet/", "é/", "./", "a/b/", "../"))
+    entries = [(zipfile.ZipInfo(top + name), content) for name, content in files.items()]
+    for _ in range(choices.below(3)):
+        entry, content = choices.of(entries)
+        how = choices.below(4)
+        if how == 0:
+            entry.filename = choices.of(_NAMES)
+        elif how == 1:
+            kind = choices.of((stat.S_IFLNK, stat.S_IFIFO, stat.S_IFDIR, stat.S_IFCHR))
+            entry.external_attr = (kind | 0o777) << 16
+        else:
+            entries.append((zipfile.ZipInfo(choices.of((entry.filename, *_NAMES))), content))
+    made = io.BytesIO()
+    with warnings.catch_warnings(), zipfile.ZipFile(made, "w") as archive:
+        warnings.simplefilter("ignore")  # of a name that is there twice
+        for entry, content in entries:
+            archive.writestr(entry, content)
+    whole = bytearray(made.getvalue())
+    for _ in range(choices.below(4) if choices.one_in(3) else 0):
+        # The directory, which lies at the end, has the names, sizes and kinds.
+        whole[-1 - choices.below(min(len(whole), 1 << 12))] = choices.below(256)
+    return bytes(whole)
+
+
+_NAMES = (
+    *("../escaped", "/escaped", "a/../../escaped", "C:\\x", "a\\b", "a//b", ".", "..", "a" * 300),
+    *("results", "results/runs", "results/runs/a.json", "results-2/runs/a.json", "SHA256SUMS/x"),
+    *("\u202e", "\ud7ff", "a\nb", "SHA256SUMS", "SHA256SUMS.sig", "packet/SHA256SUMS"),
+)
+"""What a member may be called."""
 
 
 def archive(choices: Choices) -> bytes:

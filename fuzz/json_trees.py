@@ -202,6 +202,7 @@ def text_of(tree: Any, choices: Choices) -> bytes:
     damaged: tuple[bytes, ...] = (
         *(b"", b"\xef\xbb\xbf" + text, text[:at], text[:at] + b"\xff" + text[at + 1 :], text * 2),
         *(text + b"\0", text.decode("utf-8", "replace").encode("utf-16"), b" " * 100 + text, b"{"),
+        *(text.replace(b",", b",\r\n"), b"\xef\xbb\xbf" + text.replace(b",", b",\r\n") + b"\r\n"),
         *(b"null", b"[]", b"0", b"NaN", b"\0" * 64, b"[" * 200_000),
     )
     return choices.of(damaged)

@@ -8,6 +8,7 @@ sealed again: whoever forges those and every digest has made another record.
 """
 
 import json
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from fuzz import guard, json_trees, sealed
 from fuzz.choices import Choices
 from fuzz.guard import Ended, Failure
 from fuzz.honest import ROOT, Results
-from fuzz.inputs import archive, placed, point
+from fuzz.inputs import archive, packet, placed, point
 from fuzz.stand import Stand
 from repro import catalog, expand, manifest
 from repro.commands import options
@@ -34,6 +35,8 @@ class Targets:
         self.stand = stand
         self.empty = stand.root / "empty"
         self.empty.mkdir()
+        self.unpacked = stand.root / "unpacked"
+        self.unpacked.mkdir()
         manifests = [each for each in _committed() if _jobs(each) <= _MOST_JOBS]
         manifests += [each.manifest for each in stand.results] * 6
         self.manifests = [(path.name, path.read_bytes()) for path in manifests]
@@ -47,6 +50,7 @@ class Targets:
             "pins": self.pins,
             "audit": self.against,
             "archive": self.archive,
+            "packet": self.packet,
         }
 
     # -----------------------------------------------------------------------------
@@ -98,6 +102,27 @@ class Targets:
             guard.run(["convert", path, "--out", out], allowed=self.stand.out)
         for file in out.glob("*") if out.is_dir() else ():
             file.unlink()
+
+    def packet(self, choices: Choices) -> None:
+        """`repro verify` of a damaged packet in a zip file, whatever its list of digests says."""
+        results = choices.of(self.stand.results)
+        files = {
+            f"results/{path.relative_to(results.root)}": content
+            for path, content in results.files.items()
+        }
+        files[f"manifests/{results.manifest.name}"] = results.manifest.read_bytes()
+        path, before = self.stand.root / "packet.zip", tempfile.tempdir
+        tempfile.tempdir = str(self.unpacked)
+        try:
+            with placed(path, packet(files, choices), choices):
+                ended = guard.run(["verify", path, "--json"], allowed=self.unpacked)
+        finally:
+            tempfile.tempdir = before
+        # In the place of the file there may be a link to the folder that holds all of them.
+        honest = {name: each for one in self.stand.results for name, each in one.outcomes.items()}
+        hold_verdicts(ended, honest, ("measured",))
+        if left := list(self.unpacked.iterdir()):
+            raise Failure("left", ", ".join(each.name for each in left))
 
     # -----------------------------------------------------------------------------
     # Files of a results folder

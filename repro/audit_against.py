@@ -10,9 +10,7 @@ Not covered: whether a difference does move a digit. That takes a run of both.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from repro import regular_file
+from repro import json_text, regular_file
 from repro.audit import Audit
 from repro.audit_image import Image
 from repro.environment import NUMERIC_FLAGS, Environment
@@ -44,8 +42,8 @@ class Difference(Frozen):
 def is_audit(path: Path) -> bool:
     """Whether a file is JSON, and so no lock file."""
     try:
-        return regular_file.content(path).lstrip()[:1] == b"{"
-    except OSError:
+        return regular_file.text(path).lstrip()[:1] == "{"
+    except (OSError, UnicodeDecodeError):
         return False  # whoever reads it as a lock says what is wrong
 
 
@@ -56,10 +54,10 @@ def load(path: Path) -> Audit:
         BadInputError: it is not what `repro audit --json` prints.
     """
     try:
-        return Audit.model_validate_json(regular_file.content(path))
-    except (OSError, ValidationError) as error:
-        first = error.errors()[0] if isinstance(error, ValidationError) else {"msg": error}
-        message = f"{path}: {first['msg']}; expected what `repro audit --json` prints"
+        return json_text.held(path, Audit.model_validate_json)
+    except (OSError, ValueError) as error:
+        why = json_text.why(error)
+        message = f"{path}: {why}; expected what `repro audit --json` prints"
         raise BadInputError(message) from error
 
 

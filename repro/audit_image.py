@@ -18,9 +18,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
-
-from repro import audit_kernels, bundle, digests, pins
+from repro import audit_kernels, bundle, digests, json_text, pins
 from repro.audit_kernels import Kernel
 from repro.errors import BadInputError
 from repro.frozen import Frozen, Sha256
@@ -102,9 +100,9 @@ def load(path: Path) -> Image | None:
     if not path.is_file():
         return None
     try:
-        return Image.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        message = f"{path} is damaged: {error.errors()[0]['msg']}; build the image again"
+        return json_text.held(path, Image.model_validate_json)
+    except (OSError, ValueError) as error:
+        message = f"{path} is damaged: {json_text.why(error)}; build the image again"
         raise BadInputError(message) from error
 
 

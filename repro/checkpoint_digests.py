@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from repro import checkpoint_shards, convert_weights, digests
-from repro.errors import BadInputError
+from repro.errors import BadInputError, Problem
 
 TOKENIZER = (
     "tokenizer*.json",
@@ -47,6 +47,7 @@ def of_folder(folder: Path, name: str) -> dict[str, str]:
     if not folder.is_dir():
         message = f"checkpoint {name}: there is no folder {folder}"
         raise BadInputError(message)
+    next(folder.iterdir(), None)  # `glob` finds nothing where it may not look
     if not any(folder.glob("*.safetensors")):
         pickles = sorted(path.name for each in _PICKLES for path in folder.glob(each))
         found = ", ".join(pickles) if pickles else "no weights"
@@ -67,7 +68,16 @@ def of_folder(folder: Path, name: str) -> dict[str, str]:
         message = f"checkpoint {name}: {folder} has no config.json"
         raise BadInputError(message)
     paths = sorted({path for pattern in READ for path in folder.glob(pattern)})
-    return {f"{name}/{path.name}": digests.of_file(path) for path in paths}
+    held, problems = dict[str, str](), list[Problem]()
+    for path in paths:
+        try:
+            held[f"{name}/{path.name}"] = digests.of_file(path)
+        except OSError as error:
+            problems.append(Problem(str(path), error.strerror or str(error), "a file to read"))
+    if problems:
+        message = f"checkpoint {name}: {folder} cannot be read"
+        raise BadInputError(message, problems)
+    return held
 
 
 def agree(found: Mapping[str, str], pinned: Mapping[str, str], folder: Path) -> bool:

@@ -8,11 +8,12 @@ Not covered: whether the numbers are those of a trained model; OLMo's and OpenEL
 name their tensors otherwise, so that only a tensor that is there is held to the vocabulary.
 """
 
-import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from repro import json_text, regular_file
 from repro.errors import BadInputError, Problem
 from repro.families import FAMILIES, Family
 
@@ -71,14 +72,14 @@ def header(path: Path) -> dict[str, Mapping[str, Any]]:
     Raises:
         ValueError: if the file is cut short, longer than its header says, or no safetensors.
     """
-    size = path.stat().st_size
-    with path.open("rb") as file:
+    with regular_file.opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
         length = int.from_bytes(file.read(8), "little")
         if size < 8 or length > min(size, _LARGEST_HEADER):  # noqa: PLR2004
             message = f"{size:,} bytes, of which the header takes {length:,}"
             raise ValueError(message)
         try:
-            found: dict[str, Any] = json.loads(file.read(length))
+            found: dict[str, Any] = json_text.parse(file.read(length))
         except ValueError as error:
             message = f"a header that is no JSON ({error})"
             raise ValueError(message) from error
@@ -98,9 +99,9 @@ def _config_problems(folder: Path, family: Family) -> Iterator[Problem]:
     """An architecture that is not the family's."""
     path = folder / "config.json"
     try:
-        config = json.loads(path.read_bytes())
-    except ValueError as error:
-        yield Problem(str(path), f"no JSON ({error})", "a JSON object")
+        config = json_text.load(path)
+    except (OSError, ValueError) as error:
+        yield Problem(str(path), f"no JSON ({json_text.why(error)})", "a JSON object")
         return
     field = "model_type" if family.layout == "transformers" else "ssm_cfg.layer"
     found = config
@@ -116,7 +117,7 @@ def _index_problems(folder: Path, tensors: Tensors) -> Iterator[Problem]:
     if not path.is_file():
         return
     try:
-        promised = set(json.loads(path.read_bytes())["weight_map"])
+        promised = set(json_text.load(path)["weight_map"])
     except (ValueError, KeyError, TypeError) as error:
         yield Problem(str(path), f"no index of tensors ({error})", "a JSON object with weight_map")
         return
@@ -134,7 +135,7 @@ def _vocabulary_problems(folder: Path, family: Family, tensors: Tensors) -> Iter
     if embedding is None or not path.is_file():
         return
     try:
-        tokenizer = json.loads(path.read_bytes())
+        tokenizer = json_text.load(path)
         ids = [*tokenizer["model"]["vocab"].values()]
         ids += [each["id"] for each in tokenizer.get("added_tokens", [])]
         largest = max(ids)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from repro import json_text, regular_file
 from repro.errors import BadInputError, Problem
 from repro.torch_pickle import Tensor
 from repro.torch_zip import shown
@@ -31,11 +32,13 @@ def find(file: Path) -> Shards:
     Raises:
         BadInputError: if there is no such file, or the index names none in its own folder.
     """
-    if not file.is_file():
-        found = "a folder" if file.is_dir() else "nothing"
-        problem = Problem(str(file), found, "pytorch_model.bin, a shard of it, or its index")
+    try:
+        regular_file.opened(file).close()
+    except OSError as error:
+        expected = "pytorch_model.bin, a shard of it, or its index"
+        problem = Problem(str(file), error.strerror or str(error), expected)
         message = "there is no checkpoint file"
-        raise BadInputError(message, [problem])
+        raise BadInputError(message, [problem]) from error
     if file.suffix != ".json":
         named = _NAME.fullmatch(file.name)
         return Shards({file: f"model{named[1] or '' if named else ''}.safetensors"}, None)
@@ -78,15 +81,12 @@ def index(file: Path, shards: Shards, tensors: Mapping[Path, Mapping[str, Tensor
 def _read_index(file: Path) -> dict[str, str]:
     """Tensor to shard."""
     try:
-        if file.stat().st_size > _LARGEST_INDEX:
-            message = f"more than {_LARGEST_INDEX:,} bytes"
-            raise ValueError(message)  # noqa: TRY301  # one place says what an index is
-        data = json.loads(file.read_bytes())
+        data = json_text.parse(regular_file.content(file, _LARGEST_INDEX))
         found = data["weight_map"].items()
         if not found or not all(isinstance(shard, str) for _, shard in found):
             message = "a weight_map without shards"
-            raise ValueError(message)  # noqa: TRY301  # the same
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise ValueError(message)  # noqa: TRY301  # one place says what an index is
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         problem = Problem(str(file), f"{error}", "JSON whose weight_map names a shard a tensor")
         message = "no index of a torch checkpoint; nothing was written"
         raise BadInputError(message, [problem]) from error

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from repro import __version__
-from repro.errors import EXIT_BUG, EXIT_INTERRUPTED, ReproError
+from repro.errors import EXIT_BAD_INPUT, EXIT_BUG, EXIT_INTERRUPTED, ReproError, cannot_read
 
 COMMANDS = {
     "list": "what there is to check, and where it stands",
@@ -60,6 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return EXIT_INTERRUPTED
+    except PermissionError as error:
+        print(f"repro {chosen.command}: {cannot_read(error.filename, error)}", file=sys.stderr)
+        return EXIT_BAD_INPUT
     except Exception:  # noqa: BLE001  # the boundary: whatever it is, it is our bug
         print(_bug_report(given), file=sys.stderr)
         return EXIT_BUG

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from repro import checkpoint_shards, digests, torch_tensors, torch_zip
 from repro.drafts import Draft, Drafts
 from repro.errors import BadInputError, Problem
 from repro.torch_pickle import STORAGES, Tensor
@@ -91,7 +90,7 @@ def _weights(archive: Archive, name: str, drafts: Drafts, meter: "_Meter") -> Co
     """Write the tensors of one torch file."""
     meter.note = archive.path.name
     try:
-        with archive.path.open("rb") as file:
+        with regular_file.opened(archive.path) as file:
             sha256 = torch_zip.digest(file, archive.members, archive.size, meter)
         draft = drafts.write(name, _safetensors(archive, meter))
     except RefusedError as error:

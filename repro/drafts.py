@@ -2,13 +2,12 @@
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from repro import digests
+from repro import digests, files
 from repro.errors import BadInputError, Problem
 
 
@@ -47,26 +46,25 @@ class Drafts:
             OSError: if it cannot be written.
         """
         path = self.folder / name
-        if path.exists():
+        if os.path.lexists(path):
             return _compare(path, content)
         self.folder.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=".writing-", dir=self.folder)
-        self._temporary.append(Path(temporary))
+        temporary = files.unused(self.folder, ".writing-")
+        self._temporary.append(temporary)
         digest, size = hashlib.sha256(), 0
-        with os.fdopen(handle, "wb") as stream:
+        with temporary.open("xb") as stream:
             for chunk in content:
                 digest.update(chunk)
                 size += stream.write(chunk)
             stream.flush()
             os.fsync(stream.fileno())
-        self._drafts.append(Draft(path, size, digest.hexdigest(), Path(temporary)))
+        self._drafts.append(Draft(path, size, digest.hexdigest(), temporary))
         return self._drafts[-1]
 
     def publish(self) -> None:
         """Give every file its name."""
         for draft in self._drafts:
             if draft.temporary is not None:
-                draft.temporary.chmod(0o644)
                 draft.temporary.replace(draft.path)
 
 

@@ -56,6 +56,16 @@ class CannotSaveError(CannotRunError):
     """Results cannot be written: no space, or no right to."""
 
 
+class CannotReadError(CannotRunError):
+    """Something is there and this reader cannot have it: a right or a disk fails, no content."""
+
+
+def cannot_read(path: object, error: OSError) -> str:
+    """A file that is there and cannot be read, and what to do."""
+    remedy = " (its owner lets others: chmod -R a+rX)" if isinstance(error, PermissionError) else ""
+    return f"{path} cannot be read: {error.strerror}{remedy}"
+
+
 def first_line(error: BaseException) -> str:
     """What another library's error says first; its kind, if it says nothing."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -60,7 +60,7 @@ def read(packet: Path, left: Left) -> Contents:
     times: list[str] = []
     for folder in sorted(path.parent for path in packet.glob("*/runs")):
         store = Store(folder)
-        runs = {path: run_file.load(path) for path in sorted((folder / "runs").glob("*.json"))}
+        runs = {path: run_file.load(path) for path in run_file.paths(folder)}
         times += [run.started for run in runs.values()]
         for key, slots in _asked(runs).items():
             place = f"{folder.name}/jobs/{key}"

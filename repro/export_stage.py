@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from repro import bundle, digests, pins, run_file
-from repro.errors import BadInputError
+from repro.errors import BadInputError, CannotReadError, cannot_read
 from repro.export_packet import MANIFESTS, place_of
 from repro.run_file import RunFile
 from repro.store import MODEL, Store
@@ -40,6 +40,7 @@ def stage(folders: Sequence[Path], packet: Path) -> Left:
     Raises:
         BadInputError: if a manifest of one's own is gone, two have one name, or a file went away
             meanwhile.
+        CannotReadError: if a file may not be read.
     """
     left = Left({}, 0)
     try:
@@ -52,6 +53,8 @@ def stage(folders: Sequence[Path], packet: Path) -> Left:
     except FileNotFoundError as error:
         message = f"{error.filename} went away while it was packed; try again when no run is on"
         raise BadInputError(message) from error
+    except PermissionError as error:  # the folder that is written to was made just now
+        raise CannotReadError(cannot_read(error.filename, error)) from error
     return left
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from repro import (
     bundle,
@@ -18,13 +18,13 @@ from repro import (
     checkpoint_files,
     data_files,
     digests,
+    json_text,
     nearest,
-    regular_file,
     remedies,
     remote_code,
 )
 from repro.catalog import Checkpoint
-from repro.errors import BadInputError
+from repro.errors import BadInputError, cannot_read
 from repro.files import write_text
 from repro.frozen import Sha256
 from repro.jobs import Job
@@ -244,9 +244,11 @@ def load_pins(out: Path) -> dict[str, dict[str, str]]:
     if not path.exists():
         return {}
     try:
-        return _PINS.validate_json(regular_file.content(path), strict=True)
-    except (OSError, ValidationError) as error:
-        why = error.strerror if isinstance(error, OSError) else error.errors()[0]["msg"]
+        return json_text.held(path, _PINS.validate_json)
+    except PermissionError as error:
+        raise BadInputError(cannot_read(path, error)) from error
+    except (OSError, ValueError) as error:
+        why = json_text.why(error)
         message = f"{path} is damaged ({why}); it holds what later runs are held to"
         raise BadInputError(message) from error
 

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from repro import pins
+from repro import pins, regular_file
 
 Progress = Callable[[int, int, str], None]
 """Called with bytes checked, bytes in all, and what is being checked."""
@@ -142,7 +142,7 @@ def _problem(file: File) -> str:
     if file.algorithm not in _TRUSTED:
         return f"recorded with {file.algorithm}, which proves nothing"
     try:
-        with file.path.open("rb") as stream:
+        with regular_file.opened(file.path) as stream:
             digest = hashlib.file_digest(stream, file.algorithm).digest()
     except FileNotFoundError:
         return "deleted"

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from repro import regular_file
 from repro.errors import BadInputError
 
 SECTIONS = ("abstract", "1", "2", "3", "4", "5", "6", "D", "E", "F")
@@ -92,7 +93,7 @@ def from_file(path: Path) -> list[Numeral]:
         BadInputError: if it cannot be read, is not UTF-8, or lacks headings of SECTIONS.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = regular_file.text(path)
     except OSError as error:
         message = f"cannot read the copy of the paper {path}: {error.strerror}"
         raise BadInputError(message) from error

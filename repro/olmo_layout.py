@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from repro import checkpoint_files
+from repro import checkpoint_files, json_text, regular_file
 from repro.drafts import Draft, Drafts
 from repro.errors import BadInputError, Problem
 
@@ -65,7 +65,7 @@ def convert(file: Path, out: Path) -> list[Draft]:
         BadInputError: if it is no such checkpoint; nothing was written.
     """
     try:
-        config = json.loads((file.parent / "config.json").read_bytes())
+        config = json_text.load(file.parent / "config.json")
         known = _checked(config, file.parent / "config.json")
         ranges = _ranges(checkpoint_files.header(file), known, file)
         with Drafts(out) as drafts:
@@ -74,7 +74,9 @@ def convert(file: Path, out: Path) -> list[Draft]:
             made += [drafts.write(name, [text]) for name, text in _tokenizer(file.parent)]
             drafts.publish()
     except (OSError, ValueError) as error:
-        message = f"{file} cannot be turned into another layout: {error}; nothing was written"
+        where = f" ({error.filename})" if isinstance(error, OSError) and error.filename else ""
+        why = f"{json_text.why(error)}{where}"
+        message = f"{file} cannot be turned into another layout: {why}; nothing was written"
         raise BadInputError(message) from error
     return made
 
@@ -164,7 +166,7 @@ def _weights(file: Path, ranges: Mapping[str, Range]) -> Iterator[bytes]:
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # so that the data is aligned
     yield len(text).to_bytes(8, "little") + text
-    with file.open("rb") as stream:
+    with regular_file.opened(file) as stream:
         data = 8 + int.from_bytes(stream.read(8), "little")
         for _, _, begin, end in ranges.values():
             stream.seek(data + begin)
@@ -199,10 +201,10 @@ def _tokenizer(folder: Path) -> Iterator[tuple[str, bytes]]:
     """The tokenizer's files; its class, code of the hub, becomes the one that it derives from."""
     for name in ("tokenizer.json", "special_tokens_map.json"):
         if (folder / name).is_file():
-            yield name, (folder / name).read_bytes()
+            yield name, regular_file.content(folder / name)
     path = folder / "tokenizer_config.json"
     if path.is_file():
-        settings = json.loads(path.read_bytes())
+        settings = json_text.load(path)
         settings.pop("auto_map", None)
         yield path.name, _text(settings | {"tokenizer_class": "PreTrainedTokenizerFast"})
 

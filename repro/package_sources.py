@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from repro import bundle, pins
+from repro import bundle, pins, regular_file
 from repro.errors import ReproError
 from repro.fact_claims import FactClaim, SourceFile
 from repro.manifest import Manifest
@@ -106,7 +106,8 @@ def _installed(source: SourceFile) -> bytes | None:
 
 def _bytes(path: Path) -> bytes | None:
     try:
-        return path.read_bytes()
+        with regular_file.opened(path) as stream:
+            return stream.read()
     except OSError:
         return None
 

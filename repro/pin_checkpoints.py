@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from repro import bundle, catalog, digests, remote_code
+from repro import bundle, catalog, digests, json_text, regular_file, remote_code
 from repro.catalog import GATED, Checkpoint, HubSource
 from repro.checkpoint_digests import PICKLED, READ
 from repro.errors import BadInputError, CannotRunError, Problem
@@ -190,8 +190,8 @@ def write(path: Path, found: Iterable[Pinned]) -> None:
         BadInputError: if the file is not laid out as the bundle's: one entry of two spaces'
             indent for each checkpoint.
     """
-    text = path.read_text(encoding="utf-8")
-    expected = json.loads(text)
+    text = regular_file.text(path)
+    expected = json_text.parse(text)
     for each in found:
         entry = expected["checkpoints"][each.name]
         entry["source"]["revision"], entry["files"] = each.commit, dict(each.files)

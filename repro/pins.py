@@ -7,7 +7,7 @@ that `repro audit` and `repro verify` need no packaging library.
 import re
 from pathlib import Path
 
-from repro import bundle, regular_file, schema_problems
+from repro import bundle, json_text, regular_file, schema_problems
 from repro.errors import BadInputError, Problem
 from repro.frozen import Frozen, Sha256
 
@@ -82,9 +82,10 @@ def read(path: Path) -> dict[str, Pin]:
             package without hashes, a marker, an option, a second version of a package.
     """
     try:
-        text = regular_file.content(path).decode()
+        text = regular_file.text(path)
     except (OSError, UnicodeDecodeError) as error:
-        message = f"{path}: cannot be read as a lock file: {error}"
+        why = json_text.why(error)
+        message = f"{path}: cannot be read as a lock file: {why}"
         raise BadInputError(message) from error
     pins: dict[str, Pin] = {}
     problems: list[Problem] = []
@@ -129,7 +130,7 @@ def _logical_lines(text: str) -> list[tuple[int, str]]:
 
 def python_version(path: Path) -> str | None:
     """The Python that a lock file was compiled for, from the command in its header."""
-    found = _PYTHON.search(path.read_text(encoding="utf-8"))
+    found = _PYTHON.search(regular_file.text(path))
     return found[1] if found else None
 
 

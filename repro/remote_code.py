@@ -10,13 +10,12 @@ the first OLMo's stubs consist of and no pin holds: its installer's list of dige
 """
 
 import ast
-import json
 import re
 from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 
-from repro import digests
+from repro import digests, json_text, regular_file
 from repro.errors import BadInputError, Problem
 from repro.families import FAMILIES
 
@@ -71,7 +70,7 @@ def lacking(folder: Path, code: Mapping[str, str]) -> str:
     """What the code of a folder imports that is not installed, as a sentence; or nothing."""
     if _DISTRIBUTION in code:
         return ""
-    trees = [ast.parse((folder / file).read_bytes()) for file in code]
+    trees = [ast.parse(regular_file.content(folder / file)) for file in code]
     if not any(_PACKAGE in _absolute(tree) for tree in trees):
         return ""
     return (
@@ -87,8 +86,8 @@ def _named(folder: Path, problems: list[Problem]) -> Iterator[tuple[str, str]]:
         if not path.is_file():
             continue
         try:
-            mapping = json.loads(path.read_bytes()).get("auto_map", {})
-        except (ValueError, AttributeError) as error:
+            mapping = json_text.load(path).get("auto_map", {})
+        except (OSError, ValueError, AttributeError) as error:
             problems.append(Problem(str(path), f"no JSON object ({error})", "a JSON object"))
             continue
         where = f"{path}: $.auto_map"
@@ -115,7 +114,7 @@ def _texts(value: object) -> Iterator[str]:
 def _loaded_by_nobody(folder: Path) -> Iterator[Problem]:
     """A model type that needs code, in a folder that names none."""
     path = folder / MAPS[0]
-    model_type = json.loads(path.read_bytes()).get("model_type")
+    model_type = json_text.load(path).get("model_type")
     if any(model_type in family.own_code for family in FAMILIES.values()):
         found = f"no code for the model type {model_type!r}"
         yield Problem(f"{path}: $.auto_map", found, "the classes that load it, as published")
@@ -123,8 +122,8 @@ def _loaded_by_nobody(folder: Path) -> Iterator[Problem]:
 
 def _parse(path: Path, problems: list[Problem]) -> ast.Module:
     try:
-        return ast.parse(path.read_bytes())
-    except (SyntaxError, ValueError) as error:
+        return ast.parse(regular_file.content(path))
+    except (OSError, SyntaxError, ValueError) as error:
         problems.append(Problem(str(path), f"no Python ({error})", "a module of the checkpoint"))
         return ast.Module([], [])
 

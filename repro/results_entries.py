@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from repro import digests, run_file
-from repro.errors import BadInputError
+from repro.errors import BadInputError, CannotReadError
 from repro.jobs import Job
 from repro.record import Record
 from repro.run_file import RunFile
@@ -55,7 +55,8 @@ def entries(store: Store) -> list[Entry]:
 
 def keys(store: Store) -> list[str]:
     """Keys of all records, sorted."""
-    names = {path.name for path in store.jobs.glob("*") if path.is_dir()}
+    every = store.jobs.iterdir() if store.jobs.is_dir() else ()  # `glob` hides what it may not see
+    names = {path.name for path in every if path.is_dir()}
     return sorted(name for name in names if not name.startswith("."))
 
 
@@ -67,7 +68,7 @@ def entry(store: Store, key: str, known: Mapping[str, RunFile]) -> Entry:
     try:
         record = store.load(key)[0]
         broken = _damaged(store.folder(key) / MODEL, record.files)
-    except (BrokenRecordError, OSError) as error:
+    except (BrokenRecordError, CannotReadError, OSError) as error:
         broken = str(error)
     what = ", ".join(dict.fromkeys(slots)) or (_described(record.job) if record else "unknown")
     return Entry(key, what, record, broken, size_of(store.folder(key)), used_by)

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from repro import regular_file
 from repro.errors import CannotSaveError, saving
 from repro.files import make_folder
 
@@ -62,7 +63,7 @@ def _taken(path: Path) -> int | None:
     """The open file, locked; None while somebody else has it."""
     with saving(path):
         make_folder(path.parent)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)  # never inherited by a new program
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)  # never inherited by a new program
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.fstat(handle).st_ino == path.stat().st_ino:
@@ -88,6 +89,6 @@ def _taken(path: Path) -> int | None:
 def _owner(path: Path) -> str:
     """Who holds a lock, for people."""
     try:
-        return path.read_text(errors="replace") or "another process"
+        return regular_file.content(path).decode(errors="replace") or "another process"
     except OSError:
         return "another process"

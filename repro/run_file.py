@@ -11,9 +11,9 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from repro import bundle, digests, regular_file
+from repro import bundle, digests, json_text
 from repro.claims import AmbiguousClaim, Claim, ModelClaim, PageClaim, PlannedClaim
-from repro.errors import BadInputError, Problem
+from repro.errors import BadInputError, Problem, cannot_read
 from repro.export_packet import MANIFESTS, is_packet
 from repro.fact_claims import FactClaim
 from repro.files import write_text
@@ -79,6 +79,20 @@ def path_of(out: Path, manifest: str, tier: str) -> Path:
     return out / "runs" / f"{manifest}.{tier}.json"
 
 
+def paths(out: Path) -> list[Path]:
+    """Every run file of a results folder, sorted; none where nothing was run.
+
+    Raises:
+        BadInputError: if the folder cannot be looked into.
+    """
+    try:
+        return sorted(each for each in (out / "runs").iterdir() if each.suffix == ".json")
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise BadInputError(cannot_read(error.filename, error)) from error
+
+
 def save(out: Path, run: RunFile) -> None:
     """Write it, whole."""
     write_text(path_of(out, run.manifest, run.tier), run.model_dump_json(indent=1) + "\n")
@@ -92,14 +106,14 @@ def load(path: Path) -> RunFile:
         BadInputError: if it cannot be read.
     """
     try:
-        run = RunFile.model_validate_json(regular_file.content(path), strict=True)
+        run = json_text.held(path, RunFile.model_validate_json)
     except OSError as error:
-        message = f"cannot read the run file {path}: {error.strerror}"
+        message = f"the run file {cannot_read(path, error)}"
         raise BadInputError(message) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(step) for step in first["loc"])
-        problem = Problem(f"{path}: $.{where}", first["msg"], "what `repro run` wrote")
+    except ValueError as error:
+        steps = error.errors()[0]["loc"] if isinstance(error, ValidationError) else ()
+        where = ".".join(map(str, steps))
+        problem = Problem(f"{path}: $.{where}", json_text.why(error), "what `repro run` wrote")
         raise DamagedRunError(_remedy(path), [problem]) from error
     name = f"{run.manifest}.{run.tier}.json"
     if path.name != name:  # a copy, which would count twice
@@ -112,7 +126,7 @@ def read(out: Path) -> tuple[dict[Path, RunFile], list[BadInputError]]:
     """Every run file of a results folder, and why others cannot be read: each costs its own run."""
     runs: dict[Path, RunFile] = {}
     unread = []
-    for path in sorted((out / "runs").glob("*.json")):
+    for path in paths(out):
         try:
             runs[path] = load(path)
         except BadInputError as error:

@@ -5,15 +5,14 @@ Manifests and the catalog are read here, and so are refused in the same words.
 
 import json
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from repro import regular_file
+from repro import json_text, regular_file
 from repro.errors import BadInputError, Problem
 from repro.frozen import HUB_NAME, Frozen
 from repro.plural import counted
@@ -64,7 +63,7 @@ def _read(path: Path, what: str, model: type[Model]) -> tuple[Model | None, list
         BadInputError: if it cannot be read at all.
     """
     try:
-        text = regular_file.content(path).decode()
+        text = regular_file.text(path)
     except OSError as error:
         message = f"cannot read the {what} {path}: {error.strerror}"
         raise BadInputError(message) from error
@@ -94,19 +93,10 @@ def _parse(text: str) -> tuple[list[str], object]:
 
     JSON lets the last of two equal keys win, which hides a change, or an entry of the catalog.
     """
-    repeated: list[str] = []
-
-    def check(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            times = Counter(key for key, _ in pairs)
-            repeated.extend(key for key, count in times.items() if count > 1)
-        return found
-
     try:
-        return repeated, json.loads(text, object_pairs_hook=check)
-    except (ValueError, RecursionError):  # no JSON, a number of 4,301 digits, too deep
-        return repeated, None  # the schema check says so, with the line
+        return json_text.keys_and_content(text)
+    except ValueError:  # no JSON, a number of 4,301 digits, too deep
+        return [], None  # the schema check says so, with the line
 
 
 def _problem(path: Path, error: ErrorDetails, document: object) -> Problem:

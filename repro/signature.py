@@ -11,7 +11,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from repro.errors import BadInputError, CannotRunError
+from repro import regular_file
+from repro.errors import BadInputError, CannotRunError, cannot_read
 from repro.export_packet import SIGNATURE, SUMS, differences
 
 NAMESPACE = "repro"
@@ -44,7 +45,10 @@ def check(folder: Path, allowed: Path, shown: Path) -> str:
         message = f"--signature {allowed}: found no file, expected one of allowed signers, one a "
         message += 'line: "name@example.org ssh-ed25519 AAAA…"'
         raise BadInputError(message)
-    sums = (folder / SUMS).read_bytes()
+    try:
+        sums = regular_file.content(folder / SUMS)
+    except OSError as error:
+        raise BadInputError(cannot_read(error.filename, error)) from error
     signer = _signer(sums, folder / SIGNATURE, allowed, shown)
     if found := differences(folder, sums):
         message = f"{shown}: not as it was signed: {', '.join(found)}"

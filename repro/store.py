@@ -17,15 +17,12 @@ systems keep two writers apart.
 
 import hashlib
 import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
-from repro import digests, regular_file, results_lock
-from repro.errors import saving
-from repro.files import exchange, make_folder, sync, sync_tree, write_bytes
+from repro import digests, json_text, regular_file, results_lock
+from repro.errors import CannotReadError, cannot_read, saving
+from repro.files import exchange, make_folder, sync, sync_tree, unused, write_bytes
 
 if TYPE_CHECKING:  # numpy takes a quarter of the start-up that `repro list` is allowed
     from collections.abc import Callable, Iterator, Mapping
@@ -50,6 +47,12 @@ _WRITING, _OLD, _GONE = ".writing-", ".old-", ".gone-"
 
 class BrokenRecordError(Exception):
     """A record cannot be trusted: what is wrong with it, in one sentence."""
+
+
+def _tell_unreadable(key: str, error: OSError) -> None:
+    """Tell a record that this reader cannot have from one that is wrong."""
+    if error.errno not in regular_file.WRONG_KIND:
+        raise CannotReadError(cannot_read(f"record {key[:12]}", error)) from error
 
 
 class Store:
@@ -81,7 +84,7 @@ class Store:
         """The record of a key, if it is there, whole and undamaged, and may be reused."""
         try:
             record, _ = self.load(key)
-        except (BrokenRecordError, OSError):
+        except (BrokenRecordError, CannotReadError, OSError):
             return None
         return None if UNNAMED in record.path else record
 
@@ -94,20 +97,21 @@ class Store:
 
         Raises:
             FileNotFoundError: if there is no record of this key.
+            CannotReadError: if this reader may not read it, or the disk fails.
             BrokenRecordError: if it is not what was written.
         """
         from repro.record import Record  # `repro list` opens none
 
         folder = self.folder(key)
         try:
-            text = regular_file.content(folder / "record.json")
-            record = Record.model_validate_json(text, strict=True)
-        except ValidationError as error:
-            message = f"record {key[:12]} is not a record: {error.errors()[0]['msg']}"
+            record = json_text.held(folder / "record.json", Record.model_validate_json)
+        except ValueError as error:
+            message = f"record {key[:12]} is not a record: {json_text.why(error)}"
             raise BrokenRecordError(message) from error
         except FileNotFoundError:
             raise
         except OSError as error:
+            _tell_unreadable(key, error)
             message = f"record {key[:12]} cannot be read: {error.strerror}"
             raise BrokenRecordError(message) from error
         if record.digest != record.digest_of_content():
@@ -133,6 +137,8 @@ class Store:
             return load_file(path)
         # The library has no message for a dtype that numpy lacks, or a shape without end.
         except (OSError, SafetensorError, AttributeError, KeyError, TypeError, ValueError) as error:
+            if isinstance(error, OSError):
+                _tell_unreadable(record.key, error)
             message = f"the arrays of record {record.key[:12]} cannot be read: {error}"
             raise BrokenRecordError(message) from error
 
@@ -166,7 +172,8 @@ class Store:
         record = make_record(file)
         with saving(self.jobs):
             make_folder(self.jobs)
-            draft = Path(tempfile.mkdtemp(prefix=f"{_WRITING}{record.key}-", dir=self.jobs))
+            draft = unused(self.jobs, f"{_WRITING}{record.key}-")
+            draft.mkdir()
             try:
                 write_bytes(draft / file.name, content)
                 write_bytes(
@@ -196,7 +203,8 @@ class Store:
     def remove(self, key: str) -> None:
         """Remove a record; its name goes first, so that no half of it is ever found."""
         with saving(self.jobs):
-            gone = Path(tempfile.mkdtemp(prefix=f"{_GONE}{key}-", dir=self.jobs))
+            gone = unused(self.jobs, f"{_GONE}{key}-")
+            gone.mkdir()
             self.folder(key).rename(gone / "record")
             sync(self.jobs)
             shutil.rmtree(gone)

@@ -5,11 +5,12 @@
 and is interpreted by an allow-list, `data/<key>` are the storages.
 """
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from repro import torch_pickle, torch_zip
+from repro import regular_file, torch_pickle, torch_zip
 from repro.torch_pickle import Tensor
 from repro.torch_zip import WHOLE, Member, refuse, shown
 
@@ -69,8 +70,8 @@ def load(path: Path) -> Archive:
         RefusedError: if it is anything but named tensors in an archive of torch.save.
         OSError: if it cannot be read.
     """
-    size = path.stat().st_size
-    with path.open("rb") as file:
+    with regular_file.opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
         _check_format(file.read(512), size)
         members = torch_zip.members(file, size)
         _check_members(members)

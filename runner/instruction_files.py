@@ -6,7 +6,6 @@ Not covered: a file larger than memory.
 """
 
 import gzip
-import json
 import lzma
 import zlib
 from pathlib import Path
@@ -14,6 +13,8 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from repro import json_text, regular_file
 
 _BROKEN = (lzma.LZMAError, zlib.error, pa.ArrowException)
 UNREADABLE = (OSError, EOFError, ValueError, RecursionError, *_BROKEN)
@@ -26,7 +27,8 @@ def records(path: Path) -> list[Any]:
     Raises:
         UNREADABLE: whatever is wrong with the file.
     """
-    content = path.read_bytes()
+    with regular_file.opened(path) as stream:
+        content = stream.read()
     if content.startswith(b"\xfd7zXZ\x00"):
         content = lzma.decompress(content)
     elif content.startswith(b"\x1f\x8b"):
@@ -41,14 +43,14 @@ def _decoded(content: bytes) -> list[Any]:
         return list(pa.ipc.open_file(content).read_all().to_pylist())
     if content.startswith(b"\xff\xff\xff\xff"):
         return list(pa.ipc.open_stream(content).read_all().to_pylist())
-    text = content.decode("utf-8-sig")
-    if text.lstrip().startswith("["):
-        return list(json.loads(text))
-    return [_line(line) for line in text.split("\n") if line.strip()]
+    lines = json_text.lines(content)
+    if "".join(lines[:1]).lstrip().startswith("["):
+        return list(json_text.parse(content))
+    return [_line(line) for line in lines]
 
 
 def _line(line: str) -> object:
     try:
-        return json.loads(line)
-    except (ValueError, RecursionError) as error:
+        return json_text.parse(line)
+    except ValueError as error:
         return ValueError(f"not JSON: {error}")

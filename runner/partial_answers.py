@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
+from repro import json_text, regular_file
 from repro.errors import saving
 from repro.files import write_bytes
 from runner.language_model import MeasuredLM, in_memory
@@ -83,8 +84,9 @@ class PartialAnswers:
         if self.work is None:
             return None
         try:
-            said = json.loads((self.work / f"{name}.json").read_bytes())
-            content = (self.work / f"{name}.safetensors").read_bytes()
+            said = json_text.load(self.work / f"{name}.json")
+            with regular_file.opened(self.work / f"{name}.safetensors") as stream:
+                content = stream.read()
         except (OSError, ValueError):
             return None
         if said != _digest(content):

@@ -12,7 +12,6 @@ What x_proj and dt_proj compute is written as one matrix, W_Δ = dt_proj.weight 
 because `runner.ssm_layers` bounds the step size by its rows.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 
+from repro import json_text
 from runner.random_layers import Design
 from runner.ssm_layers import Layers
 
@@ -55,7 +55,7 @@ def load_mamba(folder: Path) -> MambaModel:
     Raises:
         ValueError: if it is no Mamba checkpoint, or holds no safetensors.
     """
-    config: dict[str, Any] = json.loads((folder / "config.json").read_text())
+    config: dict[str, Any] = json_text.load(folder / "config.json")
     if config.get("model_type") != "mamba":
         found = config.get("model_type")
         message = f"{folder.name}/config.json model_type: found {found}, expected mamba"

@@ -24,6 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from repro import json_text
 from repro.errors import BadInputError, CannotSaveError, Problem, saving
 from repro.files import write_text
 from repro.jobs import TuningPath
@@ -113,7 +114,7 @@ def _lora(folder: Path) -> Any:  # noqa: ANN401 - PEFT has no types
     """The LoraConfig in a folder."""
     path = folder / CONFIG
     try:
-        said = json.loads(path.read_bytes())
+        said = json_text.load(path)
         if said.get("peft_type") == "LORA":
             return peft.LoraConfig(**{**said, "inference_mode": True})
         found = f"peft_type {said.get('peft_type')!r}"

@@ -32,6 +32,7 @@ from torch import Tensor
 from transformers import TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 
+from repro import json_text
 from repro.digests import of_file
 from repro.errors import CannotSaveError, saving
 from repro.files import sync, sync_tree
@@ -117,7 +118,7 @@ def _digests(folder: Path) -> dict[str, str]:
 
 def _whole(folder: Path) -> bool:
     try:
-        return bool(json.loads((folder / DIGESTS).read_bytes()) == _digests(folder))
+        return bool(json_text.load(folder / DIGESTS) == _digests(folder))
     except (OSError, ValueError):
         return False
 

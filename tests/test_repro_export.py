@@ -283,6 +283,9 @@ def test_nothing_run_is_a_packet_without_verdicts_to_take_again(
     assert actions_of(crate) == []
     assert "mentions" not in crate.root_dataset
     assert (tmp_path / "packet/findings.csv").stat().st_size > 10_000
+    page = (tmp_path / "packet/report.html").read_text(encoding="utf-8")
+    assert "<strong>Nothing was run.</strong>" in page
+    assert 'data-outcome="contradicted"' in page  # the paper against itself
     assert main(["verify", str(tmp_path / "packet")]) == 2
     assert "packet holds no runs" in capsys.readouterr().err
 

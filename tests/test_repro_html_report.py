@@ -50,11 +50,21 @@ def test_a_light_install_says_what_is_missing(
     assert "needs the package jinja2; `make venv` installs it" in capsys.readouterr().err
 
 
-def test_a_folder_without_runs_makes_a_page_that_says_so(tmp_path: Path) -> None:
-    assert main(["report", str(tmp_path), "--out", str(tmp_path / "deep/page")]) == 3
-    text = (tmp_path / "deep/page/report.html").read_text(encoding="utf-8")
-    assert "<strong>Nothing was run.</strong>" in text
-    assert 'data-outcome="contradicted"' in text  # the paper against itself
+def test_a_folder_without_runs_is_refused_as_verify_refuses_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for given in (tmp_path, tmp_path / "nowhere"):
+        said = []
+        for command in (
+            ["verify", str(given)],
+            ["report", str(given), "--out", str(tmp_path / "p")],
+        ):
+            assert main(command) == 2
+            done = capsys.readouterr()
+            assert done.out == ""
+            said.append(done.err.partition(": ")[2])
+        assert said[0] == said[1]
+    assert not (tmp_path / "p").exists()
 
 
 def test_the_page_of_the_evidence_says_what_verify_says(

@@ -1,13 +1,14 @@
 """The bill of materials. Oracle: CycloneDX's own schema."""
 
 import json
+from importlib import metadata
 from typing import Any
 
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from repro import environment, sbom
+from repro import environment, pins, sbom
 from repro.audit import Audit, Row
 from repro.audit_image import Image
 from repro.audit_kernels import Kernel
@@ -90,3 +91,65 @@ def test_it_is_valid(bom: dict[str, Any]) -> None:
     validator = JsonStrictValidator(SchemaVersion.V1_6)
     assert validator.validate_str(json.dumps(bom)) is None
     assert validator.validate_str(json.dumps(bom | {"components": 1})) is not None
+
+
+# -----------------------------------------------------------------------------
+# What the lock and the packages say
+
+
+def installed(*names: str) -> Audit:
+    """An audit of packages that are installed here."""
+    row = audit("1").rows[0]
+    rows = (row.model_copy(update={"package": n, "installed": metadata.version(n)}) for n in names)
+    return audit("1").model_copy(update={"rows": tuple(rows), "image": None})
+
+
+def test_a_package_at_its_pin_has_the_digests_that_the_lock_allows() -> None:
+    found = json.loads(sbom.cyclonedx(installed("numpy", "six")))
+    lock = pins.read(pins.LOCK)
+    for part in found["components"]:
+        assert {each["alg"] for each in part["hashes"]} == {"SHA-256"}
+        assert [each["content"] for each in part["hashes"]] == sorted(lock[part["name"]].hashes)
+    off = installed("numpy").rows[0].model_copy(update={"installed": "1.0"})
+    (part,) = json.loads(sbom.cyclonedx(audit("1").model_copy(update={"rows": (off,)})))[
+        "components"
+    ][-1:]
+    assert part["name"] == "numpy"
+    assert not {"hashes", "licenses"} & part.keys()  # of another version nobody here knows
+
+
+@pytest.mark.parametrize(
+    ("package", "licences"),
+    [
+        ("attrs", ["MIT"]),  # a License-Expression
+        ("click", ["BSD-3-Clause"]),  # SPDX in License
+        ("tqdm", ["MPL-2.0 AND MIT"]),  # an expression there
+        ("transformers", ["Apache-2.0"]),  # a classifier alone is clear
+        ("numpy", ["BSD License"]),  # the text of a licence, and a classifier that names none
+        ("protobuf", ["3-Clause BSD License"]),  # a name alone
+        ("python-dateutil", ["Apache-2.0", "Dual License"]),  # two classifiers
+    ],
+)
+def test_a_package_has_the_licence_that_it_declares(package: str, licences: list[str]) -> None:
+    text = sbom.cyclonedx(installed(package))
+    (part,) = json.loads(text)["components"]
+    said = [each.get("license", each) for each in part["licenses"]]
+    assert [each.get("id") or each.get("name") or each["expression"] for each in said] == licences
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+
+
+def test_every_pinned_package_has_digests_and_nearly_every_one_a_licence() -> None:
+    names = [name for name in pins.read(pins.LOCK) if installed_here(name)]
+    text = sbom.cyclonedx(installed(*names))
+    parts = json.loads(text)["components"]
+    assert len(parts) == len(names) > 100
+    assert [each["name"] for each in parts if not each.get("hashes")] == []
+    assert len([each["name"] for each in parts if not each.get("licenses")]) <= 1
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+
+
+def installed_here(name: str) -> bool:
+    try:
+        return metadata.version(name) == pins.read(pins.LOCK)[name].version
+    except metadata.PackageNotFoundError:
+        return False

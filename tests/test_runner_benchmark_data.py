@@ -143,6 +143,15 @@ def test_lambada_comes_in_four_kinds_of_file(suffix: str, tmp_path: Path) -> Non
     assert benchmark_data.read("lambada_openai", "test", file) == rows
 
 
+def test_a_mark_line_ends_of_windows_and_blank_lines_are_no_rows(tmp_path: Path) -> None:
+    rows = made_up.splits("lambada_openai")["test"]
+    content = made_up.write_lambada(tmp_path / "plain").read_bytes()
+    file = tmp_path / "lambada.jsonl"
+    for odd in (content + b"\n", b"\xef\xbb\xbf" + content.replace(b"\n", b"\r\n\r\n") + b" \n"):
+        file.write_bytes(odd)
+        assert benchmark_data.read("lambada_openai", "test", file) == rows
+
+
 @pytest.mark.parametrize("task", made_up.MAKERS)
 def test_gold_is_the_answer_that_was_written(task: str) -> None:
     rows = made_up.splits(task)[benchmark_data.SPLITS[task][0]]
@@ -191,6 +200,9 @@ def test_a_wheel_without_the_split(tmp_path: Path) -> None:
         ("x.jsonl", b'{"text": "two words"}\n[1]\n', "row 1"),
         ("x.jsonl", b'{"text": null}\n', "row 0"),
         ("x.jsonl", b"not JSON\n", "row 0"),
+        ("x.jsonl", b'{"text": "two words", "text": "or three"}\n', "the key 'text' twice"),
+        ("x.jsonl", b'{"text": "two \\ud800"}\n', "surrogates not allowed"),
+        ("x.jsonl", b"[" * 100_000, "nested too deep"),
         ("x.jsonl", b"", "no row"),
         ("x.xz", b"not xz", "cannot read the data of lambada_openai"),
         ("x.gz", b"not gzip", "cannot read the data of lambada_openai"),

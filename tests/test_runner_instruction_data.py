@@ -226,6 +226,26 @@ def test_a_broken_line_is_a_row_and_a_blank_one_is_none(tmp_path: Path) -> None:
     assert [(each.row, each.reason[:8]) for each in found.malformed] == [(1, "not JSON")]
 
 
+@pytest.mark.parametrize("as_list", [True, False])
+def test_a_mark_line_ends_of_windows_and_blank_lines_change_nothing(
+    tmp_path: Path, *, as_list: bool
+) -> None:
+    lines = [json.dumps(each) for each in RECORDS]
+    text = json.dumps(RECORDS, indent=1) if as_list else "\n".join(lines)
+    odd = "\ufeff" + text.replace("\n", "\r\n") + "\r\n\r\n"
+    (tmp_path / "rows").write_text(odd, encoding="utf-8", newline="")
+    assert instruction_data.read(tmp_path / "rows", "alpaca").rows == ROWS
+
+
+def test_a_line_with_a_key_twice_is_a_malformed_row(tmp_path: Path) -> None:
+    good, other = (json.dumps(each) for each in RECORDS)
+    twice = '{"instruction": "a", "output": "b", "output": "c"}'
+    (tmp_path / "rows").write_text(f"{good}\n{twice}\n{other}\n", encoding="utf-8")
+    found = instruction_data.read(tmp_path / "rows", "alpaca")
+    assert found.rows == ROWS
+    assert [(each.row, "'output' twice" in each.reason) for each in found.malformed] == [(1, True)]
+
+
 @pytest.mark.parametrize(("name", "good"), [("alpaca", False), ("lima", True), ("mine", True)])
 def test_the_name_says_what_form_to_expect(name: str, *, good: bool, tmp_path: Path) -> None:
     path = written(tmp_path / "rows", {"conversations": ["q", "a"]}, {"conversations": ["q", "b"]})

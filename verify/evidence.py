@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from repro import keys
 from repro.catalog import Benchmark, Checkpoint, Dataset
+from repro.errors import CannotReadError
 from repro.expand import slots
 from repro.jobs import BenchmarkJob, EvaluateJob, Job, ModelJob, ThroughputJob, TuningJob
 from repro.manifest import Manifest
@@ -145,6 +146,8 @@ class Evidence:
         except FileNotFoundError as error:
             message = f"{slot_id} was planned and has no record (the run was cut short)"
             raise NotRunError(message) from error
+        except CannotReadError as error:
+            raise NotRunError(str(error)) from error
         except BrokenRecordError as error:
             raise InvalidError(str(error)) from error
         _check_content(record, arrays, self.datasets)

@@ -2,13 +2,14 @@
 
 import argparse
 import importlib.util
+import os
 import shlex
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from repro import export_packet
+from repro import export_packet, files
 from repro.commands import options, report, verify
 from repro.errors import EXIT_DONE, BadInputError, CannotRunError, saving
 from repro.export_packet import SIGNATURE, SUMS
@@ -72,14 +73,8 @@ def run(arguments: argparse.Namespace) -> int:
             message = f"`repro export` needs the package {needed}; `make venv` installs it"
             raise CannotRunError(message)
     given = arguments.results or [Path("results")]
-    missing = [str(folder) for folder in given if not folder.is_dir()]
     out: Path = arguments.out
-    if missing:
-        message = (
-            f"found no folder {', '.join(missing)}, expected what `repro run` wrote; "
-            "`repro run manifests/table1.json` makes results"
-        )
-        raise BadInputError(message)
+    options.check_folders(given)
     folders = [
         each
         for folder in verify.folders_of(list(dict.fromkeys(given)))
@@ -101,6 +96,7 @@ def _check_free(out: Path, *, as_folder: bool) -> None:
         found, expected = ("folder", "file") if out.is_dir() else ("file", "folder")
         message = f"--out {out}: found a {found}, expected the name of a {expected}"
         raise BadInputError(message)
+    # A pipe or a device has no size, and is written to.
     if any(out.iterdir()) if as_folder else out.stat().st_size:
         message = f"--out {out}: found something there, expected a free name or nothing in it"
         raise BadInputError(message)
@@ -109,11 +105,11 @@ def _check_free(out: Path, *, as_folder: bool) -> None:
 def _write_table(folders: list[Path], out: Path) -> None:
     from repro import export_findings
     from repro.commands import report_records
-    from repro.files import write_text
 
     seen = report_records.gather(folders)
-    write_text(out, export_findings.as_csv(seen))
-    print(out)
+    files.write_text(out, export_findings.as_csv(seen))
+    if not out.is_relative_to("/dev"):  # its name is no part of a table on our own output
+        print(out)
     verify.refuse(seen.unread)
 
 
@@ -121,19 +117,22 @@ def _write_packet(folders: list[Path], out: Path) -> None:
     """Make a packet beside its place and give it its name once it is whole."""
     from repro import export_crate, export_stage
 
+    place = Path(os.path.realpath(out))  # a link is followed
     with saving(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".writing-", dir=out.parent) as draft:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".writing-", dir=place.parent) as draft:
             packet, zipped = Path(draft) / "packet", Path(draft) / "packet.zip"
             left = export_stage.stage(folders, packet)
             contents = _add_results(packet, left, len(folders))
             export_crate.write(contents, packet)
             export_packet.write_sums(packet)
-            files = len(list(export_packet.files_of(packet)))
+            count = len(list(export_packet.files_of(packet)))
             if out.suffix == ".zip":
                 export_packet.write_zip(packet, zipped)
-            (zipped if out.suffix == ".zip" else packet).replace(out)
-    _say(contents, left, files, out)
+                files.move(zipped, out)
+            else:
+                packet.replace(place)
+    _say(contents, left, count, out)
     verify.refuse(left.unread)
 
 

@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -46,6 +47,17 @@ def _manifest(text: str) -> Path:
 def add_results(parser: argparse.ArgumentParser, what: str) -> None:
     """RESULTS: folders, with what is said of them."""
     parser.add_argument("results", metavar="RESULTS", nargs="*", type=Path, help=what)
+
+
+def check_folders(given: Sequence[Path]) -> None:
+    """Refuse results that are not there."""
+    missing = [str(folder) for folder in given if not folder.is_dir()]
+    if missing:
+        message = (
+            f"found no folder {', '.join(missing)}, expected what `repro run` wrote; "
+            "`repro run manifests/table1.json` makes results"
+        )
+        raise BadInputError(message)
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

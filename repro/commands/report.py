@@ -4,7 +4,6 @@ import argparse
 import importlib.util
 from pathlib import Path
 
-from repro import export_packet
 from repro.commands import options, verify
 from repro.errors import BadInputError, CannotRunError, saving
 from repro.files import write_text
@@ -33,9 +32,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         "  repro report --out page                    what lies in results\n"
         "  repro report results evidence --out page   with the committed evidence\n"
         "\n"
-        "A folder without runs makes a page of what the printed values alone decide. Exits 0 if\n"
-        "every claim of the runs is reproduced, 1 if any is contradicted or invalid, else 3; 2 if\n"
-        "a run could not be judged: the page says so, and shows the others."
+        "Exits 0 if every claim of the runs is reproduced, 1 if any is contradicted or invalid,\n"
+        "else 3; 2 for a folder without runs, and if a run could not be judged: the page says so,\n"
+        "and shows the others."
     )
 
 
@@ -50,18 +49,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     folders = arguments.results or [Path("results")]
     out: Path = arguments.out
-    missing = [str(folder) for folder in folders if not folder.is_dir()]
-    if missing:
-        message = (
-            f"found no folder {', '.join(missing)}, expected what `repro run` wrote; "
-            "`repro run manifests/table1.json` makes results"
-        )
-        raise BadInputError(message)
+    options.check_folders(folders)
     if out.exists() and not out.is_dir():
         message = f"--out {out}: found a file, expected a folder or a name that is free"
         raise BadInputError(message)
     seen = report_records.gather(
-        [each for one in verify.folders_of(folders) for each in export_packet.results_of(one)]
+        [each for one in verify.folders_of(folders) for each in verify.check_runs(one, one)]
     )
     with saving(out):
         out.mkdir(parents=True, exist_ok=True)

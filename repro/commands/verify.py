@@ -43,8 +43,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     options.add_json(parser)
     parser.epilog = (
         "Nothing stored with a record is believed that can be recomputed from its arrays.\n"
-        "A packet is judged by its records as any results folder is; without --signature neither\n"
-        "its signature nor its SHA256SUMS is looked at.\n"
+        "A packet is judged by its records as any results folder is, once every file in it is as\n"
+        "its SHA256SUMS lists it. A digest without a signature finds slips and not forgery.\n"
         "Exits 0 if every claim is reproduced, 1 if any is contradicted or invalid, else 3; 2 if\n"
         "a run cannot be judged, its file damaged or its manifest gone: the others are."
     )
@@ -111,7 +111,7 @@ def folders_of(given: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for folder in given:
         whole = (folder / "runs").is_dir() or export_packet.is_packet(folder)
-        below = [] if whole else sorted(each.parent for each in folder.glob("*/runs"))
+        below = [] if whole else export_packet.inside(folder)
         found += below or [folder]
     return found
 
@@ -124,11 +124,8 @@ def _markdown(folders: Sequence[Path], arguments: argparse.Namespace) -> int:
     if arguments.paper or arguments.signature or arguments.json:
         message = "--markdown: found --paper, --signature or --json beside it, expected it alone"
         raise BadInputError(message)
-    missing = [str(folder) for folder in folders if not folder.is_dir()]
-    if missing:
-        message = f"found no folder {', '.join(missing)}, expected what `repro run` wrote"
-        raise BadInputError(message)
-    results = [one for each in folders for one in export_packet.results_of(each)]
+    options.check_folders(folders)
+    results = [one for each in folders for one in check_runs(each, each)]
     seen = report_records.gather(results)
     print(claim_table.render(seen), end="")
     refuse(seen.unread)
@@ -151,21 +148,27 @@ def _runs(
     Why a run cannot be judged is added to `unread`.
     """
     verdicts = []
+    options.check_folders([each for each in given if not each.exists()])
     for path in given:
         with export_packet.opened(path) as folder:
             if signers:
                 signer = signature.check(folder, signers, path)
                 print(f"{path}: signed by {signer}; every file is as signed", file=sys.stderr)
             elif export_packet.is_packet(folder):
-                print(f"{path}: no signature was checked (--signature)", file=sys.stderr)
+                export_packet.hold(folder, path)
+                print(
+                    f"{path}: every file is as its SHA256SUMS lists it, which finds slips and not "
+                    "forgery; no signature was checked (--signature)",
+                    file=sys.stderr,
+                )
             verdicts += _judged(folder, path, unread)
     return verdicts
 
 
 def _judged(opened: Path, given: Path, unread: list[BadInputError]) -> list[Verdict]:
     """Verdicts of every run in a results folder, or in those of a packet."""
-    verdicts, before = [], len(unread)
-    for folder in export_packet.results_of(opened):
+    verdicts = []
+    for folder in check_runs(opened, given):
         runs, damaged = run_file.read(folder)
         unread += damaged
         for run in runs.values():
@@ -173,10 +176,20 @@ def _judged(opened: Path, given: Path, unread: list[BadInputError]) -> list[Verd
                 verdicts.append(judge_run(manifest_of(run), run.tier, Store(folder)))
             except BadInputError as error:  # of its own manifest
                 unread.append(error)
-    if not verdicts and len(unread) == before:
+    return verdicts
+
+
+def check_runs(opened: Path, given: Path) -> list[Path]:
+    """The results folders of a packet or folder, if any of them has a run.
+
+    Raises:
+        BadInputError: if none has: an empty folder would hide a slip.
+    """
+    found = export_packet.results_of(opened)
+    if not any(map(run_file.paths, found)):
         message = f"{given} holds no runs; `repro run manifests/table1.json` makes one"
         raise BadInputError(message)
-    return verdicts
+    return found
 
 
 def manifest_of(run: RunFile) -> Manifest:

@@ -1,9 +1,9 @@
 """config.json of a checkpoint folder."""
 
-import json
 from pathlib import Path
 from typing import Any
 
+from repro import json_text
 from repro.errors import BadInputError, Problem
 
 CONFIG = "config.json"
@@ -16,9 +16,9 @@ def read(folder: Path) -> dict[str, Any]:
         BadInputError: there is none, or it is no JSON object.
     """
     try:
-        config = json.loads((folder / CONFIG).read_bytes())
+        config = json_text.load(folder / CONFIG)
     except (OSError, ValueError) as error:
-        found = f"no JSON ({error})"
+        found = f"no JSON ({json_text.why(error)})"
     else:
         if isinstance(config, dict):
             return config

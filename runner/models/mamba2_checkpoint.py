@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import PretrainedConfig
 
+from repro import json_text
 from repro.checkpoint_files import header
 from repro.errors import BadInputError, Problem, saving
 from repro.families import FAMILIES
@@ -112,7 +113,7 @@ def _object(folder: Path, name: str) -> dict[str, Any]:
     """A JSON object of the folder."""
     path = folder / name
     try:
-        content = json.loads(path.read_bytes())
+        content = json_text.load(path)
     except (OSError, ValueError) as error:
         found = f"no JSON ({error})"
         raise _refused(folder, Problem(str(path), found, "a JSON object")) from error
