@@ -13,6 +13,7 @@ import re
 from repro import html_claims
 from repro.html_claims import Row
 from repro.html_data import Seen
+from repro.text import visible_lines
 
 NAME = "findings.csv"
 COLUMNS = (
@@ -34,7 +35,8 @@ def as_csv(seen: Seen) -> str:
     text = io.StringIO(newline="")
     table = csv.writer(text)
     table.writerow(COLUMNS)
-    table.writerows([guarded(cell) for cell in _cells(row)] for row in html_claims.rows(seen))
+    for row in html_claims.rows(seen):
+        table.writerow([guarded(visible_lines(cell)) for cell in _cells(row)])
     return _MARK + text.getvalue()
 
 

@@ -21,15 +21,16 @@ FIGURE1 = manifest.load(bundle.MANIFESTS / "figure1.json")
 
 
 @pytest.mark.parametrize(
-    ("done", "jobs", "missing", "expected"),
+    ("counts", "expected"),
     [
-        (0, 1, 0, "smoke: 0 of 1 job"),
-        (1, 1, 1, "smoke: 1 of 1 job, 1 result missing"),
-        (1, 2, 2, "smoke: 1 of 2 jobs, 2 results missing"),
+        ((0, 1, 0, 0), "smoke: 0 of 1 job"),
+        ((1, 1, 1, 0), "smoke: 1 of 1 job, 1 result missing"),
+        ((1, 2, 2, 1), "smoke: 1 of 2 jobs, 2 results missing; 1 result without a twin"),
+        ((2, 2, 0, 12), "smoke: 2 of 2 jobs; 12 results without a twin"),
     ],
 )
-def test_where_a_manifest_stands(done: int, jobs: int, missing: int, expected: str) -> None:
-    assert str(report_list.Standing("smoke", done, jobs, missing)) == expected
+def test_where_a_manifest_stands(counts: tuple[int, int, int, int], expected: str) -> None:
+    assert str(report_list.Standing("smoke", *counts)) == expected
 
 
 def test_a_copy_with_one_number_that_differs(capsys: pytest.CaptureFixture[str]) -> None:

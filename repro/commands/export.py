@@ -111,7 +111,7 @@ def _write_table(folders: list[Path], out: Path) -> None:
     from repro.files import write_text
 
     write_text(out, export_findings.as_csv(report_records.gather(folders)))
-    print(out)
+    options.say(str(out))
 
 
 def _write_packet(folders: list[Path], out: Path) -> None:
@@ -157,19 +157,19 @@ def _add_results(packet: Path, left: "Left", folders: int) -> "Contents":
 
 def _say(contents: "Contents", left: "Left", files: int, out: Path) -> None:
     """What was packed, what was not, and how to sign it."""
-    print(f"{out}: {counted(len(contents.records), 'record')}, {counted(files, 'file')}")
+    options.say(f"{out}: {counted(len(contents.records), 'record')}, {counted(files, 'file')}")
     for place in contents.damaged:
-        print(f"packed as it is, and not to be trusted: {place}")
+        options.say(f"packed as it is, and not to be trusted: {place}")
     weights = {one.sha256 for each in contents.records for one in each.left_out}
     if weights:
         where = "ro-crate-metadata.json has digest and size of each"
-        print(f"left out: {counted(len(weights), 'file')} of weights that jobs made; {where}")
+        options.say(f"left out: {counted(len(weights), 'file')} of weights that jobs made; {where}")
     if left.unnamed:
-        print(f"left out: {counted(left.unnamed, 'record')} that no run names")
+        options.say(f"left out: {counted(left.unnamed, 'record')} that no run names")
     shown, sums = shlex.quote(str(out)), shlex.quote(str(out / SUMS))
     if out.suffix == ".zip":
-        print(f"to sign it:  unzip -p {shown} {SUMS} > {SUMS}")
-        print(f"             {_SIGN} {SUMS} && zip {shown} {SIGNATURE}")
+        options.say(f"to sign it:  unzip -p {shown} {SUMS} > {SUMS}")
+        options.say(f"             {_SIGN} {SUMS} && zip {shown} {SIGNATURE}")
     else:
-        print(f"to sign it:  {_SIGN} {sums}")
-    print(f"to check it: repro verify {shown} --signature ALLOWED_SIGNERS")
+        options.say(f"to sign it:  {_SIGN} {sums}")
+    options.say(f"to check it: repro verify {shown} --signature ALLOWED_SIGNERS")

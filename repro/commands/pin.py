@@ -91,7 +91,7 @@ def _lay_out(arguments: argparse.Namespace) -> int:
         print(options.as_json([asdict(each) for each in made]))
     else:
         for each in made:
-            print(f"{each.path}: {each.size:,} bytes, sha256 {each.sha256}")
+            options.say(f"{each.path}: {each.size:,} bytes, sha256 {each.sha256}")
     return EXIT_DONE
 
 
@@ -112,22 +112,22 @@ def _pin(arguments: argparse.Namespace) -> int:
 
 def _show_pinned(pinned: Pinned) -> None:
     known = len(pinned.files) - len(pinned.added)
-    print(f"{pinned.name}: {pinned.repository} at {pinned.revision} is {pinned.commit}")
-    print(f"    {counted(len(pinned.added), 'file')} pinned now, {known} before")
+    options.say(f"{pinned.name}: {pinned.repository} at {pinned.revision} is {pinned.commit}")
+    options.say(f"    {counted(len(pinned.added), 'file')} pinned now, {known} before")
     for file, sha in pinned.files.items():
-        print(f"    sha256 {sha}  {file}")
+        options.say(f"    sha256 {sha}  {file}")
     if pinned.note:
-        print(f"    {pinned.note}")
+        options.say(f"    {pinned.note}")
 
 
 def _show(made: Converted) -> None:
     state = "" if made.written else " (was there already, the same to the byte)"
-    print(f"{made.target}: {counted(made.tensors, 'tensor')}{state}")
-    print(f"    read     {made.source_bytes:>16,} bytes, sha256 {made.source_sha256}")
-    print(f"    written  {made.target_bytes:>16,} bytes, sha256 {made.target_sha256}")
+    options.say(f"{made.target}: {counted(made.tensors, 'tensor')}{state}")
+    options.say(f"    read     {made.source_bytes:>16,} bytes, sha256 {made.source_sha256}")
+    options.say(f"    written  {made.target_bytes:>16,} bytes, sha256 {made.target_sha256}")
     for names in made.shared[:_MOST_SHOWN]:
         listed = ", ".join(shown(name) for name in names[:_MOST_SHOWN])
         more = f" and {len(names) - _MOST_SHOWN} more" if names[_MOST_SHOWN:] else ""
-        print(f"    one storage, written in full under each name: {listed}{more}")
+        options.say(f"    one storage, written in full under each name: {listed}{more}")
     if made.shared[_MOST_SHOWN:]:
-        print(f"    and {counted(len(made.shared) - _MOST_SHOWN, 'more shared storage')}")
+        options.say(f"    and {counted(len(made.shared) - _MOST_SHOWN, 'more shared storage')}")

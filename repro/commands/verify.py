@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -135,9 +134,9 @@ def _runs(given: Sequence[Path], signers: Path | None) -> list[Verdict]:
         with export_packet.opened(path) as folder:
             if signers:
                 signer = signature.check(folder, signers, path)
-                print(f"{path}: signed by {signer}; every file is as signed", file=sys.stderr)
+                options.say(f"{path}: signed by {signer}; every file is as signed", error=True)
             elif export_packet.is_packet(folder):
-                print(f"{path}: no signature was checked (--signature)", file=sys.stderr)
+                options.say(f"{path}: no signature was checked (--signature)", error=True)
             verdicts += _judged(folder, path)
     return verdicts
 
