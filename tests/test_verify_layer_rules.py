@@ -204,10 +204,12 @@ SAMPLED = "sampled layers can refute a theorem, not prove it"
 def test_findings_on_bounds_whole(tmp_path: Path) -> None:
     held = found(tmp_path / "a", BOUND, ["bad_ratio", "bad_ratio"])
     reason = f"held by all 4; {SAMPLED}; 2 controls caught"
-    assert shown(held) == ("inconclusive", "≤ 1", "1 at worst; none of 4 breaks it", "none", reason, "holds")
+    worst = "1 at worst; none of 4 breaks it"
+    assert shown(held) == ("inconclusive", "≤ 1", worst, "none", reason, "holds")
     broken = found(tmp_path / "b", BOUND, ["bad_ratio"], ratio=np.array([0.2, 1.5, 3.0]))
     reason = "2 of 3 break it; 1 control caught"
-    assert shown(broken) == ("contradicted", "≤ 1", "3 at worst; 2 of 3 break it", "none", reason, "")
+    worst = "3 at worst; 2 of 3 break it"
+    assert shown(broken) == ("contradicted", "≤ 1", worst, "none", reason, "")
 
 
 def test_the_worst_entry_of_a_lower_limit_is_the_least(tmp_path: Path) -> None:
