@@ -3,7 +3,9 @@
 RFC 4180: commas, CRLF, quotes where needed. UTF-8 with the mark by which spreadsheets know it. A
 cell that a spreadsheet would take for a formula and that is no number begins with an apostrophe.
 
-Not covered: how a number is shown; a spreadsheet drops the last nought of 0.10.
+Not covered: how a number is shown; a spreadsheet drops the last nought of 0.10, and one that writes
+a decimal comma takes it for a date. `repro export` says so: quoted cells would be no numbers to
+programs.
 """
 
 import csv

@@ -19,6 +19,10 @@ if TYPE_CHECKING:  # what a packet is made of is imported when one is made
     from repro.export_stage import Left
 
 _SIGN = "ssh-keygen -Y sign -f KEY -n repro"
+_AS_TEXT = (
+    "numbers have a decimal point: a spreadsheet that writes a comma takes 1.10 for a date unless "
+    "it imports every column as text"
+)
 _NEEDED = {
     "csv": (),
     "ro-crate": ("rocrate", "cyclonedx", "jinja2", "matplotlib"),
@@ -60,6 +64,12 @@ def add(parser: argparse.ArgumentParser) -> None:
         "\n"
         "`repro verify packet` judges its records without looking at a signature. Weights that a\n"
         "job made are left out, and named with digest and size. Equal results give equal bytes.\n"
+        "\n"
+        "Numbers of the table are as printed, with a decimal point and nothing around them, so\n"
+        "that programs read them. A spreadsheet set to a language that writes a comma takes 1.10\n"
+        "for a date: import every column as text (Excel: Data, From Text/CSV, do not detect data\n"
+        "types; LibreOffice: column type Text, or language English).\n"
+        "\n"
         "Exits 0 if it was written, whatever the verdicts; 3 if a package or space is missing."
     )
 
@@ -112,6 +122,7 @@ def _write_table(folders: list[Path], out: Path) -> None:
 
     write_text(out, export_findings.as_csv(report_records.gather(folders)))
     options.say(str(out))
+    options.say(_AS_TEXT, error=True)
 
 
 def _write_packet(folders: list[Path], out: Path) -> None:
