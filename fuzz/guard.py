@@ -1,7 +1,8 @@
 """One command line, run in this process and watched: what must hold for every input.
 
 It ends with an exit code from 0 to 4 and no traceback, within a second of CPU time, opens no file
-for writing outside one folder, starts no process and opens no socket.
+for writing outside one folder, starts no process, opens no socket, and prints nothing that would
+drive a terminal.
 
 Not covered: what compiled code opens by itself; memory, which `fuzz.run` caps for the process.
 """
@@ -13,6 +14,7 @@ import signal
 import sys
 import time
 import traceback
+import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -35,6 +37,8 @@ _WRITES = frozenset(
     }
 )
 _FORBIDDEN = ("subprocess.", "socket.", "os.system", "os.exec", "os.fork", "os.posix_spawn")
+_UNSEEN = ("Cc", "Cf", "Zl", "Zp")
+"""Categories of characters that move, hide or turn what is beside them; a line end may be."""
 _FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
@@ -158,6 +162,9 @@ def _hold(ended: Ended, seen: list[str]) -> None:
         raise Failure("exit code", str(code), err)
     if seen:
         raise Failure("side effect", seen[0].partition(" ")[0], "\n".join(seen))
+    for character in sorted(set(ended.out + err) - {"\n"}):
+        if unicodedata.category(character) in _UNSEEN:
+            raise Failure("unseen", f"U+{ord(character):04X} reaches the terminal", ended.out + err)
     if code == EXIT_BAD_INPUT and (ended.out or not re.search("^repro ", err, re.MULTILINE)):
         raise Failure("message", "no message of ours", err)
     if ended.seconds > SLOW:

@@ -61,6 +61,7 @@ def point(tree: Any, choices: Choices) -> None:
     where = (
         *("/dev/zero", "/dev/stdin", "/proc/self/mem", "/", "..", "", "\0", "a" * 5000, "/root/x"),
         *("/proc/self/environ", str(ROOT / "manifests" / "table1.json"), "\ud800", "a/" * 3000),
+        *("\x1b[1A\x1b[2Kreproduced", "\u202e", "x\nreproduced", "\x9b2J"),
     )
     for pair in tree:
         if pair[0] == "file":
@@ -129,7 +130,9 @@ def archive(choices: Choices) -> bytes:
     numel = choices.of((4, 0, 1, 2**40, -1))
     of = archives.storage("0", numel, kind) if choices.below(2) else archives.storage()
     one = archives.tensor(of, b"K\0" if whole else offset, shape, stride)
-    name = choices.of(("weight", "", "..", "/x", "a" * 300, "é", "\0", "__metadata__"))
+    name = choices.of(
+        ("weight", "", "..", "/x", "a" * 300, "é", "\0", "__metadata__", "\x1b[2J", "\u202e")
+    )
     pickle = archives.state_dict(**{name: one, "other": one})
     if choices.one_in(3):
         at = choices.below(len(pickle))

@@ -36,6 +36,19 @@ _TEXTS = (
     *("é", "\u0000", "\u001b[2J", "\u202e", "\ufeff", "\uffff", "𝛌", "\n", "a" * 100_000),
     *("torch", "main", "none", "float32", "full", "smoke", "mamba-1", "0" * 64, "f" * 64),
 )
+PAINTS = (
+    *(
+        "\u001b[1A\u001b[2Kreproduced",
+        "\u009b2J",
+        "\r",
+        "\n  reproduced",
+        "\b\b",
+        "\u007f",
+        "\u0007",
+    ),
+    *("\u202e", "\u2066", "\u200b", "\u2028", "\u00ad", "\ufe0f", "[/]", ":x:", "|", "`", "=1"),
+)
+"""What would drive a terminal, hide, turn words round, or be read as markup or a formula."""
 _OTHERS = (
     *("null", "true", "false", "[]", "{}", "[[]]", '{"":0}', '[{"id":"x"}]', "[" * 300 + "]" * 300),
     *("[" * _DEEP + "]" * _DEEP, '{"a":' * _DEEP + "1" + "}" * _DEEP, "[" * _DEEP),
@@ -150,7 +163,9 @@ def _twice(place: Place, _: list[Place], choices: Choices) -> None:
 def _unknown(place: Place, _: list[Place], choices: Choices) -> None:
     container, _index = place
     if isinstance(container, Members):
-        container.append([choices.of(("x", "", "id", "kind", "\ud800", "a" * 9000)), Raw("0")])
+        container.append(
+            [choices.of(("x", "", "id", "kind", "\ud800", "a" * 9000, *PAINTS)), Raw("0")]
+        )
     else:
         container.append(choices.of(HOSTILE))
 
@@ -179,7 +194,15 @@ def _near(place: Place, _: list[Place], choices: Choices) -> None:
         del value[choices.below(len(value) + 1) :]
 
 
+def _paint(place: Place, every: list[Place], choices: Choices) -> None:
+    """A text that passes as it did, with something in it that a reader is not to obey."""
+    texts = [each for each in every if type(_get(each)) is str] or [place]
+    place = place if type(_get(place)) is str else choices.of(texts)
+    _set(place, f"{_get(place)}{choices.of(PAINTS)}")
+
+
 CHANGES: tuple[Callable[[Place, list[Place], Choices], None], ...] = (
+    *(_paint, _paint),
     *(_near, _alike, _alike, _hostile, _hostile, _other, _swap, _delete, _twice, _unknown, _rename),
 )
 

@@ -14,6 +14,7 @@ from repro.claims import AmbiguousClaim
 from repro.finding import Finding
 from repro.inputs import Shelf
 from repro.manifest import Manifest
+from repro.text import in_markdown
 
 _CAUSES = (
     (r"no job for it: ([^;]+)", "no job for it"),
@@ -83,5 +84,5 @@ class Undecided:
 
 
 def _bracket(details: Iterable[str]) -> str:
-    named = list(dict.fromkeys(filter(None, details)))
+    named = list(dict.fromkeys(map(in_markdown, filter(None, details))))
     return f" ({', '.join(named)})" if named else ""

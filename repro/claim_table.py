@@ -4,7 +4,6 @@ Source: findings of `verify`, as `repro.html_data.Seen` holds them.
 Not covered: how a claim is decided (`verify`); margins and working (`repro report`).
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -14,6 +13,7 @@ from repro.claims import AmbiguousClaim
 from repro.finding import Finding, Outcome
 from repro.html_data import Seen
 from repro.manifest import Manifest
+from repro.text import in_markdown
 
 BEGIN, END = "<!-- claims: made by make evidence -->", "<!-- /claims -->"
 """Around the summary, which README repeats."""
@@ -139,7 +139,7 @@ def _grouped(findings: Iterable[Finding]) -> Iterator[str]:
 
 
 def _every(manifest: Manifest, mine: Findings) -> str:
-    lines = [f"## {manifest.id}: {manifest.title}", ""]
+    lines = [f"## {manifest.id}: {in_markdown(manifest.title)}", ""]
     lines.append(_row("claim", "place", "what is claimed", "outcome", "claimed", "found", "why"))
     lines.append(_row(*[":--"] * 7))
     for one in mine.values():
@@ -164,4 +164,4 @@ def _cut(text: str, most: int) -> str:
     """At most so many characters, cut at a space; what Markdown would read is escaped."""
     if len(text) > most:
         text = text[:most].rpartition(" ")[0].rstrip(" ,;:(") + " …"
-    return re.sub(r"([\\|*_<>`~\[\]])", r"\\\1", " ".join(text.split()))
+    return in_markdown(text)

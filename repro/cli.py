@@ -9,9 +9,11 @@ import tempfile
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from repro import __version__
 from repro.errors import EXIT_BAD_INPUT, EXIT_BUG, EXIT_INTERRUPTED, ReproError, cannot_read
+from repro.text import visible_lines
 
 COMMANDS = {
     "list": "what there is to check, and where it stands",
@@ -52,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         module = importlib.import_module(f"repro.commands.{chosen.command}")
         code: int = module.run(chosen)
     except ReproError as error:
-        print(f"repro {chosen.command}: {error}", file=sys.stderr)
+        print(visible_lines(f"repro {chosen.command}: {error}"), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("\ninterrupted; finished jobs are kept, the same command goes on", file=sys.stderr)
@@ -64,13 +66,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"repro {chosen.command}: {cannot_read(error.filename, error)}", file=sys.stderr)
         return EXIT_BAD_INPUT
     except Exception:  # noqa: BLE001  # the boundary: whatever it is, it is our bug
-        print(_bug_report(given), file=sys.stderr)
+        print(visible_lines(_bug_report(given)), file=sys.stderr)
         return EXIT_BUG
     return code
 
 
+class _Parser(argparse.ArgumentParser):
+    """Shows arguments that it refuses as they are."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(visible_lines(message))
+
+
 def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="repro",
         description="Check the claims of arXiv 2406.00209, one manifest a table, figure or "
         "theorem: run what can be run here, and say what holds.",

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from repro import checkpoint_shards, digests, regular_file, torch_tensors, torch_zip
 from repro.drafts import Draft, Drafts
 from repro.errors import BadInputError, Problem
 from repro.torch_pickle import STORAGES, Tensor

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from repro.text import visible
+
 # What a command line user sees; README documents the table and a test holds it.
 EXIT_DONE = 0
 EXIT_CONTRADICTED = 1
@@ -32,7 +34,8 @@ class Problem:
     expected: str
 
     def __str__(self) -> str:
-        return f"{self.where}\n    found:    {self.found}\n    expected: {self.expected}"
+        where, found, expected = map(visible, (self.where, self.found, self.expected))
+        return f"{where}\n    found:    {found}\n    expected: {expected}"
 
 
 class BadInputError(ReproError):

@@ -35,7 +35,7 @@ _FORMATS = {
 }
 _TITLES = {
     "report.html": "Every claim with its verdict, for a reader",
-    "findings.csv": "Every finding, for a spreadsheet",
+    "findings.csv": "Every finding, for a spreadsheet: import its columns as text",
     "pinned-requirements.txt": "Every package that the runs are held to, with hashes",
     "pinned-kernels.txt": "The CUDA kernels that the runs are held to, with hashes",
 }

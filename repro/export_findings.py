@@ -3,7 +3,9 @@
 RFC 4180: commas, CRLF, quotes where needed. UTF-8 with the mark by which spreadsheets know it. A
 cell that a spreadsheet would take for a formula and that is no number begins with an apostrophe.
 
-Not covered: how a number is shown; a spreadsheet drops the last nought of 0.10.
+Not covered: how a number is shown; a spreadsheet drops the last nought of 0.10, and one that writes
+a decimal comma takes it for a date. `repro export` says so: quoted cells would be no numbers to
+programs.
 """
 
 import csv
@@ -13,6 +15,7 @@ import re
 from repro import html_claims
 from repro.html_claims import Row
 from repro.html_data import Seen
+from repro.text import visible_lines
 
 NAME = "findings.csv"
 COLUMNS = (
@@ -34,7 +37,8 @@ def as_csv(seen: Seen) -> str:
     text = io.StringIO(newline="")
     table = csv.writer(text)
     table.writerow(COLUMNS)
-    table.writerows([guarded(cell) for cell in _cells(row)] for row in html_claims.rows(seen))
+    for row in html_claims.rows(seen):
+        table.writerow([guarded(visible_lines(cell)) for cell in _cells(row)])
     return _MARK + text.getvalue()
 
 

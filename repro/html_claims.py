@@ -5,7 +5,7 @@ left out is dropped where another has it.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
@@ -70,25 +70,29 @@ def _findings(seen: Seen, manifest: Manifest) -> Iterator[tuple[str, Finding]]:
     """Tier and finding: of the page, then of each run, then of what nobody ran."""
     verdicts = [each for each in seen.page if each.manifest == manifest.id]
     verdicts += [run.verdict for run in seen.runs if run.verdict.manifest == manifest.id]
-    said = set()
+    said, decided = set[str](), dict[str, Outcome]()
     for verdict in verdicts:
         for finding in verdict.findings:
             said.add(finding.claim)
+            if finding.outcome != "not-run":
+                decided[finding.claim] = finding.outcome
             printed = finding.basis == "printed"
             yield PAGE if printed else str(verdict.tier), finding
     for claim in manifest.claims:
         if claim.id not in said:
-            yield NO_RUN, _not_run(manifest, claim)
+            yield NO_RUN, _not_run(manifest, claim, decided)
 
 
-def _not_run(manifest: Manifest, claim: Claim) -> Finding:
+def _not_run(manifest: Manifest, claim: Claim, decided: Mapping[str, Outcome]) -> Finding:
     name, margin = getattr(claim, "published", None), getattr(claim, "margin", None)
     needs = getattr(claim, "needs", None) or getattr(getattr(claim, "measure", None), "needs", None)
-    reason = f"no run of it in these results: repro run manifests/{manifest.id}.json"
+    reason, read = f"no run of it in these results: repro run manifests/{manifest.id}.json", []
     if needs:
         reason = f"no job for it: {needs}"
     elif isinstance(claim, AmbiguousClaim):
-        reason = f"a reading of it was not run: {', '.join(claim.readings)}"
+        waiting = [name for name in claim.readings if name not in decided]
+        reason = f"a reading of it was not run: {', '.join(waiting)}"
+        read = [f"{name} {decided[name]}" for name in claim.readings if name in decided]
     return Finding(
         claim=claim.id,
         kind=claim.kind,
@@ -101,6 +105,7 @@ def _not_run(manifest: Manifest, claim: Claim) -> Finding:
         margin=f"± {margin.value}" if margin else "—",
         reason=reason,
         reading=claim.reading or "",
+        working=(", ".join(read),) if read else (),
     )
 
 

@@ -14,6 +14,7 @@ from repro.claim_base import Place
 from repro.finding import Outcome
 from repro.html_claims import OUTCOMES, SYMBOLS, Row
 from repro.html_data import Machine, Seen
+from repro.text import visible_lines
 
 _HERE = Path(__file__).parent
 _TEMPLATE = "report_page.html.j2"
@@ -42,7 +43,7 @@ def render(seen: Seen) -> str:
     )
     environment.filters["place"] = place
     environment.filters["svg"] = Markup  # figures of this package: their words are escaped
-    return environment.get_template(_TEMPLATE).render(
+    page = environment.get_template(_TEMPLATE).render(
         version=__version__,
         seen=seen,
         head=head(seen, rows),
@@ -56,6 +57,7 @@ def render(seen: Seen) -> str:
         script=Markup(script),  # noqa: S704  # a file of this package
         script_digest=digest,
     )
+    return visible_lines(page)
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.rule import Rule
-from rich.table import Table
-from rich.text import Text
 
 from repro.finding import Finding, Outcome, Verdict
 from repro.plural import counted
-from repro.report_console import console
+from repro.report_console import INDENT, Table, Text, console, stacked
 
 STYLES: Mapping[Outcome, str] = {
     "reproduced": "green",
@@ -22,9 +19,8 @@ STYLES: Mapping[Outcome, str] = {
 }
 
 _HEAD = ("claim", "published", "measured", "margin", "outcome")
-_INDENT = 4
-_WIDEST = 40
-"""Characters of a column before its text wraps."""
+_WIDEST, _NARROWEST = 40, 12
+"""Characters of a side before its text wraps, and below which the sides get a line of their own."""
 
 _NAMED = 6
 """Claims that were not run that are named before the rest is only counted."""
@@ -38,6 +34,7 @@ def show_verdicts(verdicts: Sequence[Verdict]) -> None:
     if len(verdicts) > 1:
         out.print(_overview(verdicts))
     if verdicts:
+        out.print()
         out.print(_tally(verdicts))
 
 
@@ -45,24 +42,30 @@ def show_failures(failed: Mapping[str, str]) -> None:
     """Print what could not run, and why."""
     if failed:
         out = console()
-        out.print(Text("\nCould not run", style="bold"))
+        out.print()
+        out.print(Text("Could not run", style="bold"))
         for name, why in failed.items():
-            out.print(Text.assemble("  ", (name, "bold"), f": {why}"))
+            first, *others = why.split("\n")
+            out.print(Text.assemble("  ", (name, "bold"), f": {first}"))
+            for line in others:
+                out.print(Text(line))
 
 
 def verdict_table(verdict: Verdict) -> Group:
     """One manifest: claim | published | measured | margin | outcome, and why below each."""
     where = f"tier {verdict.tier}" if verdict.tier else "the paper against itself"
-    title = Text.assemble(("\n" + verdict.manifest, "bold"), f" · {verdict.title} · {where}\n")
+    title = Text.assemble((verdict.manifest, "bold"), f" · {verdict.title} · {where}")
     shown = [each for each in verdict.findings if each.outcome != "not-run"]
     rows = [_cells(finding) for finding in shown]
     head = tuple(Text(name, style="bold") for name in _HEAD)
     widths = _fitting([max(map(len, column)) for column in zip(head, *rows, strict=True)])
-    lines: list[RenderableType] = [title, _line(head, widths), Rule(style="dim")]
+    lines: list[RenderableType] = ["", title, ""]
+    lines += [_line(head, widths)] * bool(widths) + [Rule(style="dim")]
     for row, finding in zip(rows, shown, strict=True):
-        lines += [_line(row, widths), Padding(_why(finding), (0, 0, 0, _INDENT))]
+        lines += [_line(row, widths)] if widths else _stacked(row)
+        lines += [Padding(_why(finding), (0, 0, 0, INDENT))]
         lines += [
-            Padding(Text(each, style="dim"), (0, 0, 0, 2 * _INDENT))
+            Padding(Text(each, style="dim"), (0, 0, 0, 2 * INDENT))
             for each in finding.working
             if each not in finding.reason
         ]
@@ -90,7 +93,7 @@ def _not_run(why: str, claims: Sequence[str]) -> Padding:
 
 def _overview(verdicts: Sequence[Verdict]) -> Table:
     """One row a manifest, one column an outcome."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
+    table = Table()
     table.add_column("manifest", style="bold")
     table.add_column("tier")
     table.add_column("claims", justify="right")
@@ -114,18 +117,31 @@ def _cells(finding: Finding) -> tuple[Text, ...]:
 
 
 def _fitting(widths: list[int]) -> list[int]:
-    """Widths for one line of the terminal: the two sides give way, the outcome never does."""
+    """Widths for one line of the terminal: the two sides give way, the outcome never does.
+
+    Returns:
+        Nothing where the sides have no room.
+    """
     claim, *sides, margin, outcome = widths
     margin = min(margin, _WIDEST // 2)
     room = console().width - claim - margin - outcome - 2 * len(widths)
-    return [claim, *(max(1, min(each, _WIDEST, room // 2)) for each in sides), margin, outcome]
+    if room // 2 < _NARROWEST:
+        return []
+    return [claim, *(min(each, _WIDEST, room // 2) for each in sides), margin, outcome]
 
 
-def _line(cells: Sequence[Text], widths: Sequence[int]) -> Table:
+def _stacked(cells: Sequence[Text]) -> list[RenderableType]:
+    """A row without columns: the claim and its outcome, and below them the sides."""
+    claim, *sides, outcome = cells
+    named = zip(_HEAD[1:-1], sides, strict=True)
+    return [*stacked(Text.assemble(claim, "  ", outcome), named)]
+
+
+def _line(cells: Sequence[Text], widths: Sequence[int]) -> RenderableType:
     """One row; every row has the same column widths, so that they line up."""
     line = Table.grid(padding=(0, 2, 0, 0))
     for width in widths:
-        line.add_column(width=width)
+        line.add_column(width=width, overflow="fold")
     line.add_row(*cells)
     return line
 
@@ -143,7 +159,7 @@ def _why(finding: Finding) -> Text:
 def _tally(verdicts: Sequence[Verdict]) -> Text:
     """How many claims ended how, over all manifests."""
     total = sum(len(verdict.findings) for verdict in verdicts)
-    text = Text(f"\n{counted(total, 'claim')}: ")
+    text = Text(f"{counted(total, 'claim')}: ")
     parts = []
     for outcome, style in STYLES.items():
         count = sum(verdict.count(outcome) for verdict in verdicts)

@@ -2,15 +2,13 @@
 
 from collections.abc import Sequence
 
-from rich import box
-from rich.table import Table
-from rich.text import Text
+from rich.console import Group
 
 from repro.audit import Audit, Row
 from repro.audit_against import EVERY, Difference
 from repro.audit_image import UNBUILT
 from repro.plural import counted
-from repro.report_console import console
+from repro.report_console import Table, Text, console
 
 
 def show(audit: Audit) -> None:
@@ -32,17 +30,17 @@ def show(audit: Audit) -> None:
     drifted = [row.package for row in audit.rows if row.drifted]
     if audit.drifted:
         differences = counted(len(drifted) + len(audit.problems), "difference")
-        out.print(Text(f"\ndrift: {differences} from the pins", style="bold red"))
+        out.print()
+        out.print(Text(f"drift: {differences} from the pins", style="bold red"))
     else:
-        out.print(Text("\nas pinned", style="bold green"))
+        out.print()
+        out.print(Text("as pinned", style="bold green"))
 
 
 def show_differences(differences: Sequence[Difference]) -> None:
     """Print how two environments differ, and how many claims each difference can touch."""
     out = console()
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
-    for heading in ("what", "here", "there", "can touch"):
-        table.add_column(heading, overflow="fold")
+    table = Table("what", "here", "there", "can touch")
     for each in differences:
         table.add_row(each.what, each.here or "—", each.there or "—", _touched(each))
     if differences:
@@ -58,7 +56,7 @@ def _touched(difference: Difference) -> str:
     return f"all that is measured: {counts}" if difference.touches == EVERY else counts
 
 
-def _image(audit: Audit) -> Text:
+def _image(audit: Audit) -> Group:
     """What lies under the packages, in two lines at most."""
     image = audit.image
     assert image is not None  # noqa: S101  # asked before
@@ -71,11 +69,11 @@ def _image(audit: Audit) -> Text:
         paths,
     )
     text = f"  image: target {image.target}, commit {image.revision}, {', '.join(parts)}"
-    return Text(f"{text}\n  {UNBUILT}" if image.target == "cuda" else text)
+    return Group(Text(text), *[Text(f"  {UNBUILT}")] * (image.target == "cuda"))
 
 
 def _table(rows: list[Row]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
+    table = Table()
     for heading in ("package", "paper", "bundle", "installed", "state"):
         table.add_column(heading, no_wrap=True)
     table.add_column("detail")
@@ -103,7 +101,7 @@ def _states(rows: list[Row]) -> str:
     return ", ".join(f"{count} {state}" for state, count in counts.items()) or "none"
 
 
-def _machine(audit: Audit) -> Text:
+def _machine(audit: Audit) -> Group:
     here = audit.environment
     gpu = here.gpu
     flags = ", ".join(f"{name}={value}" for name, value in here.flags.items()) or "none"
@@ -115,4 +113,4 @@ def _machine(audit: Audit) -> Text:
         else "no GPU",
         f"flags {flags} (TF32 is off and algorithms are the libraries' choice unless one is set)",
     ]
-    return Text("\n".join(lines))
+    return Group(*map(Text, lines))

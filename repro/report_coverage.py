@@ -3,13 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from rich import box
-from rich.table import Table
-from rich.text import Text
-
 from repro.coverage import Coverage, Difference
 from repro.plural import counted
-from repro.report_console import console
+from repro.report_console import Table, Text, console
 
 _SHOWN = 10
 """Differences that are printed; one changed table makes hundreds."""
@@ -31,7 +27,7 @@ def show(coverage: Coverage) -> None:
 
 
 def _sections(coverage: Coverage) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), show_footer=True)
+    table = Table(show_footer=True)
     rows = coverage.sections
     table.add_column("section", "all", no_wrap=True, style="bold")
     for heading, field in (
@@ -49,7 +45,7 @@ def _sections(coverage: Coverage) -> Table:
 
 
 def _reasons(coverage: Coverage) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
+    table = Table()
     table.add_column("set aside as", no_wrap=True, style="bold")
     table.add_column("numbers", justify="right")
     table.add_column("why")

@@ -3,42 +3,42 @@
 from collections.abc import Sequence
 from typing import Any
 
-from rich.text import Text
-
 from repro import job_graph
 from repro.plan import Plan
 from repro.plural import counted
-from repro.report_console import console
-from repro.report_jobs import duration
+from repro.report_console import Text, console
+from repro.report_jobs import here
 
 
 def show(plans: Sequence[Plan]) -> None:
     """Print the summary of several plans."""
+    out = console()
+    out.print()
     for line in lines(plans):
-        console().print(line)
+        out.print(line)
 
 
 def lines(plans: Sequence[Plan]) -> list[Text]:
     """The summary of several plans, a line each."""
     found = as_data(plans)
-    head = Text.assemble("\n", ("together", "bold"), f": {counted(found['jobs'], 'job')}")
+    head = Text.assemble(("together", "bold"), f": {counted(found['jobs'], 'job')}")
     head.append(f", {found['done']:,} done" if found["done"] else "")
     head.append(f", {found['stuck']:,} cannot run here" if found["stuck"] else "", style="bold")
     head.append(f"; they fill {counted(found['slots'], 'slot')}")
     hours = {
         each: f"{found[f'{each}_gpu_seconds'] / 3600:,.1f}" for each in ("shared", "estimated")
     }
-    here = f"{duration(found['estimated_seconds'])} here"
+    time = here(found["estimated_seconds"])
     fetched, disk = (f"{found[f'{each}_bytes'] / 1e9:.1f}" for each in ("download", "disk"))
     told = [
         head,
         f"sharing saves {counted(found['shared_jobs'], 'job')}, {hours['shared']} GPU-hours",
-        f"to run: about {here} one by one, {hours['estimated']} GPU-hours (H200)",
+        f"to run one by one: {time}, {hours['estimated']} GPU-hours (H200)",
         f"to fetch {fetched} GB; disk with tuned models and records {disk} GB",
     ]
     if found["critical_path"]:
         chain = ", then ".join(found["critical_path"])
-        told.append(f"longest chain: {duration(found['critical_path_seconds'])} here, {chain}")
+        told.append(f"longest chain: {here(found['critical_path_seconds'])}, {chain}")
     if found["missing"]:
         told.append(f"missing: {', '.join(found['missing'])}")
     return [each if isinstance(each, Text) else Text(f"  {each}") for each in told]

@@ -3,24 +3,21 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from rich import box
-from rich.table import Table
-
 from repro.jobs import ModelJob, Recipe, TuningJob
 from repro.plan import Plan, PlannedJob
 from repro.plural import counted
+from repro.report_console import Table
 
 NAMED = ModelJob | TuningJob
 """Jobs whose checkpoint may be a twin."""
 
 _A_MINUTE_AND_A_HALF = 90
+_A_MONTH, _BEYOND = 30 * 24 * 3600, "over a month"
 
 
 def jobs_table(plan: Plan) -> Table:
     """One row for each checkpoint, tuning, task and dtype: settings differ little in cost."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
-    for heading in ("runs", "dtype", "jobs", "state", "time here", "on one H200", "memory", "for"):
-        table.add_column(heading, overflow="fold")
+    table = Table("runs", "dtype", "jobs", "state", "time here", "on one H200", "memory", "for")
     groups: dict[tuple[str, str], list[PlannedJob]] = {}
     for job in plan.distinct():
         groups.setdefault(_row_of(job), []).append(job)
@@ -32,7 +29,7 @@ def jobs_table(plan: Plan) -> Table:
             dtype,
             str(len(jobs)),
             ", ".join(f"{count} {state}" for state, count in states.items()),
-            duration(sum(cost.seconds for cost in costs)),
+            estimate(sum(cost.seconds for cost in costs)),
             duration(sum(cost.gpu_seconds for cost in costs)),
             f"{max(cost.memory for cost in costs) / 2**30:.1f} GiB",
             _stands_for(plan, jobs[0]),
@@ -62,6 +59,17 @@ def duration(seconds: float) -> str:
     if seconds < 60 * _A_MINUTE_AND_A_HALF:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:,.0f} h"
+
+
+def estimate(seconds: float) -> str:
+    """What is worth saying of a time on this machine: nobody waits for more than a month."""
+    return duration(seconds) if seconds <= _A_MONTH else _BEYOND
+
+
+def here(seconds: float) -> str:
+    """The same in words, for a line."""
+    time = estimate(seconds)
+    return f"beyond this machine ({time})" if time == _BEYOND else f"about {time} here"
 
 
 def _is_reference(recipe: Recipe) -> bool:

@@ -4,14 +4,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rich import box
-from rich.table import Table
-from rich.text import Text
-
 from repro.jobs import Tier
 from repro.manifest import Manifest
 from repro.plural import counted
-from repro.report_console import console
+from repro.report_console import Table, Text, console
 
 
 @dataclass(frozen=True)
@@ -24,11 +20,16 @@ class Standing:
     jobs: int
     """Jobs that were planned, one for each key."""
     missing: int
-    """Slots that could not be planned: no weights, no twin."""
+    """Slots whose job could not run: no weights, no data, no space."""
+    no_twin: int
+    """Slots that have no job at this tier: nothing stands in for their checkpoint."""
 
     def __str__(self) -> str:
         text = f"{self.tier}: {self.done} of {counted(self.jobs, 'job')}"
-        return text + (f", {counted(self.missing, 'result')} missing" if self.missing else "")
+        text += f", {counted(self.missing, 'result')} missing" if self.missing else ""
+        return text + (
+            f"; {counted(self.no_twin, 'result')} without a twin" if self.no_twin else ""
+        )
 
 
 Row = tuple[Manifest, Standing | None]
@@ -36,11 +37,11 @@ Row = tuple[Manifest, Standing | None]
 
 def show(rows: Sequence[Row]) -> None:
     """Print one row for each manifest, and what to do next."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
-    table.add_column("manifest", no_wrap=True, style="bold")
+    table = Table()
+    table.add_column("manifest", style="bold")
     table.add_column("what")
     table.add_column("claims", justify="right")
-    table.add_column("tiers", no_wrap=True)
+    table.add_column("tiers")
     table.add_column("ran")
     for manifest, standing in rows:
         table.add_row(

@@ -5,10 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rich import box
-from rich.table import Table
-from rich.text import Text
-
 from repro import catalog
 from repro.claims import PlannedClaim
 from repro.jobs import Tier
@@ -16,8 +12,8 @@ from repro.manifest import Manifest
 from repro.model_claims import CellClaim, Unbuilt
 from repro.plan import Plan
 from repro.plural import counted
-from repro.report_console import console
-from repro.report_jobs import NAMED, duration, jobs_table, tunings
+from repro.report_console import Table, Text, console
+from repro.report_jobs import NAMED, duration, here, jobs_table, tunings
 
 _ORDER: tuple[Tier, ...] = ("smoke", "subset", "full")
 _WORTH_A_GPU = 600
@@ -40,6 +36,7 @@ def show(
         brief: The headline and what is missing, as `repro run` shows before it starts.
     """
     out = console()
+    out.print()
     out.print(_headline(plan))
     if not brief and plan.jobs:
         out.print(jobs_table(plan))
@@ -115,7 +112,7 @@ def cost_of(plan: Plan) -> str:
     """Time, GPU time, download and disk of what is not done yet."""
     if not plan.seconds():
         return "nothing left to run"
-    parts = [f"about {duration(plan.seconds())} here"]
+    parts = [here(plan.seconds())]
     if plan.gpu_seconds() > _WORTH_A_GPU:
         parts.append(f"{duration(plan.gpu_seconds())} on one H200")
     download = sum(missing.download for missing in plan.missing())
@@ -155,11 +152,11 @@ def as_data(plan: Plan, undecidable: Mapping[str, str]) -> dict[str, Any]:
 
 def _headline(plan: Plan) -> Text:
     if not plan.jobs:
-        return Text.assemble("\n", (plan.manifest.id, "bold"), ": nothing to run")
+        return Text.assemble((plan.manifest.id, "bold"), ": nothing to run")
     distinct = plan.distinct()
     done = sum(job.done for job in distinct)
     stuck = sum(job.stuck for job in distinct)
-    text = Text.assemble("\n", (plan.manifest.id, "bold"), f" at tier {plan.tier}: ")
+    text = Text.assemble((plan.manifest.id, "bold"), f" at tier {plan.tier}: ")
     text.append(counted(len(distinct), "job"))
     text.append(tunings(distinct))
     text.append(f", {done} done" if done else "")
@@ -168,10 +165,10 @@ def _headline(plan: Plan) -> Text:
 
 
 def _missing(plan: Plan) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
+    table = Table()
     table.add_column("missing", no_wrap=True)
     table.add_column("size", justify="right", no_wrap=True)
-    table.add_column("how to bring it", overflow="fold")  # a digest is shown whole
+    table.add_column("how to bring it")
     for missing in plan.missing():
         size = f"{missing.download / 1e9:.1f} GB" if missing.download else "—"
         table.add_row(missing.what, size, missing.remedy)

@@ -4,18 +4,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+from repro.report_console import Text, console
 
 if TYPE_CHECKING:
     from repro.plan import PlannedJob
@@ -54,18 +56,25 @@ class Bars:
             self.say(f"done: {job.slot.name}")
 
 
+class _Words(TextColumn):
+    """Words of a task as they are; rich's own column takes them for markup."""
+
+    def render(self, task: Task) -> Text:
+        return Text(self.text_format.format(task=task), style=self.style)
+
+
 @contextmanager
 def bars(*, quiet: bool) -> Iterator[Bars]:
     """Bars on standard error; nothing is drawn where it is not a terminal."""
     counted = (MofNCompleteColumn(), TimeElapsedColumn())
-    with _progress(TextColumn("{task.description}"), *counted, quiet=quiet) as shown:
+    with _progress(_Words("{task.description}"), *counted, quiet=quiet) as shown:
         yield Bars(shown)
 
 
 @contextmanager
 def bytes_bar(*, quiet: bool) -> Iterator[Callable[[int, int, str], None]]:
     """One bar on standard error that counts bytes."""
-    with _progress(TextColumn("checking files"), DownloadColumn(), quiet=quiet) as shown:
+    with _progress(_Words("checking files"), DownloadColumn(), quiet=quiet) as shown:
         task = shown.add_task("", total=None, note="")
 
         def advance(done: int, total: int, note: str) -> None:
@@ -81,8 +90,8 @@ def _progress(name: ProgressColumn, *counts: ProgressColumn, quiet: bool) -> Pro
         BarColumn(),
         *counts,
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}", style="dim"),
-        console=Console(stderr=True, highlight=False),
+        _Words("{task.fields[note]}", style="dim"),
+        console=console(stderr=True),
         disable=quiet,
         transient=True,
     )

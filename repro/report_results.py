@@ -3,12 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from rich import box
-from rich.table import Table
-from rich.text import Text
-
 from repro.plural import counted
-from repro.report_console import console
+from repro.report_console import Table, Text, console
 from repro.report_jobs import duration
 from repro.results_entries import SHORT, Entry
 from repro.results_gc import Garbage
@@ -18,15 +14,15 @@ _UNIT = 1000
 
 def show_list(entries: Sequence[Entry]) -> None:
     """Print one row for each record."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
+    table = Table()
     table.add_column("key", no_wrap=True, style="bold")
     for heading in ("kind", "what"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading)
     table.add_column("when", no_wrap=True)
     for heading in ("took", "size"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("state")
-    table.add_column("used by", overflow="fold")
+    for heading in ("state", "used by"):
+        table.add_column(heading)
     for each in entries:
         record = each.record
         table.add_row(
@@ -49,7 +45,8 @@ def show_list(entries: Sequence[Entry]) -> None:
 def show_one(entry: Entry) -> None:
     """Print everything that a record says."""
     out = console()
-    out.print(Text(f"{entry.key}\n{entry.what}", style="bold"))
+    out.print(Text(entry.key, style="bold"))
+    out.print(Text(entry.what, style="bold"))
     out.print(f"used by {', '.join(entry.used_by) or 'no run file'}; {in_bytes(entry.size)}")
     if entry.broken:
         out.print(Text(f"broken: {entry.broken}", style="red"))
@@ -83,9 +80,7 @@ def show_garbage(garbage: Sequence[Garbage], freed: int | None) -> None:
     if not garbage:
         out.print("nothing to remove")
         return
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
-    table.add_column("what", overflow="fold")
-    table.add_column("why")
+    table = Table("what", "why")
     table.add_column("size", justify="right", no_wrap=True)
     for each in garbage:
         table.add_row(str(each.path), each.why, in_bytes(each.size))
@@ -128,7 +123,7 @@ _SHOWN = ("torch", "transformers", "lm-eval", "peft", "trl", "mamba-ssm", "causa
 
 
 def _pairs(title: str, pairs: Any) -> Table:  # noqa: ANN401 - any mapping of plain values
-    table = Table(box=None, padding=(0, 1), title=title, title_justify="left", show_header=False)
+    table = Table(box=None, title=title, title_justify="left", show_header=False)
     for name, value in pairs.items():
-        table.add_row(Text(str(name), style="dim"), Text(str(value), overflow="fold"))
+        table.add_row(Text(str(name), style="dim"), str(value))
     return table

@@ -13,7 +13,7 @@ from repro.html_claims import OUTCOMES
 from repro.html_data import Curve, Envelope, Machine, Pair, Run, Seen, Side, Timing, Tuned
 from repro.manifest import Manifest
 
-HOSTILE = "<script>alert(1)</script>\"'&amp;$x^{2}$<b>"
+HOSTILE = "<script>alert(1)</script>\"'&amp;$x^{2}$<b>\x1b[2J\u202e"
 LONG = "/".join(["results-of-a-very-long-path-that-nobody-would-type"] * 8)
 SECTIONS = ("Abstract; 1", "5.1, after Figure 1", "Appendix D", "3.1", "v3, abstract")
 

@@ -109,6 +109,11 @@ def waits(folder: Path) -> int:
     return 0
 
 
+def paints(_: Path) -> int:
+    sys.stdout.write("\x1b[1A\x1b[2Kreproduced")
+    return 0
+
+
 def computes(_: Path) -> int:
     return sum(range(10_000_000)) * 0
 
@@ -125,6 +130,7 @@ def computes(_: Path) -> int:
         (opens_a_socket, "side effect"),
         (waits, "hang"),
         (computes, "slow"),
+        (paints, "unseen"),
     ],
 )
 def test_a_planted_bug_is_reported(

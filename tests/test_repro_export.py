@@ -394,6 +394,21 @@ def test_the_table_alone_is_that_of_the_packet(results: Path, packet: Path, tmp_
     assert (tmp_path / "empty.csv").read_bytes() == (packet / "findings.csv").read_bytes()
 
 
+def test_what_a_spreadsheet_takes_for_a_date_is_said_beside_the_table(
+    results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """1.10 stays a number to programs; whoever opens it elsewhere is told, in three places."""
+    assert export(results, "--format", "csv", "--out", tmp_path / "x.csv") == 0
+    said = capsys.readouterr()
+    assert said.out == f"{tmp_path / 'x.csv'}\n"
+    assert "takes 1.10 for a date unless it imports every column as text" in said.err
+    with pytest.raises(SystemExit):
+        main(["export", "--help"])
+    assert "import every column as text" in capsys.readouterr().out
+    walk = (bundle.ROOT / "docs" / "reviewer.md").read_text(encoding="utf-8")
+    assert "import every column as text" in walk
+
+
 def test_a_folder_that_is_not_there_is_one_message(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -80,6 +80,15 @@ def test_numbers_and_words_stay(text: str) -> None:
     assert guarded(text) == text
 
 
+def test_a_printed_number_is_a_number_to_programs() -> None:
+    """Quoted, or with an apostrophe, it would be none, whatever a spreadsheet makes of it."""
+    printed = ("1.10", "0.03", "-0.3", "1.45", "2.2024")
+    findings = [made.finding(number, published=text) for number, text in enumerate(printed)]
+    text = as_csv(made.seen(runs=(made.run(findings),)))
+    assert {cells["published"] for cells in read(text)} >= set(printed)
+    assert not any(f'"{each}"' in text or f"'{each}" in text for each in printed)
+
+
 def test_no_cell_of_a_hostile_finding_is_a_formula() -> None:
     hostile = made.finding(
         0, **dict.fromkeys(("reason", "measured", "statement"), "=cmd|'/c x'!A1")

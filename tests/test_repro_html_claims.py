@@ -24,6 +24,22 @@ def test_every_claim_has_a_row_where_nothing_was_run() -> None:
     assert {row.finding.outcome for row in rows if row.tier == NO_RUN} == {"not-run"}
 
 
+def test_a_sentence_waits_for_the_readings_that_were_not_run() -> None:
+    """S6 has five; four are decided on the page."""
+    prose = next(each for each in options.load_manifests([]) if each.id == "prose")
+    rows = html_claims.rows(made.seen([prose], page=(paper_against_itself(prose),)))
+    row = next(row for row in rows if row.finding.claim == "S6")
+    assert (row.tier, row.finding.outcome) == (NO_RUN, "not-run")
+    assert row.finding.reason == "a reading of it was not run: S6.significant"
+    (working,) = row.working
+    assert working.split(", ") == [
+        "S6.inference.float16 reproduced",
+        "S6.inference.bfloat16 contradicted",
+        "S6.tuning.float16 inconclusive",
+        "S6.tuning.bfloat16 reproduced",
+    ]
+
+
 def test_anchors_are_unique() -> None:
     twice = [made.finding(0), made.finding(0, reason="another")]
     rows = html_claims.rows(made.seen(runs=(made.run(twice),)))

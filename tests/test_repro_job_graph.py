@@ -172,3 +172,5 @@ def test_the_summary_says_all_of_it(tmp_path: Path) -> None:
     for words in ("together", "sharing saves", "GPU-hours", "longest chain", "to fetch", "missing"):
         assert words in said
     assert f"{found['jobs']:,} jobs" in said
+    assert "to run one by one: beyond this machine (over a month), " in said
+    assert "longest chain: beyond this machine (over a month), " in said

@@ -142,6 +142,8 @@ def read(name: str, outcome: Outcome, basis: str = "printed") -> Finding:
         ),
         (("reproduced", "contradicted"), "inconclusive", "it depends on the reading"),
         (("reproduced", "inconclusive"), "inconclusive", "it depends on the reading"),
+        (("reproduced", "not-run"), "inconclusive", "a reading of it was not run: other"),
+        (("not-run", "not-run"), "not-run", "not-run under every reading tried"),
     ],
 )
 def test_a_sentence_is_what_all_its_readings_say(

@@ -204,21 +204,23 @@ SAMPLED = "sampled layers can refute a theorem, not prove it"
 def test_findings_on_bounds_whole(tmp_path: Path) -> None:
     held = found(tmp_path / "a", BOUND, ["bad_ratio", "bad_ratio"])
     reason = f"held by all 4; {SAMPLED}; 2 controls caught"
-    assert shown(held) == ("inconclusive", "≤ 1", "worst 1 of 4", "none", reason, "holds")
+    worst = "1 at worst; none of 4 breaks it"
+    assert shown(held) == ("inconclusive", "≤ 1", worst, "none", reason, "holds")
     broken = found(tmp_path / "b", BOUND, ["bad_ratio"], ratio=np.array([0.2, 1.5, 3.0]))
     reason = "2 of 3 break it; 1 control caught"
-    assert shown(broken) == ("contradicted", "≤ 1", "worst 3 of 3", "none", reason, "")
+    worst = "3 at worst; 2 of 3 break it"
+    assert shown(broken) == ("contradicted", "≤ 1", worst, "none", reason, "")
 
 
 def test_the_worst_entry_of_a_lower_limit_is_the_least(tmp_path: Path) -> None:
     above = {**BOUND, "relation": "above"}
     broken = found(tmp_path / "a", above, [], ratio=np.array([0.2, 1.5, 3.0]))
-    assert (broken.outcome, broken.measured) == ("contradicted", "worst 0.2 of 3")
+    assert (broken.outcome, broken.measured) == ("contradicted", "0.2 at worst; 1 of 3 break it")
     assert broken.published == "> 1"
     held = found(tmp_path / "b", above, [], ratio=np.array([1.2, 1.5, 3.0]))
-    assert (held.outcome, held.measured) == ("inconclusive", "worst 1.2 of 3")
+    assert (held.outcome, held.measured) == ("inconclusive", "1.2 at worst; none of 3 breaks it")
     below = found(tmp_path / "c", {**BOUND, "relation": "below"}, [], ratio=np.array([0.2, 0.5]))
-    assert (below.outcome, below.measured) == ("inconclusive", "worst 0.5 of 2")
+    assert (below.outcome, below.measured) == ("inconclusive", "0.5 at worst; none of 2 breaks it")
     assert below.published == "< 1"
 
 

@@ -93,6 +93,9 @@ def ambiguous(claim: AmbiguousClaim, others: Mapping[str, Finding]) -> Finding:
     elif len(outcomes) == 1:
         outcome = next(iter(outcomes))
         reason = f"{open_words}; {outcome} under every reading tried"
+    elif waiting := [each.claim for each in read if each.outcome == "not-run"]:
+        outcome = "inconclusive"
+        reason = f"{open_words}; a reading of it was not run: {', '.join(waiting)}"
     else:
         outcome, reason = "inconclusive", f"{open_words}; it depends on the reading"
     working = (", ".join(f"{each.claim} {each.outcome}" for each in read),) if read else ()

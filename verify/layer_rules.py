@@ -37,9 +37,10 @@ def bound(claim: BoundClaim, evidence: Evidence) -> Judged:
                 raise InvalidError(_toothless(each, control.what))
     published = f"{_SIGNS[claim.relation]} {limit:.6g}"
     worst = entries.min() if claim.relation == "above" else entries.max()
-    measured = f"worst {worst:.6g} of {len(entries):,}"
+    share = f"{broken:,} of {len(entries):,} break it"
+    measured = f"{worst:.6g} at worst; {share if broken else f'none of {len(entries):,} breaks it'}"
     if broken:
-        reason = f"{broken:,} of {len(entries):,} break it{_caught(claim.controls)}"
+        reason = f"{share}{_caught(claim.controls)}"
         return Judged(Decided("contradicted", published, measured, "none", reason), "", loaded)
     reason = f"held by all {len(entries):,}; {_SAMPLED}{_caught(claim.controls)}"
     return Judged(Decided("inconclusive", published, measured, "none", reason), "holds", loaded)

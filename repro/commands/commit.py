@@ -52,7 +52,8 @@ def _run_file(
         else:
             names = [job.slot.name, *(each.name for each in job.missing)]
             why = [failed[name] for name in names if name in failed]
-            missing[job.slot.id] = "; ".join(why) or job.reason or "could not be fetched"
+            reason = "; ".join(why) or job.reason or "could not be fetched"
+            missing[job.slot.id] = " ".join(reason.split())  # findings quote it in a line
     if before and kept:  # what their records were made with
         substitutions = {**before.substitutions, **substitutions}
     goes_on = before and (kept or not prepared.planner.fresh)

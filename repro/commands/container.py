@@ -90,9 +90,9 @@ def _build(arguments: argparse.Namespace) -> int:
     wanted = Build(arguments.target, arguments.tag, arguments.network, given)
     with container_engine.engine() as client:
         for line in container_build.build(client, wanted):
-            print(line, file=sys.stderr, flush=True)
+            options.say(line, error=True)
         made = container_engine.image(client, arguments.tag)
-    print(f"{arguments.tag}: {made.id}, {made.attrs['Size'] / 1e9:.2f} GB")
+    options.say(f"{arguments.tag}: {made.id}, {made.attrs['Size'] / 1e9:.2f} GB")
     return EXIT_DONE
 
 

@@ -17,6 +17,7 @@ from repro import audit_image, bundle, catalog, container_kernels, package_sourc
 from repro.commands import options
 from repro.errors import EXIT_DONE, ReproError
 from repro.files import write_text
+from repro.text import visible_lines
 
 if TYPE_CHECKING:
     from repro.jobs import EvaluateJob
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             container_kernels.build(pins.read(pins.KERNELS), chosen.wheels)
     except ReproError as error:
-        print(error, file=sys.stderr)
+        print(visible_lines(str(error)), file=sys.stderr)
         return error.exit_code
     return EXIT_DONE
 

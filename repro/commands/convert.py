@@ -72,18 +72,18 @@ def _lay_out(arguments: argparse.Namespace) -> int:
         print(options.as_json([asdict(each) for each in made]))
     else:
         for each in made:
-            print(f"{each.path}: {each.size:,} bytes, sha256 {each.sha256}")
+            options.say(f"{each.path}: {each.size:,} bytes, sha256 {each.sha256}")
     return EXIT_DONE
 
 
 def _show(made: Converted) -> None:
     state = "" if made.written else " (was there already, the same to the byte)"
-    print(f"{made.target}: {counted(made.tensors, 'tensor')}{state}")
-    print(f"    read     {made.source_bytes:>16,} bytes, sha256 {made.source_sha256}")
-    print(f"    written  {made.target_bytes:>16,} bytes, sha256 {made.target_sha256}")
+    options.say(f"{made.target}: {counted(made.tensors, 'tensor')}{state}")
+    options.say(f"    read     {made.source_bytes:>16,} bytes, sha256 {made.source_sha256}")
+    options.say(f"    written  {made.target_bytes:>16,} bytes, sha256 {made.target_sha256}")
     for names in made.shared[:_MOST_SHOWN]:
         listed = ", ".join(shown(name) for name in names[:_MOST_SHOWN])
         more = f" and {len(names) - _MOST_SHOWN} more" if names[_MOST_SHOWN:] else ""
-        print(f"    one storage, written in full under each name: {listed}{more}")
+        options.say(f"    one storage, written in full under each name: {listed}{more}")
     if made.shared[_MOST_SHOWN:]:
-        print(f"    and {counted(len(made.shared) - _MOST_SHOWN, 'more shared storage')}")
+        options.say(f"    and {counted(len(made.shared) - _MOST_SHOWN, 'more shared storage')}")

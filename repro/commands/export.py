@@ -20,6 +20,10 @@ if TYPE_CHECKING:  # what a packet is made of is imported when one is made
     from repro.export_stage import Left
 
 _SIGN = "ssh-keygen -Y sign -f KEY -n repro"
+_AS_TEXT = (
+    "numbers have a decimal point: a spreadsheet that writes a comma takes 1.10 for a date unless "
+    "it imports every column as text"
+)
 _NEEDED = {
     "csv": (),
     "ro-crate": ("rocrate", "cyclonedx", "jinja2", "matplotlib"),
@@ -61,6 +65,12 @@ def add(parser: argparse.ArgumentParser) -> None:
         "\n"
         "`repro verify packet` judges its records without looking at a signature. Weights that a\n"
         "job made are left out, and named with digest and size. Equal results give equal bytes.\n"
+        "\n"
+        "Numbers of the table are as printed, with a decimal point and nothing around them, so\n"
+        "that programs read them. A spreadsheet set to a language that writes a comma takes 1.10\n"
+        "for a date: import every column as text (Excel: Data, From Text/CSV, do not detect data\n"
+        "types; LibreOffice: column type Text, or language English).\n"
+        "\n"
         "Exits 0 if it was written, whatever the verdicts; 2 also where a damaged run file was\n"
         "left out of what was written; 3 if a package or space is missing."
     )
@@ -109,7 +119,8 @@ def _write_table(folders: list[Path], out: Path) -> None:
     seen = report_records.gather(folders)
     files.write_text(out, export_findings.as_csv(seen))
     if not out.is_relative_to("/dev"):  # its name is no part of a table on our own output
-        print(out)
+        options.say(str(out))
+    options.say(_AS_TEXT, error=True)
     verify.refuse(seen.unread)
 
 
@@ -160,19 +171,19 @@ def _add_results(packet: Path, left: "Left", folders: int) -> "Contents":
 
 def _say(contents: "Contents", left: "Left", files: int, out: Path) -> None:
     """What was packed, what was not, and how to sign it."""
-    print(f"{out}: {counted(len(contents.records), 'record')}, {counted(files, 'file')}")
+    options.say(f"{out}: {counted(len(contents.records), 'record')}, {counted(files, 'file')}")
     for place in contents.damaged:
-        print(f"packed as it is, and not to be trusted: {place}")
+        options.say(f"packed as it is, and not to be trusted: {place}")
     weights = {one.sha256 for each in contents.records for one in each.left_out}
     if weights:
         where = "ro-crate-metadata.json has digest and size of each"
-        print(f"left out: {counted(len(weights), 'file')} of weights that jobs made; {where}")
+        options.say(f"left out: {counted(len(weights), 'file')} of weights that jobs made; {where}")
     if left.unnamed:
-        print(f"left out: {counted(left.unnamed, 'record')} that no run names")
+        options.say(f"left out: {counted(left.unnamed, 'record')} that no run names")
     shown, sums = shlex.quote(str(out)), shlex.quote(str(out / SUMS))
     if out.suffix == ".zip":
-        print(f"to sign it:  unzip -p {shown} {SUMS} > {SUMS}")
-        print(f"             {_SIGN} {SUMS} && zip {shown} {SIGNATURE}")
+        options.say(f"to sign it:  unzip -p {shown} {SUMS} > {SUMS}")
+        options.say(f"             {_SIGN} {SUMS} && zip {shown} {SIGNATURE}")
     else:
-        print(f"to sign it:  {_SIGN} {sums}")
-    print(f"to check it: repro verify {shown} --signature ALLOWED_SIGNERS")
+        options.say(f"to sign it:  {_SIGN} {sums}")
+    options.say(f"to check it: repro verify {shown} --signature ALLOWED_SIGNERS")

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from repro import report_list, run_file
+from repro import catalog, expand, report_list, run_file
 from repro.commands import options, verify
 from repro.errors import EXIT_DONE, EXIT_INCOMPLETE, BadInputError
 from repro.manifest import Manifest
@@ -83,5 +83,8 @@ def _stands(manifest: Manifest, store: Store, unread: list[BadInputError]) -> St
                 continue
             keys = set(found.jobs.values())
             done = sum((store.folder(key) / "record.json").is_file() for key in keys)
-            return Standing(tier, done, len(keys), len(found.missing))
+            slots = expand.slots(manifest, tier, catalog.checkpoints())
+            no_twin = found.missing.keys() & {each.id for each in slots if each.job is None}
+            missing = len(found.missing) - len(no_twin)
+            return Standing(tier, done, len(keys), missing, len(no_twin))
     return None

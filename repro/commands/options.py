@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import socket
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from pydantic import BaseModel
 from repro import bundle, manifest, nearest
 from repro.errors import BadInputError, Problem
 from repro.manifest import Manifest
+from repro.text import visible
 
 if TYPE_CHECKING:  # `repro list` plans nothing, and starts without it
     from repro.planner import Filter
@@ -237,9 +239,14 @@ def hub_is_reachable(*, offline: bool) -> bool:
         return False
 
 
+def say(line: str, *, error: bool = False) -> None:
+    """Print one line, whatever names of others are in it."""
+    print(visible(line), file=sys.stderr if error else sys.stdout, flush=error)
+
+
 def as_json(data: object) -> str:
-    """Models, lists and plain data as indented JSON."""
-    return json.dumps(data, indent=1, ensure_ascii=False, default=_plain)
+    """Models, lists and plain data as indented JSON, in ASCII, which drives no terminal."""
+    return json.dumps(data, indent=1, default=_plain)
 
 
 def _plain(value: object) -> object:

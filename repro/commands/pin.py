@@ -44,9 +44,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _show_pinned(pinned: Pinned) -> None:
     known = len(pinned.files) - len(pinned.added)
-    print(f"{pinned.name}: {pinned.repository} at {pinned.revision} is {pinned.commit}")
-    print(f"    {counted(len(pinned.added), 'file')} pinned now, {known} before")
+    options.say(f"{pinned.name}: {pinned.repository} at {pinned.revision} is {pinned.commit}")
+    options.say(f"    {counted(len(pinned.added), 'file')} pinned now, {known} before")
     for file, sha in pinned.files.items():
-        print(f"    sha256 {sha}  {file}")
+        options.say(f"    sha256 {sha}  {file}")
     if pinned.note:
-        print(f"    {pinned.note}")
+        options.say(f"    {pinned.note}")

@@ -59,6 +59,6 @@ def run(arguments: argparse.Namespace) -> int:
     with saving(out):
         out.mkdir(parents=True, exist_ok=True)
         write_text(out / NAME, html_page.render(seen))
-    print(out / NAME)
+    options.say(str(out / NAME))
     verify.refuse(seen.unread)
     return verify.exit_code([each.verdict for each in seen.runs])

@@ -1,7 +1,6 @@
 """`repro run`: fetch what is pinned, run what can be run, judge what came out."""
 
 import argparse
-import sys
 from collections.abc import Container, Iterable
 from pathlib import Path
 
@@ -117,7 +116,7 @@ def _replace(path: Path, *, every: bool) -> None:
             "run once without --only; records that are there are reused"
         )
         raise BadInputError(message)
-    print(f"{path} is damaged and is written anew", file=sys.stderr)
+    options.say(f"{path} is damaged and is written anew", error=True)
 
 
 def _fetch(plans: list[Plan], prepared: Planning, bars: "report_progress.Bars") -> dict[str, str]:

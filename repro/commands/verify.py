@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -153,14 +152,13 @@ def _runs(
         with export_packet.opened(path) as folder:
             if signers:
                 signer = signature.check(folder, signers, path)
-                print(f"{path}: signed by {signer}; every file is as signed", file=sys.stderr)
+                options.say(f"{path}: signed by {signer}; every file is as signed", error=True)
             elif export_packet.is_packet(folder):
                 export_packet.hold(folder, path)
-                print(
-                    f"{path}: every file is as its SHA256SUMS lists it, which finds slips and not "
-                    "forgery; no signature was checked (--signature)",
-                    file=sys.stderr,
+                slips = (
+                    "every file is as its SHA256SUMS lists it, which finds slips and not forgery"
                 )
+                options.say(f"{path}: {slips}; no signature was checked (--signature)", error=True)
             verdicts += _judged(folder, path, unread)
     return verdicts
 
