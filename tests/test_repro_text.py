@@ -30,12 +30,22 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.progress import Task, TaskID
 
-from repro import audit, bundle, claim_table, html_page, report, report_audit, report_progress
+from repro import (
+    audit,
+    bundle,
+    claim_table,
+    html_page,
+    report,
+    report_audit,
+    report_progress,
+    run_file,
+)
 from repro.cli import main
 from repro.commands import options
 from repro.errors import BadInputError, Problem
 from repro.export_findings import as_csv
 from repro.report_console import Table, console
+from repro.run_file import RunFile
 from repro.text import in_markdown, visible, visible_lines
 
 PAINTS = "\x1b[1A\x1b[2K\r\x9b32mreproduced\x07\u202e\u2066\u200b\u2028\x7f\n"
@@ -231,6 +241,18 @@ def test_no_argument_drives_a_terminal(
     out, err = capsys.readouterr()
     assert not unseen(out + err)
     assert out + err
+
+
+def test_a_run_file_adds_no_line_to_a_message(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made_up = records.manifest(jobs=[], id="mine")
+    said = {"schema_version": 1, "manifest": "mine", "tier": "full", "started": "2026-01-01"}
+    said |= {"file": "gone\nrepro verify: 53 reproduced", "substitutions": {}, "jobs": {}}
+    said |= {"committed": run_file.commitments(made_up), "missing": {}}
+    run_file.save(tmp_path, RunFile.model_validate(said))
+    assert main(["verify", str(tmp_path)]) == 2
+    assert len(re.findall("^repro", capsys.readouterr().err, re.MULTILINE)) == 1
 
 
 # -----------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from repro.jobs import Tier
 from repro.manifest import Manifest
 from repro.run_file import RunFile
 from repro.store import Store
+from repro.text import visible
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -201,8 +202,8 @@ def manifest_of(run: RunFile) -> Manifest:
         return manifest.load(bundled)
     if not os.path.isfile(run.file):  # noqa: PTH113  # a path may be too long to be one
         message = (
-            f"runs/{run.manifest}.{run.tier}.json: found no file {run.file}, the manifest of that "
-            "run, in the results folder, in one above it or here; start this command in the "
+            f"runs/{run.manifest}.{run.tier}.json: found no file {visible(run.file)}, the manifest "
+            "of that run, in the results folder, in one above it or here; start this command in the "
             "folder where `repro run` was started, or put the file there"
         )
         raise BadInputError(message)
