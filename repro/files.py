@@ -17,9 +17,12 @@ _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a small file whole or not at all, and have it on the disk before it is named."""
+    """Write a small file whole or not at all, and have it on the disk before it is named.
+
+    What is no character (the name of a file may be none) is written as its escape.
+    """
     with saving(path):
-        write_bytes(path, text.encode())
+        write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from repro import export_packet
+from repro import export_packet, given_paths
 from repro.commands import options, report, verify
 from repro.errors import EXIT_DONE, BadInputError, CannotRunError, saving
 from repro.export_packet import SIGNATURE, SUMS
@@ -41,7 +41,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--out",
-        type=Path,
+        type=given_paths.new,
         required=True,
         metavar="PATH",
         help="what to write: for ro-crate a folder, or a zip file if it ends in .zip; for csv a "

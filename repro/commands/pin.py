@@ -2,9 +2,8 @@
 
 import argparse
 from dataclasses import asdict
-from pathlib import Path
 
-from repro import convert_weights, olmo_layout, pin_checkpoints, report_progress
+from repro import convert_weights, given_paths, olmo_layout, pin_checkpoints, report_progress
 from repro.commands import options
 from repro.convert_weights import Converted
 from repro.errors import EXIT_DONE, BadInputError
@@ -21,7 +20,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "file",
         metavar="FILE",
         nargs="?",
-        type=Path,
+        type=given_paths.path,
         help="pytorch_model.bin, one shard of it, or pytorch_model.bin.index.json for all shards: "
         "write the same weights as safetensors",
     )
@@ -35,7 +34,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out",
         metavar="FOLDER",
-        type=Path,
+        type=given_paths.folder,
         help="with FILE: folder to write to (default: the folder of FILE)",
     )
     parser.add_argument(

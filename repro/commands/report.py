@@ -4,7 +4,7 @@ import argparse
 import importlib.util
 from pathlib import Path
 
-from repro import export_packet
+from repro import export_packet, given_paths
 from repro.commands import options, verify
 from repro.errors import BadInputError, CannotRunError, saving
 from repro.files import write_text
@@ -20,7 +20,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--out",
-        type=Path,
+        type=given_paths.folder,
         required=True,
         metavar="DIR",
         help=f"folder to write {NAME} into; it is made, and an older {NAME} is replaced",
@@ -55,9 +55,6 @@ def run(arguments: argparse.Namespace) -> int:
             f"found no folder {', '.join(missing)}, expected what `repro run` wrote; "
             "`repro run manifests/table1.json` makes results"
         )
-        raise BadInputError(message)
-    if out.exists() and not out.is_dir():
-        message = f"--out {out}: found a file, expected a folder or a name that is free"
         raise BadInputError(message)
     seen = report_records.gather(
         [each for one in verify.folders_of(folders) for each in export_packet.results_of(one)]

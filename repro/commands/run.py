@@ -17,15 +17,20 @@ from repro.tuning_jobs import TuningJob
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Arguments of `repro run`."""
-    options.add_manifests(parser)
-    options.add_selection(parser)
+    add_anywhere(parser)
     options.add_on(parser)
-    options.add_json(parser)
     parser.epilog = (
         "A finished job is reused as long as nothing that can change its numbers has changed.\n"
         "Exits 0 if all jobs are done, or no claim needs one; 3 if some could not run. A\n"
         "contradicted claim is a result."
     )
+
+
+def add_anywhere(parser: argparse.ArgumentParser) -> None:
+    """What `run` and `container run` both take."""
+    options.add_manifests(parser)
+    options.add_selection(parser)
+    options.add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -6,7 +6,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from repro import bundle, catalog, export_packet, manifest, pins, report, run_file, signature
+from repro import (
+    bundle,
+    catalog,
+    export_packet,
+    given_paths,
+    manifest,
+    pins,
+    report,
+    run_file,
+    signature,
+)
 from repro.commands import options
 from repro.errors import EXIT_CONTRADICTED, EXIT_DONE, EXIT_INCOMPLETE, BadInputError
 from repro.finding import Verdict
@@ -30,7 +40,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--signature",
-        type=Path,
+        type=given_paths.path,
         metavar="ALLOWED_SIGNERS",
         help="first hold each packet to its signature by one of these signers (ssh-keygen's file, "
         "one a line: name@example.org ssh-ed25519 AAAA…), and every file in it to what was signed",
