@@ -72,8 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except streams.NobodyReadsError:
         return EXIT_UNREAD
     except Exception as error:  # noqa: BLE001  # the boundary
-        if isinstance(error, OSError) and error.filename and error.errno in _OF_THE_SYSTEM:
-            said = f"{error.filename}: {error.strerror}; see to it, or name another file or folder"
+        if isinstance(error, OSError) and (said := _refused(error)):
             return _say(f"repro {name}: {said}", EXIT_BAD_INPUT)
         return _say(_bug_report(given), EXIT_BUG)  # whatever it is, it is our bug
     return code
@@ -85,6 +84,16 @@ def _run(given: Sequence[str]) -> int:
     module = importlib.import_module(f"repro.commands.{chosen.command}")
     code: int = module.run(chosen)
     return code
+
+
+def _refused(error: OSError) -> str:
+    """What the system refused and what to do about it; empty if we may have asked wrongly."""
+    if error.filename and error.errno in _OF_THE_SYSTEM:
+        found = f"found {error.strerror!r}, expected a file or folder that this user may use"
+        return f"{os.fsdecode(error.filename)}: {found}; see to its rights, or name another one"
+    if not error.filename and "temporary directory" in str(error):
+        return f"{error.strerror or error}; name a folder that can be written with TMPDIR"
+    return ""
 
 
 def _say(text: str, code: int) -> int:

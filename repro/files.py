@@ -17,12 +17,25 @@ _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a small file whole or not at all, and have it on the disk before it is named.
-
-    What is no character (the name of a file may be none) is written as its escape.
-    """
+    """Write a small file whole or not at all, and have it on the disk before it is named."""
     with saving(path):
-        write_bytes(path, text.encode(errors="backslashreplace"))
+        write_bytes(path, escaped(text).encode())
+
+
+def have_scratch(folder: Path) -> None:
+    """Let temporary files go into a folder that is there, if this machine has no place for them.
+
+    Libraries want such a place, even where they write nothing; processes of ours inherit it.
+    """
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:
+        os.environ["TMPDIR"] = os.path.abspath(folder)  # noqa: PTH100  # links stay as they are
+
+
+def escaped(text: str) -> str:
+    """Text with escapes for what is no character, as bytes in the name of a file may be."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def write_bytes(path: Path, content: bytes) -> None:

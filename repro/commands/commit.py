@@ -4,6 +4,7 @@ import datetime as dt
 
 from repro import inputs, run_file
 from repro.commands.planning import Planning
+from repro.files import escaped
 from repro.located import Located
 from repro.plan import Plan
 from repro.run_file import RunFile
@@ -51,11 +52,12 @@ def _run_file(
         else:
             names = [job.slot.name, *(each.name for each in job.missing)]
             why = [failed[name] for name in names if name in failed]
-            missing[job.slot.id] = "; ".join(why) or job.reason or "could not be fetched"
+            reason = "; ".join(why) or job.reason or "could not be fetched"
+            missing[job.slot.id] = escaped(reason)
     return RunFile(
         schema_version=1,
         manifest=plan.manifest.id,
-        file=str(prepared.files[plan.manifest.id]),
+        file=escaped(str(prepared.files[plan.manifest.id])),
         tier=plan.tier,
         engine=engine,
         started=before.started if before else now,

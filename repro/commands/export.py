@@ -12,6 +12,7 @@ from repro import export_packet, given_paths
 from repro.commands import options, report, verify
 from repro.errors import EXIT_DONE, BadInputError, CannotRunError, saving
 from repro.export_packet import SIGNATURE, SUMS
+from repro.files import have_scratch
 from repro.plural import counted
 
 if TYPE_CHECKING:  # what a packet is made of is imported when one is made
@@ -120,6 +121,7 @@ def _write_packet(folders: list[Path], out: Path) -> None:
 
     with saving(out):
         out.parent.mkdir(parents=True, exist_ok=True)
+        have_scratch(out.parent)
         with tempfile.TemporaryDirectory(prefix=".writing-", dir=out.parent) as draft:
             packet, zipped = Path(draft) / "packet", Path(draft) / "packet.zip"
             left = export_stage.stage(folders, packet)

@@ -7,7 +7,7 @@ from pathlib import Path
 from repro import export_packet, given_paths
 from repro.commands import options, verify
 from repro.errors import BadInputError, CannotRunError, saving
-from repro.files import write_text
+from repro.files import have_scratch, write_text
 
 NAME = "report.html"
 
@@ -61,6 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     with saving(out):
         out.mkdir(parents=True, exist_ok=True)
+        have_scratch(out)
         write_text(out / NAME, html_page.render(seen))
     print(out / NAME)
     return verify.exit_code([each.verdict for each in seen.runs])
