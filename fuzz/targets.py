@@ -15,7 +15,7 @@ from fuzz import guard, json_trees, sealed
 from fuzz.choices import Choices
 from fuzz.guard import Ended, Failure
 from fuzz.honest import ROOT, Results
-from fuzz.inputs import archive, placed, point
+from fuzz.inputs import archive, path, placed, point
 from fuzz.stand import Stand
 from repro import catalog, expand, manifest
 from repro.commands import options
@@ -47,6 +47,7 @@ class Targets:
             "pins": self.pins,
             "audit": self.against,
             "archive": self.archive,
+            "paths": self.paths,
         }
 
     # -----------------------------------------------------------------------------
@@ -98,6 +99,23 @@ class Targets:
             guard.run(["pin", path, "--out", out], allowed=self.stand.out)
         for file in out.glob("*") if out.is_dir() else ():
             file.unlink()
+
+    def paths(self, choices: Choices) -> None:
+        """Commands that are given names which no file can have, on streams of any encoding."""
+        place, results = self.stand.root / "odd", choices.of(self.stand.results)
+        given, planned = path(place, choices), ["plan", results.manifest, "--offline"]
+        commands: tuple[list[object], ...] = (
+            *([*planned, "--out", given], [*planned, "--data", f"mmlu={given}"]),
+            *([*planned, "--substitute", f"mamba-1={given}"], ["plan", given, "--offline"]),
+            *(["list", "--out", given], ["list", "--coverage", "--text", given]),
+            *(["verify", given], ["audit", "--against", given], ["pin", given]),
+            *(["results", name, "--out", given] for name in ("list", "gc")),
+            *(["report", given, "--out", place / "page"], ["container", "run", given]),
+            *(["export", one, "--format", "csv", "--out", given] for one in (given, results.root)),
+        )
+        command = choices.of(commands)
+        encoding = choices.of(("utf-8", "ascii", "latin-1", "cp1252", "utf-16"))
+        guard.run(command, allowed=place, encoding=encoding)
 
     # -----------------------------------------------------------------------------
     # Files of a results folder
