@@ -104,15 +104,21 @@ class Targets:
         """Commands that are given names which no file can have, on streams of any encoding."""
         place, results = self.stand.root / "odd", choices.of(self.stand.results)
         given, planned = path(place, choices), ["plan", results.manifest, "--offline"]
-        commands: tuple[list[object], ...] = (
-            *([*planned, "--out", given], [*planned, "--data", f"mmlu={given}"]),
-            *([*planned, "--substitute", f"mamba-1={given}"], ["plan", given, "--offline"]),
-            *(["list", "--out", given], ["list", "--coverage", "--text", given]),
-            *(["verify", given], ["audit", "--against", given], ["pin", given]),
-            *(["results", name, "--out", given] for name in ("list", "gc")),
-            *(["report", given, "--out", place / "page"], ["container", "run", given]),
-            *(["export", one, "--format", "csv", "--out", given] for one in (given, results.root)),
-        )
+        commands: list[list[object]] = [
+            [*planned, "--out", given],
+            [*planned, "--data", f"mmlu={given}"],
+            [*planned, "--substitute", f"mamba-1={given}"],
+            ["plan", given, "--offline"],
+            ["list", "--out", given],
+            ["list", "--coverage", "--text", given],
+            ["verify", given],
+            ["audit", "--against", given],
+            ["pin", given],
+            ["results", choices.of(("list", "gc")), "--out", given],
+            ["report", given, "--out", place / "page"],
+            ["export", given, "--format", "csv", "--out", place / "table.csv"],
+            ["export", results.root, "--format", "csv", "--out", given],
+        ]
         command = choices.of(commands)
         encoding = choices.of(("utf-8", "ascii", "latin-1", "cp1252", "utf-16"))
         guard.run(command, allowed=place, encoding=encoding)

@@ -33,25 +33,24 @@ def prepare() -> None:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # noqa: FBT003
     if sys.stderr is sys.__stderr__:  # and no test's or caller's own
         sys.stderr = _wrapped(sys.stderr, _Unheard(2, "w", closefd=False))
+    if sys.stdout is sys.__stdout__ and sys.stdout is not None:
+        sys.stdout = _wrapped(sys.stdout, _Output(1, "w", closefd=False))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     if sys.stdout is None:
         message = (
             "standard output: found it closed, expected a terminal, a file or a pipe; "
             "> /dev/null drops what is printed"
         )
         raise BadInputError(message)
-    if sys.stdout is sys.__stdout__:
-        sys.stdout = _wrapped(sys.stdout, _Output(1, "w", closefd=False))
-    elif isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _wrapped(stream: TextIO | None, raw: io.FileIO) -> io.TextIOWrapper:
-    """A stream of the same encoding, in which every character can be written."""
+    """A stream of the same encoding."""
     encoding = stream.encoding if stream else "utf-8"
     by_line = raw.isatty() or isinstance(raw, _Unheard)
-    return io.TextIOWrapper(
-        io.BufferedWriter(raw), encoding, "backslashreplace", line_buffering=by_line
-    )
+    return io.TextIOWrapper(io.BufferedWriter(raw), encoding, line_buffering=by_line)
 
 
 class _Output(io.FileIO):
