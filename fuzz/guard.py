@@ -117,19 +117,20 @@ def _interrupt(_: int, __: FrameType | None) -> None:
     raise _HangsError
 
 
-def run(arguments: Sequence[object], allowed: Path | None = None) -> Ended:
+def run(arguments: Sequence[object], allowed: Path | None = None, encoding: str = "utf-8") -> Ended:
     """Run one command as the command line does, and hold it to what must hold.
 
     Args:
         arguments: As after `repro`.
         allowed: The one folder that it may write to; None for no folder.
+        encoding: Of standard output.
 
     Raises:
         Failure: at the first thing that does not hold.
     """
-    # As a terminal or a pipe in UTF-8 takes it: the one refuses what is no text, the other not.
+    # As a terminal or a pipe takes it: the one refuses what it has no sign for, the other not.
     raw = io.BytesIO()
-    out = io.TextIOWrapper(raw, encoding="utf-8", write_through=True)
+    out = io.TextIOWrapper(raw, encoding=encoding, write_through=True)
     err = io.StringIO()
     before = signal.signal(signal.SIGALRM, _interrupt)
     signal.alarm(HANGS)
@@ -147,7 +148,7 @@ def run(arguments: Sequence[object], allowed: Path | None = None) -> Ended:
         seconds = time.process_time() - start
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
-    ended = Ended(code, raw.getvalue().decode(), err.getvalue(), seconds)
+    ended = Ended(code, raw.getvalue().decode(encoding), err.getvalue(), seconds)
     _hold(ended, seen)
     return ended
 

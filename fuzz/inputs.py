@@ -7,6 +7,7 @@ tests/test_repro_torch_pickle.py and test_repro_torch_zip.py go through opcodes 
 import hashlib
 import io
 import os
+import shutil
 import stat
 import warnings
 import zipfile
@@ -115,6 +116,24 @@ _NAMES = (
     *("\u202e", "\ud7ff", "a\nb", "SHA256SUMS", "SHA256SUMS.sig", "packet/SHA256SUMS"),
 )
 """What a member may be called."""
+
+
+_STEPS = (
+    *("file", "loop", "dangling", "folder", "new", "..", "", "n" * 255, "n" * 256, "é" * 128),
+    *("na\udcffme", "\x1b[2J", "a\nb", "a:b", "-x", "--json", "{}", "%s", "\u202e", "=", "hub"),
+)
+"""Of a path: what is there, what could be, and what no file can be called."""
+
+
+def path(root: Path, choices: Choices) -> str:
+    """A path below a folder, in which there are a file, a folder and links that lead nowhere."""
+    shutil.rmtree(root, ignore_errors=True)
+    (root / "folder").mkdir(parents=True)
+    (root / "file").write_bytes(b"x")
+    (root / "loop").symlink_to("loop")
+    (root / "dangling").symlink_to("nowhere/x")
+    steps = [choices.of(_STEPS) for _ in range(1 + choices.below(3))]
+    return "/".join([str(root), *steps * choices.of((1, 1, 1, 40))])
 
 
 def archive(choices: Choices) -> bytes:

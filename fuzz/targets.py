@@ -16,7 +16,7 @@ from fuzz import guard, json_trees, sealed
 from fuzz.choices import Choices
 from fuzz.guard import Ended, Failure
 from fuzz.honest import ROOT, Results
-from fuzz.inputs import archive, packet, placed, point
+from fuzz.inputs import archive, packet, path, placed, point
 from fuzz.stand import Stand
 from repro import catalog, expand, manifest
 from repro.commands import options
@@ -51,6 +51,7 @@ class Targets:
             "audit": self.against,
             "archive": self.archive,
             "packet": self.packet,
+            "paths": self.paths,
         }
 
     # -----------------------------------------------------------------------------
@@ -123,6 +124,29 @@ class Targets:
         hold_verdicts(ended, honest, ("measured",))
         if left := list(self.unpacked.iterdir()):
             raise Failure("left", ", ".join(each.name for each in left))
+
+    def paths(self, choices: Choices) -> None:
+        """Commands that are given names which no file can have, on streams of any encoding."""
+        place, results = self.stand.root / "odd", choices.of(self.stand.results)
+        given, planned = path(place, choices), ["plan", results.manifest, "--offline"]
+        commands: list[list[object]] = [
+            [*planned, "--out", given],
+            [*planned, "--data", f"mmlu={given}"],
+            [*planned, "--substitute", f"mamba-1={given}"],
+            ["plan", given, "--offline"],
+            ["list", "--out", given],
+            ["list", "--coverage", "--text", given],
+            ["verify", given],
+            ["audit", "--against", given],
+            ["convert", given],
+            ["results", choices.of(("list", "gc")), "--out", given],
+            ["report", given, "--out", place / "page"],
+            ["export", given, "--format", "csv", "--out", place / "table.csv"],
+            ["export", results.root, "--format", "csv", "--out", given],
+        ]
+        command = choices.of(commands)
+        encoding = choices.of(("utf-8", "ascii", "latin-1", "cp1252", "utf-16"))
+        guard.run(command, allowed=place, encoding=encoding)
 
     # -----------------------------------------------------------------------------
     # Files of a results folder

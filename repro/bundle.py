@@ -7,7 +7,12 @@ from pathlib import Path
 def _root() -> Path:
     """The checkout beside this package, or the current folder for an installed package."""
     beside = Path(__file__).resolve().parent.parent
-    return beside if (beside / "catalog").is_dir() else Path.cwd()
+    if (beside / "catalog").is_dir():
+        return beside
+    try:
+        return Path.cwd()
+    except FileNotFoundError:  # it was removed
+        return Path("/")
 
 
 ROOT = _root()
@@ -24,4 +29,12 @@ def cache() -> Path:
     if named:
         return Path(named)
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "lyapunov-repro"
+    return (Path(base) if base else home() / ".cache") / "lyapunov-repro"
+
+
+def home() -> Path:
+    """The user's folder; for a user whom this machine does not know `/`, as in a container."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path("/")

@@ -1,18 +1,25 @@
 """The command line: parsing, dispatch, and the one place where errors become exit codes."""
 
 import argparse
+import errno
 import importlib
 import json
+import os
 import platform
 import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NoReturn
 
-from repro import __version__
-from repro.errors import EXIT_BAD_INPUT, EXIT_BUG, EXIT_INTERRUPTED, ReproError, cannot_read
+from repro import __version__, bundle, streams
+from repro.errors import (
+    EXIT_BAD_INPUT,
+    EXIT_BUG,
+    EXIT_INTERRUPTED,
+    EXIT_UNREAD,
+    ReproError,
+)
 from repro.text import visible_lines
 
 COMMANDS = {
@@ -41,33 +48,61 @@ exit codes:
   convert 0 the safetensors are there
   pin     0, 3 if the hub does not answer
   container  as run and audit; 3 without an engine or image
-  any     2 bad input (nothing was written), 70 a bug, 130 interrupted
+  any     2 bad input (nothing was written), 70 a bug, 130 interrupted, 141 nobody reads the output
 """
+
+_OF_THE_SYSTEM = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE),
+    *(errno.ENAMETOOLONG, errno.ELOOP, errno.EMFILE, errno.ENFILE),
+}
+"""What the system may refuse of any file, whoever asks: no bug of ours."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    parser = _parser(given)
-    chosen = parser.parse_args(given)
+    name = next((word for word in given if word in COMMANDS), "")
     try:
-        module = importlib.import_module(f"repro.commands.{chosen.command}")
-        code: int = module.run(chosen)
+        streams.prepare()
+        try:
+            code = _run(given)
+        finally:  # also where argparse is about to end the process, after its help
+            if sys.stdout:
+                sys.stdout.flush()
     except ReproError as error:
-        print(visible_lines(f"repro {chosen.command}: {error}"), file=sys.stderr)
-        return error.exit_code
+        return _say(f"repro {name}: {error}", error.exit_code)
     except KeyboardInterrupt:
-        print("\ninterrupted; finished jobs are kept, the same command goes on", file=sys.stderr)
-        return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        sys.stderr.close()
-        return EXIT_INTERRUPTED
-    except PermissionError as error:
-        print(f"repro {chosen.command}: {cannot_read(error.filename, error)}", file=sys.stderr)
-        return EXIT_BAD_INPUT
-    except Exception:  # noqa: BLE001  # the boundary: whatever it is, it is our bug
-        print(visible_lines(_bug_report(given)), file=sys.stderr)
-        return EXIT_BUG
+        said = "\ninterrupted; finished jobs are kept, the same command goes on"
+        return _say(said, EXIT_INTERRUPTED)
+    except streams.NobodyReadsError:
+        return EXIT_UNREAD
+    except Exception as error:  # noqa: BLE001  # the boundary
+        if isinstance(error, OSError) and (said := _refused(error)):
+            return _say(f"repro {name}: {said}", EXIT_BAD_INPUT)
+        return _say(_bug_report(given), EXIT_BUG)  # whatever it is, it is our bug
+    return code
+
+
+def _run(given: Sequence[str]) -> int:
+    os.environ.setdefault("HOME", str(bundle.home()))  # libraries that ask for one want an answer
+    chosen = _parser(given).parse_args(given)
+    module = importlib.import_module(f"repro.commands.{chosen.command}")
+    code: int = module.run(chosen)
+    return code
+
+
+def _refused(error: OSError) -> str:
+    """What the system refused and what to do about it; empty if we may have asked wrongly."""
+    if error.filename and error.errno in _OF_THE_SYSTEM:
+        found = f"found {error.strerror!r}, expected a file or folder that this user may use"
+        return f"{os.fsdecode(error.filename)}: {found}; see to its rights, or name another one"
+    if not error.filename and "temporary directory" in str(error):
+        return f"{error.strerror or error}; name a folder that can be written with TMPDIR"
+    return ""
+
+
+def _say(text: str, code: int) -> int:
+    print(visible_lines(text), file=sys.stderr)
     return code
 
 
@@ -101,19 +136,28 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
 
 
 def _bug_report(given: Sequence[str]) -> str:
-    """Write the traceback down where it can be pasted from, and say where."""
+    """Write the traceback down where it can be pasted from, and say where; or give it whole."""
     text = (
         "```\n"
         f"repro {__version__}, Python {platform.python_version()}, {platform.platform()}\n"
         f"arguments: {json.dumps(list(given))}\n"
         f"{traceback.format_exc()}```\n"
     )
-    with tempfile.NamedTemporaryFile(
-        "w", prefix="repro-bug-", suffix=".md", delete=False, encoding="utf-8"
-    ) as log:
-        log.write(text)
     last = traceback.format_exc().strip().splitlines()[-1]
-    return f"repro: this is a bug: {last}\n    the log to paste into an issue: {Path(log.name)}"
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w",
+            prefix="repro-bug-",
+            suffix=".md",
+            delete=False,
+            encoding="utf-8",
+            errors="backslashreplace",
+        ) as log:
+            log.write(text)
+    except OSError as error:
+        where = f"and could not be saved ({error.strerror or error}):\n{text}"
+        return f"repro: this is a bug: {last}\n    the log to paste into an issue follows, {where}"
+    return f"repro: this is a bug: {last}\n    the log to paste into an issue: {log.name}"
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from repro import container_engine
-from repro.container_arguments import RESULTS, Inside
+from repro.container_arguments import RESULTS, Inside, of_host
 from repro.container_engine import Client
 from repro.errors import saving
 
@@ -50,11 +50,15 @@ class Box:
 
     def options(self) -> dict[str, Any]:
         """What the SDK is asked for."""
-        volumes = {
-            host: {"bind": place, "mode": "ro"} for place, host in self.inside.mounts.items()
-        }
+        from docker.types import Mount  # type: ignore[import-untyped]
+
+        # No `volumes`: those are keyed by the host's path, and split at a colon.
+        mounts = [
+            Mount(place, host, type="bind", read_only=True)
+            for place, host in self.inside.mounts.items()
+        ]
         if self.results is not None:
-            volumes[str(self.results.resolve())] = {"bind": RESULTS, "mode": "rw"}
+            mounts.append(Mount(RESULTS, of_host(self.results), type="bind"))
         return {
             "image": self.image,
             "command": list(self.inside.arguments),
@@ -64,7 +68,7 @@ class Box:
             "security_opt": ["no-new-privileges"],
             "user": f"{os.getuid()}:{os.getgid()}",
             "tmpfs": {"/tmp": "mode=1777"},  # noqa: S108  # in the container
-            "volumes": volumes,
+            "mounts": mounts,
             "environment": {"REPRO_IMAGE": self.image, **self.environment},
             "tty": self.terminal,
         }
@@ -81,10 +85,7 @@ def run(client: Client, box: Box, write: Write) -> int:
     Raises:
         CannotRunError: the engine refused; the results folder cannot be made.
     """
-    if box.results is not None:
-        with saving(box.results):
-            box.results.mkdir(parents=True, exist_ok=True)
-    options = box.options()
+    options = _options(box)
     if box.gpus:
         options["device_requests"] = [_all_gpus()]
     with _container(client, options) as container:
@@ -104,7 +105,7 @@ def run(client: Client, box: Box, write: Write) -> int:
 def needs_network(client: Client, box: Box) -> bool:
     """Whether a run would fetch something that is pinned; asked of its plan, on the network."""
     arguments = ("plan", *(word for word in box.inside.arguments[1:] if word != "--json"), "--json")
-    options = {**box.options(), "command": list(arguments), "tty": False}
+    options = {**_options(box), "command": list(arguments), "tty": False}
     with _container(client, options) as container:
         container.start()
         container.wait()
@@ -114,6 +115,14 @@ def needs_network(client: Client, box: Box) -> bool:
     except ValueError:  # bad input: the run itself will say so, and needs no network for it
         return False
     return any(job["state"] == "fetch" for plan in plans for job in plan["jobs"])
+
+
+def _options(box: Box) -> dict[str, Any]:
+    """What the SDK is asked for; the folder of results is made, for an engine does not."""
+    if box.results is not None:
+        with saving(box.results):
+            box.results.mkdir(parents=True, exist_ok=True)
+    return box.options()
 
 
 def terminal() -> dict[str, str] | None:
@@ -126,7 +135,7 @@ def terminal() -> dict[str, str] | None:
 
 
 def _all_gpus() -> Any:  # noqa: ANN401  # docker has no types
-    from docker.types import DeviceRequest  # type: ignore[import-untyped]
+    from docker.types import DeviceRequest
 
     return DeviceRequest(count=-1, capabilities=[["gpu"]])
 

@@ -15,6 +15,7 @@ from typing import IO
 from repro import bundle, digests, regular_file
 from repro.catalog import Benchmark, Dataset, HubSource, Instructions, Wheel
 from repro.errors import BadInputError
+from repro.files import escaped
 from repro.located import Located, Missing
 
 _PIECE = 1 << 20
@@ -59,7 +60,7 @@ def find(
         size = _size(known) if known.hub else 0
         return Missing("data", name, f"the data of {name}", remedy, size, hub=known.hub is not None)
     sha = _content_digest(path)
-    files = {f"{name}/{path.name}": sha}
+    files = {f"{name}/{escaped(path.name)}": sha}
     return Located(name, path, files, substituted=sha not in known.known.values(), first_use=False)
 
 

@@ -16,6 +16,7 @@ EXIT_INCOMPLETE = 3
 EXIT_DRIFT = 4
 EXIT_BUG = 70
 EXIT_INTERRUPTED = 130
+EXIT_UNREAD = 141  # as a shell counts a program that SIGPIPE ended
 
 
 class ReproError(Exception):
@@ -75,16 +76,29 @@ def first_line(error: BaseException) -> str:
 
 
 @contextmanager
-def saving(path: Path) -> Iterator[None]:
-    """Turn a failure to write `path` into a message that says what to do about it."""
+def saving(path: Path, named_by: str = "--out") -> Iterator[None]:
+    """Turn a failure to write `path` into a message that says what to do about it.
+
+    Args:
+        path: What is written, or its folder.
+        named_by: The option or variable that says where it lies.
+    """
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            remedy = "free some space or choose another --out; finished jobs are kept"
-        elif error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-            remedy = "choose a folder that can be written with --out"
+        if error.errno in _FULL:
+            remedy = f"free some space or choose another {named_by}; finished jobs are kept"
+        elif error.errno in _BY_PLACE:
+            remedy = f"choose a folder that can be written with {named_by}"
         else:
             raise
         message = f"could not save {path}: {error.strerror}; {remedy}"
         raise CannotSaveError(message) from error
+
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_BY_PLACE = {
+    *(errno.EACCES, errno.EROFS, errno.EPERM, errno.EEXIST, errno.ENOTDIR, errno.EISDIR),
+    *(errno.ENOENT, errno.ELOOP, errno.ENAMETOOLONG, errno.EILSEQ, errno.EIO, errno.ESTALE),
+}
+"""Refusals of the system that depend on the place, and on nothing that we do there."""

@@ -15,6 +15,7 @@ import secrets
 import shutil
 import stat
 import sys
+import tempfile
 from pathlib import Path
 from typing import BinaryIO
 
@@ -32,7 +33,23 @@ def write_text(path: Path, text: str) -> None:
         BadInputError: a file cannot be written there: a folder, a pipe that nobody reads.
     """
     with saving(path):
-        write_bytes(path, text.encode())
+        write_bytes(path, escaped(text).encode())
+
+
+def have_scratch(folder: Path) -> None:
+    """Let temporary files go into a folder that is there, if this machine has no place for them.
+
+    Libraries want such a place, even where they write nothing; processes of ours inherit it.
+    """
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:
+        os.environ["TMPDIR"] = os.path.abspath(folder)  # noqa: PTH100  # links stay as they are
+
+
+def escaped(text: str) -> str:
+    """Text with escapes for what is no character, as bytes in the name of a file may be."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def move(draft: Path, path: Path) -> None:

@@ -93,7 +93,7 @@ def fetch_source(pin: Pin) -> Path:
 def _download(what: str, pin: Pin, pattern: str, options: Sequence[str]) -> Path:
     """Let pip download one file whose name matches a pattern and whose digest is pinned."""
     cache = bundle.cache()
-    with saving(cache):
+    with saving(cache, "REPRO_CACHE"):
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".fetching-", dir=cache) as folder:
             hashes = " ".join(f"--hash=sha256:{each}" for each in pin.hashes)

@@ -6,6 +6,7 @@
 Not covered: clearing it; between runs the whole of it may be deleted.
 """
 
+import functools
 import os
 import shutil
 from collections.abc import Mapping
@@ -33,6 +34,7 @@ class Node:
     def __init__(self, cache: Path | None = None) -> None:
         root = cache or bundle.cache()
         self.shipped, self.store = root / "shipped", Store(root / "ran")
+        self._saving = functools.partial(saving, self.shipped, "REPRO_CACHE")
 
     def lacks(self, wanted: Mapping[str, int]) -> list[str]:
         """Which of some files are not here.
@@ -43,7 +45,7 @@ class Node:
         Raises:
             NoRoomError: they do not fit on the disk.
         """
-        with saving(self.shipped):
+        with self._saving():
             self.shipped.mkdir(parents=True, exist_ok=True)
         missing = [sha for sha in wanted if not (self.shipped / sha).is_file()]
         needed, free = sum(wanted[sha] for sha in missing), shutil.disk_usage(self.shipped).free
@@ -57,7 +59,7 @@ class Node:
 
     def write(self, sha: str, offset: int, data: bytes) -> None:
         """Take a piece of a file."""
-        with saving(self.shipped), self._draft(sha).open("r+b" if offset else "wb") as stream:
+        with self._saving(), self._draft(sha).open("r+b" if offset else "wb") as stream:
             stream.seek(offset)
             stream.write(data)
 

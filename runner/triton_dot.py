@@ -25,6 +25,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import FunctionType
 
+from repro import bundle
 from repro.errors import CannotRunError
 
 FOLDER = "ieee_float32"
@@ -52,7 +53,7 @@ def ieee_float32() -> None:
             "compiled with TF32; ask for them before the first kernel runs, in a new process"
         )
         raise CannotRunError(message)
-    usual = os.environ.get("TRITON_CACHE_DIR", "").strip() or Path.home() / ".triton" / "cache"
+    usual = os.environ.get("TRITON_CACHE_DIR", "").strip() or bundle.home() / ".triton" / "cache"
     if Path(usual).name != FOLDER:
         os.environ["TRITON_CACHE_DIR"] = str(Path(usual) / FOLDER)
     os.environ["TRITON_F32_DEFAULT"] = "ieee"

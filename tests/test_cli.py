@@ -324,6 +324,70 @@ def test_a_bug_ends_with_a_log_to_paste(monkeypatch: Any, capsys: Any, tmp_path:
     assert "Traceback" in log.read_text()
 
 
+def test_a_bug_without_a_place_for_its_log_is_told_whole(
+    monkeypatch: Any, capsys: Any, tmp_path: Path
+) -> None:
+    def explode(*_: object) -> int:
+        message = "never na\udcffmed"
+        raise RuntimeError(message)
+
+    monkeypatch.setattr("repro.commands.list.run", explode)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    assert main(["list"]) == 70
+    said = capsys.readouterr().err
+    assert "this is a bug: RuntimeError: never na" in said
+    assert "could not be saved (No such file or directory)" in said
+    assert "Traceback" in said
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert main(["list"]) == 70
+    (log,) = tmp_path.glob("repro-bug-*.md")
+    assert "never na\\udcffmed" in log.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (PermissionError(13, "Permission denied", "/a/b"), "/a/b: found 'Permission denied'"),
+        (OSError(36, "File name too long", b"/a\xff"), "/a\\udcff: found 'File name too long'"),
+        (OSError(5, "Input/output error", "/a/b"), "expected a file or folder that this user may"),
+        (FileNotFoundError(2, "No usable temporary directory found in ['/tmp']"), "with TMPDIR"),
+    ],
+)
+def test_what_the_system_refuses_is_no_bug(
+    error: OSError, said: str, monkeypatch: Any, capsys: Any
+) -> None:
+    def refuse(*_: object) -> int:
+        raise error
+
+    monkeypatch.setattr("repro.commands.list.run", refuse)
+    assert main(["list"]) == 2
+    found = capsys.readouterr().err
+    assert found.startswith("repro list: ")
+    assert said in found
+
+
+def test_a_file_of_ours_that_is_not_there_is_a_bug(monkeypatch: Any, capsys: Any) -> None:
+    def lose(*_: object) -> int:
+        raise FileNotFoundError(2, "No such file or directory", "page.html.j2")
+
+    monkeypatch.setattr("repro.commands.list.run", lose)
+    monkeypatch.setattr("tempfile.tempdir", "/nowhere")
+    assert main(["list"]) == 70
+    assert "this is a bug" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("bad", ["--help", "--version"])
+def test_arguments_are_read_inside_the_boundary(bad: str, monkeypatch: Any, capsys: Any) -> None:
+    def explode(*_: object) -> None:
+        message = "in the parser"
+        raise RuntimeError(message)
+
+    monkeypatch.setattr("argparse.ArgumentParser._print_message", explode)
+    monkeypatch.setattr("tempfile.tempdir", "/nowhere")
+    assert main([bad]) == 70
+    assert "this is a bug: RuntimeError: in the parser" in capsys.readouterr().err
+
+
 def test_an_interrupt_says_that_nothing_is_lost(monkeypatch: Any, capsys: Any) -> None:
     def interrupted(*_: object) -> int:
         raise KeyboardInterrupt
@@ -346,7 +410,7 @@ def test_readme_documents_every_exit_code_and_command() -> None:
     readme = (bundle.ROOT / "README.md").read_text()
     for command in COMMANDS:
         assert f"repro {command}" in readme
-    for code in ("0", "1", "2", "3", "4", "70", "130"):
+    for code in ("0", "1", "2", "3", "4", "70", "130", "141"):
         assert f"| {code} |" in readme
 
 

@@ -20,7 +20,7 @@ from fuzz.guard import Failure
 from fuzz.honest import Results
 from fuzz.inputs import placed
 from fuzz.targets import Targets
-from repro import run_file, schema_problems
+from repro import cli, given_paths, run_file, schema_problems, streams
 from repro.commands import plan
 
 EACH = {"manifest": 12, "record": 25, "claims": 30, "arrays": 20, "run-file": 20, "pins": 20}
@@ -162,6 +162,26 @@ def change_of(folder: Results, field: str, value: str) -> bytes:
     data: dict[str, Any] = json.loads(folder.manifest.read_bytes())
     data["claims"][0][field] = value
     return json.dumps(data).encode()
+
+
+@pytest.mark.parametrize("planted", ["name", "encoding"])
+def test_a_name_finds_a_planted_bug(
+    targets: Targets, monkeypatch: pytest.MonkeyPatch, planted: str
+) -> None:
+    """Paths that nobody looks at first; an output that cannot hold every character."""
+    if planted == "name":
+        monkeypatch.setattr(cli, "_OF_THE_SYSTEM", set())
+        for name in ("path", "folder", "new"):
+            monkeypatch.setattr(given_paths, name, Path)
+    else:
+        monkeypatch.setattr(streams, "prepare", lambda: None)
+
+    def many() -> None:
+        for number in range(256):
+            targets.paths(Choices(bytes([0, number, 0, number // 16, 0, number % 15, number % 5])))
+
+    with pytest.raises(Failure, match=r"^bug: "):
+        many()
 
 
 def test_a_verdict_that_is_made_up_is_reported(

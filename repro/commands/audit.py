@@ -1,18 +1,20 @@
 """`repro audit`: the environment against the pins, or against another environment."""
 
 import argparse
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from repro import audit_against, report_audit, report_progress
+from repro import audit_against, given_paths, report_audit, report_progress
 from repro.audit import Audit, audit
 from repro.commands import options
 from repro.errors import EXIT_DONE, EXIT_DRIFT, BadInputError
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Arguments of `repro audit`."""
-    add_selection(parser)
-    options.add_json(parser)
+    add_anywhere(parser)
     parser.epilog = (
         "Every file of every package is held to the digest that its installer wrote down, which\n"
         "takes some seconds. In an image OS packages, wheels, kernels, the bundle's own files and\n"
@@ -22,12 +24,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_selection(parser: argparse.ArgumentParser) -> None:
+def add_anywhere(parser: argparse.ArgumentParser) -> None:
     """What `audit` and `container audit` both take."""
     parser.add_argument(
         "--against",
         metavar="FILE",
-        type=Path,
+        type=given_paths.path,
         help="another lock file (default: the bundle's pinned-requirements.txt); or what `repro "
         "audit --json` printed elsewhere: how the two environments differ, and which claims that "
         "can touch",
@@ -37,6 +39,7 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
         choices=("cyclonedx",),
         help="print a bill of materials instead (CycloneDX 1.6, JSON); exits 0 or 4 all the same",
     )
+    options.add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -2,6 +2,7 @@
 
 from repro import inputs, run_file
 from repro.commands.planning import Planning
+from repro.files import escaped
 from repro.located import Located
 from repro.plan import Plan
 from repro.run_file import RunFile
@@ -53,14 +54,14 @@ def _run_file(
             names = [job.slot.name, *(each.name for each in job.missing)]
             why = [failed[name] for name in names if name in failed]
             reason = "; ".join(why) or job.reason or "could not be fetched"
-            missing[job.slot.id] = " ".join(reason.split())  # findings quote it in a line
+            missing[job.slot.id] = escaped(" ".join(reason.split()))  # findings quote it in a line
     if before and kept:  # what their records were made with
         substitutions = {**before.substitutions, **substitutions}
     goes_on = before and (kept or not prepared.planner.fresh)
     return RunFile(
         schema_version=1,
         manifest=plan.manifest.id,
-        file=str(prepared.files[plan.manifest.id]),
+        file=escaped(str(prepared.files[plan.manifest.id])),
         tier=plan.tier,
         engine=engine,
         started=before.started if before and goes_on else prepared.started,

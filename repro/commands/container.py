@@ -7,7 +7,7 @@ from dataclasses import replace
 from repro import container_arguments, container_build, container_engine, container_run, hardware
 from repro.commands import audit as audit_command
 from repro.commands import options
-from repro.container_arguments import Inside
+from repro.commands import run as run_command
 from repro.container_build import Build
 from repro.container_run import Box
 from repro.errors import EXIT_DONE, BadInputError
@@ -35,14 +35,12 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="an argument of the Dockerfile: BASE, TOOLKIT, PIP_INDEX_URL, PIP_CERT, MAX_JOBS",
     )
     run = actions.add_parser("run", help="`repro run` in the image")
-    options.add_manifests(run)
-    options.add_selection(run)
+    run_command.add_anywhere(run)
     audit = actions.add_parser("audit", help="`repro audit` in the image")
-    audit_command.add_selection(audit)
+    audit_command.add_anywhere(audit)
     for action in (run, audit):
         action.add_argument("--image", default=IMAGE, help="name or digest (default: repro)")
         action.add_argument("--no-gpu", action="store_true", help="leave this machine's GPUs out")
-        options.add_json(action)
     parser.epilog = (
         "The container has no network unless something pinned must be fetched, and never with\n"
         "--offline; it cannot write but to --out and /tmp, and runs as the calling user. Exits 0\n"
@@ -61,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         running = arguments.action == "run"
         box = Box(
             image=image.id,
-            inside=_inside(arguments),
+            inside=container_arguments.of(arguments.action, _parser(arguments.action), arguments),
             results=arguments.out if running else None,
             gpus=bool(hardware.gpus()) and not arguments.no_gpu,
             environment=shown or {},
@@ -73,10 +71,11 @@ def run(arguments: argparse.Namespace) -> int:
         return container_run.run(client, box, _write)
 
 
-def _inside(arguments: argparse.Namespace) -> Inside:
-    if arguments.action == "audit":
-        return container_arguments.of_audit(arguments)
-    return container_arguments.of_run(arguments)
+def _parser(action: str) -> argparse.ArgumentParser:
+    """What the command in the image takes."""
+    parser = argparse.ArgumentParser()
+    (run_command if action == "run" else audit_command).add(parser)
+    return parser
 
 
 def _build(arguments: argparse.Namespace) -> int:

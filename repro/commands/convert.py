@@ -2,9 +2,8 @@
 
 import argparse
 from dataclasses import asdict
-from pathlib import Path
 
-from repro import convert_weights, olmo_layout, report_progress
+from repro import convert_weights, given_paths, olmo_layout, report_progress
 from repro.commands import options
 from repro.convert_weights import Converted
 from repro.errors import EXIT_DONE, BadInputError
@@ -19,14 +18,14 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "file",
         metavar="FILE",
-        type=Path,
+        type=given_paths.path,
         help="pytorch_model.bin, one shard of it, or pytorch_model.bin.index.json for all shards: "
         "write the same weights as safetensors",
     )
     parser.add_argument(
         "--out",
         metavar="FOLDER",
-        type=Path,
+        type=given_paths.folder,
         help="folder to write to (default: the folder of FILE)",
     )
     parser.add_argument(

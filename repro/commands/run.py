@@ -4,13 +4,14 @@ import argparse
 from collections.abc import Container, Iterable
 from pathlib import Path
 
-from repro import job_graph, package_sources, report, report_plan, report_progress, run_file
+from repro import bundle, job_graph, package_sources, report, report_plan, report_progress, run_file
 from repro.commands import engines, options, planning
 from repro.commands.commit import commit
 from repro.commands.engines import Engine
 from repro.commands.planning import Planning
 from repro.commands.verify import judge_run
 from repro.errors import EXIT_DONE, EXIT_INCOMPLETE, BadInputError, CannotRunError
+from repro.files import escaped, have_scratch
 from repro.finding import Verdict
 from repro.jobs import TuningJob
 from repro.plan import Plan, PlannedJob
@@ -20,15 +21,20 @@ from repro.plural import counted
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Arguments of `repro run`."""
-    options.add_manifests(parser)
-    options.add_selection(parser)
+    add_anywhere(parser)
     options.add_on(parser)
-    options.add_json(parser)
     parser.epilog = (
         "A finished job is reused as long as nothing that can change its numbers has changed.\n"
         "Exits 0 if all jobs are done, or no claim needs one; 3 if some could not run. A\n"
         "contradicted claim is a result."
     )
+
+
+def add_anywhere(parser: argparse.ArgumentParser) -> None:
+    """What `run` and `container run` both take."""
+    options.add_manifests(parser)
+    options.add_selection(parser)
+    options.add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -40,6 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace, engine: Engine) -> int:
     prepared = planning.prepare(arguments, engine.machine)
     plans = [prepared.chosen(manifest) for manifest in prepared.manifests]
+    _check_names(prepared)
     for plan in plans:
         _check_continues(plan, prepared, fresh=arguments.fresh)
         if not arguments.json:
@@ -79,6 +86,18 @@ def _nothing(plans: list[Plan], verdicts: list[Verdict]) -> bool:
 
 def _waits(plan: Plan) -> bool:
     return any(job.state in ("fetch", "waits") for job in plan.jobs)
+
+
+def _check_names(prepared: Planning) -> None:
+    """Refuse a manifest of one's own that `verify` could not find again by its name."""
+    for name, path in prepared.files.items():
+        own = not (bundle.MANIFESTS / f"{name}.json").is_file()
+        if own and escaped(str(path)) != str(path):
+            message = (
+                f"{path}: found a name that is not UTF-8, which a run file cannot hold; rename it, "
+                "or start this command in its folder"
+            )
+            raise BadInputError(message)
 
 
 def _check_continues(plan: Plan, prepared: Planning, *, fresh: bool) -> None:
@@ -196,6 +215,7 @@ def _execute(
     if not handed:
         return plans, {}
     planner.store.sweep()
+    have_scratch(planner.store.root)
     coming = job_graph.of(plans).to_come()
     bars.expect(len(coming))
     memory = max(job.cost.memory for job in coming if job.cost)

@@ -5,7 +5,17 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from repro import bundle, catalog, export_packet, manifest, pins, report, run_file, signature
+from repro import (
+    bundle,
+    catalog,
+    export_packet,
+    given_paths,
+    manifest,
+    pins,
+    report,
+    run_file,
+    signature,
+)
 from repro.commands import options
 from repro.errors import EXIT_CONTRADICTED, EXIT_DONE, EXIT_INCOMPLETE, BadInputError
 from repro.finding import Verdict
@@ -30,7 +40,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--signature",
-        type=Path,
+        type=given_paths.path,
         metavar="ALLOWED_SIGNERS",
         help="first hold each packet to its signature by one of these signers (ssh-keygen's file, "
         "one a line: name@example.org ssh-ed25519 AAAA…), and every file in it to what was signed",
@@ -203,8 +213,8 @@ def manifest_of(run: RunFile) -> Manifest:
     if not os.path.isfile(run.file):  # noqa: PTH113  # a path may be too long to be one
         message = (
             f"runs/{run.manifest}.{run.tier}.json: found no file {visible(run.file)}, the manifest "
-            "of that run, in the results folder, in one above it or here; start this command in the "
-            "folder where `repro run` was started, or put the file there"
+            "of that run, in the results folder, in one above it or here; start this command in "
+            "the folder where `repro run` was started, or put the file there"
         )
         raise BadInputError(message)
     return manifest.load(Path(run.file))

@@ -230,7 +230,7 @@ def test_container_run_is_shut_in_and_belongs_to_the_caller(
     engine: Any, image: Any, tmp_path: Path
 ) -> None:
     """Oracle: the engine's own description of the container, taken while it runs."""
-    out = tmp_path / "out"
+    out = tmp_path / "out:ro"  # a colon, which `-v` would take for the end of the name
     command = ["container", "run", "--image", IMAGE, "manifests/stability.json", "--offline"]
     process = subprocess.Popen(
         [sys.executable, "-m", "repro.cli", *command, "--out", str(out)],
@@ -247,7 +247,8 @@ def test_container_run_is_shut_in_and_belongs_to_the_caller(
     assert host["CapDrop"] == ["ALL"]
     assert host["SecurityOpt"] == ["no-new-privileges"]
     assert host["Privileged"] is False
-    assert host["Binds"] == [f"{out}:/bundle/results:rw"]
+    assert not host["Binds"]
+    assert host["Mounts"] == [{"Type": "bind", "Source": str(out), "Target": "/bundle/results"}]
     assert container.attrs["Config"]["User"] == f"{os.getuid()}:{os.getgid()}"
     assert container.attrs["Image"] == image.id
     time.sleep(15)  # into the run
@@ -289,6 +290,74 @@ def test_an_arbitrary_user_may_write_where_results_go(image: Any) -> None:
     done = call("docker", "run", *SAFE, "--user", "4321:99", "--entrypoint", "sh", image.id,
                 "-c", script)  # fmt: skip
     assert done.stdout.split() == ["4321"], done.stderr
+
+
+@pytest.mark.usefixtures("image")
+def test_two_names_of_one_folder_and_another_engine_arrive(tmp_path: Path) -> None:
+    twin = shutil.copytree(bundle.ROOT / "twins" / "mamba-twin", tmp_path / "a:b")
+    done = repro(
+        *["container", "run", "--image", IMAGE, "manifests/table1.json", "--offline", "--json"],
+        *["--tier", "full", "--only", "dtype=float32,setting=batch-16", "--engine", "prefix"],
+        *["--substitute", f"mamba-130m={twin}", "--substitute", f"mamba-370m={twin}"],
+        *["--substitute", "mamba-790m=/no/where", "--out", str(tmp_path / "out")],
+    )
+    assert done.returncode == 2
+    assert "/no/where: there is no such file or folder" in done.stderr
+    done = repro(
+        *["container", "run", "--image", IMAGE, "manifests/table1.json", "--offline"],
+        *["--tier", "smoke", "--only", "model=mamba-130m,dtype=float32,setting=batch-16"],
+        *["--engine", "prefix", "--out", str(tmp_path / "out")],
+        *["--substitute", f"mamba-twin={twin}", "--substitute", f"mamba-130m={twin}"],
+    )
+    assert done.returncode == 0, done.stderr
+    run = json.loads((tmp_path / "out" / "runs" / "table1.smoke.json").read_text())
+    assert (run["engine"], run["substitutions"]) == ("prefix", {})
+
+
+def test_a_user_whom_nobody_knows_verifies_reports_and_runs(image: Any, tmp_path: Path) -> None:
+    """Without a home, in ASCII, writing to one folder and nothing else: not even `/tmp`."""
+    tmp_path.chmod(0o777)
+    shut = ["docker", "run", "--rm", "--network=none", "--read-only", "--user=12345:12345"]
+    shut += [
+        "-v",
+        f"{tmp_path}:/out",
+        "-v",
+        f"{tmp_path}:/bundle/results",
+        "-v",
+        f"{tmp_path}/t:/tmp:ro",
+    ]
+    shut += [
+        "--entrypoint",
+        "sh",
+        image.id,
+        "-c",
+        'umask 077; unset HOME; LANG=C exec repro "$@"',
+        "sh",
+    ]
+    (tmp_path / "t").mkdir()
+    one = "model=mamba-130m,dtype=float32,setting=batch-16"
+    for code, arguments in (
+        (1, ["verify", "evidence/cpu"]),
+        (1, ["report", "evidence/cpu", "--out", "/out/page"]),
+        (
+            0,
+            [
+                "run",
+                "manifests/table1.json",
+                "--tier",
+                "smoke",
+                "--offline",
+                "--only",
+                one,
+                "--out",
+                "/out/r",
+            ],
+        ),
+    ):
+        done = call(*shut, *arguments)
+        assert done.returncode == code, done.stderr
+    assert (tmp_path / "page" / "report.html").is_file()
+    assert len(list((tmp_path / "r" / "jobs").glob("*/record.json"))) == 1
 
 
 # -----------------------------------------------------------------------------
