@@ -16,7 +16,7 @@ from repro import digests
 from repro.catalog import Dataset
 from repro.jobs import EvaluateJob
 from repro.record import Record
-from verify import answers, engine_check
+from verify import answers, engine_check, rounding
 from verify.errors import InvalidError
 from verify.record_arrays import array_of
 
@@ -36,6 +36,7 @@ def check(record: Record, job: EvaluateJob, arrays: "Arrays", dataset: Dataset) 
     """
     for shots in job.shots:
         _check_answers(record, job, arrays, shots)
+    rounding.check(record, job, {e: arrays[f"shots{e}/log_likelihood"] for e in job.shots})
     _check_gold(record, job, arrays, dataset)
     engine_check.check(record, job, arrays)
 
