@@ -5,6 +5,7 @@ a library, the hardware class, the code that computes it): run again. Never a st
 """
 
 import ast
+import functools
 import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
@@ -101,6 +102,17 @@ def code_of(kind: str) -> dict[str, str]:
         seen[f"runner/{name}.py"] = digests.of_file(path)
         waiting += _runner_imports(path)
     return dict(sorted(seen.items()))
+
+
+def differing(code: Mapping[str, str]) -> list[str]:
+    """Modules of a record's `code` that are gone here, or others."""
+    folder = _runner_folder().parent
+    return [name for name, sha in sorted(code.items()) if _digest(folder / name) != sha]
+
+
+@functools.cache
+def _digest(path: Path) -> str:
+    return digests.of_file(path) if path.is_file() else ""
 
 
 def _runner_imports(path: Path) -> list[str]:

@@ -33,7 +33,11 @@ def _path(record: Record) -> Iterator[str]:
     if isinstance(job, ModelJob):
         half = job.dtype != "float32"
         loaded = "float32" if job.arm == "autocast" else job.dtype
-        asked = {"arm": job.arm, "weights_dtype": loaded, "order": job.setting.order}
+        asked: dict[str, str] = {
+            "arm": job.arm,
+            "weights_dtype": loaded,
+            "order": job.setting.order,
+        }
         attention = job.setting.attention_half if half else job.setting.attention_float32
         live = job.tuned is not None and job.tuned.mamba_path == "live"
         chosen = {"attention": attention, "mamba_scan": "live" if live else job.setting.mamba_path}
