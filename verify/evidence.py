@@ -176,7 +176,7 @@ def _check_content(
 ) -> None:
     """(3) what can be recomputed."""
     job = record.job
-    recorded.check(record)
+    recorded.check(record, arrays)
     if isinstance(job, EvaluateJob):
         dataset = datasets[job.task]
         assert isinstance(dataset, Dataset)  # noqa: S101  # the catalog names each task once
