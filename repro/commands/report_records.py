@@ -6,7 +6,7 @@ Only records that pass every check of the verifier are looked at.
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from repro import catalog, coverage, pins, run_file
+from repro import catalog, coverage, pins, results_entries, run_file
 from repro.commands import options, report_arrays
 from repro.commands.verify import manifest_of
 from repro.html_data import Machine, Run, Seen
@@ -32,6 +32,7 @@ def gather(folders: Sequence[Path]) -> Seen:
         claimed[run.manifest] = manifest_of(run)
         evidence = Evidence(claimed[run.manifest], run, Store(folder), checkpoints, asked)
         verdict = judge(claimed[run.manifest], evidence, pinned)
+        verdict = verdict.also(results_entries.orphans(evidence.store))
         loaded = list(_loaded(evidence))
         records |= {each.record.key: each.record for each in loaded}
         arrays.look_at(loaded)

@@ -6,7 +6,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from repro import bundle, catalog, export_packet, manifest, pins, report, run_file, signature
+from repro import (
+    bundle,
+    catalog,
+    export_packet,
+    manifest,
+    pins,
+    report,
+    results_entries,
+    run_file,
+    signature,
+)
 from repro.commands import options
 from repro.errors import EXIT_CONTRADICTED, EXIT_DONE, EXIT_INCOMPLETE, BadInputError
 from repro.finding import Verdict
@@ -144,13 +154,17 @@ def _runs(given: Sequence[Path], signers: Path | None) -> list[Verdict]:
 
 def _judged(opened: Path, given: Path) -> list[Verdict]:
     """Verdicts of every run in a results folder, or in those of a packet."""
-    verdicts = []
+    verdicts, beside = [], list[str]()
     for folder in export_packet.results_of(opened):
+        orphans = results_entries.orphans(Store(folder))
+        beside += orphans
         for path in sorted((folder / "runs").glob("*.json")):
             run = run_file.load(path)
-            verdicts.append(judge_run(manifest_of(run), run.tier, Store(folder)))
+            verdict = judge_run(manifest_of(run), run.tier, Store(folder))
+            verdicts.append(verdict.also(orphans))
     if not verdicts:
-        message = f"{given} holds no runs; `repro run manifests/table1.json` makes one"
+        beside = beside or ["`repro run manifests/table1.json` makes one"]
+        message = f"{given} holds no runs; {'; '.join(beside)}"
         raise BadInputError(message)
     return verdicts
 
