@@ -289,13 +289,13 @@ def _first_on_the_path(
     own = {bundle.ROOT.resolve(), Path(__file__).resolve().parent.parent}
     folders = [Path(entry).resolve() for entry in dict.fromkeys(search)]
     for at, folder in enumerate(folders):
-        if folder in places or library in (folder, *folder.parents) or not folder.is_dir():
+        if folder in places or library in (folder, *folder.parents) or not _is_readable(folder):
             continue
         hidden = sys.stdlib_module_names if library in folders[at:] else frozenset()
         names = tops | hidden if places & set(folders[at:]) else hidden
         for entry in sorted(folder.iterdir()):
             name = entry.name.partition(".")[0]
-            code = entry.suffix in _MODULES or (entry / "__init__.py").is_file()
+            code = entry.suffix in _MODULES or os.path.isfile(entry / "__init__.py")  # noqa: PTH113
             if code and (name in names or name in _AT_START):
                 yield f"{entry} is imported as `{name}`"
     for name in _VARIABLES:
@@ -303,6 +303,11 @@ def _first_on_the_path(
         entries = {Path(each).resolve() for each in value.split(os.pathsep) if each} - own
         if entries:
             yield f"{name}={value} is in effect"
+
+
+def _is_readable(folder: Path) -> bool:
+    """Whether Python could find a module there."""
+    return os.path.isdir(folder) and os.access(folder, os.R_OK | os.X_OK)  # noqa: PTH112
 
 
 def _forced_tf32(flags: Mapping[str, str]) -> list[str]:

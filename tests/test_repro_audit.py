@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from repro import audit as audits
-from repro import bundle, environment, hardware, keys, pins
+from repro import bundle, environment, hardware, keys, pins, revision
 from repro.audit import Audit, Row
 from repro.errors import BadInputError
 from repro.hardware import Gpu
+from repro.revision import Revision
 
 SHA = "ab" * 32
 GPU = Gpu(name="NVIDIA H200", driver="550.1", memory=1, uuid="GPU-aaaa")
@@ -63,6 +64,9 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     """A site with one pinned package, installed as pinned, on a machine without a GPU."""
     monkeypatch.setattr(hardware, "gpus", lambda: ())
     monkeypatch.setattr(pins, "paper", dict)
+    # Whoever works on this checkout has edited it: `test_repro_revision.py` is about that.
+    clean = Revision(of="commit 1", changed=())
+    monkeypatch.setattr(revision, "own", lambda: clean)
     kernels, tools = tmp_path / "kernels.txt", tmp_path / "tools.txt"
     kernels.write_text(f"mamba-ssm==2.2.2 --hash=sha256:{SHA}\n", encoding="utf-8")
     tools.write_text(f"pytest==9.2.0 --hash=sha256:{SHA}\n", encoding="utf-8")

@@ -280,3 +280,24 @@ def test_a_record_from_before_revisions_keeps_its_digest(made: tuple[Store, RunF
     del data["environment"]["revision"]
     path.write_text(json.dumps(data))
     assert store.load(data["key"])[0].environment.revision is None
+
+
+def test_an_edited_library_is_drift_for_the_claims_that_depend_on_it(tmp_path: Path) -> None:
+    plain = records.this_machine().packages["torch"]
+    edited = f"{plain} (1 file not as installed, torch/__init__.py: changed; 123456789abc)"
+
+    def change(arrays: dict[str, Any], fields: dict[str, Any]) -> None:
+        del arrays
+        machine = fields["environment"]
+        packages = machine.packages | {"torch": edited}
+        fields["environment"] = machine.model_copy(update={"packages": packages})
+        given = (fields["job"], fields["inputs"], fields["code"], packages, machine.key_parts())
+        fields["key"] = keys.of_job(*given)
+
+    claimed = records.manifest()
+    store, run = records.run(tmp_path, claimed, "full", change)
+    known = {"mmlu": records.dataset()}
+    evidence = Evidence(claimed, run, store, records.checkpoints(), known)
+    found = judge(claimed, evidence, {"torch": plain}).findings[0]
+    assert found.outcome == "inconclusive"
+    assert found.reason.startswith(f"drift: torch {edited}, pinned {plain}; ")
