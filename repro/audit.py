@@ -5,13 +5,24 @@ of one of the bundle's three packages: either could answer in the bundle's name.
 """
 
 import importlib.machinery
+import os
 import platform
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+import sysconfig
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from repro import audit_changes, audit_image, bundle, catalog, environment, installed, pins
+from repro import (
+    audit_changes,
+    audit_image,
+    bundle,
+    catalog,
+    environment,
+    installed,
+    pins,
+    revision,
+)
 from repro.audit_image import Image
 from repro.environment import Environment
 from repro.frozen import Frozen
@@ -24,6 +35,11 @@ TOP_LEVELS = ("repro", "runner", "verify")
 """The bundle's own packages."""
 _TOOLS = frozenset({"pip"})
 """Comes with every environment and computes nothing."""
+_MODULES = frozenset({".py", ".pyc", ".so"})
+_AT_START = frozenset({"sitecustomize", "usercustomize"})
+"""Python imports these before anything else, if they are there."""
+_VARIABLES = ("PYTHONPATH", "PYTHONHOME", "LD_PRELOAD")
+"""What they name comes before everything that is pinned."""
 _SWITCHED_ON = frozenset({"1", "true", "yes", "on"})
 
 State = Literal[
@@ -74,8 +90,8 @@ class Audit(Frozen):
     rows: tuple[Row, ...]
     """The paper's packages first, then the others by name."""
     problems: tuple[str, ...]
-    """Drift that belongs to no package: Python, a second owner, stray files, forced TF32, and what
-    is no longer as the image was built."""
+    """Drift that belongs to no package: Python, a second owner, stray files, forced TF32, the
+    bundle's own code against its revision, and what is no longer as the image was built."""
     environment: Environment
     floating: tuple[str, ...]
     """Checkpoints of the catalog that nothing pins before the first fetch; no drift."""
@@ -109,7 +125,11 @@ def audit(
     development = pins.read(pins.DEVELOPMENT)
     distributions, files = installed.find(search)
     changed = installed.changed(distributions, files, progress)
-    machine = environment.capture(lock | kernels)
+    stray, inside = installed.unlisted(distributions)
+    for index, lines in inside.items():
+        changed[index] = [*changed.get(index, []), *lines]
+    code = revision.own()
+    machine = environment.capture(lock | kernels).model_copy(update={"revision": code})
     books = _Books(lock, kernels, development, pins.paper(), has_gpu=bool(machine.gpus))
     found: dict[str, list[int]] = {}
     for index, each in enumerate(distributions):
@@ -129,9 +149,11 @@ def audit(
         *_python(lock_file),
         *_second_owners(distributions),
         *_shadows(search, distributions),
-        *(f"{path} belongs to no package" for path in installed.unowned(distributions)),
+        *(f"{path} belongs to no package" for path in stray),
+        *_first_on_the_path(search, distributions),
         *_forced_tf32(machine.flags),
         *_since_built(built, image, has_gpu=bool(machine.gpus)),
+        *(f"{name} is not as {code.of} has it" for name in code.changed if not built),
     )
     return Audit(
         rows=rows,
@@ -255,6 +277,37 @@ def _shadows(search: Sequence[str], distributions: Sequence[Distribution]) -> li
             if spec.origin or any(folder.glob("*.py")):
                 shadows[f"{spec.origin or folder} can be imported as `{name}`"] = None
     return list(shadows)
+
+
+def _first_on_the_path(
+    search: Sequence[str], distributions: Sequence[Distribution]
+) -> Iterator[str]:
+    """What Python imports in the place of a pinned package or its own library, or on its own."""
+    places = {each.place.resolve() for each in distributions if each.name != BUNDLE}
+    library = Path(sysconfig.get_path("stdlib")).resolve()
+    tops = {name for each in distributions for name in each.top_levels()} - {*TOP_LEVELS, ""}
+    own = {bundle.ROOT.resolve(), Path(__file__).resolve().parent.parent}
+    folders = [Path(entry).resolve() for entry in dict.fromkeys(search)]
+    for at, folder in enumerate(folders):
+        if folder in places or library in (folder, *folder.parents) or not _is_readable(folder):
+            continue
+        hidden = sys.stdlib_module_names if library in folders[at:] else frozenset()
+        names = tops | hidden if places & set(folders[at:]) else hidden
+        for entry in sorted(folder.iterdir()):
+            name = entry.name.partition(".")[0]
+            code = entry.suffix in _MODULES or os.path.isfile(entry / "__init__.py")  # noqa: PTH113
+            if code and (name in names or name in _AT_START):
+                yield f"{entry} is imported as `{name}`"
+    for name in _VARIABLES:
+        value = os.environ.get(name, "")
+        entries = {Path(each).resolve() for each in value.split(os.pathsep) if each} - own
+        if entries:
+            yield f"{name}={value} is in effect"
+
+
+def _is_readable(folder: Path) -> bool:
+    """Whether Python could find a module there."""
+    return os.path.isdir(folder) and os.access(folder, os.R_OK | os.X_OK)  # noqa: PTH112
 
 
 def _forced_tf32(flags: Mapping[str, str]) -> list[str]:

@@ -86,7 +86,7 @@ def capture(target: Target, revision: str, search: Sequence[str] | None = None) 
             if text
         },
         kernels={path.name: audit_kernels.describe(path) for path in sorted(objects)},
-        bundle=dict(_own_files()),
+        bundle=dict(own_files(_OWN, *_LOCKS)),
         probe=probe(),
     )
 
@@ -121,10 +121,10 @@ def os_packages(status: Path = _DPKG) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
-def _own_files() -> Iterator[tuple[str, str]]:
-    """The bundle's own files, byte code left out, with their digests."""
-    inside = (path for folder in _OWN for path in sorted((bundle.ROOT / folder).rglob("*")))
-    for path in (*_LOCKS, *inside):
+def own_files(folders: Sequence[str], *also: Path) -> Iterator[tuple[str, str]]:
+    """Files of some of the bundle's folders, byte code left out, with their digests."""
+    inside = (path for folder in folders for path in sorted((bundle.ROOT / folder).rglob("*")))
+    for path in (*also, *inside):
         if path.is_file() and path.suffix != ".pyc":
             yield str(path.relative_to(bundle.ROOT)), digests.of_file(path)
 

@@ -4,10 +4,15 @@ import importlib.metadata
 import os
 import platform
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 
-from repro import hardware, pins
+from repro import digests, hardware, pins, revision
+from repro import installed as distributions
 from repro.frozen import Frozen
 from repro.hardware import Cpu, Gpu
+from repro.jobs import KINDS
+from repro.plural import counted
+from repro.revision import Revision
 
 NUMERIC_FLAGS = (
     "NVIDIA_TF32_OVERRIDE",
@@ -73,11 +78,14 @@ class Environment(Frozen):
     cuda: str | None
     """Newest CUDA version that the driver supports; null without a GPU."""
     packages: dict[str, str]
-    """Installed version of each pinned package; those not installed are left out."""
+    """Installed version of each pinned package, with what was changed in it since; those not
+    installed are left out."""
     flags: dict[str, str]
     """Those of `NUMERIC_FLAGS` and `OTHER_FLAGS` that are set."""
     drift: tuple[Drift, ...]
-    """Pinned packages that are missing or at another version."""
+    """Pinned packages that are missing, at another version, or not as they were installed."""
+    revision: Revision | None = None
+    """The bundle's own code; null in records from before it was written down."""
 
     @property
     def gpu(self) -> Gpu | None:
@@ -109,10 +117,14 @@ def capture(packages: Iterable[str] | None = None) -> Environment:
     """Describe this machine as a record needs it.
 
     Args:
-        packages: Packages to look up; all pinned packages by default.
+        packages: Packages to look up; all pinned packages by default. Only then are the files of
+            those that compute something held to what was installed, which takes half a second,
+            and the bundle's own code to its revision.
     """
     pinned = pins.versions()
     found = installed(pinned if packages is None else packages)
+    if packages is None:
+        found |= _edited({name: version for name, version in found.items() if version})
     gpus = hardware.gpus()
     # Kernels need a GPU: without one their absence is the expected state, not drift.
     optional = set() if gpus else set(pins.read(pins.KERNELS)) - set(pins.read(pins.LOCK))
@@ -129,7 +141,22 @@ def capture(packages: Iterable[str] | None = None) -> Environment:
         packages={name: version for name, version in found.items() if version},
         flags=flags(),
         drift=drift(found, held),
+        revision=revision.own() if packages is None else None,
     )
+
+
+def _edited(found: Mapping[str, str]) -> dict[str, str | None]:
+    """Versions of packages that compute something and are not as they were installed."""
+    computing = sorted({name for kind in KINDS.values() for name in kind.LIBRARIES} & set(found))
+    with ThreadPoolExecutor(2) as pool:
+        several = zip(computing, pool.map(distributions.edited, computing), strict=True)
+    return {
+        # What it was changed to is part of the keys of what it computes.
+        name: f"{found[name]} ({counted(len(files), 'file')} not as installed, "
+        f"{next(iter(files))}; {digests.of_data(files)[:12]})"
+        for name, files in several
+        if files
+    }
 
 
 def installed(packages: Iterable[str]) -> dict[str, str | None]:

@@ -47,6 +47,10 @@ class Verdict(Frozen):
     notes: tuple[str, ...]
     """What qualifies all of them: drift, substitutions, controls."""
 
+    def also(self, notes: tuple[str, ...]) -> "Verdict":
+        """The same with more notes."""
+        return self.model_copy(update={"notes": (*self.notes, *notes)})
+
     def count(self, outcome: Outcome) -> int:
         """How many findings have this outcome."""
         return sum(finding.outcome == outcome for finding in self.findings)

@@ -9,12 +9,13 @@ import base64
 import csv
 import hashlib
 import importlib.metadata
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from repro import pins, regular_file
+from repro import digests, pins, regular_file
 
 Progress = Callable[[int, int, str], None]
 """Called with bytes checked, bytes in all, and what is being checked."""
@@ -24,6 +25,7 @@ _COLUMNS = 3
 _WORKERS = 2
 _BATCH = 32 << 20
 """Bytes handed to a worker at once: thousands of small files are not worth a task each."""
+_COMPILED = (".so", ".a", ".dll", ".pyd", ".dylib")
 _TRUSTED = ("sha256", "sha384", "sha512")
 """Algorithms that the RECORD specification allows."""
 _IGNORED = frozenset({"__pycache__", "README.txt", "README"})
@@ -79,7 +81,7 @@ def find(search: Sequence[str]) -> tuple[list[Distribution], list[File]]:
         # A build leaves *.egg-info in a source tree; it installs nothing.
         if record is None and (place / "pyproject.toml").is_file():
             continue
-        rows = [row for row in csv.reader((record or "").splitlines()) if len(row) == _COLUMNS]
+        rows = _rows(record)
         declared = (found.read_text("top_level.txt") or "").split()
         owner = len(distributions)
         distributions.append(
@@ -91,12 +93,64 @@ def find(search: Sequence[str]) -> tuple[list[Distribution], list[File]]:
                 names=frozenset([row[0] for row in rows] + declared),
             )
         )
-        for name, digest, size in rows:
-            if digest and not name.endswith(".pyc"):
-                algorithm, _, value = digest.partition("=")
-                bytes_ = int(size) if size.isdecimal() else 0
-                files.append(File(owner, place / name, name, algorithm, value, bytes_))
+        files += files_of(found, owner)
     return distributions, files
+
+
+def files_of(found: importlib.metadata.Distribution, owner: int = 0) -> list[File]:
+    """Every file of a distribution whose digest its RECORD lists, but for byte code."""
+    return [
+        File(owner, Path(str(found.locate_file(name))), name, *_digest(digest), _size(size))
+        for name, digest, size in _rows(found.read_text("RECORD"))
+        if digest and not name.endswith(".pyc")
+    ]
+
+
+def _rows(record: str | None) -> list[list[str]]:
+    return [row for row in csv.reader((record or "").splitlines()) if len(row) == _COLUMNS]
+
+
+def _digest(recorded: str) -> tuple[str, str]:
+    algorithm, _, value = recorded.partition("=")
+    return algorithm, value
+
+
+def _size(recorded: str) -> int:
+    return int(recorded) if recorded.isdecimal() else 0
+
+
+def check(files: Sequence[File]) -> dict[str, str]:
+    """Which files are gone or no longer what was installed.
+
+    Text is digested; what is compiled is held to its size, which takes no reading of gigabytes.
+
+    Returns:
+        E.g. `numpy/core/_dtype.py: changed`, to the SHA-256 of what is there now; empty if nothing.
+    """
+    found = {}
+    for file in files:
+        if file.name.endswith(_COMPILED):
+            there = file.path.stat().st_size if file.path.is_file() else -1
+            problem = "" if there == file.size else "deleted" if there < 0 else "changed"
+        else:
+            problem = _problem(file)
+        if problem:
+            now = digests.of_file(file.path) if file.path.is_file() else ""
+            found[f"{file.name}: {problem}"] = now
+    return found
+
+
+def edited(package: str) -> dict[str, str]:
+    """The files of an installed package that a run has to know of, as `check` tells them.
+
+    Not covered, and told by `repro audit`: compiled code of the same size, and files that were
+    added.
+    """
+    try:
+        found = importlib.metadata.distribution(package)
+    except importlib.metadata.PackageNotFoundError:
+        return {}
+    return check([each for each in files_of(found) if each.name.endswith((".py", *_COMPILED))])
 
 
 def changed(
@@ -152,19 +206,59 @@ def _problem(file: File) -> str:
     return "" if seen == file.digest.rstrip("=") else "changed"
 
 
-def unowned(distributions: Sequence[Distribution]) -> list[Path]:
-    """Entries beside the distributions that none of them owns, such as a stray `.pth` file."""
-    owned: dict[Path, set[str]] = {}
+def unlisted(distributions: Sequence[Distribution]) -> tuple[list[Path], dict[int, list[str]]]:
+    """Files beside and inside the distributions that no RECORD lists.
+
+    Byte code is left out where Python takes it only together with a source, which is listed.
+
+    Returns:
+        Entries that belong to none of them, such as a stray `.pth` file; and by index of the
+        distribution, files in its folders, such as `numpy/extra.py: in no RECORD`.
+    """
+    listed: dict[Path, dict[str, int]] = {}
+    for index, each in enumerate(distributions):
+        listed.setdefault(each.place, {}).update(dict.fromkeys(each.names, index))
+    # Without a RECORD nobody can say what a distribution owns.
     for each in distributions:
-        # Without a RECORD nobody can say what a distribution owns.
-        owned.setdefault(each.place, set()).update(name.partition("/")[0] for name in each.names)
-    incomplete = {each.place for each in distributions if not each.has_record}
-    return [
-        entry
-        for place in sorted(owned.keys() - incomplete)
-        for entry in sorted(place.iterdir())
-        if entry.name not in owned[place] | _IGNORED and not _is_empty(entry)
-    ]
+        if not each.has_record:
+            listed.pop(each.place, None)
+    stray: list[Path] = []
+    inside: dict[int, list[str]] = {}
+    for place, names in sorted(listed.items()):
+        folders = {parent: at for name, at in names.items() for parent in _parents(name)}
+        for top in sorted(place.iterdir()):
+            if top.name in names or top.name in folders or top.name in _IGNORED:
+                continue
+            if not _is_empty(top):
+                stray.append(top)
+        for name in _files_below(place, folders):
+            if name not in names and not _is_byte_code(name):
+                at = next(folders[parent] for parent in _parents(name) if parent in folders)
+                inside.setdefault(at, []).append(f"{name}: in no RECORD")
+    return stray, inside
+
+
+def _parents(name: str) -> list[str]:
+    """Folders of a path, the nearest first."""
+    found = []
+    while "/" in name:
+        name = name.rpartition("/")[0]
+        found.append(name)
+    return found
+
+
+def _files_below(place: Path, folders: Iterable[str]) -> Iterator[str]:
+    """Files in the top-level folders that somebody owns; paths relative to the place."""
+    root = str(place)
+    for top in sorted({name.partition("/")[0] for name in folders} - {"..", *_IGNORED}):
+        for folder, _, files in os.walk(os.path.join(root, top)):  # noqa: PTH118  # 50,000 files
+            below = folder[len(root) + 1 :]
+            yield from (f"{below}/{name}" for name in files)
+
+
+def _is_byte_code(name: str) -> bool:
+    """Whether a file is byte code where Python looks for it only beside its source."""
+    return name.endswith(".pyc") and "/__pycache__/" in name
 
 
 def _is_empty(entry: Path) -> bool:

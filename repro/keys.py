@@ -94,6 +94,17 @@ def code_of(kind: str, root: Path | None = None) -> dict[str, str]:
     return dict(sorted(seen.items()))
 
 
+def differing(code: Mapping[str, str]) -> list[str]:
+    """Modules of a record's `code` that are gone here, or others."""
+    folder = _folder("runner", None).parent
+    return [name for name, sha in sorted(code.items()) if _digest(folder / name) != sha]
+
+
+@functools.cache
+def _digest(path: Path) -> str:
+    return digests.of_file(path) if path.is_file() else ""
+
+
 _PACKAGES = ("repro", "runner", "verify")
 
 

@@ -1,8 +1,10 @@
 """The text of a file of a pinned package, found without importing the package.
 
-It is read where the package is installed at its pinned version, and otherwise in a source
-archive in the cache, which has to be one that the lock files list: mamba-ssm cannot be
-installed without CUDA, but its archive holds the code.
+It is read where the package is installed at its pinned version, and otherwise in an archive in
+the cache, which has to be one that the lock files list: mamba-ssm cannot be installed without
+CUDA, but its archive holds the code. Where there is neither, `catalog/source-facts.json` says what
+each lookup of the bundle's manifests found in the archive, so that no verdict hangs on what a
+machine happens to have: digests, lines and what was found, and no text of the file.
 """
 
 import functools
@@ -10,17 +12,24 @@ import hashlib
 import importlib.metadata
 import io
 import tarfile
+import zipfile
 import zlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
-from repro import bundle, pins, regular_file
+from pydantic import PositiveInt
+
+from repro import bundle, pins, regular_file, schema_problems
+from repro.claim_base import Text
 from repro.errors import ReproError
-from repro.fact_claims import FactClaim, SourceFile
+from repro.fact_claims import AnyLookup, FactClaim, SourceFile
+from repro.frozen import Frozen, Sha256
 from repro.manifest import Manifest
 from repro.pins import Pin
 
-SUFFIX = ".tar.gz"
+INDEX = bundle.CATALOG / "source-facts.json"
+"""What the lookups of the manifests found; `python -m tools.describe_sources` writes it."""
 
 
 class SourceMissingError(ReproError):
@@ -31,8 +40,63 @@ class SourceChangedError(ReproError):
     """The file, or what is said of it, is not what the claim was written for."""
 
 
-def read(source: SourceFile) -> str:
-    """The text of a file, which has the digest that the claim names.
+@dataclass(frozen=True)
+class Read:
+    """A file that was read."""
+
+    text: str
+    where: str
+    """Of what, for people: as installed, or from which archive."""
+
+
+class Answer(Frozen):
+    """What one lookup found in a file of a pinned archive."""
+
+    source: SourceFile
+    archive: Sha256
+    """Digest of the archive, which the lock files list."""
+    asks: dict[str, str]
+    """The question: a lookup without its file, line and what was claimed."""
+    line: PositiveInt
+    """Where the answer stands."""
+    line_sha256: Sha256
+    """Of that line, without the blanks around it."""
+    value: Text
+    """What was found."""
+
+
+class _Index(Frozen):
+    written_by: str
+    answers: tuple[Answer, ...]
+
+
+def asks(lookup: AnyLookup) -> dict[str, str]:
+    """The question of a lookup, as the index has it."""
+    beside = {"source", "line", "claimed", "what"}
+    found: dict[str, str] = lookup.model_dump(mode="json", exclude=beside)
+    return found
+
+
+def indexed(lookup: AnyLookup) -> Answer | None:
+    """What the index says of a lookup; None if it was made without it, or of another archive."""
+    pin = _pinned(pins.LOCK, pins.KERNELS).get(lookup.source.package)
+    question = (lookup.source, asks(lookup), lookup.line)
+    for each in _index(INDEX):
+        if (each.source, each.asks, each.line) == question and pin and each.archive in pin.hashes:
+            return each
+    return None
+
+
+@functools.cache
+def _index(path: Path) -> tuple[Answer, ...]:
+    if not path.is_file():
+        return ()
+    advice = "It is part of the bundle: restore it."
+    return schema_problems.load(path, "index of facts", _Index, advice).answers
+
+
+def read(source: SourceFile) -> Read:
+    """A file, which has the digest that the claim names.
 
     Raises:
         SourceMissingError: if the package is neither installed at its pinned version nor in
@@ -43,7 +107,7 @@ def read(source: SourceFile) -> str:
 
 
 @functools.cache
-def _read(source: SourceFile, cache: Path, *locks: Path) -> str:
+def _read(source: SourceFile, cache: Path, *locks: Path) -> Read:
     """What was found once is found: a process reads each file one time."""
     package = f"{source.package} {source.version}"
     pin = _pinned(*locks).get(source.package)
@@ -51,9 +115,10 @@ def _read(source: SourceFile, cache: Path, *locks: Path) -> str:
         pinned = f"{pin.name} {pin.version}" if pin else "no such package"
         message = f"the claim is about {package}, the lock files pin {pinned}"
         raise SourceChangedError(message)
-    content = _installed(source)
+    content, where = _installed(source), "as installed"
     if content is None:
-        content = _archived(pin, source.file, cache)
+        content, archive = archived(pin, source.file, cache)
+        where = f"from the archive {archive.name}"
     digest = hashlib.sha256(content).hexdigest()
     if digest != source.sha256:
         message = (
@@ -61,23 +126,28 @@ def _read(source: SourceFile, cache: Path, *locks: Path) -> str:
             f"digest {digest[:12]}…, expected {source.sha256[:12]}…"
         )
         raise SourceChangedError(message)
-    return content.decode(errors="replace")
+    return Read(content.decode(errors="replace"), where)
+
+
+def lookups(manifests: Iterable[Manifest]) -> list[AnyLookup]:
+    """Everything that the facts of some manifests look up."""
+    claims = (claim for each in manifests for claim in each.claims)
+    facts = (claim for claim in claims if isinstance(claim, FactClaim))
+    return [lookup for claim in facts for lookup in claim.looked_up()]
 
 
 def missing(manifests: Iterable[Manifest]) -> list[Pin]:
-    """Packages whose source archive is needed to decide some fact, and is not in the cache."""
-    claims = (claim for each in manifests for claim in each.claims)
-    facts = (claim for claim in claims if isinstance(claim, FactClaim))
-    sources = {lookup.source: None for claim in facts for lookup in claim.looked_up()}
+    """Packages whose archive is needed to decide some fact: it is neither here nor in the index."""
     pinned = _pinned(pins.LOCK, pins.KERNELS)
-    return [pinned[name] for name in dict.fromkeys(e.package for e in sources if _absent(e))]
+    absent = (each.source.package for each in lookups(manifests) if _absent(each))
+    return [pinned[name] for name in dict.fromkeys(absent)]
 
 
-def _absent(source: SourceFile) -> bool:
+def _absent(lookup: AnyLookup) -> bool:
     try:
-        read(source)
+        read(lookup.source)
     except SourceMissingError:
-        return True
+        return indexed(lookup) is None
     except SourceChangedError:
         return False
     return False
@@ -112,37 +182,48 @@ def _bytes(path: Path) -> bytes | None:
         return None
 
 
-def _archived(pin: Pin, file: str, cache: Path) -> bytes:
-    """The file as the source archive in the cache has it; nothing is unpacked to disk."""
+def archived(pin: Pin, file: str, cache: Path) -> tuple[bytes, Path]:
+    """A file as the archive in the cache has it, which is returned too; nothing is unpacked.
+
+    Raises:
+        SourceMissingError: if the cache has no such archive, or a damaged one.
+        SourceChangedError: if the archive has no such file.
+    """
     path, archive = _archive(pin, cache)
-    stem = path.name.removesuffix(SUFFIX)
     try:
-        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as opened:
-            member = opened.extractfile(f"{stem}/{file}")
-            content = member.read() if member else None
-    except KeyError:
-        content = None
-    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
+        content = _member(path.name, io.BytesIO(archive), file)
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
         message = f"{path} cannot be read: {error}"
         raise SourceMissingError(message) from error
     if content is None:
         message = f"{pin.name} {pin.version} has no file {file}"
         raise SourceChangedError(message)
-    return content
+    return content, path
+
+
+def _member(name: str, archive: io.BytesIO, file: str) -> bytes | None:
+    """A file of a wheel, or below the one folder of a source archive; None if there is none."""
+    try:
+        if name.endswith(".whl"):
+            return zipfile.ZipFile(archive).read(file)
+        with tarfile.open(fileobj=archive, mode="r:gz") as opened:
+            member = opened.extractfile(f"{name.removesuffix('.tar.gz')}/{file}")
+            return member.read() if member else None
+    except KeyError:
+        return None
 
 
 def _archive(pin: Pin, cache: Path) -> tuple[Path, bytes]:
-    """The pinned source archive in the cache, and its content."""
-    wanted = pins.normalise(f"{pin.name}-{pin.version}")
+    """The pinned archive in the cache, and its content."""
+    wanted = pins.normalise(f"{pin.name}-{pin.version}-")
     others = ""
-    for path in sorted(cache.glob(f"*{SUFFIX}")):
-        if pins.normalise(path.name.removesuffix(SUFFIX)) == wanted:
+    for path in sorted((*cache.glob("*.tar.gz"), *cache.glob("*.whl"))):
+        if pins.normalise(path.name).startswith(wanted):
             content = _bytes(path)
             if content and hashlib.sha256(content).hexdigest() in pin.hashes:
                 return path, content
             others = f" ({path.name} there is not the pinned one)"
     message = (
-        f"{pin.name} {pin.version} is neither installed nor, as a source archive, in "
-        f"{cache}{others}"
+        f"{pin.name} {pin.version} is neither installed nor, as an archive, in {cache}{others}"
     )
     raise SourceMissingError(message)

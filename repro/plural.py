@@ -1,4 +1,6 @@
-"""A number with its noun, for everything that prints counts."""
+"""A number with its noun, and the first of many names, for everything that prints counts."""
+
+from collections.abc import Sequence
 
 
 def counted(number: int, noun: str) -> str:
@@ -9,3 +11,14 @@ def counted(number: int, noun: str) -> str:
         ('0 pairs', '1 pair', '2,000 pairs')
     """
     return f"1 {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def listed(names: Sequence[str], most: int = 3) -> str:
+    """The first of several names, and how many more there are.
+
+    Example:
+        >>> listed(["a", "b", "c", "d", "e"])
+        'a, b, c and 2 more'
+    """
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{more}"

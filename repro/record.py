@@ -55,4 +55,7 @@ class Record(Frozen):
 
     def digest_of_content(self) -> str:
         """What `digest` has to be."""
-        return of_data(self.model_dump(mode="json", exclude={"digest"}))
+        content = self.model_dump(mode="json", exclude={"digest"})
+        if content["environment"]["revision"] is None:  # records from before it have no such field
+            del content["environment"]["revision"]
+        return of_data(content)

@@ -111,6 +111,7 @@ def _machine(audit: Audit) -> Group:
         f"GPU {gpu.name}, driver {gpu.driver}, CUDA {here.cuda}, {gpu.memory / 2**30:.0f} GiB"
         if gpu
         else "no GPU",
+        f"code {here.revision.of}" if here.revision else "code of no known revision",
         f"flags {flags} (TF32 is off and algorithms are the libraries' choice unless one is set)",
     ]
     return Group(*map(Text, lines))

@@ -39,7 +39,11 @@ def show_list(entries: Sequence[Entry]) -> None:
     out.print(table)
     broken = sum(bool(each.broken) for each in entries)
     total = in_bytes(sum(each.size for each in entries))
-    out.print(f"{counted(len(entries), 'record')}, {total}, {broken} broken")
+    orphans = sum(not each.used_by for each in entries)
+    out.print(
+        f"{counted(len(entries), 'record')}, {total}, {broken} broken, "
+        f"{orphans} that no run file names"
+    )
 
 
 def show_one(entry: Entry) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from repro import digests, run_file
 from repro.errors import BadInputError, CannotReadError
 from repro.jobs import Job
+from repro.plural import counted, listed
 from repro.record import Record
 from repro.run_file import RunFile
 from repro.store import MODEL, BrokenRecordError, Store
@@ -58,6 +59,23 @@ def keys(store: Store) -> list[str]:
     every = store.jobs.iterdir() if store.jobs.is_dir() else ()  # `glob` hides what it may not see
     names = {path.name for path in every if path.is_dir()}
     return sorted(name for name in names if not name.startswith("."))
+
+
+def orphans(store: Store) -> tuple[str, ...]:
+    """That records lie here which no run file names, in one sentence; empty if none do.
+
+    Raises:
+        BadInputError: if a run file is damaged.
+    """
+    named = {key for run in runs(store).values() for key in run.jobs.values()}
+    found = [key[:SHORT] for key in keys(store) if key not in named]
+    if not found:
+        return ()
+    note = (
+        f"in no count: {counted(len(found), 'record')} in {store.root.name} that no run file names "
+        f"({listed(found)}); an earlier run's, or its run file is gone (`repro results list`)"
+    )
+    return (note,)
 
 
 def entry(store: Store, key: str, known: Mapping[str, RunFile]) -> Entry:

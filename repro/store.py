@@ -134,6 +134,12 @@ class Store:
                     f"the record says {record.arrays.sha256[:12]}"
                 )
                 raise BrokenRecordError(message)
+            if (size := path.stat().st_size) != record.arrays.size:
+                message = (
+                    f"the arrays of record {record.key[:12]} have {size} bytes, the record says "
+                    f"{record.arrays.size}"
+                )
+                raise BrokenRecordError(message)
             return load_file(path)
         # The library has no message for a dtype that numpy lacks, or a shape without end.
         except (OSError, SafetensorError, AttributeError, KeyError, TypeError, ValueError) as error:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from repro import bundle, digests
 from repro.catalog import Benchmark, Checkpoint, Dataset, HubSource, Instructions, Wheel
 from repro.errors import CannotRunError, first_line, saving
-from repro.package_sources import SUFFIX
 from repro.pins import Pin
 
 if TYPE_CHECKING:
@@ -74,9 +73,9 @@ def fetch_data(known: Dataset | Benchmark | Instructions) -> Path:
 
 
 def fetch_source(pin: Pin) -> Path:
-    """Download the source archive of a pinned package into the cache, by digest.
+    """Download a pinned package into the cache, by digest: its wheel, or its source archive.
 
-    The index gives away no archive without its metadata, so its setup.py runs, after its
+    The index gives away no source archive without its metadata, so its setup.py runs, after its
     digest was checked; nothing is built.
 
     Returns:
@@ -85,9 +84,8 @@ def fetch_source(pin: Pin) -> Path:
     Raises:
         CannotRunError: if it cannot be had, or is not what is pinned.
     """
-    what = f"the source archive of {pin.name} {pin.version}"
-    options = ["--no-binary", pin.name, "--no-build-isolation"]
-    return _download(what, pin, f"*{SUFFIX}", options)
+    what = f"the archive of {pin.name} {pin.version}"
+    return _download(what, pin, "*-*", ["--no-build-isolation"])
 
 
 def _download(what: str, pin: Pin, pattern: str, options: Sequence[str]) -> Path:

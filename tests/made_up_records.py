@@ -180,12 +180,20 @@ def manifest(**changes: Any) -> Manifest:
     return Manifest.model_validate_json(digests.canonical(manifest_data(**changes)))
 
 
+def in_dtype(scores: Any, dtype: str) -> Any:
+    """Numbers that a model in that dtype may give; of bfloat16 the bits that it keeps."""
+    if dtype == "bfloat16":
+        bits = scores.astype(np.float32).view(np.uint32) & np.uint32(0xFFFF0000)
+        return bits.view(np.float32).astype(np.float64)
+    return scores.astype(dtype).astype(np.float64)
+
+
 def answers(job: EvaluateJob, seed: int = 0) -> dict[str, Any]:
     """Arrays of an evaluation: random log-likelihoods, a little different in each dtype."""
     total = sum(QUESTIONS[name] for name in job.subjects)
     base = np.random.default_rng(seed).normal(-3, 1, size=(len(job.shots), total, 4))
     noise = np.random.default_rng([seed, job.setting.batch_size, job.dtype == "float16"])
-    scores = base + noise.normal(0, 0.3, size=base.shape)
+    scores = in_dtype(base + noise.normal(0, 0.3, size=base.shape), job.dtype)
     gold = np.concatenate([gold_of(name) for name in job.subjects]).astype(np.int64)
     arrays: dict[str, Any] = {
         "subject": np.repeat(
@@ -253,7 +261,7 @@ def save_record(
         "inputs": inputs,
         "code": code,
         "environment": machine,
-        "path": {"device": "cpu"},
+        "path": {"device": "cpu"} | ({"logits_dtype": "float32"} if hasattr(job, "arm") else {}),
         "values": more.pop("values", None) or values_of(arrays),
         "files": more.pop("files", {}),
         "warnings": (),

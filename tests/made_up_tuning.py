@@ -237,7 +237,7 @@ def tuning(job: TuningJob) -> tuple[dict[str, Any], dict[str, Any]]:
     steps = math.ceil(ROWS / job.recipe.batch_size) * job.recipe.epochs
     fall = np.cos(np.linspace(0, np.pi / 2, steps, endpoint=False))
     arrays = {
-        "loss": np.linspace(3, 2, steps),
+        "loss": np.linspace(3, 2, steps) + len(job.recipe.precision) / 64,  # no two are alike
         "gradient_norm": np.ones(steps),
         "learning_rate": job.recipe.learning_rate * fall,
         "row_order": np.random.default_rng(job.recipe.seed).permutation(ROWS),
@@ -270,7 +270,7 @@ def benchmark(
         found: dict[str, Any] = {"tokens": np.full(questions, 9)}
         if job.task == WORDS:
             found["greedy"] = good.astype(np.uint8)
-            found["log_likelihood"] = np.where(good, -1.0, -3.0)[:, None] - 0.001 * setting
+            found["log_likelihood"] = np.where(good, -1.0, -3.0)[:, None] - setting / 1024
         else:
             gold = np.array(gold_of(job.task)[:questions])
             predicted = np.where(good, gold, (gold + 1) % _answers(job.task))
@@ -285,7 +285,7 @@ def benchmark(
 
 
 def _scores(best: Any, choices: int, setting: int) -> Any:
-    scores = np.full((len(best), choices), -5.0 - 0.001 * setting)
+    scores = np.full((len(best), choices), -5.0 - setting / 1024)
     scores[np.arange(len(best)), best] = -1.0
     return scores
 

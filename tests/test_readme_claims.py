@@ -23,9 +23,11 @@ FIRST, SECOND = "T9.mamba-1.float16", "T9.phi-1.float16"
 
 
 @pytest.fixture(scope="module")
-def made() -> str:
-    """What `repro verify evidence --markdown` prints today."""
-    return claim_table.render(report_records.gather(verify.folders_of([EVIDENCE])))
+def made(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What `repro verify evidence --markdown` prints today on a machine that fetched nothing."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REPRO_CACHE", str(tmp_path_factory.mktemp("empty")))
+        return claim_table.render(report_records.gather(verify.folders_of([EVIDENCE])))
 
 
 def summary(text: str) -> str:

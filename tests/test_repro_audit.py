@@ -5,6 +5,7 @@ import hashlib
 import platform
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from repro import audit as audits
-from repro import hardware, pins
+from repro import bundle, environment, hardware, keys, pins, revision
 from repro.audit import Audit, Row
 from repro.errors import BadInputError
 from repro.hardware import Gpu
+from repro.revision import Revision
 
 SHA = "ab" * 32
 GPU = Gpu(name="NVIDIA H200", driver="550.1", memory=1, uuid="GPU-aaaa")
@@ -62,6 +64,9 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     """A site with one pinned package, installed as pinned, on a machine without a GPU."""
     monkeypatch.setattr(hardware, "gpus", lambda: ())
     monkeypatch.setattr(pins, "paper", dict)
+    # Whoever works on this checkout has edited it: `test_repro_revision.py` is about that.
+    clean = Revision(of="commit 1", changed=())
+    monkeypatch.setattr(revision, "own", lambda: clean)
     kernels, tools = tmp_path / "kernels.txt", tmp_path / "tools.txt"
     kernels.write_text(f"mamba-ssm==2.2.2 --hash=sha256:{SHA}\n", encoding="utf-8")
     tools.write_text(f"pytest==9.2.0 --hash=sha256:{SHA}\n", encoding="utf-8")
@@ -310,3 +315,75 @@ def test_auditing_imports_no_ml_framework_and_starts_quickly() -> None:
         assert done.stdout.split() == ["False", "False"]
     # Generous: the machine may be busy. The budget of the whole command is 0.4 s.
     assert min(seconds) < 2
+
+
+# -----------------------------------------------------------------------------
+# What no RECORD lists, and what comes first
+
+
+def test_a_module_that_was_added_inside_a_package_is_named(site: Site) -> None:
+    (site.folder / "alpha" / "deep").mkdir()
+    (site.folder / "alpha" / "deep" / "evil.py").touch()
+    (site.folder / "alpha" / "old.pyc").touch()  # imported without a source
+    found = site.audit()
+    assert row(found, "alpha").state == "changed since installed"
+    assert sorted(row(found, "alpha").files) == [
+        "alpha/deep/evil.py: in no RECORD",
+        "alpha/old.pyc: in no RECORD",
+    ]
+
+
+def test_a_line_that_is_gone_from_a_record_is_named(site: Site) -> None:
+    record = site.folder / "alpha-1.0.dist-info" / "RECORD"
+    lines = record.read_text().splitlines(keepends=True)
+    record.write_text("".join(line for line in lines if not line.startswith("alpha/core.py")))
+    assert row(site.audit(), "alpha").files == ("alpha/core.py: in no RECORD",)
+
+
+@pytest.mark.parametrize("name", ["sitecustomize.py", "usercustomize.py", "x.pth"])
+def test_what_python_runs_at_its_start_is_named(site: Site, name: str) -> None:
+    (site.folder / name).touch()
+    found = site.audit()
+    assert any(name in each for each in found.problems)
+
+
+@pytest.mark.parametrize("name", ["alpha.py", "alpha/__init__.py", "sitecustomize.py", "random.py"])
+def test_a_module_that_comes_before_a_pinned_one_is_named(site: Site, name: str) -> None:
+    first = site.folder.parent / "first"
+    (first / name).parent.mkdir(parents=True)
+    (first / name).touch()
+    library = sysconfig.get_path("stdlib")
+    found = audits.audit(site.lock, search=[str(first), library, str(site.folder)])
+    (line,) = found.problems
+    top = name.partition("/")[0]
+    assert line == f"{first / top} is imported as `{top.partition('.')[0]}`"
+    behind = audits.audit(site.lock, search=[library, str(site.folder), str(first)])
+    assert len(behind.problems) == (name == "sitecustomize.py")
+
+
+def test_variables_that_come_first_are_named(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", f"{bundle.ROOT}")
+    assert site.audit().problems == ()
+    monkeypatch.setenv("PYTHONPATH", f"{bundle.ROOT}:/elsewhere")
+    assert site.audit().problems == (f"PYTHONPATH={bundle.ROOT}:/elsewhere is in effect",)
+
+
+# -----------------------------------------------------------------------------
+# What a run notes
+
+
+def test_a_run_notes_an_edited_library(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.install("numpy", "1.26.4", "numpy/__init__.py", "numpy/core.so")
+    monkeypatch.setattr(sys, "path", [str(site.folder)])
+    assert not environment.capture().packages["numpy"].startswith("1.26.4 ")
+    (site.folder / "numpy" / "__init__.py").write_text("edited")
+    one = environment.capture()
+    assert one.packages["numpy"].startswith("1.26.4 (1 file not as installed, numpy/__init__.py: ")
+    (drift,) = [each for each in one.drift if each.package == "numpy"]
+    assert (drift.pinned, drift.installed) == ("1.26.4", one.packages["numpy"])
+    (site.folder / "numpy" / "__init__.py").write_text("edited again")
+    (site.folder / "numpy" / "core.so").write_text("another size")
+    other = environment.capture()
+    assert other.packages["numpy"].startswith("1.26.4 (2 files not as installed, ")
+    assert len({keys.libraries_of("weight_tying", e.packages)["numpy"] for e in (one, other)}) == 2
+    assert environment.capture(["numpy"]).packages == {"numpy": "1.26.4"}

@@ -162,7 +162,8 @@ def test_an_audit_in_an_image_finds_a_swapped_wheel(
     found = audits.audit(lock, search=search)
     assert found.problems == ()
     assert found.image == now
-    (info / "RECORD").write_text("alpha-1.0.dist-info/RECORD,,\n")
+    with (info / "RECORD").open("a") as record:
+        record.write("alpha-1.0.dist-info/INSTALLER,,\n")
     (info / "METADATA").write_text("Name: alpha\nVersion: 1.0\nSummary: another\n")
     found = audits.audit(lock, search=search)
     assert [row.state for row in found.rows if row.package == "alpha"] == ["as pinned"]

@@ -8,9 +8,13 @@ from typing import Any
 import made_up_records as records
 import pytest
 
-from repro import cli, results_gc, run_file
+from repro import bundle, cli, keys, results_gc, run_file
+from repro.commands import report_records
+from repro.revision import Revision
 from repro.run_file import RunFile
 from repro.store import MODEL, Store
+from verify.evidence import Evidence
+from verify.judge import judge
 
 
 @pytest.fixture
@@ -186,3 +190,114 @@ def test_gc_removes_nothing_beside_a_damaged_run_file(
     assert cli.main(["results", "gc", "--yes", "--out", str(store.root)]) == 2
     assert "is damaged" in capsys.readouterr().err
     assert len(list(store.jobs.iterdir())) == 10
+
+
+# -----------------------------------------------------------------------------
+# Records that no run file names
+
+
+def test_records_whose_run_file_is_gone_are_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    evidence = bundle.ROOT / "evidence" / "cpu"
+    shutil.copytree(evidence, tmp_path / "cpu")
+    capsys.readouterr()
+    cli.main(["verify", str(tmp_path / "cpu"), "--json"])
+    whole = json.loads(capsys.readouterr().out)
+    assert not any("no run file names" in note for each in whole for note in each["notes"])
+    path = run_file.path_of(tmp_path / "cpu", "theorem3", "full")
+    keys = sorted(set(run_file.load(path).jobs.values()))
+    path.unlink()
+    cli.main(["verify", str(tmp_path / "cpu"), "--json"])
+    left = json.loads(capsys.readouterr().out)
+    assert len(left) == len(whole) - 1
+    for each in left:
+        (note,) = [note for note in each["notes"] if "no run file names" in note]
+        assert note.startswith(f"in no count: {len(keys)} records in cpu")
+        assert all(key[:12] in note for key in keys[:3])
+    seen = report_records.gather([tmp_path / "cpu"])
+    assert all(any("no run file names" in n for n in each.verdict.notes) for each in seen.runs)
+    cli.main(["results", "list", "--out", str(tmp_path / "cpu")])
+    assert f"{len(keys)} that no run file names" in capsys.readouterr().out
+
+
+def test_a_folder_without_any_run_file_names_its_records(
+    made: tuple[Store, RunFile], capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, run = made
+    run_file.path_of(store.root, run.manifest, run.tier).unlink()
+    assert cli.main(["verify", str(store.root)]) == 2
+    said_ = " ".join(capsys.readouterr().err.split())
+    count = len(set(run.jobs.values()))
+    assert f"holds no runs; in no count: {count} records in results that no run file" in said_
+
+
+# -----------------------------------------------------------------------------
+# Whose code
+
+
+def notes_of(tmp_path: Path, code: dict[str, str], revision: Revision | None) -> list[str]:
+    def change(arrays: dict[str, Any], fields: dict[str, Any]) -> None:
+        del arrays
+        fields["environment"] = fields["environment"].model_copy(update={"revision": revision})
+        fields["code"] = code
+        machine = fields["environment"]
+        libraries = keys.libraries_of("evaluate", machine.packages)
+        given = (fields["job"], fields["inputs"], code, libraries, machine.key_parts())
+        fields["key"] = keys.of_job(*given)
+
+    claimed = records.manifest()
+    store, run = records.run(tmp_path, claimed, "smoke", change)
+    known = {"mmlu": records.dataset()}
+    evidence = Evidence(claimed, run, store, records.checkpoints(), known)
+    return [note for note in judge(claimed, evidence, {}).notes if "made by" in note]
+
+
+def test_records_made_by_this_code_need_no_note(tmp_path: Path) -> None:
+    here = Revision(of="commit 1", changed=())
+    assert notes_of(tmp_path, keys.code_of("evaluate"), here) == []
+
+
+def test_records_made_by_other_code_are_judged_and_say_so(tmp_path: Path) -> None:
+    code = keys.code_of("evaluate") | {"runner/evaluate.py": "2" * 64, "runner/gone.py": "3" * 64}
+    (note,) = notes_of(tmp_path, code, None)
+    assert note == (
+        "made by other code: 10 of 10 records; runner/evaluate.py, runner/gone.py of this "
+        "checkout are not what ran"
+    )
+
+
+def test_records_made_by_edited_code_name_the_files(tmp_path: Path) -> None:
+    edited = Revision(of="commit 1", changed=("runner/evaluate.py",))
+    (note,) = notes_of(tmp_path, keys.code_of("evaluate"), edited)
+    assert note == "made by code that was not as commit 1 has it: runner/evaluate.py"
+
+
+def test_a_record_from_before_revisions_keeps_its_digest(made: tuple[Store, RunFile]) -> None:
+    store, run = made
+    path = store.folder(next(iter(run.jobs.values()))) / "record.json"
+    data = json.loads(path.read_text())
+    del data["environment"]["revision"]
+    path.write_text(json.dumps(data))
+    assert store.load(data["key"])[0].environment.revision is None
+
+
+def test_an_edited_library_is_drift_for_the_claims_that_depend_on_it(tmp_path: Path) -> None:
+    plain = records.this_machine().packages["torch"]
+    edited = f"{plain} (1 file not as installed, torch/__init__.py: changed; 123456789abc)"
+
+    def change(arrays: dict[str, Any], fields: dict[str, Any]) -> None:
+        del arrays
+        machine = fields["environment"]
+        packages = machine.packages | {"torch": edited}
+        fields["environment"] = machine.model_copy(update={"packages": packages})
+        given = (fields["job"], fields["inputs"], fields["code"], packages, machine.key_parts())
+        fields["key"] = keys.of_job(*given)
+
+    claimed = records.manifest()
+    store, run = records.run(tmp_path, claimed, "full", change)
+    known = {"mmlu": records.dataset()}
+    evidence = Evidence(claimed, run, store, records.checkpoints(), known)
+    found = judge(claimed, evidence, {"torch": plain}).findings[0]
+    assert found.outcome == "inconclusive"
+    assert found.reason.startswith(f"drift: torch {edited}, pinned {plain}; ")

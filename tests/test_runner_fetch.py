@@ -101,7 +101,7 @@ def test_a_source_archive_lands_in_the_cache_and_nothing_else(source: Pin) -> No
 def test_code_of_another_archive_does_not_run(source: Pin, tmp_path: Path) -> None:
     touched = tmp_path / "touched"
     write_source(tmp_path / "index", f"open({str(touched)!r}, 'w')\n")
-    with pytest.raises(CannotRunError, match=r"the source archive of made-up-code 1\.0: THESE"):
+    with pytest.raises(CannotRunError, match=r"the archive of made-up-code 1\.0: THESE"):
         fetch.fetch_source(source)
     assert not touched.exists()
     assert not list(bundle.cache().iterdir())

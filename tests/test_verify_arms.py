@@ -100,7 +100,7 @@ def test_other_arms_stand_beside_the_first_setting(tmp_path: Path) -> None:
         for shots in job.shots:
             gold = arrays[f"shots{shots}/gold"]
             letters = np.where(np.arange(65) < least, (gold + 1) % 4, gold)
-            scores = np.full((65, 4), -5.0 - 0.001 * job.setting.batch_size)
+            scores = np.full((65, 4), -5.0 - job.setting.batch_size / 1024)
             scores[np.arange(65), letters] = -1.0
             arrays[f"shots{shots}/log_likelihood"] = scores
             arrays[f"shots{shots}/prediction"] = letters

@@ -4,14 +4,18 @@ import hashlib
 import importlib.metadata
 import io
 import json
+import re
+import subprocess
+import sys
 import tarfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from repro import bundle, package_sources, pins
+from repro import bundle, manifest, package_sources, pins
 from repro.fact_claims import FactClaim, SourceFile
 from repro.manifest import Manifest
 from verify import fact_rules, source_lookups
@@ -90,7 +94,7 @@ def test_a_default_is_what_python_says_it_is() -> None:
     decided = decide(state_size())
     assert (decided.outcome, decided.measured) == ("reproduced", str(MambaConfig().state_size))
     assert f"transformers 4.40.0, {CONFIG}:108" in decided.reason
-    assert decided.working == (f"transformers 4.40.0, {CONFIG}:108: state_size=16,",)
+    assert decided.working == (f"transformers 4.40.0, {CONFIG}:108: state_size=16, (as installed)",)
 
 
 def test_another_default_contradicts_and_shows_both_sides() -> None:
@@ -305,7 +309,7 @@ def test_every_package_that_is_nowhere_is_named(cache: Path) -> None:
     pins.KERNELS.write_text(pins.KERNELS.read_text() + f"more-code==2.0 --hash=sha256:{'0' * 64}\n")
     other = size_in()
     other["source"] = {**other["source"], "package": "more-code", "version": "2.0"}
-    where = f"is neither installed nor, as a source archive, in {bundle.cache()}"
+    where = f"is neither installed nor, as an archive, in {bundle.cache()}"
     remedy = "install it, or let `repro run manifests/made-up.json` fetch the archive"
     assert decide(size_in(), other).reason == (
         f"made-up-code 1.0 {where}; more-code 2.0 {where}; {remedy}"
@@ -317,6 +321,108 @@ def test_another_archive_of_that_name_is_not_read(cache: Path) -> None:
     decided = decide(size_in())
     assert decided.outcome == "not-run"
     assert "(made_up_code-1.0.tar.gz there is not the pinned one)" in decided.reason
+
+
+def test_a_wheel_is_an_archive_too(cache: Path) -> None:
+    (cache / "made_up_code-1.0.tar.gz").unlink()
+    path = cache / "made_up_code-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as wheel:
+        wheel.writestr("code/sizes.py", CODE)
+    pins.KERNELS.write_text(f"made-up-code==1.0 --hash=sha256:{digest(path.read_bytes())}\n")
+    decided = decide(size_in())
+    assert decided.outcome == "reproduced"
+    assert decided.working[0].endswith(f"(from the archive {path.name})")
+    path.write_bytes(b"no archive")
+    pins.KERNELS.write_text(f"made-up-code==1.0 --hash=sha256:{digest(b'no archive')}\n")
+    package_sources._read.cache_clear()
+    package_sources._pinned.cache_clear()
+    assert "cannot be read" in decide(size_in()).reason
+
+
+# -----------------------------------------------------------------------------
+# The committed index
+
+
+def every_fact() -> dict[str, tuple[str, str, str]]:
+    """Outcome, measured side and reason of every fact of the bundle."""
+    manifests = map(manifest.load, sorted(bundle.MANIFESTS.glob("*.json")))
+    found = {}
+    for each in manifests:
+        for claim in each.claims:
+            if isinstance(claim, FactClaim):
+                decided = fact_rules.decide(each, claim)
+                found[claim.id] = (decided.outcome, decided.measured, decided.reason)
+    return found
+
+
+@pytest.fixture
+def nothing_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A light install on a fresh machine: neither the packages nor any archive of them."""
+    monkeypatch.setenv("REPRO_CACHE", str(tmp_path))
+    monkeypatch.setattr(package_sources, "_distribution", lambda _: None)
+    package_sources._read.cache_clear()
+
+
+@pytest.mark.usefixtures("nothing_here")
+def test_facts_are_the_same_where_nothing_is_installed_or_fetched() -> None:
+    without = every_fact()
+    assert {outcome for outcome, _, _ in without.values()} == {"reproduced", "contradicted"}
+    bundled = [manifest.load(each) for each in sorted(bundle.MANIFESTS.glob("*.json"))]
+    assert not package_sources.missing(bundled)
+
+
+def test_the_index_says_what_the_files_say(
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    read = every_fact()  # those of mamba-ssm by the index, unless its archive is in the cache
+    request.getfixturevalue("nothing_here")
+    assert every_fact() == read
+    monkeypatch.setattr(package_sources, "INDEX", Path("nowhere.json"))
+    assert {outcome for outcome, _, _ in every_fact().values()} == {"not-run"}
+
+
+@pytest.mark.usefixtures("nothing_here")
+def test_a_finding_says_that_the_index_answered() -> None:
+    decided = decide(state_size())
+    assert decided.outcome == "reproduced"
+    assert re.fullmatch(
+        rf"transformers 4\.40\.0, {CONFIG}:108: a line with SHA-256 [0-9a-f]{{12}}…, by the "
+        r"committed index, made of the archive with SHA-256 [0-9a-f]{12}…",
+        decided.working[0],
+    )
+    assert decide(state_size(line=1)).outcome == "not-run"  # another question
+    assert decide(state_size() | {"parameter": "expand"}).outcome == "not-run"
+    assert decide(state_size(sha256="0" * 64)).outcome == "not-run"
+
+
+@pytest.mark.usefixtures("nothing_here")
+def test_an_answer_from_another_archive_than_the_locks_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = tmp_path / "index.json"
+    data = json.loads(package_sources.INDEX.read_text(encoding="utf-8"))
+    index.write_text(json.dumps(data))
+    monkeypatch.setattr(package_sources, "INDEX", index)
+    assert decide(state_size()).outcome == "reproduced"
+    for each in data["answers"]:
+        each["archive"] = "0" * 64
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps(data))
+    monkeypatch.setattr(package_sources, "INDEX", other)
+    assert decide(state_size()).outcome == "not-run"
+
+
+def test_the_index_is_what_the_archives_say() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tools.describe_sources"],
+        cwd=bundle.ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if "could not fetch" in done.stderr:
+        pytest.skip(f"an archive is not to be had: {done.stderr.splitlines()[-1]}")
+    assert done.stdout == package_sources.INDEX.read_text(encoding="utf-8"), done.stderr
 
 
 @pytest.mark.parametrize("kept", [0, 5, 40, 100])

@@ -46,7 +46,7 @@ def world(tmp_path: Path, flips: Flips, **changes: Any) -> tuple[Any, Evidence]:
             right = np.r_[np.arange(lost, RIGHT), np.arange(RIGHT, RIGHT + won)]
             letters = (gold + 1) % 4
             letters[right] = gold[right]
-            scores = np.full((QUESTIONS, 4), -5.0 - 0.001 * setting)
+            scores = np.full((QUESTIONS, 4), -5.0 - setting / 1024)
             scores[np.arange(QUESTIONS), letters] = -1.0
             arrays[f"shots{shots}/log_likelihood"] = scores
             arrays[f"shots{shots}/prediction"] = letters

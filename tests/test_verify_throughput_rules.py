@@ -162,7 +162,10 @@ def found(
         name = max((each for each in made if label.startswith(each)), key=len, default=None)
         if name is not None:
             one = made[name]
-            key = records.save_record(store, job, one.arrays, on, values=one.values)
+            arrays = dict(one.arrays)
+            if "tokens_per_second" in arrays:  # no two timings are alike, bit for bit
+                arrays["tokens_per_second"] = arrays["tokens_per_second"] * (1 + len(jobs) / 2**48)
+            key = records.save_record(store, job, arrays, on, values=one.values)
             jobs[slot.id] = key
     run = RunFile(
         schema_version=1,

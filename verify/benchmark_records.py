@@ -24,7 +24,7 @@ from repro import digests
 from repro.catalog import Benchmark
 from repro.jobs import BenchmarkJob
 from repro.record import Record
-from verify import answers, engine_check
+from verify import answers, engine_check, rounding
 from verify.errors import InvalidError
 from verify.mmlu_records import hold, overflow
 from verify.record_arrays import array_of
@@ -64,6 +64,7 @@ def check(record: Record, job: BenchmarkJob, arrays: "Arrays", known: Benchmark)
         if bad and job.tuned is None:
             raise InvalidError(overflow(record, bad, questions, shots))
         hold(record, shots, {**found, "non_finite": bad})
+    rounding.check(record, job, {e: arrays[f"shots{e}/log_likelihood"] for e in job.shots})
     engine_check.check(record, job, arrays)
 
 

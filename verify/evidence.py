@@ -2,8 +2,9 @@
 
 In order: (1) the record is whole and is the one that was asked for; (2) its key follows
 from its own content; (3) what can be recomputed from its arrays is recomputed and agrees, and
-the gold answers are the data set's; (4) a tuned model is the one that the same run tuned.
-Whatever fails makes the claim `invalid`.
+the gold answers are the data set's; (4) no other record of the run has the same numbers where it
+cannot; (5) a tuned model is the one that the same run tuned. Whatever fails makes the claim
+`invalid`.
 """
 
 from collections.abc import Mapping
@@ -23,7 +24,9 @@ from repro.store import MODEL, BrokenRecordError, Store
 from verify import (
     answers,
     benchmark_records,
+    copies,
     mmlu_records,
+    recorded,
     throughput_records,
     tuning_records,
 )
@@ -87,7 +90,10 @@ class Evidence:
         self.checkpoints, self.datasets = checkpoints, datasets
         known = slots(manifest, run.tier, checkpoints, run.engine)
         self.slots = {slot.id: slot for slot in known}
-        self._checked: dict[str, tuple[Record, Arrays]] = {}
+        self._checked: dict[
+            str, tuple[Record, Arrays] | InvalidError | NotRunError | FileNotFoundError
+        ] = {}
+        self._copied: dict[str, str] | None = None
         self._loaded: dict[str, Loaded | InvalidError | NotRunError] = {}
 
     def get(self, slot_id: str) -> Loaded:
@@ -117,14 +123,20 @@ class Evidence:
         key = self.run.jobs.get(slot_id)
         if key is None:
             raise NotRunError(self.run.missing.get(slot_id, f"{slot_id} was left out of the run"))
-        if key not in self._checked:
-            self._checked[key] = self._check(key, slot_id)
-        record, arrays = self._checked[key]
+        checked = self._check(key)
+        if isinstance(checked, FileNotFoundError):
+            message = f"{slot_id} was planned and has no record (the run was cut short)"
+            raise NotRunError(message)
+        if isinstance(checked, InvalidError | NotRunError):
+            raise checked
+        record, arrays = checked
         _check_identity(record, slot.job)
+        if copied := self._copies().get(key):
+            raise InvalidError(copied)
         return Loaded(slot, record, arrays, self._tuning(slot, slot.job, record))
 
     def _tuning(self, slot: Slot, job: Job, record: Record) -> Loaded | None:
-        """(4) the tuning whose weights an evaluation was made with."""
+        """(5) the tuning whose weights an evaluation was made with."""
         if not isinstance(job, ModelJob) or job.tuned is None:
             return None
         tuning = self.get(slot.id.removesuffix(f".{job.task}.{job.dtype}"))
@@ -139,19 +151,30 @@ class Evidence:
             raise InvalidError(message)
         return tuning
 
-    def _check(self, key: str, slot_id: str) -> "tuple[Record, Arrays]":
+    def _copies(self) -> dict[str, str]:
+        """(4) records of the run with numbers that cannot be their own, found once."""
+        if self._copied is None:
+            every = {key: self._check(key) for key in dict.fromkeys(self.run.jobs.values())}
+            whole = {key: each for key, each in every.items() if not isinstance(each, Exception)}
+            self._copied = copies.found(whole)
+        return self._copied
+
+    def _check(
+        self, key: str
+    ) -> "tuple[Record, Arrays] | InvalidError | NotRunError | FileNotFoundError":
         """Everything about a record that does not depend on the slot; slots may share it."""
-        try:
-            record, arrays = self.store.load(key)  # (1) whole
-        except FileNotFoundError as error:
-            message = f"{slot_id} was planned and has no record (the run was cut short)"
-            raise NotRunError(message) from error
-        except CannotReadError as error:
-            raise NotRunError(str(error)) from error
-        except BrokenRecordError as error:
-            raise InvalidError(str(error)) from error
-        _check_content(record, arrays, self.datasets)
-        return record, arrays
+        if key not in self._checked:
+            try:
+                record, arrays = self.store.load(key)  # (1) whole
+                _check_content(record, arrays, self.datasets)
+                self._checked[key] = record, arrays
+            except CannotReadError as error:
+                self._checked[key] = NotRunError(str(error))
+            except BrokenRecordError as error:
+                self._checked[key] = InvalidError(str(error))
+            except (FileNotFoundError, InvalidError) as error:
+                self._checked[key] = error
+        return self._checked[key]
 
 
 def _check_content(
@@ -159,6 +182,7 @@ def _check_content(
 ) -> None:
     """(3) what can be recomputed."""
     job = record.job
+    recorded.check(record, arrays)
     if isinstance(job, EvaluateJob):
         dataset = datasets[job.task]
         assert isinstance(dataset, Dataset)  # noqa: S101  # the catalog names each task once

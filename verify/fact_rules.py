@@ -26,7 +26,7 @@ class _Looked:
     lookup: AnyLookup
     value: str
     text: str
-    """The line of the file."""
+    """The line of the file, and where it was read; where it was not, its digest."""
 
     @property
     def holds(self) -> bool:
@@ -73,16 +73,26 @@ def decide(manifest: Manifest, claim: FactClaim) -> Decided:
 
 def _look(lookup: AnyLookup) -> _Looked:
     """Look one thing up, and hold it to the line that the claim names."""
-    text = package_sources.read(lookup.source)
     try:
-        found = source_lookups.find(lookup, text)
+        read = package_sources.read(lookup.source)
+    except SourceMissingError:
+        if (answer := package_sources.indexed(lookup)) is None:
+            raise
+        text = (
+            f"a line with SHA-256 {answer.line_sha256[:12]}…, by the committed index, made of the "
+            f"archive with SHA-256 {answer.archive[:12]}…"
+        )
+        return _Looked(lookup, answer.value, text)
+    try:
+        found = source_lookups.find(lookup, read.text)
     except LookupFailedError as error:
         message = f"{_place(lookup)}: {error}"
         raise LookupFailedError(message) from error
     if found.line != lookup.line:
         message = f"{_place(lookup)}: {_subject(lookup)} {found.value} on line {found.line}"
         raise LookupFailedError(message)
-    return _Looked(lookup, found.value, text.split("\n")[found.line - 1].strip())
+    line = read.text.split("\n")[found.line - 1].strip()
+    return _Looked(lookup, found.value, f"{line} ({read.where})")
 
 
 def _ratio(

@@ -7,10 +7,10 @@ measurement (tier, stand-in, substitution, drift) turns any decision into `incon
 (5) a sentence with several readings follows from theirs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from repro import run_file
+from repro import keys, run_file
 from repro.catalog import Benchmark
 from repro.claims import AmbiguousClaim, Claim
 from repro.environment import Environment
@@ -18,7 +18,8 @@ from repro.finding import Finding, Verdict
 from repro.jobs import BenchmarkJob
 from repro.manifest import Manifest
 from repro.model_claims import CellClaim
-from repro.plural import counted
+from repro.plural import counted, listed
+from repro.record import Record
 from verify import measured_rules, qualifiers
 from verify.benchmark_records import uncovered
 from verify.decidable import family
@@ -162,6 +163,7 @@ def _table_notes(manifest: Manifest, found: Mapping[str, Finding]) -> list[str]:
 def _notes(evidence: Evidence) -> list[str]:
     """What a reader of all findings has to know, each once."""
     notes: dict[str, None] = {}
+    made: dict[str, Record] = {}
     for name in evidence.run.substitutions:
         notes[f"{name} was substituted"] = None
     for slot_id in evidence.slots:
@@ -174,7 +176,24 @@ def _notes(evidence: Evidence) -> list[str]:
         if isinstance(record.job, BenchmarkJob):
             notes |= _uncovered(record.job, evidence)
         notes |= dict.fromkeys(_drift(record.environment, evidence.manifest))
-    return list(notes)
+        made |= {record.key: record}
+    return [*notes, *_other_code(list(made.values()))]
+
+
+def _other_code(records: Sequence[Record]) -> Iterator[str]:
+    """Records made by code that this is not; they are judged all the same."""
+    apart = {record.key: keys.differing(record.code) for record in records}
+    several = [key for key, names in apart.items() if names]
+    if several:
+        names = sorted({name for each in apart.values() for name in each})
+        yield (
+            f"made by other code: {len(several)} of {counted(len(records), 'record')}; "
+            f"{listed(names)} of this checkout {'is' if len(names) == 1 else 'are'} not what ran"
+        )
+    seen = {each.environment.revision for each in records if each.environment.revision}
+    for one in sorted(seen, key=str):
+        if one.changed:
+            yield f"made by code that was not as {one.of} has it: {listed(one.changed)}"
 
 
 def _drift(environment: Environment, manifest: Manifest) -> list[str]:

@@ -16,7 +16,7 @@ from repro import digests
 from repro.catalog import Dataset
 from repro.jobs import EvaluateJob
 from repro.record import Record
-from verify import answers, engine_check
+from verify import answers, engine_check, rounding
 from verify.errors import InvalidError
 from verify.record_arrays import array_of
 
@@ -36,6 +36,7 @@ def check(record: Record, job: EvaluateJob, arrays: "Arrays", dataset: Dataset) 
     """
     for shots in job.shots:
         _check_answers(record, job, arrays, shots)
+    rounding.check(record, job, {e: arrays[f"shots{e}/log_likelihood"] for e in job.shots})
     _check_gold(record, job, arrays, dataset)
     engine_check.check(record, job, arrays)
 
@@ -56,6 +57,12 @@ def _check_answers(record: Record, job: EvaluateJob, arrays: "Arrays", shots: in
         message = f"record {short}: predictions at {shots} shots do not follow from its arrays"
         raise InvalidError(message)
     hold(record, shots, _summary(scores, predicted, gold))
+    beside = {"non_finite": bad} | _lengths(record, arrays.get(f"shots{shots}/tokens"))
+    told = {name: each for name, each in beside.items() if f"shots{shots}/{name}" in record.values}
+    hold(record, shots, told)
+    if record.values.get("questions", len(gold)) != len(gold):
+        message = f"record {short}: it says {record.values['questions']} questions, has {len(gold)}"
+        raise InvalidError(message)
 
 
 def overflow(record: Record, bad: int, questions: int, shots: int) -> str:
@@ -93,6 +100,15 @@ def _summary(
         "ties": answers.ties(scores),
         **{f"predicted_{name}": count for name, count in zip("ABCD", letters, strict=True)},
     }
+
+
+def _lengths(record: Record, tokens: answers.Letters | None) -> dict[str, float]:
+    """What it says of the lengths of its inputs, from these and from the model's limit."""
+    limit = record.path.get("max_length", "")
+    if tokens is None or not limit.isdecimal():
+        return {}
+    read = np.minimum(tokens, int(limit))
+    return {"truncated": int((tokens > int(limit)).sum()), "tokens": int(read.sum())}
 
 
 def _check_gold(record: Record, job: EvaluateJob, arrays: "Arrays", dataset: Dataset) -> None:

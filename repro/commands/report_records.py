@@ -6,7 +6,7 @@ Only records that pass every check of the verifier are looked at.
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from repro import catalog, coverage, pins, run_file
+from repro import catalog, coverage, pins, results_entries, run_file
 from repro.commands import options, report_arrays
 from repro.commands.verify import manifest_of
 from repro.errors import BadInputError
@@ -38,6 +38,7 @@ def gather(folders: Sequence[Path]) -> Seen:
             continue
         evidence = Evidence(claimed[run.manifest], run, Store(folder), checkpoints, asked)
         verdict = judge(claimed[run.manifest], evidence, pinned)
+        verdict = verdict.also(results_entries.orphans(evidence.store))
         loaded = list(_loaded(evidence))
         records |= {each.record.key: each.record for each in loaded}
         arrays.look_at(loaded)

@@ -167,7 +167,7 @@ def _fetch(plans: list[Plan], prepared: Planning, bars: "report_progress.Bars") 
 
 
 def _fetch_sources(prepared: Planning, bars: "report_progress.Bars") -> dict[str, str]:
-    """Fetch the source archives that facts are read from; what failed, by name."""
+    """Fetch the archives that facts are read from; what failed, by name."""
     from runner import fetch
 
     failed = dict[str, str]()
@@ -175,7 +175,7 @@ def _fetch_sources(prepared: Planning, bars: "report_progress.Bars") -> dict[str
         return failed
     for pin in package_sources.missing(prepared.manifests):
         name = f"{pin.name} {pin.version}"
-        bars.say(f"fetching the source archive of {name}")
+        bars.say(f"fetching the archive of {name}, which a fact is read from")
         try:
             fetch.fetch_source(pin)
         except CannotRunError as error:

@@ -13,6 +13,7 @@ from repro import (
     manifest,
     pins,
     report,
+    results_entries,
     run_file,
     signature,
 )
@@ -178,11 +179,13 @@ def _judged(opened: Path, given: Path, unread: list[BadInputError]) -> list[Verd
     """Verdicts of every run in a results folder, or in those of a packet."""
     verdicts = []
     for folder in check_runs(opened, given):
+        orphans = results_entries.orphans(Store(folder))
         runs, damaged = run_file.read(folder)
         unread += damaged
         for run in runs.values():
             try:
-                verdicts.append(judge_run(manifest_of(run), run.tier, Store(folder)))
+                verdict = judge_run(manifest_of(run), run.tier, Store(folder))
+                verdicts.append(verdict.also(orphans))
             except BadInputError as error:  # of its own manifest
                 unread.append(error)
     return verdicts
@@ -196,7 +199,9 @@ def check_runs(opened: Path, given: Path) -> list[Path]:
     """
     found = export_packet.results_of(opened)
     if not any(map(run_file.paths, found)):
-        message = f"{given} holds no runs; `repro run manifests/table1.json` makes one"
+        beside = [note for each in found for note in results_entries.orphans(Store(each))]
+        beside = beside or ["`repro run manifests/table1.json` makes one"]
+        message = f"{given} holds no runs; {'; '.join(beside)}"
         raise BadInputError(message)
     return found
 
