@@ -167,8 +167,8 @@ def manifest_of(run: RunFile) -> Manifest:
     if not os.path.isfile(run.file):  # noqa: PTH113  # a path may be too long to be one
         message = (
             f"runs/{run.manifest}.{run.tier}.json: found no file {visible(run.file)}, the manifest "
-            "of that run, in the results folder, in one above it or here; start this command in the "
-            "folder where `repro run` was started, or put the file there"
+            "of that run, in the results folder, in one above it or here; start this command in "
+            "the folder where `repro run` was started, or put the file there"
         )
         raise BadInputError(message)
     return manifest.load(Path(run.file))
