@@ -39,6 +39,9 @@ class Family:
     """Whether the paper's half-precision runs used FlashAttention 2."""
     state: Literal["recurrent", "key-value cache"]
     """What a prefix leaves behind."""
+    unused: tuple[str, ...]
+    """Patterns of names that are stored and that loading passes over, rightly; any other that is
+    not the model's is refused."""
     lora_all: tuple[str, ...]
     """ALL LoRA: every linear layer of a block."""
     lora_sll: tuple[str, ...]
@@ -56,6 +59,7 @@ FAMILIES: Mapping[str, Family] = {
         logits="widened",
         flash_attention=False,
         state="recurrent",
+        unused=(),
         lora_all=("in_proj", "x_proj", "dt_proj", "out_proj"),
         lora_sll=("x_proj", "embeddings", "in_proj", "out_proj"),
     ),
@@ -69,6 +73,7 @@ FAMILIES: Mapping[str, Family] = {
         logits="as computed",
         flash_attention=False,
         state="recurrent",
+        unused=(),
         lora_all=("in_proj", "out_proj"),
         lora_sll=(),
     ),
@@ -82,6 +87,7 @@ FAMILIES: Mapping[str, Family] = {
         logits="as computed",
         flash_attention=True,
         state="key-value cache",
+        unused=(r"gpt_neox\.layers\.\d+\.attention\.(bias|masked_bias|rotary_emb\.inv_freq)",),
         lora_all=("query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"),
         lora_sll=("dense", "embed_in", "query_key_value", "dense_h_to_4h", "dense_4h_to_h"),
     ),
@@ -95,6 +101,7 @@ FAMILIES: Mapping[str, Family] = {
         logits="as computed",  # hf_olmo's, as the other names here; transformers' own are widened
         flash_attention=True,
         state="key-value cache",
+        unused=(r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq",),
         lora_all=("att_proj", "attn_out", "ff_proj", "ff_out"),
         lora_sll=(),
     ),
@@ -108,6 +115,7 @@ FAMILIES: Mapping[str, Family] = {
         logits="widened",
         flash_attention=False,
         state="key-value cache",
+        unused=(r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq",),
         lora_all=("q_proj", "k_proj", "v_proj", "dense", "fc1", "fc2"),
         lora_sll=(),
     ),
@@ -121,6 +129,7 @@ FAMILIES: Mapping[str, Family] = {
         logits="as computed",
         flash_attention=False,
         state="key-value cache",
+        unused=(),
         lora_all=("qkv_proj", "out_proj", "proj_1", "proj_2"),
         lora_sll=(),
     ),
@@ -134,6 +143,7 @@ FAMILIES: Mapping[str, Family] = {
         logits="widened",
         flash_attention=False,
         state="key-value cache",
+        unused=(r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq",),
         lora_all=("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
         lora_sll=(),
     ),
