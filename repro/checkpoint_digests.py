@@ -32,7 +32,7 @@ def of_folder(folder: Path, name: str) -> dict[str, str]:
     if not folder.is_dir():
         message = f"checkpoint {name}: there is no folder {folder}"
         raise BadInputError(message)
-    if not any(folder.glob("*.safetensors")):
+    if not loadable.weights(folder) and not any(folder.glob("*.safetensors")):
         pickles = sorted(path.name for each in _PICKLES for path in folder.glob(each))
         found = ", ".join(pickles) if pickles else "no weights"
         index = folder / "pytorch_model.bin.index.json"

@@ -100,7 +100,7 @@ def tensors(folder: Path) -> dict[str, Mapping[str, Any]]:
                 expected = "each tensor in the shard that the index names, and in no other"
                 problems.append(Problem(str(path), told, expected))
     if problems:
-        message = f"the weights of {folder.name} cannot be read"
+        message = f"cannot load the checkpoint {folder.name}"
         raise BadInputError(message, problems)
     return found
 

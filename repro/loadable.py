@@ -47,6 +47,7 @@ PLAIN: Mapping[str, tuple[str, ...]] = {
 }
 """Layout to what is read beside weights and code."""
 _ADAPTER = "adapter_config.json"
+_LINKED = ".safetensors"
 
 
 class NotLoadableError(BadInputError):
@@ -77,7 +78,8 @@ def names(folder: Path, code: Collection[str] = ()) -> list[str]:
     """
     found = [*weights(folder), *code]
     if os.path.lexists(folder / _ADAPTER):
-        where, expected = str(folder / _ADAPTER), "no such file beside the weights of a model"
+        where = str(folder / _ADAPTER)
+        expected = "no such file: remove it, or bring weights that the adapter is merged into"
         what = "an adapter, for which transformers loads another model than this folder's"
         raise _refused(folder, Problem(where, what, expected))
     layout = "transformers"
@@ -131,7 +133,7 @@ def shards_of(path: Path) -> dict[str, str]:
 
 def _beside(folder: Path, name: str) -> bool:
     """Whether a shard's name is that of a file in the folder; a link there may lead anywhere."""
-    bare = name.isprintable() and not {"/", "\\"} & set(name) and name.endswith(".safetensors")
+    bare = name.isprintable() and not {"/", "\\"} & set(name) and name.endswith(_LINKED)
     return bare and len(name.encode()) < 256 and (folder / name).is_file()  # noqa: PLR2004
 
 
@@ -163,7 +165,7 @@ def _problems(folder: Path, listed: Collection[str]) -> list[Problem]:
 
 
 def _refused(folder: Path, *problems: Problem) -> NotLoadableError:
-    return NotLoadableError(f"{folder.name} cannot be loaded", problems)
+    return NotLoadableError(f"cannot load the checkpoint {folder.name}", problems)
 
 
 # -----------------------------------------------------------------------------
@@ -211,12 +213,13 @@ def private(
             if str(own) not in str(error):
                 raise
             # By the name that the user knows the folder by.
-            kind = BadInputError if isinstance(error, BadInputError) else CannotRunError
+            kinds = (NotLoadableError, BadInputError, CannotRunError)
+            kind = next(each for each in kinds if isinstance(error, each))
             raise kind(str(error).replace(str(own), str(folder))) from error
         finally:
             del _PRIVATE[own]
         for path, stream, before in opened:
-            if _state(stream) != before:
+            if path.suffix == _LINKED and _state(stream) != before:
                 raise ChangedError(path, "was written to while it was in use")
 
 
@@ -233,7 +236,7 @@ def _placed(
     except OSError as error:
         raise ChangedError(path, f"cannot be read ({error.strerror})") from error
     before = _state(stream)
-    if path.suffix == ".safetensors":
+    if path.suffix == _LINKED:
         found = hashlib.file_digest(stream, "sha256").hexdigest() if sha256 else None
         target.symlink_to(f"/proc/self/fd/{stream.fileno()}")
     else:

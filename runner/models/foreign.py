@@ -100,7 +100,7 @@ def check_stored(
         twice = [[full[name] for name in group if name in held] for group in groups]
         problems = [*_differing(folder, [group for group in twice if group[1:]])]
     if problems:
-        message = f"the tensors of {folder.name} are not those of the model in its config.json"
+        message = f"cannot load the checkpoint {folder.name}: other tensors than its model has"
         raise BadInputError(message, problems)
 
 
