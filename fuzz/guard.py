@@ -79,8 +79,12 @@ class _Watch:
             if writes and isinstance(path, str | bytes | os.PathLike):
                 self._write(event, path)
         elif event in _WRITES:
-            for path in arguments[: 2 if event in ("os.rename", "os.link") else 1]:
-                self._write(event, path)
+            both = arguments[: 2 if event in ("os.rename", "os.link") else 1]
+            # What a link leads to is not written; the link is.
+            for path in arguments[1:2] if event == "os.symlink" else both:
+                within = arguments[1] if event in ("os.remove", "os.rmdir") else -1
+                folder = Path(f"/proc/self/fd/{within}").readlink() if within >= 0 else Path()
+                self._write(event, folder / os.fsdecode(path))
         elif event.startswith(_FORBIDDEN):
             self.seen.append(f"{event} {str(arguments)[:200]}")
 
