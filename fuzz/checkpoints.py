@@ -64,13 +64,20 @@ def _sharded(folder: Path, choices: Choices) -> None:
 def _edited(folder: Path, choices: Choices) -> None:
     """A JSON file that loading reads, changed where it has structure."""
     path = folder / choices.of(_JSON)
+    if path.is_file() and (text := _changed(path.read_bytes(), choices)):
+        path.write_bytes(text)
+
+
+def _changed(text: bytes, choices: Choices) -> bytes:
+    """JSON changed in a few places; empty if it was none, or holds nothing."""
     try:
-        tree = json_trees.parse(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return
-    if isinstance(tree, dict | list) and tree:
-        json_trees.mutate(tree, choices)
-        path.write_bytes(json_trees.text_of(tree, choices))
+        tree = json_trees.parse(text)
+    except (ValueError, RecursionError):
+        return b""
+    if not isinstance(tree, dict | list) or not tree:
+        return b""
+    json_trees.mutate(tree, choices)
+    return json_trees.text_of(tree, choices)
 
 
 def _headed(folder: Path, choices: Choices) -> None:
@@ -80,9 +87,7 @@ def _headed(folder: Path, choices: Choices) -> None:
         return
     content = path.read_bytes()
     length = int.from_bytes(content[:8], "little")
-    tree = json_trees.parse(content[8 : 8 + length])
-    json_trees.mutate(tree, choices)
-    text = json_trees.text_of(tree, choices)
+    text = _changed(content[8 : 8 + min(length, len(content))], choices)
     whole = len(text).to_bytes(8, "little") + text + content[8 + length :]
     path.write_bytes(whole if choices.below(8) else whole[: choices.below(len(whole))])
 

@@ -23,10 +23,10 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from io import BufferedReader
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
 from repro import foreign_json, regular_file
-from repro.errors import BadInputError, CannotRunError, Problem, saving
+from repro.errors import BadInputError, CannotRunError, CannotSaveError, Problem, saving
 
 CONFIG = "config.json"
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -177,7 +177,11 @@ _PRIVATE: dict[Path, Path] = {}
 
 @contextmanager
 def private(
-    folder: Path, *, held: Mapping[str, str] | None = None, code: Collection[str] = ()
+    folder: Path,
+    *,
+    held: Mapping[str, str] | None = None,
+    code: Collection[str] = (),
+    work: Path | None = None,
 ) -> Iterator[Path]:
     """A folder of this process alone that holds what loading may read, as it is now.
 
@@ -185,9 +189,11 @@ def private(
         folder: A checkpoint; one that this function made is given back as it is.
         held: SHA-256 by bare name, of what was decided before; None to decide now, by `names`.
         code: Python files that the user allowed, where it is decided now.
+        work: Where it lies if no folder for temporary files can be written to; made if need be.
 
     Raises:
         NotLoadableError: as `names` and `check`.
+        CannotSaveError: it cannot be written.
         ChangedError: a file is not what `held` says, or was written to while it was in use.
     """
     if folder in _PRIVATE:
@@ -195,9 +201,8 @@ def private(
         return
     listed = names(folder, code) if held is None else list(held)
     with ExitStack() as stack:
-        with saving(Path(os.environ.get("TMPDIR", "/tmp"))):  # noqa: S108  # where it would lie
-            root = TemporaryDirectory(prefix="repro-loading-", ignore_cleanup_errors=True)
-            own = Path(stack.enter_context(root)) / (folder.resolve().name or "checkpoint")
+        own = Path(stack.enter_context(_scratch(work))) / (folder.resolve().name or "checkpoint")
+        with saving(own):
             own.mkdir()
             opened = [
                 _placed(stack, folder / name, own / name, (held or {}).get(name)) for name in listed
@@ -221,6 +226,20 @@ def private(
         for path, stream, before in opened:
             if path.suffix == _LINKED and _state(stream) != before:
                 raise ChangedError(path, "was written to while it was in use")
+
+
+def _scratch(work: Path | None) -> TemporaryDirectory[str]:
+    """A new folder that this user alone can read."""
+    try:
+        place = Path(gettempdir())
+    except FileNotFoundError as error:  # all of a read-only container may be unwritable
+        if work is None:
+            message = f"{error.strerror}; set TMPDIR to a folder that can be written"
+            raise CannotSaveError(message) from error
+        place = work
+    with saving(place):
+        place.mkdir(parents=True, exist_ok=True)
+        return TemporaryDirectory(prefix="repro-loading-", dir=place, ignore_cleanup_errors=True)
 
 
 State = tuple[int, int]

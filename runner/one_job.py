@@ -145,7 +145,9 @@ def _inputs(located: Mapping[str, Located], work: Path) -> Iterator[Inputs]:
         for role, each in located.items():
             if each.path and (each.path.is_dir() or role == "tuned"):
                 try:
-                    paths[role] = stack.enter_context(loadable.private(each.path, held=each.held))
+                    paths[role] = stack.enter_context(
+                        loadable.private(each.path, held=each.held, work=work)
+                    )
                 except loadable.ChangedError as error:
                     raise CannotRunError(_changed(role, each, error)) from error
         yield Inputs(

@@ -1,5 +1,6 @@
 """What loading may read, from the files alone. Oracle: the bytes that lie in the private folder."""
 
+import errno
 import json
 import os
 import shutil
@@ -13,7 +14,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from repro import bundle, checkpoint_digests, checkpoint_files, digests, foreign_json, loadable
-from repro.errors import BadInputError
+from repro.errors import BadInputError, CannotSaveError
 from repro.inputs import Shelf
 from repro.loadable import ChangedError, NotLoadableError
 from repro.located import Located, Missing
@@ -242,6 +243,20 @@ def test_a_file_that_went_away_is_told(folder: Path) -> None:
     held = {name: digests.of_file(folder / name) for name in READ}
     (folder / "tokenizer.json").unlink()
     with pytest.raises(ChangedError, match="No such file"), loadable.private(folder, held=held):
+        pass
+
+
+def test_it_lies_in_the_jobs_own_folder_where_nothing_else_can_be_written(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nowhere() -> str:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
+
+    monkeypatch.setattr("repro.loadable.gettempdir", nowhere)
+    with loadable.private(folder, work=tmp_path / "work" / "key") as own:
+        assert own.parent.parent == tmp_path / "work" / "key"
+    assert not list((tmp_path / "work" / "key").iterdir())
+    with pytest.raises(CannotSaveError, match="set TMPDIR"), loadable.private(folder):
         pass
 
 
