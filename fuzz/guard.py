@@ -85,8 +85,12 @@ class _Watch:
         elif event in ("os.remove", "os.rmdir") and arguments[1] != -1:
             pass  # below a folder whose removal was an event of its own: `shutil.rmtree`
         elif event in _WRITES:
-            for path in arguments[: 2 if event in ("os.rename", "os.link") else 1]:
-                self._write(event, path)
+            both = arguments[: 2 if event in ("os.rename", "os.link") else 1]
+            # What a link leads to is not written; the link is.
+            for path in arguments[1:2] if event == "os.symlink" else both:
+                within = arguments[1] if event in ("os.remove", "os.rmdir") else -1
+                folder = Path(f"/proc/self/fd/{within}").readlink() if within >= 0 else Path()
+                self._write(event, folder / os.fsdecode(path))
         elif event.startswith(_FORBIDDEN):
             self.seen.append(f"{event} {str(arguments)[:200]}")
 

@@ -8,11 +8,13 @@ sealed again: whoever forges those and every digest has made another record.
 """
 
 import json
+import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from fuzz import guard, json_trees, sealed
+from fuzz import checkpoints, guard, json_trees, sealed
 from fuzz.choices import Choices
 from fuzz.guard import Ended, Failure
 from fuzz.honest import ROOT, Results
@@ -37,6 +39,7 @@ class Targets:
         self.empty.mkdir()
         self.unpacked = stand.root / "unpacked"
         self.unpacked.mkdir()
+        self.folders = 0
         manifests = [each for each in _committed() if _jobs(each) <= _MOST_JOBS]
         manifests += [each.manifest for each in stand.results] * 6
         self.manifests = [(path.name, path.read_bytes()) for path in manifests]
@@ -52,6 +55,8 @@ class Targets:
             "archive": self.archive,
             "packet": self.packet,
             "paths": self.paths,
+            "checkpoint": self.checkpoint,
+            "loading": self.loading,
         }
 
     # -----------------------------------------------------------------------------
@@ -147,6 +152,33 @@ class Targets:
         command = choices.of(commands)
         encoding = choices.of(("utf-8", "ascii", "latin-1", "cp1252", "utf-16"))
         guard.run(command, allowed=place, encoding=encoding)
+
+    def checkpoint(self, choices: Choices) -> None:
+        """`repro plan` of a damaged checkpoint folder."""
+        with self._checkpoint("mamba", choices) as folder:
+            path = ROOT / "manifests" / "stability.json"
+            given = ["--substitute", f"mamba-twin={folder}", "--only", "model=mamba-twin"]
+            guard.run(["plan", path, "--offline", "--out", self.empty, "--tier", "full", *given])
+
+    def loading(self, choices: Choices) -> None:
+        """What a job loads of a damaged checkpoint folder, by other people's libraries."""
+        from fuzz import loads  # it takes seconds to import, and no other target needs it
+
+        family = choices.of(tuple(checkpoints.TWINS))
+        self.stand.out.mkdir(exist_ok=True)
+        with self._checkpoint(family, choices) as folder:
+            loads.hold(folder, self.stand.out)
+
+    @contextmanager
+    def _checkpoint(self, family: str, choices: Choices) -> Iterator[Path]:
+        """A folder of a name that no input before had: what was looked up of it is remembered."""
+        self.folders += 1
+        folder = self.stand.root / "checkpoints" / f"{self.folders}"
+        checkpoints.make(folder, family, choices)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder)
 
     # -----------------------------------------------------------------------------
     # Files of a results folder

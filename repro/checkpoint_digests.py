@@ -1,4 +1,4 @@
-"""The digests of a checkpoint folder, and whether they are those that were pinned.
+"""The digests of what loading a checkpoint folder reads, and whether they were pinned.
 
 Where only a pickle was published and pinned, the folder has the safetensors that `repro convert`
 made of it; they are made again, in memory, and compared.
@@ -7,31 +7,16 @@ made of it; they are made again, in memory, and compared.
 from collections.abc import Mapping
 from pathlib import Path
 
-from repro import checkpoint_shards, convert_weights, digests
+from repro import checkpoint_shards, convert_weights, digests, loadable
 from repro.errors import BadInputError, Problem
 
-TOKENIZER = (
-    "tokenizer*.json",
-    "special_tokens_map.json",
-    "vocab.json",
-    "merges.txt",
-    "tokenizer.model",
-)
-READ = (
-    "config.json",
-    "generation_config.json",
-    "*.safetensors",
-    "*.safetensors.index.json",
-    *TOKENIZER,
-)
-"""Everything that transformers reads from a checkpoint folder without executing it."""
 PICKLED = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
 """What is pinned where there is no safetensors; never loaded."""
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
 def of_folder(folder: Path, name: str) -> dict[str, str]:
-    """SHA-256 of every file of a checkpoint folder that loading it reads.
+    """SHA-256 of every file of a checkpoint folder that loading it reads, its own code left out.
 
     Args:
         folder: The checkpoint.
@@ -42,13 +27,13 @@ def of_folder(folder: Path, name: str) -> dict[str, str]:
 
     Raises:
         BadInputError: if it is no folder, or its weights are pickles: unpickling executes
-            code, and nothing here is executed that a manifest did not pin.
+            code, and nothing here is executed that a manifest did not pin. As `loadable.names`.
     """
     if not folder.is_dir():
         message = f"checkpoint {name}: there is no folder {folder}"
         raise BadInputError(message)
     next(folder.iterdir(), None)  # `glob` finds nothing where it may not look
-    if not any(folder.glob("*.safetensors")):
+    if not loadable.weights(folder) and not any(folder.glob("*.safetensors")):
         pickles = sorted(path.name for each in _PICKLES for path in folder.glob(each))
         found = ", ".join(pickles) if pickles else "no weights"
         index = folder / "pytorch_model.bin.index.json"
@@ -59,21 +44,21 @@ def of_folder(folder: Path, name: str) -> dict[str, str]:
         message = (
             f"checkpoint {name}: {folder} has no safetensors\n"
             f"    found:    {found}\n"
-            "    expected: *.safetensors; pickled weights are never loaded, because loading "
-            "them can execute code\n"
+            f"    expected: {loadable.WEIGHTS} or {loadable.INDEX}; pickled weights are never "
+            "loaded, because loading them can execute code\n"
             f"    {remedy}"
         )
         raise BadInputError(message)
-    if not (folder / "config.json").is_file():
+    if not (folder / loadable.CONFIG).is_file():
         message = f"checkpoint {name}: {folder} has no config.json"
         raise BadInputError(message)
-    paths = sorted({path for pattern in READ for path in folder.glob(pattern)})
     held, problems = dict[str, str](), list[Problem]()
-    for path in paths:
+    for file in loadable.names(folder):
         try:
-            held[f"{name}/{path.name}"] = digests.of_file(path)
+            held[f"{name}/{file}"] = digests.of_file(folder / file)
         except OSError as error:
-            problems.append(Problem(str(path), error.strerror or str(error), "a file to read"))
+            found = error.strerror or str(error)
+            problems.append(Problem(str(folder / file), found, "a file to read"))
     if problems:
         message = f"checkpoint {name}: {folder} cannot be read"
         raise BadInputError(message, problems)
@@ -81,7 +66,10 @@ def of_folder(folder: Path, name: str) -> dict[str, str]:
 
 
 def agree(found: Mapping[str, str], pinned: Mapping[str, str], folder: Path) -> bool:
-    """Whether a folder has every pinned file; a pinned pickle as safetensors made of it.
+    """Whether a folder has every pinned file, and no other weights or tokenizer beside them.
+
+    A pinned pickle counts as the safetensors made of it. What is pinned and never read (another
+    form of the weights) has to be there as well. A tokenizer may be added where none is pinned.
 
     Args:
         found: Digest by `<name>/<file>`, from `of_folder`.
@@ -90,7 +78,23 @@ def agree(found: Mapping[str, str], pinned: Mapping[str, str], folder: Path) -> 
     """
     pickles = {file.partition("/")[2]: sha for file, sha in pinned.items() if _is_pickle(file)}
     plain = {file: sha for file, sha in pinned.items() if not _is_pickle(file)}
-    return plain.items() <= found.items() and (not pickles or _made_of(folder, pickles))
+    beside = {file.partition("/")[2] for file in found.keys() - pinned.keys()}
+    may_not = set() if pickles else set(loadable.weights(folder))
+    if any(file.endswith(loadable.TOKENIZER) for file in plain):
+        may_not |= set(loadable.TOKENIZER)
+    return (
+        not beside & may_not
+        and all(_digest(folder, file, found) == sha for file, sha in plain.items())
+        and (not pickles or _made_of(folder, pickles))
+    )
+
+
+def _digest(folder: Path, file: str, found: Mapping[str, str]) -> str:
+    """Of a pinned file; empty if it is not there."""
+    path = folder / Path(file).name
+    if file in found or not path.is_file():
+        return found.get(file, "")
+    return digests.of_file(path)
 
 
 def _is_pickle(file: str) -> bool:

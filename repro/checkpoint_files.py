@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from repro import json_text, regular_file
+from repro import foreign_json, json_text, loadable, regular_file
 from repro.errors import BadInputError, Problem
 from repro.families import FAMILIES, Family
 
@@ -37,17 +37,12 @@ def check(folder: Path, name: str, family: str) -> None:
     """
     known = FAMILIES[family]
     problems = list(_config_problems(folder, known))
-    tensors: dict[str, Mapping[str, Any]] = {}
-    for path in sorted(folder.glob("*.safetensors")):
-        try:
-            tensors |= header(path)
-        except ValueError as error:
-            problems.append(Problem(str(path), str(error), "a whole safetensors file"))
-    if not problems:
-        problems += [
-            *_index_problems(folder, tensors),
-            *_vocabulary_problems(folder, known, tensors),
-        ]
+    try:
+        found = tensors(folder)
+    except BadInputError as error:
+        problems += error.problems
+    else:
+        problems += _vocabulary_problems(folder, known, found)
     if problems:
         message = f"checkpoint {name} cannot be used as one of the family {family}"
         raise BadInputError(message, problems)
@@ -66,6 +61,49 @@ def has_tokenizer(folder: Path, *, own: bool) -> bool:
     return files and (own or (folder / "tokenizer_config.json").is_file())
 
 
+def tensors(folder: Path) -> dict[str, Mapping[str, Any]]:
+    """The tensors of a checkpoint by name, from the headers of its files.
+
+    Raises:
+        BadInputError: a file is no whole safetensors file, or the index is not that of the shards:
+            each tensor lies in the one that the index names, and in no other.
+    """
+    files = loadable.weights(folder)
+    problems, found = list[Problem](), dict[str, Mapping[str, Any]]()
+    if not files:
+        expected = f"{loadable.WEIGHTS}, or {loadable.INDEX} and its shards"
+        problems = [Problem(str(folder), "no weights by these names", expected)]
+    held = set[tuple[str, str]]()
+    for file in files:
+        if file == loadable.INDEX:
+            continue
+        try:
+            part = header(folder / file)
+        except (OSError, ValueError) as error:
+            problems.append(Problem(str(folder / file), str(error), "a whole safetensors file"))
+            continue
+        found |= part
+        held |= {(name, file) for name in part}
+    if not problems and loadable.INDEX in files:
+        path = folder / loadable.INDEX
+        differences = sorted(held ^ set(loadable.shards_of(path).items()))
+        missing = [name for name, file in differences if (name, file) not in held]
+        for what, names in (
+            ("in no shard", [name for name in missing if name not in found]),
+            ("in another shard", [name for name in missing if name in found]),
+            ("in a shard alone", [name for name, file in differences if name not in missing]),
+        ):
+            if names:
+                shown = ", ".join(ascii(name)[1:-1] for name in names[:3])
+                told = f"{len(names)} tensors {what}: {shown}" + (" ..." if names[3:] else "")
+                expected = "each tensor in the shard that the index names, and in no other"
+                problems.append(Problem(str(path), told, expected))
+    if problems:
+        message = f"cannot load the checkpoint {folder.name}"
+        raise BadInputError(message, problems)
+    return found
+
+
 def header(path: Path) -> dict[str, Mapping[str, Any]]:
     """The tensors of a safetensors file, by name.
 
@@ -79,52 +117,47 @@ def header(path: Path) -> dict[str, Mapping[str, Any]]:
             message = f"{size:,} bytes, of which the header takes {length:,}"
             raise ValueError(message)
         try:
-            found: dict[str, Any] = json_text.parse(file.read(length))
+            found: Any = json_text.parse(file.read(length))
         except ValueError as error:
             message = f"a header that is no JSON ({error})"
             raise ValueError(message) from error
-    try:
-        found.pop("__metadata__", None)
-        end = max((int(each["data_offsets"][1]) for each in found.values()), default=0)
-    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+    entries: dict[str, Any] = found if isinstance(found, dict) else {"": None}
+    named = {name: entry for name, entry in entries.items() if name != "__metadata__"}
+    if not all(_is_tensor(entry) for entry in named.values()):
         message = "a header without the place of every tensor"
-        raise ValueError(message) from error
+        raise ValueError(message)
+    end = max((each["data_offsets"][1] for each in named.values()), default=0)
     if size != 8 + length + end:
         message = f"{size:,} bytes where the header promises {8 + length + end:,}"
         raise ValueError(message)
-    return found
+    return named
+
+
+def _is_tensor(entry: object) -> bool:
+    """Whether an entry of a header has a dtype, a shape, and where its bytes begin and end."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("dtype"), str):
+        return False
+    numbers = [entry.get("shape"), entry.get("data_offsets")]
+    return all(
+        isinstance(each, list) and all(type(size) is int and size >= 0 for size in each)
+        for each in numbers
+    ) and (len(entry["data_offsets"]) == 2)  # noqa: PLR2004
 
 
 def _config_problems(folder: Path, family: Family) -> Iterator[Problem]:
     """An architecture that is not the family's."""
     path = folder / "config.json"
     try:
-        config = json_text.load(path)
-    except (OSError, ValueError) as error:
-        yield Problem(str(path), f"no JSON ({json_text.why(error)})", "a JSON object")
+        config = foreign_json.read(path)
+    except BadInputError as error:
+        yield from error.problems
         return
     field = "model_type" if family.layout == "transformers" else "ssm_cfg.layer"
-    found = config
+    found: object = config
     for step in field.split("."):
         found = found.get(step) if isinstance(found, dict) else None
-    if found not in family.config:
+    if not isinstance(found, str) or found not in family.config:
         yield Problem(f"{path}: $.{field}", repr(found), f"one of {', '.join(family.config)}")
-
-
-def _index_problems(folder: Path, tensors: Tensors) -> Iterator[Problem]:
-    """Tensors that the index of a sharded checkpoint promises and no shard has."""
-    path = folder / "model.safetensors.index.json"
-    if not path.is_file():
-        return
-    try:
-        promised = set(json_text.load(path)["weight_map"])
-    except (ValueError, KeyError, TypeError) as error:
-        yield Problem(str(path), f"no index of tensors ({error})", "a JSON object with weight_map")
-        return
-    missing = sorted(promised - tensors.keys())
-    if missing:
-        shown = ", ".join(missing[:3]) + (" ..." if missing[3:] else "")
-        yield Problem(str(path), f"{len(missing)} tensors in no shard: {shown}", "every shard")
 
 
 def _vocabulary_problems(folder: Path, family: Family, tensors: Tensors) -> Iterator[Problem]:
@@ -134,14 +167,14 @@ def _vocabulary_problems(folder: Path, family: Family, tensors: Tensors) -> Iter
     embedding = next((tensors[name] for name in names if name in tensors), None)
     if embedding is None or not path.is_file():
         return
+    rows = next(iter(embedding["shape"]), 0)
     try:
-        tokenizer = json_text.load(path)
+        tokenizer = foreign_json.parse(regular_file.content(path))
         ids = [*tokenizer["model"]["vocab"].values()]
         ids += [each["id"] for each in tokenizer.get("added_tokens", [])]
-        largest = max(ids)
-    except (ValueError, KeyError, TypeError, AttributeError):
+        largest = max(int(each) for each in ids)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return  # another kind of tokenizer: the model's own library reads it
-    rows = embedding["shape"][0]
     if largest >= rows:
         found = f"ids up to {largest} for an embedding of {rows} rows"
         yield Problem(str(path), found, f"the tokenizer of these weights: ids below {rows}")

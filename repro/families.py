@@ -37,6 +37,9 @@ class Layout:
     """W of Appendix F, which makes B, C and Δ together; empty for other families."""
     kept_wide: tuple[str, ...] = ()
     """Endings of the names of weights that a cast to half precision leaves in float32."""
+    unused: tuple[str, ...] = ()
+    """Patterns of names that are stored and that loading passes over, rightly; any other that is
+    not the model's is refused."""
     own_code: bool = False
     """Without a class in transformers: the checkpoint's own code loads it."""
 
@@ -68,6 +71,9 @@ class Family:
 
 
 _LLAMA_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+_ROTARY = (r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq",)
+"""Constants that older versions of transformers stored."""
 
 FAMILIES: Mapping[str, Family] = {
     "mamba": Family(
@@ -104,6 +110,9 @@ FAMILIES: Mapping[str, Family] = {
                 logits="as computed",
                 lora_all=("query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"),
                 lora_sll=("dense", "embed_in", "query_key_value", "dense_h_to_4h", "dense_4h_to_h"),
+                unused=(
+                    r"gpt_neox\.layers\.\d+\.attention\.(bias|masked_bias|rotary_emb\.inv_freq)",
+                ),
             )
         },
         state="key-value cache",
@@ -118,10 +127,11 @@ FAMILIES: Mapping[str, Family] = {
                 lora_all=("att_proj", "attn_out", "ff_proj", "ff_out"),
                 own_code=True,
             ),
-            "olmo": Layout(  # what `repro pin --layout olmo` makes
+            "olmo": Layout(  # what `repro convert --layout olmo` makes
                 embedding="model.embed_tokens.weight",
                 logits="widened",
                 lora_all=_LLAMA_LINEAR,
+                unused=_ROTARY,
             ),
         },
         state="key-value cache",
@@ -134,6 +144,7 @@ FAMILIES: Mapping[str, Family] = {
                 embedding="model.embed_tokens.weight",
                 logits="widened",
                 lora_all=("q_proj", "k_proj", "v_proj", "dense", "fc1", "fc2"),
+                unused=_ROTARY,
             )
         },
         state="key-value cache",
@@ -155,7 +166,10 @@ FAMILIES: Mapping[str, Family] = {
         layout="transformers",
         layouts={
             "llama": Layout(
-                embedding="model.embed_tokens.weight", logits="widened", lora_all=_LLAMA_LINEAR
+                embedding="model.embed_tokens.weight",
+                logits="widened",
+                lora_all=_LLAMA_LINEAR,
+                unused=_ROTARY,
             )
         },
         state="key-value cache",
@@ -183,3 +197,9 @@ def named_by(config: Mapping[str, object]) -> str | None:
     """The family alone."""
     found = told_by(config)
     return found[0] if found else None
+
+
+def unused_by(config: Mapping[str, object]) -> tuple[str, ...]:
+    """Patterns of names that a checkpoint may store and loading passes over."""
+    found = told_by(config)
+    return found[1].unused if found else ()

@@ -19,6 +19,7 @@ from repro import (
     data_files,
     digests,
     json_text,
+    loadable,
     nearest,
     remedies,
     remote_code,
@@ -121,7 +122,10 @@ class Shelf:
     def _find_checkpoint(self, name: str) -> Located | Missing:
         known = self.checkpoints[name]
         if name in self.substitutes:
-            return self._judge(name, self.substitutes[name], given=True)
+            try:
+                return self._judge(name, self.substitutes[name], given=True)
+            except loadable.NotLoadableError as error:
+                return Missing("checkpoint", name, f"a sound copy of {name}", str(error), 0)
         if isinstance(known.source, catalog.BundledSource):
             folder = bundle.ROOT / known.source.folder
             if not folder.is_dir():
@@ -130,7 +134,10 @@ class Shelf:
             return self._judge(name, folder, given=False)
         cached = _in_hub_cache(known.source)
         if cached is not None:
-            return self._judge(name, cached, given=False)
+            try:
+                return self._judge(name, cached, given=False)
+            except BadInputError as error:  # nobody gave it: the other checkpoints are sound
+                return Missing("checkpoint", name, f"sound weights of {name}", str(error), 0)
         size = known.stored_bytes
         if known.tokenizer != "own" or not self._may_fetch(known.source, known):
             size = 0
@@ -150,6 +157,7 @@ class Shelf:
         code: dict[str, str] = {}
         if isinstance(known.source, catalog.HubSource) and known.source.remote_code:
             code = remote_code.of_folder(folder, name)
+        loadable.check(folder, [file for file in code if file.endswith(".py")])
         executes = {f"{name}/{file}": sha for file, sha in code.items()}
         files |= executes
         in_catalog = {f"{name}/{file}": sha for file, sha in known.files.items()}

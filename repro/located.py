@@ -23,6 +23,17 @@ class Located:
     executes: Mapping[str, str] = field(default_factory=dict)
     """Those of `files` that are code which loading executes; the user allowed it."""
 
+    @property
+    def held(self) -> dict[str, str]:
+        """SHA-256 of every file that lies in `path`, by its bare name.
+
+        Of code that is executed, modules of the folder alone: a package is installed elsewhere.
+        """
+        elsewhere = {file for file in self.executes if not file.endswith(".py")}
+        return {
+            file.partition("/")[2]: sha for file, sha in self.files.items() if file not in elsewhere
+        }
+
 
 @dataclass(frozen=True)
 class Missing:

@@ -17,13 +17,16 @@ from typing import Any
 
 from repro import bundle, catalog, digests, json_text, regular_file, remote_code
 from repro.catalog import GATED, Checkpoint, HubSource
-from repro.checkpoint_digests import PICKLED, READ
+from repro.checkpoint_digests import PICKLED
 from repro.errors import BadInputError, CannotRunError, Problem
 from repro.files import write_text
+from repro.loadable import INDEX, PLAIN
 from repro.remedies import TOKENIZER
 
 _LARGEST_SMALL_FILE = 100_000_000
 """Bytes; the hub keeps what is larger than some ten millions in LFS, by SHA-256."""
+_READ = (*PLAIN["transformers"], "*.safetensors", INDEX)
+"""What loading may read, and other forms of the weights."""
 _PATIENCE = 30
 """Seconds that the hub has to answer."""
 
@@ -82,7 +85,7 @@ def _resolve(
 ) -> Pinned:
     """What the hub has of one checkpoint, held to what the catalog has."""
     info = hub.info(source.repository, source.revision)
-    wanted = _matching(info, READ)
+    wanted = _matching(info, _READ)
     if not any(file.endswith(".safetensors") for file in wanted):
         wanted += _matching(info, PICKLED)
     found = hub.digests(info, wanted)

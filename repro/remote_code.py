@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 
-from repro import digests, json_text, regular_file
+from repro import digests, foreign_json, regular_file
 from repro.errors import BadInputError, Problem
 from repro.families import FAMILIES
 
@@ -86,9 +86,9 @@ def _named(folder: Path, problems: list[Problem]) -> Iterator[tuple[str, str]]:
         if not path.is_file():
             continue
         try:
-            mapping = json_text.load(path).get("auto_map", {})
-        except (OSError, ValueError, AttributeError) as error:
-            problems.append(Problem(str(path), f"no JSON object ({error})", "a JSON object"))
+            mapping = foreign_json.read(path).get("auto_map", {})
+        except BadInputError as error:
+            problems += error.problems
             continue
         where = f"{path}: $.auto_map"
         for entry in _texts(mapping):
@@ -114,7 +114,7 @@ def _texts(value: object) -> Iterator[str]:
 def _loaded_by_nobody(folder: Path) -> Iterator[Problem]:
     """A model type that needs code, in a folder that names none."""
     path = folder / MAPS[0]
-    model_type = json_text.load(path).get("model_type")
+    model_type = foreign_json.read(path).get("model_type")
     if any(model_type in family.own_code for family in FAMILIES.values()):
         found = f"no code for the model type {model_type!r}"
         yield Problem(f"{path}: $.auto_map", found, "the classes that load it, as published")
@@ -123,7 +123,13 @@ def _loaded_by_nobody(folder: Path) -> Iterator[Problem]:
 def _parse(path: Path, problems: list[Problem]) -> ast.Module:
     try:
         return ast.parse(regular_file.content(path))
-    except (OSError, SyntaxError, ValueError) as error:
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        RecursionError,
+        MemoryError,
+    ) as error:  # all but the first are the parser's
         problems.append(Problem(str(path), f"no Python ({error})", "a module of the checkpoint"))
         return ast.Module([], [])
 

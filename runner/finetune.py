@@ -26,9 +26,9 @@ from repro.jobs import Recipe, TuningJob
 from runner import kernels, tuned_model, tuning_record
 from runner.lora_targets import targets
 from runner.measurement import Inputs, Measurement, Progress
-from runner.models import config_file, registry
+from runner.models import config_file, registry, tokenizer
 from runner.models.mamba_paths import lacking, set_path
-from runner.tuning_data import TuningData, loading, prepare
+from runner.tuning_data import TuningData, prepare
 from runner.tuning_examples import Collator
 from runner.tuning_process import memory_to_spare, one_run
 from runner.tuning_record import Trained
@@ -69,6 +69,8 @@ def run(job: TuningJob, inputs: Inputs, progress: Progress) -> Measurement:
     progress(0, 1, "loading the model")
     with one_run(), memory_to_spare(recipe):
         model = _loaded(family, checkpoint, remote_code=inputs.remote_code)
+        if not inputs.remote_code:
+            tokenizer.check(learned.tokenizer, model, checkpoint)
         trained = _trained(model, family, recipe, learned, work, progress)
     del model
     gc.collect()  # a trainer refers to itself
@@ -135,10 +137,7 @@ def _blocks_only(model: PreTrainedModel, names: Sequence[str]) -> list[str]:
 
 def _loaded(family: str, checkpoint: Path, *, remote_code: bool) -> PreTrainedModel:
     """The checkpoint in float32, ready to be trained."""
-    with loading(checkpoint):
-        model = registry.MODELS[family].load(
-            checkpoint, torch.float32, "sdpa", remote_code=remote_code
-        )
+    model = registry.MODELS[family].load(checkpoint, torch.float32, "sdpa", remote_code=remote_code)
     model.config.use_cache = False
     return model
 

@@ -21,8 +21,9 @@ from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError  # type: ignore[attr-defined]  # missing in its stub
-from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from repro import loadable
 from repro.errors import BadInputError, CannotRunError, Problem
 from repro.families import FAMILIES
 from repro.jobs import ModelJob, TuningPath
@@ -30,7 +31,9 @@ from runner import half_layer_norm, kernels, precision_arms, token_memo, triton_
 from runner.lm_eval_offline import import_lm_eval
 from runner.measurement import Progress
 from runner.models import mamba_paths, registry
-from runner.models.transformers_model import runs_own_code
+from runner.models import tokenizer as tokenizer_of
+from runner.models.foreign import ran_out
+from runner.models.transformers_model import own_code_of
 
 import_lm_eval()  # the import below fails offline without it
 
@@ -41,9 +44,6 @@ _T = TypeVar("_T")
 
 CHOICES = 4
 """Requests of one question: one for each letter."""
-
-SAFETENSORS = ("model.safetensors", "model.safetensors.index.json")
-"""Weights of a checkpoint, or the list of their files; pickles are never opened."""
 
 Request = tuple[tuple[str, str], list[int], list[int]]
 """As lm-eval encodes it: the two strings, context tokens, continuation tokens."""
@@ -204,9 +204,10 @@ def load(
             known family, or would run code that it may not; the tuned weights are not there.
         CannotRunError: there is too little memory on the GPU, or its code lacks a package.
     """
-    if not any((checkpoint / name).is_file() for name in SAFETENSORS):
+    if not loadable.weights(checkpoint):
         # transformers would open a pickle here, `use_safetensors=True` or not
-        problem = Problem(str(checkpoint), "no safetensors", f"one of {', '.join(SAFETENSORS)}")
+        one_of = f"one of {loadable.WEIGHTS}, {loadable.INDEX}; pickles are never opened"
+        problem = Problem(str(checkpoint), "no safetensors", one_of)
         message = "cannot load the checkpoint"
         raise BadInputError(message, [problem])
     if (tuned is None) != (job.tuned is None):  # it would be measured under a false name
@@ -215,17 +216,25 @@ def load(
     if job.arm == "ieee" and kernels.device().type == "cuda":  # a CPU has no other float32
         triton_dot.ieee_float32()
     family = registry.family_of(checkpoint)
+    code = own_code_of(checkpoint, family, allowed=remote_code)
+    with loadable.private(checkpoint, code=code) as own:
+        return _loaded(job, own, family, tuned=tuned, own_code=bool(code))
+
+
+def _loaded(
+    job: ModelJob, checkpoint: Path, family: str, *, tuned: Path | None, own_code: bool
+) -> MeasuredLM:
+    """The same, of a private folder."""
     dtype = getattr(torch, precision_arms.weights_dtype(job))
     attention = kernels.asked_attention(job)
-    trusted = runs_own_code(checkpoint, family, allowed=remote_code)
     try:
         with memory_to_spare(f"the weights of {job.checkpoint} in {job.dtype}"):
-            model = registry.MODELS[family].load(
-                checkpoint, dtype, attention, remote_code=remote_code
-            )
+            model = registry.MODELS[family].load(checkpoint, dtype, attention, remote_code=own_code)
+            tokenizer = tokenizer_of.load(checkpoint, own_code=own_code)
+            if not own_code:
+                tokenizer_of.check(tokenizer, model, checkpoint)
             if job.tuned and tuned:
                 model = tuned_model.attach(model, tuned, mamba_path=_asked_scan(job))
-            tokenizer = AutoTokenizer.from_pretrained(str(checkpoint), trust_remote_code=trusted)
             bos = FAMILIES[family].begins
             if job.engine == "prefix":
                 from runner.prefix_language_model import PrefixLM  # it rests on this module
@@ -250,12 +259,6 @@ def memory_to_spare(what: str) -> Iterator[None]:
         first = next(iter(str(error).splitlines()), "no memory left")
         message = f"not enough memory for {what}: {first}"
         raise CannotRunError(message) from error
-
-
-def ran_out(error: Exception) -> bool:
-    """Whether memory ran out, a GPU's or the machine's; torch says the latter in words only."""
-    known = isinstance(error, MemoryError | torch.cuda.OutOfMemoryError)
-    return known or "can't allocate memory" in str(error)
 
 
 def in_memory(model: MeasuredLM, what: str, answer: Callable[[], _T]) -> tuple[_T, list[str]]:

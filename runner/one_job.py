@@ -12,11 +12,12 @@ import gc
 import importlib
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from repro import keys
+from repro import keys, loadable
 from repro.digests import of_file
 from repro.environment import Environment
 from repro.errors import CannotRunError
@@ -77,7 +78,6 @@ def run_job(
         if there and there.digest != replaces:
             return there
         digests = {name: sha for each in located.values() for name, sha in each.files.items()}
-        _check_tuned(located.get("tuned"))
         started = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
         clock = time.perf_counter()
         function, code = _imported(job.kind)
@@ -85,7 +85,8 @@ def run_job(
         if unnamed:  # what an earlier try left may be of other data
             shutil.rmtree(store.work / key, ignore_errors=True)
         _check_key(key, job, digests, code, machine)  # what is left half done is this code's
-        measured = function(job, _inputs(located, store.work / key), progress)
+        with _inputs(located, store.work / key) as inputs:
+            measured = function(job, inputs, progress)
         seconds = time.perf_counter() - clock
         code = keys.code_of(job.kind)
         _check_key(key, job, digests, code, machine)
@@ -116,15 +117,35 @@ def run_job(
         return record
 
 
-def _inputs(located: Mapping[str, Located], work: Path) -> Inputs:
-    """What a job function is given."""
-    paths = {role: each.path for role, each in located.items()}
-    return Inputs(
-        checkpoint=paths.get("checkpoint"),
-        remote_code=any(each.executes for each in located.values()),
-        data=paths.get("data"),
-        tuned=paths.get("tuned"),
-        work=work,
+@contextmanager
+def _inputs(located: Mapping[str, Located], work: Path) -> Iterator[Inputs]:
+    """What a job function is given: of a folder just those files, held to their digests."""
+    with ExitStack() as stack:
+        paths = {role: each.path for role, each in located.items()}
+        for role, each in located.items():
+            if each.path and (each.path.is_dir() or role == "tuned"):
+                try:
+                    paths[role] = stack.enter_context(
+                        loadable.private(each.path, held=each.held, work=work)
+                    )
+                except loadable.ChangedError as error:
+                    raise CannotRunError(_changed(role, each, error)) from error
+        yield Inputs(
+            checkpoint=paths.get("checkpoint"),
+            remote_code=any(each.executes for each in located.values()),
+            data=paths.get("data"),
+            tuned=paths.get("tuned"),
+            work=work,
+        )
+
+
+def _changed(role: str, located: Located, error: loadable.ChangedError) -> str:
+    """What to do about files that are not those of the key; nobody digests tuned ones to plan."""
+    if role != "tuned":
+        return f"{located.name}: {error}"
+    return (
+        f"the weights of {located.name} are damaged: {error.path} {error.how}; "
+        "remove the record's folder, and the next run tunes again"
     )
 
 
@@ -145,20 +166,6 @@ def _check_key(
 def _unnamed(located: Mapping[str, Located]) -> str:
     """Inputs that no digest names: their record is true of today and is never reused."""
     return ", ".join(each.name for each in located.values() if each.path is None or not each.files)
-
-
-def _check_tuned(tuned: Located | None) -> None:
-    """Hold tuned weights to their record: nobody has digested them since they were written."""
-    if tuned is None or tuned.path is None:
-        return
-    for name, sha in tuned.files.items():
-        file = tuned.path / Path(name).name
-        if not file.is_file() or of_file(file) != sha:
-            message = (
-                f"the weights of {tuned.name} are damaged: {file} is not what its record says; "
-                "remove the record's folder, and the next run tunes again"
-            )
-            raise CannotRunError(message)
 
 
 def _files(model: Path | None) -> dict[str, str]:

@@ -50,8 +50,7 @@ def parcel_of(located: Located) -> tuple[Parcel, dict[str, Path]]:
     paths = {located.path.name: located.path}
     folder = located.path.is_dir()
     if folder:
-        names = [file.partition("/")[2] for file in located.files]
-        paths = {name: located.path / name for name in names}
+        paths = {name: located.path / name for name in located.held}
     items = {
         Item(name, _digest(path, path.stat().st_mtime_ns), path.stat().st_size): path
         for name, path in paths.items()

@@ -12,9 +12,9 @@ What x_proj and dt_proj compute is written as one matrix, W_Δ = dt_proj.weight 
 because `runner.ssm_layers` bounds the step size by its rows.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,11 +22,20 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 
-from repro import json_text
+from repro import checkpoint_files, foreign_json, loadable
+from repro.errors import BadInputError
+from runner.models import foreign
 from runner.random_layers import Design
 from runner.ssm_layers import Layers
 
 Weights = dict[str, Tensor]
+
+
+_LAYER = re.compile(r"backbone\.layers\.(\d{1,6})\.")
+
+
+class UnfitError(BadInputError, ValueError):
+    """A checkpoint whose layers these are not."""
 
 
 @dataclass(frozen=True)
@@ -50,30 +59,36 @@ class MambaModel:
 
 
 def load_mamba(folder: Path) -> MambaModel:
-    """Read a checkpoint folder.
+    """Read a checkpoint folder, of which nothing but `loadable.names` is read.
 
     Raises:
-        ValueError: if it is no Mamba checkpoint, or holds no safetensors.
+        UnfitError: if it is no Mamba checkpoint, holds no safetensors, or others than its config's.
     """
-    config: dict[str, Any] = json_text.load(folder / "config.json")
+    config = foreign_json.read(folder / loadable.CONFIG)
     if config.get("model_type") != "mamba":
         found = config.get("model_type")
         message = f"{folder.name}/config.json model_type: found {found}, expected mamba"
-        raise ValueError(message)
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
+        raise UnfitError(message)
+    if not loadable.weights(folder):
         message = f"{folder.name}: found no safetensors, expected the checkpoint's weights"
-        raise ValueError(message)
+        raise UnfitError(message)
     weights: Weights = {}
-    for file in files:
-        weights |= {name: tensor.double() for name, tensor in load_file(file).items()}
-    return MambaModel(
-        weights=weights,
-        layers=config["num_hidden_layers"],
-        state_size=config["state_size"],
-        vocabulary=config["vocab_size"],
-        norm_epsilon=config["layer_norm_epsilon"],
-    )
+    with loadable.private(folder) as own, foreign.guarded(own):
+        stored = checkpoint_files.tensors(own)
+        numbers = {int(found[1]) for name in stored if (found := _LAYER.match(name))}
+        if len(numbers) != config["num_hidden_layers"] or max(numbers, default=0) >= len(numbers):
+            message = f"{folder.name}: found {len(numbers)} layers, expected those of config.json"
+            raise UnfitError(message)
+        for file in loadable.weights(own):
+            if file != loadable.INDEX:
+                weights |= {name: each.double() for name, each in load_file(own / file).items()}
+        return MambaModel(
+            weights=weights,
+            layers=config["num_hidden_layers"],
+            state_size=config["state_size"],
+            vocabulary=config["vocab_size"],
+            norm_epsilon=config["layer_norm_epsilon"],
+        )
 
 
 def trained_layers(folder: Path, sequences: int, design: Design) -> Layers:
@@ -86,21 +101,22 @@ def trained_layers(folder: Path, sequences: int, design: Design) -> Layers:
             the checkpoint has it; which hold (it was trained with Euler); seed of the tokens.
 
     Raises:
-        ValueError: if the checkpoint is no Mamba, or has not these channels and states.
+        UnfitError: if the checkpoint is no Mamba, or has not these channels and states.
     """
     model = load_mamba(folder)
     if model.state_size != design.state_size:
         message = (
             f"state_size: found {model.state_size} in {folder.name}, asked for {design.state_size}"
         )
-        raise ValueError(message)
+        raise UnfitError(message)
     rng = np.random.default_rng([design.seed, 5])
     tokens = rng.integers(model.vocabulary, size=(sequences, design.steps))
-    every_input = layer_inputs(model, torch.from_numpy(tokens))
+    with foreign.guarded(folder):
+        every_input = layer_inputs(model, torch.from_numpy(tokens))
     width = every_input[0].shape[-1]
     if design.channels > width:
         message = f"channels: found {width} in {folder.name}, asked for {design.channels}"
-        raise ValueError(message)
+        raise UnfitError(message)
     parts = [_recurrence(model, i, design.channels) for i in range(model.layers)]
 
     def repeated(name: str) -> Tensor:

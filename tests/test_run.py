@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import decoys
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
@@ -128,6 +129,51 @@ def test_an_edited_weight_runs_its_jobs_again_and_no_other(
     assert len(list((other / "jobs").iterdir())) == 6
     (verdict,) = json.loads(done.stdout)
     assert any("mamba-twin was substituted" in note for note in verdict["notes"])
+
+
+def test_what_loading_would_read_elsewhere_is_refused_by_name(
+    data_wheel: Path, tmp_path: Path
+) -> None:
+    """An adapter, for which transformers loads another folder and unpickles; a shard elsewhere."""
+    twin, out = bundle.ROOT / "twins" / "mamba-twin", tmp_path / "out"
+    adapted, other = tmp_path / "adapted", tmp_path / "other"
+    shutil.copytree(twin, adapted)
+    shutil.copytree(twin, other)
+    decoys.plant_adapter(adapted, other, tmp_path / "touched")
+    sharded = tmp_path / "sharded"
+    shutil.copytree(twin, sharded, ignore=shutil.ignore_patterns("model.safetensors"))
+    weights = dict.fromkeys(load_file(twin / "model.safetensors"), "../other/model.safetensors")
+    (sharded / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weights}))
+    for folder, named in ((adapted, "adapter_config.json"), (sharded, "../other/model")):
+        done = repro(
+            data_wheel,
+            *("run", bundle.MANIFESTS / "table1.json", "--tier", "smoke", "--offline"),
+            *("--engine", "prefix", "--only", "model=mamba-130m,dtype=float32,setting=batch-16"),
+            *("--substitute", f"mamba-twin={folder}", "--out", out),
+        )
+        assert done.returncode == 3, done.stderr
+        assert named in "".join(done.stdout.split())
+        assert not (out / "jobs").exists()
+    assert not (tmp_path / "touched").exists()
+
+
+def test_one_bad_checkpoint_costs_its_own_jobs(data_wheel: Path, tmp_path: Path) -> None:
+    """Its output layer is tied, and another is stored; the other model is measured all the same."""
+    path, out, copy = small_manifest(tmp_path), tmp_path / "out", tmp_path / "mamba-twin"
+    shutil.copytree(bundle.ROOT / "twins" / "mamba-twin", copy)
+    weights = load_file(copy / "model.safetensors")
+    weights["lm_head.weight"] = weights["backbone.embeddings.weight"] * 2
+    save_file(weights, copy / "model.safetensors")
+    done = repro(
+        data_wheel,
+        *("run", path, "--out", out, "--only", "dtype=float32"),
+        *("--substitute", f"mamba-twin={copy}"),
+    )
+    assert done.returncode == 3, done.stderr
+    text = " ".join(done.stdout.split())
+    assert "lm_head.weight and backbone.embeddings.weight" in text.replace("- ", "-")
+    (record,) = (out / "jobs").glob("*/record.json")
+    assert json.loads(record.read_text())["job"]["checkpoint"] == "gpt-neox-twin"
 
 
 def test_a_partial_run_forgets_no_substitution(

@@ -10,28 +10,24 @@ Not covered: whether the numbers are those of a trained model.
 """
 
 import json
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError  # type: ignore[attr-defined]  # missing in its stub
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import PretrainedConfig
 
-from repro import json_text
-from repro.checkpoint_files import header
+from repro import checkpoint_files, foreign_json, loadable
 from repro.errors import BadInputError, Problem, saving
 from repro.families import FAMILIES
 from repro.files import write_text
+from repro.loadable import CONFIG, INDEX, WEIGHTS
+from runner.models import foreign
 from runner.models.mamba2 import Mamba2ForCausalLM
 from runner.models.mamba2_config import FIXED, Mamba2Config, faults
 
-CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 PICKLE = "pytorch_model.bin"
 EMBEDDING, HEAD = "backbone.embedding.weight", "lm_head.weight"
-FLOATING = ("F64", "F32", "F16", "BF16")
 
 REQUIRED = ("d_model", "n_layer", "vocab_size")
 """Fields of config.json for which no default is taken."""
@@ -39,8 +35,6 @@ REQUIRED = ("d_model", "n_layer", "vocab_size")
 READ = {*Mamba2Config().official(), *FIXED}
 BOOKKEEPING = PretrainedConfig().to_dict().keys() - {"tie_word_embeddings"}
 """Fields that transformers adds when it saves a model, none of which moves a number here."""
-
-Shapes = Mapping[str, tuple[int, ...]]
 
 
 def stored_dtype(name: str, dtype: torch.dtype) -> torch.dtype:
@@ -66,14 +60,28 @@ def load(folder: Path, dtype: torch.dtype = torch.float32) -> Mamba2ForCausalLM:
     Raises:
         BadInputError: naming every field, file and tensor that is wrong.
     """
+    if not loadable.weights(folder):
+        pickled = f"only {PICKLE}, a pickle, which is not opened"
+        found = pickled if (folder / PICKLE).is_file() else "no weights"
+        raise _refused(folder, Problem(str(folder), found, f"{WEIGHTS}, or {INDEX} and its shards"))
     config = _config(folder)
-    files = _files(folder)
+    with loadable.private(folder) as own, foreign.guarded(own):
+        return _loaded(own, config, dtype)
+
+
+def _loaded(folder: Path, config: Mamba2Config, dtype: torch.dtype) -> Mamba2ForCausalLM:
+    """The same, of a private folder."""
+    stored = checkpoint_files.tensors(folder)
+    foreign.check_layers(folder, config.n_layer, stored)
     with torch.device("meta"):
         model = Mamba2ForCausalLM(config)
     shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    if problems := list(_tensor_problems(folder, config, files, shapes)):
+    missing = shapes.keys() - stored.keys() - ({HEAD} if config.tie_embeddings else set())
+    hint = f"{config.rows} rows: vocab_size {config.vocab_size} padded to a multiple of"
+    advice = f"; an embedding of {hint} {config.pad_vocab_size_multiple}"
+    if problems := list(foreign.problems_of(folder, stored, shapes, missing, advice=advice)):
         raise _refused(folder, *problems)
-    weights = _weights(files, dtype)
+    weights = _weights(folder, dtype)
     if config.tie_embeddings:
         if not torch.equal(weights.get(HEAD, weights[EMBEDDING]), weights[EMBEDDING]):
             found = f"{HEAD} and {EMBEDDING} with different values"
@@ -109,23 +117,9 @@ def _refused(folder: Path, *problems: Problem) -> BadInputError:
     return BadInputError(f"{folder.name} cannot be loaded as a Mamba-2 checkpoint", problems)
 
 
-def _object(folder: Path, name: str) -> dict[str, Any]:
-    """A JSON object of the folder."""
-    path = folder / name
-    try:
-        content = json_text.load(path)
-    except (OSError, ValueError) as error:
-        found = f"no JSON ({error})"
-        raise _refused(folder, Problem(str(path), found, "a JSON object")) from error
-    if not isinstance(content, dict):
-        found = f"a {type(content).__name__}"
-        raise _refused(folder, Problem(str(path), found, "a JSON object"))
-    return content
-
-
 def _config(folder: Path) -> Mamba2Config:
     """config.json, every field of it known."""
-    found = _object(folder, CONFIG)
+    found = foreign_json.read(folder / CONFIG)
     place = f"{folder / CONFIG}: $"
     expected = f"a field of MambaLMHeadModel: {', '.join(sorted(READ))}"
     problems = [
@@ -141,75 +135,11 @@ def _config(folder: Path) -> Mamba2Config:
     return Mamba2Config(**{name: value for name, value in found.items() if name in READ})
 
 
-def _files(folder: Path) -> list[Path]:
-    """The safetensors of the folder."""
-    if (folder / WEIGHTS).is_file():
-        return [folder / WEIGHTS]
-    if not (folder / INDEX).is_file():
-        pickled = f"only {PICKLE}, a pickle, which is not opened"
-        found = pickled if (folder / PICKLE).is_file() else "no weights"
-        expected = f"{WEIGHTS}, or {INDEX} and its shards"
-        raise _refused(folder, Problem(str(folder), found, expected))
-    named = _object(folder, INDEX).get("weight_map")
-    if not isinstance(named, dict) or not named:
-        expected = "weight_map: tensor to shard"
-        raise _refused(folder, Problem(str(folder / INDEX), "no weight_map", expected))
-    shards = [folder / name for name in sorted({str(name) for name in named.values()})]
-    missing = [shard for shard in shards if not shard.is_file()]
-    if missing:
-        expected = f"a shard that {INDEX} names"
-        raise _refused(folder, *(Problem(str(shard), "no file", expected) for shard in missing))
-    return shards
-
-
-def _weights(files: list[Path], dtype: torch.dtype) -> dict[str, Tensor]:
+def _weights(folder: Path, dtype: torch.dtype) -> dict[str, Tensor]:
     """Every tensor of the files, cast."""
     weights: dict[str, Tensor] = {}
-    for file in files:
-        try:
-            stored = load_file(file)
-        except SafetensorError as error:
-            problem = Problem(str(file), str(error), "a whole safetensors file")
-            raise _refused(file.parent, problem) from error
-        weights |= {name: tensor.to(stored_dtype(name, dtype)) for name, tensor in stored.items()}
+    for file in loadable.weights(folder):
+        if file != INDEX:
+            for name, tensor in load_file(folder / file).items():
+                weights[name] = tensor.to(stored_dtype(name, dtype))
     return weights
-
-
-def _tensor_problems(
-    folder: Path, config: Mamba2Config, files: list[Path], shapes: Shapes
-) -> Iterator[Problem]:
-    """What is wrong with names, shapes, dtypes and lengths, from the headers alone."""
-    found: dict[str, Mapping[str, Any]] = {}
-    for file in files:
-        try:
-            found |= header(file)
-        except ValueError as error:
-            yield Problem(str(file), str(error), "a whole safetensors file")
-            return
-    needed = shapes.keys() - ({HEAD} if config.tie_embeddings else set())
-    yield from _listed(
-        folder, "missing", sorted(needed - found.keys()), "every weight of the model"
-    )
-    yield from _listed(
-        folder, "unknown", sorted(found.keys() - shapes.keys()), "none but the model's"
-    )
-    both = sorted(found.keys() & shapes.keys())
-    odd = [
-        f"{name} {found[name]['dtype']}" for name in both if found[name]["dtype"] not in FLOATING
-    ]
-    yield from _listed(folder, "in another dtype", odd, f"one of {', '.join(FLOATING)}")
-    wrong = [
-        f"{name} {found[name]['shape']} for {list(shapes[name])}"
-        for name in both
-        if tuple(found[name]["shape"]) != shapes[name]
-    ]
-    hint = f"{config.rows} rows: vocab_size {config.vocab_size} padded to a multiple of"
-    rows = f"an embedding of {hint} {config.pad_vocab_size_multiple}"
-    yield from _listed(folder, "of the wrong shape", wrong, f"the shapes of {CONFIG}; {rows}")
-
-
-def _listed(folder: Path, what: str, names: list[str], expected: str) -> Iterator[Problem]:
-    """One problem for any number of tensors: how many, and the first three."""
-    if names:
-        shown = ", ".join(names[:3]) + (" ..." if names[3:] else "")
-        yield Problem(str(folder), f"{len(names)} tensors {what}: {shown}", expected)

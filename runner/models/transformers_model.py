@@ -5,31 +5,44 @@ device. Added are safetensors only, a check that every weight came from the chec
 on code: a model type that transformers has itself is loaded by transformers, whatever the folder
 brings along; other code runs only where it is allowed, and only from the folder itself.
 
+A file of weights needs no metadata: transformers wants a word in it that says nothing about them.
+
 Reference: transformers 4.40.0; lm-eval 0.4.2, `HFLM._create_model`.
 Not covered: what the folder's code does once it runs. It chooses its own attention.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Self
 
 import torch
+from safetensors import safe_open
 from torch import Tensor, nn
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
+    PretrainedConfig,
     PreTrainedModel,
     dynamic_module_utils,
+    modeling_utils,
 )
+from transformers.modeling_utils import no_init_weights
 
+from repro import checkpoint_files, loadable
 from repro import remote_code as own_code
-from repro.errors import BadInputError, CannotRunError, Problem
-from repro.families import FAMILIES
+from repro.checkpoint_files import Tensors
+from repro.errors import BadInputError, Problem
+from repro.families import FAMILIES, unused_by
 from repro.jobs import Attention
 from runner import kernels
-from runner.models.config_file import read
+from runner.models import foreign
+from runner.models.config_file import CONFIG, read
+
+_LARGEST_BUFFERS = 1 << 32
+"""Bytes of masks and tables of angles, which follow from config.json alone."""
 
 KeysAndValues = tuple[tuple[Tensor, Tensor], ...]
 """Of each block: keys and values, (batch, heads, tokens, width of a head) each."""
@@ -48,29 +61,53 @@ class TransformersModel:
         self, folder: Path, dtype: torch.dtype, attention: Attention, *, remote_code: bool
     ) -> PreTrainedModel:
         """As `ModelFamily.load` says."""
-        trusted = runs_own_code(folder, self.name, allowed=remote_code)
-        if trusted:
-            _use_an_empty_code_folder()
+        code = own_code_of(folder, self.name, allowed=remote_code)
+        with loadable.private(folder, code=code) as own:
+            stored = checkpoint_files.tensors(own)
             kernel: Attention = "eager"  # its own code chooses; this is what all of them accept
-        else:
-            config = AutoConfig.from_pretrained(str(folder))
-            kernel = kernels.possible_attention(config, attention, dtype)
-        try:
-            model, loading = AutoModelForCausalLM.from_pretrained(
-                str(folder),
-                torch_dtype=dtype,
-                device_map={"": str(kernels.device())},
-                trust_remote_code=trusted,
-                attn_implementation=kernel,
-                use_safetensors=True,
-                output_loading_info=True,
-            )
-        except ImportError as error:
-            found = str(error).partition(". Run")[0]  # what follows may name a stranger's package
-            message = f"the Python code of {folder.name} cannot be imported: {found}"
-            raise CannotRunError(message) from error
-        _refuse_missing(folder, loading)
+            if code:
+                _use_an_empty_code_folder()
+            else:
+                config = self.checked(own, stored)
+                kernel = kernels.possible_attention(config, attention, dtype)
+            with foreign.guarded(own), _without_metadata():
+                model, loading = AutoModelForCausalLM.from_pretrained(
+                    str(own),
+                    torch_dtype=dtype,
+                    device_map={"": str(kernels.device())},
+                    trust_remote_code=bool(code),
+                    attn_implementation=kernel,
+                    use_safetensors=True,
+                    output_loading_info=True,
+                )
+            _refuse_missing(own, loading)
+            if code:  # only now is there a model to hold it to
+                foreign.check_stored(own, stored, model, unused_by(read(own)))
         return model
+
+    def checked(self, folder: Path, stored: Tensors) -> PretrainedConfig:
+        """The configuration in a private folder, if the stored tensors are those of its model.
+
+        Raises:
+            BadInputError: they are not, or there is no such model.
+        """
+        with foreign.guarded(folder):
+            config = AutoConfig.from_pretrained(str(folder))
+            foreign.check_layers(folder, config.num_hidden_layers, stored)
+            with torch.device("meta"), no_init_weights():
+                model = AutoModelForCausalLM.from_config(
+                    config, attn_implementation="eager", trust_remote_code=False
+                )
+            model.tie_weights()
+            buffers = sum(each.numel() * each.element_size() for each in model.buffers())
+        if buffers > _LARGEST_BUFFERS:
+            found = f"a model with {buffers / 1e9:,.1f} GB beside its weights"
+            expected = f"at most {_LARGEST_BUFFERS / 1e9:.0f}: fewer positions"
+            problem = Problem(str(folder / CONFIG), found, expected)
+            message = "cannot load the checkpoint"
+            raise BadInputError(message, [problem])
+        foreign.check_stored(folder, stored, model, unused_by(read(folder)))
+        return config
 
     def logits(self, model: PreTrainedModel, tokens: Tensor) -> Tensor:
         """As `ModelFamily.logits` says."""
@@ -120,6 +157,39 @@ def _body(model: PreTrainedModel) -> PreTrainedModel | None:
     return body if body is not model and isinstance(body, PreTrainedModel) else None
 
 
+class _Stored:
+    """A safetensors file as transformers opens it, marked as its own are."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401  # as given
+        self._open: Any = safe_open(*args, **options)  # type: ignore[no-untyped-call]
+
+    def __enter__(self) -> Self:
+        self._file = self._open.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._open.__exit__(*error)
+
+    def metadata(self) -> dict[str, str]:
+        """What transformers asks for; names and shapes have been held to the model."""
+        found = self._file.metadata() or {}
+        if found.get("format") in ("tf", "flax"):
+            message = f"weights of another framework, {found['format']}"
+            raise ValueError(message)
+        return {**found, "format": "pt"}
+
+
+@contextmanager
+def _without_metadata() -> Iterator[None]:
+    """Let transformers load weights that were saved without metadata, or with any."""
+    before = modeling_utils.safe_open
+    modeling_utils.safe_open = _Stored
+    try:
+        yield
+    finally:
+        modeling_utils.safe_open = before
+
+
 _CODE: "list[TemporaryDirectory[str]]" = []
 """Folders that transformers copies a checkpoint's code to; gone when the process ends."""
 
@@ -130,22 +200,22 @@ def _use_an_empty_code_folder() -> None:
     dynamic_module_utils.HF_MODULES_CACHE = _CODE[-1].name
 
 
-def runs_own_code(folder: Path, family: str, *, allowed: bool) -> bool:
-    """Whether loading a folder as one of a family runs Python code that lies in it.
+def own_code_of(folder: Path, family: str, *, allowed: bool) -> list[str]:
+    """Python files of a folder that loading it as one of a family executes.
 
     Raises:
         BadInputError: it takes code and is not allowed to, or the code lies elsewhere.
     """
     if read(folder).get("model_type") not in FAMILIES[family].own_code:
-        return False
+        return []
     if not allowed:
-        found = "a model that the Python code beside it loads"
+        what = "a model that the Python code beside it loads"
         expected = "a model of transformers; add --allow-remote-code if the code is to run"
-        problem = Problem(f"{folder / 'config.json'}: $.model_type", found, expected)
+        problem = Problem(f"{folder / 'config.json'}: $.model_type", what, expected)
         message = f"{folder.name} is not loaded: that would run its own code"
         raise BadInputError(message, [problem])
-    own_code.of_folder(folder, folder.name)  # refuses what is not in the folder
-    return True
+    found = own_code.of_folder(folder, folder.name)  # refuses what is not in the folder
+    return [name for name in found if name.endswith(".py")]
 
 
 def _refuse_missing(folder: Path, loading: Mapping[str, Any]) -> None:

@@ -1,0 +1,186 @@
+"""Checkpoints that others made, loaded by others' code: whatever goes wrong is the checkpoint's.
+
+transformers, tokenizers and safetensors raise whatever their code runs into in a file that they
+did not expect: AttributeError, KeyError, a panic of Rust. Around them, and nowhere else, all of it
+becomes a message about the checkpoint. What is stored is held to the model before any weight is
+read: no weight is made up, and none is stored that the model would not use.
+
+Not covered: memory that runs out and errors of CUDA, which are not the checkpoint's.
+"""
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from repro.checkpoint_files import Tensors
+from repro.errors import BadInputError, CannotRunError, Problem, ReproError, first_line
+from repro.loadable import INDEX, weights
+
+FLOATING = ("F64", "F32", "F16", "BF16")
+_EXPECTED = (
+    "config.json, safetensors and tokenizer of one causal language model, as transformers 4.40.0 "
+    "writes them; take another copy, or leave this checkpoint out with --only"
+)
+_PANIC = "pyo3_runtime"
+"""Module of the panics of safetensors and tokenizers, which are no Exception."""
+
+
+@contextmanager
+def guarded(folder: Path) -> Iterator[None]:
+    """Around other libraries' code that reads a checkpoint.
+
+    Raises:
+        BadInputError: for whatever that code raised.
+        CannotRunError: a package is missing.
+    """
+    try:
+        yield
+    except (ReproError, MemoryError, torch.cuda.OutOfMemoryError):
+        raise
+    except ImportError as error:
+        found = str(error).strip().partition(". Run")[0]  # then a stranger's package may be named
+        message = f"the Python code that loads {folder.name} cannot be imported: {found}"
+        raise CannotRunError(message) from error
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__module__ != _PANIC:
+            raise
+        if isinstance(error, Exception) and (ran_out(error) or "CUDA" in str(error)):
+            raise
+        found = first_line(error)
+        if not isinstance(error, OSError | ValueError):
+            found = f"{type(error).__name__}: {found}"
+        message = "cannot load the checkpoint"
+        raise BadInputError(message, [Problem(str(folder), found, _EXPECTED)]) from error
+
+
+def ran_out(error: Exception) -> bool:
+    """Whether memory ran out, a GPU's or the machine's; torch says the latter in words only."""
+    known = isinstance(error, MemoryError | torch.cuda.OutOfMemoryError)
+    return known or "can't allocate memory" in str(error)
+
+
+# -----------------------------------------------------------------------------
+# What is stored, held to the model
+
+
+def check_stored(
+    folder: Path, stored: Tensors, model: nn.Module, ignored: Collection[str] = ()
+) -> None:
+    """Refuse a checkpoint whose tensors are not those of a model.
+
+    Args:
+        folder: The checkpoint.
+        stored: What its headers say.
+        model: Built from its config.json, on any device, tied weights tied.
+        ignored: Patterns of whole names that may be stored and are not used.
+
+    Raises:
+        BadInputError: a weight is missing, is of another shape or no floating point number; or one
+            is stored that the model has not, or that is tied to another with other values.
+    """
+    own = model.state_dict(keep_vars=True)
+    prefix = str(getattr(model, "base_model_prefix", ""))
+    bare = bool(prefix) and not any(name.startswith(prefix) for name in stored)
+    if bare and any(name.startswith(prefix) for name in own):  # the body alone was saved
+        full = {f"{prefix}.{name}": name for name in stored}
+    else:
+        full = {name: name for name in stored}
+    shapes = {name: tuple(each.shape) for name, each in own.items()}
+    groups = _groups(own)
+    held = {name: stored[short] for name, short in full.items()}
+    needed = {group[0] for group in groups if not any(name in held for name in group)}
+    problems = [*problems_of(folder, held, shapes, needed, ignored)]
+    if not problems:
+        twice = [[full[name] for name in group if name in held] for group in groups]
+        problems = [*_differing(folder, [group for group in twice if group[1:]])]
+    if problems:
+        message = f"cannot load the checkpoint {folder.name}: other tensors than its model has"
+        raise BadInputError(message, problems)
+
+
+def problems_of(
+    folder: Path,
+    held: Tensors,
+    shapes: Mapping[str, tuple[int, ...]],
+    missing: Collection[str],
+    ignored: Collection[str] = (),
+    advice: str = "",
+) -> Iterator[Problem]:
+    """What is wrong with names, dtypes and shapes of tensors, from the headers alone.
+
+    Args:
+        folder: The checkpoint.
+        held: What is stored, by the model's names.
+        shapes: The model's, by name.
+        missing: Names that have to be there and are not.
+        ignored: Patterns of whole names that may be stored and are not used.
+        advice: More about shapes.
+    """
+    yield from _listed(folder, "missing", sorted(missing), "every weight of the model")
+    unknown = [
+        name
+        for name in sorted(held.keys() - shapes.keys())
+        if not any(re.fullmatch(each, name) for each in ignored)
+    ]
+    yield from _listed(folder, "unknown", unknown, "none but the model's")
+    both = sorted(held.keys() & shapes.keys())
+    odd = [f"{name} {held[name]['dtype']}" for name in both if held[name]["dtype"] not in FLOATING]
+    yield from _listed(folder, "in another dtype", odd, f"one of {', '.join(FLOATING)}")
+    wrong = [
+        f"{name} {held[name]['shape']} for {list(shapes[name])}"
+        for name in both
+        if tuple(held[name]["shape"]) != shapes[name]
+    ]
+    yield from _listed(folder, "of the wrong shape", wrong, f"the shapes of config.json{advice}")
+
+
+def _listed(folder: Path, what: str, names: list[str], expected: str) -> Iterator[Problem]:
+    """One problem for any number of tensors: how many, and the first three."""
+    if names:
+        shown = ", ".join(ascii(name)[1:-1] for name in names[:3]) + (" ..." if names[3:] else "")
+        yield Problem(str(folder), f"{len(names)} tensors {what}: {shown}", expected)
+
+
+def _groups(own: Mapping[str, Tensor]) -> list[list[str]]:
+    """Names that share one parameter; most are alone."""
+    groups: dict[int, list[str]] = {}
+    for name, each in own.items():
+        groups.setdefault(id(each), []).append(name)
+    return list(groups.values())
+
+
+def _differing(folder: Path, groups: list[list[str]]) -> Iterator[Problem]:
+    """Tensors that are one in the model and several, with other values, in the files."""
+    for first, *others in groups:
+        one = _stored_tensor(folder, first)
+        for name in others:
+            other = _stored_tensor(folder, name)
+            if one.dtype != other.dtype or not torch.equal(one, other):
+                found = f"{name} and {first} with different values"
+                yield Problem(str(folder), found, "equal ones: config.json ties them")
+
+
+def _stored_tensor(folder: Path, name: str) -> Tensor:
+    for file in weights(folder):
+        if file != INDEX:
+            opened: Any = safe_open(str(folder / file), framework="pt")  # type: ignore[no-untyped-call]
+            with opened as stored:
+                if name in stored.keys():  # noqa: SIM118  # it is no dict
+                    tensor: Tensor = stored.get_tensor(name)
+                    return tensor
+    raise KeyError(name)
+
+
+def check_layers(folder: Path, layers: Any, stored: Tensors) -> None:  # noqa: ANN401  # anything
+    """Refuse more layers than there are tensors, before so many are built."""
+    if type(layers) is not int or not 0 <= layers <= len(stored):
+        found = f"{layers!a} layers, with {len(stored)} tensors stored"
+        problem = Problem(f"{folder / 'config.json'}", found, "a number that the weights bear out")
+        message = "cannot load the checkpoint"
+        raise BadInputError(message, [problem])

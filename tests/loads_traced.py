@@ -1,0 +1,74 @@
+"""Loads checkpoints as jobs do; started under strace by test_runner_loading.
+
+python loads_traced.py ROOT [--let-through]     ROOT holds one folder a family, named for it
+"""
+
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from repro import checkpoint_digests, loadable, remote_code
+from repro.families import FAMILIES
+from repro.jobs import EvaluateJob, Setting
+from repro.located import Located
+from runner import language_model, one_job, trained_layers
+from runner.models import registry
+
+JOB = EvaluateJob(
+    kind="evaluate",
+    checkpoint="tiny",
+    dtype="float32",
+    arm="weight-cast",
+    task="mmlu",
+    subjects=("anatomy",),
+    shots=(0,),
+    setting=Setting(
+        id="test",
+        batch_size=4,
+        order="length-descending",
+        attention_float32="sdpa",
+        attention_half="sdpa",
+        mamba_path="slow",
+    ),
+)
+
+
+def digested(folder: Path) -> dict[str, str]:
+    """As planning digests a checkpoint that the user allowed to bring code."""
+    found = checkpoint_digests.of_folder(folder, "tiny")
+    config = registry.family_of(folder)
+    if FAMILIES[config].own_code == FAMILIES[config].config:
+        found |= {f"tiny/{name}": sha for name, sha in remote_code.of_folder(folder, "x").items()}
+    return found
+
+
+def load(folder: Path) -> None:
+    """Through a job's inputs, and given the folder itself."""
+    files = digested(folder)
+    code = {name: sha for name, sha in files.items() if name.endswith(".py")}
+    located = Located("tiny", folder, files, substituted=True, first_use=False, executes=code)
+    with one_job._inputs({"checkpoint": located}, folder) as inputs:
+        assert inputs.checkpoint is not None
+        language_model.load(JOB, inputs.checkpoint, remote_code=inputs.remote_code)
+    language_model.load(JOB, folder, remote_code=bool(code))
+    if folder.name == "mamba":
+        trained_layers.load_mamba(folder)
+
+
+@contextmanager
+def let_through(folder: Path, **_: object) -> Iterator[Path]:
+    """In place of `loadable.private`: the folder itself."""
+    yield folder
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    for each in sorted(Path(sys.argv[1]).iterdir()):
+        if sys.argv[2:]:
+            loadable.private = let_through
+            language_model.load(JOB, each)
+        else:
+            load(each)
+        sys.stdout.write(f"{each.name}\n")
