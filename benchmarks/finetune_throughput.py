@@ -69,7 +69,7 @@ def texts() -> list[str]:
     return [" ".join(map(str, row)) for row in words]
 
 
-def stock(model: Any, method: Method, rows: list[str]) -> float:  # noqa: ANN401
+def stock(model: Any, _: model_shapes.Shape, method: Method, rows: list[str]) -> float:  # noqa: ANN401
     """Seconds of a step of TRL's loop."""
     names = targets(model.config.to_dict(), method)
     arguments = TrainingArguments(

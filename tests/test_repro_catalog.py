@@ -106,14 +106,6 @@ SLUG = "text that matches ^[A-Za-z0-9][A-Za-z0-9._-]*$"
             [f'{AT}["phi-1.5"].source.repository | "../.." (str) | {HUB_NAME}'],
         ),
         (
-            lambda d: phi(d).update(heads=None),
-            [f'{AT}["phi-1.5"].heads | null for phi | a number of attention heads'],
-        ),
-        (
-            lambda d: phi(d).update(family="mamba"),
-            [f'{AT}["phi-1.5"].heads | 32 for mamba | null'],
-        ),
-        (
             lambda d: d["checkpoints"].update({"my model": phi(d)}),
             [f'{AT}["my model"] | "my model" (str) | {SLUG}'],
         ),
