@@ -4,13 +4,14 @@ import argparse
 import importlib.util
 import shlex
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from repro import export_packet
 from repro.commands import options, report, verify
-from repro.errors import EXIT_DONE, BadInputError, CannotRunError, saving
+from repro.errors import BadInputError, CannotRunError, saving
 from repro.export_packet import SIGNATURE, SUMS
 from repro.plural import counted
 
@@ -60,8 +61,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         "\n"
         "`repro verify packet` judges its records without looking at a signature. Weights that a\n"
         "job made are left out, and named with digest and size. Equal results give equal bytes.\n"
-        "Exits 0 if it was written, whatever the verdicts; 2 also where a damaged run file was\n"
-        "left out of what was written; 3 if a package or space is missing."
+        "Exits 0 if it was written, whatever the verdicts; 3 if a damaged run file was left out,\n"
+        "or a package or space is missing."
     )
 
 
@@ -86,11 +87,8 @@ def run(arguments: argparse.Namespace) -> int:
         for each in export_packet.results_of(folder)
     ]
     _check_free(out, as_folder=arguments.format == "ro-crate" and out.suffix != ".zip")
-    if arguments.format == "csv":
-        _write_table(folders, out)
-    else:
-        _write_packet(folders, out)
-    return EXIT_DONE
+    write = _write_table if arguments.format == "csv" else _write_packet
+    return verify.left_out(write(folders, out))
 
 
 def _check_free(out: Path, *, as_folder: bool) -> None:
@@ -106,7 +104,8 @@ def _check_free(out: Path, *, as_folder: bool) -> None:
         raise BadInputError(message)
 
 
-def _write_table(folders: list[Path], out: Path) -> None:
+def _write_table(folders: list[Path], out: Path) -> Sequence[str]:
+    """Write the table; what was left out of it."""
     from repro import export_findings
     from repro.commands import report_records
     from repro.files import write_text
@@ -114,11 +113,11 @@ def _write_table(folders: list[Path], out: Path) -> None:
     seen = report_records.gather(folders)
     write_text(out, export_findings.as_csv(seen))
     print(out)
-    verify.refuse(seen.unread)
+    return seen.unread
 
 
-def _write_packet(folders: list[Path], out: Path) -> None:
-    """Make a packet beside its place and give it its name once it is whole."""
+def _write_packet(folders: list[Path], out: Path) -> Sequence[str]:
+    """Make a packet beside its place and give it its name once it is whole; what was left out."""
     from repro import export_crate, export_stage
 
     with saving(out):
@@ -134,7 +133,7 @@ def _write_packet(folders: list[Path], out: Path) -> None:
                 export_packet.write_zip(packet, zipped)
             (zipped if out.suffix == ".zip" else packet).replace(out)
     _say(contents, left, files, out)
-    verify.refuse(left.unread)
+    return list(map(str, left.unread))
 
 
 def _add_results(packet: Path, left: "Left", folders: int) -> "Contents":

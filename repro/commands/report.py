@@ -34,8 +34,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         "  repro report results evidence --out page   with the committed evidence\n"
         "\n"
         "A folder without runs makes a page of what the printed values alone decide. Exits 0 if\n"
-        "every claim of the runs is reproduced, 1 if any is contradicted or invalid, else 3; 2 if\n"
-        "a run could not be judged: the page says so, and shows the others."
+        "every claim of the runs is reproduced, 1 if any is contradicted or invalid, else 3. A\n"
+        "run that cannot be judged is named on the page, beside the others."
     )
 
 
@@ -67,5 +67,4 @@ def run(arguments: argparse.Namespace) -> int:
         out.mkdir(parents=True, exist_ok=True)
         write_text(out / NAME, html_page.render(seen))
     print(out / NAME)
-    verify.refuse(seen.unread)
-    return verify.exit_code([each.verdict for each in seen.runs])
+    return verify.left_out(seen.unread, verify.exit_code([each.verdict for each in seen.runs]))
