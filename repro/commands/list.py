@@ -30,7 +30,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "Counts the jobs that have a record, at the highest tier that was run; `repro verify`\n"
         "judges them. Exits 0, or 3 if a run file is damaged; with --coverage 3 if a number is\n"
-        "neither bound nor set aside, is bound to a claim that no manifest has, or is not the copy's."
+        "neither bound nor set aside, is bound to a claim that no manifest has, or is not the\n"
+        "copy's."
     )
 
 
