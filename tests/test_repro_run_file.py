@@ -178,7 +178,7 @@ def test_a_damaged_run_file_costs_its_own_run(here: Folder, text: str) -> None:
         (("results", "show", here.file("other").jobs["one"][:12]), "used by other.full"),
     ):
         code, out, told = here.say(*arguments)
-        assert code == (0 if arguments == ("list",) else 2), arguments
+        assert code == (0 if arguments == ("list",) else 3), arguments
         assert shown in words(out)
         if arguments != ("list",):  # it looks at the bundle's manifests alone
             assert f"{Path('results/runs/ours.full.json')} is damaged; its records are kept" in told
@@ -191,17 +191,17 @@ def test_a_damaged_run_file_is_left_out_of_what_is_written(here: Folder) -> None
     assert here.say("run", "mine/other.json")[0] == 0
     here.path.write_text("{")
     code, _, told = here.say("report", "--out", "page")
-    assert code == 2
+    assert code == 3
     assert "is damaged" in told
     page = (here.root / "page" / "report.html").read_text()
     assert "A run is left out." in page
     assert "tied.two" in page
     code, _, told = here.say("export", "--format", "csv", "--out", "findings.csv")
-    assert code == 2
+    assert code == 3
     assert "is damaged" in told
     assert "tied.two" in (here.root / "findings.csv").read_text()
     code, out, told = here.say("export", "--format", "ro-crate", "--out", "packet")
-    assert code == 2
+    assert code == 3
     assert "is damaged" in told
     assert "packet: 2 records" in out
     assert [each.name for each in (here.root / "packet/results/runs").iterdir()] == [
@@ -238,14 +238,14 @@ def test_the_remedy_names_a_manifest_of_the_bundle(here: Folder) -> None:
     path = here.path.with_name("theorem3.full.json")
     path.write_text("{")
     code, _, told = here.say("list")
-    assert code == 2
+    assert code == 3
     assert "`repro run theorem3 --tier full --out results`" in told
 
 
 def test_a_copy_of_a_run_file_does_not_count_twice(here: Folder) -> None:
     shutil.copy(here.path, here.path.with_name("ours.full copy.json"))
     code, out, told = here.say("verify")
-    assert code == 2
+    assert code == 3
     assert "2 claims: 2 reproduced" in out
     assert "found:    the run of ours at tier full" in told
 
@@ -255,7 +255,7 @@ def test_a_run_whose_manifest_is_gone_costs_its_own_run(here: Folder) -> None:
     assert here.say("run", "mine/other.json")[0] == 0
     path.unlink()
     code, out, told = here.say("verify")
-    assert code == 2
+    assert code == 3
     assert "2 claims: 2 reproduced" in out
     assert "runs/other.full.json: found no file mine/other.json" in told
 

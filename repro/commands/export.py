@@ -5,13 +5,14 @@ import importlib.util
 import os
 import shlex
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from repro import export_packet, files, given_paths
 from repro.commands import options, report, verify
-from repro.errors import EXIT_DONE, BadInputError, CannotRunError, saving
+from repro.errors import BadInputError, CannotRunError, saving
 from repro.export_packet import SIGNATURE, SUMS
 from repro.files import have_scratch
 from repro.plural import counted
@@ -72,8 +73,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         "for a date: import every column as text (Excel: Data, From Text/CSV, do not detect data\n"
         "types; LibreOffice: column type Text, or language English).\n"
         "\n"
-        "Exits 0 if it was written, whatever the verdicts; 2 also where a damaged run file was\n"
-        "left out of what was written; 3 if a package or space is missing."
+        "Exits 0 if it was written, whatever the verdicts; 3 if a damaged run file was left out,\n"
+        "or a package or space is missing."
     )
 
 
@@ -92,11 +93,8 @@ def run(arguments: argparse.Namespace) -> int:
         for each in export_packet.results_of(folder)
     ]
     _check_free(out, as_folder=arguments.format == "ro-crate" and out.suffix != ".zip")
-    if arguments.format == "csv":
-        _write_table(folders, out)
-    else:
-        _write_packet(folders, out)
-    return EXIT_DONE
+    write = _write_table if arguments.format == "csv" else _write_packet
+    return verify.left_out(write(folders, out))
 
 
 def _check_free(out: Path, *, as_folder: bool) -> None:
@@ -113,7 +111,8 @@ def _check_free(out: Path, *, as_folder: bool) -> None:
         raise BadInputError(message)
 
 
-def _write_table(folders: list[Path], out: Path) -> None:
+def _write_table(folders: list[Path], out: Path) -> Sequence[str]:
+    """Write the table; what was left out of it."""
     from repro import export_findings
     from repro.commands import report_records
 
@@ -122,11 +121,11 @@ def _write_table(folders: list[Path], out: Path) -> None:
     if not out.is_relative_to("/dev"):  # its name is no part of a table on our own output
         options.say(str(out))
     options.say(_AS_TEXT, error=True)
-    verify.refuse(seen.unread)
+    return seen.unread
 
 
-def _write_packet(folders: list[Path], out: Path) -> None:
-    """Make a packet beside its place and give it its name once it is whole."""
+def _write_packet(folders: list[Path], out: Path) -> Sequence[str]:
+    """Make a packet beside its place and give it its name once it is whole; what was left out."""
     from repro import export_crate, export_stage
 
     place = Path(os.path.realpath(out))  # a link is followed
@@ -146,7 +145,7 @@ def _write_packet(folders: list[Path], out: Path) -> None:
             else:
                 packet.replace(place)
     _say(contents, left, count, out)
-    verify.refuse(left.unread)
+    return list(map(str, left.unread))
 
 
 def _add_results(packet: Path, left: "Left", folders: int) -> "Contents":

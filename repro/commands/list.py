@@ -29,8 +29,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = (
         "Counts the jobs that have a record, at the highest tier that was run; `repro verify`\n"
-        "judges them. Exits 0; with --coverage 3 if a number is neither bound nor set aside, is\n"
-        "bound to a claim that no manifest has, or is not the copy's; 2 if a run file is damaged."
+        "judges them. Exits 0, or 3 if a run file is damaged; with --coverage 3 if a number is\n"
+        "neither bound nor set aside, is bound to a claim that no manifest has, or is not the\n"
+        "copy's."
     )
 
 
@@ -49,8 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(options.as_json([report_list.as_data(*row) for row in rows]))
     else:
         report_list.show(rows)
-    verify.refuse(unread)
-    return EXIT_DONE
+    return verify.left_out(unread)
 
 
 def _cover(manifests: list[Manifest], text: Path | None, *, as_json: bool) -> int:

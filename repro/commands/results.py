@@ -4,7 +4,6 @@ import argparse
 
 from repro import report_results, results_entries, results_gc
 from repro.commands import options, verify
-from repro.errors import EXIT_DONE
 from repro.store import Store
 
 
@@ -22,8 +21,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "gc finds records and work that no run file refers to, what killed runs left half\n"
         "written, and work of finished jobs; what a running job holds is left alone. Records are\n"
-        "checked as `repro verify` loads them. Exits 0; 2 for a key that is none or several, or\n"
-        "if a run file is damaged: then gc removes nothing."
+        "checked as `repro verify` loads them. Exits 0; 2 for a key that is none or several; 3\n"
+        "if a run file is damaged, 2 then for gc, which removes nothing."
     )
 
 
@@ -44,8 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
             report_results.show_one(entry)
     else:
         _clear_up(store, yes=arguments.yes, as_json=arguments.json)
-    verify.refuse(results_entries.unread(store))
-    return EXIT_DONE
+    return verify.left_out(results_entries.unread(store))
 
 
 def _clear_up(store: Store, *, yes: bool, as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from repro.jobs import Tier
 from repro.manifest import Manifest
 from repro.run_file import RunFile
 from repro.store import Store
-from repro.text import visible
+from repro.text import visible, visible_lines
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -56,8 +57,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         "Nothing stored with a record is believed that can be recomputed from its arrays.\n"
         "A packet is judged by its records as any results folder is, once every file in it is as\n"
         "its SHA256SUMS lists it. A digest without a signature finds slips and not forgery.\n"
-        "Exits 0 if every claim is reproduced, 1 if any is contradicted or invalid, else 3; 2 if\n"
-        "a run cannot be judged, its file damaged or its manifest gone: the others are."
+        "Exits 0 if every claim is reproduced, 1 if any is contradicted or invalid, else 3: a\n"
+        "run that cannot be judged, its file damaged or its manifest gone, costs no other."
     )
 
 
@@ -75,23 +76,21 @@ def run(arguments: argparse.Namespace) -> int:
         raise BadInputError(message)
     unread: list[BadInputError] = []
     verdicts = _paper() if arguments.paper else _runs(folders, arguments.signature, unread)
+    if unread and not verdicts:
+        raise BadInputError("\n".join(dict.fromkeys(map(str, unread))))
     if arguments.json:
         print(options.as_json(verdicts))
     else:
         report.show_verdicts(verdicts)
-    refuse(unread)
-    return exit_code(verdicts)
+    return left_out(unread, exit_code(verdicts))
 
 
-def refuse(unread: Iterable[BadInputError | str]) -> None:
-    """Once what is sound was shown: say what could not be read, each once.
-
-    Raises:
-        BadInputError: if there is anything.
-    """
+def left_out(unread: Iterable[BadInputError | str], code: int = EXIT_DONE) -> int:
+    """Once what is sound was shown: say what could not be read, each once; the exit code then."""
     told = list(dict.fromkeys(map(str, unread)))
-    if told:
-        raise BadInputError("\n".join(told))
+    for each in told:
+        print(visible_lines(f"repro: left out: {each}"), file=sys.stderr)
+    return EXIT_INCOMPLETE if told and code != EXIT_CONTRADICTED else code
 
 
 def exit_code(verdicts: list[Verdict]) -> int:
@@ -139,8 +138,7 @@ def _markdown(folders: Sequence[Path], arguments: argparse.Namespace) -> int:
     results = [one for each in folders for one in check_runs(each, each)]
     seen = report_records.gather(results)
     print(claim_table.render(seen), end="")
-    refuse(seen.unread)
-    return exit_code([each.verdict for each in seen.runs])
+    return left_out(seen.unread, exit_code([each.verdict for each in seen.runs]))
 
 
 def _paper() -> list[Verdict]:
