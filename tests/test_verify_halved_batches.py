@@ -17,6 +17,9 @@ def found(root: Path, took: str | None) -> Finding:
     def change(_: dict[str, Any], fields: dict[str, Any]) -> None:
         if took and fields["job"].setting.batch_size == 64:
             fields["path"] = {**fields["path"], "batch_size": took}
+            if took != "64":
+                note = f"too little memory for 0-shot questions, 64 at a time: {took} at a time"
+                fields["warnings"] = (note,)
 
     claimed, known = records.manifest(), records.checkpoints()
     store, run = records.run(root, claimed, "full", change)

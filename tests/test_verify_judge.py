@@ -186,8 +186,9 @@ def test_changes_after_the_run_are_noted(tmp_path: Path) -> None:
 def test_what_records_warn_of_is_noted_once(
     tmp_path: Path, others: tuple[str, ...], noted: tuple[str, ...]
 ) -> None:
+    here = records.this_machine().packages
     drift = tuple(
-        Drift(package=name, pinned="0.0.1", installed=None) for name in ("torch", *others)
+        Drift(package=name, pinned="0.0.1", installed=here.get(name)) for name in ("torch", *others)
     )
 
     def change(_: dict[str, Any], fields: dict[str, Any]) -> None:
@@ -196,7 +197,7 @@ def test_what_records_warn_of_is_noted_once(
 
     assert rerun(tmp_path, change).notes[2:] == (  # after those of the table
         "the disk was full",
-        "drift: torch not installed, pinned 0.0.1",
+        f"drift: torch {here['torch']}, pinned 0.0.1",
         *noted,
     )
 

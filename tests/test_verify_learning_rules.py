@@ -124,7 +124,8 @@ def test_a_layer_without_adapters_is_invalid() -> None:
 
 
 def test_another_path_shows_nothing(tmp_path: Path) -> None:
-    root = changed(tmp_path, path={"mamba_path": "slow"})
+    why = "the recipe asks for Mamba's path kernels, this run took slow: causal-conv1d"
+    root = changed(tmp_path, path={"mamba_path": "slow"}, warnings=(why,))
     [found] = [each for each in verdict(root).findings if each.claim == "CODE2.run.mamba"]
     assert found.outcome == "not-run"
     assert "ran on the path slow, the claim is about kernels" in found.reason
