@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from repro import checkpoint_files
+from repro import checkpoint_files, foreign_json, regular_file
 from repro.drafts import Draft, Drafts
 from repro.errors import BadInputError, Problem
 
@@ -65,7 +65,7 @@ def convert(file: Path, out: Path) -> list[Draft]:
         BadInputError: if it is no such checkpoint; nothing was written.
     """
     try:
-        config = json.loads((file.parent / "config.json").read_bytes())
+        config = json.loads(regular_file.content(file.parent / "config.json"))
         known = _checked(config, file.parent / "config.json")
         ranges = _ranges(checkpoint_files.header(file), known, file)
         with Drafts(out) as drafts:
@@ -73,7 +73,7 @@ def convert(file: Path, out: Path) -> list[Draft]:
             made.append(drafts.write("config.json", [_text(_new_config(config))]))
             made += [drafts.write(name, [text]) for name, text in _tokenizer(file.parent)]
             drafts.publish()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         message = f"{file} cannot be turned into another layout: {error}; nothing was written"
         raise BadInputError(message) from error
     return made
@@ -202,7 +202,7 @@ def _tokenizer(folder: Path) -> Iterator[tuple[str, bytes]]:
             yield name, (folder / name).read_bytes()
     path = folder / "tokenizer_config.json"
     if path.is_file():
-        settings = json.loads(path.read_bytes())
+        settings = foreign_json.read(path)
         settings.pop("auto_map", None)
         yield path.name, _text(settings | {"tokenizer_class": "PreTrainedTokenizerFast"})
 

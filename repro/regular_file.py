@@ -41,9 +41,11 @@ def content(path: Path) -> bytes:
     Raises:
         OSError: the same, or it is larger than any document is.
     """
+    found = bytearray()
     with opened(path) as stream:
-        found = stream.read(LARGEST + 1)
+        while len(found) <= LARGEST and (piece := stream.read(1 << 20)):  # no 64 MiB at once
+            found += piece
     if len(found) > LARGEST:
         message = f"is larger than {LARGEST >> 20} MiB"
         raise OSError(errno.EFBIG, message, str(path))
-    return found
+    return bytes(found)
