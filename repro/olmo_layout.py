@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from repro import checkpoint_files, json_text, regular_file
+from repro import checkpoint_files, foreign_json, json_text, regular_file
 from repro.drafts import Draft, Drafts
 from repro.errors import BadInputError, Problem
 
@@ -204,7 +204,7 @@ def _tokenizer(folder: Path) -> Iterator[tuple[str, bytes]]:
             yield name, regular_file.content(folder / name)
     path = folder / "tokenizer_config.json"
     if path.is_file():
-        settings = json_text.load(path)
+        settings = foreign_json.read(path)
         settings.pop("auto_map", None)
         yield path.name, _text(settings | {"tokenizer_class": "PreTrainedTokenizerFast"})
 

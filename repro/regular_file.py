@@ -64,12 +64,14 @@ def content(path: Path, largest: int = LARGEST) -> bytes:
     Raises:
         OSError: the same, or it is larger than any document is.
     """
+    found = bytearray()
     with opened(path) as stream:
-        found = stream.read(largest + 1)
+        while len(found) <= largest and (piece := stream.read(1 << 20)):  # no 64 MiB at once
+            found += piece
     if len(found) > largest:
         message = f"is larger than {largest >> 20} MiB"
         raise OSError(errno.EFBIG, message, str(path))
-    return found
+    return bytes(found)
 
 
 def text(path: Path) -> str:
