@@ -125,7 +125,8 @@ class Shelf:
             try:
                 return self._judge(name, self.substitutes[name], given=True)
             except loadable.NotLoadableError as error:
-                return Missing("checkpoint", name, f"a sound copy of {name}", str(error), 0)
+                why = " ".join(str(error).split())  # in a cell of a table
+                return Missing("checkpoint", name, f"a sound copy of {name}", why, 0)
         if isinstance(known.source, catalog.BundledSource):
             folder = bundle.ROOT / known.source.folder
             if not folder.is_dir():
