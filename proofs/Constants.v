@@ -269,59 +269,71 @@ Proof.
   apply max_norm_le; [eapply stays_nonneg; eassumption|exact H].
 Qed.
 
-(** One step of two trajectories with two inputs: what is left of the old deviation, and κ e. *)
+(** One entry of one step with two sets of parameters and inputs: what is left of the old deviation,
+    and what the parameters' differences h_Δ, h_B and the input's h_u add, given |x| <= X. *)
+Definition moved (b : constants) (X h_step h_in h_u : R) : R :=
+  fastest b * h_step * X + h_step * most_in b * reach b
+  + most b * (h_in * reach b + most_in b * h_u).
+
+Lemma moved_step : forall b h a d d' B B' i i' x x' X h_step h_in h_u,
+  a <= 0 -> (h = ZeroOrderHold -> a <> 0) -> - fastest b <= a ->
+  0 <= d -> 0 <= d' <= most b -> Rabs B <= most_in b -> Rabs B' <= most_in b ->
+  Rabs i <= reach b -> Rabs x <= X ->
+  Rabs (d' - d) <= h_step -> Rabs (B' - B) <= h_in -> Rabs (i' - i) <= h_u ->
+  Rabs (exp (d' * a) * x' + gain h d' a * B' * i' - (exp (d * a) * x + gain h d a * B * i))
+  <= exp (d' * a) * Rabs (x' - x) + moved b X h_step h_in h_u.
+Proof.
+  intros b h a d d' B B' i i' x x' X hd hB hi Ha Haz Hf Hd [Hd0 Hd1] HBu HBu' Hi Hx Hds HdB Hdi.
+  destruct (gain_bounds h d' a Ha Haz Hd0) as [Hg0 Hg1].
+  pose proof (gain_lipschitz h d d' a Ha Haz Hd Hd0) as Hdg.
+  set (g := gain h d a) in *. set (g' := gain h d' a) in *.
+  assert (Hexp : Rabs (exp (d' * a) - exp (d * a)) <= fastest b * hd).
+  { eapply Rle_trans; [apply exp_lipschitz; nra|].
+    rewrite <- Rmult_minus_distr_r, Rabs_mult, Rmult_comm.
+    apply Rmult_le_compat; try apply Rabs_pos; [|exact Hds]. rewrite Rabs_left1; lra. }
+  set (q := exp (d * a)) in *. set (q' := exp (d' * a)) in *.
+  assert (Hq' : 0 < q') by apply exp_pos.
+  replace (q' * x' + g' * B' * i' - (q * x + g * B * i)) with
+    (q' * (x' - x) + ((q' - q) * x + (g' - g) * (B * i) + g' * ((B' - B) * i + B' * (i' - i)))) by ring.
+  eapply Rle_trans; [apply Rabs_triang|]. apply Rplus_le_compat.
+  { rewrite Rabs_mult, (Rabs_pos_eq q') by lra. lra. }
+  eapply Rle_trans; [apply Rabs_triang|].
+  assert (T1 : Rabs ((q' - q) * x) <= fastest b * hd * X)
+    by (rewrite Rabs_mult; apply Rmult_le_compat; try apply Rabs_pos; assumption).
+  assert (T2 : Rabs ((g' - g) * (B * i)) <= hd * (most_in b * reach b)).
+  { rewrite !Rabs_mult. apply Rmult_le_compat; try apply Rabs_pos; [|lra|].
+    - apply Rmult_le_pos; apply Rabs_pos.
+    - apply Rmult_le_compat; try apply Rabs_pos; assumption. }
+  assert (T3 : Rabs (g' * ((B' - B) * i + B' * (i' - i))) <= most b * (hB * reach b + most_in b * hi)).
+  { rewrite Rabs_mult, (Rabs_pos_eq g') by assumption.
+    apply Rmult_le_compat; [assumption|apply Rabs_pos|lra|].
+    eapply Rle_trans; [apply Rabs_triang|]. rewrite !Rabs_mult.
+    apply Rplus_le_compat; apply Rmult_le_compat; try apply Rabs_pos; assumption. }
+  pose proof (Rabs_triang ((q' - q) * x) ((g' - g) * (B * i))). unfold moved. lra.
+Qed.
+
+(** The same of a layer: parameters are functions of the input, and an input within e adds κ e. *)
 Lemma step_deviation : forall l b X e x x' u u' k, admissible l -> within l b ->
   fits l (reach b) u -> fits l (reach b) u' -> 0 <= e -> close (inputs l) e u u' ->
   (k < width l)%nat -> Rabs (x k) <= X ->
   Rabs (F l x' u' k - F l x u k) <= A_bar l u' k * Rabs (x' k - x k) + kappa b X * e.
 Proof.
   intros l b X e x x' u u' k Hl Hb Hu Hu' He Hc Hk Hx.
-  destruct (signs l b Hb) as (HU&Ha&Hf&_&HD&HB&_&_&HLs&HLi&_).
-  destruct (A_range l b Hb k Hk) as [HA1 HA2].
-  destruct (step_range l b Hb u' k Hu' Hk) as [_ HD'].
-  pose proof (step_nonnegative l Hl u k Hk) as Hs. pose proof (step_nonnegative l Hl u' k Hk) as Hs'.
-  pose proof (step_moves l b Hb u u' e k Hu Hu' Hc He Hk) as Hds.
-  pose proof (in_range l b Hb u k Hu Hk) as HBu. pose proof (in_range l b Hb u' k Hu' Hk) as HBu'.
-  pose proof (in_moves l b Hb u u' e k Hu Hu' Hc He Hk) as HdB.
   pose proof (drive_exists l Hl k Hk) as Hdr.
-  pose proof (Hu (drive l k) Hdr) as Hi. pose proof (Hc (drive l k) Hdr) as Hdi.
-  unfold F, A_bar, B_bar.
-  set (d := step_size l u k) in *. set (d' := step_size l u' k) in *.
-  assert (HAz : hold l = ZeroOrderHold -> A l k <> 0) by (intros E; now apply (A_divides l Hl E)).
-  pose proof (A_nonpositive l Hl k Hk) as HA.
-  destruct (gain_bounds (hold l) d' (A l k) HA HAz Hs') as [Hg0 Hg1].
-  pose proof (gain_lipschitz (hold l) d d' (A l k) HA HAz Hs Hs') as Hdg.
-  set (g := gain (hold l) d (A l k)) in *. set (g' := gain (hold l) d' (A l k)) in *.
-  set (B := inward l u k) in *. set (B' := inward l u' k) in *.
-  set (i := u (drive l k)) in *. set (i' := u' (drive l k)) in *.
-  assert (Hexp : Rabs (exp (d' * A l k) - exp (d * A l k)) <= fastest b * (move_step b * e)).
-  { eapply Rle_trans; [apply exp_lipschitz; nra|].
-    rewrite <- Rmult_minus_distr_r, Rabs_mult, Rmult_comm.
-    apply Rmult_le_compat; try apply Rabs_pos; [|exact Hds]. rewrite Rabs_left1; lra. }
-  set (q := exp (d * A l k)) in *. set (q' := exp (d' * A l k)) in *.
-  assert (Hq' : 0 < q') by apply exp_pos.
-  replace (q' * x' k + g' * B' * i' - (q * x k + g * B * i)) with
-    (q' * (x' k - x k) + ((q' - q) * x k + (g' - g) * (B * i) + g' * ((B' - B) * i + B' * (i' - i)))) by ring.
-  eapply Rle_trans; [apply Rabs_triang|]. apply Rplus_le_compat.
-  { rewrite Rabs_mult, (Rabs_pos_eq q') by lra. lra. }
-  eapply Rle_trans; [apply Rabs_triang|].
-  assert (T1 : Rabs ((q' - q) * x k) <= fastest b * (move_step b * e) * X)
-    by (rewrite Rabs_mult; apply Rmult_le_compat; try apply Rabs_pos; assumption).
-  assert (T2 : Rabs ((g' - g) * (B * i)) <= move_step b * e * (most_in b * reach b)).
-  { rewrite !Rabs_mult. apply Rmult_le_compat; try apply Rabs_pos; [|lra|].
-    - apply Rmult_le_pos; apply Rabs_pos.
-    - apply Rmult_le_compat; try apply Rabs_pos; assumption. }
-  assert (T3 : Rabs (g' * ((B' - B) * i + B' * (i' - i)))
-    <= most b * (move_in b * e * reach b + most_in b * e)).
-  { rewrite Rabs_mult, (Rabs_pos_eq g') by assumption.
-    apply Rmult_le_compat; [assumption|apply Rabs_pos|lra|].
-    eapply Rle_trans; [apply Rabs_triang|]. rewrite !Rabs_mult.
-    apply Rplus_le_compat; apply Rmult_le_compat; try apply Rabs_pos; assumption. }
-  pose proof (Rabs_triang ((q' - q) * x k) ((g' - g) * (B * i))).
-  replace (kappa b X * e) with (fastest b * (move_step b * e) * X
-    + move_step b * e * (most_in b * reach b)
-    + most b * (move_in b * e * reach b + most_in b * e)) by (unfold kappa; ring).
-  lra.
+  replace (kappa b X * e) with (moved b X (move_step b * e) (move_in b * e) e)
+    by (unfold moved, kappa; ring).
+  apply moved_step; try assumption.
+  - now apply A_nonpositive.
+  - intros E. now apply (A_divides l Hl E).
+  - now apply (A_range l b Hb).
+  - now apply step_nonnegative.
+  - split; [now apply step_nonnegative|now apply (step_range l b Hb)].
+  - now apply (in_range l b Hb).
+  - now apply (in_range l b Hb).
+  - now apply Hu.
+  - now apply (step_moves l b Hb).
+  - now apply (in_moves l b Hb).
+  - now apply Hc.
 Qed.
 
 (** What is left of a deviation after one step is at most exp(ζ) of it. *)
