@@ -186,6 +186,38 @@ Proof.
   - rewrite <- Hexp. now apply lemma1_every_T.
 Qed.
 
+(** Repair of the printed equality: λ <= max_k A[k] m_k, where m_k is a lower bound in the limit of the
+    means of Δ_t[k] (at best their limit inferior), with λ the limit superior. *)
+Theorem limsup_by_means : forall l u lambda (m : vec) b, admissible l ->
+  (forall k e, (k < width l)%nat -> 0 < e ->
+     exists N, forall T, (N <= T)%nat -> m k - e <= elapsed l u k T / INR T) ->
+  (forall k, (k < width l)%nat -> A l k * m k <= b) ->
+  is_limsup (exponent l u) lambda -> lambda <= b.
+Proof.
+  intros l u lambda m b Hl Hm Hb Hlim. apply Rnot_lt_le. intros Hlt.
+  set (alpha := 1 + max_norm (width l) (A l)).
+  assert (Hal : 1 <= alpha) by (pose proof (max_norm_nonneg (width l) (A l)); unfold alpha; lra).
+  set (e := (lambda - b) / (2 * alpha)).
+  assert (He : 0 < e) by (apply Rdiv_lt_0_compat; lra).
+  assert (Hae : alpha * e = (lambda - b) / 2) by (unfold e; field; lra).
+  assert (HN : forall n, (n <= width l)%nat -> exists N, forall k T, (k < n)%nat -> (N <= T)%nat ->
+    m k - e <= elapsed l u k T / INR T).
+  { induction n as [|n IH]; intros Hn; [exists O; intros; lia|].
+    destruct (IH ltac:(lia)) as (N1 & H1). destruct (Hm n e ltac:(lia) He) as (N2 & H2).
+    exists (max N1 N2). intros k T Hk HT.
+    destruct (Nat.eq_dec k n) as [->|]; [apply H2|apply H1]; lia. }
+  destruct (HN (width l) (Nat.le_refl _)) as (N & HNall).
+  enough (lambda <= b + (lambda - b) / 2) by lra.
+  apply (limsup_le _ _ _ (S N) Hlim). intros T HT.
+  destruct (argmax_of_each_T l u T Hl ltac:(lia)) as (i & (Hi & _) & -> & _).
+  specialize (HNall i T Hi ltac:(lia)). specialize (Hb i Hi).
+  pose proof (A_nonpositive l Hl i Hi) as HA. pose proof (max_norm_ge (width l) (A l) i Hi) as Hai.
+  rewrite Rabs_left1 in Hai by assumption.
+  assert (A l i * (elapsed l u i T / INR T) <= A l i * (m i - e)) by nra.
+  assert (- A l i * e <= alpha * e) by (apply Rmult_le_compat_r; [lra|unfold alpha; lra]).
+  lra.
+Qed.
+
 (** ** Counterexample: O(ε exp(Nλ)) does not follow from λ being the limit *)
 
 (** Δ_t = 2 - (√t - √(t-1)): after N steps ε has become ε exp(-2N + √N), and λ = -2. *)

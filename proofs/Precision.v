@@ -120,6 +120,44 @@ Proof.
   now apply max_norm_le.
 Qed.
 
+(** An error of at most ρ in each step and nothing else, of any admissible layer and all inputs, with
+    A[k] <= -a and Δ_t[k] >= δ: at most N ρ (a = δ = 0), and at most ρ / (1 - exp(-a δ)) if a δ > 0. *)
+Theorem absolute_errors : forall l x0 u x' a delta rho, admissible l -> 0 <= a -> 0 <= delta -> 0 <= rho ->
+  (forall k, (k < width l)%nat -> A l k <= - a) ->
+  (forall t k, (k < width l)%nat -> delta <= step_size l (u (S t)) k) ->
+  (forall k, (k < width l)%nat -> x' O k = x0 k) ->
+  (forall t k, (k < width l)%nat -> Rabs (x' (S t) k - F l (x' t) (u (S t)) k) <= rho) ->
+  forall N, let error := max_norm (width l) (fun k => x' N k - state l x0 u N k) in
+    error <= INR N * rho /\ (0 < a * delta -> error <= rho / (1 - exp (- (a * delta)))).
+Proof.
+  intros l x0 u x' a delta rho Hl Ha Hd Hrho HA HD H0 Hx' N error.
+  set (q := exp (- (a * delta))). assert (Hq0 : 0 < q) by apply exp_pos.
+  assert (Hq1 : q <= 1) by (apply exp_le_1; nra).
+  set (E := fun n => max_norm (width l) (fun k => x' n k - state l x0 u n k)).
+  assert (HE : forall n, E (S n) <= q * E n + rho).
+  { intros n. assert (HEn : 0 <= E n) by apply max_norm_nonneg. apply max_norm_le; [nra|]. intros k Hk.
+    replace (x' (S n) k - state l x0 u (S n) k) with
+      ((x' (S n) k - F l (x' n) (u (S n)) k) + (F l (x' n) (u (S n)) k - F l (state l x0 u n) (u (S n)) k))
+      by (simpl; ring).
+    rewrite step_linear. eapply Rle_trans; [apply Rabs_triang|]. rewrite Rabs_mult.
+    destruct (A_bar_at_most_1 l (u (S n)) k Hl Hk). rewrite (Rabs_pos_eq (A_bar _ _ _)) by lra.
+    assert (A_bar l (u (S n)) k <= q).
+    { apply exp_mono. specialize (HA k Hk). specialize (HD n k Hk). nra. }
+    assert (A_bar l (u (S n)) k * Rabs (x' n k - state l x0 u n k) <= q * E n).
+    { apply Rmult_le_compat; [lra|apply Rabs_pos|assumption|].
+      apply (max_norm_ge _ (fun k => x' n k - state l x0 u n k) k Hk). }
+    specialize (Hx' n k Hk). lra. }
+  assert (HE0 : E O = 0).
+  { apply Rle_antisym; [|apply max_norm_nonneg]. apply max_norm_le; [lra|]. intros k Hk.
+    simpl. rewrite (H0 k Hk), Rminus_diag_eq, Rabs_R0 by reflexivity. lra. }
+  pose proof (recursion E q rho ltac:(lra) HE N) as HR.
+  rewrite HE0, Rmult_0_r, Rplus_0_l in HR. fold (E N) in error. unfold error. split.
+  - eapply Rle_trans; [exact HR|]. rewrite (Rmult_comm (INR N)).
+    apply Rmult_le_compat_l; [assumption|]. apply geometric_grows. lra.
+  - intros Hpos. eapply Rle_trans; [exact HR|]. apply Rmult_le_compat_l; [assumption|].
+    apply geometric_stays. split; [lra|]. unfold q. rewrite <- exp_0 at 1. apply exp_increasing. lra.
+Qed.
+
 (** ** Inputs perturbed at every step, and Δ, B and C with them *)
 
 Theorem inputs_perturbed_at_every_step : forall l b x0 x0' u u' e0 e, admissible l -> within l b ->
@@ -474,6 +512,27 @@ Proof.
   pose proof (stays_nonneg l b (max_norm (width l) x0) Hb).
   apply Rmult_le_compat_l; [apply Rmult_le_pos; lra|].
   apply geometric_stays. split; [|assumption]. apply Rmult_le_pos; [lra|left; apply exp_pos].
+Qed.
+
+(** The outputs of a trajectory that is within [d] of the exact one, read out with an error of at most
+    [rho]: rounding of the read-out is not carried on. *)
+Theorem rounded_outputs : forall l b x0 u x' y' c N d rho, within l b -> fits l (reach b) (u N) ->
+  (c < outputs l)%nat -> max_norm (width l) (fun k => x' k - state l x0 u N k) <= d ->
+  Rabs (y' - read_out l x' (u N) c) <= rho ->
+  Rabs (y' - output l x0 u N c) <= most_out b * d + rho.
+Proof.
+  intros l b x0 u x' y' c N d rho Hb Hu Hc Hd Hy.
+  replace (y' - output l x0 u N c)
+    with ((y' - read_out l x' (u N) c) + (read_out l x' (u N) c - read_out l (state l x0 u N) (u N) c))
+    by (unfold output; ring).
+  eapply Rle_trans; [apply Rabs_triang|].
+  assert (Rabs (read_out l x' (u N) c - read_out l (state l x0 u N) (u N) c) <= most_out b * d).
+  { eapply Rle_trans; [apply same_input_outputs with (d := d)|].
+    - intros k Hk. eapply Rle_trans; [|exact Hd].
+      apply (max_norm_ge _ (fun k => x' k - state l x0 u N k) k Hk).
+    - apply Rmult_le_compat_r; [eapply Rle_trans; [apply max_norm_nonneg|exact Hd]|].
+      now apply (out_range l b Hb). }
+  lra.
 Qed.
 
 (** ** Counterexample: where λ = 0, errors may add up without bound *)

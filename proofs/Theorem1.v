@@ -109,6 +109,30 @@ Proof.
   apply two_norm_scaled; [left; now apply jacobians_norm_pos|]. intros k Hk. now apply deviation_by_norm.
 Qed.
 
+(** One rate for all N, ζ = -a δ, where A[k] <= -a and Δ_t[k] >= δ along the trajectory. With a = δ = 0
+    this is ζ = 0, of every admissible layer and all inputs. *)
+Theorem theorem1_state_rate : forall l x0 x0' u a delta N, admissible l -> 0 <= a -> 0 <= delta ->
+  (forall k, (k < width l)%nat -> A l k <= - a) ->
+  (forall t k, (k < width l)%nat -> delta <= step_size l (u (S t)) k) ->
+  max_norm (width l) (deviation l x0 x0' u u N)
+  <= max_norm (width l) (fun k => x0' k - x0 k) * exp (INR N * - (a * delta)) /\
+  two_norm (width l) (deviation l x0 x0' u u N)
+  <= two_norm (width l) (fun k => x0' k - x0 k) * exp (INR N * - (a * delta)).
+Proof.
+  intros l x0 x0' u a delta N Hl Ha Hd HA HD.
+  pose proof (jacobians_norm_le l u a delta N Hl Ha Hd HA HD) as HN.
+  set (q := exp (INR N * - (a * delta))) in *. assert (Hq : 0 <= q) by (left; apply exp_pos).
+  assert (Hk : forall k, (k < width l)%nat ->
+    Rabs (deviation l x0 x0' u u N k) <= q * Rabs (x0' k - x0 k)).
+  { intros k Hk. eapply Rle_trans; [now apply deviation_by_norm|].
+    apply Rmult_le_compat_r; [apply Rabs_pos|assumption]. }
+  split; rewrite Rmult_comm.
+  - apply max_norm_le; [apply Rmult_le_pos; [assumption|apply max_norm_nonneg]|]. intros k Hkw.
+    eapply Rle_trans; [now apply Hk|]. apply Rmult_le_compat_l; [assumption|].
+    apply (max_norm_ge _ (fun k => x0' k - x0 k) k Hkw).
+  - now apply two_norm_scaled.
+Qed.
+
 (** The paper's +ε in every entry: max |dx_N| = |ε| exp(N λ_N). *)
 Theorem theorem1_state_sharp : forall l x0 u N e, admissible l -> (0 < N)%nat ->
   max_norm (width l) (deviation l x0 (fun k => x0 k + e) u u N)
