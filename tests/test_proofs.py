@@ -56,8 +56,10 @@ PLANTED = {
         "refused: coqchk: found the axioms Lyapunov.Planted.planted",
     ),
     "an Admitted lemma": (
-        "Lemma helper : 1 + 1 = 3.\nAdmitted.\nTheorem planted : 3 = 2.\n"
-        "Proof. symmetry. exact helper. Qed.",
+        (
+            "Lemma helper : 1 + 1 = 3.\nAdmitted.\nTheorem planted : 3 = 2.\n"
+            "Proof. symmetry. exact helper. Qed."
+        ),
         "refused: Planted.planted rests on Planted.helper",
     ),
     "an added axiom": (
@@ -69,8 +71,10 @@ PLANTED = {
         "refused: coqchk: found the axioms Lyapunov.Planted.idle",
     ),
     "an axiom under an allowed name": (
-        "Module ClassicalDedekindReals.\nAxiom sig_not_dec : 1 = 2.\nEnd ClassicalDedekindReals.\n"
-        "Theorem planted : 1 = 2.\nProof. exact ClassicalDedekindReals.sig_not_dec. Qed.",
+        (
+            "Module ClassicalDedekindReals.\nAxiom sig_not_dec : 1 = 2.\nEnd ClassicalDedekindReals.\n"
+            "Theorem planted : 1 = 2.\nProof. exact ClassicalDedekindReals.sig_not_dec. Qed."
+        ),
         "refused: coqchk: found the axioms Lyapunov.Planted.ClassicalDedekindReals.sig_not_dec",
     ),
     "a theorem given up": (
@@ -78,8 +82,10 @@ PLANTED = {
         "refused: a Theorem is stated but not there",
     ),
     "a switched-off check": (
-        "Unset Guard Checking.\nFixpoint absurd (n : nat) : False := absurd n.\n"
-        "Theorem planted : 1 = 2.\nProof. destruct (absurd 0). Qed.",
+        (
+            "Unset Guard Checking.\nFixpoint absurd (n : nat) : False := absurd n.\n"
+            "Theorem planted : 1 = 2.\nProof. destruct (absurd 0). Qed."
+        ),
         "refused: coqchk: does not say '(co)fixpoints: <none>'",
     ),
     "no theorem": ("Lemma planted : 1 + 1 = 2.\nProof. reflexivity. Qed.", "found no Theorem"),
@@ -95,6 +101,30 @@ def test_what_is_not_proved_is_refused(what: str, tmp_path: Path) -> None:
     if what != "no theorem":
         (tmp_path / "Good.v").write_text(GOOD)
     code, output = checked(tmp_path)
+    assert code == 1, output
+    assert refusal in output
+
+
+SPOILED = {
+    "a statement changed": ("lora 1 U V O 2%nat = 3", "lora 1 U V O 2%nat = 4", "do not hold"),
+    "a proof left out": (
+        "Proof. intros. exists (U i). reflexivity. Qed.",
+        "Admitted.",
+        "rests on Theorem3.theorem3_rows",
+    ),
+}
+"""What is changed in Theorem3.v, into what, and the refusal."""
+
+
+@with_coq
+@pytest.mark.parametrize("what", SPOILED)
+def test_our_own_theorem_is_refused_once_spoiled(what: str, tmp_path: Path) -> None:
+    old, new, refusal = SPOILED[what]
+    shutil.copy(PROOFS / "Vectors.v", tmp_path)
+    text = (PROOFS / "Theorem3.v").read_text()
+    assert text.count(old) == 1
+    (tmp_path / "Theorem3.v").write_text(text.replace(old, new))
+    code, output = checked("--quick", tmp_path)
     assert code == 1, output
     assert refusal in output
 
@@ -117,10 +147,9 @@ def test_without_coq_one_message_says_what_to_install(tmp_path: Path) -> None:
 
 
 def test_readme_names_every_theorem_and_no_other() -> None:
-    stated = {
-        f"{file.stem}.{name}" for file in FILES for name in THEOREM.findall(file.read_text())
-    }
-    listed = set(re.findall(r"`([A-Z][A-Za-z0-9]*\.(?!v`)[a-z][A-Za-z0-9_]*)`", README))
+    stated = {f"{file.stem}.{name}" for file in FILES for name in THEOREM.findall(file.read_text())}
+    stems = "|".join(file.stem for file in FILES)
+    listed = set(re.findall(rf"`((?:{stems})\.(?!v`)\w+)`", README))
     assert listed == stated
 
 
