@@ -514,6 +514,76 @@ Proof.
   apply geometric_stays. split; [|assumption]. apply Rmult_le_pos; [lra|left; apply exp_pos].
 Qed.
 
+(** γ is at most u times its value at u = 1. *)
+Lemma gamma_linear : forall l b unit, within l b -> 0 <= unit <= 1 -> gamma b unit <= unit * gamma b 1.
+Proof.
+  intros l b unit Hb Hu. destruct (signs l b Hb) as (_&_&Hf&_&HD&_). unfold gamma.
+  set (c := fastest b * most b). assert (Hc : 0 <= c) by (now apply Rmult_le_pos).
+  rewrite Rmult_1_r, (Rmult_comm c unit). set (p := exp c - 1).
+  assert (Hp : 0 <= p) by (pose proof (exp_ge_line c); unfold p; lra).
+  pose proof (exp_below_chord c unit Hu) as H1. pose proof (exp_pos (unit * c)).
+  assert (H2 : (1 + unit) ^ 6 <= 1 + unit * 63).
+  { assert (Hpow : forall k, unit ^ S k <= unit).
+    { induction k as [|k IH]; [simpl; lra|]. change (unit * unit ^ S k <= unit).
+      assert (0 <= unit ^ S k) by (apply pow_le; lra). nra. }
+    replace ((1 + unit) ^ 6) with (1 + 6 * unit ^ 1 + 15 * unit ^ 2 + 20 * unit ^ 3 + 15 * unit ^ 4
+      + 6 * unit ^ 5 + unit ^ 6) by ring.
+    pose proof (Hpow 0%nat). pose proof (Hpow 1%nat). pose proof (Hpow 2%nat).
+    pose proof (Hpow 3%nat). pose proof (Hpow 4%nat). pose proof (Hpow 5%nat). lra. }
+  apply Rle_trans with ((1 + unit * p) * (1 + unit * 63) - 1).
+  - apply Rplus_le_compat_r. apply Rmult_le_compat; [lra|apply pow_le; lra|unfold p; lra|exact H2].
+  - replace ((1 + 1) ^ 6) with 64 by ring. replace (exp c) with (1 + p) by (unfold p; ring).
+    assert (unit * unit * p <= unit * p) by (apply Rmult_le_compat_r; [assumption|nra]). nra.
+Qed.
+
+(** Of the code's layer: below some unit round-off u_0 all errors stay within K u, for all N and all
+    inputs in a bounded set. u_0 = (exp(a δ) - 1) / (2 γ(1)), K = 2 γ(1) (X + G) / (1 - exp(-a δ)). *)
+Theorem rounding_mamba : forall m U x0, well_shaped m -> 0 <= U -> exists u0 K, 0 < u0 /\
+  forall unit u x', 0 <= unit <= u0 -> unit <= 1 -> (forall t, fits (mamba_layer m) U (u t)) ->
+    let l := mamba_layer m in
+    (forall k, (k < width l)%nat -> x' O k = x0 k) ->
+    (forall t k, (k < width l)%nat -> exists th, (forall i, Rabs (th i) <= unit) /\
+       x' (S t) k = computed_step l (u (S t)) (x' t) k th) ->
+    forall N, max_norm (width l) (fun k => x' N k - state l x0 u N k) <= K * unit.
+Proof.
+  intros m U x0 Hm HU. set (l := mamba_layer m). set (b := mamba_constants m U).
+  assert (Hl : admissible l) by now apply mamba_is_admissible.
+  assert (Hb : within l b) by now apply mamba_keeps_within.
+  assert (Hz : zeta b < 0) by now apply mamba_zeta_negative.
+  assert (Hq : exp (zeta b) < 1) by (rewrite <- exp_0; now apply exp_increasing).
+  assert (Hqi : exp (zeta b) * exp (- zeta b) = 1) by (rewrite <- exp_plus, <- exp_0; f_equal; ring).
+  pose proof (exp_pos (zeta b)) as Hq0.
+  assert (Hq1 : 1 < exp (- zeta b)) by nra.
+  set (g1 := gamma b 1).
+  assert (Hg1 : 63 <= g1).
+  { destruct (signs l b Hb) as (_&_&Hf&_&HD&_). unfold g1, gamma.
+    pose proof (exp_ge_line (fastest b * most b * 1)).
+    assert (0 <= fastest b * most b) by now apply Rmult_le_pos.
+    replace ((1 + 1) ^ 6) with 64 by ring. lra. }
+  set (R0 := stays b (max_norm (width l) x0) + let_in b).
+  assert (HR0 : 0 <= R0).
+  { destruct (signs l b Hb) as (HU'&_&_&_&HD&HB&_). pose proof (stays_nonneg l b (max_norm (width l) x0) Hb).
+    assert (0 <= let_in b) by (apply Rmult_le_pos; [now apply Rmult_le_pos|assumption]). unfold R0. lra. }
+  exists ((exp (- zeta b) - 1) / (2 * g1)), (2 * g1 * R0 / (1 - exp (zeta b))).
+  split; [apply Rdiv_lt_0_compat; lra|].
+  intros unit u x' Hu0 Hu1 Hu l' H0 Hx' N. change l' with l in *. clear l'.
+  pose proof (gamma_linear l b unit Hb (conj (proj1 Hu0) Hu1)) as Hlin. fold g1 in Hlin.
+  pose proof (gamma_nonneg l b unit Hb (proj1 Hu0)) as Hg.
+  assert (Hhalf : unit * g1 <= (exp (- zeta b) - 1) / 2).
+  { replace ((exp (- zeta b) - 1) / 2) with ((exp (- zeta b) - 1) / (2 * g1) * g1) by (field; lra).
+    apply Rmult_le_compat_r; lra. }
+  assert (Hrate : (1 + gamma b unit) * exp (zeta b) <= (1 + exp (zeta b)) / 2) by nra.
+  eapply Rle_trans; [apply (rounding_stays l b unit x0 u x'); try assumption; lra|].
+  fold R0. unfold Rdiv.
+  replace (2 * g1 * R0 * / (1 - exp (zeta b)) * unit)
+    with (unit * g1 * R0 * / ((1 - exp (zeta b)) / 2)) by (field; lra).
+  apply Rmult_le_compat.
+  - now apply Rmult_le_pos.
+  - left. apply Rinv_0_lt_compat. lra.
+  - now apply Rmult_le_compat_r.
+  - apply Rinv_le_contravar; lra.
+Qed.
+
 (** The outputs of a trajectory that is within [d] of the exact one, read out with an error of at most
     [rho]: rounding of the read-out is not carried on. *)
 Theorem rounded_outputs : forall l b x0 u x' y' c N d rho, within l b -> fits l (reach b) (u N) ->

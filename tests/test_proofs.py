@@ -72,7 +72,8 @@ PLANTED = {
     ),
     "an axiom under an allowed name": (
         (
-            "Module ClassicalDedekindReals.\nAxiom sig_not_dec : 1 = 2.\nEnd ClassicalDedekindReals.\n"
+            "Module ClassicalDedekindReals.\nAxiom sig_not_dec : 1 = 2.\n"
+            "End ClassicalDedekindReals.\n"
             "Theorem planted : 1 = 2.\nProof. exact ClassicalDedekindReals.sig_not_dec. Qed."
         ),
         "refused: coqchk: found the axioms Lyapunov.Planted.ClassicalDedekindReals.sig_not_dec",
