@@ -76,6 +76,35 @@ Record admissible (l : layer) : Prop := {
   skip_exists : (outputs l <= inputs l)%nat
 }.
 
+(** ** The paper's layer *)
+
+(** Everything diagonal, of size d, zero-order hold, y_t = C_t x_t: the paper's Equations 1 and 2 with
+    Δ_t, B_t and C_t any functions of u_t. *)
+Definition paper_layer (d : nat) (a : vec) (Delta B C : vec -> vec) : layer := {|
+  width := d; inputs := d; outputs := d; hold := ZeroOrderHold; A := a;
+  step_size := Delta; inward := B; outward := fun u => diagonal (C u);
+  skip := fun _ => 0; drive := fun k => k
+|}.
+
+Theorem paper_equations : forall d a Delta B C x u k, (k < d)%nat ->
+  let l := paper_layer d a Delta B C in
+  F l x u k = exp (Delta u k * a k) * x k + / a k * (exp (Delta u k * a k) - 1) * B u k * u k /\
+  read_out l x u k = C u k * x k.
+Proof.
+  intros d a Delta B C x u k Hk l. split.
+  - unfold F, A_bar, B_bar. simpl. unfold Rdiv. ring.
+  - unfold read_out. simpl. rewrite Rmult_0_l, Rplus_0_r. exact (apply_diagonal d (C u) x k Hk).
+Qed.
+
+Theorem paper_layer_is_admissible : forall d a Delta B C, (0 < d)%nat ->
+  (forall k, (k < d)%nat -> a k < 0) -> (forall u k, (k < d)%nat -> 0 <= Delta u k) ->
+  admissible (paper_layer d a Delta B C).
+Proof.
+  intros d a Delta B C Hd Ha HD. split; simpl; try assumption; try lia; intros.
+  - left. now apply Ha.
+  - apply Rlt_not_eq. now apply Ha.
+Qed.
+
 (** ** The code's layer *)
 
 Record mamba := Mamba {

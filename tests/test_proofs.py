@@ -139,6 +139,12 @@ def test_a_theorem_without_axioms_passes_and_is_read_twice(tmp_path: Path) -> No
     assert "* Axioms: <none>" in output
 
 
+@with_coq
+def test_a_folder_without_proofs_is_named(tmp_path: Path) -> None:
+    code, output = checked(tmp_path)
+    assert (code, output) == (2, f"{tmp_path}: found no .v file, expected Coq files\n")
+
+
 def test_without_coq_one_message_says_what_to_install(tmp_path: Path) -> None:
     for tool in ("dirname", "sed"):
         (tmp_path / tool).symlink_to(shutil.which(tool) or tool)
