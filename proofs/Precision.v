@@ -404,6 +404,19 @@ Proof.
     replace (d * a * (1 + th 0%nat)) with (d * a + d * a * th 0%nat) by ring. rewrite exp_plus. ring.
 Qed.
 
+(** |B̄_t u_t| <= G. *)
+Lemma B_bar_bound : forall l b u k, admissible l -> within l b -> fits l (reach b) u -> (k < width l)%nat ->
+  Rabs (B_bar l u k * u (drive l k)) <= let_in b.
+Proof.
+  intros l b u k Hl Hb Hu Hk. unfold B_bar, let_in. rewrite !Rabs_mult.
+  destruct (gain_bounds (hold l) (step_size l u k) (A l k)) as [Hg0 Hg1];
+    [now apply A_nonpositive|intros E; now apply (A_divides l Hl E)|now apply step_nonnegative|].
+  destruct (step_range l b Hb u k Hu Hk) as [_ Hs].
+  apply Rmult_le_compat; [apply Rmult_le_pos; apply Rabs_pos|apply Rabs_pos| |apply Hu; now apply drive_exists].
+  apply Rmult_le_compat; [apply Rabs_pos|apply Rabs_pos| |now apply (in_range l b Hb)].
+  rewrite Rabs_pos_eq; lra.
+Qed.
+
 (** The rounded trajectory [x'] of a layer against the exact one, given the same inputs and x_0. *)
 Theorem rounding_standard_model : forall l b unit x0 u x', admissible l -> within l b ->
   (forall t, fits l (reach b) (u t)) -> 0 <= unit <= 1 ->
@@ -432,14 +445,7 @@ Proof.
     simpl. unfold F. pose proof (A_bar_le l b (u (S n)) k Hb (Hu (S n)) Hk) as HAb.
     destruct (A_bar_at_most_1 l (u (S n)) k Hl Hk) as [HA0 HA1].
     set (ab := A_bar l (u (S n)) k) in *. set (w := B_bar l (u (S n)) k * u (S n) (drive l k)).
-    assert (Hw : Rabs w <= let_in b).
-    { unfold w, B_bar, let_in. rewrite !Rabs_mult.
-      destruct (gain_bounds (hold l) (step_size l (u (S n)) k) (A l k)) as [Hg0 Hg1];
-        [now apply A_nonpositive|intros EE; now apply (A_divides l Hl EE)|now apply step_nonnegative|].
-      destruct (step_range l b Hb (u (S n)) k (Hu (S n)) Hk) as [_ Hs].
-      apply Rmult_le_compat; [apply Rmult_le_pos; apply Rabs_pos|apply Rabs_pos| |apply Hu; now apply drive_exists].
-      apply Rmult_le_compat; [apply Rabs_pos|apply Rabs_pos| |now apply (in_range l b Hb)].
-      rewrite Rabs_pos_eq; lra. }
+    assert (Hw : Rabs w <= let_in b) by (apply B_bar_bound; auto).
     assert (Hxn : Rabs (state l x0 u n k) <= X).
     { eapply Rle_trans; [apply (max_norm_ge _ (state l x0 u n) k Hk)|now apply states_stay]. }
     assert (Hdx : Rabs (x' n k - state l x0 u n k) <= E n)
@@ -512,6 +518,47 @@ Proof.
   pose proof (stays_nonneg l b (max_norm (width l) x0) Hb).
   apply Rmult_le_compat_l; [apply Rmult_le_pos; lra|].
   apply geometric_stays. split; [|assumption]. apply Rmult_le_pos; [lra|left; apply exp_pos].
+Qed.
+
+(** After the fact: where the rounded states are seen to stay within X', growth is linear, and the constant
+    is there with no condition on u. *)
+Theorem rounding_seen : forall l b unit x0 u x' Xr, admissible l -> within l b ->
+  (forall t, fits l (reach b) (u t)) -> 0 <= unit <= 1 ->
+  (forall k, (k < width l)%nat -> x' O k = x0 k) ->
+  (forall t k, (k < width l)%nat -> exists th, (forall i, Rabs (th i) <= unit) /\
+     x' (S t) k = computed_step l (u (S t)) (x' t) k th) ->
+  0 <= Xr -> (forall t, max_norm (width l) (x' t) <= Xr) ->
+  forall N, let error := max_norm (width l) (fun k => x' N k - state l x0 u N k) in
+    error <= INR N * (gamma b unit * (Xr + let_in b)) /\
+    (zeta b < 0 -> error <= gamma b unit * (Xr + let_in b) / (1 - exp (zeta b))).
+Proof.
+  intros l b unit x0 u x' Xr Hl Hb Hu Hunit H0 Hx' HXr Hsmall N.
+  destruct (signs l b Hb) as (HU&Ha&_&Hd&HD&HB&_).
+  assert (Hg : 0 <= gamma b unit) by (eapply gamma_nonneg; [eassumption|lra]).
+  assert (HG : 0 <= let_in b) by (apply Rmult_le_pos; [now apply Rmult_le_pos|assumption]).
+  pose proof (absolute_errors l x0 u x' (slowest b) (least b) (gamma b unit * (Xr + let_in b)) Hl
+    ltac:(lra) Hd ltac:(apply Rmult_le_pos; lra)) as HE.
+  assert (Hlocal : forall t k, (k < width l)%nat ->
+    Rabs (x' (S t) k - F l (x' t) (u (S t)) k) <= gamma b unit * (Xr + let_in b)).
+  { intros t k Hk. destruct (Hx' t k Hk) as (th & Hth & ->).
+    destruct (computed_step_relative l b unit (u (S t)) (x' t) k th Hl Hb (Hu (S t)) Hk Hunit Hth)
+      as (p & q & Hp & Hq & ->).
+    pose proof (B_bar_bound l b (u (S t)) k Hl Hb (Hu (S t)) Hk) as Hw.
+    destruct (A_bar_at_most_1 l (u (S t)) k Hl Hk) as [HA0 HA1].
+    assert (Hxk : Rabs (x' t k) <= Xr)
+      by (eapply Rle_trans; [apply (max_norm_ge _ (x' t) k Hk)|apply Hsmall]).
+    unfold F. set (w := B_bar l (u (S t)) k * u (S t) (drive l k)) in *. set (ab := A_bar l (u (S t)) k) in *.
+    replace (ab * x' t k * (1 + p) + w * (1 + q) - (ab * x' t k + w)) with (p * (ab * x' t k) + q * w) by ring.
+    eapply Rle_trans; [apply Rabs_triang|]. rewrite !Rabs_mult, (Rabs_pos_eq ab) by lra.
+    pose proof (Rabs_pos (x' t k)).
+    assert (Rabs p * (ab * Rabs (x' t k)) <= gamma b unit * Xr)
+      by (apply Rmult_le_compat; [apply Rabs_pos|nra|assumption|nra]).
+    assert (Rabs q * Rabs w <= gamma b unit * let_in b)
+      by (apply Rmult_le_compat; try apply Rabs_pos; assumption).
+    lra. }
+  destruct (HE (fun k Hk => proj2 (A_range l b Hb k Hk))
+    (fun t k Hk => proj1 (step_range l b Hb (u (S t)) k (Hu (S t)) Hk)) H0 Hlocal N) as [H1 H2].
+  split; [exact H1|]. intros Hz. unfold zeta in *. apply H2. lra.
 Qed.
 
 (** γ is at most u times its value at u = 1. *)
