@@ -52,9 +52,6 @@ Proof.
   rewrite S_INR. simpl. rewrite <- IH, <- exp_plus. f_equal. lra.
 Qed.
 
-Lemma ln_le_0 : forall x, 0 < x -> x <= 1 -> ln x <= 0.
-Proof. intros x H [H1| ->]; rewrite <- ln_1; [left; now apply ln_increasing|lra]. Qed.
-
 Lemma ln_mono : forall x y, 0 < x -> x <= y -> ln x <= ln y.
 Proof. intros x y H [H1| ->]; [left; now apply ln_increasing|lra]. Qed.
 

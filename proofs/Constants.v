@@ -113,9 +113,6 @@ Definition mamba_constants (m : mamba) (U : R) : constants := {|
   move_out := out_rows m
 |}.
 
-Lemma row_nonneg : forall J W i, 0 <= row J W i.
-Proof. intros. apply sum_nonneg. intros. apply Rabs_pos. Qed.
-
 (** |(W u)[i]| <= |W[i]|_1 max_j |u[j]|. *)
 Lemma row_bounds : forall J W i u e, 0 <= e -> (forall j, (j < J)%nat -> Rabs (u j) <= e) ->
   Rabs (apply J W u i) <= row J W i * e.

@@ -78,9 +78,6 @@ Proof.
   now rewrite (spectral_norm_unique _ _ _ _ Hs (lemma1_norm l u T Hl)).
 Qed.
 
-Lemma elapsed_nonneg : forall l u k T, admissible l -> (k < width l)%nat -> 0 <= elapsed l u k T.
-Proof. intros l u k T Hl Hk. apply sum_nonneg. intros. now apply step_nonnegative. Qed.
-
 Lemma jacobians_norm_pos : forall l u T, admissible l -> 0 < jacobians_norm l u T.
 Proof.
   intros l u T Hl. eapply Rlt_le_trans; [apply (exp_pos (A l O * elapsed l u O T))|].

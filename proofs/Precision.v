@@ -34,9 +34,6 @@ Proof.
   rewrite IH. simpl. lra.
 Qed.
 
-Lemma geometric_nonneg : forall q N, 0 <= q -> 0 <= geometric q N.
-Proof. intros. apply sum_nonneg. intros. now apply pow_le. Qed.
-
 Lemma geometric_closed : forall q N, geometric q N * (1 - q) = 1 - q ^ N.
 Proof.
   intros q N. induction N as [|N IH]; [unfold geometric; simpl; lra|].
@@ -244,7 +241,8 @@ Proof.
   assert (Hs : 0 <= s).
   { assert (exp (zeta b) < 1) by (rewrite <- exp_0; now apply exp_increasing).
     unfold s, Rdiv. apply Rmult_le_pos; [now apply (kappa_nonneg l)|]. left. apply Rinv_0_lt_compat. lra. }
-  assert (Ho : 0 <= move_out b * X + most_skip b) by (assert (0 <= move_out b * X) by (now apply Rmult_le_pos); lra).
+  assert (Ho : 0 <= move_out b * X + most_skip b).
+  { assert (0 <= move_out b * X) by (now apply Rmult_le_pos). lra. }
   exists (s + (most_out b * s + (move_out b * X + most_skip b))). intros u u' e Hu Hu' He Hc N c Hcc.
   assert (Hd : max_norm (width l) (deviation l x0 x0 u u' N) <= s * e).
   { eapply Rle_trans; [apply (perturbed_inputs_stay l b x0 x0 u u' 0 e); try assumption; try lra|].

@@ -72,7 +72,8 @@ Proof.
 Qed.
 
 Lemma shear_applied : forall N v i, (i < 2)%nat ->
-  apply 2 (power 2 shear N) v i = two_by_two 1 (INR N) 0 1 i 0%nat * v 0%nat + two_by_two 1 (INR N) 0 1 i 1%nat * v 1%nat.
+  apply 2 (power 2 shear N) v i
+  = two_by_two 1 (INR N) 0 1 i 0%nat * v 0%nat + two_by_two 1 (INR N) 0 1 i 1%nat * v 1%nat.
 Proof. intros N v i Hi. unfold apply. cbn [sum]. rewrite !shear_power by lia. lra. Qed.
 
 (** Its norm lies between 1 and 2 (N + 1). *)

@@ -141,18 +141,7 @@ Proof. intros. now apply largest_le. Qed.
 Lemma max_norm_nonneg : forall n v, 0 <= max_norm n v.
 Proof. intros. apply largest_nonneg. Qed.
 
-(** A vector with the same entry everywhere, such as the paper's +ε. *)
-Lemma max_norm_const : forall n e, (0 < n)%nat -> max_norm n (fun _ => e) = Rabs e.
-Proof.
-  intros n e H. apply Rle_antisym.
-  - apply max_norm_le; [apply Rabs_pos|]. intros; lra.
-  - apply (max_norm_ge n (fun _ => e) 0 H).
-Qed.
-
 (** ** The 2-norm *)
-
-Lemma two_norm_nonneg : forall n v, 0 <= two_norm n v.
-Proof. intros. apply sqrt_pos. Qed.
 
 (** Entries that shrink by a factor of at most [c] shrink the norm by at most [c]. *)
 Lemma two_norm_scaled : forall n v w c, 0 <= c ->
@@ -220,13 +209,6 @@ Proof. intros n M M' v i H. apply sum_ext. intros j Hj. now rewrite H. Qed.
 Lemma two_norm_ext : forall n v w, (forall k, (k < n)%nat -> v k = w k) ->
   two_norm n v = two_norm n w.
 Proof. intros n v w H. unfold two_norm. f_equal. apply sum_ext. intros k Hk. now rewrite H. Qed.
-
-Lemma max_norm_ext : forall n v w, (forall k, (k < n)%nat -> v k = w k) ->
-  max_norm n v = max_norm n w.
-Proof.
-  induction n as [|n IH]; intros v w H; [reflexivity|].
-  unfold max_norm in *. simpl. rewrite (IH v w), (H n); auto with arith.
-Qed.
 
 (** The spectral norm of a diagonal matrix is the largest absolute value on its diagonal. *)
 Lemma spectral_norm_diagonal : forall n M v, (0 < n)%nat ->
