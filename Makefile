@@ -4,6 +4,7 @@
 # make mutants     small changes to verify/ that some test has to notice (docs/mutants.md); half an hour
 # make evidence    the committed records of a CPU from nothing (a minute or two on two cores), then `make claims`
 # make claims      docs/claims.md and the table in README, from the committed evidence; seconds
+# make proofs      the theorems, checked by Coq from nothing (proofs/README.md); needs Debian's package coq; a minute
 # make faults      kills, full disks, damaged files, a bad hub: what holds, as one table; a quarter of an hour
 # make fuzz        100,000 damaged manifests, records, audits and checkpoints (docs/fuzzing.md); twenty minutes or more
 # make test-container  builds the image and runs manifests in it, on a real engine; needs root; half an hour
@@ -32,7 +33,7 @@ NEVER := /tests?/|/(pip|nltk)/|/transformers/models/(?!auto/|mamba/|gpt_neox/|ol
 matching = awk '/^[^ \#]/ { keep = /$(1)/ } keep' pinned-requirements.txt
 others   = awk '/^[^ \#]/ { keep = !/$(1)/ } keep' pinned-requirements.txt
 
-.PHONY: reproduce test test-browser test-packet test-container check faults fuzz mutants venv dev evidence claims
+.PHONY: reproduce test test-browser test-packet test-container check proofs faults fuzz mutants venv dev evidence claims
 # 3: some jobs take weights or a GPU, and the table says which.
 reproduce: venv
 	@.venv/bin/repro run manifests/*.json --tier smoke || [ $$? -eq 3 ]
@@ -98,6 +99,9 @@ check: dev
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	.venv/bin/hadolint Dockerfile
+
+proofs:
+	@proofs/check
 
 mutants: .venv-mutants/.stamp
 	@.venv-mutants/bin/mutmut run
