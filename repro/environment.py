@@ -1,5 +1,6 @@
 """What a record says about the machine that made it, seen without importing torch."""
 
+import functools
 import importlib.metadata
 import os
 import platform
@@ -124,7 +125,7 @@ def capture(packages: Iterable[str] | None = None) -> Environment:
     pinned = pins.versions()
     found = installed(pinned if packages is None else packages)
     if packages is None:
-        found |= _edited({name: version for name, version in found.items() if version})
+        found |= _edited(tuple((name, version) for name, version in found.items() if version))
     gpus = hardware.gpus()
     # Kernels need a GPU: without one their absence is the expected state, not drift.
     optional = set() if gpus else set(pins.read(pins.KERNELS)) - set(pins.read(pins.LOCK))
@@ -145,8 +146,13 @@ def capture(packages: Iterable[str] | None = None) -> Environment:
     )
 
 
-def _edited(found: Mapping[str, str]) -> dict[str, str | None]:
-    """Versions of packages that compute something and are not as they were installed."""
+@functools.cache
+def _edited(versions: tuple[tuple[str, str], ...]) -> Mapping[str, str | None]:
+    """Versions of packages that compute something and are not as they were installed.
+
+    Looked at once a process, as what it imported stays as it was.
+    """
+    found = dict(versions)
     computing = sorted({name for kind in KINDS.values() for name in kind.LIBRARIES} & set(found))
     with ThreadPoolExecutor(2) as pool:
         several = zip(computing, pool.map(distributions.edited, computing), strict=True)

@@ -26,7 +26,10 @@ class Engine(Protocol):
 class Local:
     """Processes of this machine."""
 
-    machine = staticmethod(environment.capture)
+    @staticmethod
+    def machine() -> Environment:
+        """This machine."""
+        return environment.capture()
 
     @staticmethod
     def execute(work: "Work") -> dict[str, str]:

@@ -57,7 +57,7 @@ class Planning:
 
 
 def prepare(
-    arguments: argparse.Namespace, machine: Callable[[], Environment] = environment.capture
+    arguments: argparse.Namespace, machine: Callable[[], Environment] | None = None
 ) -> Planning:
     """Read manifests, look at the machine and at what is there.
 
@@ -82,7 +82,7 @@ def prepare(
     planner = Planner(
         shelf,
         Store(arguments.out),
-        machine(),
+        machine() if machine else environment.capture(),
         only=options.read_filter(arguments.only, manifests),
         reach=Reach(
             hub=needs_hub and options.hub_is_reachable(offline=arguments.offline),
