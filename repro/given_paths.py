@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 from typing import Self
 
+from repro import bundle
+
 
 class Named(str):
     """`NAME=PATH` as it was given; an argument of this type is a path wherever it is looked at."""
@@ -60,3 +62,15 @@ def new(text: str) -> Path:
     """
     folder(os.path.dirname(text) or os.curdir)  # noqa: PTH120
     return path(text)
+
+
+def manifest(text: str) -> Path:
+    """An argument: a file as it was given, else the bundle's manifest of that name.
+
+    A folder of that name is no manifest, and often holds the results of one.
+    """
+    given, named = path(text), bundle.MANIFESTS / f"{text}.json"
+    if os.sep in text or given.is_file() or not named.is_file():
+        return given
+    here = Path.cwd()
+    return named.relative_to(here) if named.is_relative_to(here) else named

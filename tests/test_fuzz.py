@@ -2,8 +2,8 @@
 100,000. Then bugs are planted, each of which has to be reported."""
 
 import json
-import random
 import os
+import random
 import socket
 import subprocess
 import sys

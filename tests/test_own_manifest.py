@@ -165,4 +165,4 @@ def test_one_is_counted_in_the_singular(project: Path) -> None:
     assert "ours at tier full: 1 job; about " in text
     assert "together: 1 job; they fill 2 slots sharing saves 1 job, 0.0 GPU-hours" in text
     text = words(repro("results", "list", cwd=project).stdout)
-    assert re.search(r" 1 record, [\d.]+ k?B, 0 broken$", text)
+    assert re.search(r" 1 record, [\d.]+ k?B, 0 broken, 0 that no run file names$", text)

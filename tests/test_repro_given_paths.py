@@ -31,6 +31,7 @@ def commands() -> Iterator[tuple[str, argparse.ArgumentParser]]:
 def test_no_path_is_taken_without_a_look_at_it() -> None:
     """An argument that is a plain `Path`, or NAME=PATH as plain text, would be one."""
     kinds = {given_paths.path, given_paths.folder, given_paths.new, given_paths.Named}
+    kinds |= {given_paths.manifest}
     seen = 0
     for command, parser in commands():
         for action in parser._actions:
@@ -58,7 +59,7 @@ WRITING = [
     ["report", "evidence/cpu", "--out"],
     ["results", "gc", "--out"],
     ["list", "--out"],
-    ["pin", "pytorch_model.bin", "--out"],
+    ["convert", "pytorch_model.bin", "--out"],
     ["container", "run", "manifests/table2.json", "--out"],
 ]
 
@@ -99,7 +100,7 @@ READING = [
     ["export", "--format", "csv", "--out"],
     ["audit", "--against"],
     ["list", "--coverage", "--text"],
-    ["pin"],
+    ["convert"],
     ["plan"],
     ["plan", "manifests/table1.json", "--data", "mmlu="],
     ["plan", "manifests/table1.json", "--substitute", "mamba-twin="],

@@ -145,7 +145,9 @@ def test_a_shard_has_the_bare_name_of_a_file(name: str, folder: Path, tmp_path: 
     index(BARE)
     assert loadable.weights(folder) == [loadable.INDEX, *BARE.values()]
     index({**BARE, "z": name})
-    with pytest.raises(NotLoadableError, match="1 tensors in no shard: z"):
+    half = "no index of tensors .*surrogates not allowed"  # of a pair, which is no text
+    found = half if name.startswith("\ud800") else "1 tensors in no shard: z"
+    with pytest.raises(NotLoadableError, match=found):
         checkpoint_digests.of_folder(folder, "x")
 
 

@@ -324,9 +324,9 @@ def test_a_name_that_is_none_is_told_with_the_nearest(here: Folder, name: str) -
 
 
 def test_a_name_too_long_to_be_one_is_told(here: Folder) -> None:
-    code, _, told = here.say("plan", "x" * 300, "--offline")
-    assert code == 2
-    assert "File name too long; expected a file, or the name of a manifest" in told
+    with pytest.raises(SystemExit, match="2"):
+        here.say("plan", "x" * 300, "--offline")
+    assert "found 'File name too long', expected a name that can be" in here.capsys.readouterr().err
 
 
 def test_one_id_is_one_manifest(here: Folder) -> None:

@@ -27,22 +27,10 @@ def add_manifests(parser: argparse.ArgumentParser, *, optional: bool = False) ->
         "manifests",
         metavar="MANIFEST",
         nargs="*" if optional else "+",
-        type=_manifest,
+        type=given_paths.manifest,
         help="manifest file, e.g. manifests/table1.json, or the name of one of the bundle's, table1"
         + ("; all by default" * optional),
     )
-
-
-def _manifest(text: str) -> Path:
-    """A file as it was given, else the bundle's manifest of that name.
-
-    A folder of that name is no manifest, and often holds the results of one.
-    """
-    given, named = given_paths.path(text), bundle.MANIFESTS / f"{text}.json"
-    if os.sep in text or given.is_file() or not named.is_file():
-        return given
-    here = Path.cwd()
-    return named.relative_to(here) if named.is_relative_to(here) else named
 
 
 def add_results(parser: argparse.ArgumentParser, what: str) -> None:

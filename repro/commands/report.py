@@ -51,12 +51,11 @@ def run(arguments: argparse.Namespace) -> int:
     folders = arguments.results or [Path("results")]
     out: Path = arguments.out
     options.check_folders(folders)
-    if out.exists() and not out.is_dir():
-        message = f"--out {out}: found a file, expected a folder or a name that is free"
-        raise BadInputError(message)
     seen = report_records.gather(
         [each for one in verify.folders_of(folders) for each in verify.check_runs(one, one)]
     )
+    if seen.unread and not seen.runs:
+        raise BadInputError("\n".join(seen.unread))
     with saving(out):
         out.mkdir(parents=True, exist_ok=True)
         have_scratch(out)

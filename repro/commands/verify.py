@@ -137,6 +137,8 @@ def _markdown(folders: Sequence[Path], arguments: argparse.Namespace) -> int:
     options.check_folders(folders)
     results = [one for each in folders for one in check_runs(each, each)]
     seen = report_records.gather(results)
+    if seen.unread and not seen.runs:
+        raise BadInputError("\n".join(seen.unread))
     print(claim_table.render(seen), end="")
     return left_out(seen.unread, exit_code([each.verdict for each in seen.runs]))
 
