@@ -81,6 +81,7 @@ class Remote:
         if different:
             message = f"{node} differs from what was planned: {', '.join(different)}"
             raise UnfitError(message)
+        self.ask("know_revision", planned.revision)
         return str(node)
 
     def run(self, key: str, planned: PlannedJob) -> Outcome:

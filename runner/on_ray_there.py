@@ -23,7 +23,7 @@ import ray
 from ray import exceptions
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from repro import bundle, environment
+from repro import bundle, environment, revision
 from repro.environment import Environment
 from repro.errors import CannotRunError, first_line
 from runner import on_ray_remote
@@ -59,14 +59,16 @@ class There:
         nodes = [each for each in ray.nodes() if each["Alive"]]
         with_gpu = [each for each in nodes if each["Resources"].get("GPU")]
         asked = [_describe(each, gpu=bool(with_gpu)) for each in with_gpu or nodes]
-        found, _ = ray.wait(asked, num_returns=len(asked), timeout=_ASK) if asked else ([], [])
-        machines = [machine for machine in map(_answer, found) if machine]
+        said, _ = ray.wait(asked, num_returns=len(asked), timeout=_ASK) if asked else ([], [])
+        machines = [machine for machine in map(_answer, said) if machine]
         if not machines:
             message = f"none of the {len(nodes)} nodes of the cluster said in {_ASK} s what it is"
             raise CannotRunError(message)
         kinds = Counter(repr(sorted(each.key_parts().items())) for each in machines)
         most = kinds.most_common(1)[0][0]
-        return next(each for each in machines if repr(sorted(each.key_parts().items())) == most)
+        found = next(each for each in machines if repr(sorted(each.key_parts().items())) == most)
+        # Its code is this process's, sent along; no git lies there that could say which.
+        return found.model_copy(update={"revision": revision.own()})
 
     def execute(self, work: Work) -> dict[str, str]:
         """As `runner.execute.execute`.

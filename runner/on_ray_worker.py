@@ -19,6 +19,7 @@ from repro.environment import Environment
 from repro.errors import CannotSaveError, ReproError
 from repro.jobs import Job
 from repro.located import Located
+from repro.revision import Revision
 from repro.store import Store
 from runner.measurement import Progress
 from runner.node_files import Node
@@ -76,6 +77,13 @@ class Worker(Node):
     def describe(self) -> tuple[str, Environment]:
         """The name of the node, and what this process sees of it: its GPU and no other."""
         return os.uname().nodename, self.machine
+
+    def know_revision(self, revision: Revision | None) -> None:
+        """Take the caller's revision for that of the code here, which no git knows.
+
+        A key is of the caller's code, and no job runs here whose key this code does not give.
+        """
+        self.machine = self.machine.model_copy(update={"revision": revision})
 
     def work(
         self, key: str, job: Job, inputs: Mapping[str, Parcel | Located], replaces: str

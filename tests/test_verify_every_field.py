@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import made_up_records as records
 import numpy as np
@@ -132,7 +133,10 @@ def evaluation(folder: Path) -> tuple[Evidence, str]:
             }
 
     claimed = records.manifest()
-    store, run = records.run(folder, claimed, "smoke", change)
+    # Whatever is set here: a flag that can move a digit is part of the key.
+    machine = records.this_machine().model_copy(update={"flags": {}})
+    with mock.patch.object(records, "this_machine", return_value=machine):
+        store, run = records.run(folder, claimed, "smoke", change)
     known = {"mmlu": records.dataset()}
     return Evidence(claimed, run, store, records.checkpoints(), known), "mamba-1.float16.batch-8"
 
