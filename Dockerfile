@@ -51,9 +51,9 @@ RUN pip install --quiet --disable-pip-version-check --no-cache-dir --no-index --
         --no-build-isolation --editable . \
  && rm -rf ./*.egg-info build \
  && python -m compileall -q repro runner verify twins /opt/venv/lib/python3.11/site-packages/__editable__* \
- && python -m repro.commands.container_steps inputs
+ && python -m repro.container.steps inputs
 ARG REVISION=unknown
-RUN python -m repro.commands.container_steps lock --target cpu --revision "$REVISION" \
+RUN python -m repro.container.steps lock --target cpu --revision "$REVISION" \
  && install -d -m 1777 /bundle/results \
  && find /opt/venv /opt/inputs /bundle -newermt "@$SOURCE_DATE_EPOCH" \
         -exec touch --no-dereference --date "@$SOURCE_DATE_EPOCH" {} +
@@ -105,7 +105,7 @@ ARG MAX_JOBS=2
 # A100, A10G, H100 and H200: what the paper and this bundle name.
 ARG TORCH_CUDA_ARCH_LIST="8.0;8.6;9.0"
 ENV CUDA_HOME=/usr/local/cuda
-RUN python -m repro.commands.container_steps kernels --wheels /opt/wheels
+RUN python -m repro.container.steps kernels --wheels /opt/wheels
 
 FROM assembly AS assembly-cuda
 ARG SOURCE_DATE_EPOCH=1720051200
@@ -113,7 +113,7 @@ COPY --from=kernels /opt/wheels /opt/wheels
 ARG REVISION=unknown
 RUN pip install --quiet --no-cache-dir --no-index --no-deps --no-compile /opt/wheels/*.whl \
  && python -m compileall -q -j 0 -x '/tests?/' /opt/venv/lib/python3.11/site-packages \
- && python -m repro.commands.container_steps lock --target cuda --revision "$REVISION" \
+ && python -m repro.container.steps lock --target cuda --revision "$REVISION" \
  && find /opt/venv /bundle -newermt "@$SOURCE_DATE_EPOCH" \
         -exec touch --no-dereference --date "@$SOURCE_DATE_EPOCH" {} +
 

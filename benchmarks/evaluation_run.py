@@ -17,12 +17,12 @@ from unittest import mock
 import numpy as np
 import torch
 
-from runner import benchmark_tasks, mmlu_tasks, prefix_encoding
-from runner.lm_eval_offline import import_lm_eval
-from runner.prefix_inputs import distinct
-from runner.prefix_language_model import PrefixLM
-from runner.prefix_tree import first_differing
-from runner.rendered_once import RenderedOnce
+from runner.evaluation import tasks as harness_tasks
+from runner.evaluation import tokens
+from runner.evaluation.offline import import_lm_eval
+from runner.evaluation.prefix_model import PrefixLM, distinct
+from runner.evaluation.prefix_tree import first_differing
+from runner.evaluation.tasks import RenderedOnce
 
 import_lm_eval()
 
@@ -76,8 +76,8 @@ class Clock:
 def tasks_of(task: str, data: Path, subjects: list[str]) -> dict[str, Any]:
     """lm-eval's tasks that make up one of ours; new, save for what reading the data takes."""
     if task == "mmlu":
-        return mmlu_tasks.build(subjects, data)
-    made = benchmark_tasks.build(task, data)
+        return harness_tasks.build_mmlu(subjects, data)
+    made = harness_tasks.build(task, data)
     made._asked.clear()  # noqa: SLF001 - as if it were new
     made._made.clear()  # noqa: SLF001
     return {task: made}
@@ -98,20 +98,20 @@ def run(arm: str, lm: HFLM, tasks: dict[str, Any], shots: int, limit: int | None
     clock = Clock()
     for task in tasks.values():
         task.set_config("num_fewshot", shots)
-        if isinstance(task, benchmark_tasks.LocalTask):
-            benchmark_tasks.restart_sampler(task, benchmark_tasks.SEED)
+        if isinstance(task, harness_tasks.LocalTask):
+            harness_tasks.restart_sampler(task, harness_tasks.SEED)
     if GPU:
         torch.cuda.reset_peak_memory_stats()
     with contextlib.ExitStack() as stack:
         stack.enter_context(
-            as_lm_eval_has_them() if arm == "stock" else mmlu_tasks.templates_compiled_once()
+            as_lm_eval_has_them() if arm == "stock" else harness_tasks.templates_compiled_once()
         )
         head = lm.model.get_output_embeddings()
         lines = [(Task, "build_all_requests", "requests"), (head, "forward", "head")]
         if arm == "stock":
             lines += [(lm, "tok_encode", "tokenising"), (lm, "_model_call", "model")]
         else:
-            lines += [(prefix_encoding, "encoded", "tokenising"), (lm, "_continued", "model")]
+            lines += [(tokens, "encoded", "tokenising"), (lm, "_continued", "model")]
         for owner, name, phase in lines:
             stack.enter_context(
                 mock.patch.object(owner, name, clock.of(phase, getattr(owner, name)))
@@ -147,7 +147,7 @@ def compared(stock: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
 def distinct_tokens(lm: PrefixLM, tasks: dict[str, Any]) -> int:
     """Tokens of a case, each prefix counted once: what no engine can do without."""
     pairs = [instance.args for task in tasks.values() for instance in task.instances]
-    ids = prefix_encoding.encoded(lm.tokenizer, pairs)
+    ids = tokens.encoded(lm.tokenizer, pairs)
     inputs = distinct([(p, *i) for p, i in zip(pairs, ids, strict=True)], lm.max_length)
     rows = sorted(inputs, key=lambda each: each.tokens.astype(">i4").tobytes())
     shared = sum(first_differing(one.tokens, two.tokens) for one, two in itertools.pairwise(rows))

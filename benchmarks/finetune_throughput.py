@@ -1,10 +1,10 @@
 """Our training loop against TRL's own: `python -m benchmarks.finetune_throughput [--repeats R]`.
 
 On a GPU. Both arms train the same model with random weights on the same rows in bfloat16: `stock`
-is SFTTrainer as TRL 0.8.1's README shows it, handed texts; `ours` is `runner.tuning_trainer`, which
-`runner.finetune` runs. Every row is cut at 512 tokens, so none is padded. The clock of both starts
-once our look at the first gradients is over, here after four steps, and neither writes a state; a
-job writes one a minute at most, in at most one part in twenty of the time.
+is SFTTrainer as TRL 0.8.1's README shows it, handed texts; `ours` is `runner.tuning.trainer`, which
+`runner.tuning.finetune` runs. Every row is cut at 512 tokens, so none is padded. The clock of both
+starts once our look at the first gradients is over, here after four steps, and neither writes a
+state; a job writes one a minute at most, in at most one part in twenty of the time.
 
 Arms alternate, and which goes first alternates too. A ratio is of two runs next to each other; the
 median and the range over repeats are printed. Weights move no speed, so nothing is downloaded.
@@ -25,22 +25,23 @@ from peft import LoraConfig
 from transformers import AutoTokenizer, TrainerCallback, TrainingArguments
 from trl import SFTTrainer
 
-from repro import bundle
-from repro.jobs import Method, Recipe
-from runner import finetune, model_shapes, tuning_trainer
-from runner.lora_targets import targets
+from repro import paths
+from repro.schema.jobs import Method, Recipe
+from runner.models import shapes
+from runner.models.lora_targets import targets
 from runner.models.mamba_paths import set_path
-from runner.tuning_examples import Collator, Example
-from runner.tuning_process import one_run
-from runner.tuning_trainer import Tuner
+from runner.tuning import finetune, trainer
+from runner.tuning.examples import Collator, Example
+from runner.tuning.finetune import one_run
+from runner.tuning.trainer import Tuner
 
 SHAPES = ("mamba-130m", "pythia-160m")
 METHODS: tuple[Method, ...] = ("full", "lora-all")
 ROWS, LENGTH, RANK = 8, 512, 8
-tuning_trainer.WATCHED = 4
+trainer.WATCHED = 4
 SKIPPED, TIMED = 6, 24
 
-TOKENIZER = AutoTokenizer.from_pretrained(bundle.ROOT / "twins" / "mamba-twin")
+TOKENIZER = AutoTokenizer.from_pretrained(paths.ROOT / "twins" / "mamba-twin")
 
 
 class Clock(TrainerCallback):  # type: ignore[misc]
@@ -69,7 +70,7 @@ def texts() -> list[str]:
     return [" ".join(map(str, row)) for row in words]
 
 
-def stock(model: Any, _: model_shapes.Shape, method: Method, rows: list[str]) -> float:  # noqa: ANN401
+def stock(model: Any, _: shapes.Shape, method: Method, rows: list[str]) -> float:  # noqa: ANN401
     """Seconds of a step of TRL's loop."""
     names = targets(model.config.to_dict(), method)
     arguments = TrainingArguments(
@@ -95,7 +96,7 @@ def stock(model: Any, _: model_shapes.Shape, method: Method, rows: list[str]) ->
     return clock.seconds
 
 
-def ours(model: Any, shape: model_shapes.Shape, method: Method, rows: list[str]) -> float:  # noqa: ANN401
+def ours(model: Any, shape: shapes.Shape, method: Method, rows: list[str]) -> float:  # noqa: ANN401
     """Seconds of a step of ours."""
     recipe = Recipe(
         data="none",
@@ -143,10 +144,10 @@ ARMS = {"stock": stock, "ours": ours}
 
 def speed(arm: str, name: str, method: Method, rows: list[str]) -> float:
     """Tokens a second of one run on a fresh model."""
-    shape = model_shapes.shape_of(name)
+    shape = shapes.shape_of(name)
     torch.manual_seed(0)
     with torch.device("cuda"):
-        model = model_shapes.build(shape)
+        model = shapes.build(shape)
     with one_run():
         seconds = ARMS[arm](model, shape, method, rows)
     del model

@@ -2,7 +2,7 @@
 
 `python -m benchmarks.memory [SHAPE…]` on a GPU. Weights are drawn at random, which changes no
 byte; each shape runs three batches of prompts of the longest length through lm-eval's own
-scoring. Prediction: `repro.peak_memory.peak_memory`, what `repro plan` shows.
+scoring. Prediction: `repro.schema.kinds.memory.peak_memory`, what `repro plan` shows.
 """
 
 import gc
@@ -20,9 +20,11 @@ from transformers import (
     PreTrainedModel,
 )
 
-from repro import bundle, catalog, peak_memory
-from runner import kernels
-from runner.lm_eval_offline import import_lm_eval
+from repro import paths
+from repro.schema import catalog
+from repro.schema.kinds import memory
+from runner.evaluation.offline import import_lm_eval
+from runner.models import kernels
 from runner.models.mamba2 import Mamba2ForCausalLM
 from runner.models.mamba2_config import Mamba2Config
 
@@ -81,7 +83,7 @@ def measured(name: str, dtype: str, batch: int) -> int:
     with torch.device("cuda"):
         model = SHAPES[name]()
     model = model.to(getattr(torch, dtype)).eval()
-    tokenizer = AutoTokenizer.from_pretrained(bundle.ROOT / "twins" / "mamba-twin")
+    tokenizer = AutoTokenizer.from_pretrained(paths.ROOT / "twins" / "mamba-twin")
     harness = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch)
     ids = torch.randint(2048, (3 * batch, LENGTH + 1)).tolist()
     requests = [(("", ""), row[:LENGTH], row[LENGTH:]) for row in ids]
@@ -104,7 +106,7 @@ def main() -> None:
         for dtype in DTYPES:
             for batch in BATCHES:
                 peak = measured(name, dtype, batch)
-                guess = peak_memory.peak_memory(known, dtype, batch, "eager")
+                guess = memory.peak_memory(known, dtype, batch, "eager")
                 print(
                     f"| {name} | {dtype} | {batch} | {peak / 2**30:.2f} | {guess / 2**30:.2f} | "
                     f"{guess / peak:.2f} |",

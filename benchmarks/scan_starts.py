@@ -16,7 +16,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from runner.models.mamba_scan_start import Inputs, by_adding, by_pseudo_steps
+from runner.models.mamba_scan import Inputs, by_adding, by_pseudo_steps
 from runner.models.mamba_scan_triton import by_one_kernel
 
 CHANNELS = {"mamba-130m": 1536, "mamba-790m": 3072}

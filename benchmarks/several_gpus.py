@@ -37,18 +37,22 @@ from typing import Any
 import ray
 import torch
 
-from repro import bundle, checkpoint_digests, cost, digests, environment, keys
-from repro.environment import Environment
-from repro.jobs import BenchmarkJob, Setting
-from repro.located import Located
-from repro.plan import PlannedJob
-from repro.slot import Slot
-from repro.store import Store
-from runner import model_shapes
-from runner.on_ray_here import Here
-from runner.scheduling import Work
+from repro import fileio, paths
+from repro.environment import machine as environment
+from repro.environment.machine import Environment
+from repro.inputs import checkpoints
+from repro.inputs.located import Located
+from repro.planning import cost
+from repro.planning.plan import PlannedJob
+from repro.schema.jobs import BenchmarkJob, Setting
+from repro.schema.slot import Slot
+from repro.store import keys
+from repro.store.store import Store
+from runner.local import Work
+from runner.models import shapes
+from runner.ray.engine import Here
 
-TOKENIZER = bundle.ROOT / "twins" / "gpt-neox-twin"
+TOKENIZER = paths.ROOT / "twins" / "gpt-neox-twin"
 WORDS = ("layer", "state", "token", "weight", "model", "paper", "answer", "number")
 LENGTH = 120
 """Words of a sentence."""
@@ -76,12 +80,12 @@ class Watch:
 def checkpoint(shape: str, folder: Path) -> Located:
     """A checkpoint of a shape with weights at random, and a tokenizer."""
     torch.manual_seed(0)
-    model = model_shapes.build(model_shapes.shape_of(shape))
+    model = shapes.build(shapes.shape_of(shape))
     model.save_pretrained(folder / shape)
     for file in TOKENIZER.glob("*token*"):
         shutil.copy(file, folder / shape)
     path = folder / shape
-    return Located(shape, path, checkpoint_digests.of_folder(path, shape), True, False)  # noqa: FBT003
+    return Located(shape, path, checkpoints.of_folder(path, shape), True, False)  # noqa: FBT003
 
 
 def sentences(folder: Path, count: int) -> Located:
@@ -92,7 +96,7 @@ def sentences(folder: Path, count: int) -> Located:
         said = [WORDS[(number * 7 + place * place) % len(WORDS)] for place in range(LENGTH)]
         lines.append(json.dumps({"text": " ".join([str(number), *said])}))
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    files = {f"lambada_openai/{path.name}": digests.of_file(path)}
+    files = {f"lambada_openai/{path.name}": fileio.digest_of_file(path)}
     return Located("lambada_openai", path, files, True, False)  # noqa: FBT003
 
 
@@ -182,7 +186,7 @@ def main() -> None:
     """Measure, print, sum up."""
     given = _arguments()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    here = [str(bundle.ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    here = [str(paths.ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ["PYTHONPATH"] = os.pathsep.join(here)  # for the processes that Ray starts
     machine = environment.capture()
     slots = len(machine.gpus) or len(os.sched_getaffinity(0))

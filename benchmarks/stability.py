@@ -1,7 +1,7 @@
 """How fast the stability roll-out is: `python -m benchmarks.stability [--layers N] [--repeats R]`.
 
-For each family, the same batch of layers is rolled out by `runner.rollout` (fast) and by
-`runner.rollout_plain` (one mode and one step at a time), and memory is copied in the same
+For each family, the same batch of layers is rolled out by `runner.stability.rollout` (fast) and by
+`runner.stability.rollout` (one mode and one step at a time), and memory is copied in the same
 process by torch's copy_. Every figure is repeated, and shown as minimum, median and maximum.
 
 - elements: layers x steps x channels x state entries x trajectories (the unperturbed one and one
@@ -10,8 +10,8 @@ process by torch's copy_. Every figure is repeated, and shown as minimum, median
 - share of copy: bytes that an element must move at least in one step (read and write one float64
   for the state) times elements a second, over the copy's bytes read and written a second.
 
-Fast and plain agree to rounding: `tests/test_runner_rollout.py`. Not a test, and timed nowhere
-else; on a CPU it uses one thread a core, as a job does that runs alone.
+Fast and plain agree to rounding: `tests/runner/stability/test_rollout.py`. Not a test, and timed
+nowhere else; on a CPU it uses one thread a core, as a job does that runs alone.
 """
 
 import argparse
@@ -24,12 +24,11 @@ from functools import partial
 
 import torch
 
-from runner.deviation_summary import recorded_times, summarise
-from runner.perturbation import MODES
-from runner.random_layers import Design, Family, draw_layers
-from runner.rollout import chunk_size, roll_out
-from runner.rollout_plain import plain_bound, plain_trajectory
-from runner.ssm_layers import Layers
+from runner.stability.layers import Layers
+from runner.stability.perturbation import MODES
+from runner.stability.random_layers import Design, Family, draw_layers
+from runner.stability.rollout import chunk_size, plain_bound, plain_trajectory, roll_out
+from runner.stability.summary import recorded_times, summarise
 
 SHAPES: dict[Family, int] = {"mamba-euler": 16, "mamba-zoh": 16, "mamba2": 128}
 """State entries a channel."""

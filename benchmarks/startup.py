@@ -12,10 +12,10 @@ import time
 COMMANDS = {
     "python -c pass": ["-c", "pass"],
     "import torch": ["-c", "import torch"],
-    "repro --help": ["-m", "repro.cli", "--help"],
-    "repro list": ["-m", "repro.cli", "list"],
-    "repro verify --paper": ["-m", "repro.cli", "verify", "--paper"],
-    "repro audit --help": ["-m", "repro.cli", "audit", "--help"],
+    "repro --help": ["-m", "repro.cli.main", "--help"],
+    "repro list": ["-m", "repro.cli.main", "list"],
+    "repro verify --paper": ["-m", "repro.cli.main", "verify", "--paper"],
+    "repro audit --help": ["-m", "repro.cli.main", "audit", "--help"],
 }
 REPEATS = 7
 

@@ -15,7 +15,7 @@ from fuzz import json_trees
 from fuzz.choices import Choices
 from fuzz.honest import ROOT
 from fuzz.inputs import placed
-from repro.loadable import INDEX, PLAIN, WEIGHTS
+from repro.weights.loadable import INDEX, PLAIN, WEIGHTS
 
 TWINS = {"mamba": "mamba-twin", "mamba2": "mamba2-twin", "gpt-neox": "gpt-neox-twin"}
 """Family to its twin."""

@@ -22,7 +22,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from repro.cli import main
+from repro.cli.main import main
 from repro.errors import EXIT_BAD_INPUT, EXIT_BUG, EXIT_DRIFT
 
 SLOW = 1.0

@@ -14,11 +14,12 @@ from typing import Any
 import made_up_records as records
 import made_up_tuning as tuned
 
-from repro import bundle, run_file
-from repro.commands.verify import judge_run
-from repro.manifest import Manifest
-from repro.run_file import RunFile
-from repro.store import Store
+from repro import paths
+from repro.cli.verify import judge_run
+from repro.schema.manifest import Manifest
+from repro.store import run_file
+from repro.store.run_file import RunFile
+from repro.store.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
 MMLU = {"mamba-1": 13, "phi-1": 13}
@@ -100,7 +101,7 @@ def _evaluations(root: Path) -> Results:
     sentence = {"statement": "", "place": {"section": "5"}, "depends_on": []}
     open_ = {"kind": "ambiguous", "missing": "which", "readings": both}
     data["claims"].append({**sentence, **open_, "id": "open"})
-    file, claimed = _write(bundle.MANIFESTS, data, "evaluated")
+    file, claimed = _write(paths.MANIFESTS, data, "evaluated")
 
     def change(arrays: dict[str, Any], fields: dict[str, Any]) -> None:
         job = fields["job"]
@@ -143,7 +144,7 @@ def _tunings(root: Path) -> Results:
 
 def _layers(root: Path) -> Results:
     """A bound, a trend and an identity on made-up arrays."""
-    import test_verify_layer_rules as layers
+    import made_up_layers
 
     common = {"statement": "", "place": {"section": "3"}, "depends_on": ["torch"]}
     bad = [{"array": "bad_ratio", "what": "bad"}]
@@ -151,18 +152,18 @@ def _layers(root: Path) -> Results:
     claims = [
         {**common, "id": name, "jobs": ["layers"], **claim, "controls": controls}
         for name, claim, controls in (
-            ("bound", layers.BOUND, bad),
-            ("broken", {**layers.BOUND, "limit": "0.5"}, bad),
-            ("trend", layers.TREND, rising),
-            ("identity", layers.IDENTITY, [{"array": "untied", "what": "untied"}]),
+            ("bound", made_up_layers.BOUND, bad),
+            ("broken", {**made_up_layers.BOUND, "limit": "0.5"}, bad),
+            ("trend", made_up_layers.TREND, rising),
+            ("identity", made_up_layers.IDENTITY, [{"array": "untied", "what": "untied"}]),
         )
     ]
-    job = layers.JOB
+    job = made_up_layers.JOB
     single = {"kind": "single", "id": "layers", "tiers": ["full"], "job": job.model_dump()}
     data = records.manifest_data(jobs=[single], claims=claims)
-    file, claimed = _write(bundle.MANIFESTS, data, "layers")
+    file, claimed = _write(paths.MANIFESTS, data, "layers")
     folder = root / "layers"
-    arrays = layers.as_recorded(layers.GOOD)
+    arrays = made_up_layers.as_recorded(made_up_layers.GOOD)
     key = records.save_record(Store(folder), job, arrays, records.this_machine())
     _save_run(folder, file, claimed, {"layers": key})
     return Results(folder, file, recomputed=False)
@@ -176,7 +177,7 @@ def _evidence(root: Path) -> Results:
     asked = {name for each in data["claims"] for name in each["jobs"]}
     found = (run_file.load(path) for path in (ROOT / "evidence").rglob("theorem3.full.json"))
     jobs = next(each.jobs for each in found if asked <= each.jobs.keys())
-    file, claimed = _write(bundle.MANIFESTS, data, "evidence")
+    file, claimed = _write(paths.MANIFESTS, data, "evidence")
     for path in (ROOT / "evidence").rglob("jobs/*/*"):
         if path.parent.name in jobs.values() and path.is_file():
             target = folder / "jobs" / path.parent.name / path.name

@@ -1,7 +1,7 @@
 """Inputs that are no JSON: what may lie where a file is expected, paths, torch archives, packets.
 
 Not covered: archives beyond one that `torch.save` could have written and bytes changed in it;
-tests/test_repro_torch_pickle.py and test_repro_torch_zip.py go through opcodes and headers.
+tests/repro/weights/test_torch_pickle.py and test_repro_torch_zip.py go through opcodes and headers.
 """
 
 import hashlib

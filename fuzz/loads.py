@@ -1,6 +1,7 @@
 """Loading in this process, and watched: a checkpoint loads, or ends in a message.
 
-Not covered: what compiled code opens (tests/test_runner_loading.py looks at that, from outside).
+Not covered: what compiled code opens (tests/runner/evaluation/test_loading.py looks at that, from
+outside).
 """
 
 import logging
@@ -14,8 +15,8 @@ from transformers.utils import logging as transformers_logging
 
 from fuzz import guard
 from fuzz.guard import Failure
-from repro import loadable
 from repro.errors import ReproError
+from repro.weights import loadable
 from runner.models import registry, tokenizer
 
 logging.disable(logging.WARNING)

@@ -12,7 +12,7 @@ from typing import Any
 from fuzz import json_trees
 from fuzz.choices import Choices
 from fuzz.json_trees import Members, Raw
-from repro.record import Record
+from repro.store.record import Record
 
 _DTYPES = (*("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2", "I64", "I32", "U8", "BOOL", "U64"),)
 _SHAPES = (

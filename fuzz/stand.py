@@ -21,20 +21,15 @@ import made_up_tuning as tuned
 
 from fuzz import honest
 from fuzz.honest import Results
-from repro import (
-    audit,
-    bundle,
-    catalog,
-    checkpoint_digests,
-    checkpoint_files,
-    digests,
-    environment,
-    inputs,
-    keys,
-    pins,
-)
-from repro.audit import Audit
-from repro.commands import audit as audit_command
+from repro import fileio, paths
+from repro.audit import audit
+from repro.audit.audit import Audit
+from repro.cli import audit as audit_command
+from repro.environment import machine, pins
+from repro.inputs import checkpoints, locate
+from repro.schema import catalog
+from repro.store import keys
+from repro.weights import checkpoint_files
 
 Put = Callable[[Any, str, Any], None]
 """Takes what `setattr` takes."""
@@ -67,8 +62,8 @@ def build(root: Path, put: Put = setattr) -> Stand:
         put: Sets an attribute of a module; a test gives one that takes everything back.
     """
     _make_catalog(root / "bundle")
-    put(bundle, "CATALOG", root / "bundle" / "catalog")
-    put(bundle, "MANIFESTS", root / "bundle" / "manifests")
+    put(paths, "CATALOG", root / "bundle" / "catalog")
+    put(paths, "MANIFESTS", root / "bundle" / "manifests")
     found = _look_once(root, put)
     return Stand(root, honest.runs(root), found)
 
@@ -82,20 +77,20 @@ def _look_once(root: Path, put: Put) -> Audit:
     import urllib3  # noqa: F401  # opens a socket when it is imported, to see if there is IPv6
 
     put(gettext, "find", functools.cache(gettext.find))  # argparse asks for translations
-    captured = environment.capture()
-    put(environment, "capture", lambda *_: captured)
+    captured = machine.capture()
+    put(machine, "capture", lambda *_: captured)
     # Records of a machine with the packages that keys depend on, and no others: they are smaller.
     named = {name: captured.packages[name] for name in ("torch", "numpy", "safetensors")}
     small = captured.model_copy(update={"packages": named, "drift": ()})
     put(records, "this_machine", lambda: small)
     for module, name in (
-        *((checkpoint_digests, "of_folder"), (checkpoint_files, "check"), (keys, "code_of")),
+        *((checkpoints, "of_folder"), (checkpoint_files, "check"), (keys, "code_of")),
         *((pins, "versions"), (catalog, "checkpoints"), (catalog, "asked")),
     ):
         put(module, name, functools.cache(getattr(module, name)))
     # Nothing was ever fetched, and no package at all is looked at instead of 5 GB of them.
-    put(bundle, "cache", lambda: root / "cache")
-    put(inputs, "_in_hub_cache", lambda _: None)
+    put(paths, "cache", lambda: root / "cache")
+    put(locate, "_in_hub_cache", lambda _: None)
     whole = audit.audit(search=[])
     found = whole.model_copy(update={"rows": whole.rows[:_ROWS], "environment": small})
 
@@ -116,7 +111,7 @@ def _make_catalog(folder: Path) -> None:
     made_up = {"questions": tuned.QUESTIONS, "choices": tuned.CHOICES, "known": {}}
     benchmarks = {
         name: each.model_copy(
-            update={**made_up, "gold_sha256": digests.of_data(tuned.gold_of(name))}
+            update={**made_up, "gold_sha256": fileio.digest_of_data(tuned.gold_of(name))}
         )
         for name, each in catalog.benchmarks().items()
     }

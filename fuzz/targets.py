@@ -20,8 +20,8 @@ from fuzz.guard import Ended, Failure
 from fuzz.honest import ROOT, Results
 from fuzz.inputs import archive, packet, path, placed, point
 from fuzz.stand import Stand
-from repro import catalog, expand, manifest
-from repro.commands import options
+from repro.cli import options
+from repro.schema import catalog, slots, validate
 
 Target = Callable[[Choices], None]
 
@@ -262,5 +262,5 @@ def _committed() -> list[Path]:
 
 
 def _jobs(path: Path) -> int:
-    claimed, known = manifest.load(path), catalog.checkpoints()
-    return sum(len(expand.slots(claimed, tier, known)) for tier in claimed.tiers())
+    claimed, known = validate.load(path), catalog.checkpoints()
+    return sum(len(slots.slots(claimed, tier, known)) for tier in claimed.tiers())

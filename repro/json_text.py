@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from repro import regular_file
+from repro import fileio
 
 Held = TypeVar("Held")
 
@@ -68,7 +68,7 @@ def load(path: Path) -> Any:  # noqa: ANN401  # any JSON
         OSError: it cannot be read, or is no file.
         ValueError: it is no JSON, or refused.
     """
-    return parse(regular_file.content(path))
+    return parse(fileio.content(path))
 
 
 def lines(text: str | bytes) -> list[str]:
@@ -91,7 +91,7 @@ def held(path: Path, validate: Callable[..., Held]) -> Held:
         OSError: it cannot be read, or is no file.
         ValueError: it does not match, or is refused; `why` says it in a line.
     """
-    text = _unmarked(regular_file.content(path))
+    text = _unmarked(fileio.content(path))
     found = validate(text, strict=True)
     parse(text)
     return found

@@ -1,4 +1,4 @@
-"""Text of others, made fit to be shown: what is not seen, or would drive a terminal, is escaped.
+"""Numbers with their nouns, and names that may have been meant, for everything that prints.
 
 Not covered: letters that only look alike, and marks that are piled up; markup, which whoever
 renders it escapes.
@@ -6,6 +6,8 @@ renders it escapes.
 
 import re
 import unicodedata
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from functools import cache
 
 _CATEGORIES = ("Zl", "Zp")
@@ -50,3 +52,51 @@ def _seen(character: str) -> str:
     if category[0] == "C" or category in _CATEGORIES or _BLANK.match(character):
         return character.encode("unicode_escape").decode("ascii")
     return character
+
+
+# -----------------------------------------------------------------------------
+# A number with its noun, and the first of many names, for everything that prints counts.
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, whose plural takes an s.
+
+    Example:
+        >>> counted(0, "pair"), counted(1, "pair"), counted(2000, "pair")
+        ('0 pairs', '1 pair', '2,000 pairs')
+    """
+    return f"1 {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def listed(names: Sequence[str], most: int = 3) -> str:
+    """The first of several names, and how many more there are.
+
+    Example:
+        >>> listed(["a", "b", "c", "d", "e"])
+        'a, b, c and 2 more'
+    """
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{more}"
+
+
+# -----------------------------------------------------------------------------
+# Names that may have been meant, for messages about a name that is not known.
+
+_SHOWN = 6
+"""Candidates that a message names."""
+
+
+def one_of(name: str, known: Iterable[str]) -> str:
+    """What a name could have been, the nearest first, in words for `expected`.
+
+    Example:
+        >>> one_of("mamba-13b", ["phi-1.5", "mamba-1.3b", "olmo-1b"])
+        'one of mamba-1.3b, phi-1.5, olmo-1b'
+    """
+    every = list(dict.fromkeys(known))
+    if not every:
+        return "a defined name; none is defined"
+    near = get_close_matches(name, every, _SHOWN)
+    shown = [*near, *(each for each in every if each not in near)][:_SHOWN]
+    more = f" … ({len(every)} in all)" if len(every) > _SHOWN else ""
+    return f"one of {', '.join(shown)}{more}"

@@ -9,12 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from repro import checkpoint_digests, loadable, remote_code
-from repro.families import FAMILIES
-from repro.jobs import EvaluateJob, Setting
-from repro.located import Located
-from runner import language_model, one_job, trained_layers
+from repro.inputs import checkpoints, remote_code
+from repro.inputs.located import Located
+from repro.schema.families import FAMILIES
+from repro.schema.jobs import EvaluateJob, Setting
+from repro.weights import loadable
+from runner import job
+from runner.evaluation import loading
 from runner.models import registry
+from runner.stability import trained_layers
 
 JOB = EvaluateJob(
     kind="evaluate",
@@ -37,7 +40,7 @@ JOB = EvaluateJob(
 
 def digested(folder: Path) -> dict[str, str]:
     """As planning digests a checkpoint that the user allowed to bring code."""
-    found = checkpoint_digests.of_folder(folder, "tiny")
+    found = checkpoints.of_folder(folder, "tiny")
     config = registry.family_of(folder)
     if FAMILIES[config].own_code == FAMILIES[config].config:
         found |= {f"tiny/{name}": sha for name, sha in remote_code.of_folder(folder, "x").items()}
@@ -49,10 +52,10 @@ def load(folder: Path) -> None:
     files = digested(folder)
     code = {name: sha for name, sha in files.items() if name.endswith(".py")}
     located = Located("tiny", folder, files, substituted=True, first_use=False, executes=code)
-    with one_job._inputs({"checkpoint": located}, folder) as inputs:
+    with job._inputs({"checkpoint": located}, folder) as inputs:
         assert inputs.checkpoint is not None
-        language_model.load(JOB, inputs.checkpoint, remote_code=inputs.remote_code)
-    language_model.load(JOB, folder, remote_code=bool(code))
+        loading.load(JOB, inputs.checkpoint, remote_code=inputs.remote_code)
+    loading.load(JOB, folder, remote_code=bool(code))
     if folder.name == "mamba":
         trained_layers.load_mamba(folder)
 
@@ -68,7 +71,7 @@ if __name__ == "__main__":
     for each in sorted(Path(sys.argv[1]).iterdir()):
         if sys.argv[2:]:
             loadable.private = let_through
-            language_model.load(JOB, each)
+            loading.load(JOB, each)
         else:
             load(each)
         sys.stdout.write(f"{each.name}\n")

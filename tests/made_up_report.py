@@ -5,13 +5,13 @@ from typing import Any
 
 import made_up_records as records
 
-from repro.claim_base import Place
-from repro.coverage import Coverage
-from repro.environment import Drift
-from repro.finding import Finding, Outcome, Verdict
-from repro.html_claims import OUTCOMES
-from repro.html_data import Curve, Envelope, Machine, Pair, Run, Seen, Side, Timing, Tuned
-from repro.manifest import Manifest
+from repro.coverage.coverage import Coverage
+from repro.environment.machine import Drift
+from repro.report.rows import OUTCOMES
+from repro.report.view import Curve, Envelope, Machine, Pair, Run, Seen, Side, Timing, Tuned
+from repro.schema.claim_base import Place
+from repro.schema.finding import Finding, Outcome, Verdict
+from repro.schema.manifest import Manifest
 
 HOSTILE = "<script>alert(1)</script>\"'&amp;$x^{2}$<b>\x1b[2J\u202e"
 LONG = "/".join(["results-of-a-very-long-path-that-nobody-would-type"] * 8)

@@ -13,15 +13,16 @@ from typing import Any
 import made_up_records as records
 import numpy as np
 
-from repro import digests, run_file
-from repro.catalog import Benchmark
-from repro.expand import slots
-from repro.expand_tuning import PRETRAINED
-from repro.jobs import BenchmarkJob, EvaluateJob, ModelJob, Tier, TuningJob
-from repro.manifest import Manifest
-from repro.run_file import RunFile
-from repro.slot import Slot
-from repro.store import MODEL, Store
+from repro import fileio
+from repro.schema.catalog import Benchmark
+from repro.schema.jobs import BenchmarkJob, EvaluateJob, ModelJob, Tier, TuningJob
+from repro.schema.manifest import Manifest
+from repro.schema.slot import Slot
+from repro.schema.slots import slots
+from repro.schema.tuned_slots import PRETRAINED
+from repro.store import run_file
+from repro.store.run_file import RunFile
+from repro.store.store import MODEL, Store
 from verify.evidence import Evidence
 
 TASKS = ("hellaswag", "piqa", "arc_easy", "arc_challenge", "winogrande")
@@ -58,7 +59,7 @@ def datasets() -> dict[str, Any]:
     """The catalog's entries, with what a verifier reads of them."""
     benchmarks = {
         task: Benchmark.model_construct(
-            questions=QUESTIONS, gold_sha256=digests.of_data(gold_of(task))
+            questions=QUESTIONS, gold_sha256=fileio.digest_of_data(gold_of(task))
         )
         for task in (*TASKS, WORDS)
     }
@@ -150,7 +151,7 @@ def manifest(groups: list[dict[str, Any]], claims: list[dict[str, Any]], **texts
         claims=claims,
         published=[printed(name, text) for name, text in texts.items()],
     )
-    return Manifest.model_validate_json(digests.canonical(data))
+    return Manifest.model_validate_json(fileio.canonical(data))
 
 
 # -----------------------------------------------------------------------------
@@ -197,7 +198,7 @@ def without(evidence: Evidence, *parts: str) -> Evidence:
 
 def made(job: TuningJob) -> dict[str, str]:
     """Files of the weights that a tuning makes."""
-    return {"adapter_model.safetensors": digests.of_data(job)}
+    return {"adapter_model.safetensors": fileio.digest_of_data(job)}
 
 
 def _save(store: Store, slot: Slot, right: Right, change: records.Change | None) -> str:
@@ -244,7 +245,7 @@ def tuning(job: TuningJob) -> tuple[dict[str, Any], dict[str, Any]]:
         "gradient_arrived": np.ones(len(TENSORS), dtype=np.uint8),
         "moved": np.ones(len(TENSORS), dtype=np.uint8),
     }
-    names = digests.canonical(list(TENSORS)).decode()
+    names = fileio.canonical(list(TENSORS)).decode()
     return arrays, {"steps": steps, "trainable_tensors": names}
 
 

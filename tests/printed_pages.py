@@ -5,12 +5,12 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from repro.claims import PageClaim
-from repro.digests import canonical
-from repro.manifest import Manifest
-from repro.model_claims import ConcordanceClaim
-from verify import page_rules
-from verify.decided import Decided
+from repro.fileio import canonical
+from repro.schema.claims import PageClaim
+from repro.schema.manifest import Manifest
+from repro.schema.model_claims import ConcordanceClaim
+from verify.outcome import Decided
+from verify.rules import page
 
 COLUMNS = ("ppl", "LAMBADA", "HellaSwag", "PIQA", "Arc-E", "Arc-C", "WinoGrande")
 QUESTIONS = (None, 5153, 10042, 1838, 2376, 1172, 1267)
@@ -71,7 +71,7 @@ def decide(texts: Mapping[str, str], claim: Mapping[str, Any], **units: str) -> 
     claimed = manifest(texts, claim, **units)
     found = claimed.claims[0]
     assert isinstance(found, PageClaim | ConcordanceClaim)
-    return page_rules.decide(claimed, found)
+    return page.decide(claimed, found)
 
 
 def outcome(texts: Mapping[str, str], claim: Mapping[str, Any]) -> str:

@@ -56,13 +56,13 @@ def cluster(folder: Path) -> None:
 
 
 def run(arguments: list[str]) -> int:
-    from repro.cli import main
-    from runner import on_ray_remote, on_ray_there
+    from repro.cli.main import main
+    from runner.ray import cluster, remote
 
-    on_ray_there._SILENCE = SILENCE
-    ask = on_ray_remote.Remote.ask
+    cluster._SILENCE = SILENCE
+    ask = remote.Remote.ask
 
-    def said(self: on_ray_remote.Remote, method: str, *given: object) -> object:
+    def said(self: remote.Remote, method: str, *given: object) -> object:
         name = given[0] if given and isinstance(given[0], str) else ""
         sys.stderr.write(f"ASK {method} {name} {getattr(self, 'node', '')}\n")
         sys.stderr.flush()
@@ -71,7 +71,7 @@ def run(arguments: list[str]) -> int:
             self.node = answer[0]
         return answer
 
-    on_ray_remote.Remote.ask = said
+    remote.Remote.ask = said
     return main(arguments)
 
 

@@ -25,9 +25,9 @@ from benchmarks.decision_trials import (
 )
 from benchmarks.flip_process import QUESTIONS, RIGHT, Counts, Process, steady
 from benchmarks.scenarios import TABLE_1, off_by, on_the_margin
-from verify import answers
-from verify.decided import Decided, Judged
 from verify.judge import over_the_table
+from verify.outcome import Decided, Judged
+from verify.records import answers
 
 ROOT = Path(__file__).parents[1]
 

@@ -11,12 +11,14 @@ from typing import Any
 
 import made_up_records as records
 import pytest
+from command_line import repro
 
-from repro import __version__, bundle
-from repro.claim_base import Place
-from repro.cli import COMMANDS, main
-from repro.commands.verify import exit_code
-from repro.finding import Finding, Verdict
+from repro import __version__
+from repro import paths as bundle
+from repro.cli.main import COMMANDS, main
+from repro.cli.verify import exit_code
+from repro.schema.claim_base import Place
+from repro.schema.finding import Finding, Verdict
 
 LIGHT = (
     ["--help"],
@@ -30,24 +32,10 @@ LIGHT = (
 )
 
 
-def repro(
-    *arguments: str, cwd: Path = bundle.ROOT, **environ: str
-) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a process of its own, off the network."""
-    return subprocess.run(
-        [sys.executable, "-m", "repro.cli", *arguments],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(bundle.ROOT), **environ},
-    )
-
-
 @pytest.mark.parametrize("arguments", LIGHT, ids=" ".join)
 def test_light_commands_import_no_framework(arguments: list[str], tmp_path: Path) -> None:
     script = (
-        "import sys; from repro.cli import main\n"
+        "import sys; from repro.cli.main import main\n"
         f"try: main({arguments!r})\nexcept SystemExit: pass\n"
         "heavy = {'torch', 'transformers', 'lm_eval', 'datasets'} & set(sys.modules)\n"
         "print('heavy:', sorted(heavy), file=sys.stderr)"
@@ -267,7 +255,7 @@ def test_a_full_disk_ends_a_run_with_3_and_nothing_half_written() -> None:
     """Oracle: a real file system of 0.6 MB; two of Theorem 3's seven records need 0.3 and 0.5."""
     script = (
         "mount -t tmpfs -o size=600k tmpfs /mnt && "
-        f"{sys.executable} -m repro.cli run manifests/theorem3.json --out /mnt/out; "
+        f"{sys.executable} -m repro.cli.main run manifests/theorem3.json --out /mnt/out; "
         "echo code $?; find /mnt/out/jobs -type f | wc -l; ls -A /mnt/out/jobs | wc -l"
     )
     done = subprocess.run(
@@ -314,7 +302,7 @@ def test_a_bug_ends_with_a_log_to_paste(monkeypatch: Any, capsys: Any, tmp_path:
         message = "never expected"
         raise RuntimeError(message)
 
-    monkeypatch.setattr("repro.commands.list.run", explode)
+    monkeypatch.setattr("repro.cli.list.run", explode)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert main(["list"]) == 70
     said = capsys.readouterr().err
@@ -331,7 +319,7 @@ def test_a_bug_without_a_place_for_its_log_is_told_whole(
         message = "never na\udcffmed"
         raise RuntimeError(message)
 
-    monkeypatch.setattr("repro.commands.list.run", explode)
+    monkeypatch.setattr("repro.cli.list.run", explode)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
     assert main(["list"]) == 70
     said = capsys.readouterr().err
@@ -359,7 +347,7 @@ def test_what_the_system_refuses_is_no_bug(
     def refuse(*_: object) -> int:
         raise error
 
-    monkeypatch.setattr("repro.commands.list.run", refuse)
+    monkeypatch.setattr("repro.cli.list.run", refuse)
     assert main(["list"]) == 2
     found = capsys.readouterr().err
     assert found.startswith("repro list: ")
@@ -370,7 +358,7 @@ def test_a_file_of_ours_that_is_not_there_is_a_bug(monkeypatch: Any, capsys: Any
     def lose(*_: object) -> int:
         raise FileNotFoundError(2, "No such file or directory", "page.html.j2")
 
-    monkeypatch.setattr("repro.commands.list.run", lose)
+    monkeypatch.setattr("repro.cli.list.run", lose)
     monkeypatch.setattr("tempfile.tempdir", "/nowhere")
     assert main(["list"]) == 70
     assert "this is a bug" in capsys.readouterr().err
@@ -392,7 +380,7 @@ def test_an_interrupt_says_that_nothing_is_lost(monkeypatch: Any, capsys: Any) -
     def interrupted(*_: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("repro.commands.list.run", interrupted)
+    monkeypatch.setattr("repro.cli.list.run", interrupted)
     assert main(["list"]) == 130
     assert "finished jobs are kept" in capsys.readouterr().err
 

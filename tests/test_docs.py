@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from written_walks import Block, Command, blocks_of, commands_of
 
-from repro import bundle
+from repro import paths
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -39,9 +39,9 @@ def copy_checkout(folder: Path) -> None:
     """What the commands need of the checkout, to be changed freely."""
     for name in NEEDED:
         ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(bundle.ROOT / name, folder / name, ignore=ignored)
+        shutil.copytree(paths.ROOT / name, folder / name, ignore=ignored)
     for pattern in ("pinned-*.txt", "requirements-*.txt"):
-        for path in bundle.ROOT.glob(pattern):
+        for path in paths.ROOT.glob(pattern):
             shutil.copy(path, folder)
 
 
@@ -96,7 +96,7 @@ def write(block: Block, folder: Path) -> None:
 def walk(document: str, folder: Path, wheel: Path) -> None:
     """Go through a document from its first block to its last."""
     copy_checkout(folder)
-    for block in blocks_of(bundle.ROOT / "docs" / f"{document}.md"):
+    for block in blocks_of(paths.ROOT / "docs" / f"{document}.md"):
         where = f"{document}.md, line {block.line}"
         if block.kind != "console":
             write(block, folder)
@@ -125,7 +125,7 @@ def test_a_walk_goes_as_the_document_says(document: str, walks: Mapping[str, Fut
 @pytest.mark.parametrize("document", NOT_RUN)
 def test_what_is_not_run_is_known(document: str) -> None:
     assert [
-        each.skipped for each in blocks_of(bundle.ROOT / "docs" / f"{document}.md") if each.skipped
+        each.skipped for each in blocks_of(paths.ROOT / "docs" / f"{document}.md") if each.skipped
     ] == NOT_RUN[document]
 
 

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from repro import bundle, cli
+from repro import paths
+from repro.cli import main
 
-DOCUMENTS = [bundle.ROOT / "README.md", *sorted((bundle.ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [paths.ROOT / "README.md", *sorted((paths.ROOT / "docs").glob("*.md"))]
 
 FOREIGN = {"--tmpfs", "--network=none", "--read-only", "--exclusive", "--help"}
 """Options of Docker, of Slurm and of every command."""
@@ -43,7 +44,7 @@ def commands_in(text: str) -> Iterator[list[str]]:
 @cache
 def parser_of(*given: str) -> argparse.ArgumentParser | None:
     """The parser of a command, or of its action; None if there is none."""
-    parser: argparse.ArgumentParser | None = cli._parser(given)
+    parser: argparse.ArgumentParser | None = main._parser(given)
     for name in given:
         chosen = next(
             (each for each in _actions(parser) if isinstance(each.choices, Mapping)), None
@@ -83,7 +84,7 @@ def wrong_in(arguments: list[str]) -> Iterator[str]:
 @cache
 def every_option() -> frozenset[str]:
     """Options of any command."""
-    parsers = [parser_of(name) for name in cli.COMMANDS]
+    parsers = [parser_of(name) for name in main.COMMANDS]
     parsers += [parser_of("container", action) for action in ("build", "run", "audit")]
     return frozenset(
         option for parser in parsers for each in _actions(parser) for option in each.option_strings

@@ -21,8 +21,11 @@ from fuzz.guard import Failure
 from fuzz.honest import Results
 from fuzz.inputs import placed
 from fuzz.targets import Targets
-from repro import cli, given_paths, run_file, schema_problems, streams
-from repro.commands import plan
+from repro import paths
+from repro.cli import main, streams
+from repro.cli import plan as planning
+from repro.schema import reading
+from repro.store import run_file
 
 EACH = {"manifest": 12, "record": 25, "claims": 30, "arrays": 20, "run-file": 20, "pins": 20}
 FEW = settings(
@@ -140,7 +143,7 @@ def test_a_planted_bug_is_reported(
     (tmp_path / "inside").mkdir()
     monkeypatch.setattr(guard, "HANGS", 1)
     monkeypatch.setattr(guard, "SLOW", 0.05)
-    monkeypatch.setattr(plan, "run", lambda _: planted(tmp_path))
+    monkeypatch.setattr(planning, "run", lambda _: planted(tmp_path))
     with pytest.raises(Failure) as failure:
         guard.run(["plan", "x"], allowed=tmp_path / "inside")
     assert failure.value.kind == kind
@@ -148,7 +151,7 @@ def test_a_planted_bug_is_reported(
 
 def test_an_input_finds_a_planted_bug(targets: Targets, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a function that only damaged manifests lead to."""
-    monkeypatch.setattr(schema_problems, "_where", lambda *_: raises())
+    monkeypatch.setattr(reading, "_where", lambda *_: raises())
 
     def hundred() -> None:
         for number in range(100):
@@ -171,9 +174,9 @@ def test_a_name_finds_a_planted_bug(
 ) -> None:
     """Paths that nobody looks at first; an output that cannot hold every character."""
     if planted == "name":
-        monkeypatch.setattr(cli, "_OF_THE_SYSTEM", set())
+        monkeypatch.setattr(main, "_OF_THE_SYSTEM", set())
         for name in ("path", "folder", "new"):
-            monkeypatch.setattr(given_paths, name, Path)
+            monkeypatch.setattr(paths, name, Path)
     else:
         monkeypatch.setattr(streams, "prepare", lambda: None)
 
@@ -204,7 +207,7 @@ def test_a_verifier_that_recomputes_nothing_is_reported(
     targets: Targets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Arrays in which every answer is another, sealed again."""
-    from verify import mmlu_records
+    from verify.records import mmlu
 
     results = targets.stand.results[0]
     record = results.records()[0]
@@ -221,5 +224,5 @@ def test_a_verifier_that_recomputes_nothing_is_reported(
 
     with placed(arrays, bytes(content), quiet), placed(record, again, quiet):
         assert "invalid" in outcomes()
-        monkeypatch.setattr(mmlu_records, "check", lambda *_: None)
+        monkeypatch.setattr(mmlu, "check", lambda *_: None)
         assert "invalid" not in outcomes()

@@ -14,17 +14,22 @@ import numpy as np
 import pytest
 
 from fuzz import guard, sealed
-from repro import digests, inputs, report_audit, run_file
-from repro.audit_against import Difference
+from repro import fileio
+from repro.audit.compare import Difference
 from repro.errors import BadInputError
-from repro.finding import Verdict
-from repro.jobs import EvaluateJob, Recipe, StabilityJob, TuningJob
-from repro.record import Record
-from repro.store import BrokenRecordError
-from verify import layer_rules, mmlu_records, tuning_records
+from repro.inputs import locate
+from repro.report import console_audit
+from repro.schema.finding import Verdict
+from repro.schema.jobs import EvaluateJob, Recipe, StabilityJob, TuningJob
+from repro.store import run_file
+from repro.store.record import Record
+from repro.store.store import BrokenRecordError
 from verify.errors import InvalidError
-from verify.evidence import Evidence, Loaded
+from verify.evidence import Evidence
 from verify.judge import judge, over_the_table
+from verify.records import mmlu, tuning
+from verify.records.loaded import Loaded
+from verify.rules import layer
 
 BOTH = ["T9.mamba-1.float16", "T9.phi-1.float16"]
 
@@ -72,7 +77,7 @@ def test_a_subject_that_the_catalog_lacks_is_named(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_and_data_that_the_catalog_lacks_are_named() -> None:
-    shelf = inputs.Shelf()
+    shelf = locate.Shelf()
     layers: dict[str, Any] = {
         "kind": "stability",
         "family": "mamba2",
@@ -167,7 +172,7 @@ def test_a_run_file_can_name_anything_as_its_manifest(tmp_path: Path, file: str)
 def test_pins_nested_without_bottom_are_damaged(tmp_path: Path) -> None:
     (tmp_path / "pins.json").write_text("[" * 100_000, encoding="utf-8")
     with pytest.raises(BadInputError, match="is damaged"):
-        inputs.load_pins(tmp_path)
+        locate.load_pins(tmp_path)
 
 
 # -----------------------------------------------------------------------------
@@ -212,26 +217,30 @@ def test_a_record_of_a_subject_that_the_data_lacks_is_invalid(tmp_path: Path) ->
     assert isinstance(job, EvaluateJob)
     other = job.model_copy(update={"subjects": ("arithmetic", "geometri")})
     with pytest.raises(InvalidError, match="no subject geometri"):
-        mmlu_records.check(record, other, arrays, records.dataset())
+        mmlu.check(record, other, arrays, records.dataset())
 
 
 def test_names_of_tensors_nested_without_bottom_are_none(tmp_path: Path) -> None:
     record, _, _ = a_record(tmp_path)
     for text in ("[" * 100_000, "9" * 5000):
         named = record.model_copy(update={"values": {"trainable_tensors": text}})
-        assert tuning_records.names_of(named) == []
+        assert tuning.names_of(named) == []
 
 
 @pytest.mark.parametrize("shape", [(), (2,), (1, 2, 2)])
 def test_a_product_of_what_is_no_matrix_is_invalid(tmp_path: Path, shape: tuple[int, ...]) -> None:
     record, _, found = a_record(tmp_path)
     whole = np.ones((1, 1), dtype=np.int32)
-    good = {"tied/up": whole, "tied/down": whole, "tied/change_sha256": digests.of_rows(whole)}
+    good = {
+        "tied/up": whole,
+        "tied/down": whole,
+        "tied/change_sha256": fileio.digests_of_rows(whole),
+    }
     for odd, array in good.items():
         arrays = {**good, odd: np.ones(shape, dtype=array.dtype)}
         loaded = Loaded(next(iter(found.slots.values())), record, arrays)
         with pytest.raises(InvalidError, match="no product of integer matrices"):
-            layer_rules._off_product(loaded, "tied")
+            layer._off_product(loaded, "tied")
 
 
 # -----------------------------------------------------------------------------
@@ -316,5 +325,5 @@ def test_a_name_that_looks_like_markup_is_printed_as_it_is(
 ) -> None:
     """A package of another audit called "[/]" ended in rich's MarkupError."""
     one = Difference(what="[/] and [bold]", here="[/x]", there=None, touches=None, claims={})
-    report_audit.show_differences([one])
+    console_audit.show_differences([one])
     assert "[/] and [bold]" in capsys.readouterr().out

@@ -6,10 +6,11 @@ from functools import cache
 
 import pytest
 
-from repro import bundle, manifest
-from repro.manifest import Manifest
-from repro.model_claims import CellClaim, Divergence, MeanClaim
-from repro.page_claims import SamplingClaim, WinsClaim
+from repro import paths
+from repro.schema import validate
+from repro.schema.manifest import Manifest
+from repro.schema.model_claims import CellClaim, Divergence, MeanClaim
+from repro.schema.page_claims import SamplingClaim, WinsClaim
 
 EXPECTED = {
     "stability": "TH1a TH1b TH1c TH1d TH2 TH4.positive TH4.nonpositive TH5",
@@ -38,11 +39,11 @@ CELLS = {"table1": 24, "table3": 34, "table4": 70, "table5": 14}
 
 @cache
 def load(name: str) -> Manifest:
-    return manifest.load(bundle.MANIFESTS / f"{name}.json")
+    return validate.load(paths.MANIFESTS / f"{name}.json")
 
 
 def everything() -> list[Manifest]:
-    return [load(path.stem) for path in sorted(bundle.MANIFESTS.glob("*.json"))]
+    return [load(path.stem) for path in sorted(paths.MANIFESTS.glob("*.json"))]
 
 
 @pytest.mark.parametrize("name", EXPECTED)
@@ -127,6 +128,6 @@ def test_divergences_say_what_rounding_of_accuracies_can_do() -> None:
 
 
 def test_readme_counts_the_claims() -> None:
-    text = (bundle.ROOT / "README.md").read_text(encoding="utf-8")
+    text = (paths.ROOT / "README.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| \*\*(\w+)\*\* [^|]+ \| (\d+) \|", text, re.MULTILINE)
     assert dict(rows) == {each.id: str(len(each.claims)) for each in everything()}

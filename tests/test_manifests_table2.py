@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from repro import bundle, manifest
-from repro.job_groups import GroupRecipe, ThroughputGroup, TuningGroup
+from repro import paths
+from repro.schema import validate
+from repro.schema.groups import GroupRecipe, ThroughputGroup, TuningGroup
 
 CLASSES = {
     "130m": ("mamba-130m", "mamba2-130m", "pythia-160m"),
@@ -20,7 +21,7 @@ CLASSES = {
 }
 """Rows of Table 2: size class to its checkpoints."""
 CLASS_OF = {name: size for size, names in CLASSES.items() for name in names}
-TABLE2 = manifest.load(bundle.MANIFESTS / "table2.json")
+TABLE2 = validate.load(paths.MANIFESTS / "table2.json")
 GIVEN = {
     "alpaca": {"data", "epochs", "max_length", "max_gradient_norm"},
     "openhermes": {"epochs", "max_gradient_norm"},
@@ -36,8 +37,8 @@ NOT_TABLE2 = {("table5", "r128")}
 
 def groups() -> Iterator[tuple[str, TuningGroup | ThroughputGroup]]:
     """Every group that trains, with its manifest and id as a label."""
-    for path in sorted(bundle.MANIFESTS.glob("*.json")):
-        found = manifest.load(path)
+    for path in sorted(paths.MANIFESTS.glob("*.json")):
+        found = validate.load(path)
         for group in found.jobs:
             if isinstance(group, TuningGroup | ThroughputGroup):
                 yield f"{found.id}/{group.id}", group

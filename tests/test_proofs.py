@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from repro import bundle
+from repro import paths
 
 pytestmark = pytest.mark.timeout(300)
 
-PROOFS = bundle.ROOT / "proofs"
+PROOFS = paths.ROOT / "proofs"
 README = (PROOFS / "README.md").read_text()
 FILES = sorted(PROOFS.glob("*.v"))
 THEOREM = re.compile(r"^Theorem ([A-Za-z0-9_]+)", re.MULTILINE)
@@ -166,7 +166,7 @@ def test_readme_names_code_that_is_there() -> None:
     assert len(places) > 10
     for file, name in places:
         *owners, last = name.split(".")
-        text = (bundle.ROOT / file).read_text()
+        text = (paths.ROOT / file).read_text()
         for owner in owners:
             assert re.search(rf"^class {owner}\b", text, re.MULTILINE), (file, name)
         pattern = rf"^\s*(?:def|class) {last}\b|^\s*(?:self\.)?{last}\b.*[:=]|^import .*{last}"

@@ -11,13 +11,14 @@ import made_up_records as records
 import made_up_report as made_up
 import pytest
 
-from repro import bundle, claim_table
-from repro.cli import main
-from repro.commands import report_records, verify
-from repro.finding import Finding, Outcome
-from repro.html_data import Seen
+from repro import paths
+from repro.cli.main import main
+from repro.report import collect, markdown
+from repro.report.view import Seen
+from repro.schema.finding import Finding, Outcome
+from repro.store import run_file
 
-EVIDENCE = bundle.ROOT / "evidence"
+EVIDENCE = paths.ROOT / "evidence"
 FIRST, SECOND = "T9.mamba-1.float16", "T9.phi-1.float16"
 """Claims of the made-up manifest."""
 
@@ -27,20 +28,20 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> str:
     """What `repro verify evidence --markdown` prints today on a machine that fetched nothing."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("REPRO_CACHE", str(tmp_path_factory.mktemp("empty")))
-        return claim_table.render(report_records.gather(verify.folders_of([EVIDENCE])))
+        return markdown.render(collect.gather(run_file.folders_of([EVIDENCE])))
 
 
 def summary(text: str) -> str:
-    return text[text.index(claim_table.BEGIN) : text.index(claim_table.END)]
+    return text[text.index(markdown.BEGIN) : text.index(markdown.END)]
 
 
 def test_the_claims_are_not_stale(made: str) -> None:
-    written = (bundle.ROOT / "docs" / "claims.md").read_text(encoding="utf-8")
+    written = (paths.ROOT / "docs" / "claims.md").read_text(encoding="utf-8")
     assert written == made, "docs/claims.md is stale: run `make claims`"
 
 
 def test_the_table_in_readme_is_not_stale(made: str) -> None:
-    written = (bundle.ROOT / "README.md").read_text(encoding="utf-8")
+    written = (paths.ROOT / "README.md").read_text(encoding="utf-8")
     assert summary(written) == summary(made), "README's table is stale: run `make claims`"
 
 
@@ -90,18 +91,18 @@ def test_of_two_runs_the_one_that_decides_counts(
     outcomes: tuple[Outcome, Outcome], expected: Outcome
 ) -> None:
     for order in (outcomes, outcomes[::-1]):
-        found = claim_table.strongest(seen(*(both(each) for each in order)))
+        found = markdown.strongest(seen(*(both(each) for each in order)))
         assert found["table9"][FIRST].outcome == expected
 
 
 def test_claims_that_were_printed_and_found_alike_share_a_line() -> None:
-    text = summary(claim_table.render(seen(both("contradicted", "contradicted"))))
+    text = summary(markdown.render(seen(both("contradicted", "contradicted"))))
     assert f"- `{FIRST}`, `{SECOND}` statement 0: **claimed 0.20, found 0.25" in text
 
 
 def test_invalid_has_a_column_only_where_there_is_one() -> None:
-    assert "! invalid" in claim_table.render(seen(both("invalid")))
-    assert "! invalid" not in claim_table.render(seen(both("reproduced")))
+    assert "! invalid" in markdown.render(seen(both("invalid")))
+    assert "! invalid" not in markdown.render(seen(both("reproduced")))
 
 
 @pytest.mark.parametrize(
@@ -115,10 +116,10 @@ def test_invalid_has_a_column_only_where_there_is_one() -> None:
     ],
 )
 def test_what_undecided_claims_take(outcome: Outcome, reason: str, expected: str) -> None:
-    text = claim_table.render(seen(both(outcome, outcome, reason=reason)))
+    text = markdown.render(seen(both(outcome, outcome, reason=reason)))
     assert f"| {expected} |" in text
     beyond = {"table9": {FIRST: "the margin is within rounding"}}
-    text = claim_table.render(seen(both(outcome, outcome, reason=reason), undecidable=beyond))
+    text = markdown.render(seen(both(outcome, outcome, reason=reason), undecidable=beyond))
     assert "1: beyond any run" in text
     assert expected.replace("2:", "1:") in text
 
@@ -129,7 +130,7 @@ def test_a_run_says_how_many_checkpoints_it_takes(made: str) -> None:
 
 def test_what_markdown_would_read_is_escaped_and_long_text_is_cut() -> None:
     hostile = both("contradicted", statement="a|b <i> *x* " + "word " * 60)
-    text = summary(claim_table.render(seen(hostile)))
+    text = summary(markdown.render(seen(hostile)))
     assert r"a\|b \<i\> \*x\* word" in text
     assert "word …: **claimed" in text
 
@@ -142,9 +143,9 @@ def test_a_folder_of_results_folders_stands_for_them(tmp_path: Path) -> None:
     for name in ("cpu", "gpu"):
         (tmp_path / name / "runs").mkdir(parents=True)
     (tmp_path / "texts").mkdir()
-    assert verify.folders_of([tmp_path]) == [tmp_path / "cpu", tmp_path / "gpu"]
-    assert verify.folders_of([tmp_path / "gpu"]) == [tmp_path / "gpu"]
-    assert verify.folders_of([tmp_path / "texts"]) == [tmp_path / "texts"]
+    assert run_file.folders_of([tmp_path]) == [tmp_path / "cpu", tmp_path / "gpu"]
+    assert run_file.folders_of([tmp_path / "gpu"]) == [tmp_path / "gpu"]
+    assert run_file.folders_of([tmp_path / "texts"]) == [tmp_path / "texts"]
 
 
 @pytest.mark.parametrize("beside", ["--json", "--paper"])

@@ -15,15 +15,15 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from repro import bundle
-from repro.store import Store
+from repro import paths
+from repro.store.store import Store
 
 pytestmark = pytest.mark.timeout(300)
 
 
 def small_manifest(folder: Path) -> Path:
     """Table 1 cut down to two columns, two dtypes, one setting and no examples."""
-    data = json.loads((bundle.MANIFESTS / "table1.json").read_text())
+    data = json.loads((paths.MANIFESTS / "table1.json").read_text())
     kept = ["mamba-130m", "pythia-160m"]
     group = data["jobs"][0]
     group.update(checkpoints=kept, dtypes=["float32", "bfloat16"], shots=[0])
@@ -38,11 +38,11 @@ def small_manifest(folder: Path) -> Path:
 
 
 def command(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "repro.cli", *map(str, arguments)]
+    return [sys.executable, "-m", "repro.cli.main", *map(str, arguments)]
 
 
 def environ(wheel: Path) -> dict[str, str]:
-    path = os.pathsep.join([str(bundle.ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    path = os.pathsep.join([str(paths.ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     return {**os.environ, "REPRO_CACHE": str(wheel.parent), "PYTHONPATH": path}
 
 
@@ -108,7 +108,7 @@ def test_an_edited_weight_runs_its_jobs_again_and_no_other(
 ) -> None:
     path, out, _ = ran
     copy = tmp_path / "mamba-twin"
-    shutil.copytree(bundle.ROOT / "twins" / "mamba-twin", copy)
+    shutil.copytree(paths.ROOT / "twins" / "mamba-twin", copy)
     same = states(data_wheel, path, "--out", out, "--substitute", f"mamba-twin={copy}")
     assert set(same.values()) == {"done"}
     weights = load_file(copy / "model.safetensors")
@@ -135,7 +135,7 @@ def test_what_loading_would_read_elsewhere_is_refused_by_name(
     data_wheel: Path, tmp_path: Path
 ) -> None:
     """An adapter, for which transformers loads another folder and unpickles; a shard elsewhere."""
-    twin, out = bundle.ROOT / "twins" / "mamba-twin", tmp_path / "out"
+    twin, out = paths.ROOT / "twins" / "mamba-twin", tmp_path / "out"
     adapted, other = tmp_path / "adapted", tmp_path / "other"
     shutil.copytree(twin, adapted)
     shutil.copytree(twin, other)
@@ -147,7 +147,7 @@ def test_what_loading_would_read_elsewhere_is_refused_by_name(
     for folder, named in ((adapted, "adapter_config.json"), (sharded, "../other/model")):
         done = repro(
             data_wheel,
-            *("run", bundle.MANIFESTS / "table1.json", "--tier", "smoke", "--offline"),
+            *("run", paths.MANIFESTS / "table1.json", "--tier", "smoke", "--offline"),
             *("--engine", "prefix", "--only", "model=mamba-130m,dtype=float32,setting=batch-16"),
             *("--substitute", f"mamba-twin={folder}", "--out", out),
         )
@@ -160,7 +160,7 @@ def test_what_loading_would_read_elsewhere_is_refused_by_name(
 def test_one_bad_checkpoint_costs_its_own_jobs(data_wheel: Path, tmp_path: Path) -> None:
     """Its output layer is tied, and another is stored; the other model is measured all the same."""
     path, out, copy = small_manifest(tmp_path), tmp_path / "out", tmp_path / "mamba-twin"
-    shutil.copytree(bundle.ROOT / "twins" / "mamba-twin", copy)
+    shutil.copytree(paths.ROOT / "twins" / "mamba-twin", copy)
     weights = load_file(copy / "model.safetensors")
     weights["lm_head.weight"] = weights["backbone.embeddings.weight"] * 2
     save_file(weights, copy / "model.safetensors")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from repro import bundle
+from repro import paths
 
 Repro = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -37,18 +37,18 @@ def repro(tmp_path: Path) -> Repro:
             capture_output=True,
             text=True,
             check=False,
-            env={"PATH": "/usr/bin:/bin", "OUT": str(tmp_path), "ROOT": str(bundle.ROOT)},
+            env={"PATH": "/usr/bin:/bin", "OUT": str(tmp_path), "ROOT": str(paths.ROOT)},
         )
 
     if shutil.which("unshare") is None:
         pytest.skip("no unshare here")
-    done = inside("sh", "-c", f"id -u; echo x > {tmp_path}/x; touch {bundle.ROOT}/x /tmp/x")
+    done = inside("sh", "-c", f"id -u; echo x > {tmp_path}/x; touch {paths.ROOT}/x /tmp/x")
     if not done.stdout:
         pytest.skip(f"no namespaces here: {done.stderr.strip()}")
     assert done.stdout == "12345\n"
     assert done.stderr.count("Read-only file system") == 2
     assert (tmp_path / "x").is_file()
-    return lambda *words: inside(sys.executable, "-m", "repro.cli", *words)
+    return lambda *words: inside(sys.executable, "-m", "repro.cli.main", *words)
 
 
 def test_verify_report_and_export(repro: Repro, tmp_path: Path) -> None:

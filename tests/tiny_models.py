@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import conftest
+import made_up_mmlu
 import tiny_mamba2
 import torch
 from tokenizers.processors import TemplateProcessing
@@ -132,7 +132,7 @@ def save(family: str, folder: Path) -> Any:
 
     `hf_olmo` stands for the other layout of OLMo.
     """
-    size = conftest.save_tokenizer(folder)
+    size = made_up_mmlu.save_tokenizer(folder)
     if family == "mamba2":
         made = model(family, vocab_size=size)
         mamba2_checkpoint.save(made, folder)

@@ -6,14 +6,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from repro import bundle
-from repro.jobs import Recipe, TuningJob
-from runner import finetune
+from repro import paths
+from repro.schema.jobs import Recipe, TuningJob
 from runner.measurement import Inputs, Measurement, Progress
+from runner.tuning import finetune
 
 gc.freeze()  # a run collects garbage thrice, each time a fifth of a second over the libraries
 
-TWINS = {name: bundle.ROOT / "twins" / f"{name}-twin" for name in ("mamba", "mamba2", "gpt-neox")}
+TWINS = {name: paths.ROOT / "twins" / f"{name}-twin" for name in ("mamba", "mamba2", "gpt-neox")}
 
 WHOLE = 80
 """Tokens that hold the rows below to their end; Mamba's loop is given fewer."""

@@ -12,13 +12,15 @@ import json
 import sys
 from typing import Any
 
-from repro import bundle, digests, package_sources, pins
-from repro.commands import options
+from repro import fileio, paths
+from repro.environment import pins
 from repro.errors import ReproError
-from repro.fact_claims import AnyLookup
-from repro.package_sources import SourceMissingError
-from runner import fetch
-from verify import source_lookups
+from repro.inputs import sources
+from repro.inputs.sources import SourceMissingError
+from repro.schema import validate
+from repro.schema.page_claims import AnyLookup
+from runner import inputs_fetch
+from verify.rules import fact
 
 COMMAND = "python -m tools.describe_sources"
 
@@ -40,27 +42,27 @@ def describe() -> str:
 
 
 def _lookups() -> list[AnyLookup]:
-    return package_sources.lookups(options.load_manifests([]))
+    return sources.lookups(validate.load_manifests([]))
 
 
 def _answer(lookup: AnyLookup) -> dict[str, Any]:
     source = lookup.source
     pin = (pins.read(pins.LOCK) | pins.read(pins.KERNELS))[source.package]
     try:
-        content, archive = package_sources.archived(pin, source.file, bundle.cache())
+        content, archive = sources.archived(pin, source.file, paths.cache())
     except SourceMissingError:
-        fetch.fetch_source(pin)
-        content, archive = package_sources.archived(pin, source.file, bundle.cache())
+        inputs_fetch.fetch_source(pin)
+        content, archive = sources.archived(pin, source.file, paths.cache())
     text = content.decode(errors="replace")
-    found = source_lookups.find(lookup, text)
+    found = fact.look_up(lookup, text)
     if hashlib.sha256(content).hexdigest() != source.sha256 or found.line != lookup.line:
         message = f"{source.package} {source.version}, {source.file}:{lookup.line} is misquoted"
         raise MisquotedError(message)
     line = text.split("\n")[found.line - 1].strip()
     return {
         "source": source.model_dump(mode="json"),
-        "archive": digests.of_file(archive),
-        "asks": package_sources.asks(lookup),
+        "archive": fileio.digest_of_file(archive),
+        "asks": sources.asks(lookup),
         "line": found.line,
         "line_sha256": hashlib.sha256(line.encode()).hexdigest(),
         "value": found.value,

@@ -23,17 +23,20 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from repro.expand import evaluation_slot, settings_of
-from repro.job_groups import EvaluationGroup
-from repro.manifest import Manifest
-from repro.model_claims import CellClaim, Divergence, Unbuilt
-from verify import answers, decision
+from repro.schema.groups import EvaluationGroup
+from repro.schema.manifest import Manifest
+from repro.schema.model_claims import CellClaim, Divergence, Unbuilt
+from repro.schema.slots import evaluation_slot, settings_of
+from verify import statistics
 from verify.errors import NotRunError
-from verify.evidence import Evidence, Loaded
-from verify.findings import NOT_BUILT
+from verify.evidence import Evidence
+from verify.outcome import NOT_BUILT
+from verify.records import answers
+from verify.records.loaded import Loaded
+from verify.statistics import mean
 
 if TYPE_CHECKING:
-    from repro.jobs import Arm
+    from repro.schema.jobs import Arm
 
 Pair = tuple[Loaded, Loaded]
 """Reference and candidate under one setting."""
@@ -95,7 +98,7 @@ class Arms:
         shared = Counter(each.record.key for pair in row for each in pair)
         weight = sum(count**2 for count in shared.values())  # 2 a cell where none is shared
         evaluations = 2 * len(row) ** 2 * len(reference.shots()) / weight
-        return decision.floor(_questions(reference), evaluations)
+        return statistics.floor(_questions(reference), evaluations)
 
     @property
     def loaded(self) -> list[Loaded]:
@@ -212,8 +215,3 @@ def _flips_at(reference: Loaded, candidate: Loaded, shots: int) -> answers.Flips
 
 def _questions(loaded: Loaded) -> int:
     return len(loaded.predicted(loaded.shots()[0]))
-
-
-def mean(values: Sequence[float]) -> float:
-    """The mean, summed without rounding in between."""
-    return math.fsum(values) / len(values)

@@ -5,14 +5,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from repro.catalog import Benchmark, Dataset
-from repro.job_groups import EvaluationGroup, TuningGroup
-from repro.jobs import Tier
-from repro.manifest import Manifest
-from repro.model_claims import CellClaim, Divergence, MeanClaim
-from repro.printed import half_unit
-from repro.tuned_claims import ImprovementRatio, Score, TunedDivergence
-from verify import decision
+from repro.schema.catalog import Benchmark, Dataset
+from repro.schema.decimals import half_unit
+from repro.schema.groups import EvaluationGroup, TuningGroup
+from repro.schema.jobs import Tier
+from repro.schema.manifest import Manifest
+from repro.schema.model_claims import CellClaim, Divergence, MeanClaim
+from repro.schema.tuned_claims import ImprovementRatio, Score, TunedDivergence
+from verify import statistics
 
 Datasets = Mapping[str, Dataset | Benchmark]
 """By the name of a task."""
@@ -43,7 +43,7 @@ def undecidable(manifest: Manifest, tier: Tier, datasets: Datasets) -> dict[str,
     for each in _numbers(manifest, datasets):
         margin = each.claim.margin.value if each.claim.margin else "0"
         text = manifest.text_of(each.claim.published)
-        why = decision.undecidable(text, margin, each.least_spread, each.rounding)
+        why = statistics.undecidable(text, margin, each.least_spread, each.rounding)
         if why:
             found[each.claim.id] = why
     return found
@@ -88,7 +88,7 @@ def _numbers(manifest: Manifest, datasets: Datasets) -> Iterator[Number]:
         groups = [_group(manifest, each) for each in cells]
         if groups[0] and all(groups):
             questions = _questions(groups[0], datasets)
-            spread = decision.floor(questions, len(cells) * len(groups[0].shots))
+            spread = statistics.floor(questions, len(cells) * len(groups[0].shots))
             yield Number(claim, spread, input_rounding(manifest, claim, cells))
 
 
@@ -119,7 +119,7 @@ def _tuned(manifest: Manifest, claim: CellClaim, datasets: Datasets) -> Iterator
         # All methods of a checkpoint share their reference: see `verify.arms`.
         methods = len(measure.methods)
         evaluations = 2 * len(measure.checkpoints) * methods * len(shots) / (1 + methods)
-        spread = decision.floor(_questions(group, datasets), evaluations)
+        spread = statistics.floor(_questions(group, datasets), evaluations)
         yield Number(claim, spread, ACCURACY_ROUNDING)
     elif isinstance(measure, Score):
         known = datasets[measure.task]
@@ -143,8 +143,8 @@ def score_floor(metric: str, score: float, questions: int) -> float:
         0.009
     """
     if metric == "perplexity":
-        return score * math.expm1(decision.FLIPPED / questions)
-    return 100 * decision.FLIPPED / questions
+        return score * math.expm1(statistics.FLIPPED / questions)
+    return 100 * statistics.FLIPPED / questions
 
 
 def _tunes(group: TuningGroup, checkpoint: str) -> bool:

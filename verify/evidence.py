@@ -8,71 +8,25 @@ cannot; (5) a tuned model is the one that the same run tuned. Whatever fails mak
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from repro import keys
-from repro.catalog import Benchmark, Checkpoint, Dataset
 from repro.errors import CannotReadError
-from repro.expand import slots
-from repro.jobs import BenchmarkJob, EvaluateJob, Job, ModelJob, ThroughputJob, TuningJob
-from repro.manifest import Manifest
-from repro.record import Record
-from repro.run_file import RunFile
-from repro.slot import Slot
-from repro.store import MODEL, BrokenRecordError, Store
-from verify import (
-    answers,
-    benchmark_records,
-    copies,
-    mmlu_records,
-    recorded,
-    throughput_records,
-    tuning_records,
-)
-from verify.benchmark_records import Metric, Right
+from repro.schema.catalog import Benchmark, Checkpoint, Dataset
+from repro.schema.jobs import BenchmarkJob, EvaluateJob, Job, ModelJob, ThroughputJob, TuningJob
+from repro.schema.manifest import Manifest
+from repro.schema.slot import Slot
+from repro.schema.slots import slots
+from repro.store import keys
+from repro.store.record import Record
+from repro.store.run_file import RunFile
+from repro.store.store import MODEL, BrokenRecordError, Store
 from verify.errors import InvalidError, NotRunError
+from verify.records import benchmark as benchmark_records
+from verify.records import copies, mmlu, recorded, throughput, tuning
+from verify.records.loaded import Loaded
 
 if TYPE_CHECKING:
-    from repro.store import Arrays
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A record that passed every check, with its arrays."""
-
-    slot: Slot
-    record: Record
-    arrays: "Arrays"
-    tuning: "Loaded | None" = None
-    """Of an evaluation of a tuned model: the record of its tuning."""
-    _right: dict[tuple[Metric, int], Right] = field(default_factory=dict, compare=False, repr=False)
-
-    def accuracies(self) -> list[float]:
-        """Accuracy at each number of shots, as a fraction, from the arrays."""
-        return [answers.accuracy(self.predicted(each), self.gold(each)) for each in self.shots()]
-
-    def shots(self) -> tuple[int, ...]:
-        """Numbers of shots of an evaluation; none for another kind of job."""
-        return self.record.job.shots if isinstance(self.record.job, ModelJob) else ()
-
-    def predicted(self, shots: int) -> answers.Letters:
-        """Predicted letters or choices at a number of shots, from the log-likelihoods."""
-        if isinstance(self.record.job, BenchmarkJob):
-            return benchmark_records.predicted(self.arrays, shots)
-        return answers.predictions(self.arrays[f"shots{shots}/log_likelihood"])
-
-    def gold(self, shots: int) -> answers.Letters:
-        """Right letters or choices at a number of shots; LAMBADA has none."""
-        gold: answers.Letters = self.arrays[f"shots{shots}/gold"]
-        return gold
-
-    def right(self, metric: Metric, shots: int) -> Right:
-        """Which questions of a benchmark were answered right; found once, claims ask often."""
-        at = (metric, shots)
-        if at not in self._right:
-            self._right[at] = benchmark_records.right(self.arrays, metric, shots)
-        return self._right[at]
+    from repro.store.store import Arrays
 
 
 class Evidence:
@@ -186,15 +140,15 @@ def _check_content(
     if isinstance(job, EvaluateJob):
         dataset = datasets[job.task]
         assert isinstance(dataset, Dataset)  # noqa: S101  # the catalog names each task once
-        mmlu_records.check(record, job, arrays, dataset)
+        mmlu.check(record, job, arrays, dataset)
     elif isinstance(job, BenchmarkJob):
         benchmark = datasets[job.task]
         assert isinstance(benchmark, Benchmark)  # noqa: S101  # the same
         benchmark_records.check(record, job, arrays, benchmark)
     elif isinstance(job, TuningJob):
-        tuning_records.check(record, job, arrays)
+        tuning.check(record, job, arrays)
     elif isinstance(job, ThroughputJob):
-        throughput_records.check(record, job, arrays)
+        throughput.check(record, job, arrays)
 
 
 def _check_identity(record: Record, asked: Job) -> None:

@@ -10,24 +10,26 @@ measurement (tier, stand-in, substitution, drift) turns any decision into `incon
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from repro import keys, run_file
-from repro.catalog import Benchmark
-from repro.claims import AmbiguousClaim, Claim
-from repro.environment import Environment
-from repro.finding import Finding, Verdict
-from repro.jobs import BenchmarkJob
-from repro.manifest import Manifest
-from repro.model_claims import CellClaim
-from repro.plural import counted, listed
-from repro.record import Record
-from verify import measured_rules, qualifiers
-from verify.benchmark_records import uncovered
+from repro.environment.machine import Environment
+from repro.schema.catalog import Benchmark
+from repro.schema.claims import AmbiguousClaim, Claim
+from repro.schema.finding import Finding, Verdict
+from repro.schema.jobs import BenchmarkJob
+from repro.schema.manifest import Manifest
+from repro.schema.model_claims import CellClaim
+from repro.store import keys, run_file
+from repro.store.record import Record
+from repro.text import counted, listed
+from verify import qualifiers
 from verify.decidable import family
-from verify.decided import Judged
-from verify.decision import ERROR_RATE, holm
 from verify.errors import InvalidError, NotRunError
-from verify.evidence import Evidence, Loaded
-from verify.findings import ambiguous, finding_of, unmeasured, without_run
+from verify.evidence import Evidence
+from verify.outcome import Judged
+from verify.paper import ambiguous, finding_of, unmeasured, without_run
+from verify.records.benchmark import uncovered
+from verify.records.loaded import Loaded
+from verify.rules import measured
+from verify.statistics import ERROR_RATE, holm
 
 Pins = Mapping[str, str]
 """Package to the version that the lock pins."""
@@ -109,7 +111,7 @@ def _read(claim: AmbiguousClaim, found: Mapping[str, Finding], changed: str) -> 
 def _measured(manifest: Manifest, claim: Claim, evidence: Evidence, changed: str) -> Judged:
     if changed:
         raise InvalidError(changed)
-    return measured_rules.decide(manifest, claim, evidence)
+    return measured.decide(manifest, claim, evidence)
 
 
 def _qualified(claim: Claim, judged: Judged, evidence: Evidence, pins: Pins) -> Finding:

@@ -7,11 +7,12 @@ does, and batches smaller than the setting's: measured and shown, never decided 
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from repro.catalog import HubSource
-from repro.claims import Claim
-from repro.jobs import ModelJob, TuningJob
-from verify import engine_check
-from verify.evidence import Evidence, Loaded
+from repro.schema.catalog import HubSource
+from repro.schema.claims import Claim
+from repro.schema.jobs import ModelJob, TuningJob
+from verify.evidence import Evidence
+from verify.records.engine_check import counted
+from verify.records.loaded import Loaded
 
 _PICKLE = ".bin"
 """The catalog may pin a pickle, which is not what is loaded; `repro run` held the two together."""
@@ -48,7 +49,7 @@ def _of_the_model(job: ModelJob | TuningJob, loaded: Loaded, evidence: Evidence)
             yield f"{name} was substituted"
     if not _is_the_catalogs(loaded, evidence):
         yield f"{job.checkpoint} has other files than the catalog pins"
-    if apart := engine_check.against(loaded):
+    if apart := _of_the_engine(loaded):
         yield apart
     asked = str(job.setting.batch_size) if isinstance(job, ModelJob) else ""
     took = loaded.record.path.get("batch_size", asked)
@@ -80,4 +81,18 @@ def _is_the_catalogs(loaded: Loaded, evidence: Evidence) -> bool:
         loaded.record.inputs.get(f"{job.checkpoint}/{file}") == sha
         for file, sha in pinned.items()
         if not file.endswith(_PICKLE)
+    )
+
+
+def _of_the_engine(loaded: "Loaded") -> str:
+    """Why a record's engine may not stand for lm-eval; empty if it may."""
+    job = loaded.record.job
+    if not isinstance(job, ModelJob) or job.engine == "lm-eval":
+        return ""
+    apart, own, asked = counted(loaded.record, job, loaded.arrays)
+    if apart <= own:
+        return ""
+    return (
+        f"the engine {job.engine} gives {apart} of {asked} answers to its sample otherwise than "
+        f"lm-eval, which gives {own} otherwise under another batch size"
     )

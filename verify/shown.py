@@ -5,16 +5,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from repro.manifest_sense import MIN_SETTINGS
-from repro.printed import as_printed_like
-from verify.arms import mean
-from verify.decided import Decided, Judged
-from verify.decision import Decision
-from verify.spreads import Span
+from repro.schema.decimals import as_printed_like
+from repro.schema.validate import MIN_SETTINGS
+from verify.noise import Span
+from verify.outcome import Decided, Judged
+from verify.statistics import Decision, mean
 
 if TYPE_CHECKING:
-    from repro.finding import Outcome
-    from verify.evidence import Loaded
+    from repro.schema.finding import Outcome
+    from verify.records.loaded import Loaded
 
 ALONE = "no spread: one setting alone"
 

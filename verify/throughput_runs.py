@@ -8,14 +8,15 @@ pairs, so any pairing gives the same spread, on average.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from repro import expand_tuning
-from repro.job_groups import ThroughputGroup
-from repro.jobs import ThroughputJob
-from repro.manifest import Manifest
-from repro.throughput_claims import Statistic, Throughput
-from verify import throughput_records as records
-from verify.arms import mean
-from verify.evidence import Evidence, Loaded
+from repro.schema import tuned_slots
+from repro.schema.groups import ThroughputGroup
+from repro.schema.jobs import ThroughputJob
+from repro.schema.manifest import Manifest
+from repro.schema.model_claims import Statistic, Throughput
+from verify.evidence import Evidence
+from verify.records import throughput as records
+from verify.records.loaded import Loaded
+from verify.statistics import mean
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def of_group(
     found = []
     for group in manifest.jobs:
         if isinstance(group, ThroughputGroup) and group.id == group_id:
-            for slot in expand_tuning.throughput(group):
+            for slot in tuned_slots.throughput(group):
                 assert isinstance(slot.job, ThroughputJob)  # noqa: S101  # it makes no other
                 if slot.checkpoint in checkpoints and arm in (None, arm_of(slot.job)):
                     found.append(Run(evidence.get(slot.id), slot.job))

@@ -13,13 +13,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import pairwise
 
-from repro.expand_tuning import PRETRAINED, arm_name, asked_slot
-from repro.job_groups import TuningGroup
-from repro.manifest import Manifest
-from repro.tuned_models import TunedModel, group_of, tunes
-from verify.arms import Arms, distinct, divergence, mean, of_rows
+from repro.schema.groups import TuningGroup
+from repro.schema.manifest import Manifest
+from repro.schema.tuned_slots import PRETRAINED, TunedModel, arm_name, asked_slot, group_of, tunes
+from verify.arms import Arms, distinct, divergence, of_rows
 from verify.errors import NotRunError
-from verify.evidence import Evidence, Loaded
+from verify.evidence import Evidence
+from verify.records.loaded import Loaded
+from verify.statistics import mean
 
 DTYPE = "float32"
 """Dtype that tuned weights are evaluated in."""

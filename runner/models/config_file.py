@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from repro import foreign_json
+from repro.weights import foreign_json
 
 CONFIG = "config.json"
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from repro.jobs import Attention
+from repro.schema.jobs import Attention
 
 State = TypeVar("State")
 

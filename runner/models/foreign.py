@@ -18,9 +18,9 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from repro.checkpoint_files import Tensors
 from repro.errors import BadInputError, CannotRunError, Problem, ReproError, first_line
-from repro.loadable import INDEX, weights
+from repro.weights.checkpoint_files import Tensors
+from repro.weights.loadable import INDEX, weights
 
 FLOATING = ("F64", "F32", "F16", "BF16")
 _EXPECTED = (

@@ -17,11 +17,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import PretrainedConfig
 
-from repro import checkpoint_files, foreign_json, loadable
 from repro.errors import BadInputError, Problem, saving
-from repro.families import FAMILIES
-from repro.files import write_text
-from repro.loadable import CONFIG, INDEX, WEIGHTS
+from repro.fileio import write_text
+from repro.schema.families import FAMILIES
+from repro.weights import checkpoint_files, foreign_json, loadable
+from repro.weights.loadable import CONFIG, INDEX, WEIGHTS
 from runner.models import foreign
 from runner.models.mamba2 import Mamba2ForCausalLM
 from runner.models.mamba2_config import FIXED, Mamba2Config, faults

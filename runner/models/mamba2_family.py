@@ -10,9 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from repro.jobs import Attention
-from runner import kernels
-from runner.models import mamba2_checkpoint
+from repro.schema.jobs import Attention
+from runner.models import kernels, mamba2_checkpoint
 from runner.models.mamba2 import Mamba2ForCausalLM, add_and_norm
 from runner.models.mamba2_mixer import MixerState
 

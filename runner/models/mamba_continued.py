@@ -17,19 +17,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from runner.models import mamba2_kernels
-from runner.models.mamba_paths import (
-    Path,
-    convolved_by_kernel,
-    path_of,
-    scan_arguments,
-)
-from runner.models.mamba_scan import scanned, wide
-from runner.models.mamba_scan_start import Inputs, Start, by_pseudo_steps
+from runner.models import mamba2_mixer
+from runner.models.mamba_paths import Path, convolved_by_kernel, path_of, scan_arguments
+from runner.models.mamba_scan import Inputs, Start, by_pseudo_steps, scanned, wide
 
 
 def _start() -> Start:
-    if mamba2_kernels.lacking():  # what Triton needs; the other two are compiled already
+    if mamba2_mixer.kernels_lacking():  # what Triton needs; the other two are compiled already
         return by_pseudo_steps
     from runner.models.mamba_scan_triton import by_one_kernel
 

@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from torch.func import functional_call  # type: ignore[attr-defined] # torch 2.2.1 lists no names
 from torch.nn import functional
 
-from runner.models import mamba2_kernels
+from runner.models import mamba2_mixer
 from runner.models import mamba2_mixer as mamba2
 
 Path = Literal["slow", "kernels", "live"]
@@ -57,7 +57,11 @@ def set_path(model: nn.Module, path: Path) -> str:
         "none" for a model without a Mamba mixer.
     """
     if later := mamba2_mixers(model):
-        names: dict[Path, mamba2.Path] = {"slow": "plain", "kernels": "fused", "live": "unfused"}
+        names: dict[Path, mamba2.MixerPath] = {
+            "slow": "plain",
+            "kernels": "fused",
+            "live": "unfused",
+        }
         runs = "plain" if lacking(model) else names[path]
         for mixer in later:
             mixer.path = runs
@@ -86,7 +90,7 @@ def lacking(model: nn.Module) -> str:
     if not all(mixer.in_proj.weight.is_cuda for mixer in (*later, *mixers)):
         return "the model is not on a GPU"
     if later:
-        return mamba2_kernels.lacking()
+        return mamba2_mixer.kernels_lacking()
     stock = importlib.import_module(type(mixers[0]).__module__)
     return "" if stock.is_fast_path_available else "mamba_ssm or causal_conv1d is not installed"
 

@@ -25,7 +25,7 @@ import triton.language as tl  # type: ignore[import-untyped]
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from runner.models.mamba_scan_start import Inputs
+    from runner.models.mamba_scan import Inputs
 
 CHANNELS = 64
 """Of one program, which is one warp: with N = 16, 32 numbers of h a thread."""

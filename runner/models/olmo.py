@@ -6,7 +6,7 @@
     olmo       transformers' own, for checkpoints converted to it: all three attention kernels,
                logits widened to float32. No code of the folder runs.
 
-Both have LayerNorm without weights, in float32. `repro.families` has the names of either.
+Both have LayerNorm without weights, in float32. `repro.schema.families` has the names of either.
 
 Not covered: hf_olmo was read, not run: no pin holds ai2-olmo.
 """

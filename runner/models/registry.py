@@ -1,6 +1,6 @@
 """Every model family that can be loaded, and which one a checkpoint folder is of.
 
-To add a family: its data in `repro.families`, a module here, a line in `MODELS`.
+To add a family: its data in `repro.schema.families`, a module here, a line in `MODELS`.
 """
 
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from repro.errors import BadInputError, Problem
-from repro.families import FAMILIES, named_by
+from repro.schema.families import FAMILIES, named_by
 from runner.models.config_file import CONFIG, read
 from runner.models.family import ModelFamily
 from runner.models.gpt_neox import GPT_NEOX
@@ -28,7 +28,7 @@ MODELS: Mapping[str, ModelFamily[Any]] = {
     "openelm": OPENELM,
     "llama": LLAMA,
 }
-"""Key of `repro.families.FAMILIES` to the code for it."""
+"""Key of `repro.schema.families.FAMILIES` to the code for it."""
 
 
 def family_of(folder: Path) -> str:

@@ -31,14 +31,13 @@ from transformers import (
 )
 from transformers.modeling_utils import no_init_weights
 
-from repro import checkpoint_files, loadable
-from repro import remote_code as own_code
-from repro.checkpoint_files import Tensors
 from repro.errors import BadInputError, Problem
-from repro.families import FAMILIES, unused_by
-from repro.jobs import Attention
-from runner import kernels
-from runner.models import foreign
+from repro.inputs import remote_code as own_code
+from repro.schema.families import FAMILIES, unused_by
+from repro.schema.jobs import Attention
+from repro.weights import checkpoint_files, loadable
+from repro.weights.checkpoint_files import Tensors
+from runner.models import foreign, kernels
 from runner.models.config_file import CONFIG, read
 
 _LARGEST_BUFFERS = 1 << 32

@@ -15,8 +15,9 @@ import made_up_report as made
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from repro import bundle, html_page
-from repro.cli import main
+from repro import paths
+from repro.cli.main import main
+from repro.report import page
 
 WIDTHS = (360, 1440)
 SCHEMES = ("light", "dark")
@@ -34,11 +35,11 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The committed evidence, everything made up and hostile, and a page of no run."""
     root = tmp_path_factory.mktemp("pages")
     (root / "empty").mkdir()
-    main(["report", str(bundle.ROOT / "evidence"), "--out", str(root / "evidence")])
+    main(["report", str(paths.ROOT / "evidence"), "--out", str(root / "evidence")])
     main(["report", str(root / "empty"), "--out", str(root / "nothing")])
     (root / "made-up").mkdir()
     seen = made.everything(findings=300, models=40, name=f"{made.HOSTILE}{made.LONG}")
-    (root / "made-up/report.html").write_text(html_page.render(seen), encoding="utf-8")
+    (root / "made-up/report.html").write_text(page.render(seen), encoding="utf-8")
     return {name: root / name / "report.html" for name in PAGES}
 
 

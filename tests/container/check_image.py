@@ -27,8 +27,8 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from docker.errors import ImageNotFound
 
-from repro import bundle
-from repro.store import Store
+from repro import paths
+from repro.store.store import Store
 
 pytestmark = pytest.mark.timeout(3600)
 
@@ -36,16 +36,16 @@ IMAGE, BASE = "repro-check", "repro-check-base:bookworm"
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 PACKAGES = "ca-certificates,python3.11,python3.11-venv,libgomp1"
 RUNS = (("stability", "full"), ("table1", "smoke"), ("theorem3", "full"))
-README = (bundle.ROOT / "README.md").read_text(encoding="utf-8")
+README = (paths.ROOT / "README.md").read_text(encoding="utf-8")
 SAFE = ["--rm", "--network=none", "--read-only", "--tmpfs", "/tmp"]
 
 
 def call(*command: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    environ = {**os.environ, "PYTHONPATH": str(bundle.ROOT)}
+    environ = {**os.environ, "PYTHONPATH": str(paths.ROOT)}
     environ.update(options.pop("environ", {}))
     return subprocess.run(
         command,
-        cwd=bundle.ROOT,
+        cwd=paths.ROOT,
         env=environ,
         text=True,
         capture_output=True,
@@ -55,7 +55,7 @@ def call(*command: str, **options: Any) -> subprocess.CompletedProcess[str]:
 
 
 def repro(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    return call(sys.executable, "-m", "repro.cli", *arguments, **options)
+    return call(sys.executable, "-m", "repro.cli.main", *arguments, **options)
 
 
 # -----------------------------------------------------------------------------
@@ -233,9 +233,9 @@ def test_container_run_is_shut_in_and_belongs_to_the_caller(
     out = tmp_path / "out:ro"  # a colon, which `-v` would take for the end of the name
     command = ["container", "run", "--image", IMAGE, "manifests/stability.json", "--offline"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "repro.cli", *command, "--out", str(out)],
-        cwd=bundle.ROOT,
-        env={**os.environ, "PYTHONPATH": str(bundle.ROOT)},
+        [sys.executable, "-m", "repro.cli.main", *command, "--out", str(out)],
+        cwd=paths.ROOT,
+        env={**os.environ, "PYTHONPATH": str(paths.ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -294,7 +294,7 @@ def test_an_arbitrary_user_may_write_where_results_go(image: Any) -> None:
 
 @pytest.mark.usefixtures("image")
 def test_two_names_of_one_folder_and_another_engine_arrive(tmp_path: Path) -> None:
-    twin = shutil.copytree(bundle.ROOT / "twins" / "mamba-twin", tmp_path / "a:b")
+    twin = shutil.copytree(paths.ROOT / "twins" / "mamba-twin", tmp_path / "a:b")
     done = repro(
         *["container", "run", "--image", IMAGE, "manifests/table1.json", "--offline", "--json"],
         *["--tier", "full", "--only", "dtype=float32,setting=batch-16", "--engine", "prefix"],
@@ -433,7 +433,7 @@ print(importlib.util.module_from_spec(spec).__name__, path)
 
 def test_a_derived_image_compiles_what_triton_needs(image: Any, tmp_path: Path) -> None:
     """Triton's own launcher, compiled and loaded without a GPU; the image itself cannot."""
-    told = "from runner.models.mamba2_kernels import lacking; print(lacking())"
+    told = "from runner.models.mamba2_mixer import kernels_lacking as lacking; print(lacking())"
     done = call("docker", "run", *SAFE, "--entrypoint", "python", image.id, "-c", told)
     # It lacks the kernels themselves (target cpu); the compiler is asked for below, by Triton.
     assert done.stdout.strip() == "mamba_ssm is not installed", done.stderr

@@ -9,11 +9,11 @@ import numpy as np
 from faults.whole_runs import Reference, Row, outcomes
 from safetensors.numpy import load_file, save_file
 
-from repro import bundle
+from repro import paths
 from repro.errors import BadInputError
-from repro.inputs import Shelf
-from repro.located import Missing
-from repro.store import Store
+from repro.inputs.locate import Shelf
+from repro.inputs.located import Missing
+from repro.store.store import Store
 
 TWIN = "gpt-neox-twin"
 
@@ -100,7 +100,7 @@ def no_numbers(reference: Reference, folder: Path) -> list[Row]:
 def _twin(folder: Path) -> Path:
     copy = folder / "twin"
     shutil.rmtree(copy, ignore_errors=True)
-    shutil.copytree(bundle.ROOT / "twins" / TWIN, copy)
+    shutil.copytree(paths.ROOT / "twins" / TWIN, copy)
     return copy
 
 

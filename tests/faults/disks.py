@@ -51,7 +51,7 @@ def read_only(reference: Reference) -> Row:
     """A finished folder, half of it removed, on a disk that cannot be written."""
     key = min(reference.records)
     run = shlex.join(command(reference.manifests, Path("/mnt/results")))
-    verify = f"{command([], Path())[0]} -m repro.cli verify /mnt/results --json"
+    verify = f"{command([], Path())[0]} -m repro.cli.main verify /mnt/results --json"
     done = on_a_disk(
         f"mount -t tmpfs tmpfs /mnt && cp -a {shlex.quote(str(reference.out))} /mnt/results && "
         f"mount -o remount,ro /mnt && {verify} >/dev/null; echo code $?; {run}; "

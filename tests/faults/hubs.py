@@ -13,12 +13,12 @@ from pathlib import Path
 import made_up_hub
 from faults.whole_runs import Row, environ, outcomes, write_cell
 
-from repro import bundle, digests
+from repro import fileio, paths
 
 NAME, REPOSITORY = "pythia-160m", "EleutherAI/pythia-160m"
 LIMIT = 180
 """Seconds until a run that waits for a hub counts as hanging."""
-TABLE = json.loads((bundle.MANIFESTS / "table1.json").read_text())
+TABLE = json.loads((paths.MANIFESTS / "table1.json").read_text())
 CELL = "T1.pythia-160m.bfloat16"
 
 
@@ -71,7 +71,7 @@ def _row(
     work = folder / "hub"
     shutil.rmtree(work, ignore_errors=True)
     root, known = work / "served", work / "catalog"
-    shutil.copytree(bundle.ROOT / "twins" / "gpt-neox-twin", root / REPOSITORY)
+    shutil.copytree(paths.ROOT / "twins" / "gpt-neox-twin", root / REPOSITORY)
     _pin(known, root / REPOSITORY)
     if fault.startswith("other"):
         path = root / REPOSITORY / "model.safetensors"
@@ -105,7 +105,7 @@ def _serving(hub: Hub) -> Iterator[Hub]:
 
 def _pin(known: Path, folder: Path) -> None:
     """A catalog that pins what the sound hub serves."""
-    shutil.copytree(bundle.CATALOG, known)
+    shutil.copytree(paths.CATALOG, known)
     path = known / "checkpoints.json"
     data = json.loads(path.read_text())
     entry = data.get("checkpoints", data)[NAME]
@@ -117,7 +117,7 @@ def _pin(known: Path, folder: Path) -> None:
         "tokenizer_config.json",
         "special_tokens_map.json",
     )
-    entry["files"] = {name: digests.of_file(folder / name) for name in names}
+    entry["files"] = {name: fileio.digest_of_file(folder / name) for name in names}
     path.write_text(json.dumps(data))
 
 
@@ -127,7 +127,7 @@ def _run(
     arguments = ["run", str(manifest), "--out", str(work / "results"), "--json"]
     script = (
         "import sys; from pathlib import Path\n"
-        "from repro import bundle; from repro.cli import main\n"
+        "from repro import paths as bundle; from repro.cli.main import main\n"
         f"bundle.CATALOG = Path({str(known)!r})\n"
         f"sys.exit(main({arguments!r}))"
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from faults.whole_runs import Reference, Row, keys_of, start
 
-from repro.store import Store
+from repro.store.store import Store
 
 STRETCH = 5
 """Kills of one folder, before it is run to its end."""

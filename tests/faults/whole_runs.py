@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from repro import bundle, manifest, results_gc, run_file
-from repro.commands.verify import judge_run
-from repro.store import Store
+from repro import paths
+from repro.cli.verify import judge_run
+from repro.schema import validate
+from repro.store import contents, run_file
+from repro.store.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMES = {"started", "seconds", "digest"}
@@ -36,7 +38,7 @@ class Row:
 
 def write_tying(folder: Path) -> Path:
     """Theorem 3's three weights, in exact integers: jobs of a second."""
-    data = json.loads((bundle.MANIFESTS / "theorem3.json").read_text())
+    data = json.loads((paths.MANIFESTS / "theorem3.json").read_text())
     data["jobs"] = [group for group in data["jobs"] if group["job"]["kind"] == "weight_tying"]
     data["claims"] = [claim for claim in data["claims"] if claim["kind"] == "identity"]
     return _write(folder, "tying", data)
@@ -46,7 +48,7 @@ def write_cell(
     folder: Path, tier: str = "smoke", shots: Sequence[int] = (0, 1), **changes: Any
 ) -> Path:
     """One cell of Table 1 on one subject: two evaluations at two numbers of examples."""
-    data = json.loads((bundle.MANIFESTS / "table1.json").read_text())
+    data = json.loads((paths.MANIFESTS / "table1.json").read_text())
     (group,) = data["jobs"]
     group.update(checkpoints=["pythia-160m"], dtypes=["float32", "bfloat16"], shots=list(shots))
     smoke = {**group["tiers"]["smoke"], "settings": ["batch-16"], "other_arms": []}
@@ -71,7 +73,7 @@ def environ(**more: str) -> dict[str, str]:
 def command(manifests: list[Path], out: Path, *more: object) -> list[str]:
     """`repro run`, which fetches nothing here."""
     said = ["run", *manifests, "--out", out, "--offline", *more]
-    return [sys.executable, "-m", "repro.cli", *map(str, said)]
+    return [sys.executable, "-m", "repro.cli.main", *map(str, said)]
 
 
 def start(manifests: list[Path], out: Path, *more: object) -> "subprocess.Popen[str]":
@@ -118,7 +120,7 @@ class Reference:
         wrong += [f"record {key[:12]} is one too many" for key in found.keys() - self.records]
         if outcomes(out, self.manifests) != self.outcomes:
             wrong.append(f"outcomes {outcomes(out, self.manifests)}")
-        results_gc.remove(store, results_gc.found(store))
+        contents.remove_garbage(store, contents.garbage(store))
         left = [
             path
             for path in out.rglob("*")
@@ -148,7 +150,7 @@ def outcomes(out: Path, manifests: list[Path]) -> dict[str, str]:
     """What each claim comes to, judged by a folder alone; nothing where there is no run file."""
     found = {}
     for path in manifests:
-        claimed = manifest.load(path)
+        claimed = validate.load(path)
         for tier in claimed.tiers():
             if run_file.path_of(out, claimed.id, tier).exists():
                 verdict = judge_run(claimed, tier, Store(out))

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from repro import bundle
-from repro.cli import main
+from repro import paths
+from repro.cli.main import main
 
 TOOLS = Path(os.environ["PACKET_TOOLS"])
 NOT_MET = {
@@ -39,7 +39,7 @@ def export(results: Path, out: Path) -> None:
 def packet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The committed evidence as a packet."""
     out = tmp_path_factory.mktemp("packet") / "packet"
-    export(bundle.ROOT / "evidence", out)
+    export(paths.ROOT / "evidence", out)
     return out
 
 

@@ -1,0 +1,90 @@
+"""`repro convert`: a torch checkpoint as safetensors, not unpickled; or in another layout."""
+
+import argparse
+from dataclasses import asdict
+
+from repro import paths
+from repro.cli import options
+from repro.errors import EXIT_DONE, BadInputError
+from repro.report import console
+from repro.text import counted
+from repro.weights import convert, olmo
+from repro.weights.convert import Converted
+from repro.weights.torch_zip import shown
+
+_MOST_SHOWN = 5
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `repro convert`."""
+    parser.add_argument(
+        "file",
+        metavar="FILE",
+        type=paths.path,
+        help="pytorch_model.bin, one shard of it, or pytorch_model.bin.index.json for all shards: "
+        "write the same weights as safetensors",
+    )
+    parser.add_argument(
+        "--out",
+        metavar="FOLDER",
+        type=paths.folder,
+        help="folder to write to (default: the folder of FILE)",
+    )
+    parser.add_argument(
+        "--layout",
+        choices=("olmo",),
+        help="with hf_olmo's model.safetensors as FILE, and --out: the same weights in the layout "
+        "of transformers' own OLMo, with config.json and tokenizer, so that loading them executes "
+        "no code of the hub; in half precision the two models round differently",
+    )
+    options.add_json(parser)
+    parser.epilog = (
+        "Loading a pickle executes what it says, in torch 2.2.1 even with weights_only=True.\n"
+        "Here the file is read as data: named tensors come out bit for bit, anything else is\n"
+        "refused by name. No file is overwritten. Exits 0 if the safetensors are there, 2 if FILE\n"
+        "was refused or they could not be written; then nothing was.\n"
+        "\n"
+        "example:\n"
+        "  repro convert mamba2-130m/pytorch_model.bin"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print what was read and written, with digests."""
+    if arguments.layout:
+        return _lay_out(arguments)
+    with console.bytes_bar(quiet=arguments.json) as progress:
+        made = convert.convert(arguments.file, arguments.out, progress)
+    if arguments.json:
+        print(options.as_json([asdict(each) for each in made]))
+    else:
+        for each in made:
+            _show(each)
+    return EXIT_DONE
+
+
+def _lay_out(arguments: argparse.Namespace) -> int:
+    """Write a checkpoint in another layout."""
+    if arguments.out is None:
+        message = "--layout olmo: expected --out FOLDER with it, another folder than that of FILE"
+        raise BadInputError(message)
+    made = olmo.convert(arguments.file, arguments.out)
+    if arguments.json:
+        print(options.as_json([asdict(each) for each in made]))
+    else:
+        for each in made:
+            options.say(f"{each.path}: {each.size:,} bytes, sha256 {each.sha256}")
+    return EXIT_DONE
+
+
+def _show(made: Converted) -> None:
+    state = "" if made.written else " (was there already, the same to the byte)"
+    options.say(f"{made.target}: {counted(made.tensors, 'tensor')}{state}")
+    options.say(f"    read     {made.source_bytes:>16,} bytes, sha256 {made.source_sha256}")
+    options.say(f"    written  {made.target_bytes:>16,} bytes, sha256 {made.target_sha256}")
+    for names in made.shared[:_MOST_SHOWN]:
+        listed = ", ".join(shown(name) for name in names[:_MOST_SHOWN])
+        more = f" and {len(names) - _MOST_SHOWN} more" if names[_MOST_SHOWN:] else ""
+        options.say(f"    one storage, written in full under each name: {listed}{more}")
+    if made.shared[_MOST_SHOWN:]:
+        options.say(f"    and {counted(len(made.shared) - _MOST_SHOWN, 'more shared storage')}")

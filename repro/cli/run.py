@@ -1,0 +1,379 @@
+"""`repro run`: fetch what is pinned, run what can be run, judge what came out."""
+
+import argparse
+import re
+from collections.abc import Container, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from repro import paths
+from repro.cli import options
+from repro.cli import plan as planning
+from repro.cli.plan import Planning
+from repro.cli.verify import judge_run
+from repro.environment import machine as environment
+from repro.environment.machine import Environment
+from repro.errors import EXIT_DONE, EXIT_INCOMPLETE, BadInputError, CannotRunError
+from repro.fileio import escaped, have_scratch
+from repro.inputs import locate, sources
+from repro.inputs.located import Located
+from repro.planning import graph
+from repro.planning.plan import Plan, PlannedJob
+from repro.planning.planner import Filter
+from repro.report import console, console_plan, console_verdicts
+from repro.schema.finding import Verdict
+from repro.schema.jobs import TuningJob
+from repro.store import run_file
+from repro.store.run_file import RunFile
+from repro.store.store import BrokenRecordError, Store
+from repro.text import counted
+
+if TYPE_CHECKING:
+    from runner.local import Work
+
+
+# -----------------------------------------------------------------------------
+# Where jobs run: `--on`.
+
+
+class Engine(Protocol):
+    """Something that runs planned jobs."""
+
+    def machine(self) -> Environment:
+        """What jobs will run on: planned for, and part of their keys."""
+
+    def execute(self, work: "Work") -> dict[str, str]:
+        """As `runner.local.execute`."""
+
+
+class Local:
+    """Processes of this machine."""
+
+    @staticmethod
+    def machine() -> Environment:
+        """This machine."""
+        return environment.capture()
+
+    @staticmethod
+    def execute(work: "Work") -> dict[str, str]:
+        """As `runner.local.execute`, which is imported only if there is something to run."""
+        from runner.local import execute
+
+        return execute(work)
+
+
+@contextmanager
+def chosen_engine(where: str) -> Iterator[Engine]:
+    """The engine that `--on` names; whatever it started is gone afterwards.
+
+    Raises:
+        BadInputError: there is no such engine.
+        CannotRunError: it cannot be had here.
+    """
+    if where == "local":
+        yield Local()
+        return
+    if not re.fullmatch(r"ray|ray://(auto|[^/]+:\d+)", where):
+        message = f"--on {where}: expected local, ray, ray://HOST:PORT or ray://auto"
+        raise BadInputError(message)
+    try:
+        from runner.ray.engine import engine as on_ray
+    except ImportError as error:
+        message = f"--on {where} needs the package ray ({error}); pinned-requirements.txt has it"
+        raise CannotRunError(message) from error
+    with on_ray(where) as found:
+        yield found
+
+
+# -----------------------------------------------------------------------------
+# `repro run`: fetch what is pinned, run what can be run, judge what came out.
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `repro run`."""
+    add_anywhere(parser)
+    options.add_on(parser)
+    parser.epilog = (
+        "A finished job is reused as long as nothing that can change its numbers has changed.\n"
+        "Exits 0 if all jobs are done, or no claim needs one; 3 if some could not run. A\n"
+        "contradicted claim is a result."
+    )
+
+
+def add_anywhere(parser: argparse.ArgumentParser) -> None:
+    """What `run` and `container run` both take."""
+    options.add_manifests(parser)
+    options.add_selection(parser)
+    options.add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run manifests and print their verdicts."""
+    with chosen_engine(arguments.on) as engine:
+        return _run(arguments, engine)
+
+
+def _run(arguments: argparse.Namespace, engine: Engine) -> int:
+    prepared = planning.prepare(arguments, engine.machine)
+    plans = [prepared.chosen(manifest) for manifest in prepared.manifests]
+    _check_names(prepared)
+    for plan in plans:
+        _check_continues(plan, prepared, fresh=arguments.fresh)
+        if not arguments.json:
+            following = console_plan.next_tier(
+                plan, prepared.tiers_of(plan.manifest), prepared.files[plan.manifest.id]
+            )
+            console_plan.show(plan, following, prepared.undecidable(plan), brief=True)
+    failed = dict[str, str]()
+    with console.bars(quiet=arguments.json) as bars:
+        for name, why in _fetch(plans, prepared, bars).items():
+            failed[name] = why
+        failed |= _fetch_sources(prepared, bars)
+        plans = [prepared.again(plan) if _waits(plan) else plan for plan in plans]
+        commit(plans, prepared, failed)
+        plans, could_not = _execute(plans, prepared, engine, bars, failed)
+        failed |= could_not
+    verdicts = [judge_run(plan.manifest, plan.tier, prepared.planner.store) for plan in plans]
+    if arguments.json:
+        print(options.as_json(verdicts))
+    else:
+        console_verdicts.show_verdicts(verdicts)
+        console_verdicts.show_failures(failed)
+    stuck = _nothing(plans, verdicts) or any(plan.stuck() or _waits(plan) for plan in plans)
+    return EXIT_INCOMPLETE if stuck or failed else EXIT_DONE
+
+
+def _nothing(plans: list[Plan], verdicts: list[Verdict]) -> bool:
+    """Whether nothing was to run and some claim needed a run: empty is never success.
+
+    A manifest whose claims all follow from the page needs no job: it is complete once judged.
+    """
+    findings = [each for verdict in verdicts for each in verdict.findings]
+    return not any(plan.distinct() for plan in plans) and any(
+        each.outcome == "not-run" for each in findings
+    )
+
+
+def _waits(plan: Plan) -> bool:
+    return any(job.state in ("fetch", "waits") for job in plan.jobs)
+
+
+def _check_names(prepared: Planning) -> None:
+    """Refuse a manifest of one's own that `verify` could not find again by its name."""
+    for name, path in prepared.files.items():
+        own = not (paths.MANIFESTS / f"{name}.json").is_file()
+        if own and escaped(str(path)) != str(path):
+            message = (
+                f"{path}: found a name that is not UTF-8, which a run file cannot hold; rename it, "
+                "or start this command in its folder"
+            )
+            raise BadInputError(message)
+
+
+def _check_continues(plan: Plan, prepared: Planning, *, fresh: bool) -> None:
+    """Refuse to judge old records by later claims, or to drop what another engine answered."""
+    path = run_file.path_of(prepared.planner.store.root, plan.manifest.id, plan.tier)
+    before = run_file.earlier(path)
+    if before is None:
+        if path.exists():
+            _replace(path, every=prepared.planner.only == Filter())
+        return
+    engine, left = prepared.planner.engine, len(before.jobs.keys() - plan.slots())
+    if before.engine != engine and left and not run_file.too_late(before, plan.manifest):
+        message = (
+            f"--engine {engine}: {plan.manifest.id} was run at tier {plan.tier} by "
+            f"{before.engine}, and a run has one engine.\n    {counted(left, 'job')} of it would "
+            "be forgotten: leave --only out, or use another --out"
+        )
+        raise BadInputError(message)
+    changed = {} if fresh else run_file.too_late(before, plan.manifest)
+    if changed:
+        what = "; ".join(f"{name}: {why}" if name else why for name, why in changed.items())
+        message = (
+            f"{plan.manifest.id} was run at tier {plan.tier} with other claims ({what}).\n"
+            "    Judging those records by these claims would be invalid: use --fresh to run "
+            "every job again, or another --out"
+        )
+        raise BadInputError(message)
+
+
+def _replace(path: Path, *, every: bool) -> None:
+    """Say that a damaged run file is replaced; refuse if it may name jobs that are left out."""
+    if not every:
+        message = (
+            f"{path} is damaged, and what it said of jobs that --only leaves out would be lost: "
+            "run once without --only; records that are there are reused"
+        )
+        raise BadInputError(message)
+    options.say(f"{path} is damaged and is written anew", error=True)
+
+
+def _fetch(plans: list[Plan], prepared: Planning, bars: "console.Bars") -> dict[str, str]:
+    """Fetch everything that some plan waits for; what failed, by name."""
+    from runner import inputs_fetch  # `repro` meets `runner` only here, and late
+
+    failed = {}
+    shelf = prepared.planner.shelf
+    wanted = {
+        each.name: each
+        for plan in plans
+        for job in plan.jobs
+        if job.state == "fetch"
+        for each in job.missing
+    }
+    for name, missing in wanted.items():
+        bars.say(f"fetching {missing.what} ({missing.download / 1e6:,.0f} MB)")
+        try:
+            if missing.role == "data":
+                inputs_fetch.fetch_data(shelf.datasets[name])
+            else:
+                inputs_fetch.fetch_checkpoint(
+                    name, shelf.checkpoints[name], allow_remote_code=shelf.allow_remote_code
+                )
+        except CannotRunError as error:
+            failed[name] = str(error)
+        shelf.forget(name)
+    return failed
+
+
+def _fetch_sources(prepared: Planning, bars: "console.Bars") -> dict[str, str]:
+    """Fetch the archives that facts are read from; what failed, by name."""
+    from runner import inputs_fetch
+
+    failed = dict[str, str]()
+    if not prepared.planner.reach.index:
+        return failed
+    for pin in sources.missing(prepared.manifests):
+        name = f"{pin.name} {pin.version}"
+        bars.say(f"fetching the archive of {name}, which a fact is read from")
+        try:
+            inputs_fetch.fetch_source(pin)
+        except CannotRunError as error:
+            failed[name] = str(error)
+    return failed
+
+
+def _execute(
+    plans: list[Plan],
+    prepared: Planning,
+    engine: Engine,
+    bars: "console.Bars",
+    unfetched: dict[str, str],
+) -> tuple[list[Plan], dict[str, str]]:
+    """Run every job that is ready, each key once; what asks a tuned model, after its tuning.
+
+    Returns:
+        The plans as they are now, and what could not run, by name.
+    """
+    from runner.local import Work
+
+    planner, handed = prepared.planner, _ready(plans, ())
+
+    def then(key: str) -> dict[str, PlannedJob]:
+        if not isinstance(handed[key].slot.job, TuningJob):
+            return {}  # nothing waits for it
+        look_again([key], {})
+        found = _ready(plans, handed)
+        handed.update(found)
+        return found
+
+    def look_again(ran: Iterable[str], failed: dict[str, str]) -> None:
+        planner.look_again(ran)
+        plans[:] = [prepared.again(plan) for plan in plans]
+        commit(plans, prepared, unfetched | failed)
+
+    if not handed:
+        return plans, {}
+    planner.store.sweep()
+    have_scratch(planner.store.root)
+    coming = graph.of(plans).to_come()
+    bars.expect(len(coming))
+    memory = max(job.cost.memory for job in coming if job.cost)
+    work = Work(handed.copy(), planner.store, planner.machine, bars, then, memory)
+    could_not = engine.execute(work)
+    failed = {handed[key].slot.name: why for key, why in could_not.items()}
+    look_again(list(handed), failed)
+    return plans, failed
+
+
+def _ready(plans: list[Plan], handed: Container[str]) -> dict[str, PlannedJob]:
+    """Jobs to run by key, each once: manifests share what they both need."""
+    found = {key: job for plan in plans for key, job in plan.to_run().items()}
+    return {key: job for key, job in found.items() if key not in handed}
+
+
+# -----------------------------------------------------------------------------
+# What a run writes down before its first number: claims, settings, substitutions, pins.
+
+
+def commit(plans: list[Plan], prepared: Planning, failed: dict[str, str]) -> None:
+    """Write down claims, settings and substitutions before the first number is known."""
+    with prepared.planner.store.lock("runs"):  # another run on the folder reads and writes them too
+        _write(plans, prepared, failed)
+
+
+def _write(plans: list[Plan], prepared: Planning, failed: dict[str, str]) -> None:
+    root = prepared.planner.store.root
+    pins = {name: dict(files) for name, files in locate.load_pins(root).items()}
+    for name, files in prepared.planner.shelf.pins.items():
+        pins.setdefault(name, dict(files))
+    for plan in plans:
+        located = [each for job in plan.jobs for each in job.inputs.values()]
+        run_file.save(root, _run_file(plan, prepared, located, failed))
+        for each in located:
+            if each.first_use:
+                pins.setdefault(each.name, dict(each.files))
+    locate.save_pins(root, pins)
+
+
+def _run_file(
+    plan: Plan, prepared: Planning, located: list[Located], failed: dict[str, str]
+) -> RunFile:
+    """What is to be run now, beside what the run file knew of jobs that this run does not touch."""
+    path = run_file.path_of(prepared.planner.store.root, plan.manifest.id, plan.tier)
+    engine = prepared.planner.engine
+    before = run_file.earlier(path)
+    if before and (before.engine != engine or run_file.too_late(before, plan.manifest)):
+        before = None  # --fresh, under other claims
+    jobs = dict(before.jobs) if before else {}
+    missing = dict(before.missing) if before else {}
+    substitutions = {each.name: dict(each.files) for each in located if each.substituted}
+    kept = set(jobs) - plan.slots()
+    for job in plan.jobs:
+        known = jobs.pop(job.slot.id, "")
+        missing.pop(job.slot.id, None)
+        if job.key and job.state != "blocked" and job.slot.name not in failed:
+            jobs[job.slot.id] = job.key
+        elif known and _is_whole(prepared.planner.store, known):
+            jobs[job.slot.id] = known  # it cannot be run again here, and what was measured stands
+            kept.add(job.slot.id)
+        else:
+            names = [job.slot.name, *(each.name for each in job.missing)]
+            why = [failed[name] for name in names if name in failed]
+            reason = "; ".join(why) or job.reason or "could not be fetched"
+            missing[job.slot.id] = escaped(" ".join(reason.split()))  # findings quote it in a line
+    if before and kept:  # what their records were made with
+        substitutions = {**before.substitutions, **substitutions}
+    goes_on = before and (kept or not prepared.planner.fresh)
+    return RunFile(
+        schema_version=1,
+        manifest=plan.manifest.id,
+        file=escaped(str(prepared.files[plan.manifest.id])),
+        tier=plan.tier,
+        engine=engine,
+        started=before.started if before and goes_on else prepared.started,
+        substitutions=substitutions,
+        jobs=jobs,
+        missing=missing,
+        committed=run_file.commitments(plan.manifest),
+    )
+
+
+def _is_whole(store: Store, key: str) -> bool:
+    """Whether there is a record that can be judged."""
+    try:
+        store.load(key)
+    except (BrokenRecordError, OSError):
+        return False
+    return True

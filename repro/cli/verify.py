@@ -1,0 +1,188 @@
+"""`repro verify`: judge again, from manifests and records alone."""
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from repro import paths
+from repro.cli import options
+from repro.environment import pins
+from repro.errors import EXIT_CONTRADICTED, EXIT_DONE, EXIT_INCOMPLETE, BadInputError
+from repro.packet import build, signature
+from repro.report import console_verdicts
+from repro.schema import catalog, validate
+from repro.schema.finding import Verdict
+from repro.schema.jobs import Tier
+from repro.schema.manifest import Manifest
+from repro.store import contents, run_file
+from repro.store.run_file import folders_of, manifest_of
+from repro.store.store import Store
+from repro.text import visible_lines
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `repro verify`."""
+    options.add_results(
+        parser,
+        "folders that `repro run` wrote, a folder of such folders, or packets of "
+        "`repro export`, zipped or not (default: results)",
+    )
+    parser.add_argument(
+        "--paper",
+        action="store_true",
+        help="the paper against itself: only what follows from printed values",
+    )
+    parser.add_argument(
+        "--signature",
+        type=paths.path,
+        metavar="ALLOWED_SIGNERS",
+        help="first hold each packet to its signature by one of these signers (ssh-keygen's file, "
+        "one a line: name@example.org ssh-ed25519 AAAA…), and every file in it to what was signed",
+    )
+    parser.add_argument(
+        "--markdown",
+        action="store_true",
+        help="every claim of every manifest as Markdown, one line each, after a summary",
+    )
+    options.add_json(parser)
+    parser.epilog = (
+        "Nothing stored with a record is believed that can be recomputed from its arrays.\n"
+        "A packet is judged by its records as any results folder is, once every file in it is as\n"
+        "its SHA256SUMS lists it. A digest without a signature finds slips and not forgery.\n"
+        "Exits 0 if every claim is reproduced, 1 if any is contradicted or invalid, else 3: a\n"
+        "run that cannot be judged, its file damaged or its manifest gone, costs no other."
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the verdict of every run found."""
+    if arguments.paper and arguments.signature:
+        message = "--signature with --paper: the paper against itself reads no packet"
+        raise BadInputError(message)
+    folders = folders_of(arguments.results or [Path("results")])
+    if arguments.markdown:
+        return _markdown(folders, arguments)
+    if arguments.paper and arguments.results:
+        found = " ".join(map(str, arguments.results))
+        message = f"--paper: found {found} beside it; it judges every manifest and reads no results"
+        raise BadInputError(message)
+    unread: list[BadInputError] = []
+    verdicts = _paper() if arguments.paper else _runs(folders, arguments.signature, unread)
+    if unread and not verdicts:
+        raise BadInputError("\n".join(dict.fromkeys(map(str, unread))))
+    if arguments.json:
+        print(options.as_json(verdicts))
+    else:
+        console_verdicts.show_verdicts(verdicts)
+    return left_out(unread, exit_code(verdicts))
+
+
+def left_out(unread: Iterable[BadInputError | str], code: int = EXIT_DONE) -> int:
+    """Once what is sound was shown: say what could not be read, each once; the exit code then."""
+    told = list(dict.fromkeys(map(str, unread)))
+    for each in told:
+        print(visible_lines(f"repro: left out: {each}"), file=sys.stderr)
+    return EXIT_INCOMPLETE if told and code != EXIT_CONTRADICTED else code
+
+
+def exit_code(verdicts: list[Verdict]) -> int:
+    """0 every claim reproduced, 1 any contradicted or invalid, 3 the rest."""
+    outcomes = {finding.outcome for verdict in verdicts for finding in verdict.findings}
+    if outcomes & {"contradicted", "invalid"}:
+        return EXIT_CONTRADICTED
+    return EXIT_DONE if outcomes == {"reproduced"} else EXIT_INCOMPLETE
+
+
+def judge_run(claimed: Manifest, tier: Tier, store: Store) -> Verdict:
+    """Judge one manifest at one tier from what lies in a results folder."""
+    from verify.evidence import Evidence  # `repro` meets `verify` only here
+    from verify.judge import judge
+
+    evidence = Evidence(
+        claimed,
+        run_file.load(run_file.path_of(store.root, claimed.id, tier)),
+        store,
+        catalog.checkpoints(),
+        catalog.asked(),
+    )
+    return judge(claimed, evidence, pins.versions())
+
+
+def _markdown(folders: Sequence[Path], arguments: argparse.Namespace) -> int:
+    """Print every claim of every manifest, those that nobody ran among them."""
+    from repro.report import collect, markdown
+
+    if arguments.paper or arguments.signature or arguments.json:
+        message = "--markdown: found --paper, --signature or --json beside it, expected it alone"
+        raise BadInputError(message)
+    options.check_folders(folders)
+    results = [one for each in folders for one in check_runs(each, each)]
+    seen = collect.gather(results)
+    if seen.unread and not seen.runs:
+        raise BadInputError("\n".join(seen.unread))
+    print(markdown.render(seen), end="")
+    return left_out(seen.unread, exit_code([each.verdict for each in seen.runs]))
+
+
+def _paper() -> list[Verdict]:
+    """Printed claims of every manifest of the bundle."""
+    from verify.paper import paper_against_itself
+
+    verdicts = [paper_against_itself(each) for each in validate.load_manifests([])]
+    return [each for each in verdicts if each.findings]
+
+
+def _runs(
+    given: Sequence[Path], signers: Path | None, unread: list[BadInputError]
+) -> list[Verdict]:
+    """Verdicts of every run in results folders and packets, signatures first.
+
+    Why a run cannot be judged is added to `unread`.
+    """
+    verdicts = []
+    options.check_folders([each for each in given if not each.exists()])
+    for path in given:
+        with build.opened(path) as folder:
+            if signers:
+                signer = signature.check(folder, signers, path)
+                options.say(f"{path}: signed by {signer}; every file is as signed", error=True)
+            elif run_file.is_packet(folder):
+                build.hold(folder, path)
+                slips = (
+                    "every file is as its SHA256SUMS lists it, which finds slips and not forgery"
+                )
+                options.say(f"{path}: {slips}; no signature was checked (--signature)", error=True)
+            verdicts += _judged(folder, path, unread)
+    return verdicts
+
+
+def _judged(opened: Path, given: Path, unread: list[BadInputError]) -> list[Verdict]:
+    """Verdicts of every run in a results folder, or in those of a packet."""
+    verdicts = []
+    for folder in check_runs(opened, given):
+        orphans = contents.orphans(Store(folder))
+        runs, damaged = run_file.read(folder)
+        unread += damaged
+        for run in runs.values():
+            try:
+                verdict = judge_run(manifest_of(run), run.tier, Store(folder))
+                verdicts.append(verdict.also(orphans))
+            except BadInputError as error:  # of its own manifest
+                unread.append(error)
+    return verdicts
+
+
+def check_runs(opened: Path, given: Path) -> list[Path]:
+    """The results folders of a packet or folder, if any of them has a run.
+
+    Raises:
+        BadInputError: if none has: an empty folder would hide a slip.
+    """
+    found = run_file.results_of(opened)
+    if not any(map(run_file.paths, found)):
+        beside = [note for each in found for note in contents.orphans(Store(each))]
+        beside = beside or ["`repro run manifests/table1.json` makes one"]
+        message = f"{given} holds no runs; {'; '.join(beside)}"
+        raise BadInputError(message)
+    return found

@@ -1,1 +1,0 @@
-"""One module a command; each has `add(parser)` and `run(arguments) -> exit code`."""

@@ -1,0 +1,318 @@
+"""Running a command in the image: shut in, watched, and stopped when the user says so.
+
+Every container has no network unless something pinned has to be fetched, a root file system
+that cannot be written, no capabilities, no way to gain any, and the caller's user. `/tmp` is
+memory; one folder of the host can be written.
+
+Not covered: engines that map users (rootless ones already make the container's root the
+caller); limits of memory and CPU, which are the engine's.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from repro import paths
+from repro.container import engine
+from repro.container.engine import Client
+from repro.errors import BadInputError, saving
+from repro.paths import Named
+
+# -----------------------------------------------------------------------------
+# A command on the host, as the same command in a container: paths become mounts.
+#
+# Whatever a user names by path is mounted read-only under `/inputs`; manifests of the bundle
+# are in the image already. Results go to the one folder that is mounted to be written.
+#
+# Not covered: links inside a folder that lead on through other links outside of it.
+
+INPUTS = "/inputs"
+RESULTS = "/bundle/results"
+HUB = "hub"
+"""In `--data NAME=hub`: no path."""
+HOST_ONLY = {
+    "help": "asked on the host",
+    "out": "its folder is mounted where the command in the image writes by default",
+    "on": "in a container jobs are its own processes: it reaches no cluster",
+}
+"""Arguments of a command that the one in the image is not given, and why; it gets all others."""
+
+
+@dataclass(frozen=True)
+class Inside:
+    """A command line for the image, and the host's files that it reads."""
+
+    arguments: tuple[str, ...]
+    mounts: dict[str, str]
+    """Path in the container to path on the host; read-only."""
+
+
+def of(command: str, parser: argparse.ArgumentParser, given: argparse.Namespace) -> Inside:
+    """The arguments of a command, for the image.
+
+    Args:
+        command: Its name.
+        parser: Knows what it takes.
+        given: What it was given on the host.
+
+    Raises:
+        BadInputError: a path that is named is not there, or cannot be mounted.
+    """
+    mounts: dict[str, str] = {}
+    arguments = [command]
+    for action in parser._actions:  # noqa: SLF001  # argparse has no other list
+        if action.dest not in HOST_ONLY:
+            value = getattr(given, action.dest)
+            if value != action.default:
+                arguments += _forwarded(action, value, mounts)
+    return Inside(tuple(arguments), mounts)
+
+
+def _forwarded(action: argparse.Action, value: object, mounts: dict[str, str]) -> Iterator[str]:
+    """One argument as it is given again: each of its values after its flag, if it has one."""
+    flag = action.option_strings[-1:]
+    if action.nargs == 0:  # a switch
+        yield from flag
+        return
+    for each in value if isinstance(value, list) else [value]:
+        text = _value(action, each, mounts)
+        if flag and text.startswith("-"):
+            yield f"{flag[0]}={text}"
+        else:
+            yield from (*flag, text)
+
+
+def _value(action: argparse.Action, value: object, mounts: dict[str, str]) -> str:
+    """A value as the container sees it: a path by its place there, anything else as it is."""
+    name, separator, path = str(value).partition("=")
+    if isinstance(value, Path):
+        return _path(action.dest, value, mounts)
+    if not isinstance(value, Named):
+        return str(value)
+    if not (name and separator and path):
+        message = f"{action.option_strings[-1]} {value}: expected NAME=PATH"
+        raise BadInputError(message)
+    return value if path == HUB else f"{name}={_path(f'{action.dest}/{name}', Path(path), mounts)}"
+
+
+def _path(kind: str, path: Path, mounts: dict[str, str]) -> str:
+    """Where a file or folder of the host is in the container; a manifest of the bundle is there."""
+    bundled = paths.ROOT / path
+    if kind == "manifests" and _is_bundled(bundled):
+        return f"manifests/{bundled.name}"
+    if not path.exists():  # an engine would make a folder of it, or say less
+        message = f"{path}: there is no such file or folder"
+        raise BadInputError(message)
+    source = Path(of_host(path))
+    name = source.name if path.name in ("", "..") else path.name
+    target = f"{INPUTS}/{kind}/{name}"
+    for place, file in _files(target, source):
+        if mounts.setdefault(place, str(file)) != str(file):
+            message = f"{path}: found two files of this name, expected one; rename one"
+            raise BadInputError(message)
+    return target
+
+
+def _is_bundled(manifest: Path) -> bool:
+    return manifest.is_file() and manifest.resolve().parent == paths.MANIFESTS.resolve()
+
+
+def of_host(path: Path) -> str:
+    """A path as an engine needs it: absolute, without links, in UTF-8.
+
+    Raises:
+        BadInputError: its name is no text.
+    """
+    found = os.path.realpath(path)
+    try:
+        found.encode()
+    except UnicodeEncodeError as error:
+        message = f"{found}: found a name that is not UTF-8, which no engine takes; rename it"
+        raise BadInputError(message) from error
+    return found
+
+
+def _files(target: str, source: Path) -> list[tuple[str, Path]]:
+    """What is mounted for one path: itself; of a folder with links out of it, each file.
+
+    The hub's own cache has such folders, and a link leads nowhere in a container that has only
+    the folder.
+    """
+    if not source.is_dir():
+        return [(target, source)]
+    files = [each for each in sorted(source.rglob("*")) if not each.is_dir()]
+    real = {each: Path(of_host(each)) for each in files if each.is_symlink()}
+    if all(each.is_relative_to(source) for each in real.values()):
+        return [(target, source)]
+    return [(f"{target}/{each.relative_to(source)}", real.get(each, each)) for each in files]
+
+
+# -----------------------------------------------------------------------------
+# Running a command in the image: shut in, watched, and stopped when the user says so.
+
+Write = Callable[[bytes, bool], None]
+"""Called with output, and whether it is standard error."""
+
+_GRACE = 20
+"""Seconds that an interrupted run may take to say goodbye."""
+NO_NETWORK = "none"
+
+
+@dataclass(frozen=True)
+class Box:
+    """A container that is about to be made."""
+
+    image: str
+    """Digest: a tag may be moved between looking and running."""
+    inside: Inside
+    results: Path | None = None
+    """Folder of the host that can be written."""
+    network: str = NO_NETWORK
+    gpus: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
+    terminal: bool = False
+
+    def options(self) -> dict[str, Any]:
+        """What the SDK is asked for."""
+        from docker.types import Mount  # type: ignore[import-untyped]
+
+        # No `volumes`: those are keyed by the host's path, and split at a colon.
+        mounts = [
+            Mount(place, host, type="bind", read_only=True)
+            for place, host in self.inside.mounts.items()
+        ]
+        if self.results is not None:
+            mounts.append(Mount(RESULTS, of_host(self.results), type="bind"))
+        return {
+            "image": self.image,
+            "command": list(self.inside.arguments),
+            "network_mode": self.network,
+            "read_only": True,
+            "cap_drop": ["ALL"],
+            "security_opt": ["no-new-privileges"],
+            "user": f"{os.getuid()}:{os.getgid()}",
+            "tmpfs": {"/tmp": "mode=1777"},  # noqa: S108  # in the container
+            "mounts": mounts,
+            "environment": {"REPRO_IMAGE": self.image, **self.environment},
+            "tty": self.terminal,
+        }
+
+
+def run(client: Client, box: Box, write: Write) -> int:
+    """Run a command to its end, and hand its output on as it comes.
+
+    An interrupt is handed to the command, which keeps what is finished.
+
+    Returns:
+        Its exit code.
+
+    Raises:
+        CannotRunError: the engine refused; the results folder cannot be made.
+    """
+    options = _options(box)
+    if box.gpus:
+        options["device_requests"] = [_all_gpus()]
+    with _container(client, options) as container:
+        output = container.attach(stream=True, logs=True, demux=not box.terminal)
+        with _interrupts(container) as stopped:
+            container.start()
+            for piece in output:
+                out, err = (piece, None) if box.terminal else piece
+                if out:
+                    write(out, False)  # noqa: FBT003
+                if err:
+                    write(err, True)  # noqa: FBT003
+            stopped.set()
+            return int(container.wait()["StatusCode"])
+
+
+def needs_network(client: Client, box: Box) -> bool:
+    """Whether a run would fetch something that is pinned; asked of its plan, on the network."""
+    arguments = ("plan", *(word for word in box.inside.arguments[1:] if word != "--json"), "--json")
+    options = {**_options(box), "command": list(arguments), "tty": False}
+    with _container(client, options) as container:
+        container.start()
+        container.wait()
+        text = container.logs(stdout=True, stderr=False)
+    try:
+        plans = json.loads(text)
+    except ValueError:  # bad input: the run itself will say so, and needs no network for it
+        return False
+    return any(job["state"] == "fetch" for plan in plans for job in plan["jobs"])
+
+
+def _options(box: Box) -> dict[str, Any]:
+    """What the SDK is asked for; the folder of results is made, for an engine does not."""
+    if box.results is not None:
+        with saving(box.results):
+            box.results.mkdir(parents=True, exist_ok=True)
+    return box.options()
+
+
+def terminal() -> dict[str, str] | None:
+    """Environment of a terminal, if both outputs are one."""
+    if not (sys.stdout.isatty() and sys.stderr.isatty()):
+        return None
+    columns, lines = shutil.get_terminal_size()
+    kind = os.environ.get("TERM", "xterm")
+    return {"TERM": kind, "COLUMNS": str(columns), "LINES": str(lines)}
+
+
+def _all_gpus() -> Any:  # noqa: ANN401  # docker has no types
+    from docker.types import DeviceRequest
+
+    return DeviceRequest(count=-1, capabilities=[["gpu"]])
+
+
+@contextmanager
+def _container(client: Client, options: Mapping[str, Any]) -> Iterator[Any]:
+    """A container that is gone afterwards, whatever happened."""
+    image = options["image"]
+    engine.image(client, image)
+    container = client.containers.create(**options)
+    try:
+        yield container
+    finally:
+        container.remove(force=True)
+
+
+@contextmanager
+def _interrupts(container: Any) -> Iterator[threading.Event]:  # noqa: ANN401
+    """Hand SIGINT and SIGTERM to the container; a second one, or silence, ends it for good."""
+    over = threading.Event()
+    seen: list[int] = []
+
+    def end() -> None:
+        if not over.wait(_GRACE):
+            _signal(container, "SIGKILL")
+
+    def handle(*_: object) -> None:
+        _signal(container, "SIGKILL" if seen else "SIGINT")
+        if not seen:
+            threading.Thread(target=end, daemon=True).start()
+        seen.append(1)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield over
+    finally:
+        over.set()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _signal(container: Any, name: str) -> None:  # noqa: ANN401
+    from docker.errors import APIError  # type: ignore[import-untyped]
+
+    with contextlib.suppress(APIError):  # it has ended meanwhile
+        container.kill(signal=name)

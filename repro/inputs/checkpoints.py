@@ -1,0 +1,121 @@
+"""The digests of what loading a checkpoint folder reads, and whether they were pinned.
+
+Where only a pickle was published and pinned, the folder has the safetensors that `repro convert`
+made of it; they are made again, in memory, and compared.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from repro import fileio
+from repro.errors import BadInputError, Problem
+from repro.weights import convert, loadable
+from repro.weights import shards as checkpoint_shards
+
+PICKLED = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
+"""What is pinned where there is no safetensors; never loaded."""
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+
+
+def of_folder(folder: Path, name: str) -> dict[str, str]:
+    """SHA-256 of every file of a checkpoint folder that loading it reads, its own code left out.
+
+    Args:
+        folder: The checkpoint.
+        name: Its name in the catalog.
+
+    Returns:
+        Digest by `<name>/<file>`.
+
+    Raises:
+        BadInputError: if it is no folder, or its weights are pickles: unpickling executes
+            code, and nothing here is executed that a manifest did not pin. As `loadable.names`.
+    """
+    if not folder.is_dir():
+        message = f"checkpoint {name}: there is no folder {folder}"
+        raise BadInputError(message)
+    next(folder.iterdir(), None)  # `glob` finds nothing where it may not look
+    if not loadable.weights(folder) and not any(folder.glob("*.safetensors")):
+        pickles = sorted(path.name for each in _PICKLES for path in folder.glob(each))
+        found = ", ".join(pickles) if pickles else "no weights"
+        index = folder / "pytorch_model.bin.index.json"
+        first = index if index.is_file() else folder / "".join(pickles[:1])
+        remedy = (
+            f"convert them: repro convert {first}" if pickles else "use a copy with safetensors"
+        )
+        message = (
+            f"checkpoint {name}: {folder} has no safetensors\n"
+            f"    found:    {found}\n"
+            f"    expected: {loadable.WEIGHTS} or {loadable.INDEX}; pickled weights are never "
+            "loaded, because loading them can execute code\n"
+            f"    {remedy}"
+        )
+        raise BadInputError(message)
+    if not (folder / loadable.CONFIG).is_file():
+        message = f"checkpoint {name}: {folder} has no config.json"
+        raise BadInputError(message)
+    held, problems = dict[str, str](), list[Problem]()
+    for file in loadable.names(folder):
+        try:
+            held[f"{name}/{file}"] = fileio.digest_of_file(folder / file)
+        except OSError as error:
+            found = error.strerror or str(error)
+            problems.append(Problem(str(folder / file), found, "a file to read"))
+    if problems:
+        message = f"checkpoint {name}: {folder} cannot be read"
+        raise BadInputError(message, problems)
+    return held
+
+
+def agree(found: Mapping[str, str], pinned: Mapping[str, str], folder: Path) -> bool:
+    """Whether a folder has every pinned file, and no other weights or tokenizer beside them.
+
+    A pinned pickle counts as the safetensors made of it. What is pinned and never read (another
+    form of the weights) has to be there as well. A tokenizer may be added where none is pinned.
+
+    Args:
+        found: Digest by `<name>/<file>`, from `of_folder`.
+        pinned: The same, as pinned; at least one.
+        folder: The checkpoint.
+    """
+    pickles = {file.partition("/")[2]: sha for file, sha in pinned.items() if _is_pickle(file)}
+    plain = {file: sha for file, sha in pinned.items() if not _is_pickle(file)}
+    beside = {file.partition("/")[2] for file in found.keys() - pinned.keys()}
+    may_not = set() if pickles else set(loadable.weights(folder))
+    if any(file.endswith(loadable.TOKENIZER) for file in plain):
+        may_not |= set(loadable.TOKENIZER)
+    return (
+        not beside & may_not
+        and all(_digest(folder, file, found) == sha for file, sha in plain.items())
+        and (not pickles or _made_of(folder, pickles))
+    )
+
+
+def _digest(folder: Path, file: str, found: Mapping[str, str]) -> str:
+    """Of a pinned file; empty if it is not there."""
+    path = folder / Path(file).name
+    if file in found or not path.is_file():
+        return found.get(file, "")
+    return fileio.digest_of_file(path)
+
+
+def _is_pickle(file: str) -> bool:
+    return file.endswith((".bin", ".bin.index.json"))
+
+
+def _made_of(folder: Path, pickles: Mapping[str, str]) -> bool:
+    """Whether the safetensors of a folder are what `repro convert` makes of these pickles."""
+    for file, sha in pickles.items():
+        if not (folder / file).is_file() or fileio.digest_of_file(folder / file) != sha:
+            return False
+    index = [file for file in pickles if file.endswith(".json")]
+    source = folder / (index or list(pickles))[0]
+    try:
+        shards = checkpoint_shards.find(source)
+        expected = {*shards.targets.values(), *([checkpoint_shards.INDEX] if index else [])}
+        if expected != {path.name for path in folder.glob("*.safetensors*")}:
+            return False
+        convert.convert(source, None, lambda *_: None)  # compares: the targets are there
+    except BadInputError:
+        return False
+    return True

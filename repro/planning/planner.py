@@ -1,0 +1,218 @@
+"""Planning: each slot of a manifest with its state, its key and what it lacks.
+
+Planning reads manifests, the catalog, digests of local files and package versions. It
+runs nothing, fetches nothing and imports no ML framework.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from repro import fileio
+from repro.environment.machine import Environment
+from repro.inputs.locate import Shelf
+from repro.inputs.located import Located, Missing
+from repro.planning import cost
+from repro.planning.plan import Plan, PlannedJob, State, tuning_of
+from repro.schema import slots as job_slots
+from repro.schema.jobs import Engine, Job, ModelJob, Tier, TuningJob
+from repro.schema.kinds.memory import fitting_batch
+from repro.schema.manifest import Manifest
+from repro.schema.slot import Slot
+from repro.store import keys
+from repro.store.store import MODEL, Store
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Where missing inputs could be fetched from."""
+
+    hub: bool
+    """The model hub answers."""
+    index: bool
+    """The package index may be asked (not `--offline`)."""
+
+    def has(self, missing: Missing) -> bool:
+        """Whether a missing input could be fetched."""
+        on_hub = missing.hub or missing.role == "checkpoint"
+        return bool(missing.download) and (self.hub if on_hub else self.index)
+
+
+@dataclass(frozen=True)
+class Filter:
+    """`--only model=…,dtype=…,setting=…`: run these slots and leave the others."""
+
+    model: frozenset[str] = frozenset()
+    dtype: frozenset[str] = frozenset()
+    setting: frozenset[str] = frozenset()
+
+    def keeps(self, slot: Slot) -> bool:
+        """Whether a slot is asked for; single jobs go by their id as the model."""
+        return (
+            (not self.model or (slot.checkpoint or slot.id) in self.model)
+            and (not self.dtype or slot.dtype in self.dtype)
+            and (not self.setting or slot.setting in self.setting)
+        )
+
+
+class Planner:
+    """Plans manifests; code is digested and records are looked up once for all of them."""
+
+    def __init__(
+        self,
+        shelf: Shelf,
+        store: Store,
+        machine: Environment,
+        *,
+        only: Filter,
+        reach: Reach,
+        fresh: bool,
+        engine: Engine = "lm-eval",
+    ) -> None:
+        """Prepare to plan.
+
+        Args:
+            shelf: Where inputs are looked for.
+            store: Where finished records lie.
+            machine: What this machine is.
+            only: Slots to keep.
+            reach: What could be fetched.
+            fresh: Ignore finished records.
+            engine: What evaluates.
+        """
+        self.shelf, self.store, self.machine = shelf, store, machine
+        self.only, self.reach, self.fresh, self.engine = only, reach, fresh, engine
+        self._code: dict[str, dict[str, str]] = {}
+        self._done: dict[str, bool] = {}
+        self._old: dict[str, str] = {}
+        self._tunings: dict[str, PlannedJob] = {}
+        self._ran: set[str] = set()
+
+    def plan(self, manifest: Manifest, tier: Tier) -> Plan:
+        """Plan one manifest at one tier."""
+        slots = job_slots.slots(manifest, tier, self.shelf.checkpoints, self.engine)
+        asked = [each.job for each in slots if self.only.keeps(each)]
+        needed = {fileio.digest_of_data(each) for each in map(tuning_of, asked) if each}
+        return Plan(
+            manifest,
+            tier,
+            tuple(
+                self._job(each)
+                for each in slots
+                if self.only.keeps(each) or (each.job and fileio.digest_of_data(each.job) in needed)
+            ),
+        )
+
+    def _job(self, slot: Slot) -> PlannedJob:
+        job = slot.job
+        if job is None:
+            return PlannedJob(slot, "blocked", None, {}, (), slot.reason, None)
+        if isinstance(job, ModelJob) and job.setting.batch_size is None:
+            job = self._fitted(job)
+            slot = replace(slot, job=job)
+        estimate = cost.of_job(job, self.shelf, self.machine)
+        needs = self.shelf.for_job(job)
+        missing = tuple(each for each in needs.values() if isinstance(each, Missing))
+        tuning = tuning_of(job)
+        if tuning:
+            tuned = self._tuned(tuning)
+            if isinstance(tuned, Located):
+                needs["tuned"] = tuned
+            elif tuned.state == "blocked":
+                both = (*missing, *tuned.missing)
+                return PlannedJob(slot, "blocked", None, {}, both, tuned.reason, estimate)
+            elif not missing:
+                reason = f"after {tuned.slot.id}"
+                return PlannedJob(slot, "waits", None, {}, tuned.missing, reason, estimate)
+        located = {role: each for role, each in needs.items() if isinstance(each, Located)}
+        if missing:
+            fetchable = all(self.reach.has(each) for each in missing)
+            reason = "" if fetchable else "; ".join(f"{each.what} missing" for each in missing)
+            state: State = "fetch" if fetchable else "blocked"
+            return PlannedJob(slot, state, None, located, missing, reason, estimate)
+        key = self.key(job, located)
+        if self._is_done(key):
+            return PlannedJob(slot, "done", key, located, (), "", estimate)
+        gpu = "" if self.machine.gpu else job.why_gpu()
+        short = _removed(located) or gpu or self._short_of_memory(estimate)
+        state = "blocked" if short else "ready"
+        return PlannedJob(slot, state, key, located, (), short, estimate, self._replaced(key))
+
+    def _tuned(self, job: TuningJob) -> Located | PlannedJob:
+        """The weights that a fine-tuning made, or its plan where it has not run."""
+        name = fileio.digest_of_data(job)
+        if name not in self._tunings:
+            recipe = job.recipe
+            slot = Slot(
+                f"{job.checkpoint}.{recipe.method}.{recipe.precision}.seed{recipe.seed}",
+                job,
+                "",
+                job.checkpoint,
+                recipe.precision,
+                None,
+            )
+            self._tunings[name] = self._job(slot)
+        planned = self._tunings[name]
+        if planned.key is None or not planned.done:
+            return planned
+        record, _ = self.store.load(planned.key)
+        folder = self.store.folder(planned.key) / MODEL
+        files = {f"{MODEL}/{file}": sha for file, sha in record.files.items()}
+        return Located(planned.slot.id, folder, files, substituted=False, first_use=False)
+
+    def _fitted(self, job: ModelJob) -> ModelJob:
+        """The job with the batch size that the memory of this machine allows."""
+        size = fitting_batch(
+            self.shelf.checkpoints[job.checkpoint], job.setting, self.machine.memory
+        )
+        setting = job.setting.model_copy(update={"batch_size": size})
+        return job.model_copy(update={"setting": setting})
+
+    def key(self, job: Job, located: Mapping[str, Located]) -> str:
+        """The key of a job whose inputs are all here."""
+        if job.kind not in self._code:
+            self._code[job.kind] = keys.code_of(job.kind)
+        return keys.of_job(
+            job,
+            {name: sha for each in located.values() for name, sha in each.files.items()},
+            self._code[job.kind],
+            keys.libraries_of(job.kind, self.machine.packages),
+            self.machine.key_parts(),
+        )
+
+    def look_again(self, ran: Iterable[str]) -> None:
+        """Jobs were run: their records count, whatever was to be ignored before."""
+        self._ran |= set(ran)
+        # A record that was there is there: thousands of them are not read again.
+        self._done = {key: done for key, done in self._done.items() if done}
+        self._tunings = {name: each for name, each in self._tunings.items() if each.done}
+
+    def _is_done(self, key: str) -> bool:
+        if self.fresh and key not in self._ran:
+            return False
+        if key not in self._done:
+            self._done[key] = self.store.has(key)
+        return self._done[key]
+
+    def _replaced(self, key: str) -> str:
+        """Digest of the record that was there when this run first planned its key, if any."""
+        if self.fresh and key not in self._old:
+            record = self.store.reusable(key)
+            self._old[key] = record.digest if record else ""
+        return self._old.get(key, "")
+
+    def _short_of_memory(self, estimate: cost.Cost) -> str:
+        available = self.machine.memory
+        if not available or estimate.memory <= available:
+            return ""
+        return (
+            f"needs about {estimate.memory / 2**30:.0f} GiB of memory, "
+            f"this machine has {available / 2**30:.0f} GiB"
+        )
+
+
+def _removed(located: Mapping[str, Located]) -> str:
+    """Why a tuned model cannot be asked: its weights lay beside its record, and no more."""
+    tuned = located.get("tuned")
+    if tuned is None or tuned.path is None or tuned.path.is_dir():
+        return ""
+    return f"the weights of {tuned.name} were removed: --fresh tunes again"

@@ -1,0 +1,285 @@
+"""Manifests, records and printed numbers, listed as tables."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from repro.coverage.coverage import Coverage, Difference
+from repro.report.console import Table, Text, console
+from repro.report.console_plan import duration
+from repro.schema.jobs import Tier
+from repro.schema.manifest import Manifest
+from repro.store.contents import SHORT, Entry, Garbage
+from repro.text import counted
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a manifest was run."""
+
+    tier: Tier
+    done: int
+    """Jobs that have a record."""
+    jobs: int
+    """Jobs that were planned, one for each key."""
+    missing: int
+    """Slots whose job could not run: no weights, no data, no space."""
+    no_twin: int
+    """Slots that have no job at this tier: nothing stands in for their checkpoint."""
+
+    def __str__(self) -> str:
+        text = f"{self.tier}: {self.done} of {counted(self.jobs, 'job')}"
+        text += f", {counted(self.missing, 'result')} missing" if self.missing else ""
+        return text + (
+            f"; {counted(self.no_twin, 'result')} without a twin" if self.no_twin else ""
+        )
+
+
+Row = tuple[Manifest, Standing | None]
+
+
+def show_manifests(rows: Sequence[Row]) -> None:
+    """Print one row for each manifest, and what to do next."""
+    table = Table()
+    table.add_column("manifest", style="bold")
+    table.add_column("what")
+    table.add_column("claims", justify="right")
+    table.add_column("tiers")
+    table.add_column("ran")
+    for manifest, standing in rows:
+        table.add_row(
+            manifest.id,
+            manifest.title,
+            str(len(manifest.claims)),
+            ", ".join(manifest.tiers()),
+            str(standing) if standing else Text("not yet", style="dim"),
+        )
+    out = console()
+    out.print(table)
+    next_steps = "repro plan manifests/NAME.json says what a run costs, repro run … runs it, "
+    out.print(Text(f"{next_steps}repro verify judges what was run"))
+
+
+def manifest_as_data(manifest: Manifest, standing: Standing | None) -> dict[str, Any]:
+    """One row as plain data, for `--json`."""
+    return {
+        "manifest": manifest.id,
+        "title": manifest.title,
+        "claims": len(manifest.claims),
+        "tiers": list(manifest.tiers()),
+        "ran": asdict(standing) if standing else None,
+    }
+
+
+# -----------------------------------------------------------------------------
+# Records as a table, one record for a person, and what may go.
+
+_UNIT = 1000
+
+
+def show_records(entries: Sequence[Entry]) -> None:
+    """Print one row for each record."""
+    table = Table()
+    table.add_column("key", no_wrap=True, style="bold")
+    for heading in ("kind", "what"):
+        table.add_column(heading)
+    table.add_column("when", no_wrap=True)
+    for heading in ("took", "size"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for heading in ("state", "used by"):
+        table.add_column(heading)
+    for each in entries:
+        record = each.record
+        table.add_row(
+            each.key[:SHORT],
+            record.job.kind if record else "—",
+            each.what,
+            record.started[:16].replace("T", " ") if record else "—",
+            duration(record.seconds) if record else "—",
+            in_bytes(each.size),
+            Text(f"broken: {each.broken}", style="red") if each.broken else "sound",
+            ", ".join(each.used_by) or "nothing",
+        )
+    out = console()
+    out.print(table)
+    broken = sum(bool(each.broken) for each in entries)
+    total = in_bytes(sum(each.size for each in entries))
+    orphans = sum(not each.used_by for each in entries)
+    out.print(
+        f"{counted(len(entries), 'record')}, {total}, {broken} broken, "
+        f"{orphans} that no run file names"
+    )
+
+
+def show_record(entry: Entry) -> None:
+    """Print everything that a record says."""
+    out = console()
+    out.print(Text(entry.key, style="bold"))
+    out.print(Text(entry.what, style="bold"))
+    out.print(f"used by {', '.join(entry.used_by) or 'no run file'}; {in_bytes(entry.size)}")
+    if entry.broken:
+        out.print(Text(f"broken: {entry.broken}", style="red"))
+    record = entry.record
+    if record is None:
+        return
+    machine = record.environment
+    facts = {
+        "started": record.started,
+        "took": f"{record.seconds} s",
+        "python": machine.python,
+        "hardware": machine.hardware_class,
+        **{name: version for name, version in machine.packages.items() if name in _PACKAGES},
+    }
+    files = {record.arrays.name: record.arrays.sha256, **record.files}
+    for title, pairs in (
+        ("environment", facts),
+        ("path", record.path),
+        ("values", record.values),
+        ("inputs", record.inputs),
+        ("files", files),
+    ):
+        out.print(_pairs(title, pairs))
+    for warning in record.warnings:
+        out.print(Text(f"warning: {warning}", style="yellow"))
+
+
+def show_garbage(garbage: Sequence[Garbage], freed: int | None) -> None:
+    """Print what may go, or went."""
+    out = console()
+    if not garbage:
+        out.print("nothing to remove")
+        return
+    table = Table("what", "why")
+    table.add_column("size", justify="right", no_wrap=True)
+    for each in garbage:
+        table.add_row(str(each.path), each.why, in_bytes(each.size))
+    out.print(table)
+    total = in_bytes(sum(each.size for each in garbage))
+    done = f"removed {in_bytes(freed)}" if freed is not None else f"{total} can be freed: add --yes"
+    out.print(done)
+
+
+def record_as_data(entry: Entry) -> dict[str, Any]:
+    """One record as plain data, for `--json`; what it says itself is under `record`."""
+    return {
+        "key": entry.key,
+        "what": entry.what,
+        "size": entry.size,
+        "state": "broken" if entry.broken else "sound",
+        "broken": entry.broken,
+        "used_by": list(entry.used_by),
+        "record": entry.record.model_dump(mode="json") if entry.record else None,
+    }
+
+
+def garbage_as_data(garbage: Sequence[Garbage], freed: int | None) -> dict[str, Any]:
+    """What may go, or went, as plain data."""
+    rows = [{"path": str(each.path), "why": each.why, "size": each.size} for each in garbage]
+    return {"garbage": rows, "freed": freed}
+
+
+def in_bytes(count: int) -> str:
+    """Bytes in the unit that people would use."""
+    size, units = float(count), ["B", "kB", "MB", "GB", "TB"]
+    while size >= _UNIT and len(units) > 1:
+        size /= _UNIT
+        units.pop(0)
+    return f"{size:.0f} {units[0]}" if units[0] == "B" else f"{size:.1f} {units[0]}"
+
+
+_PACKAGES = (
+    "torch",
+    "transformers",
+    "lm-eval",
+    "peft",
+    "trl",
+    "mamba-ssm",
+    "causal-conv1d",
+    "numpy",
+)
+"""Packages that a person asks for first; `--json` has all."""
+
+
+def _pairs(title: str, pairs: Any) -> Table:  # noqa: ANN401 - any mapping of plain values
+    table = Table(box=None, title=title, title_justify="left", show_header=False)
+    for name, value in pairs.items():
+        table.add_row(Text(str(name), style="dim"), str(value))
+    return table
+
+
+# -----------------------------------------------------------------------------
+# What of the paper's printed numbers is checked, as tables.
+
+_SHOWN = 10
+"""Differences that are printed; one changed table makes hundreds."""
+
+
+def show_coverage(coverage: Coverage) -> None:
+    """Print the tally of each section, the reasons, and every number that is loose."""
+    out = console()
+    out.print(_sections(coverage))
+    out.print(_reasons(coverage))
+    for loose in coverage.dangling:
+        where = f"section {loose.section}, number {loose.order}"
+        out.print(Text(f"  {where}: bound to {loose.claim}, which no manifest has", style="red"))
+    for loose in coverage.unbound:
+        where = f"section {loose.section}, number {loose.order}"
+        out.print(Text(f"  {where}: neither bound nor set aside", style="red"))
+    if coverage.complete:
+        out.print(Text("every printed number is bound or set aside", style="bold green"))
+
+
+def _sections(coverage: Coverage) -> Table:
+    table = Table(show_footer=True)
+    rows = coverage.sections
+    table.add_column("section", "all", no_wrap=True, style="bold")
+    for heading, field in (
+        ("numbers", "numerals"),
+        ("bound", "bound"),
+        ("set aside", "aside"),
+        ("unbound", "unbound"),
+    ):
+        total = sum(getattr(row, field) for row in rows)
+        table.add_column(heading, str(total), justify="right")
+    for row in rows:
+        counts = (row.numerals, row.bound, row.aside, row.unbound)
+        table.add_row(row.section, *map(str, counts))
+    return table
+
+
+def _reasons(coverage: Coverage) -> Table:
+    table = Table()
+    table.add_column("set aside as", no_wrap=True, style="bold")
+    table.add_column("numbers", justify="right")
+    table.add_column("why")
+    for reason in coverage.reasons:
+        table.add_row(reason.reason, str(reason.numerals), reason.sentence)
+    return table
+
+
+def show_coverage_comparison(count: int, differences: Sequence[Difference]) -> None:
+    """Print whether the `count` numerals of a copy are the ledger's, or where they first part."""
+    out = console()
+    numerals = counted(count, "numeral")
+    if not differences:
+        out.print(Text(f"{numerals}, all as in the ledger", style="bold green"))
+        return
+    text = f"{numerals}, {counted(len(differences), 'difference')} from the ledger"
+    out.print(Text(text, style="bold red"))
+    for each in differences[:_SHOWN]:
+        copy = f"the copy prints {each.printed}" if each.printed else "the copy lacks a number"
+        ledger = f"has another there ({each.ledger})" if each.ledger else "has none there"
+        if not each.printed:
+            ledger = f"has one ({each.ledger})"
+        where = f"section {each.section}, number {each.order}"
+        out.print(Text(f"  {where}: {copy}, the ledger {ledger}", style="red"))
+    if len(differences) > _SHOWN:
+        out.print(Text(f"  and {len(differences) - _SHOWN} more", style="dim"))
+
+
+def coverage_as_data(
+    coverage: Coverage, count: int | None, differences: Sequence[Difference]
+) -> dict[str, Any]:
+    """The same as plain data, for `--json`; without a copy, `text` is null."""
+    text = {"numerals": count, "differences": [each.model_dump() for each in differences]}
+    return coverage.model_dump() | {"text": None if count is None else text}

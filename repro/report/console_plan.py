@@ -1,0 +1,335 @@
+"""Plans as tables: what is done, what will run, what is missing, what it costs."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from repro.planning import graph as job_graph
+from repro.planning.plan import Plan, PlannedJob
+from repro.report.console import Table, Text, console
+from repro.schema import catalog
+from repro.schema.claims import PlannedClaim
+from repro.schema.jobs import ModelJob, Recipe, Tier, TuningJob
+from repro.schema.manifest import Manifest
+from repro.schema.model_claims import CellClaim, Unbuilt
+from repro.text import counted
+
+_ORDER: tuple[Tier, ...] = ("smoke", "subset", "full")
+_WORTH_A_GPU = 600
+"""GPU seconds above which they are worth a mention."""
+
+
+def show(
+    plan: Plan,
+    following: tuple[Plan, str] | None,
+    undecidable: Mapping[str, str],
+    *,
+    brief: bool = False,
+) -> None:
+    """Print a plan.
+
+    Args:
+        plan: What to print.
+        following: The next higher tier and its command, if there is one.
+        undecidable: Claims that no run of this plan could decide, and why.
+        brief: The headline and what is missing, as `repro run` shows before it starts.
+    """
+    out = console()
+    out.print()
+    out.print(_headline(plan))
+    if not brief and plan.jobs:
+        out.print(jobs_table(plan))
+    if plan.missing():
+        out.print(_missing(plan))
+    for file, sha in executed(plan).items():
+        out.print(Text(f"  executes {file}, sha256 {sha}"))
+    for reason in dict.fromkeys(job.reason for job in plan.jobs if job.stuck and job.key):
+        out.print(Text(f"  cannot run here: {reason}"))
+    for reason in dict.fromkeys(job.slot.reason for job in plan.jobs if job.slot.job is None):
+        out.print(Text(f"  not run: {reason}", style="dim"))
+    for line in (*_floating(plan), *_undecidable(undecidable, brief=brief)):
+        out.print(line)
+    for needs, count in unbuilt(plan.manifest).items():
+        waiting = f"{counted(count, 'claim')} {'waits' if count == 1 else 'wait'}"
+        out.print(Text(f"  {waiting} for {needs}, for which there is no job", style="dim"))
+    if following:
+        above, command = following
+        out.print(Text(f"  next: {command}  ({cost_of(above)})", style="dim"))
+
+
+def _floating(plan: Plan) -> list[Text]:
+    """How many of the paper's checkpoints nothing pins yet; twins stand in for them at smoke."""
+    names = {job.slot.checkpoint for job in plan.jobs if isinstance(job.slot.job, NAMED)}
+    count = len(names & set(catalog.floating(catalog.checkpoints())))
+    if not count or plan.tier == "smoke":
+        return []
+    text = f"{count} checkpoints at floating revisions: the first use pins them"
+    if count == 1:
+        text = "1 checkpoint at a floating revision: the first use pins it"
+    return [Text(f"  {text}")]
+
+
+def _undecidable(found: Mapping[str, str], *, brief: bool) -> list[Text]:
+    """How many numbers no run could decide, and each with its reason."""
+    if not found:
+        return []
+    numbers = counted(len(found), "number")
+    lines = [Text(f"  {numbers} cannot be decided, whatever is measured")]
+    if not brief:
+        lines += [Text(f"    {name}: {why}", style="dim") for name, why in found.items()]
+    return lines
+
+
+def executed(plan: Plan) -> dict[str, str]:
+    """Code of checkpoints that a run of this plan would execute: SHA-256 by `<name>/<file>`."""
+    waiting = [job for job in plan.jobs if not job.done]
+    located = [each for job in waiting for each in job.inputs.values()]
+    return {file: sha for each in located for file, sha in each.executes.items()}
+
+
+def unbuilt(manifest: Manifest) -> dict[str, int]:
+    """Job types that are not built yet, with the number of claims that wait for each."""
+    needs = Counter[str]()
+    for claim in manifest.claims:
+        if isinstance(claim, PlannedClaim):
+            needs[claim.needs] += 1
+        elif isinstance(claim, CellClaim) and isinstance(claim.measure, Unbuilt):
+            needs[claim.measure.needs] += 1
+    return dict(needs)
+
+
+def next_tier(plan: Plan, plans: Mapping[Tier, Plan], file: Path) -> tuple[Plan, str] | None:
+    """The plan of the next higher tier, and the command that runs it."""
+    higher = [tier for tier in _ORDER[_ORDER.index(plan.tier) + 1 :] if tier in plans]
+    if not higher:
+        return None
+    command = f"repro run {file} --tier {higher[0]}"
+    return plans[higher[0]], command
+
+
+def cost_of(plan: Plan) -> str:
+    """Time, GPU time, download and disk of what is not done yet."""
+    if not plan.seconds():
+        return "nothing left to run"
+    parts = [here(plan.seconds())]
+    if plan.gpu_seconds() > _WORTH_A_GPU:
+        parts.append(f"{duration(plan.gpu_seconds())} on one H200")
+    download = sum(missing.download for missing in plan.missing())
+    if download:
+        parts.append(f"{download / 1e9:.1f} GB to fetch and keep on disk")
+    return ", ".join(parts)
+
+
+def as_data(plan: Plan, undecidable: Mapping[str, str]) -> dict[str, Any]:
+    """A plan as plain data, for `--json`."""
+    return {
+        "manifest": plan.manifest.id,
+        "tier": plan.tier,
+        "estimated_seconds": round(plan.seconds(), 1),
+        "jobs": [
+            {
+                "slot": job.slot.id,
+                "runs": job.slot.name,
+                "state": job.state if job.slot.job else "not-run",
+                "key": job.key,
+                "reason": job.reason,
+                "missing": [missing.what for missing in job.missing],
+                "estimated_seconds": round(job.cost.seconds, 1) if job.cost else None,
+                "estimated_memory_bytes": job.cost.memory if job.cost else None,
+            }
+            for job in plan.jobs
+        ],
+        "executes": executed(plan),
+        "undecidable": dict(undecidable),
+        "not_built": unbuilt(plan.manifest),
+        "missing": [
+            {"what": each.what, "remedy": each.remedy, "download_bytes": each.download}
+            for each in plan.missing()
+        ],
+    }
+
+
+def _headline(plan: Plan) -> Text:
+    if not plan.jobs:
+        return Text.assemble((plan.manifest.id, "bold"), ": nothing to run")
+    distinct = plan.distinct()
+    done = sum(job.done for job in distinct)
+    stuck = sum(job.stuck for job in distinct)
+    text = Text.assemble((plan.manifest.id, "bold"), f" at tier {plan.tier}: ")
+    text.append(counted(len(distinct), "job"))
+    text.append(tunings(distinct))
+    text.append(f", {done} done" if done else "")
+    text.append(f", {stuck} cannot run here" if stuck else "", style="bold")
+    return text.append(f"; {cost_of(plan)}")
+
+
+def _missing(plan: Plan) -> Table:
+    table = Table()
+    table.add_column("missing", no_wrap=True)
+    table.add_column("size", justify="right", no_wrap=True)
+    table.add_column("how to bring it")
+    for missing in plan.missing():
+        size = f"{missing.download / 1e9:.1f} GB" if missing.download else "—"
+        table.add_row(missing.what, size, missing.remedy)
+    return table
+
+
+# -----------------------------------------------------------------------------
+# What several plans come to together: distinct jobs, what sharing saves, the longest chain.
+
+
+def show_together(plans: Sequence[Plan]) -> None:
+    """Print the summary of several plans."""
+    out = console()
+    out.print()
+    for line in together(plans):
+        out.print(line)
+
+
+def together(plans: Sequence[Plan]) -> list[Text]:
+    """The summary of several plans, a line each."""
+    found = together_as_data(plans)
+    head = Text.assemble(("together", "bold"), f": {counted(found['jobs'], 'job')}")
+    head.append(f", {found['done']:,} done" if found["done"] else "")
+    head.append(f", {found['stuck']:,} cannot run here" if found["stuck"] else "", style="bold")
+    head.append(f"; they fill {counted(found['slots'], 'slot')}")
+    hours = {
+        each: f"{found[f'{each}_gpu_seconds'] / 3600:,.1f}" for each in ("shared", "estimated")
+    }
+    time = here(found["estimated_seconds"])
+    fetched, disk = (f"{found[f'{each}_bytes'] / 1e9:.1f}" for each in ("download", "disk"))
+    told = [
+        head,
+        f"sharing saves {counted(found['shared_jobs'], 'job')}, {hours['shared']} GPU-hours",
+        f"to run one by one: {time}, {hours['estimated']} GPU-hours (H200)",
+        f"to fetch {fetched} GB; disk with tuned models and records {disk} GB",
+    ]
+    if found["critical_path"]:
+        chain = ", then ".join(found["critical_path"])
+        told.append(f"longest chain: {here(found['critical_path_seconds'])}, {chain}")
+    if found["missing"]:
+        told.append(f"missing: {', '.join(found['missing'])}")
+    return [each if isinstance(each, Text) else Text(f"  {each}") for each in told]
+
+
+def together_as_data(plans: Sequence[Plan]) -> dict[str, Any]:
+    """The same as plain data, for `--json`."""
+    graph = job_graph.of(plans)
+    planned = [node.planned for node in graph.nodes.values()]
+    jobs, gpu_seconds = graph.saved()
+    seconds, chain = graph.critical_path()
+    return {
+        "jobs": len(planned),
+        "done": sum(each.done for each in planned),
+        "stuck": sum(each.stuck for each in planned),
+        "slots": graph.slots(),
+        "shared_jobs": jobs,
+        "shared_gpu_seconds": round(gpu_seconds, 1),
+        "estimated_seconds": round(sum(each.seconds for each in graph.nodes.values()), 1),
+        "estimated_gpu_seconds": round(sum(each.gpu_seconds for each in graph.nodes.values()), 1),
+        "critical_path_seconds": round(seconds, 1),
+        "critical_path": list(chain),
+        "download_bytes": graph.download(),
+        "disk_bytes": graph.download() + graph.made(),
+        "missing": sorted({each.what for plan in plans for each in plan.missing()}),
+    }
+
+
+# -----------------------------------------------------------------------------
+# The jobs of a plan as a table: one row for each model and what is done with it.
+
+NAMED = ModelJob | TuningJob
+"""Jobs whose checkpoint may be a twin."""
+
+_A_MINUTE_AND_A_HALF = 90
+_A_MONTH, _BEYOND = 30 * 24 * 3600, "over a month"
+
+
+def jobs_table(plan: Plan) -> Table:
+    """One row for each checkpoint, tuning, task and dtype: settings differ little in cost."""
+    table = Table("runs", "dtype", "jobs", "state", "time here", "on one H200", "memory", "for")
+    groups: dict[tuple[str, str], list[PlannedJob]] = {}
+    for job in plan.distinct():
+        groups.setdefault(_row_of(job), []).append(job)
+    for (runs, dtype), jobs in groups.items():
+        costs = [job.cost for job in jobs if job.cost]
+        states = Counter(job.state for job in jobs)
+        table.add_row(
+            runs,
+            dtype,
+            str(len(jobs)),
+            ", ".join(f"{count} {state}" for state, count in states.items()),
+            estimate(sum(cost.seconds for cost in costs)),
+            duration(sum(cost.gpu_seconds for cost in costs)),
+            f"{max(cost.memory for cost in costs) / 2**30:.1f} GiB",
+            _stands_for(plan, jobs[0]),
+        )
+    return table
+
+
+def tunings(jobs: Sequence[PlannedJob]) -> str:
+    """How many of some jobs tune a model and how many ask one, for the headline; may be empty."""
+    asked = [job.slot.job for job in jobs]
+    tuned = [job for job in asked if isinstance(job, TuningJob)]
+    if not tuned:
+        return ""
+    evaluations = [job for job in asked if isinstance(job, ModelJob)]
+    before = sum(job.tuned is None for job in evaluations)
+    reference = sum(_is_reference(job.recipe) for job in tuned)
+    return (
+        f" ({counted(len(tuned), 'fine-tuning')}, {reference} of them FP32 Full under its seeds; "
+        f"{counted(len(evaluations), 'evaluation')}, {before} of them before any tuning)"
+    )
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the unit that people would use."""
+    if seconds < _A_MINUTE_AND_A_HALF:
+        return f"{seconds:.0f} s"
+    if seconds < 60 * _A_MINUTE_AND_A_HALF:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:,.0f} h"
+
+
+def estimate(seconds: float) -> str:
+    """What is worth saying of a time on this machine: nobody waits for more than a month."""
+    return duration(seconds) if seconds <= _A_MONTH else _BEYOND
+
+
+def here(seconds: float) -> str:
+    """The same in words, for a line."""
+    time = estimate(seconds)
+    return f"beyond this machine ({time})" if time == _BEYOND else f"about {time} here"
+
+
+def _is_reference(recipe: Recipe) -> bool:
+    return recipe.method == "full" and recipe.precision == "float32"
+
+
+def _row_of(job: PlannedJob) -> tuple[str, str]:
+    """What is run, and in which dtype."""
+    asked = job.slot.job
+    if isinstance(asked, TuningJob):
+        return f"{asked.checkpoint}: tune {_arm(asked.recipe)}", asked.recipe.precision
+    if isinstance(asked, ModelJob):
+        tuned = f" after {_arm(asked.tuned)} {asked.tuned.precision}" if asked.tuned else ""
+        return f"{asked.checkpoint}{tuned}: {asked.task}", asked.dtype
+    return job.slot.id, "—"
+
+
+def _arm(recipe: Recipe) -> str:
+    path = "" if recipe.mamba_path == "kernels" else f" ({recipe.mamba_path})"
+    return f"{recipe.method}{path}"
+
+
+def _stands_for(plan: Plan, row: PlannedJob) -> str:
+    """The paper's checkpoints that a twin stands in for."""
+    runs = getattr(row.slot.job, "checkpoint", None)
+    names = dict.fromkeys(
+        job.slot.checkpoint
+        for job in plan.jobs
+        if isinstance(job.slot.job, NAMED)
+        and job.slot.job.checkpoint == runs != job.slot.checkpoint
+    )
+    return ", ".join(name for name in names if name)

@@ -1,0 +1,68 @@
+"""Findings as a table for a spreadsheet: one row a finding, those of the page of `repro report`.
+
+RFC 4180: commas, CRLF, quotes where needed. UTF-8 with the mark by which spreadsheets know it. A
+cell that a spreadsheet would take for a formula and that is no number begins with an apostrophe.
+
+Not covered: how a number is shown; a spreadsheet drops the last nought of 0.10, and one that writes
+a decimal comma takes it for a date. `repro export` says so: quoted cells would be no numbers to
+programs.
+"""
+
+import csv
+import io
+import re
+
+from repro.report import rows
+from repro.report.rows import Row
+from repro.report.view import Seen
+from repro.text import visible_lines
+
+NAME = "findings.csv"
+COLUMNS = (
+    *("manifest", "section", "place", "table", "row", "column", "claim", "kind", "statement"),
+    *("reading", "basis", "tier", "outcome", "published", "measured", "margin", "direction"),
+    *("reason", "would have caught", "working", "records"),
+)
+_MARK = "\ufeff"
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
+_FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]|[\t\r\n]")  # wide ones count in some editions
+
+
+def as_csv(seen: Seen) -> str:
+    """Every finding, in the order of the page.
+
+    Returns:
+        The whole file, its mark included; written as UTF-8.
+    """
+    text = io.StringIO(newline="")
+    table = csv.writer(text)
+    table.writerow(COLUMNS)
+    for row in rows.rows(seen):
+        table.writerow([guarded(visible_lines(cell)) for cell in _cells(row)])
+    return _MARK + text.getvalue()
+
+
+def guarded(text: str) -> str:
+    """A cell that no spreadsheet computes.
+
+    Example:
+        >>> guarded("=1+1"), guarded("-0.3"), guarded("-0.3 points")
+        ("'=1+1", '-0.3', "'-0.3 points")
+    """
+    if _FORMULA.match(text) and not _NUMBER.fullmatch(text):
+        return f"'{text}"
+    return text
+
+
+def _cells(row: Row) -> list[str]:
+    """One row, in the order of `COLUMNS`."""
+    found = row.finding
+    place = found.place
+    return [
+        *(row.manifest, row.section, place.section),
+        *(place.table or "", place.row or "", place.column or ""),
+        *(found.claim, found.kind, found.statement, found.reading),
+        *(found.basis, row.tier, found.outcome),
+        *(found.published, found.measured, found.margin, found.direction, found.reason),
+        *("; ".join(row.caught), "; ".join(row.working), " ".join(found.records)),
+    ]

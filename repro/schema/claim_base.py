@@ -1,0 +1,58 @@
+"""What every claim has: where the paper says it, what is printed there, how it is read."""
+
+from typing import Annotated, Literal
+
+from pydantic import StringConstraints
+
+from repro.schema.base import Frozen, Slug
+from repro.schema.decimals import DecimalText, Unsigned
+
+Basis = Literal["printed", "measured"]
+
+Text = Annotated[str, StringConstraints(min_length=1)]
+
+
+class Place(Frozen):
+    """Where the paper says it."""
+
+    section: str
+    """Section or appendix, numbered as in the manifest's version of the paper."""
+    table: str | None = None
+    row: str | None = None
+    column: str | None = None
+
+
+class Published(Frozen):
+    """A published value: the printed string, its unit and its place. Immutable."""
+
+    id: Slug
+    text: DecimalText
+    """The digits as printed, thousands separators left out."""
+    unit: str
+    place: Place
+    word: str | None = None
+    """How it is printed where that is not in digits, e.g. "twice"."""
+
+
+class Margin(Frozen):
+    """How far from the printed value a measurement may lie before a sentence would change."""
+
+    value: Unsigned
+    """Half the distance to the nearest value at which a sentence of the paper would change."""
+    origin: str
+    """Which sentence, and which value; never measured noise."""
+
+
+class ClaimBase(Frozen):
+    """What every claim says."""
+
+    id: Slug
+    """The dossier's name, e.g. `T1.mamba-130m.float16` or `TH1b`."""
+    statement: str
+    """What is claimed, in our words."""
+    place: Place
+    depends_on: tuple[str, ...]
+    """Packages that have to be at their exact pins for a measurement to decide this claim;
+    the manifest's `packages` says why."""
+    reading: Text | None = None
+    """How the sentence is read, where it can be read in several ways; each is its own claim."""

@@ -1,0 +1,108 @@
+"""What every kind of job has: words that several use, and the questions that planning asks."""
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import PositiveInt
+
+from repro.schema.base import Frozen, Slug
+from repro.schema.kinds.cost import NO_MODEL, Estimate
+
+if TYPE_CHECKING:
+    from repro.schema.catalog import Benchmark, Checkpoint, Dataset, Instructions
+
+Dtype = Literal["float64", "float32", "float16", "bfloat16"]
+Attention = Literal["eager", "sdpa", "flash_attention_2"]
+Tier = Literal["smoke", "subset", "full"]
+Arm = Literal["weight-cast", "autocast", "float32-head", "ieee"]
+"""What mixed-precision inference may mean. weight-cast: every weight is rounded to the dtype, as
+lm-eval's `dtype` does; autocast: weights stay in float32 and torch's autocast chooses what runs
+in the dtype; float32-head: weights are cast, and the output layer and log-softmax take float32;
+ieee: float32 in which Triton's kernels, Mamba-2's, do not round products to TF32, as they do by
+default whatever torch's flags say."""
+
+Engine = Literal["lm-eval", "prefix"]
+"""What runs the requests that lm-eval makes. lm-eval: its own `HFLM`; prefix: what requests begin
+with alike is run once, the same answers up to rounding, and `HFLM` beside it on a sample."""
+
+
+class Setting(Frozen):
+    """One choice of everything that the paper leaves open and that can move a digit."""
+
+    id: Slug
+    """Label; not part of a job's key."""
+    batch_size: PositiveInt | None
+    """Questions in one forward pass; the same for both arms of a difference. Null: the largest
+    power of two whose predicted peak memory in float32 fits the machine."""
+    order: Literal["length-descending", "length-ascending"]
+    """Order of the questions before batching: it decides who is padded to what length."""
+    attention_float32: Attention
+    """Attention kernel of the float32 arm."""
+    attention_half: Attention
+    """Attention kernel of the float16 and bfloat16 arms."""
+    mamba_path: Literal["kernels", "slow"]
+    """Mamba's scan: the CUDA kernels where they are installed, or the Python loop."""
+
+
+MODELS = (
+    "torch",
+    "triton",
+    "transformers",
+    "tokenizers",
+    "peft",
+    "datasets",
+    "numpy",
+    "safetensors",
+    "mamba-ssm",
+    "causal-conv1d",
+    "flash-attn",
+)
+"""Packages that can change the numbers of whatever loads a language model."""
+
+TEXT = 7_000
+"""Bytes of a record without its arrays, about."""
+LAYERS = 9_000_000
+"""Bytes of a record that writes down layers or projections."""
+
+
+class KindOfJob(Frozen):
+    """Base of every kind of job. A kind answers what its own numbers make different."""
+
+    ENTRY: ClassVar[str]
+    """Module of `runner` whose `run` computes it; what it imports is part of a job's key."""
+    LIBRARIES: ClassVar[tuple[str, ...]]
+    """Packages whose versions can change its numbers."""
+    READS_TOKENIZER: ClassVar[bool] = False
+    """Whether it reads a checkpoint's tokenizer, and not its weights alone."""
+
+    def checkpoint_name(self) -> str:
+        """The checkpoint that it reads, by its name in the catalog; empty for a job without."""
+        return ""
+
+    def data_name(self) -> str:
+        """The data set that it reads, by its name in the catalog; empty for a job without."""
+        return ""
+
+    def estimate(
+        self,
+        checkpoint: "Checkpoint | None",  # noqa: ARG002
+        data: "Dataset | Benchmark | Instructions | None",  # noqa: ARG002
+    ) -> Estimate:
+        """What running it costs, within a factor of three.
+
+        Args:
+            checkpoint: The catalog's entry of what it names; None for a job without.
+            data: The catalog's entry of the data that it reads; None for a job without.
+        """
+        return NO_MODEL
+
+    def stored_bytes(
+        self,
+        checkpoint: "Checkpoint | None",  # noqa: ARG002
+        data: "Dataset | Benchmark | Instructions | None",  # noqa: ARG002
+    ) -> int:
+        """Bytes of its record and of the model that it makes; arguments as for `estimate`."""
+        return LAYERS
+
+    def why_gpu(self) -> str:
+        """Why no CPU can run it; empty if one can."""
+        return ""

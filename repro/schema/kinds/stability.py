@@ -1,0 +1,61 @@
+"""Perturbed roll-outs of state-space layers: Lemma 1, Theorems 1 and 2."""
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+
+from repro.schema.base import Slug
+from repro.schema.kinds.base import Dtype, KindOfJob
+from repro.schema.kinds.cost import Estimate
+
+if TYPE_CHECKING:
+    from repro.schema.catalog import Benchmark, Checkpoint, Dataset, Instructions
+
+_ELEMENTS_A_SECOND = {"cpu": 4e8, "gpu": 2e10}
+"""Perturbed state entries."""
+_MODES = 7
+"""Trajectories of a roll-out: the unperturbed one and six perturbed ones."""
+
+
+class StabilityJob(KindOfJob):
+    """Perturbed roll-outs of many state-space layers of one family."""
+
+    ENTRY: ClassVar = "runner.stability.stability"
+    LIBRARIES: ClassVar = ("torch", "numpy", "safetensors")
+
+    kind: Literal["stability"]
+    family: Literal["mamba-euler", "mamba-zoh", "mamba2"]
+    """Recurrence: S6 with Euler input (the kernels), S6 with zero-order hold (as printed), SSD."""
+    checkpoint: Slug | None
+    """Take the trained layers of this checkpoint; null draws random layers."""
+    layers: PositiveInt
+    """Random layers drawn (D, N below); for a checkpoint, input sequences per trained layer."""
+    channels: PositiveInt
+    """D, channels of a random layer; for a checkpoint, channels kept of each layer."""
+    state_size: PositiveInt
+    """N, state entries a channel."""
+    steps: PositiveInt
+    """T, time steps."""
+    epsilon: PositiveFloat
+    """Size of the perturbation that every mode is run with."""
+    sweep: tuple[PositiveFloat, ...]
+    """Further perturbation sizes, run on the first `sweep_layers` layers."""
+    sweep_layers: NonNegativeInt
+    precisions: tuple[Dtype, ...]
+    """Dtypes whose trajectory is compared with float64, on the first `sweep_layers` layers."""
+    seed: int
+
+    def checkpoint_name(self) -> str:
+        """As `KindOfJob` says."""
+        return self.checkpoint or ""
+
+    def estimate(
+        self,
+        checkpoint: "Checkpoint | None",  # noqa: ARG002
+        data: "Dataset | Benchmark | Instructions | None",  # noqa: ARG002
+    ) -> Estimate:
+        """As `KindOfJob` says."""
+        swept = 1 + len(self.sweep) * self.sweep_layers / self.layers
+        entries = swept * self.layers * self.channels * self.state_size * self.steps * _MODES
+        gpu, cpu = (1 + entries / _ELEMENTS_A_SECOND[each] for each in ("gpu", "cpu"))
+        return Estimate(gpu, cpu, 1 << 30)

@@ -1,0 +1,63 @@
+"""Manifests: one file, one table, figure or theorem. Data only.
+
+`load` reports every mistake of a file at once, each with its path, what was found and
+what was expected. What does not match the schema is told apart from what does, but makes
+no sense (a claim on a cell that nobody printed).
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from repro.schema.base import Frozen, Slug
+from repro.schema.claim_base import Published
+from repro.schema.claims import Claim
+from repro.schema.groups import Group
+from repro.schema.jobs import Setting, Tier
+from repro.schema.model_claims import CellClaim
+
+
+class Paper(Frozen):
+    """The version of the paper that the numbering follows."""
+
+    arxiv: str
+    version: Literal["v1", "v2", "v3"]
+
+
+class Manifest(Frozen):
+    """One table, figure or theorem: what was published, what to run, what is claimed."""
+
+    schema_version: Literal[1]
+    id: Slug
+    """Equal to the file's name without `.json`."""
+    title: str
+    paper: Paper
+    packages: dict[str, str]
+    """Package that some claim depends on, to the reason."""
+    published: tuple[Published, ...]
+    settings: tuple[Setting, ...]
+    jobs: tuple[Group, ...]
+    claims: Annotated[tuple[Claim, ...], Field(min_length=1)]
+    """A manifest that claims nothing is invalid: empty is never success."""
+
+    def tiers(self) -> tuple[Tier, ...]:
+        """Tiers that some job group has, cheapest first.
+
+        A manifest whose job types are all unbuilt has tier full, with nothing to run.
+        """
+        named = {tier for group in self.jobs for tier in group.tiers} or {"full"}
+        order: tuple[Tier, ...] = ("smoke", "subset", "full")
+        return tuple(tier for tier in order if tier in named)
+
+    def printed(self, published: str) -> Published:
+        """A published value; the names that claims use were checked on loading."""
+        return next(value for value in self.published if value.id == published)
+
+    def text_of(self, published: str) -> str:
+        """The printed string of a published value."""
+        return self.printed(published).text
+
+    def cell(self, name: str) -> CellClaim:
+        """The cell claim of that name; the names that claims use were checked on loading."""
+        cells = (claim for claim in self.claims if isinstance(claim, CellClaim))
+        return next(claim for claim in cells if claim.id == name)

@@ -1,0 +1,178 @@
+"""Claims about language models, on printed values or on evaluations.
+
+On printed values (`basis: printed`) the names in `of`, `left` and `right` are published
+values, and the claim is decided with no run at all. Measured, they are cell claims.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from repro.schema.base import Frozen, Slug
+from repro.schema.claim_base import Basis, ClaimBase, Margin, Text
+from repro.schema.decimals import DecimalText, Unsigned
+from repro.schema.tuned_claims import ImprovementRatio, Score, TunedDivergence
+
+# -----------------------------------------------------------------------------
+# Claims about what fine-tuning costs a GPU: speed, memory, and whether it fits.
+#
+# A run is a checkpoint trained by one arm of a throughput group under one of its memory caps. Its
+# speed is tokens a second; its memory is the peak over the run over the tokens of a mini-batch, in
+# two counts: what torch's allocator gave out, and what it held. A gain is relative to a reference
+# arm under the same cap: speed over speed, or the percentage by which memory a token is less.
+#
+# Speed and memory belong to a class of hardware: elsewhere a claim is inconclusive, and its
+# direction is shown.
+#
+# Reference: paper v2, section 5.1, Figure 2 and Appendix D. Differs: the paper gives only GB of
+# memory for the GPU, and neither which count of memory it took nor how much the GPU left free; both
+# counts and every cap have to agree.
+
+Statistic = Literal["speed", "memory"]
+
+
+class Throughput(Frozen):
+    """Gain of every other arm of a throughput group over a reference arm."""
+
+    kind: Literal["throughput"]
+    group: Slug
+    """The throughput group."""
+    checkpoints: Annotated[tuple[Slug, ...], Field(min_length=1)]
+    """Sizes that are taken together."""
+    reference: Slug
+    """Arm, `<method>.<precision>`."""
+    against: Slug | None
+    """Checkpoint whose reference arm all are held against; null for each against its own."""
+    statistic: Statistic
+    """Tokens a second relative to the reference, or percent less memory a token."""
+    form: Literal["mean", "largest"]
+    """Over arms and sizes that fit, each once."""
+    hardware: Text
+    """The GPU that it was printed of, as its driver names it."""
+
+
+class Fit(Frozen):
+    """Whether one row trains within the memory."""
+
+    group: Slug
+    """The throughput group."""
+    checkpoint: Slug
+    arm: Slug
+    """`<method>.<precision>`."""
+    fits: bool
+    """As claimed."""
+
+
+class FitsClaim(ClaimBase):
+    """Some ways of fine-tuning fit into the memory of a GPU, and others do not."""
+
+    kind: Literal["fits"]
+    published: Slug | None
+    runs: Annotated[tuple[Fit, ...], Field(min_length=1)]
+    hardware: Text
+    """The GPU that it was said of, as its driver names it."""
+
+
+class GrowingClaim(ClaimBase):
+    """The mean gains in speed and in memory both rise from each size to the next."""
+
+    kind: Literal["growing"]
+    published: Slug | None
+    group: Slug
+    """The throughput group."""
+    checkpoints: Annotated[tuple[Slug, ...], Field(min_length=2)]
+    """Smallest first."""
+    reference: Slug
+    """Arm, `<method>.<precision>`, of each size itself."""
+    hardware: Text
+    """The GPU that it was said of, as its driver names it."""
+
+
+# -----------------------------------------------------------------------------
+# Claims about language models, on printed values or on evaluations.
+
+JobType = Literal["fine-tuning", "throughput", "few-shot", "winogrande", "authors' runs"]
+"""What some claim needs and this bundle has no job for: not built yet, or the authors' own runs."""
+
+Names = Annotated[tuple[Slug, ...], Field(min_length=1)]
+
+
+class Divergence(Frozen):
+    """Mean over shots of |accuracy(reference) - accuracy(dtype)|, in percentage points."""
+
+    kind: Literal["divergence"]
+    checkpoint: Slug
+    dtype: Literal["float16", "bfloat16"]
+    reference: Literal["float32"]
+    input_rounding: Unsigned
+    """What rounding of the accuracies before they were subtracted can add or take away:
+    lm-eval 0.4.2 prints fractions to four digits, so two of them move a difference by 0.01."""
+
+
+class Unbuilt(Frozen):
+    """Something whose job type is not built yet."""
+
+    kind: Literal["unbuilt"]
+    needs: JobType
+    what: Text
+    """What will be measured, and how."""
+
+
+class CellClaim(ClaimBase):
+    """A printed number equals what is measured."""
+
+    kind: Literal["cell"]
+    published: Slug
+    measure: Annotated[
+        Divergence | TunedDivergence | Score | ImprovementRatio | Throughput | Unbuilt,
+        Field(discriminator="kind"),
+    ]
+    margin: Margin
+
+
+class MeanClaim(ClaimBase):
+    """A printed mean is the mean of some numbers."""
+
+    kind: Literal["mean"]
+    basis: Basis
+    published: Slug
+    of: Names
+    margin: Margin | None = None
+    """Of a measured mean; a printed one is exact."""
+
+
+class CountClaim(ClaimBase):
+    """A printed count is the number of values above a threshold."""
+
+    kind: Literal["count"]
+    basis: Basis
+    published: Slug
+    of: Names
+    above: DecimalText
+    """Threshold, exclusive."""
+
+
+class OrderingClaim(ClaimBase):
+    """The mean of some values stands in a relation to the mean of others."""
+
+    kind: Literal["ordering"]
+    basis: Basis
+    left: Names
+    right: Names
+    relation: Literal["at-most", "within-spread"]
+    """`within-spread`: |mean(left) - mean(right)| < max(right) - min(right), the two means
+    differ by less than the members of the right side among themselves."""
+
+
+class ConcordanceClaim(ClaimBase):
+    """Two series of values follow the same trend."""
+
+    kind: Literal["concordance"]
+    basis: Basis
+    left: Annotated[tuple[Slug, ...], Field(min_length=2)]
+    right: Annotated[tuple[Slug, ...], Field(min_length=2)]
+    by: Literal["steps", "ranks", "spikes"]
+    """`steps`: each step from one value to the next goes the same way; `ranks`: so does each
+    pair of values; `spikes`: the same places lie above `above`."""
+    above: DecimalText | None = None
+    """Threshold of `spikes`, exclusive."""

@@ -1,0 +1,118 @@
+"""From a manifest and a tier to the jobs that it asks for.
+
+Both sides use it: the runner to know what to run, the verifier to know what should have
+been run. It looks at nothing but the manifest and the catalog.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Literal
+
+from repro.errors import BadInputError
+from repro.schema import engines, tuned_slots
+from repro.schema.catalog import Checkpoint
+from repro.schema.groups import EvaluationGroup, Group, SingleJob, ThroughputGroup, TuningGroup
+from repro.schema.jobs import Arm, Engine, EvaluateJob, Setting, Tier
+from repro.schema.manifest import Manifest
+from repro.schema.slot import Slot
+
+
+def evaluation_slot(checkpoint: str, dtype: str, setting: str, arm: Arm = "weight-cast") -> str:
+    """The id of the slot of one evaluation."""
+    named = "" if arm == "weight-cast" else f"{arm}."
+    return f"{checkpoint}.{dtype}.{named}{setting}"
+
+
+def slots(
+    manifest: Manifest,
+    tier: Tier,
+    checkpoints: Mapping[str, Checkpoint],
+    engine: Engine = "lm-eval",
+) -> tuple[Slot, ...]:
+    """Every job of a manifest at a tier, in the manifest's order.
+
+    Args:
+        manifest: What asks.
+        tier: How much of it.
+        checkpoints: The catalog's.
+        engine: What evaluates.
+
+    Raises:
+        BadInputError: if the tier is not defined.
+    """
+    if tier not in manifest.tiers():
+        message = (
+            f"the manifest {manifest.id} has no tier {tier!r}; it has {', '.join(manifest.tiers())}"
+        )
+        raise BadInputError(message)
+    found: list[Slot] = []
+    settings = {each.id: each for each in manifest.settings}
+    for group in manifest.jobs:
+        if tier not in group.tiers:
+            continue
+        made: Iterable[Slot]
+        if isinstance(group, SingleJob):
+            made = [Slot(group.id, group.job, "", None, None, None)]
+        elif isinstance(group, ThroughputGroup):
+            made = tuned_slots.throughput(group)
+        elif isinstance(group, TuningGroup):
+            made = tuned_slots.tuning(group, settings, tier, checkpoints)
+        else:
+            made = _evaluations(manifest, group, tier, checkpoints)
+        found += [replace(each, job=each.job and engines.by(each.job, engine)) for each in made]
+    return tuple(found)
+
+
+def checkpoints_of(group: Group) -> tuple[str, ...]:
+    """Checkpoints of the paper that a group runs."""
+    if isinstance(group, SingleJob):
+        return ()
+    if isinstance(group, EvaluationGroup):
+        return group.checkpoints
+    return tuple(each.checkpoint for each in group.checkpoints)
+
+
+def settings_of(manifest: Manifest, group: EvaluationGroup, tier: Tier) -> tuple[Setting, ...]:
+    """The settings that a group runs at a tier, in the manifest's order."""
+    named = group.tiers[tier].settings
+    return tuple(setting for setting in manifest.settings if setting.id in named)
+
+
+def _evaluations(
+    manifest: Manifest,
+    group: EvaluationGroup,
+    tier: Tier,
+    checkpoints: Mapping[str, Checkpoint],
+) -> list[Slot]:
+    spec = group.tiers[tier]
+    found = []
+    for name in group.checkpoints:
+        family = checkpoints[name].family
+        runs = spec.stand_ins.get(family, None if spec.only_stand_ins else name)
+        reason = "" if runs else f"tier {tier} has no twin of the family {family}"
+        for number, setting in enumerate(settings_of(manifest, group, tier)):
+            for dtype, arm in _arms(group, family, spec.other_arms if number == 0 else ()):
+                job = runs and EvaluateJob(
+                    kind="evaluate",
+                    checkpoint=runs,
+                    dtype=dtype,
+                    arm=arm,
+                    task=group.task,
+                    subjects=spec.subjects,
+                    shots=group.shots,
+                    setting=setting,
+                )
+                slot = evaluation_slot(name, dtype, setting.id, arm)
+                found.append(Slot(slot, job or None, reason, name, dtype, setting.id))
+    return found
+
+
+def _arms(
+    group: EvaluationGroup, family: str, others: tuple[Arm, ...]
+) -> Iterator[tuple[Literal["float32", "float16", "bfloat16"], Arm]]:
+    """Every dtype with its arms; Mamba-2's kernels alone have two ways of float32."""
+    for dtype in group.dtypes:
+        yield dtype, "weight-cast"
+        for arm in others:
+            if (arm == "ieee") == (dtype == "float32") and (arm != "ieee" or family == "mamba2"):
+                yield dtype, arm

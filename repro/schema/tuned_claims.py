@@ -1,0 +1,164 @@
+"""Claims about fine-tuned models, and about what solved examples in the prompt change.
+
+A model is a checkpoint as one arm of a tuning group left it, or as it was before (`pretrained`).
+The improvement of a model at k shots is 100 (s_k - s_0) / s_0 with s its score, in points of
+accuracy 100 (s_k - s_0); AIPSS is its mean over benchmarks and k = 1, 3, 5.
+
+Reference: paper v2, sections 5.1 to 5.3 and Appendix F. Differs: the paper gives no formula for
+AIPSS and no metric for any benchmark; both readings of each are claims of their own.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveInt
+
+from repro.schema.base import Frozen, Slug
+from repro.schema.claim_base import ClaimBase
+from repro.schema.decimals import DecimalText
+from repro.schema.jobs import BenchmarkTask, Method, Precision
+
+Slugs = Annotated[tuple[Slug, ...], Field(min_length=1)]
+Methods = Annotated[tuple[Method, ...], Field(min_length=1)]
+Precisions = Annotated[tuple[Precision, ...], Field(min_length=1)]
+
+
+class TunedDivergence(Frozen):
+    """Mean over checkpoints, methods and shots of |MMLU accuracy of the reference arm - of this|.
+
+    In percentage points; the reference is the first arm of the tuning group, under the same
+    setting and so the same seed.
+    """
+
+    kind: Literal["tuned-divergence"]
+    checkpoints: Slugs
+    methods: Methods
+    precision: Precision
+
+
+class Score(Frozen):
+    """Zero-shot score of a tuned checkpoint on one benchmark, in percent, or its perplexity."""
+
+    kind: Literal["score"]
+    checkpoint: Slug
+    method: Method
+    precision: Precision
+    task: BenchmarkTask
+    metric: Literal["accuracy", "accuracy_norm", "perplexity"]
+
+
+class Model(Frozen):
+    """A checkpoint as it was, or as an arm of a tuning group left it."""
+
+    checkpoint: Slug
+    arm: Slug
+    """`<method>.<precision>`, or `pretrained`."""
+
+
+Models = Annotated[tuple[Model, ...], Field(min_length=1)]
+
+
+class ImprovementRatio(Frozen):
+    """AIPSS of some models over that of others, in percent; one of each side a size."""
+
+    kind: Literal["improvement-ratio"]
+    left: Models
+    right: Models
+    unit: Literal["relative", "points"]
+    average: Literal["mean-first", "ratio-first"]
+    """The ratio of the two means over sizes, or the mean over sizes of the ratios."""
+
+
+class BarsClaim(ClaimBase):
+    """What bars as Figure 1 draws them have in common: one a checkpoint, method and precision.
+
+    A bar is the mean over shots 0, 1, 3 and 5 of |accuracy of the reference arm - of this|.
+    """
+
+    kind: Literal["bars"]
+    published: Slug | None
+    task: Literal["mmlu", "winogrande"]
+    """What accuracies are of; v2 draws MMLU, v3 has WinoGrande as well."""
+    checkpoints: Slugs
+    methods: Methods
+    precisions: Precisions
+    relation: Literal["none-above", "some-above", "smaller"]
+    """`smaller`: for every method and precision the mean over checkpoints is below that of each of
+    the `others`."""
+    above: DecimalText | None
+    """Threshold in percentage points, exclusive; null for `smaller`."""
+    others: tuple[Slugs, ...]
+    """Groups of checkpoints; empty but for `smaller`."""
+
+
+class ImprovementClaim(ClaimBase):
+    """A sentence about the improvement of some models with shots.
+
+    Relations on the AIPSS of each model of `of`: none-positive (none by more than twice its
+    sampling error over questions: slight), most-positive (more than half), all-positive; on each
+    shot count by itself: most-positive-throughout (at least three in four of the models are
+    positive at every count), all-positive-throughout; rising and not-rising, of each model's mean
+    score from each shot count to the next; above-partner, at least three in four improve more than
+    the model at the same place of `others`; below-all, each less than every one of `others`;
+    highest, the one of `of` improves more than each of `others`; apart-highest and apart-lowest,
+    it does so by more than lies between the next two; not-monotone, in the order given neither
+    rising nor falling throughout.
+    """
+
+    kind: Literal["improvement"]
+    published: Slug | None
+    of: Models
+    relation: Literal[
+        "none-positive",
+        "most-positive",
+        "all-positive",
+        "most-positive-throughout",
+        "all-positive-throughout",
+        "rising",
+        "not-rising",
+        "above-partner",
+        "below-all",
+        "highest",
+        "apart-highest",
+        "apart-lowest",
+        "not-monotone",
+    ]
+    others: tuple[Model, ...]
+    shots: tuple[PositiveInt, ...]
+    """Shot counts that the mean is over."""
+
+
+class Column(Frozen):
+    """One column of a table of scores; a lower perplexity wins, a higher accuracy."""
+
+    task: BenchmarkTask
+    metric: Literal["accuracy", "accuracy_norm", "perplexity"]
+
+
+class MeasuredWinsClaim(ClaimBase):
+    """A printed count is the number of measured comparisons that the left arm wins."""
+
+    kind: Literal["measured-wins"]
+    published: Slug
+    out_of: Slug
+    """Published number of comparisons: checkpoints times columns."""
+    checkpoints: Slugs
+    left: Slug
+    """Arm that is said to win, `<method>.<precision>`."""
+    right: Slug
+    columns: Annotated[tuple[Column, ...], Field(min_length=1)]
+
+
+class LearnsClaim(ClaimBase):
+    """Adapters of a layer learn: a gradient arrives at each, and each moves.
+
+    What passes an adapter by is code and no number: one run of a small model shows it.
+    """
+
+    kind: Literal["learns"]
+    jobs: Annotated[tuple[Slug, ...], Field(min_length=1)]
+    """Single jobs that fine-tune."""
+    layer: Slug
+    """Name of the adapted modules, e.g. `x_proj`."""
+    path: Literal["kernels", "live", "fused", "unfused", "slow", "plain", "none"]
+    """Code that has to have run, as the record says; another one shows nothing. A model without
+    Mamba's mixers has none."""

@@ -1,0 +1,308 @@
+"""`run.json`: what was asked and what was claimed, written before the first job.
+
+Margins, readings and settings are fixed here before any number is known. Whoever changes
+them afterwards gets `invalid`, claim by claim, and not a verdict.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from repro import fileio, json_text
+from repro import paths as bundle
+from repro.errors import BadInputError, Problem, cannot_read
+from repro.fileio import write_text
+from repro.schema import validate
+from repro.schema.base import Frozen, Sha256, Slug
+from repro.schema.claims import AmbiguousClaim, Claim, ModelClaim, PageClaim, PlannedClaim
+from repro.schema.jobs import Engine, Tier
+from repro.schema.manifest import Manifest
+from repro.schema.model_claims import CellClaim, Unbuilt
+from repro.schema.page_claims import FactClaim
+from repro.text import visible
+
+
+class DamagedRunError(BadInputError):
+    """A run file that is none any more: its own run cannot be judged, and nothing else is lost."""
+
+
+class Commitments(Frozen):
+    """Digests of everything in a manifest that decides an outcome."""
+
+    claims: dict[Slug, Sha256]
+    """Digest of each claim, margins and readings included."""
+    printed: dict[Slug, Sha256]
+    """Digest of each published value."""
+    plan: Sha256
+    """Digest of the job groups and settings."""
+
+
+class RunFile(Frozen):
+    """One `repro run` of one manifest at one tier."""
+
+    schema_version: Literal[1]
+    manifest: Slug
+    file: str
+    """The manifest's file as it was given, for manifests that are not the bundle's; as `load`
+    gives it, where that file lies now."""
+    tier: Tier
+    engine: Engine = "lm-eval"
+    """What evaluated."""
+    started: str
+    """UTC, ISO 8601; before the first job."""
+    committed: Commitments
+    substitutions: dict[str, dict[str, Sha256]]
+    """What took the place of a checkpoint or data set of the manifest: digests by file."""
+    jobs: dict[str, Sha256]
+    """Slot to job key, for every job that could be planned."""
+    missing: dict[str, str]
+    """Slot to reason, for every job that could not."""
+
+
+def commitments(manifest: Manifest) -> Commitments:
+    """What a run of this manifest is held to."""
+    return Commitments(
+        claims={claim.id: fileio.digest_of_data(claim) for claim in manifest.claims},
+        printed={value.id: fileio.digest_of_data(value) for value in manifest.published},
+        plan=fileio.digest_of_data(
+            {
+                "jobs": [group.model_dump(mode="json") for group in manifest.jobs],
+                "settings": [setting.model_dump(mode="json") for setting in manifest.settings],
+            }
+        ),
+    )
+
+
+def path_of(out: Path, manifest: str, tier: str) -> Path:
+    """Where the run file of a manifest and tier lies."""
+    return out / "runs" / f"{manifest}.{tier}.json"
+
+
+def paths(out: Path) -> list[Path]:
+    """Every run file of a results folder, sorted; none where nothing was run.
+
+    Raises:
+        BadInputError: if the folder cannot be looked into.
+    """
+    try:
+        return sorted(each for each in (out / "runs").iterdir() if each.suffix == ".json")
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise BadInputError(cannot_read(error.filename, error)) from error
+
+
+def save(out: Path, run: RunFile) -> None:
+    """Write it, whole."""
+    write_text(path_of(out, run.manifest, run.tier), run.model_dump_json(indent=1) + "\n")
+
+
+def load(path: Path) -> RunFile:
+    """Read it, and look for the manifest that it names (see `_manifest_of`).
+
+    Raises:
+        DamagedRunError: if it is no run file, or that of another run.
+        BadInputError: if it cannot be read.
+    """
+    try:
+        run = json_text.held(path, RunFile.model_validate_json)
+    except OSError as error:
+        message = f"the run file {cannot_read(path, error)}"
+        raise BadInputError(message) from error
+    except ValueError as error:
+        steps = error.errors()[0]["loc"] if isinstance(error, ValidationError) else ()
+        where = ".".join(map(str, steps))
+        problem = Problem(f"{path}: $.{where}", json_text.why(error), "what `repro run` wrote")
+        raise DamagedRunError(_remedy(path), [problem]) from error
+    name = f"{run.manifest}.{run.tier}.json"
+    if path.name != name:  # a copy, which would count twice
+        problem = Problem(str(path), f"the run of {run.manifest} at tier {run.tier}", name)
+        raise DamagedRunError(_remedy(path), [problem])
+    return run.model_copy(update={"file": _manifest_of(run, path.parent.parent)})
+
+
+def read(out: Path) -> tuple[dict[Path, RunFile], list[BadInputError]]:
+    """Every run file of a results folder, and why others cannot be read: each costs its own run."""
+    runs: dict[Path, RunFile] = {}
+    unread = []
+    for path in paths(out):
+        try:
+            runs[path] = load(path)
+        except BadInputError as error:
+            unread.append(error)
+    return runs, unread
+
+
+def earlier(path: Path) -> RunFile | None:
+    """The run file that a run finds; None where there is none, or a damaged one to be replaced.
+
+    Raises:
+        BadInputError: if it cannot be read.
+    """
+    try:
+        return load(path) if path.exists() else None
+    except DamagedRunError:
+        return None
+
+
+def _remedy(path: Path) -> str:
+    """What a damaged run file costs, and how it is made again."""
+    name, _, tier = path.stem.rpartition(".")
+    known = (bundle.MANIFESTS / f"{name}.json").is_file()
+    out = path.parent.parent
+    command = f"repro run {name if known else 'MANIFEST'} --tier {tier} --out {out}"
+    return (
+        f"{path} is damaged; its records are kept: `{command}`, with the options that it had "
+        "(--substitute, --data, --engine), writes it anew and reuses them"
+    )
+
+
+def _manifest_of(run: RunFile, out: Path) -> str:
+    """Where the manifest of a run lies now.
+
+    A run is started in one folder and judged from another, and its manifest was named from the
+    first. Results mostly lie in or below that one, so the name is tried from the results folder
+    upwards before the current folder. A packet has the manifest with it. Which claims were meant
+    is never in doubt: another file of the name has other digests than those committed.
+
+    Returns:
+        The first file that is there; the name as it was given if there is none.
+    """
+    here = Path(os.path.abspath(out))  # noqa: PTH100  # a link lies where its user works
+    packed = here.parent / MANIFESTS / f"{run.manifest}.json"
+    named = [folder / run.file for folder in (here, *here.parents)]
+    # A packet that is being made has no list of digests, and is no packet yet.
+    places = [packed, *named] if is_packet(here.parent) else [*named, packed]
+    # `Path.is_file` raises where a name is too long to be one.
+    found = (str(each) for each in places if os.path.isfile(each))  # noqa: PTH113
+    return next(found, run.file)
+
+
+def changes(run: RunFile, manifest: Manifest) -> dict[str, str]:
+    """What was changed since the run, by claim; the empty key stands for all claims.
+
+    Returns:
+        Claim id to what changed; a claim is also changed if a printed value that it
+        names is, or a cell that it counts or compares.
+    """
+    now, then = commitments(manifest), run.committed
+    if now.plan != then.plan:
+        return {"": "the settings or jobs of the manifest were changed after the run"}
+    changed = {}
+    moved = {name for name, digest in then.printed.items() if now.printed.get(name) != digest}
+    for claim in manifest.claims:
+        if then.claims.get(claim.id) != now.claims[claim.id]:
+            known = claim.id in then.claims
+            changed[claim.id] = (
+                "the claim or its margin was changed after the run"
+                if known
+                else "the claim was added after the run"
+            )
+        elif {getattr(claim, "published", None), getattr(claim, "out_of", None)} & moved:
+            changed[claim.id] = "its printed value was changed after the run"
+    for name in then.claims:
+        if name not in now.claims:
+            changed[name] = "the claim was removed after the run"
+    for claim in manifest.claims:
+        other = next((name for name in _cells_of(claim) if name in changed), None)
+        if other is not None:
+            changed.setdefault(claim.id, f"{other}, which it names, was changed after the run")
+    return changed
+
+
+def too_late(run: RunFile, manifest: Manifest) -> dict[str, str]:
+    """Those of `changes` by which records that are there may not be judged.
+
+    A claim that was added and that no record bears on has nothing to be committed in advance of.
+    """
+    claims = {each.id: each for each in manifest.claims}
+    return {
+        name: what
+        for name, what in changes(run, manifest).items()
+        if name not in claims
+        or name in run.committed.claims
+        or not _needs_no_record(claims[name], claims)
+    }
+
+
+def _needs_no_record(claim: Claim, claims: Mapping[str, Claim]) -> bool:
+    """Whether printed values or pinned code decide a claim, or nothing can yet."""
+    if isinstance(claim, ModelClaim):
+        return claim.basis == "printed"
+    if isinstance(claim, AmbiguousClaim):
+        return all(_needs_no_record(claims[name], claims) for name in claim.readings)
+    if isinstance(claim, CellClaim):
+        return isinstance(claim.measure, Unbuilt)
+    return isinstance(claim, PageClaim | FactClaim | PlannedClaim)
+
+
+def _cells_of(claim: Claim) -> tuple[str, ...]:
+    """Cells of the manifest that a measured claim is about."""
+    if not isinstance(claim, ModelClaim) or claim.basis != "measured":
+        return ()
+    return tuple(name for field in ("of", "left", "right") for name in getattr(claim, field, ()))
+
+
+def manifest_of(run: RunFile) -> Manifest:
+    """The bundle's manifest of a run's name, else the one packed with it or the user's file.
+
+    Raises:
+        BadInputError: if there is none, or it cannot be used.
+    """
+    bundled = bundle.MANIFESTS / f"{run.manifest}.json"
+    if bundled.is_file():
+        return validate.load(bundled)
+    if not os.path.isfile(run.file):  # noqa: PTH113  # a path may be too long to be one
+        message = (
+            f"runs/{run.manifest}.{run.tier}.json: found no file {visible(run.file)}, the manifest "
+            "of that run, in the results folder, in one above it or here; start this command in "
+            "the folder where `repro run` was started, or put the file there"
+        )
+        raise BadInputError(message)
+    return validate.load(Path(run.file))
+
+
+def folders_of(given: Sequence[Path]) -> list[Path]:
+    """Results folders and packets; a folder of results folders (`evidence`) stands for them."""
+    found: list[Path] = []
+    for folder in given:
+        whole = (folder / "runs").is_dir() or is_packet(folder)
+        below = [] if whole else inside(folder)
+        found += below or [folder]
+    return found
+
+
+SUMS = "SHA256SUMS"
+
+
+MANIFESTS = "manifests"
+
+
+_RESULTS = "results"
+
+
+def place_of(number: int) -> str:
+    """Where the results folder of a number, from 1, lies in a packet."""
+    return _RESULTS if number == 1 else f"{_RESULTS}-{number}"
+
+
+def is_packet(folder: Path) -> bool:
+    """Whether `repro export` made this folder."""
+    return (folder / SUMS).is_file()
+
+
+def results_of(folder: Path) -> list[Path]:
+    """The results folders of a packet; of any other folder itself."""
+    if not is_packet(folder):
+        return [folder]
+    numbers = range(1, 1 + sum(1 for _ in folder.glob(f"{_RESULTS}*")))
+    return [folder / place_of(number) for number in numbers]
+
+
+def inside(folder: Path) -> list[Path]:
+    """Packets and results folders just below a folder."""
+    below = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [each for each in below if is_packet(each) or (each / "runs").is_dir()]

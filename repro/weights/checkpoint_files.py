@@ -1,0 +1,181 @@
+"""A checkpoint folder held to itself: whole files, the right architecture, one vocabulary.
+
+Read from config.json, the headers of the safetensors and tokenizer.json, so that what cannot
+run is told before anything is loaded. The format of safetensors: eight bytes, little-endian,
+the length of a JSON header; the header; the data, to which the header's offsets refer.
+
+Not covered: whether the numbers are those of a trained model; OLMo's and OpenELM's own code may
+name their tensors otherwise, so that only a tensor that is there is held to the vocabulary.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from repro import fileio, json_text
+from repro.errors import BadInputError, Problem
+from repro.schema.families import FAMILIES, Family
+from repro.weights import foreign_json, loadable
+
+_LARGEST_HEADER = 100_000_000
+"""Bytes; the limit of the safetensors library."""
+
+Tensors = Mapping[str, Mapping[str, Any]]
+"""Tensor to its dtype, shape and offsets, as in the headers."""
+
+
+def check(folder: Path, name: str, family: str) -> None:
+    """Refuse a checkpoint that cannot be what the catalog says it is.
+
+    Args:
+        folder: With config.json and safetensors; that much was looked for before.
+        name: The checkpoint's name in the catalog, for the message.
+        family: A key of `FAMILIES`.
+
+    Raises:
+        BadInputError: with every problem found.
+    """
+    known = FAMILIES[family]
+    problems = list(_config_problems(folder, known))
+    try:
+        found = tensors(folder)
+    except BadInputError as error:
+        problems += error.problems
+    else:
+        problems += _vocabulary_problems(folder, known, found)
+    if problems:
+        message = f"checkpoint {name} cannot be used as one of the family {family}"
+        raise BadInputError(message, problems)
+
+
+def has_tokenizer(folder: Path, *, own: bool) -> bool:
+    """Whether a folder holds a tokenizer that transformers can read.
+
+    Args:
+        folder: A checkpoint folder.
+        own: It was published with the weights; a config.json whose tokenizer comes from another
+            repository does not say which class reads it, so tokenizer_config.json has to.
+    """
+    whole = [("tokenizer.json",), ("tokenizer.model",), ("vocab.json", "merges.txt")]
+    files = any(all((folder / file).is_file() for file in each) for each in whole)
+    return files and (own or (folder / "tokenizer_config.json").is_file())
+
+
+def tensors(folder: Path) -> dict[str, Mapping[str, Any]]:
+    """The tensors of a checkpoint by name, from the headers of its files.
+
+    Raises:
+        BadInputError: a file is no whole safetensors file, or the index is not that of the shards:
+            each tensor lies in the one that the index names, and in no other.
+    """
+    files = loadable.weights(folder)
+    problems, found = list[Problem](), dict[str, Mapping[str, Any]]()
+    if not files:
+        expected = f"{loadable.WEIGHTS}, or {loadable.INDEX} and its shards"
+        problems = [Problem(str(folder), "no weights by these names", expected)]
+    held = set[tuple[str, str]]()
+    for file in files:
+        if file == loadable.INDEX:
+            continue
+        try:
+            part = header(folder / file)
+        except (OSError, ValueError) as error:
+            problems.append(Problem(str(folder / file), str(error), "a whole safetensors file"))
+            continue
+        found |= part
+        held |= {(name, file) for name in part}
+    if not problems and loadable.INDEX in files:
+        path = folder / loadable.INDEX
+        differences = sorted(held ^ set(loadable.shards_of(path).items()))
+        missing = [name for name, file in differences if (name, file) not in held]
+        for what, names in (
+            ("in no shard", [name for name in missing if name not in found]),
+            ("in another shard", [name for name in missing if name in found]),
+            ("in a shard alone", [name for name, file in differences if name not in missing]),
+        ):
+            if names:
+                shown = ", ".join(ascii(name)[1:-1] for name in names[:3])
+                told = f"{len(names)} tensors {what}: {shown}" + (" ..." if names[3:] else "")
+                expected = "each tensor in the shard that the index names, and in no other"
+                problems.append(Problem(str(path), told, expected))
+    if problems:
+        message = f"cannot load the checkpoint {folder.name}"
+        raise BadInputError(message, problems)
+    return found
+
+
+def header(path: Path) -> dict[str, Mapping[str, Any]]:
+    """The tensors of a safetensors file, by name.
+
+    Raises:
+        ValueError: if the file is cut short, longer than its header says, or no safetensors.
+    """
+    with fileio.opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        length = int.from_bytes(file.read(8), "little")
+        if size < 8 or length > min(size, _LARGEST_HEADER):  # noqa: PLR2004
+            message = f"{size:,} bytes, of which the header takes {length:,}"
+            raise ValueError(message)
+        try:
+            found: Any = json_text.parse(file.read(length))
+        except ValueError as error:
+            message = f"a header that is no JSON ({error})"
+            raise ValueError(message) from error
+    entries: dict[str, Any] = found if isinstance(found, dict) else {"": None}
+    named = {name: entry for name, entry in entries.items() if name != "__metadata__"}
+    if not all(_is_tensor(entry) for entry in named.values()):
+        message = "a header without the place of every tensor"
+        raise ValueError(message)
+    end = max((each["data_offsets"][1] for each in named.values()), default=0)
+    if size != 8 + length + end:
+        message = f"{size:,} bytes where the header promises {8 + length + end:,}"
+        raise ValueError(message)
+    return named
+
+
+def _is_tensor(entry: object) -> bool:
+    """Whether an entry of a header has a dtype, a shape, and where its bytes begin and end."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("dtype"), str):
+        return False
+    numbers = [entry.get("shape"), entry.get("data_offsets")]
+    return all(
+        isinstance(each, list) and all(type(size) is int and size >= 0 for size in each)
+        for each in numbers
+    ) and (len(entry["data_offsets"]) == 2)  # noqa: PLR2004
+
+
+def _config_problems(folder: Path, family: Family) -> Iterator[Problem]:
+    """An architecture that is not the family's."""
+    path = folder / "config.json"
+    try:
+        config = foreign_json.read(path)
+    except BadInputError as error:
+        yield from error.problems
+        return
+    field = "model_type" if family.layout == "transformers" else "ssm_cfg.layer"
+    found: object = config
+    for step in field.split("."):
+        found = found.get(step) if isinstance(found, dict) else None
+    if not isinstance(found, str) or found not in family.config:
+        yield Problem(f"{path}: $.{field}", repr(found), f"one of {', '.join(family.config)}")
+
+
+def _vocabulary_problems(folder: Path, family: Family, tensors: Tensors) -> Iterator[Problem]:
+    """A tokenizer that gives ids beyond the embedding."""
+    path = folder / "tokenizer.json"
+    names = [each.embedding for each in family.layouts.values()]
+    embedding = next((tensors[name] for name in names if name in tensors), None)
+    if embedding is None or not path.is_file():
+        return
+    rows = next(iter(embedding["shape"]), 0)
+    try:
+        tokenizer = foreign_json.parse(fileio.content(path))
+        ids = [*tokenizer["model"]["vocab"].values()]
+        ids += [each["id"] for each in tokenizer.get("added_tokens", [])]
+        largest = max(int(each) for each in ids)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        return  # another kind of tokenizer: the model's own library reads it
+    if largest >= rows:
+        found = f"ids up to {largest} for an embedding of {rows} rows"
+        yield Problem(str(path), found, f"the tokenizer of these weights: ids below {rows}")

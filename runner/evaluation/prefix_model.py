@@ -1,0 +1,279 @@
+"""lm-eval's `HFLM` with every shared prefix run once: the same requests, the same answers.
+
+Tasks, prompts, token ids, the dtype of the log-softmax and the comparison for `is_greedy` are as in
+`MeasuredLM`. Differs: what several requests begin with runs once (`prefix_tree`), the output layer
+is applied only where a score is read, and equal inputs run once whatever their continuations are.
+Rows are batched otherwise, so that numbers differ by rounding, as between two batch sizes.
+
+What a setting means here: `batch_size` prompts of the longest length are the positions that one
+forward pass may have, padding included, and their logits, which stock lm-eval holds three times
+over, are the memory for states; so whatever is predicted to fit, fits. `order` is that of batches:
+long ones first, or short ones.
+
+Prompts that lose their left end share nothing; they run whole, and are counted.
+
+Reference: lm-eval 0.4.2, `HFLM._loglikelihood_tokens`, `TemplateLM.loglikelihood`.
+Not covered: sharing between calls. One call has all subjects at one number of examples, and the
+examples are 3 % of its tokens.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import log_softmax
+
+from runner.evaluation import tokens
+from runner.evaluation.language_model import MeasuredLM, Request
+from runner.evaluation.offline import import_lm_eval
+from runner.evaluation.prefix_tree import Group, Limits, planned
+from runner.models import mamba_continued, mamba_paths, registry, states
+
+import_lm_eval()  # the import below fails offline without it
+
+from lm_eval.api.model import CacheHook  # noqa: E402
+
+# -----------------------------------------------------------------------------
+# What a model reads for some requests, and where their scores are read.
+#
+# lm-eval 0.4.2 feeds context and continuation without its last token, cut at the left to the
+# longest length, and reads a score for each token of the continuation from the position before it.
+# Requests that are fed the same tokens are one input here, whatever their continuations.
+#
+# Reference: lm-eval 0.4.2, `HFLM._loglikelihood_tokens`.
+# Not covered: which of an input's tokens other inputs share, see `prefix_tree`.
+
+
+@dataclass
+class Input:
+    """What the model reads for one or more requests."""
+
+    tokens: NDArray[np.int64]
+    reads: int
+    """The first position at which a score is read; the last is the last token's."""
+    requests: list[int] = field(default_factory=list)
+    whole: bool = True
+    """Whether nothing was cut off at the left."""
+
+
+def distinct(requests: list[Request], max_length: int) -> list[Input]:
+    """Distinct inputs, cut at the left as `HFLM` cuts them."""
+    found: dict[bytes, Input] = {}
+    contexts: dict[int, NDArray[np.int64]] = {}
+    for number, (_, context, continuation) in enumerate(requests):
+        if id(context) not in contexts:  # requests of one question share a list of thousands
+            contexts[id(context)] = np.array(context, dtype=np.int64)
+        read = np.array(continuation[:-1], dtype=np.int64)
+        tokens = np.concatenate([contexts[id(context)], read])[-max_length:]
+        reads = len(tokens) - len(continuation)
+        whole = len(context) + len(continuation) - 1 <= max_length
+        each = found.setdefault(tokens.tobytes(), Input(tokens, reads))
+        each.reads, each.whole = min(each.reads, reads), each.whole and whole
+        each.requests.append(number)
+    return list(found.values())
+
+
+def positions(
+    inputs: list[Input], continuations: list[list[int]], before: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where scores are read in a batch, and which.
+
+    Returns:
+        Row and column of each position read, (2, positions); for each token of each continuation,
+        which of these positions and which entry of the vocabulary, (2, tokens).
+    """
+    rows, columns, reads, read = [], [], [], 0
+    left = iter(continuations)
+    for row, each in enumerate(inputs):
+        columns.append(np.arange(each.reads, len(each.tokens)) - before)
+        rows.append(np.full(len(columns[-1]), row))
+        read += len(columns[-1])
+        reads += [np.arange(read - len(next(left)), read) for _ in each.requests]
+    entries = np.array([token for each in continuations for token in each])
+    return np.stack([np.concatenate(rows), np.concatenate(columns)]), np.stack(
+        [np.concatenate(reads), entries]
+    )
+
+
+# -----------------------------------------------------------------------------
+# lm-eval's `HFLM` with every shared prefix run once: the same requests, the same answers.
+
+SCORED = 4096
+"""Positions whose scores over the vocabulary are held at once, 0.8 GB in float32."""
+
+Answer = tuple[float, bool]
+"""Log-likelihood of a continuation in nats, and whether greedy decoding would give it."""
+
+
+class PrefixLM(MeasuredLM):
+    """`MeasuredLM` that runs shared prefixes once; made with the same arguments and the family."""
+
+    def __init__(self, *args: Any, family: str, **options: Any) -> None:  # noqa: ANN401
+        super().__init__(*args, **options)
+        self._family = registry.MODELS[family]
+        self._cuts = tokens.cuts(self.tokenizer, bos=self.add_bos_token)
+        self._limits: dict[int, Limits] = {}
+        """By batch size, which is halved where the memory runs out."""
+        self._stock = False
+        self.counts = {"tokens_run": 0, "tokens_stock": 0, "truncated": 0}
+        """Of all calls: tokens that ran, those that stock would have run, both without padding;
+        inputs that lost their left end."""
+
+    @contextmanager
+    def as_stock(self, batch_size: int) -> Iterator[None]:
+        """Answer as `MeasuredLM` does, with a batch size of its own, and tell no hook of it."""
+        size, hook = self.batch_size, self.cache_hook
+        self._stock = True
+        self.batch_size_per_gpu = batch_size
+        self.set_cache_hook(CacheHook(None))
+        try:
+            yield
+        finally:
+            self._stock = False
+            self.batch_size_per_gpu = size
+            self.set_cache_hook(hook)
+
+    def loglikelihood(self, requests: list[Any], **_: object) -> list[Answer]:
+        """As in `HFLM`, each piece of text encoded once where the tokenizer allows it."""
+        pairs = [request.args for request in requests]
+        if self._stock or not self._cuts or any(not context for context, _ in pairs):
+            answers: list[Answer] = super().loglikelihood(requests)
+            return answers
+        ids = tokens.encoded(self.tokenizer, pairs)
+        return self._loglikelihood_tokens([(p, *i) for p, i in zip(pairs, ids, strict=True)])
+
+    def _loglikelihood_tokens(self, requests: list[Request], **options: object) -> list[Answer]:
+        """As in `HFLM`, in the order of the requests."""
+        if self._stock:
+            return super()._loglikelihood_tokens(requests, **options)
+        self.input_lengths = [len(context) + len(letter) - 1 for _, context, letter in requests]
+        inputs = distinct(requests, self.max_length)
+        if self.batch_size not in self._limits:
+            self._limits[self.batch_size] = self._measured_limits()
+        limits = self._limits[self.batch_size]
+        free = [each.reads if each.whole else 0 for each in inputs]
+        root = planned([each.tokens for each in inputs], free, limits)
+        self.counts["tokens_stock"] += sum(len(each.tokens) for each in inputs)
+        self.counts["truncated"] += sum(not each.whole for each in inputs)
+        answers: list[Answer] = [(float("nan"), False)] * len(requests)
+        for batch, before, hidden in self._hidden(root, inputs, limits, None):
+            chosen = [inputs[place] for place in batch]
+            asked = [number for each in chosen for number in each.requests]
+            found = self._scored(chosen, [requests[number][2] for number in asked], before, hidden)
+            for number, answer in zip(asked, found, strict=True):
+                answers[number] = answer
+                self.cache_hook.add_partial("loglikelihood", requests[number][0], answer)
+        return answers
+
+    def _hidden(
+        self,
+        group: Group,
+        inputs: list[Input],
+        limits: Limits,
+        state: Any,  # noqa: ANN401
+    ) -> Iterator[tuple[list[int], int, Tensor]]:
+        """Run a group's leaves, then the groups below it, each from the state before it.
+
+        Yields:
+            Inputs of a batch; how many of their tokens ran before it; its hidden states, (batch,
+            length, hidden size), padded on the right.
+        """
+        lengths = [len(each.tokens) for each in inputs]
+        for batch in group.batches(lengths, limits):
+            rows, places = zip(*batch, strict=True)
+            tokens = [inputs[place].tokens[group.length :] for place in places]
+            yield list(places), group.length, self._continued(tokens, state, rows)[0]
+        for below in group.groups:
+            span = slice(group.length, below.length)
+            tokens = [inputs[place].tokens[span] for place in below.members]
+            after = self._continued(tokens, state, below.parents)[1]
+            yield from self._hidden(below, inputs, below.below(limits), after)
+            del after
+
+    def _continued(
+        self,
+        tokens: list[NDArray[np.int64]],
+        state: Any,  # noqa: ANN401
+        rows: Sequence[int],
+    ) -> tuple[Tensor, Any]:
+        """What some tokens give after rows of a state, padded on the right."""
+        self.counts["tokens_run"] += sum(map(len, tokens))
+        padded = np.zeros((len(tokens), max(map(len, tokens))), dtype=np.int64)
+        for row, each in zip(padded, tokens, strict=True):
+            row[: len(each)] = each
+        if state is not None:
+            state = states.branch(state, torch.tensor(rows))
+        with self._precision:
+            hidden, after = self._family.continued(
+                self.model, torch.from_numpy(padded).to(self.device), state
+            )
+        return hidden, after
+
+    def _scored(
+        self, inputs: list[Input], continuations: list[list[int]], before: int, hidden: Tensor
+    ) -> list[Answer]:
+        """Answers to the requests of a batch's inputs, one input after the other."""
+        reads, entries = positions(inputs, continuations, before)
+        wanted = torch.from_numpy(reads).to(self.device)
+        picked = hidden[wanted[0], wanted[1]]
+        read, token = torch.from_numpy(entries).to(self.device)
+        found = []
+        for start in range(0, len(picked), SCORED):
+            with self._precision:
+                logits = self._family.head(self.model, picked[start : start + SCORED])
+            self.logits_dtype = str(logits.dtype).removeprefix("torch.")
+            scores = log_softmax(logits, dim=-1)
+            here = (read >= start) & (read < start + SCORED)
+            row, letter = read[here] - start, token[here]
+            greedy = scores.argmax(dim=-1)[row] == letter
+            found.append(torch.stack([scores[row, letter].float(), greedy.float()]))
+        value, equal = torch.cat(found, dim=1).cpu().double().numpy()
+        starts = np.cumsum([0, *map(len, continuations[:-1])])
+        sums = torch.from_numpy(np.add.reduceat(value, starts)).to(scores.dtype).tolist()
+        return list(zip(sums, np.logical_and.reduceat(equal, starts).tolist(), strict=True))
+
+    def _measured_limits(self) -> Limits:
+        """What fits, from states of one token and of two, and the logits of a full batch."""
+        room, tokens_run = self.batch_size * self.max_length, self.counts["tokens_run"]
+        sizes = []
+        for length in (1, 2):
+            hidden, state = self._continued([np.zeros(length, np.int64)], None, [0])
+            sizes.append(states.size(state))
+        with self._precision:
+            logits = self._family.head(self.model, hidden[:, -1])
+        self.counts["tokens_run"] = tokens_run
+        token = sizes[1] - sizes[0]
+        return Limits(
+            positions=room,
+            memory=room * logits.nbytes,
+            row=sizes[0] - token,
+            token=token,
+            falling=self._order == "length-descending",
+        )
+
+    def path(self) -> dict[str, str]:
+        """As in `MeasuredLM`, with the engine, what went on from a state, and its counts."""
+        counts = {name: str(count) for name, count in self.counts.items()}
+        engine = {"engine": "prefix", "mamba_from_state": from_state(self.model)}
+        return super().path() | engine | counts
+
+
+def from_state(model: nn.Module) -> str:
+    """What runs a model's Mamba mixers behind a prefix.
+
+    Returns:
+        "none" without such mixers; "slow" for Mamba's loop, else how its kernel starts from a
+        state; "plain" or "unfused" for Mamba-2, whose one call takes no state.
+    """
+    if later := mamba_paths.mamba2_mixers(model):
+        return "plain" if later[0].path == "plain" else "unfused"
+    mixers = mamba_paths.stock_mixers(model)
+    if not mixers:
+        return "none"
+    slow = mamba_paths.path_of(mixers[0]) == "slow"
+    return "slow" if slow else mamba_continued.FROM_STATE.__name__

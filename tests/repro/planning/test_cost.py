@@ -1,0 +1,155 @@
+"""Estimates: right in what they depend on; the figures themselves are only rough."""
+
+import json
+
+import benchmark_jobs
+import pytest
+
+from repro import paths
+from repro.environment import machine as environment
+from repro.inputs.locate import Shelf
+from repro.planning import cost
+from repro.schema import catalog
+from repro.schema.jobs import EvaluateJob, Setting, StabilityJob
+from repro.schema.kinds import memory
+from repro.schema.kinds.cost import CHARACTERS_A_TOKEN
+
+LARGE, SMALL = CHARACTERS_A_TOKEN["large"], CHARACTERS_A_TOKEN["small"]
+
+SETTING = Setting(
+    id="a",
+    batch_size=16,
+    order="length-descending",
+    attention_float32="eager",
+    attention_half="eager",
+    mamba_path="slow",
+)
+
+
+def job(checkpoint: str, dtype: str = "float32", shots: tuple[int, ...] = (0,)) -> EvaluateJob:
+    return EvaluateJob(
+        kind="evaluate",
+        checkpoint=checkpoint,
+        dtype=dtype,  # type: ignore[arg-type]
+        arm="weight-cast",
+        task="mmlu",
+        subjects=("abstract_algebra",),
+        shots=shots,
+        setting=SETTING,
+    )
+
+
+def estimate(asked: EvaluateJob) -> cost.Cost:
+    return cost.of_job(asked, Shelf(), environment.capture(["torch"]))
+
+
+def test_tokens_grow_with_shots_and_stop_at_the_longest_context() -> None:
+    mmlu = catalog.datasets()["mmlu"]
+    few, many = (job("mamba-130m", shots=(k,)).tokens(mmlu, LARGE) for k in (0, 5))
+    assert 0 < few < many <= 100 * 2048
+
+
+def test_tokens_of_the_smoke_subject_are_about_right() -> None:
+    """Oracle: 94,609 tokens at 5 shots were counted on two subjects of which it is half."""
+    mmlu = catalog.datasets()["mmlu"]
+    found = job("mamba-twin", shots=(5,)).tokens(mmlu, SMALL)
+    assert found == pytest.approx(47_000, rel=0.3)
+
+
+def measured_tokens() -> dict[tuple[str, int], tuple[int, int]]:
+    """What stock lm-eval and the engine prefix read, by task and shots."""
+    lines = (paths.ROOT / "evidence" / "h100" / "engine.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    return {
+        (each["task"], each["shots"]): (each["tokens_stock"], each["tokens_run"]) for each in rows
+    }
+
+
+@pytest.mark.parametrize(("task", "shots"), measured_tokens())
+def test_the_ratio_of_the_engines_tokens_is_as_measured(task: str, shots: int) -> None:
+    """To a third: the description before a question is shared too, and is not priced apart.
+
+    Oracle: `python -m benchmarks.evaluation`, with the paper's tokenizer.
+    """
+    stock, run = measured_tokens()[task, shots]
+    if task == "mmlu":
+        subjects = ("abstract_algebra", "anatomy", "marketing")
+        asked = job("mamba-130m", shots=(shots,)).model_copy(update={"subjects": subjects})
+        mmlu = catalog.datasets()["mmlu"]
+        prefix = asked.model_copy(update={"engine": "prefix"})
+        found = [each.tokens(mmlu, LARGE) for each in (prefix, asked)]
+    else:
+        few = benchmark_jobs.job(task, shots=(shots,), questions=200)
+        data = catalog.benchmarks()[task]
+        prefix = few.model_copy(update={"engine": "prefix"})
+        found = [each.tokens(data, LARGE) for each in (prefix, few)]
+    assert found[0] / found[1] == pytest.approx(run / stock, rel=0.35)
+
+
+def test_a_checked_sample_is_read_twice_more() -> None:
+    mmlu = catalog.datasets()["mmlu"]
+    asked = job("mamba-130m", shots=(0,)).model_copy(update={"engine": "prefix"})
+    sample = {"checked": asked.subjects, "checked_shots": (5,)}
+    checked = asked.model_copy(update=sample).tokens(mmlu, LARGE)
+    stock = job("mamba-130m", shots=(5,)).tokens(mmlu, LARGE)
+    assert checked == asked.tokens(mmlu, LARGE) + 2 * stock
+
+
+def test_larger_models_cost_more_time() -> None:
+    small, large = estimate(job("pythia-160m")), estimate(job("pythia-2.8b"))
+    assert small.seconds < large.seconds
+    assert small.gpu_seconds < large.gpu_seconds
+
+
+MEASURED = {
+    "mamba-130m": {"float32": (5.12, 18.93), "bfloat16": (4.88, 18.69)},
+    "mamba-370m": {"float32": (6.02, 19.83), "bfloat16": (5.33, 19.14)},
+    "mamba-790m": {"float32": (7.60, 21.41), "bfloat16": (6.12, 19.93)},
+    "pythia-160m": {"float32": (5.30, 19.11), "bfloat16": (2.70, 9.60)},
+    "pythia-410m": {"float32": (8.36, 28.53), "bfloat16": (4.25, 14.33)},
+    "pythia-1b": {"float32": (11.01, 32.41), "bfloat16": (5.55, 16.25)},
+}
+"""Peak GiB on an H200 at batch sizes 4 and 16, from `python -m benchmarks.memory` (2026-11-24)."""
+
+
+@pytest.mark.parametrize("name", MEASURED)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_memory_is_predicted_within_a_fifth_of_what_was_measured(name: str, dtype: str) -> None:
+    for batch, peak in zip((4, 16), MEASURED[name][dtype], strict=True):
+        predicted = memory.peak_memory(catalog.checkpoints()[name], dtype, batch, "eager") / 2**30
+        assert predicted == pytest.approx(peak, rel=0.2)
+
+
+def test_attention_without_products_of_all_positions_needs_less() -> None:
+    known = catalog.checkpoints()["pythia-410m"]
+    eager, flash = (
+        memory.peak_memory(known, "bfloat16", 16, kernel)
+        for kernel in ("eager", "flash_attention_2")
+    )
+    assert flash < eager
+
+
+def test_half_precision_halves_the_weights() -> None:
+    assert estimate(job("pythia-2.8b", "float16")).memory < estimate(job("pythia-2.8b")).memory
+
+
+def test_stability_scales_with_its_entries() -> None:
+    def layers(count: int) -> StabilityJob:
+        return StabilityJob(
+            kind="stability",
+            family="mamba2",
+            checkpoint=None,
+            layers=count,
+            channels=16,
+            state_size=128,
+            steps=1024,
+            epsilon=0.001,
+            sweep=(),
+            sweep_layers=0,
+            precisions=(),
+            seed=0,
+        )
+
+    machine = environment.capture(["torch"])
+    one, ten = (cost.of_job(layers(count), Shelf(), machine) for count in (100, 1000))
+    assert ten.seconds - 1 == pytest.approx(10 * (one.seconds - 1))

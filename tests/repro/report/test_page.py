@@ -1,0 +1,245 @@
+"""The page. Oracle: an HTML parser of the standard library, and findings made up here."""
+
+import functools
+import re
+from collections import Counter
+from html.parser import HTMLParser
+from itertools import pairwise
+from xml.etree import ElementTree as ET
+
+import made_up_report as made
+import pytest
+
+from repro.report import page as report_page
+from repro.report.rows import OUTCOMES, SYMBOLS
+from repro.report.view import Seen, Timing
+from repro.schema import validate
+from repro.text import visible
+from verify.paper import paper_against_itself
+
+VOID = {"meta", "input", "br", "link", "img", "hr"}
+LIMIT = 5_000_000
+"""Bytes that a page may have."""
+
+
+class Parsed(HTMLParser):
+    """Elements of a page in order, and whether each is closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        """Attributes of every element of a name."""
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def parsed(seen: Seen) -> Parsed:
+    """A page, with every element closed."""
+    page = Parsed(report_page.render(seen))
+    assert page.open == []
+    return page
+
+
+@functools.cache
+def whole() -> str:
+    """The page of every manifest, with nothing run; it takes some seconds."""
+    return report_page.render(bundle())
+
+
+def bundle() -> Seen:
+    """Every manifest, and nothing run."""
+    manifests = validate.load_manifests([])
+    return made.seen(manifests, page=tuple(map(paper_against_itself, manifests)))
+
+
+# -----------------------------------------------------------------------------
+# What a reader finds
+
+
+def test_the_page_has_landmarks_headings_in_order_and_captions() -> None:
+    page = parsed(made.everything())
+    for tag in ("header", "main", "nav", "footer", "h1"):
+        assert len(page.all(tag)) == 1, tag
+    levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch(r"h[1-6]", tag)]
+    steps = [later - earlier for earlier, later in pairwise(levels)]
+    assert levels[0] == 1
+    assert max(steps) <= 1
+    tables = page.all("table")
+    named = [each for each in tables if "aria-labelledby" in each]
+    assert len(tables) == len(page.all("caption")) + len(named)
+    assert all(each.get("scope") in ("row", "col") for each in page.all("th"))
+    assert all(
+        each["role"] == "img" and each["aria-label"] for each in page.all("svg") if "role" in each
+    )
+
+
+def test_links_lead_somewhere_and_identifiers_are_unique() -> None:
+    page = Parsed(whole())
+    ids = Counter(str(each["id"]) for _, each in page.elements if "id" in each)
+    assert {name for name, count in ids.items() if count > 1} == set()
+    links = {str(each["href"]) for each in page.all("a")}
+    assert {link.removeprefix("#") for link in links} <= ids.keys()
+
+
+def test_nothing_is_fetched() -> None:
+    page = parsed(made.everything())
+    for _, attributes in page.elements:
+        for name in ("src", "href", "xlink:href", "action", "poster"):
+            assert str(attributes.get(name) or "#").startswith("#")
+    text = report_page.render(made.everything())
+    assert "url(http" not in text
+    assert "@import" not in text
+
+
+def test_every_claim_of_every_manifest_is_there() -> None:
+    seen = bundle()
+    page = Parsed(whole())
+    anchors = {str(each["id"]) for _, each in page.elements if "id" in each}
+    wanted = {f"c-{each.id}.{claim.id}" for each in seen.manifests for claim in each.claims}
+    assert wanted <= anchors
+    assert "Nothing was run." in page.words
+
+
+def test_every_outcome_has_its_symbol_beside_its_colour() -> None:
+    findings = [made.finding(number, outcome) for number, outcome in enumerate(OUTCOMES)]
+    page = parsed(made.seen(runs=(made.run(findings),)))
+    badges = {str(each["class"]) for each in page.all("span") if "badge" in str(each.get("class"))}
+    assert badges == {f"badge {outcome}" for outcome in OUTCOMES}
+    assert set(SYMBOLS.values()) <= {word.strip() for word in page.words}
+
+
+def test_a_table_shows_each_printed_cell_beside_its_measurement() -> None:
+    manifests = {each.id: each for each in validate.load_manifests([])}
+    measured = made.finding(
+        claim="T1.mamba-130m.float16", outcome="contradicted", measured="0.77 (5 settings: 0 to 1)"
+    )
+    seen = made.seen([manifests["table1"]], runs=(made.run([measured], manifest="table1"),))
+    text = report_page.render(seen)
+    table = text[text.index('<table class="cells">') :]
+    table = table[: table.index("</table>")]
+    printed = [value for value in manifests["table1"].published if value.place.table == "Table 1"]
+    assert table.count('<td class="') == len(printed) == 24
+    first = table[table.index('<td class="contradicted">') :]
+    assert re.search(r"<b>0\.03</b>.*✗.*0\.77 \(5 settings", first, re.DOTALL)
+
+
+# -----------------------------------------------------------------------------
+# Hostile, none, many
+
+
+def test_hostile_names_are_words_and_no_markup() -> None:
+    one = made.finding(
+        0,
+        statement=made.HOSTILE,
+        reason=made.HOSTILE,
+        published=made.HOSTILE,
+        measured=made.HOSTILE,
+        margin=made.HOSTILE,
+        reading=made.HOSTILE,
+        working=(made.HOSTILE,),
+        direction=made.HOSTILE,
+        place=made.Place(section=made.HOSTILE, table=made.HOSTILE),
+    )
+    seen = made.seen(
+        runs=(made.run([one], made.HOSTILE, title=made.HOSTILE, notes=(made.HOSTILE,)),),
+        machines=(made.machine(made.HOSTILE),),
+        pairs=(made.pair(made.HOSTILE),),
+        envelopes=(made.envelope(made.HOSTILE),),
+    )
+    page = parsed(seen)
+    assert not set(report_page.render(seen)) & set("\x1b\u202e")
+    assert len(page.all("script")) == 1  # the page's own
+    assert page.all("b") == [{}] * len(page.all("b"))
+    assert not [each for _, each in page.elements for name in each if name.startswith("on")]
+    assert visible(made.HOSTILE) in page.words
+    labels = [each.get("aria-label") for each in page.all("svg")]
+    assert any(visible(made.HOSTILE) in str(label) for label in labels)
+
+
+def test_a_claim_name_that_is_hostile_stays_inside_its_figure() -> None:
+    manifests = {each.id: each for each in validate.load_manifests([])}
+    bars = made.finding(
+        claim="F1c.bars", kind="bars", working=(f"{made.HOSTILE.replace(' ', '')} x: 0.123; floor",)
+    )
+    seen = made.seen([manifests["figure1"]], runs=(made.run([bars], manifest="figure1"),))
+    page = parsed(seen)
+    assert len(page.all("script")) == 1
+    assert any(word.startswith("<script>alert") for word in page.words)
+
+
+def test_what_does_not_fit_into_memory_is_counted_and_not_drawn() -> None:
+    manifests = [each for each in validate.load_manifests([]) if each.id == "figure2"]
+    timings = (Timing("a-small-one", 24.0, (1.0, 2.0)), Timing("a-large-one", 24.0, ()))
+    words = " ".join(parsed(made.seen(manifests, timings=timings)).words)
+    assert "tokens a second under 24 GiB; 1 more do not fit" in words
+    assert "a-small-one" in words
+    assert "a-large-one" not in words
+
+
+def test_no_manifest_run_and_no_record_make_a_page() -> None:
+    text = " ".join(parsed(made.seen()).words)
+    for said in ("No roll-out was run", "No pair of precisions", "Nothing was fine-tuned"):
+        assert said in text
+    assert "No record says where it was made." in text
+
+
+def test_thousands_of_findings_and_forty_models_stay_small() -> None:
+    text = report_page.render(made.everything(findings=3000, models=40))
+    assert text.count('data-outcome="') >= 3000
+    assert text.count(">mamba-39</th>") == 2  # flips, and adapters
+    assert len(text.encode()) < LIMIT
+
+
+def test_long_paths_and_names_are_whole() -> None:
+    seen = made.everything(models=1, name=made.LONG)
+    words = parsed(made.seen(runs=(made.run([], made.LONG),), pairs=seen.pairs)).words
+    assert made.LONG in words
+    assert f"{made.LONG}-0" in words
+
+
+def test_the_whole_bundle_stays_under_the_limit() -> None:
+    assert len(whole().encode()) < LIMIT
+
+
+def test_equal_input_gives_equal_bytes() -> None:
+    assert report_page.render(made.everything()) == report_page.render(made.everything())
+
+
+@pytest.mark.parametrize("of", ["figures", "envelopes"])
+def test_plots_are_xml_whose_identifiers_no_other_plot_has(of: str) -> None:
+    manifests = [each for each in validate.load_manifests([]) if each.id in ("figure1", "figure2")]
+    seen = made.seen(manifests, timings=made.everything().timings, envelopes=(made.envelope(),) * 2)
+    text = report_page.render(seen)
+    plots = re.findall(r'<svg viewBox="[^"]*" role="img".*?</svg>', text, re.DOTALL)
+    assert len(plots) == 4
+    ids = [found for plot in plots for found in re.findall(r' id="([^"]*)"', plot)]
+    assert len(ids) == len(set(ids))
+    chosen = plots[:2] if of == "figures" else plots[2:]
+    for plot in chosen:
+        root = ET.fromstring(plot)
+        assert root.find("title") is not None
+        assert {each.text for each in root.iter("text")} & {
+            "times",
+            "percentage points",
+            "latent-once",
+        }
+        assert "font-family" not in plot
+        assert "#0" not in re.sub(r'(?:href="|url\()#[\w.-]+', "", plot)  # no colour of its own

@@ -1,0 +1,129 @@
+"""Manifests: what is accepted, and what is refused with which words."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import made_up_records as records
+import pytest
+
+from repro import paths as bundle
+from repro.errors import BadInputError
+from repro.schema import catalog, validate
+from repro.schema.groups import EvaluationGroup, TuningGroup
+from repro.schema.model_claims import CellClaim
+
+
+def write(folder: Path, data: Any) -> Path:
+    path = folder / "table9.json"
+    path.write_text(data if isinstance(data, str) else json.dumps(data))
+    return path
+
+
+def refusal(folder: Path, data: Any) -> BadInputError:
+    with pytest.raises(BadInputError) as caught:
+        validate.load(write(folder, data))
+    assert caught.value.exit_code == 2
+    return caught.value
+
+
+def test_the_bundle_s_manifests_load_and_name_known_checkpoints() -> None:
+    paths = sorted(bundle.MANIFESTS.glob("*.json"))
+    assert {"table1", "stability", "theorem3"} <= {path.stem for path in paths}
+    known = catalog.checkpoints()
+    for path in paths:
+        for group in validate.load(path).jobs:
+            if isinstance(group, TuningGroup):
+                assert {row.checkpoint for row in group.checkpoints} <= set(known)
+                assert group.recipe.data in catalog.instructions()
+            if isinstance(group, EvaluationGroup):
+                assert set(group.checkpoints) <= set(known)
+                for tier in group.tiers.values():
+                    assert set(tier.stand_ins.values()) <= set(known)
+                    assert set(tier.subjects) <= set(catalog.datasets()[group.task].subjects)
+
+
+def test_the_schema_file_is_not_stale() -> None:
+    """`python -m repro.schema.json_schema` writes it."""
+    from repro.schema import json_schema
+
+    assert json_schema.PATH.read_text() == json_schema.text()
+
+
+def test_a_full_tier_evaluates_every_question_and_five_settings() -> None:
+    full = next(iter(validate.load(bundle.MANIFESTS / "table1.json").jobs))
+    assert isinstance(full, EvaluationGroup)
+    subjects = catalog.datasets()["mmlu"].subjects
+    assert sum(subjects[name].questions for name in full.tiers["full"].subjects) == 14042
+    assert len(full.tiers["full"].settings) >= 5
+    assert full.tiers["full"].settings == full.tiers["subset"].settings
+
+
+def test_margins_of_table_1_follow_their_rule() -> None:
+    """Half the distance to 0 or to 1, whichever is nearer."""
+    from decimal import Decimal
+
+    table = validate.load(bundle.MANIFESTS / "table1.json")
+    cells = [claim for claim in table.claims if isinstance(claim, CellClaim)]
+    assert len(cells) == 24
+    for claim in cells:
+        printed = Decimal(table.text_of(claim.published))
+        assert Decimal(claim.margin.value) == min(printed, abs(printed - 1)) / 2
+
+
+def test_an_unknown_field_is_named(tmp_path: Path) -> None:
+    error = refusal(tmp_path, records.manifest_data(toleranec="0.1"))
+    assert [problem.found for problem in error.problems] == ["the unknown field 'toleranec'"]
+
+
+def test_three_mistakes_are_reported_at_once(tmp_path: Path) -> None:
+    data = records.manifest_data()
+    data["published"][0]["text"] = 0.2
+    data["claims"][1]["margin"]["value"] = "about 0.1"
+    data["jobs"][0]["dtypes"][1] = "fp16"
+    error = refusal(tmp_path, data)
+    assert len(error.problems) == 3
+    text = str(error)
+    for where in ("$.published[0].text", "$.claims[1].margin.value", "dtypes[1]"):
+        assert where in text
+    assert "0.2 (float)" in text
+    assert 'expected: text in quotes, e.g. "0.03"' in text
+    assert "Nothing was run or written" in text
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda d: d["claims"][2]["of"].append("T9.nobody"), "'T9.nobody', which is not defined"),
+        (lambda d: d["claims"].append(d["claims"][0]), "the id 'T9.mamba-1.float16' 2 times"),
+        (lambda d: d.update(id="table8"), "the file's name, 'table9'"),
+        (lambda d: d["claims"].clear(), "at least 1 item"),
+        (lambda d: d["claims"][0]["measure"].update(checkpoint="gpt-5"), "that one evaluation"),
+        (lambda d: d["claims"][0]["depends_on"].append("triton"), "'triton', which is not defined"),
+        (lambda d: d["jobs"][0]["tiers"]["full"]["settings"].append("x"), "'x', which is not"),
+        (lambda d: d["claims"][0].pop("kind"), "kind"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(tmp_path: Path, change: Any, words: str) -> None:
+    data = records.manifest_data()
+    change(data)
+    assert words in str(refusal(tmp_path, data))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("{", "EOF"), ("[]", "object"), ('{"id": 1, "id": 2}', "the key 'id' twice"), ("", "EOF")],
+)
+def test_what_is_no_manifest_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    assert words in str(refusal(tmp_path, text))
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
+    for path in (tmp_path / "no.json", tmp_path):
+        with pytest.raises(BadInputError, match="cannot read the manifest"):
+            validate.load(path)
+
+
+def test_manifests_are_immutable() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        records.manifest().title = "else"  # type: ignore[misc]

@@ -1,0 +1,111 @@
+"""Throughput groups and claims that make no sense. Oracle: what was spoilt in a manifest."""
+
+from typing import Any
+
+import made_up_records as records
+import pytest
+
+from repro.schema.groups import ThroughputGroup
+from repro.schema.manifest import Manifest
+from repro.schema.validate import throughput_claim_problems, throughput_group_problems
+
+GROUP: dict[str, Any] = {
+    "kind": "throughput",
+    "id": "sizes",
+    "checkpoints": [{"checkpoint": "mamba-1", "learning_rate": 1e-5, "rank": 8}],
+    "arms": [{"method": "full", "precision": "float32"}],
+    "memory_caps": [22.0],
+    "max_length": 512,
+    "mamba_path": "kernels",
+    "warm_up_steps": 1,
+    "steps": 2,
+    "repeats": 5,
+    "seed": 0,
+    "tiers": ["full"],
+}
+RUN = {"group": "sizes", "checkpoint": "mamba-1", "arm": "full.float32", "fits": True}
+MEASURE = {
+    "kind": "throughput",
+    "group": "sizes",
+    "checkpoints": ["mamba-1"],
+    "reference": "full.float32",
+    "against": None,
+    "statistic": "speed",
+    "form": "mean",
+    "hardware": "NVIDIA A10G",
+}
+CLAIMS: dict[str, dict[str, Any]] = {
+    "fits": {"kind": "fits", "published": None, "runs": [RUN], "hardware": "NVIDIA A10G"},
+    "cell": {
+        "kind": "cell",
+        "published": "it",
+        "measure": MEASURE,
+        "margin": {"value": "1", "origin": ""},
+    },
+    "growing": {
+        "kind": "growing",
+        "published": None,
+        "group": "sizes",
+        "checkpoints": ["mamba-1", "mamba-1"],
+        "reference": "full.float32",
+        "hardware": "NVIDIA A10G",
+    },
+}
+
+
+def manifest(group: dict[str, Any], claim: dict[str, Any]) -> Manifest:
+    place = {"section": "5"}
+    common = {"id": "it", "statement": "", "place": place, "depends_on": []}
+    printed = {"id": "it", "text": "2.15", "unit": "times", "place": place}
+    return records.manifest(
+        published=[printed], settings=[], jobs=[GROUP | group], claims=[common | claim]
+    )
+
+
+def found(claim: dict[str, Any]) -> list[tuple[str, str, str]]:
+    made = manifest({}, claim)
+    return list(throughput_claim_problems(made, made.claims[0]))
+
+
+@pytest.mark.parametrize("kind", CLAIMS)
+def test_what_the_group_runs_is_no_problem(kind: str) -> None:
+    assert found(CLAIMS[kind]) == []
+
+
+@pytest.mark.parametrize(
+    ("claim", "where", "what"),
+    [
+        (CLAIMS["fits"] | {"runs": [RUN, RUN | {"arm": "full"}]}, "runs[1].arms", "'full'"),
+        (
+            CLAIMS["fits"] | {"runs": [RUN | {"checkpoint": "mamba-2"}]},
+            "runs[0].checkpoints",
+            "'mamba-2'",
+        ),
+        (CLAIMS["fits"] | {"runs": [RUN | {"group": "x"}]}, "runs[0].group", "'x'"),
+        (
+            CLAIMS["cell"] | {"measure": MEASURE | {"against": "mamba-9"}},
+            "measure.checkpoints",
+            "'mamba-9'",
+        ),
+        (
+            CLAIMS["cell"] | {"measure": MEASURE | {"reference": "lora-all.float16"}},
+            "measure.arms",
+            "'lora-all.float16'",
+        ),
+        (CLAIMS["growing"] | {"group": "x"}, "group", "'x'"),
+        (CLAIMS["growing"] | {"reference": "x"}, "arms", "'x'"),
+    ],
+)
+def test_names_that_the_group_does_not_have_are_found(
+    claim: dict[str, Any], where: str, what: str
+) -> None:
+    ((at, shown, _),) = found(claim)
+    assert at == where
+    assert what in shown
+
+
+@pytest.mark.parametrize("field", ["checkpoints", "arms", "memory_caps"])
+def test_what_a_group_names_twice_is_found(field: str) -> None:
+    (group,) = manifest({field: GROUP[field] * 2}, CLAIMS["fits"]).jobs
+    assert isinstance(group, ThroughputGroup)
+    assert [where for where, _, _ in throughput_group_problems(group)] == [field]

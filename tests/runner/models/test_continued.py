@@ -1,0 +1,489 @@
+"""Every model family from a state to a state: `continued`, `head`, `branch`, `states.size`.
+
+Oracle: the model's own forward over the whole sequence, for pieces of it in a chain of states, for
+rows of one prefix and for rows that were padded. For Mamba that is `slow_forward` of transformers.
+The ways to start a scan from a state are held against one scan over both parts; stand-ins of the
+kernels (`test_runner_mamba_paths`) run the code around them where there is no GPU.
+
+Log-likelihoods are in nats. FP32: 1e-4 is allowed; pieces add up the same numbers in another order,
+which measures 2e-6. float64: 1e-10; the families round to float32 in places, of equal numbers,
+so that what is left measures 1e-14. Half precision: as a relative norm over all logits, 8 u for
+attention (`test_runner_models` says why) and 8 u for a mixer (`test_runner_mamba_paths`).
+"""
+
+import copy
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import mamba_equations
+import numpy as np
+import peft
+import pytest
+import tiny_mamba2
+import tiny_models
+import torch
+from mamba2_on_gpu import _one_configuration_a_kernel  # noqa: F401 - a fixture, which pytest finds here
+from mamba2_on_gpu import model_of as mamba2_on_gpu
+from mamba_equations import (
+    _no_tf32,  # noqa: F401 - the same
+    _stand_ins,  # noqa: F401 - the same
+    gpu,
+    run_by,
+)
+from saved_models import (
+    ATTENTION,
+    DTYPES,
+    UNITS,
+    Saved,
+    error,
+    job,
+    load,
+    modules_cache,  # noqa: F401 - the same
+    saved_checkpoints,  # noqa: F401 - the same
+)
+from torch import Tensor
+from torch.nn import functional
+
+from repro.schema.families import FAMILIES
+from runner.models import mamba_continued, mamba_paths, mamba_scan, precision, states
+from runner.models.mamba_paths import path_of, set_path
+from runner.models.mamba_scan import Inputs, by_adding, by_pseudo_steps
+from runner.models.mamba_scan_triton import by_one_kernel
+from runner.models.registry import MODELS
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),  # torch and transformers warn about each other
+    pytest.mark.usefixtures("one_thread"),
+]
+
+WITH_KERNELS = [
+    *((family, "eager") for family in MODELS),
+    *((family, "sdpa") for family in ATTENTION[1:]),
+]
+IN_FLOAT64: dict[str, Any] = {
+    "mamba": "eager",
+    "mamba2": "eager",
+    "gpt-neox": "eager",
+    "olmo": "sdpa",
+    "llama": "sdpa",
+}
+"""Without eager attention that takes its softmax in float32, over rows of another length. Of Phi
+transformers 4.40.0 cannot make the mask in float64."""
+
+CUTS = [(13,), (1, 12), (7, 6), (2, 3, 1, 1, 6), (12, 1)]
+"""Of 13 tokens: within and behind a convolution of 4, within and at the end of a chunk of 8."""
+
+STARTS = [by_pseudo_steps, by_adding]
+
+
+def in_pieces(offered: Any, model: Any, ids: Tensor, cuts: tuple[int, ...]) -> Tensor:
+    """Hidden states of the whole, by a chain of states."""
+    state, hidden = None, []
+    for piece in ids.split(cuts, dim=1):
+        found, state = offered.continued(model, piece, state)
+        assert not found.requires_grad
+        hidden.append(found)
+    return torch.cat(hidden, dim=1)
+
+
+def likelihoods(logits: Tensor, ids: Tensor) -> Tensor:
+    """Of each token after the first, (batch, length - 1), in nats."""
+    logs = logits[:, :-1].log_softmax(-1)
+    return logs.gather(-1, ids[:, 1:, None])[..., 0]
+
+
+def apart(found: Tensor, expected: Tensor, ids: Tensor) -> float:
+    """The largest difference of two models' log-likelihoods."""
+    return float((likelihoods(found, ids) - likelihoods(expected, ids)).abs().max())
+
+
+# -----------------------------------------------------------------------------
+# Pieces are the whole
+
+
+@pytest.mark.parametrize(("family", "attention"), WITH_KERNELS)
+def test_pieces_are_the_whole(family: str, attention: Any, saved: Saved) -> None:
+    offered, model = MODELS[family], load(saved(family)[0], attention=attention)
+    ids = tiny_models.tokens(13)
+    expected = offered.logits(model, ids)
+    for cuts in CUTS:
+        found = offered.head(model, in_pieces(offered, model, ids, cuts))
+        assert found.dtype == expected.dtype
+        assert error(found, expected) < 32 * UNITS[torch.float32], cuts
+        assert apart(found, expected, ids) < 1e-4, cuts
+    forgotten = offered.head(model, offered.continued(model, ids[:, 7:], None)[0])
+    assert error(forgotten, expected[:, 7:]) > 0.1
+
+
+@pytest.mark.parametrize("family", IN_FLOAT64)
+def test_pieces_in_float64(family: str, saved: Saved) -> None:
+    """Own forwards narrow logits to float32: the output layer is called without that."""
+    model = load(saved(family)[0], torch.float64, IN_FLOAT64[family])
+    ids, layer = tiny_models.tokens(13), model.get_output_embeddings()
+    with torch.no_grad():
+        whole = model.base_model(ids)
+        expected = layer(whole if family == "mamba2" else whole.last_hidden_state)
+        for cuts in CUTS:
+            found = layer(in_pieces(MODELS[family], model, ids, cuts))
+            assert found.dtype == torch.float64
+            assert apart(found, expected, ids) < 1e-10, cuts
+
+
+@pytest.mark.parametrize("dtype", DTYPES[1:])
+@pytest.mark.parametrize(("family", "attention"), WITH_KERNELS)
+def test_pieces_in_half_precision(
+    family: str, attention: Any, dtype: torch.dtype, saved: Saved
+) -> None:
+    offered, model = MODELS[family], load(saved(family)[0], dtype, attention)
+    precision.apply_half_layer_norm(model, torch.device("cpu"))
+    ids = tiny_models.tokens(13)
+    expected = offered.logits(model, ids)
+    found = offered.head(model, in_pieces(offered, model, ids, (7, 6)))
+    assert found.dtype == expected.dtype
+    assert error(found, expected) < 8 * UNITS[dtype]
+
+
+@pytest.mark.parametrize("family", MODELS)
+def test_autocast_and_a_wide_head_act(family: str, saved: Saved) -> None:
+    ids, offered = tiny_models.tokens(13), MODELS[family]
+    model = load(saved(family)[0])
+    with precision.apply(model, job(dtype="bfloat16", arm="autocast")):
+        expected = offered.logits(model, ids)
+        found = offered.head(model, in_pieces(offered, model, ids, (7, 6)))
+    assert found.dtype == expected.dtype
+    assert error(found, expected) < 8 * UNITS[torch.bfloat16]
+    if family == "openelm":
+        return  # its head is its embedding
+    model = load(saved(family)[0], torch.bfloat16)
+    precision.apply(model, job(dtype="bfloat16", arm="float32-head"))
+    found = offered.head(model, offered.continued(model, ids, None)[0])
+    assert found.dtype == torch.float32
+    assert not torch.equal(found, found.bfloat16().float())
+    assert error(found, offered.logits(model, ids)) < 8 * UNITS[torch.bfloat16]
+
+
+# -----------------------------------------------------------------------------
+# Rows
+
+
+@pytest.mark.parametrize("rows", [(1, 0, 1, 1), (0, 0, 0)])
+@pytest.mark.parametrize(("family", "attention"), WITH_KERNELS)
+def test_one_prefix_serves_padded_rows(
+    family: str, attention: Any, rows: tuple[int, ...], saved: Saved
+) -> None:
+    """Row i has i tokens less than the longest, and then padding."""
+    offered, model = MODELS[family], load(saved(family)[0], attention=attention)
+    prefixes, endings = tiny_models.tokens(9), tiny_models.tokens(6, len(rows)).flip(1)
+    _, state = offered.continued(model, prefixes, None)
+    kept = copy.deepcopy(state)
+    branched = states.branch(state, torch.tensor(rows))
+    padded = endings.clone()
+    for place in range(len(rows)):
+        padded[place, 6 - place :] = 3
+    hidden, _ = offered.continued(model, padded, branched)
+    found = offered.head(model, hidden)
+
+    for place, row in enumerate(rows):
+        whole = torch.cat([prefixes[row], endings[place]])[None]
+        expected = offered.logits(model, whole)[0, 9 : 15 - place]
+        assert error(found[place, : 6 - place], expected) < 32 * UNITS[torch.float32]
+    for before, after in zip(tensors(kept), tensors(state), strict=True):
+        assert torch.equal(before, after)
+    if len(set(rows)) == 1:
+        assert states.size((state, branched)) == states.size(state)
+
+
+def tensors(state: Any) -> Iterator[Tensor]:
+    return (each for each in torch.utils._pytree.tree_leaves(state))
+
+
+@pytest.mark.parametrize("family", MODELS)
+def test_what_a_state_holds(family: str, saved: Saved) -> None:
+    """Nothing of the tokens that a recurrent state has passed."""
+    offered, model = MODELS[family], load(saved(family)[0])
+    sizes = [
+        states.size(offered.continued(model, tiny_models.tokens(length), None)[1])
+        for length in (10, 20)
+    ]
+    grows = FAMILIES[family].state == "key-value cache"
+    assert sizes[1] == sizes[0] * (2 if grows else 1)
+    if family == "mamba":  # blocks, rows, channels: three inputs and four states, of 4 bytes each
+        assert sizes[0] == 2 * 2 * 64 * (3 + 4) * 4
+    if family == "llama":  # blocks, keys and values, rows, tokens, width of its one head
+        assert sizes[0] == 2 * 2 * 2 * 10 * 16 * 4
+
+
+def test_size_counts_memory_once() -> None:
+    tensor = torch.zeros(3, 5)
+    assert states.size({"a": tensor, "b": (tensor[:1].expand(9, 5), [tensor.double()])}) == 60 + 120
+
+
+@pytest.mark.parametrize("family", ["mamba", "mamba2", "gpt-neox", "llama"])
+def test_adapters_act(family: str, saved: Saved) -> None:
+    offered, model = MODELS[family], load(saved(family)[0])
+    ids = tiny_models.tokens(13)
+    without = offered.logits(model, ids)
+    (known,) = FAMILIES[family].layouts.values()
+    embedding = known.embedding.split(".")[-2]
+    config = peft.LoraConfig(r=2, target_modules=[*known.lora_all, embedding])
+    peft.inject_adapter_in_model(config, model)
+    torch.manual_seed(0)
+    for name, weight in model.named_parameters():
+        if ".lora_" in name:
+            torch.nn.init.normal_(weight, std=0.1)
+    model.eval()
+    expected = offered.logits(model, ids)
+    found = offered.head(model, in_pieces(offered, model, ids, (7, 6)))
+    assert error(found, expected) < 32 * UNITS[torch.float32]
+    assert error(without, expected) > 0.01
+
+
+# -----------------------------------------------------------------------------
+# Mamba's scan
+
+
+def sizes_of_a_scan(length: int, dtype: torch.dtype = torch.float64) -> Inputs:
+    """Two rows, six channels, five states; decays from 1 to none of the state left in a step."""
+    generator = torch.Generator().manual_seed(4)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype)
+
+    return Inputs(
+        u=normal(2, 6, length),
+        delta=(normal(2, 6, length) * 3 - 3).exp(),
+        A=-normal(6, 5).exp() * 10,
+        B=normal(2, 5, length),
+        C=normal(2, 5, length),
+        D=normal(6),
+        z=normal(2, 6, length),
+    )
+
+
+def scan(**given: Any) -> tuple[Tensor, Tensor]:
+    """What `selective_scan_fn` computes, step by step in numpy's float64, from 0."""
+    assert given.pop("return_last_state")
+    dtype = given["u"].dtype
+    made = {name: x if x is None else x.double().numpy() for name, x in given.items()}
+    u, delta, gate = made["u"], made["delta"], made["z"]
+    state, outputs = np.zeros((*u.shape[:2], made["A"].shape[1])), []
+    for t in range(u.shape[2]):
+        decay = np.exp(delta[:, :, t, None] * made["A"])
+        state = decay * state + (delta * u)[:, :, t, None] * made["B"][:, None, :, t]
+        outputs.append((state * made["C"][:, None, :, t]).sum(-1) + made["D"] * u[:, :, t])
+    y = np.stack(outputs, -1)
+    gated = y if gate is None else y * gate / (1 + np.exp(-gate))
+    return torch.from_numpy(gated).to(dtype), torch.from_numpy(state)
+
+
+def part(inputs: Inputs, steps: slice) -> Inputs:
+    by_time = ("u", "delta", "B", "C", "z")
+    return inputs._replace(**{name: getattr(inputs, name)[..., steps] for name in by_time})
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("start", STARTS)
+def test_a_scan_starts_from_a_state(start: Any, dtype: torch.dtype) -> None:
+    """bfloat16 as the kernels have it: Δ, A and D stay float32. The scan itself rounds nothing."""
+    inputs = sizes_of_a_scan(40, torch.float32 if dtype == torch.bfloat16 else dtype)
+    if dtype == torch.bfloat16:
+        inputs = inputs._replace(**{name: getattr(inputs, name).to(dtype) for name in "uBCz"})
+    expected, last = scan(**inputs._asdict(), return_last_state=True)
+    _, state = scan(**part(inputs, slice(0, 3))._asdict(), return_last_state=True)
+    wide = torch.float64 if dtype == torch.float64 else torch.float32
+    found, after = start(scan, part(inputs, slice(3, None)), state.to(wide))
+    assert found.dtype == dtype
+    u = {torch.float64: 2**-53, torch.float32: 2**-24}.get(dtype, 2**-8)
+    assert error(found, expected[..., 3:]) < 16 * u
+    assert error(after, last) < 16 * (2**-53 if dtype == torch.float64 else 2**-24)
+    begun = scan(**part(inputs, slice(3, None))._asdict(), return_last_state=True)[0]
+    assert error(begun, expected[..., 3:]) > 0.1
+
+
+@pytest.mark.parametrize("chunk", [1, 7 * 60, 2**20])
+def test_our_scan_is_the_loop(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step, seven steps and all of them at once. u and B are rounded as `slow_forward` does."""
+    monkeypatch.setitem(mamba_scan.CHUNK, "cpu", chunk)
+    inputs = sizes_of_a_scan(40)
+    rounded = inputs._replace(u=inputs.u.float().double(), B=inputs.B.float().double())
+    whole = rounded._replace(D=torch.zeros(6, dtype=torch.float64))._asdict() | {"z": None}
+    expected, last = scan(**whole, return_last_state=True)
+    u, delta, inward, outward = (
+        tensor.transpose(1, 2) for tensor in (inputs.u, inputs.delta, inputs.B, inputs.C)
+    )
+    state, outputs = torch.zeros(2, 5, 6, dtype=torch.float64), []
+    for steps in (slice(0, 9), slice(9, None)):
+        kept = state.clone()
+        arguments = (tensor[:, steps] for tensor in (inward, outward))
+        y, after = mamba_scan.scanned(u[:, steps], delta[:, steps], inputs.A.T, *arguments, state)
+        assert torch.equal(state, kept)
+        outputs.append(y)
+        state = after
+    assert error(torch.cat(outputs, 1).transpose(1, 2), expected) < 1e-14
+    assert error(state.transpose(1, 2), last) < 1e-14
+
+
+@pytest.mark.usefixtures("_stand_ins")
+@pytest.mark.parametrize("start", STARTS)
+@pytest.mark.parametrize("path", ["kernels", "live"])
+def test_kernels_from_a_state_by_stand_ins(
+    path: Any, start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oracle: the slow path; on path kernels dt_proj's adapter is passed by."""
+    model, ids = mamba_equations.tiny(), tiny_mamba2.tokens(20)
+    config = peft.LoraConfig(r=2, target_modules=mamba_equations.PROJECTIONS)
+    peft.inject_adapter_in_model(config, model)
+    torch.manual_seed(0)
+    for name, weight in model.named_parameters():
+        if ".lora_" in name:
+            torch.nn.init.normal_(weight, std=0.1)
+            if path == "kernels" and "dt_proj" in name:
+                weight.data *= 10
+    model.eval()
+    silenced = copy.deepcopy(model)
+    for name, weight in silenced.named_parameters():
+        if path == "kernels" and "dt_proj.lora_B" in name:
+            weight.data.zero_()
+    expected = MODELS["mamba"].logits(silenced, ids)
+
+    monkeypatch.setattr(mamba_continued, "FROM_STATE", start)
+    monkeypatch.setattr(mamba_continued, "path_of", lambda _: path)
+    interface = sys.modules["mamba_ssm.ops.selective_scan_interface"]
+    monkeypatch.setattr(interface, "selective_scan_fn", whichever)
+    for cuts in ((20,), (1, 19), (8, 2, 10)):
+        found = MODELS["mamba"].head(model, in_pieces(MODELS["mamba"], model, ids, cuts))
+        assert error(found, expected) < 200 * UNITS[torch.float32]
+
+
+def whichever(**given: Any) -> tuple[Tensor, Tensor]:
+    """Stand-in of selective_scan_fn with and without a bias of Δ and a gate."""
+    if "delta_bias" in given:
+        return mamba_equations.scan(**given)
+    assert {x.dtype for x in given.values() if isinstance(x, Tensor)} == {torch.float32}
+    y, last = scan(**given)
+    return y, last.float()
+
+
+def test_the_path_of_a_mixer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `set_path` set; without kernels all are the slow path."""
+    mixer = mamba_equations.tiny().backbone.layers[0].mixer
+    assert path_of(mixer) == "slow"
+    set_path(mixer, "slow")
+    assert path_of(mixer) == "slow"
+    run_by(mixer, mamba_paths.live)
+    assert path_of(mixer) == "live"
+    stock = sys.modules[type(mixer).__module__]
+    monkeypatch.setattr(stock, "is_fast_path_available", True)
+    assert path_of(mixer) == "live"
+
+
+# -----------------------------------------------------------------------------
+# On a GPU
+
+
+@gpu
+@pytest.mark.parametrize("start", [*STARTS, by_one_kernel])
+@pytest.mark.parametrize("dtype", UNITS)
+@pytest.mark.parametrize("path", ["slow", "kernels", "live"])
+def test_mamba_on_a_gpu(
+    path: Any, dtype: torch.dtype, start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oracle: the equations in float64 over the whole sequence."""
+    model, ids = mamba_equations.on_gpu().to(dtype), mamba_equations.gpu_tokens()
+    copied = mamba_equations.exact(model)
+    with torch.no_grad():
+        expected = copied.lm_head(copied.backbone(ids, use_cache=False).last_hidden_state)
+    assert set_path(model, path) == path
+    assert path_of(model.backbone.layers[0].mixer) == path
+    monkeypatch.setattr(mamba_continued, "FROM_STATE", start)
+    own = MODELS["mamba"].logits(model, ids)
+    for cuts in ((200,), (1, 199), (63, 9, 128)):
+        found = MODELS["mamba"].head(model, in_pieces(MODELS["mamba"], model, ids, cuts))
+        assert found.dtype == own.dtype
+        assert error(found, expected) < mamba_equations.allowed("logits", dtype), cuts
+
+
+@gpu
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("dtype", UNITS)
+@pytest.mark.parametrize("path", ["plain", "unfused", "fused"])
+def test_mamba2_on_a_gpu(path: Any, dtype: torch.dtype) -> None:
+    """Oracle: plain code in float64. TF32 in the kernels' products: 2^-10 in FP32."""
+    model, ids = mamba2_on_gpu(dtype), tiny_mamba2.tokens(200).cuda()
+    with torch.no_grad():
+        expected = copy.deepcopy(model).double()(ids).logits
+    for layer in model.backbone.layers:
+        layer.mixer.path = path
+    limit = 200 * 2**-24 if (path, dtype) == ("plain", torch.float32) else 4 * UNITS[dtype]
+    if path != "plain" and dtype == torch.float32:
+        limit = 4 * 2**-10
+    for cuts in ((200,), (1, 199), (63, 9, 128)):
+        found = MODELS["mamba2"].head(model, in_pieces(MODELS["mamba2"], model, ids, cuts))
+        assert found.dtype == dtype
+        assert error(found, expected) < limit, cuts
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kernel", ["eager", "sdpa", "flash_attention_2"])
+@pytest.mark.parametrize("family", ATTENTION)
+def test_attention_on_a_gpu(family: str, kernel: str, dtype: torch.dtype) -> None:
+    """Oracle: eager attention in float32 over the whole sequence, with the same rounded weights."""
+    if kernel == "sdpa" and family == "gpt-neox":
+        pytest.skip("transformers 4.40.0 has no SDPA for GPT-NeoX")
+    if kernel == "flash_attention_2" and (dtype == torch.float32 or not _flash()):
+        pytest.skip("needs flash-attn and half precision")
+    model = tiny_models.model(family, kernel, torch_dtype=dtype).to("cuda", dtype)
+    reference = tiny_models.model(family)
+    reference.load_state_dict({name: w.float() for name, w in model.state_dict().items()})
+    ids = tiny_models.tokens(40).cuda()
+    expected = MODELS[family].logits(reference.cuda(), ids)
+    found = MODELS[family].head(model, in_pieces(MODELS[family], model, ids, (1, 22, 17)))
+    limit = 32 if dtype == torch.float32 else 8
+    assert error(found, expected) < limit * UNITS[dtype]
+
+
+def _flash() -> bool:
+    from transformers.utils import is_flash_attn_2_available
+
+    return bool(is_flash_attn_2_available())
+
+
+@gpu
+@pytest.mark.parametrize("length", [1, 7, 300])
+@pytest.mark.parametrize("dtype", UNITS)
+def test_one_kernel_is_the_loop(dtype: torch.dtype, length: int) -> None:
+    """Oracle: the recurrence in float64. Channels that fill no block; either order in memory."""
+    torch.manual_seed(0)
+    rows, inner, states = 3, 200, 16
+    u, gate = torch.randn(2, rows, inner, length, device="cuda").to(dtype)
+    inward, outward = torch.randn(2, rows, length, states, device="cuda").to(dtype)
+    step = torch.rand(rows, length, inner, device="cuda")
+    decay, skip = -torch.rand(inner, states, device="cuda") - 0.1, torch.randn(inner, device="cuda")
+    state = torch.randn(rows, states, inner, device="cuda")
+    by_channel = Inputs(
+        u=u,
+        delta=step.transpose(1, 2),
+        A=decay,
+        B=inward.transpose(1, 2),
+        C=outward.transpose(1, 2),
+        D=skip,
+        z=gate,
+    )
+    wide = [x.double() for x in (u.transpose(1, 2), step, decay.T, inward, outward, state)]
+    y, last = mamba_scan.scanned(*wide)
+    expected = (y + wide[0] * skip.double()) * functional.silu(gate.transpose(1, 2).double())
+    found, after = by_one_kernel(None, by_channel, state.transpose(1, 2))
+    assert found.dtype == dtype
+    assert error(found.transpose(1, 2), expected) < 8 * UNITS[dtype]
+    assert error(after.transpose(1, 2), last) < 64 * 2**-24
+
+
+@gpu
+def test_functional_softplus_is_the_kernels() -> None:
+    """Above 20 both pass Δ on as it is, so that a scan from a state takes the Δ of one from 0."""
+    raw = torch.linspace(-30, 30, 1001, device="cuda")
+    exact = torch.log1p(torch.exp(raw.double()))
+    assert float((functional.softplus(raw) / exact - 1).abs().max()) < 8 * 2**-24

@@ -1,0 +1,569 @@
+"""Claims about the improvement with shots.
+
+Benchmarks have 100 questions and the first ones are right, so AIPSS follows from counts. The
+statistics of relations are stand-ins: numbers that we choose, with a floor of 1.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import made_up_tuning as tuned
+import numpy as np
+import pytest
+
+from repro.schema.finding import Finding
+from repro.schema.tuned_slots import TunedModel
+from verify.decidable import family, undecidable
+from verify.evidence import Evidence
+from verify.judge import judge
+from verify.outcome import Decided, Judged
+from verify.rules import improvement, improvement_values
+from verify.rules.improvement import (
+    RELATIONS,
+    at_least,
+    every,
+    in_groups,
+    negated,
+    none,
+    settle,
+    truth,
+)
+from verify.rules.improvement_values import Series
+
+MODELS = ("mamba-1", "mamba-2")
+ARM = "lora-all.bfloat16"
+
+
+def it(evidence: Evidence) -> Finding:
+    return next(f for f in judge(evidence.manifest, evidence, {}).findings if f.claim == "it")
+
+
+def gaining(gains: dict[str, float], start: int = 40) -> tuned.Right:
+    """From 40 right answers of 100 so many are gained with each shot, by checkpoint and arm."""
+
+    def right(checkpoint: str, arm: str, setting: int, task: str, shots: int) -> int:
+        del setting, task
+        return round(start + shots * gains[f"{checkpoint} {arm}"])
+
+    return right
+
+
+def world(root: Path, claims: list[dict[str, Any]], right: tuned.Right, **texts: str) -> Evidence:
+    group = tuned.group(MODELS, (ARM,), tuned.TASKS)
+    return tuned.run(root, tuned.manifest([group], claims, **texts), right)
+
+
+# -----------------------------------------------------------------------------
+# AIPSS
+
+
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
+    """Tuned models gain 8 and 4 answers a shot, untuned ones 2 and 4, all from 40."""
+    claims = [
+        {**ratio(average=average), "id": text, "published": text}
+        for average, text in (
+            ("mean-first", "200"),
+            ("mean-first", "500"),
+            ("mean-first", "285"),
+            ("ratio-first", "250"),
+        )
+    ]
+    claims += [{**ratio("points"), "id": "points", "published": "200"}]
+    gains = {f"{name} {ARM}": gain for name, gain in zip(MODELS, (8.0, 4.0), strict=True)}
+    gains |= {f"{name} pretrained": gain for name, gain in zip(MODELS, (2.0, 4.0), strict=True)}
+    texts = {text: text for text in ("200", "500", "285", "250")}
+    return world(tmp_path_factory.mktemp("usual"), claims, gaining(gains), **texts)
+
+
+@pytest.fixture(scope="module")
+def findings(usual: Evidence) -> dict[str, Finding]:
+    return {each.claim: each for each in judge(usual.manifest, usual, {}).findings}
+
+
+def untuned(evidence: Evidence) -> improvement_values.Model:
+    named = [TunedModel("mamba-1", "pretrained")]
+    return improvement_values.models(evidence.manifest, evidence, named).models[0]
+
+
+def test_aipss_by_hand(usual: Evidence) -> None:
+    """42, 46 and 50 of 100 after 40: gains of 2, 6 and 10 points, 6 on average, 15 % of 40."""
+    model = untuned(usual)
+    assert (len(model.rows), model.name) == (5, "mamba-1 pretrained")
+    assert model.improvement((1, 3, 5), "points").values == pytest.approx([6.0] * 5)
+    assert model.improvement((1, 3, 5), "relative").values == pytest.approx([15.0] * 5)
+    assert model.improvement((5,), "relative").values == pytest.approx([25.0] * 5)
+    assert model.score(0).values == pytest.approx([40.0] * 5)
+    assert model.score(3).values == pytest.approx([46.0] * 5)
+
+
+def test_floors_by_hand(usual: Evidence) -> None:
+    """An evaluation three answers off is 3 points off. Points: of five tasks each has three
+    evaluations of weight 1/15 and one of weight 1/5: 3 sqrt(5 (3/225 + 1/25)). Relative: each
+    weight over 0.4, that without shots times s_k / s_0."""
+    model = untuned(usual)
+    points = 3 * math.sqrt(5 * (3 / 225 + 1 / 25))
+    assert model.improvement((1, 3, 5), "points").floor == pytest.approx(points)
+    ratios = 42 / 40 + 46 / 40 + 50 / 40
+    relative = 3 / 0.4 * math.sqrt(5 * (3 + ratios**2) / 225)
+    assert model.improvement((1, 3, 5), "relative").floor == pytest.approx(relative)
+    assert model.score(3).floor == pytest.approx(3 / math.sqrt(5))
+
+
+def test_sampling_error_by_hand(usual: Evidence) -> None:
+    """Points at 5 shots alone: ten questions of 100 are won, none lost, in each of five tasks."""
+    error = 100 * math.sqrt(0.1 * 0.9 / 100) / math.sqrt(5)
+    assert untuned(usual).sampling((5,), "points").values == pytest.approx([error] * 5)
+
+
+def test_sampling_error_over_several_shots_by_hand(usual: Evidence) -> None:
+    """Points: of 100 questions 2 are won at three shot counts, 4 at two and 4 at one, each 100 / 15
+    points in one of five tasks. Relative, 50 of 100 after 40: 40 questions lose 50 (1 - 1.25), ten
+    gain 50, so that their mean is 0."""
+    points = 100 / 15 * math.sqrt((2 * 9 + 4 * 4 + 4) / 100 - 0.18**2) / 10 * math.sqrt(5)
+    found = untuned(usual).sampling((1, 3, 5), "points")
+    assert (found.values, found.floor) == (pytest.approx([points] * 5), 0.0)
+    relative = math.sqrt((40 * 12.5**2 + 10 * 50**2) / 100) / 10 * math.sqrt(5)
+    assert untuned(usual).sampling((5,), "relative").values == pytest.approx([relative] * 5)
+
+
+def test_the_floor_is_the_largest_of_any_setting(usual: Evidence) -> None:
+    """Of two settings in which scores rise by much and by little."""
+    named = [TunedModel("mamba-1", arm) for arm in (ARM, "pretrained")]
+    much, little = improvement_values.models(usual.manifest, usual, named).models
+    both = improvement_values.Model("both", (little.rows[0], much.rows[0]))
+    floors = [each.improvement((1, 3, 5), "relative").floor for each in (little, both, much)]
+    assert floors[0] < floors[1] == floors[2]
+
+
+def test_differences_have_the_floors_of_both_sides() -> None:
+    """3 and 4 of independent evaluations make 5."""
+    assert Series((5.0, 1.0), 3.0) - Series((2.0, 2.0), 4.0) == Series((3.0, -1.0), 5.0)
+
+
+# -----------------------------------------------------------------------------
+# Ratios
+
+
+def ratio(unit: str = "relative", average: str = "mean-first", margin: str = "100") -> Any:
+    sides = {
+        side: [{"checkpoint": name, "arm": arm} for name in MODELS]
+        for side, arm in (("left", ARM), ("right", "pretrained"))
+    }
+    measure = {"kind": "improvement-ratio", **sides, "unit": unit, "average": average}
+    return tuned.cell(measure, margin)
+
+
+def rest(gains: dict[str, float]) -> dict[str, float]:
+    """Every other model gains 4 answers a shot."""
+    names = [f"{name} {arm}" for name in MODELS for arm in (ARM, "pretrained")]
+    return {name: gains.get(name, 4.0) for name in names}
+
+
+def found_of(evidence: Evidence, name: str) -> Finding:
+    return next(f for f in judge(evidence.manifest, evidence, {}).findings if f.claim == name)
+
+
+@pytest.mark.parametrize(
+    ("printed", "outcome"),
+    [("200", "reproduced"), ("500", "contradicted"), ("285", "inconclusive")],
+)
+def test_a_printed_ratio(findings: dict[str, Finding], printed: str, outcome: str) -> None:
+    """60 % and 30 % over 15 % and 30 %."""
+    found = findings[printed]
+    assert (found.outcome, found.published, found.margin) == (outcome, printed, "± 100")
+    assert found.measured == "200 (5 settings: 200 to 200)"
+    assert found.working[0].startswith(
+        "mamba-1 lora-all.bfloat16: +60.00 % (settings +60.00 to +60.00; sampling of questions ± "
+    )
+    # 48, 64 and 80 of 100 after 40: of 3 - 4.8, 3, 2 and 1 the mean is 0 and the square 2.816.
+    error = 100 / (15 * 0.4) * math.sqrt(2.816) / 10 * math.sqrt(5)
+    assert found.working[0].endswith(
+        f"± {error:.2f}), +20.00 at 1, +60.00 at 3, +100.00 at 5; +24.00 points; "
+        "by acc alone +60.00 %"
+    )
+    assert "with acc of all five benchmarks the ratio is 200.0" in found.working
+    others = {"200": "0", "285": "1", "500": "1"}[printed]
+    line = f"{others} of 2 other values printed for this reading would be accepted"
+    assert line in found.working
+
+
+def test_means_of_ratios_and_ratios_of_means(findings: dict[str, Finding]) -> None:
+    """(60 / 15 + 30 / 30) / 2 is 250 %, 90 / 45 is 200 %."""
+    assert findings["250"].measured.startswith("250 (5 settings")
+    assert findings["points"].measured.startswith("200 (5 settings")
+
+
+def test_points_and_percent_differ_where_models_start_apart(tmp_path: Path) -> None:
+    """Both gain 4 a shot; the tuned ones start from 40, the others from 20."""
+
+    def right(_: str, arm: str, setting: int, task: str, shots: int) -> int:
+        del setting, task
+        return (40 if arm == ARM else 20) + 4 * shots
+
+    claims = [{**ratio(unit), "id": unit} for unit in ("points", "relative")]
+    evidence = world(tmp_path, claims, right, number="100")
+    assert found_of(evidence, "points").measured.startswith("100 ")
+    assert found_of(evidence, "relative").measured.startswith("50 ")
+
+
+def test_floors_of_ratios_by_hand() -> None:
+    """30 over 15 and 10 over -20, floors of 3, 4 and 6, 8: by the delta method
+    hypot(100 x 3, 200 x 4) / 15 and hypot(100 x 6, 50 x 8) / 20. Means have hypot(3, 6) / 2."""
+    left = [Series((30.0, 30.0), 3.0), Series((10.0, 10.0), 6.0)]
+    right = [Series((15.0, 15.0), 4.0), Series((-20.0, -20.0), 8.0)]
+    values, floor = improvement._ratio(left, right)
+    assert values == [75.0, 75.0]
+    each = math.hypot(300, 800) / 15, math.hypot(600, 400) / 20
+    assert floor == pytest.approx(math.hypot(*each) / 2)
+    assert improvement._mean_of(left) == Series((20.0, 20.0), math.hypot(3, 6) / 2)
+
+
+@pytest.mark.parametrize(
+    ("divisors", "outcome"),
+    [
+        ((3.1,), "reproduced"),
+        ((3.0,), "inconclusive"),
+        ((-3.1,), "reproduced"),
+        ((-3.0,), "inconclusive"),
+        ((3.9, 3.9), "reproduced"),
+        ((3.9, 3.7), "inconclusive"),
+        ((3.7, -3.9), "inconclusive"),
+    ],
+)
+def test_what_is_divided_by_is_surely_not_nothing(
+    divisors: tuple[float, ...], outcome: str
+) -> None:
+    """With a floor of 1 another draw of five is 1.095 t away: 3.04 alone, 3.83 of two."""
+    decided = Decided("reproduced", "200", "200", "± 100", "close", ())
+    judged = Judged(decided, "within the margin", [], 0.5)
+    found = improvement._divisible(judged, [_series(each) for each in divisors])
+    if outcome == "reproduced":
+        assert found == judged
+        return
+    assert (found.decided.outcome, found.p_contradicted) == (outcome, 1.0)
+    assert found.decided.reason.startswith("the improvement that is divided by may be 0: ")
+    assert found.decided.reason.endswith("; close")
+
+
+def test_nothing_at_all_divides_nothing() -> None:
+    """Without any spread, too."""
+    judged = Judged(Decided("reproduced", "200", "200", "± 100", "close", ()), "", [])
+    found = improvement._divisible(judged, [_series(9.0), Series((0.0,) * 5, 0.0)])
+    assert found.decided.outcome == "inconclusive"
+    assert "may be 0: 95 % of draws from 0.00 to 0.00;" in found.decided.reason
+
+
+def test_a_ratio_over_nothing_is_inconclusive(tmp_path: Path) -> None:
+    """One model of two gains nothing: that is no divisor, half of it in the mean is."""
+    gains = {"mamba-1 pretrained": 0.2, "mamba-2 pretrained": 12.0}
+    claims = [
+        {**ratio(average=average), "id": average} for average in ("mean-first", "ratio-first")
+    ]
+    evidence = world(tmp_path, claims, gaining(rest(gains)), number="9000")
+    words = "the improvement that is divided by may be 0: "
+    found = found_of(evidence, "ratio-first")
+    assert found.outcome == "inconclusive"
+    assert found.reason.startswith(words)
+    assert found_of(evidence, "mean-first").outcome == "contradicted"
+
+
+def test_no_right_answer_without_examples_is_no_ratio(tmp_path: Path) -> None:
+    found = it(world(tmp_path, [ratio()], lambda *a: 9 * a[-1], number="100"))
+    assert found.outcome == "inconclusive"
+    assert "may be 0" in found.reason
+
+
+def test_ratios_are_of_the_family() -> None:
+    """Beforehand only a margin within rounding rules one out."""
+    cells = [ratio(), {**ratio(margin="0.5"), "id": "narrow"}]
+    group = tuned.group(MODELS, (ARM,), tuned.TASKS)
+    claimed = tuned.manifest([group], cells, number="200")
+    assert set(undecidable(claimed, "full", tuned.datasets())) == {"narrow"}
+    assert family(claimed, tuned.datasets()) == 1
+
+
+# -----------------------------------------------------------------------------
+# Formulas
+
+SURE, OPEN, NOT = (True, True), (False, True), (False, False)
+
+
+def test_what_may_be_nothing_is_not_surely_positive() -> None:
+    assert truth((0.25, 0.5)) == SURE
+    assert truth((0.0, 0.25)) == OPEN
+    assert truth((-0.5, 0.0)) == NOT
+
+
+def test_formulas_of_what_is_not_known() -> None:
+    assert negated(OPEN) == OPEN
+    assert negated(SURE) == NOT
+    assert every([SURE, OPEN]) == OPEN
+    assert every([OPEN, NOT]) == NOT
+    assert none([NOT, NOT]) == SURE
+    assert none([NOT, SURE]) == NOT
+    assert at_least(2)([SURE, OPEN, NOT]) == OPEN
+    assert at_least(1)([SURE, OPEN, NOT]) == SURE
+    assert at_least(3)([SURE, OPEN, NOT]) == NOT
+    groups = in_groups(2, every, at_least(1))
+    assert groups([SURE, NOT, SURE, SURE]) == SURE
+    assert groups([SURE, NOT, OPEN, SURE]) == OPEN
+
+
+# -----------------------------------------------------------------------------
+# Relations
+
+LARGE = 30.0
+"""Far beyond the intervals of a statistic with a floor of 1, however many share them."""
+
+
+@dataclass(frozen=True)
+class Stand:
+    """A model whose numbers are given: AIPSS at each shot count, and scores."""
+
+    gains: tuple[float, float, float]
+    scores: tuple[float, float, float, float] = (0, 0, 0, 0)
+    error: float = 0.0
+    floor: float = 1.0
+
+    def improvement(self, shots: Sequence[int], unit: str) -> Series:
+        assert unit == "relative"
+        chosen = [self.gains[(1, 3, 5).index(k)] for k in shots]
+        return Series((sum(chosen) / len(chosen),) * 5, self.floor)
+
+    def sampling(self, shots: Sequence[int], unit: str) -> Series:
+        assert (tuple(shots), unit) == ((1, 3, 5), "relative")
+        return Series((self.error,) * 5, 0.0)
+
+    def score(self, shots: int) -> Series:
+        return _series(self.scores[(0, 1, 3, 5).index(shots)])
+
+
+def _series(value: float) -> Series:
+    return Series((value,) * 5, 1.0)
+
+
+def flat(value: float) -> Stand:
+    return Stand((value,) * 3)
+
+
+UP, DOWN, LEVEL = flat(LARGE), flat(-LARGE), flat(0.0)
+RISING = Stand((0, 0, 0), (0, 30, 60, 90))
+FALLING = Stand((0, 0, 0), (0, 30, 0, 30))
+STUCK = Stand((0, 0, 0), (0, 30, 30, 60))
+
+
+@pytest.mark.parametrize(
+    ("relation", "of", "others", "expected"),
+    [
+        ("none-positive", [DOWN, DOWN], [], "reproduced"),
+        ("none-positive", [DOWN, UP], [], "contradicted"),
+        ("none-positive", [DOWN, LEVEL], [], "inconclusive"),
+        ("none-positive", [Stand((LARGE,) * 3, error=LARGE)], [], "reproduced"),  # slight
+        ("none-positive", [Stand((LARGE,) * 3, error=5.0)], [], "contradicted"),
+        ("most-positive", [UP, UP, DOWN], [], "reproduced"),
+        ("most-positive", [UP, UP, DOWN, DOWN], [], "contradicted"),  # half is not most
+        ("most-positive", [UP, LEVEL, DOWN], [], "inconclusive"),
+        ("all-positive", [UP, UP], [], "reproduced"),
+        ("all-positive", [UP, DOWN], [], "contradicted"),
+        ("all-positive", [UP, LEVEL], [], "inconclusive"),
+        ("most-positive-throughout", [UP, UP, UP, DOWN], [], "reproduced"),
+        ("most-positive-throughout", [UP, UP, DOWN, DOWN], [], "contradicted"),
+        ("most-positive-throughout", [UP, UP, UP, DOWN, DOWN], [], "contradicted"),  # 3 of 5
+        ("most-positive-throughout", [UP, UP, UP, UP, DOWN], [], "reproduced"),
+        ("most-positive-throughout", [UP, UP, LEVEL, DOWN], [], "inconclusive"),
+        (  # three in four at every count, but no three throughout
+            "most-positive-throughout",
+            [UP, UP, Stand((LARGE, LARGE, -LARGE)), Stand((-LARGE, -LARGE, LARGE))],
+            [],
+            "contradicted",
+        ),
+        ("all-positive-throughout", [UP, UP], [], "reproduced"),
+        ("all-positive-throughout", [UP, Stand((LARGE, -9 * LARGE, LARGE))], [], "contradicted"),
+        ("all-positive-throughout", [UP, Stand((LARGE, 0, LARGE))], [], "inconclusive"),
+        ("rising", [RISING, RISING], [], "reproduced"),
+        ("rising", [RISING, FALLING], [], "contradicted"),
+        ("rising", [RISING, STUCK], [], "inconclusive"),
+        ("not-rising", [FALLING], [], "reproduced"),
+        ("not-rising", [RISING], [], "contradicted"),
+        ("not-rising", [STUCK], [], "inconclusive"),
+        ("not-rising", [FALLING, RISING], [], "contradicted"),
+        ("above-partner", [UP, UP, UP, DOWN], [LEVEL] * 4, "reproduced"),
+        ("above-partner", [UP, UP, DOWN, DOWN], [LEVEL] * 4, "contradicted"),
+        ("above-partner", [UP, UP, LEVEL, DOWN], [LEVEL] * 4, "inconclusive"),
+        ("below-all", [DOWN, LEVEL], [UP, UP], "reproduced"),
+        ("below-all", [DOWN, UP], [UP, LEVEL], "contradicted"),
+        ("below-all", [DOWN, UP], [UP, UP], "inconclusive"),
+        ("highest", [UP], [DOWN, LEVEL], "reproduced"),
+        ("highest", [LEVEL], [DOWN, UP], "contradicted"),
+        ("highest", [UP], [DOWN, UP], "inconclusive"),
+        ("apart-highest", [UP], [LEVEL, LEVEL, DOWN], "reproduced"),
+        ("apart-highest", [UP], [LEVEL, flat(-2 * LARGE)], "contradicted"),  # 30 against 60
+        ("apart-highest", [UP], [LEVEL, DOWN], "inconclusive"),  # 30 against 30
+        ("apart-highest", [LEVEL], [UP, UP], "contradicted"),
+        ("apart-lowest", [DOWN], [LEVEL, LEVEL, UP], "reproduced"),
+        ("apart-lowest", [DOWN], [LEVEL, flat(2 * LARGE)], "contradicted"),
+        ("apart-lowest", [DOWN], [LEVEL, UP], "inconclusive"),
+        ("not-monotone", [LEVEL, UP, LEVEL], [], "reproduced"),
+        ("not-monotone", [DOWN, LEVEL, UP], [], "contradicted"),
+        ("not-monotone", [UP, LEVEL, DOWN], [], "contradicted"),
+        ("not-monotone", [DOWN, LEVEL, LEVEL], [], "inconclusive"),
+    ],
+)
+def test_relations(relation: str, of: list[Any], others: list[Any], expected: str) -> None:
+    outcome, reason, seen = settle(RELATIONS[relation](of, others, (1, 3, 5)))
+    assert outcome == expected
+    assert reason.startswith("of ")
+    if outcome != "inconclusive":
+        assert seen == (outcome == "reproduced")
+
+
+@pytest.mark.parametrize(("relation", "sign"), [("apart-highest", 1), ("apart-lowest", -1)])
+def test_how_far_the_first_is_apart(relation: str, sign: int) -> None:
+    """Gaps of 30 and 10: 20. Of floors 3 and, of the others, 2 at most, which counts twice for the
+    second and once for the third: the root of 9, 16 and 4."""
+    one = Stand((sign * 40.0,) * 3, floor=3.0)
+    others = [Stand((sign * gain,) * 3, floor=floor) for gain, floor in ((0, 1), (10, 2), (-90, 1))]
+    sentence = RELATIONS[relation]([one], others, (1, 3, 5))  # type: ignore[list-item, arg-type]
+    [gap] = sentence.conditions
+    assert gap.values == (20.0,) * 5
+    assert gap.floor == pytest.approx(math.sqrt(29))
+
+
+def test_one_model_has_no_range() -> None:
+    assert improvement._range([1.5]) == "+1.50"
+    assert improvement._range([1.5, -2.0]) == "-2.00 to +1.50"
+
+
+def test_every_relation_of_the_schema_has_a_rule() -> None:
+    from repro.schema.tuned_claims import ImprovementClaim
+
+    named = ImprovementClaim.model_fields["relation"].annotation
+    assert set(RELATIONS) == set(named.__args__)  # type: ignore[union-attr]
+
+
+def test_the_error_rate_is_shared_out() -> None:
+    """t at 0.975 and 4 degrees of freedom is 2.776, so 1.3 is surely above 0 alone: its interval
+    reaches 1.242. Among 4 (t 4.315 at 0.99375: 1.930) it is not."""
+    alone = [flat(1.3)]
+    assert settle(RELATIONS["all-positive"](alone, [], (1, 3, 5)))[0] == "reproduced"  # type: ignore[arg-type]
+    four = [*alone, UP, UP, UP]
+    assert settle(RELATIONS["all-positive"](four, [], (1, 3, 5)))[0] == "inconclusive"  # type: ignore[arg-type]
+
+
+def test_reasons_count_what_holds_and_what_does_not() -> None:
+    """Three surely hold, one surely does not, for another draw too; two are open."""
+    models = [UP, UP, UP, DOWN, LEVEL, LEVEL]
+    assert settle(RELATIONS["all-positive"](models, [], (1, 3, 5))) == (  # type: ignore[arg-type]
+        "contradicted",
+        "of 6 conditions 3 surely hold, 1 surely do not; of another draw 1 surely would not",
+        False,
+    )
+
+
+def test_what_is_no_number_is_open() -> None:
+    for relation in ("all-positive", "none-positive"):
+        found = settle(RELATIONS[relation]([flat(math.nan)], [], (1, 3, 5)))  # type: ignore[list-item]
+        assert found[0] == "inconclusive"
+
+
+# -----------------------------------------------------------------------------
+# Sentences, from records
+
+
+def sentence(relation: str, arm: str = ARM, **fields: Any) -> dict[str, Any]:
+    of = [{"checkpoint": name, "arm": arm} for name in MODELS]
+    given = {"published": None, "of": of, "relation": relation, "others": [], "shots": [1, 3, 5]}
+    return tuned.claim("improvement", **{**given, **fields})
+
+
+def test_sentences_from_records(tmp_path: Path) -> None:
+    """Tuned models gain 12 answers a shot, untuned ones lose 8."""
+    claims = [
+        {**sentence(relation, arm), "id": f"{relation}.{arm}"}
+        for relation in ("all-positive", "none-positive", "rising", "not-rising")
+        for arm in (ARM, "pretrained")
+    ]
+    gains = {
+        f"{name} {arm}": 12.0 if arm == ARM else -8.0
+        for name in MODELS
+        for arm in (ARM, "pretrained")
+    }
+    evidence = world(tmp_path, claims, gaining(gains))
+    found = {each.claim: each for each in judge(evidence.manifest, evidence, {}).findings}
+    for relation in ("all-positive", "rising"):
+        assert found[f"{relation}.{ARM}"].outcome == "reproduced"
+        assert found[f"{relation}.pretrained"].outcome == "contradicted"
+    for relation in ("none-positive", "not-rising"):
+        assert found[f"{relation}.{ARM}"].outcome == "contradicted"
+        assert found[f"{relation}.pretrained"].outcome == "reproduced"
+    one = found[f"all-positive.{ARM}"]
+    assert (one.published, one.measured) == ("all-positive", "AIPSS +90.00 to +90.00 %")
+    assert one.margin == "order"
+    assert one.direction == "points to all-positive"
+    assert found["all-positive.pretrained"].direction == "points away from all-positive"
+    assert one.working[2] == "every trainable tensor of 10 tunings got a gradient"
+    # 2 models, 5 tasks, 5 settings, and the 10 tunings; what is untuned rests on none.
+    assert len(one.records) == 2 * 5 * 5 + 10
+    assert len(found["all-positive.pretrained"].records) == 2 * 5 * 5
+
+
+def test_sentences_about_two_sides_from_records(tmp_path: Path) -> None:
+    """Tuned models gain 12 answers a shot, untuned ones lose 8."""
+    others = [{"checkpoint": name, "arm": "pretrained"} for name in MODELS]
+    claims = [
+        {**sentence(relation, others=others), "id": relation}
+        for relation in ("above-partner", "below-all")
+    ]
+    gains = {f"{name} {ARM}": 12.0 for name in MODELS}
+    gains |= {f"{name} pretrained": -8.0 for name in MODELS}
+    evidence = world(tmp_path, claims, gaining(gains))
+    above, below = (found_of(evidence, relation) for relation in ("above-partner", "below-all"))
+    assert (above.outcome, below.outcome) == ("reproduced", "contradicted")
+    assert above.measured == below.measured == "AIPSS +90.00 to +90.00 %"
+
+
+def test_an_unmeasured_sentence_shows_what_it_says(tmp_path: Path) -> None:
+    """A published value that it names is the size that it starts at."""
+    group = tuned.group(MODELS, (ARM,), ("piqa",))
+    claimed = tuned.manifest([group], [sentence("rising", published="size")], size="370")
+    found = it(tuned.run(tmp_path, claimed, lambda *_: 40))
+    assert (found.outcome, found.published, found.measured) == ("not-run", "rising", "—")
+
+
+def test_normalised_accuracy_counts_where_the_paper_s_scores_have_it(tmp_path: Path) -> None:
+    """HellaSwag and ARC-c by acc_norm, here right everywhere with shots, the rest by acc."""
+
+    def normalise(arrays: dict[str, Any], fields: dict[str, Any]) -> None:
+        job = fields["job"]
+        if job.kind != "benchmark":
+            return
+        for shots in job.shots[1:]:
+            gold = arrays[f"shots{shots}/gold"]
+            predicted = arrays[f"shots{shots}/prediction"]
+            lengths = np.full((100, tuned.choices_of(job.task)), 10)
+            # -5 over 500 beats -1 over 10 wherever the prediction is wrong.
+            wrong = predicted != gold
+            lengths[wrong, gold[wrong]] = 500
+            lengths[-1, 3:] = 0
+            arrays[f"shots{shots}/characters"] = lengths
+            arrays[f"shots{shots}/prediction_normalised"] = gold
+        fields["values"] = tuned.values_of(job.task, arrays)
+
+    group = tuned.group(MODELS, (ARM,), tuned.TASKS)
+    claimed = tuned.manifest([group], [ratio()], number="100")
+    evidence = tuned.run(tmp_path, claimed, lambda *_: 40, change=normalise)
+    model = improvement_values.models(claimed, evidence, [TunedModel("mamba-1", ARM)]).models[0]
+    # 60 points, 150 % of 40, in two of five benchmarks.
+    assert model.improvement((1, 3, 5), "relative").values == pytest.approx([60.0] * 5)
+    plain = model.improvement((1, 3, 5), "relative", improvement_values.PLAIN)
+    assert plain.values == pytest.approx([0.0] * 5)
+    lines = it(evidence).working
+    assert lines[0].endswith("; by acc alone +0.00 %")
+    assert "with acc of all five benchmarks the ratio is nan" in lines
+    # 100 in two of five benchmarks, 40 in the others.
+    assert model.score(0).values == pytest.approx([40.0] * 5)
+    assert model.score(3).values == pytest.approx([64.0] * 5)

@@ -1,0 +1,321 @@
+"""Claims about models, decided from evaluations in which we choose which answers flip.
+
+Every evaluation has 65 questions at 0 and 5 shots, so an answer is 100 / 65 = 1.538 points and
+the floor of a spread 100 x 3 / 65 x sqrt(2 / 2) = 4.615. The reference answers the first 40
+questions right; the candidate loses some of those and wins some of the others.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import made_up_records as records
+import pytest
+from made_up_worlds import (
+    BOTH,
+    Flips,
+    judged_sentence,
+    named,
+    sentence,
+    series_world,
+    table,
+    verdict,
+    wobbling,
+    world,
+)
+
+from verify import arms, statistics
+from verify.decidable import family, undecidable
+from verify.evidence import Evidence
+from verify.judge import judge, over_the_table
+from verify.outcome import Decided, Judged
+
+POINT = 100 / 65
+
+
+# -----------------------------------------------------------------------------
+# Cells
+
+
+def test_a_number_that_comes_out_again_is_reproduced(tmp_path: Path) -> None:
+    """13 answers of 65 are 20 points."""
+    found = verdict(
+        tmp_path,
+        wobbling({"mamba-1": 13, "phi-1": 13}),
+        **table({"mamba-1": "20.0", "phi-1": "20.0"}),
+    )
+    finding = named(found, BOTH[0])
+    assert (finding.outcome, finding.published, finding.margin) == ("reproduced", "20.0", "± 12")
+    # Settings give 19.2, 20, 20.8, 19.2 and 20 points.
+    assert finding.measured == "19.8 (5 settings: 19.2 to 20.8)"
+    assert finding.working[0] == "a setting loses 25.8 answers and wins 0; null divergence 1.538"
+    assert finding.working[1] == "float32 accuracy 61.5% to 61.5%, the commonest letter 26.2%"
+    # Room 12 - 0.06 - 2.1318 x 4.615 / sqrt(5) = 7.54, over 4.615 sqrt(1.2) = 5.06: 1.49.
+    assert finding.working[2] == (
+        "arm weight-cast; under the first setting alone: weight-cast 19.23"
+    )
+    assert finding.working[3].startswith("power 0.86; a shift of 34 is noticed")
+    assert finding.working[4] == "1 of 1 other values printed for this dtype would be accepted"
+    assert len(finding.records) == 10
+
+
+def test_a_number_that_no_draw_would_print_is_contradicted(tmp_path: Path) -> None:
+    found = verdict(
+        tmp_path,
+        wobbling({"mamba-1": 13, "phi-1": 13}),
+        **table({"mamba-1": "60.0", "phi-1": "20.0"}),
+    )
+    assert named(found, BOTH[0]).outcome == "contradicted"
+    assert "p = " in named(found, BOTH[0]).reason
+    assert named(found, BOTH[1]).outcome == "reproduced"
+
+
+def test_flips_that_cancel_leave_no_divergence(tmp_path: Path) -> None:
+    flips: Flips = lambda _, setting, shots: (6, 6)  # noqa: E731, ARG005
+    claimed, evidence = world(tmp_path, flips, **table({"mamba-1": "20.0", "phi-1": "20.0"}))
+    found = arms.arms(claimed, [claimed.cell(BOTH[0])], evidence)
+    assert found.divergences == [0.0] * 5
+    assert found.flips() == (12.0, 12.0)
+    # d = 0 and v = 12 answers squared: the shift is -12 POINT^2 at both shots.
+    assert found.shifts == pytest.approx([-12 * POINT**2] * 5)
+
+
+def test_the_null_divergence_is_that_between_settings_of_one_dtype(tmp_path: Path) -> None:
+    """float32 never moves; float16 of setting 3 loses 8 more at 5 shots: (0 + 8) / 2 answers."""
+    flips: Flips = lambda _, setting, shots: (2 + 8 * (setting == 3 and shots == 5), 0)  # noqa: E731
+    claimed, evidence = world(tmp_path, flips, **table({"mamba-1": "20.0", "phi-1": "20.0"}))
+    found = arms.arms(claimed, [claimed.cell(BOTH[0])], evidence)
+    assert found.null == pytest.approx(4 * POINT)
+    assert found.divergences == pytest.approx([2 * POINT] * 3 + [6 * POINT] + [2 * POINT])
+    assert found.at_the_floor  # 2.8 answers on average, 4 where nothing but the setting changed
+    assert found.least_spread == pytest.approx(100 * 3 / 65)
+
+
+def test_a_repeated_setting_is_no_further_draw(tmp_path: Path) -> None:
+    """Settings whose log-likelihoods are equal to the last bit count once."""
+    claimed = records.manifest(**table({"mamba-1": "20.0", "phi-1": "20.0"}))
+
+    def same(arrays: dict[str, Any], fields: dict[str, Any]) -> None:
+        job = fields["job"]
+        alike = job.model_copy(update={"setting": job.setting.model_copy(update={"batch_size": 4})})
+        if job.setting.batch_size != 64:
+            arrays.update(records.answers(alike))
+        fields["values"] = records.values_of(arrays)
+
+    store, run = records.run(tmp_path, claimed, "full", same)
+    evidence = Evidence(claimed, run, store, records.checkpoints(), {"mmlu": records.dataset()})
+    found = arms.arms(claimed, [claimed.cell(BOTH[0])], evidence)
+    assert (len(found.rows), found.repeated) == (2, 3)
+    finding = named(judge(claimed, evidence, {}), BOTH[0])
+    assert finding.outcome == "inconclusive"
+    assert "2 of the 5 settings needed (3 more repeat one of them)" in finding.reason
+
+
+# -----------------------------------------------------------------------------
+# Means, counts, orderings
+
+
+@pytest.mark.parametrize(
+    ("lost", "expected"),
+    [((13, 13), "reproduced"), ((20, 6), "reproduced"), ((38, 38), "contradicted")],
+)
+def test_means(tmp_path: Path, lost: tuple[int, int], expected: str) -> None:
+    """13 and 13, or 20 and 6 answers, are 20 points on average; 38 are 58."""
+    claim = sentence("mean", published="mean", of=BOTH, margin={"value": "12", "origin": "made up"})
+    finding = judged_sentence(tmp_path, dict(zip(("mamba-1", "phi-1"), lost, strict=True)), claim)
+    assert finding.outcome == expected
+    # h is half of 0.1, of the cells' own 0.1 and the 0.01 of the accuracies.
+    assert "h 0.11" in finding.reason
+
+
+@pytest.mark.parametrize(
+    ("lost", "above", "expected"),
+    [
+        ((30, 4), "25", "reproduced"),  # 46 and 6 points: one above
+        ((38, 38), "25", "contradicted"),  # both above
+        ((4, 4), "40", "contradicted"),  # neither
+        ((17, 4), "25", "inconclusive"),  # 26 points: above, not surely
+        ((16, 4), "25", "inconclusive"),  # 24.6: not above, not surely
+    ],
+)
+def test_counts(tmp_path: Path, lost: tuple[int, int], above: str, expected: str) -> None:
+    claim = sentence("count", published="count", of=BOTH, above=above)
+    finding = judged_sentence(tmp_path, dict(zip(("mamba-1", "phi-1"), lost, strict=True)), claim)
+    assert finding.outcome == expected
+
+
+@pytest.mark.parametrize(
+    ("lost", "expected", "direction"),
+    [
+        ((4, 30), "reproduced", "points to left ≤ right"),
+        ((30, 4), "contradicted", "points to left > right"),
+        ((13, 14), "inconclusive", "points to left ≤ right"),
+        ((14, 13), "inconclusive", "points to left > right"),
+        ((0, 30), "inconclusive", "points to left ≤ right"),  # left loses one answer or none
+    ],
+)
+def test_orderings(tmp_path: Path, lost: tuple[int, int], expected: str, direction: str) -> None:
+    claim = sentence("ordering", left=BOTH[:1], right=BOTH[1:], relation="at-most")
+    flips: Flips = lambda model, setting, shots: (  # noqa: E731
+        max(0, lost[model == "phi-1"] + (setting % 3 - 1) * (shots > 0)),
+        0,
+    )
+    data = table({"mamba-1": "20.0", "phi-1": "20.0"}, more=[claim])
+    finding = named(verdict(tmp_path, flips, **data), "it")
+    assert (finding.outcome, finding.direction) == (expected, direction)
+    assert ("left at the floor" in finding.reason) == (lost[0] == 0)
+
+
+@pytest.mark.parametrize(("right", "expected"), [(27, "inconclusive"), (28, "reproduced")])
+def test_an_ordering_needs_the_shift_to_agree(tmp_path: Path, right: int, expected: str) -> None:
+    """Left loses 39 answers at one number of shots and none at the other: a divergence of 19.5,
+    surely less than 27, and a shift of (39^2 - 39) / 2 = 741, which is 27^2 - 27 = 702 at most no
+    more. With 28 on the right the shift is 756 there."""
+    claim = sentence("ordering", left=BOTH[1:], right=BOTH[:1], relation="at-most")
+    data = table({"mamba-1": "20.0", "phi-1": "20.0"}, more=[claim])
+
+    def flips(model: str, setting: int, shots: int) -> tuple[int, int]:
+        wobble = (setting % 3 - 1) * (shots > 0)
+        if model == "mamba-1":
+            return right + wobble, 0
+        return (39 if shots else 0) + wobble, 0
+
+    assert named(verdict(tmp_path, flips, **data), "it").outcome == expected
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "expected"),
+    [
+        ((13,), (2, 36), "reproduced"),  # 13 against 19, which spread over 34
+        ((38,), (4, 4), "contradicted"),  # 38 against 4, which spread over nothing
+        ((13,), (13, 13), "inconclusive"),
+    ],
+)
+def test_on_par(tmp_path: Path, left: tuple[int], right: tuple[int, int], expected: str) -> None:
+    data = records.manifest_data()
+    cell = data["claims"][0]
+    claims = []
+    for index, model in enumerate(("mamba-1", "mamba-2", "mamba-3")):
+        name = f"T9.{model}.float16"
+        data["published"].append(
+            {**data["published"][0], "id": name} if index else data["published"][0]
+        )
+        claims.append(
+            {
+                **cell,
+                "id": name,
+                "published": name,
+                "measure": {**cell["measure"], "checkpoint": model},
+            }
+        )
+    data["published"] = list({each["id"]: each for each in data["published"]}.values())
+    data["jobs"][0]["checkpoints"] = ["mamba-1", "mamba-2", "mamba-3"]
+    names = [each["id"] for each in claims]
+    claim = sentence("ordering", left=names[:1], right=names[1:], relation="within-spread")
+    lost = dict(zip(("mamba-1", "mamba-2", "mamba-3"), left + right, strict=True))
+    found = verdict(
+        tmp_path,
+        wobbling(lost),
+        published=data["published"],
+        jobs=data["jobs"],
+        claims=[*claims, claim],
+    )
+    assert named(found, "it").outcome == expected
+
+
+@pytest.mark.parametrize(
+    ("lost", "expected"),
+    [
+        ((3, 30, 4, 35), "reproduced"),  # both rise by 26 answers and more
+        ((3, 36, 36, 3), "contradicted"),  # one rises, the other falls, by 33
+        ((3, 36, 20, 21), "inconclusive"),  # the right side moves by one answer
+        ((0, 36, 4, 35), "inconclusive"),  # the first cell is at the floor
+    ],
+)
+def test_measured_trends(tmp_path: Path, lost: tuple[int, ...], expected: str) -> None:
+    first_is_nothing = lost[0] == 0
+    found = series_world(tmp_path, (1, *lost[1:]) if first_is_nothing else lost, {"by": "steps"})
+    assert found.outcome == expected
+    assert found.reason.startswith("of 1 step: ")
+
+
+@pytest.mark.parametrize(
+    ("lost", "expected"),
+    [
+        ((4, 36, 4, 36), "reproduced"),  # 6 and 55 points: below and above 30
+        ((4, 36, 36, 4), "contradicted"),
+        ((4, 36, 4, 20), "inconclusive"),  # 31 points
+    ],
+)
+def test_measured_spikes(tmp_path: Path, lost: tuple[int, ...], expected: str) -> None:
+    found = series_world(tmp_path, lost, {"by": "spikes", "above": "30"})
+    assert found.outcome == expected
+
+
+# -----------------------------------------------------------------------------
+# Many cells
+
+
+def number(outcome: str, p: float) -> Judged:
+    decided = Decided(outcome, "1", "2", "± 0.5", "because")  # type: ignore[arg-type]
+    return Judged(decided, "", [], p)
+
+
+def test_contradicted_is_adjusted_over_the_table() -> None:
+    """0.03 x 2 is over 0.05, 0.001 x 3 is not; claims that are no numbers have no p-value."""
+    judged = {
+        "a": number("contradicted", 0.001),
+        "b": number("contradicted", 0.03),
+        "c": number("reproduced", 1.0),
+        "count": Judged(Decided("contradicted", "1", "2", "exact", "because"), "", []),
+    }
+    found = over_the_table(judged, 3)
+    assert [found[name].decided.outcome for name in judged] == [
+        "contradicted",
+        "inconclusive",
+        "reproduced",
+        "contradicted",
+    ]
+    assert found["b"].decided.reason == "because; over 3 numbers p = 0.06 (Holm)"
+
+
+def test_a_run_of_one_cell_is_adjusted_as_the_whole_table() -> None:
+    cell = {"a": number("contradicted", 0.03)}
+    assert over_the_table(cell, 1)["a"].decided.outcome == "contradicted"
+    assert over_the_table(cell, 2)["a"].decided.outcome == "inconclusive"
+    # More p-values than numbers that could be contradicted beforehand: each one counts.
+    assert over_the_table(cell, 0)["a"].decided.outcome == "contradicted"
+
+
+def test_the_family_is_every_number_that_could_be_contradicted() -> None:
+    """A margin of 9 is under two floors of 4.615; the mean's floor is smaller by sqrt(2)."""
+    mean = sentence("mean", published="mean", of=BOTH, margin={"value": "9", "origin": "x"})
+    data = table({"mamba-1": "20.0", "phi-1": "20.0"}, margin="9", more=[mean])
+    datasets = {"mmlu": records.dataset()}
+    claimed = records.manifest(**data)
+    assert set(undecidable(claimed, "full", datasets)) == set(BOTH)
+    assert undecidable(claimed, "smoke", datasets) == {}
+    assert family(claimed, datasets) == 1
+    data["claims"][0]["margin"]["value"] = "9.3"
+    assert family(records.manifest(**data), datasets) == 2
+    jobs = records.manifest_data()["jobs"]
+    del jobs[0]["tiers"]["full"]
+    assert family(records.manifest(**data, jobs=jobs), datasets) == 0
+
+
+def test_a_table_says_what_its_cells_come_to(tmp_path: Path) -> None:
+    found = verdict(
+        tmp_path,
+        wobbling({"mamba-1": 13, "phi-1": 13}),
+        **table({"mamba-1": "20.0", "phi-1": "60.0"}),
+    )
+    assert found.notes[0] == "1 of 2 cells reproduced; the table is only if every cell is"
+    assert found.notes[1].startswith("up to 0.1 of 2 cells would be reproduced falsely")
+
+
+def test_the_floor_of_a_group_is_smaller_than_that_of_a_cell(tmp_path: Path) -> None:
+    claimed, evidence = world(
+        tmp_path, wobbling({"mamba-1": 13, "phi-1": 13}), **table({"mamba-1": "20.0", "phi-1": "2"})
+    )
+    cells = [claimed.cell(name) for name in BOTH]
+    assert arms.arms(claimed, cells, evidence).least_spread == statistics.floor(65, 4)
+    assert arms.arms(claimed, cells[:1], evidence).least_spread == statistics.floor(65, 2)

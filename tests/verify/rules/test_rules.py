@@ -1,0 +1,243 @@
+"""Decisions from printed values and from arrays. Oracles: sums done by hand."""
+
+from typing import Any
+
+import made_up_records as records
+import numpy as np
+import pytest
+
+from repro.schema.manifest import Manifest
+from repro.schema.model_claims import CountClaim, MeanClaim, OrderingClaim
+from verify.outcome import Decided
+from verify.records import answers
+from verify.rules import page
+from verify.rules.layer import fit_rates
+
+
+def claimed_with(texts: list[str], claim: dict[str, Any], printed: str = "1") -> Manifest:
+    """A manifest whose cells are printed as `texts`, with one more claim about them."""
+    data = records.manifest_data()
+    cell, published = data["claims"][0], data["published"][0]
+    data["published"] = [{**published, "id": f"c{i}", "text": text} for i, text in enumerate(texts)]
+    data["published"].append({**published, "id": "printed", "text": printed})
+    common = {"statement": "", "place": {"section": "5"}, "depends_on": [], "basis": "printed"}
+    data["claims"] = [{**cell, "id": f"c{i}", "published": f"c{i}"} for i in range(len(texts))] + [
+        {**common, "id": "it", **claim}
+    ]
+    return records.manifest(**data)
+
+
+def decided(texts: list[str], claim: dict[str, Any], printed: str = "1") -> Decided:
+    claimed = claimed_with(texts, claim, printed)
+    found = claimed.claims[-1]
+    assert isinstance(found, MeanClaim | CountClaim | OrderingClaim)
+    return page.decide_printed(claimed, found)
+
+
+def outcome(texts: list[str], claim: dict[str, Any], printed: str = "1") -> str:
+    return decided(texts, claim, printed).outcome
+
+
+@pytest.mark.parametrize(
+    ("texts", "printed", "expected"),
+    [
+        (["0.35", "0.06", "0.05", "0.07", "0.12"], "0.13", "reproduced"),
+        (["0.03", "0.05", "0.21", "0.04", "0.15"], "0.10", "reproduced"),  # 0.096
+        (["0.10", "0.20"], "0.16", "inconclusive"),  # 0.15, rounding reaches 0.155
+        (["0.10", "0.20"], "0.17", "contradicted"),
+        (["1", "2"], "1.5", "reproduced"),
+        (["1", "2"], "2.1", "contradicted"),
+    ],
+)
+def test_printed_means(texts: list[str], printed: str, expected: str) -> None:
+    claim = {"kind": "mean", "published": "printed", "of": [f"c{i}" for i in range(len(texts))]}
+    assert outcome(texts, claim, printed) == expected
+
+
+@pytest.mark.parametrize(
+    ("texts", "printed", "expected"),
+    [
+        (["1.45", "0.20", "0.16", "0.13", "0.11"], "1", "reproduced"),
+        (["1.45", "0.20", "0.16", "0.13", "0.11"], "2", "contradicted"),
+        (["1.00", "0.20"], "1", "inconclusive"),  # 1.00 may stand for 1.004
+        (["1.00", "0.20"], "0", "inconclusive"),
+        (["1.00", "0.20"], "2", "contradicted"),
+    ],
+)
+def test_printed_counts(texts: list[str], printed: str, expected: str) -> None:
+    of = [f"c{i}" for i in range(len(texts))]
+    claim = {"kind": "count", "published": "printed", "of": of, "above": "1"}
+    assert outcome(texts, claim, printed) == expected
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "relation", "expected"),
+    [
+        (["0.10"], ["0.13"], "at-most", "reproduced"),
+        (["0.13"], ["0.10"], "at-most", "contradicted"),
+        (["0.13"], ["0.13"], "at-most", "inconclusive"),
+        (["0.10"], ["0.10", "0.50"], "within-spread", "reproduced"),
+        (["0.90"], ["0.10", "0.20"], "within-spread", "contradicted"),
+        (["0.25"], ["0.10", "0.20"], "within-spread", "inconclusive"),
+        (["0.10"], ["0.11"], "at-most", "reproduced"),  # both may be 0.105
+        (["0.11"], ["0.10"], "at-most", "inconclusive"),
+        # The right side's mean is 0.295 to 0.305, its members spread over 0.39 to 0.41.
+        (["0.67"], ["0.10", "0.50"], "within-spread", "reproduced"),  # 0.38 apart at most
+        (["0.68"], ["0.10", "0.50"], "within-spread", "inconclusive"),  # 0.39
+        (["0.71"], ["0.10", "0.50"], "within-spread", "inconclusive"),  # 0.40 at least
+        (["0.72"], ["0.10", "0.50"], "within-spread", "contradicted"),  # 0.41
+    ],
+)
+def test_printed_orderings(left: list[str], right: list[str], relation: str, expected: str) -> None:
+    names = [f"c{i}" for i in range(len(left) + len(right))]
+    claim = {
+        "kind": "ordering",
+        "left": names[: len(left)],
+        "right": names[len(left) :],
+        "relation": relation,
+    }
+    assert outcome(left + right, claim) == expected
+
+
+OPEN = "; the printed precision does not decide it"
+
+
+@pytest.mark.parametrize(
+    ("texts", "printed", "above", "expected"),
+    [
+        (["1.45", "0.20", "1.00"], "1", "1", ("inconclusive", "1 to 2", "1.45, 1.00" + OPEN)),
+        (["1.45", "0.20"], "1", "1", ("reproduced", "1", "1.45")),
+        (["1.05"], "0", "1.045", ("inconclusive", "0 to 1", "1.05" + OPEN)),  # 1.045 is not above
+        (["1.05"], "0", "1.055", ("reproduced", "0", "none")),
+        (["1.05"], "1", "1.055", ("contradicted", "0", "none")),
+    ],
+)
+def test_a_count_shows_what_may_be_above(
+    texts: list[str], printed: str, above: str, expected: tuple[str, str, str]
+) -> None:
+    of = [f"c{i}" for i in range(len(texts))]
+    found = decided(
+        texts, {"kind": "count", "published": "printed", "of": of, "above": above}, printed
+    )
+    outcome, measured, which = expected
+    reason = f"of {', '.join(texts)}, above {above}: {which}"
+    assert found == Decided(outcome, printed, measured, "exact", reason)  # type: ignore[arg-type]
+
+
+GIVEN = "the cells give 0.15, between 0.145 and 0.155 unrounded"
+
+
+@pytest.mark.parametrize(
+    ("printed", "outcome", "reason"),
+    [
+        ("0.15", "reproduced", "0.10 + 0.20 over 2 is 0.15"),
+        ("0.16", "inconclusive", GIVEN + OPEN),
+        ("0.17", "contradicted", GIVEN + "; no rounding of them prints 0.17"),
+    ],
+)
+def test_a_mean_shows_its_cells(printed: str, outcome: str, reason: str) -> None:
+    claim = {"kind": "mean", "published": "printed", "of": ["c0", "c1"]}
+    found = decided(["0.10", "0.20"], claim, printed)
+    sides = printed, "0.15 from 2 cells", "± 0.005"
+    assert found == Decided(outcome, *sides, reason)  # type: ignore[arg-type]
+
+
+def test_an_ordering_shows_both_means() -> None:
+    claim = {"kind": "ordering", "left": ["c0"], "right": ["c1", "c2"]}
+    texts = ["0.72", "0.10", "0.50"]
+    reason = "unrounded means lie in [0.715, 0.725] and [0.295, 0.305]"
+    assert decided(texts, {**claim, "relation": "at-most"}) == Decided(
+        "contradicted", "left ≤ right", "0.72 and 0.30", "order", reason
+    )
+    reason = (
+        "unrounded, the means differ by [0.410, 0.430] and the right side spreads over "
+        "[0.390, 0.410]"
+    )
+    assert decided(texts, {**claim, "relation": "within-spread"}) == Decided(
+        "contradicted", "within spread", "0.72 and 0.30", "< 0.390", reason
+    )
+
+
+def test_predictions_take_the_first_letter_of_a_tie() -> None:
+    scores = np.array(
+        [[-1.0, -1.0, -2.0, -3.0], [-4.0, -2.0, -1.0, -1.0], [-3.0, -2.0, -1.0, -2.0]]
+    )
+    assert answers.predictions(scores).tolist() == [0, 2, 2]
+    assert answers.ties(scores) == 2
+    assert answers.letter_counts(answers.predictions(scores)) == (1, 0, 2, 0)
+
+
+def test_a_tie_is_one_of_its_own_question() -> None:
+    """The best of the second question is below the best of the first."""
+    scores = np.array([[-1.0, -2.0, -3.0, -3.0], [-5.0, -5.0, -6.0, -7.0]])
+    assert answers.ties(scores) == 1
+
+
+def test_divergence_takes_absolute_values_before_the_mean() -> None:
+    assert answers.divergence([0.25, 0.26], [0.26, 0.25]) == pytest.approx(1.0)
+    assert answers.divergence([0.25, 0.25], [0.25, 0.25]) == 0.0
+
+
+def test_flips_are_counted_in_both_directions() -> None:
+    gold = np.array([0, 1, 2, 3])
+    found = answers.flips(np.array([0, 1, 0, 0]), np.array([0, 0, 2, 1]), gold)
+    assert (found.lost, found.won, found.changed) == (1, 1, 3)
+
+
+def test_rates_of_exact_exponentials_are_exact() -> None:
+    times = np.array([0.0, 1.0, 2.0, 5.0, 9.0])
+    wanted = np.array([-0.5, 0.0, 0.25])
+    rates = fit_rates(3.0 * np.exp(wanted[:, None] * times), times)
+    assert rates.value == pytest.approx(wanted, abs=1e-12)
+    assert rates.high - rates.low == pytest.approx(0.0, abs=1e-9)
+
+
+def test_rates_leave_out_what_has_no_logarithm() -> None:
+    times = np.arange(6.0)
+    curve = np.exp(-times)
+    curve[4:] = 0.0
+    rates = fit_rates(curve[None], times)
+    assert rates.value[0] == pytest.approx(-1.0)
+
+
+def test_rate_limits_agree_with_scipy() -> None:
+    from scipy import stats
+
+    times = np.arange(30.0)
+    rng = np.random.default_rng(1)
+    logs = -0.1 * times + rng.normal(0, 0.3, 30)
+    rates = fit_rates(np.exp(logs)[None], times)
+    oracle = stats.linregress(times, logs)
+    half = stats.t.ppf(0.975, 28) * oracle.stderr
+    assert rates.value[0] == pytest.approx(oracle.slope)
+    assert rates.high[0] == pytest.approx(oracle.slope + half)
+    assert rates.low[0] == pytest.approx(oracle.slope - half)
+
+
+def test_rate_limits_are_those_of_the_points_above_the_floor() -> None:
+    """Curves of 3, 4 and 30 points in one array; the rest lies at the floor and counts nowhere."""
+    from scipy import stats
+
+    times = np.arange(30.0) + 7
+    logs = -0.1 * times + np.random.default_rng(2).normal(0, 0.3, (3, 30))
+    curves, counts = np.exp(logs), (3, 4, 30)
+    for curve, count in zip(curves, counts, strict=True):
+        curve[count:] = 1e-9
+    rates = fit_rates(curves, times, 1e-9)
+    for index, count in enumerate(counts):
+        oracle = stats.linregress(times[:count], logs[index, :count])
+        half = stats.t.ppf(0.975, count - 2) * oracle.stderr
+        assert rates.value[index] == pytest.approx(oracle.slope)
+        assert rates.high[index] == pytest.approx(oracle.slope + half)
+        assert rates.low[index] == pytest.approx(oracle.slope - half)
+
+
+def test_too_few_points_have_no_limits_and_no_warning() -> None:
+    """No point, one, and two pairs of points: a line through two leaves nothing over."""
+    curves = np.zeros((4, 5))
+    curves[1, 0] = 1.0
+    curves[2, :2] = [0.7, 0.3]
+    curves[3, 1:3] = [0.9, 0.1]
+    rates = fit_rates(curves, np.array([0.1, 0.4, 1.3, 2.1, 3.7]))
+    assert not np.isfinite(rates.low).any()
+    assert not np.isfinite(rates.high).any()

@@ -1,0 +1,161 @@
+"""Trends of two measured series. Oracle: sums by hand, with the world of `test_verify_model_rules`.
+
+65 questions, five settings that lose 0.1 answers less on average than they are told to, and a floor
+of 4.6154 points. One place of two series is two intervals decided together, at 3.4954 of Student's
+t with 4 degrees of freedom: the difference of two cells reaches 10.2031 points to both sides,
+another draw of it 24.9926. Two places are four intervals, at 4.3147: the mean of a cell reaches
+8.9057 points, another draw of it 21.8145.
+"""
+
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from made_up_records import shown
+from made_up_worlds import series_world
+from measured_sides import Side
+
+from repro.schema.model_claims import ConcordanceClaim
+from verify.rules import trend
+
+
+def test_a_trend_whole(tmp_path: Path) -> None:
+    found = series_world(tmp_path, (3, 30, 4, 35), {"by": "steps"})
+    reason = "of 1 step: 1 surely the same, 0 surely not"
+    sides = "6.00, 53.69", "4.46, 46.00"
+    assert shown(found) == ("reproduced", *sides, "steps", reason, "1 of 1 agree")
+    assert len(found.records) == 40  # four cells, two dtypes, five settings
+
+
+def test_opposite_trends_whole(tmp_path: Path) -> None:
+    found = series_world(tmp_path, (3, 36, 36, 3), {"by": "ranks"})
+    reason = "of 1 rank: 0 surely the same, 1 surely not"
+    sides = "55.23, 4.46", "4.46, 55.23"
+    assert shown(found) == ("contradicted", *sides, "ranks", reason, "0 of 1 agree")
+
+
+def test_spikes_whole(tmp_path: Path) -> None:
+    """55.2 is above 30 even in another draw, 6.0 below it; 30.6 may be either."""
+    found = series_world(tmp_path, (4, 36, 4, 20), {"by": "spikes", "above": "30"})
+    reason = "of 2 spikes: 1 surely the same, 0 surely not"
+    sides = "6.00, 30.62", "6.00, 55.23"
+    assert shown(found) == ("inconclusive", *sides, "spikes", reason, "1 of 2 agree")
+
+
+def test_all_places_share_the_error_rate(tmp_path: Path) -> None:
+    """36.8 points twice: above 30 by 2.7764 (31.0), not by 4.3147, for four intervals (27.9)."""
+    found = series_world(tmp_path, (4, 24, 4, 24), {"by": "spikes", "above": "30"})
+    assert found.reason == "of 2 spikes: 1 surely the same, 0 surely not"
+
+
+# -----------------------------------------------------------------------------
+# One place of one series
+
+
+def claim(by: str, above: str | None = None) -> ConcordanceClaim:
+    fields = {"id": "it", "statement": "", "place": {"section": "5"}, "depends_on": ()}
+    sides = {"basis": "measured", "left": ("a", "b", "c"), "right": ("d", "e", "f")}
+    return ConcordanceClaim.model_validate(
+        {"kind": "concordance", "by": by, "above": above, **fields, **sides}
+    )
+
+
+class Cell(Side):
+    """A cell with that divergence under five settings, and a floor of 1."""
+
+    at_the_floor = False
+
+    def __init__(self, divergence: float) -> None:
+        super().__init__([divergence] * 5, 1.0)
+
+
+def signs(
+    asked: ConcordanceClaim,
+    cells: list[Cell],
+    place: tuple[int, ...],
+    h: float = 0.0,
+    tests: int = 1,
+) -> list[list[int]]:
+    """By the mean and by another draw, for one interval of so many decided together."""
+    side = cast("Any", cells)
+    return [sorted(each) for each in trend._measured_signs(asked, side, place, h, tests)]
+
+
+@pytest.mark.parametrize(
+    ("by", "expected"),
+    [
+        ("spikes", [(0,), (1,), (2,)]),
+        ("steps", [(0, 1), (1, 2)]),
+        ("ranks", [(0, 1), (0, 2), (1, 2)]),
+    ],
+)
+def test_places(by: str, expected: list[tuple[int, ...]]) -> None:
+    assert trend._places(claim(by), 3) == expected
+
+
+@pytest.mark.parametrize(
+    ("step", "h", "by_mean", "by_draw"),
+    [
+        # 2.7764 sqrt(2 / 5) = 1.7559 for the mean, 2.7764 sqrt(2.4) = 4.3012 for a draw.
+        (1.7, 0.0, [-1, 0, 1], [-1, 0, 1]),
+        (1.8, 0.0, [1], [-1, 0, 1]),
+        (4.4, 0.0, [1], [1]),
+        (-1.8, 0.0, [-1], [-1, 0, 1]),
+        (-4.4, 0.0, [-1], [-1]),
+        (1.8, 0.02, [1], [-1, 0, 1]),  # both sides may have been rounded: 1.7959
+        (1.8, 0.03, [-1, 0, 1], [-1, 0, 1]),  # 1.8159
+        (4.4, 0.04, [1], [1]),  # 4.3812
+        (4.4, 0.06, [1], [-1, 0, 1]),  # 4.4212
+    ],
+)
+def test_ways_of_a_step(step: float, h: float, by_mean: list[int], by_draw: list[int]) -> None:
+    cells = [Cell(20.0), Cell(9.0), Cell(20.0 + step)]
+    assert signs(claim("ranks"), cells, (0, 2), h) == [by_mean, by_draw]
+
+
+def test_places_decided_together_need_longer_steps() -> None:
+    """3.4954 in place of 2.7764: a mean reaches 2.2107 in place of 1.7559, or 1.5632 of 1.2416."""
+    cells = [Cell(20.0), Cell(22.0)]
+    assert signs(claim("steps"), cells, (0, 1), tests=1)[0] == [1]
+    assert signs(claim("steps"), cells, (0, 1), tests=2)[0] == [-1, 0, 1]
+    assert signs(claim("spikes", "20.5"), cells, (1,), tests=1)[0] == [1]
+    assert signs(claim("spikes", "20.5"), cells, (1,), tests=2)[0] == [0, 1]
+
+
+def test_what_is_at_the_floor_may_go_any_way() -> None:
+    cells = [Cell(0.0), Cell(20.0)]
+    assert signs(claim("steps"), cells, (0, 1)) == [[1], [1]]
+    for cell in cells:
+        cell.at_the_floor = True
+        assert signs(claim("steps"), cells, (0, 1)) == [[-1, 0, 1], [-1, 0, 1]]
+        cell.at_the_floor = False
+
+
+@pytest.mark.parametrize(
+    ("value", "h", "by_mean", "by_draw"),
+    [
+        # 2.7764 / sqrt(5) = 1.2416 for the mean, 2.7764 sqrt(1.2) = 3.0414 for a draw.
+        (31.2, 0.0, [0, 1], [0, 1]),
+        (31.3, 0.0, [1], [0, 1]),
+        (33.1, 0.0, [1], [1]),
+        (28.8, 0.0, [0, 1], [0, 1]),
+        (28.7, 0.0, [0], [0, 1]),
+        (26.9, 0.0, [0], [0]),
+        (31.3, 0.05, [1], [0, 1]),  # 1.2916
+        (31.3, 0.06, [0, 1], [0, 1]),  # 1.3016
+        (26.9, 0.06, [0], [0, 1]),  # 3.1014
+    ],
+)
+def test_sides_of_a_threshold(
+    value: float, h: float, by_mean: list[int], by_draw: list[int]
+) -> None:
+    cells = [Cell(0.0), Cell(value)]
+    assert signs(claim("spikes", "30"), cells, (1,), h) == [by_mean, by_draw]
+
+
+def test_ends_of_intervals() -> None:
+    """A threshold is exclusive; a step of nothing is none."""
+    assert trend._span_above((30.0, 31.0), 30.0, 0.0) == {0, 1}
+    assert trend._span_above((29.0, 30.0), 30.0, 0.0) == {0}
+    assert trend._way((0.0, 1.0), 0.0) == {-1, 0, 1}
+    assert trend._way((-1.0, 0.0), 0.0) == {-1, 0, 1}

@@ -1,0 +1,304 @@
+"""What keeps a measurement from deciding a claim. Oracle: the same run at tier full, as pinned."""
+
+from pathlib import Path
+from typing import Any
+
+import made_up_records as records
+import pytest
+from made_up_worlds import BOTH, named, sentence, table, wobbling, world
+
+from repro.environment import machine
+from repro.environment.machine import Drift
+from repro.schema.finding import Finding, Verdict
+from repro.schema.jobs import Tier
+from verify.evidence import Evidence
+from verify.judge import judge, over_the_table
+from verify.outcome import Decided, Judged
+
+TORCH = machine.capture(["torch"]).packages["torch"]
+TWENTY = {"mamba-1": "20.0", "phi-1": "20.0"}
+
+
+def verdict(root: Path, pins: dict[str, str], **changes: Any) -> Verdict:
+    """A whole run at tier full that loses 13 answers, 20 points, of every model."""
+    claimed, evidence = world(root, wobbling({"mamba-1": 13, "phi-1": 13}), **changes)
+    return judge(claimed, evidence, pins)
+
+
+def lower_tier(
+    root: Path, tier: Tier, substitutions: tuple[str, ...] = (), **changes: Any
+) -> Verdict:
+    """A run at another tier, with random answers. Subset runs the models themselves."""
+    data = {"jobs": records.manifest_data()["jobs"], **changes}
+    tiers = data["jobs"][0]["tiers"]
+    tiers["subset"] = tiers["full"]
+    claimed = records.manifest(**data)
+    store, run = records.run(root, claimed, tier)
+    run = run.model_copy(update={"substitutions": {name: {} for name in substitutions}})
+    datasets = {"mmlu": records.dataset()}
+    evidence = Evidence(claimed, run, store, records.checkpoints(), datasets)
+    return judge(claimed, evidence, {})
+
+
+def start(finding: Finding) -> str:
+    """What stands before the reason of the rule."""
+    return finding.reason.partition("; mean off by")[0]
+
+
+@pytest.mark.parametrize(("printed", "outcome"), [("20.0", "reproduced"), ("60.0", "contradicted")])
+def test_drift_shows_where_it_points_and_decides_nothing(
+    tmp_path: Path, printed: str, outcome: str
+) -> None:
+    changes = table({**TWENTY, "mamba-1": printed})
+    pinned = named(verdict(tmp_path / "a", {"torch": TORCH}, **changes), BOTH[0])
+    assert pinned.outcome == outcome
+    drifted = named(verdict(tmp_path / "b", {"torch": "0.0.1"}, **changes), BOTH[0])
+    assert (drifted.outcome, drifted.direction) == ("inconclusive", f"points to {outcome}")
+    assert drifted.reason == f"drift: torch {TORCH}, pinned 0.0.1; {pinned.reason}"
+
+
+def test_an_open_measurement_keeps_its_own_direction_under_drift(tmp_path: Path) -> None:
+    """20 points against 30.0, with a margin of 12: its interval crosses it."""
+    found = named(verdict(tmp_path, {}, **table({**TWENTY, "mamba-1": "30.0"})), BOTH[0])
+    assert (found.outcome, found.direction) == ("inconclusive", "within the margin")
+
+
+def test_drift_names_what_is_not_pinned_and_what_is_not_installed(tmp_path: Path) -> None:
+    changes = table(TWENTY)
+    changes["claims"][0]["depends_on"] = ["torch", "no-such-thing", "torch"]
+    found = named(verdict(tmp_path, {"no-such-thing": "1.0"}, **changes), BOTH[0])
+    assert start(found) == (
+        f"drift: torch {TORCH}, pinned no pin; drift: no-such-thing none, pinned 1.0"
+    )
+
+
+def test_a_twin_decides_nothing(tmp_path: Path) -> None:
+    """Nor do the versions under which it ran matter."""
+    found = named(lower_tier(tmp_path, "smoke", **table(TWENTY)), BOTH[0])
+    assert (found.outcome, start(found)) == ("inconclusive", "tier smoke, twin stands in")
+
+
+def test_part_of_the_questions_decides_nothing(tmp_path: Path) -> None:
+    found = named(lower_tier(tmp_path, "subset", **table(TWENTY)), BOTH[0])
+    assert (found.outcome, start(found)) == ("inconclusive", "tier subset")
+
+
+def test_every_model_of_a_claim_is_looked_at(tmp_path: Path) -> None:
+    margin = {"value": "12", "origin": "made up"}
+    mean = sentence("mean", published="mean", of=BOTH, margin=margin)
+    changes = table(TWENTY, more=[mean])
+    found = lower_tier(tmp_path, "subset", ("phi-1",), **changes)
+    assert start(named(found, "it")) == "tier subset; phi-1 was substituted"
+    assert start(named(found, BOTH[0])) == "tier subset"
+    assert "phi-1 was substituted" in found.notes
+
+
+# -----------------------------------------------------------------------------
+# The verdict
+
+
+def rerun(
+    root: Path, change: records.Change | None = None, then: Any = None, **changes: Any
+) -> Verdict:
+    """A smoke run of the made-up manifest with `change`, judged with `changes` to the manifest.
+
+    `then` are changes that were made before the run.
+    """
+    jobs = records.manifest_data()["jobs"]
+    jobs[0]["checkpoints"].reverse()  # the family without a twin comes first
+    store, run = records.run(root, records.manifest(jobs=jobs, **(then or {})), change=change)
+    claimed = records.manifest(**{"jobs": jobs, **changes})
+    datasets = {"mmlu": records.dataset()}
+    evidence = Evidence(claimed, run, store, records.checkpoints(), datasets)
+    return judge(claimed, evidence, {})
+
+
+def test_a_verdict_has_every_claim_in_the_order_of_the_manifest(tmp_path: Path) -> None:
+    found = rerun(tmp_path)
+    assert (found.manifest, found.title, found.tier) == ("table9", "Made up", "smoke")
+    names = [*BOTH, "mean.printed", "count.measured", "order.measured"]
+    assert [each.claim for each in found.findings] == names
+    outcomes = ["inconclusive", "not-run", "reproduced", "not-run", "not-run"]
+    assert [each.outcome for each in found.findings] == outcomes
+
+
+def test_a_sentence_follows_from_measured_readings(tmp_path: Path) -> None:
+    sentences = [
+        {**sentence("ambiguous", missing="all", readings=readings), "id": name}
+        for name, readings in (("first", BOTH[1:]), ("last", [BOTH[0], "mean.printed"]))
+    ]
+    for each in sentences:
+        del each["basis"]
+    claims = [sentences[0], *records.manifest_data()["claims"], sentences[1]]
+    found = rerun(tmp_path, then={"claims": claims}, claims=claims)
+    first, last = named(found, "first"), named(found, "last")
+    assert (first.outcome, first.basis) == ("not-run", "measured")
+    assert (last.outcome, last.basis) == ("inconclusive", "measured")
+    assert found.findings[0] == first
+    assert found.findings[-1] == last
+    assert not [note for note in found.notes if "cell" in note]  # readings are no table
+
+
+def test_a_sentence_added_after_the_run_is_invalid_if_it_rests_on_measurements(
+    tmp_path: Path,
+) -> None:
+    sentences = [
+        {**sentence("ambiguous", missing="all", readings=readings), "id": name}
+        for name, readings in (("measured", BOTH[1:]), ("printed", ["mean.printed"]))
+    ]
+    for each in sentences:
+        del each["basis"]
+    found = rerun(tmp_path, claims=[*records.manifest_data()["claims"], *sentences])
+    measured, printed = named(found, "measured"), named(found, "printed")
+    assert (measured.outcome, measured.basis) == ("invalid", "measured")
+    assert measured.reason == "the claim was added after the run"
+    assert (printed.outcome, printed.basis) == ("reproduced", "printed")
+
+
+def test_changes_after_the_run_are_noted(tmp_path: Path) -> None:
+    claims = records.manifest_data()["claims"]
+    claims[0]["margin"]["value"] = "9"
+    found = rerun(tmp_path / "a", claims=claims)
+    what = "the claim or its margin was changed after the run"
+    assert found.notes[0] == f"{BOTH[0]}: {what}"
+    assert named(found, BOTH[0]).reason == what
+    settings = records.manifest_data()["settings"]
+    settings[0]["batch_size"] = 5
+    found = rerun(tmp_path / "b", settings=settings)
+    what = "the settings or jobs of the manifest were changed after the run"
+    assert found.notes[0] == what
+    measured = [each for each in found.findings if each.basis == "measured"]
+    assert {each.reason for each in measured} == {what}
+    assert len(measured) == 4
+
+
+@pytest.mark.parametrize(
+    ("others", "noted"),
+    [
+        ((), ()),
+        (("numpy",), ("drift: 1 other package is not at the pins; the records name them",)),
+        (
+            ("numpy", "scipy"),
+            ("drift: 2 other packages are not at the pins; the records name them",),
+        ),
+    ],
+)
+def test_what_records_warn_of_is_noted_once(
+    tmp_path: Path, others: tuple[str, ...], noted: tuple[str, ...]
+) -> None:
+    here = records.this_machine().packages
+    drift = tuple(
+        Drift(package=name, pinned="0.0.1", installed=here.get(name)) for name in ("torch", *others)
+    )
+
+    def change(_: dict[str, Any], fields: dict[str, Any]) -> None:
+        fields["warnings"] = ("the disk was full",)
+        fields["environment"] = fields["environment"].model_copy(update={"drift": drift})
+
+    assert rerun(tmp_path, change).notes[2:] == (  # after those of the table
+        "the disk was full",
+        f"drift: torch {here['torch']}, pinned 0.0.1",
+        *noted,
+    )
+
+
+def test_cells_that_were_not_measured_are_not_counted_as_such(tmp_path: Path) -> None:
+    assert rerun(tmp_path).notes[:2] == (
+        "0 of 2 cells reproduced; the table is only if every cell is",
+        "up to 0.05 of 1 cell would be reproduced falsely if each lay just at its margin",
+    )
+    settings = records.manifest_data()["settings"]
+    settings[0]["batch_size"] = 5
+    invalid = rerun(tmp_path / "b", settings=settings)
+    assert not [note for note in invalid.notes if "cells" in note]
+
+
+# -----------------------------------------------------------------------------
+# Holm over a table
+
+
+def number(outcome: Any, p: float) -> Judged:
+    return Judged(Decided(outcome, "1", "2", "± 0.5", "because"), "up", [], p)
+
+
+def test_only_what_was_contradicted_is_taken_back() -> None:
+    """0.04 x 3 and 0.045 x 2, then 0.05 x 1: none is under 0.05."""
+    judged = {
+        "a": number("contradicted", 0.04),
+        "b": number("reproduced", 0.045),
+        "c": number("contradicted", 0.05),
+    }
+    found = over_the_table(judged, 3)
+    assert [each.decided.outcome for each in found.values()] == [
+        "inconclusive",
+        "reproduced",
+        "inconclusive",
+    ]
+    assert found["a"].decided.reason == "because; over 3 numbers p = 0.12 (Holm)"
+    assert found["b"] is judged["b"]
+    assert (found["c"].direction, found["c"].p_contradicted) == ("up", 0.05)
+
+
+def test_a_number_without_a_test_takes_no_part() -> None:
+    """0.04 alone in a family of one: what has p = 1 is no further test."""
+    judged = {"a": number("contradicted", 0.04), "b": number("reproduced", 1.0)}
+    assert over_the_table(judged, 1)["a"].decided.outcome == "contradicted"
+
+
+@pytest.mark.parametrize(
+    ("p", "tests", "outcome"),
+    [
+        (0.049, 1, "contradicted"),
+        (0.05, 1, "inconclusive"),
+        (0.024, 2, "contradicted"),
+        (0.025, 2, "inconclusive"),
+    ],
+)
+def test_an_adjusted_p_at_the_error_rate_contradicts_nothing(
+    p: float, tests: int, outcome: str
+) -> None:
+    found = over_the_table({"a": number("contradicted", p)}, tests)
+    assert found["a"].decided.outcome == outcome
+
+
+def test_what_is_open_keeps_its_own_reason() -> None:
+    judged = {"a": number("inconclusive", 0.5)}
+    assert over_the_table(judged, 2)["a"] is judged["a"]
+
+
+def test_a_number_changed_after_the_run_counts_over_the_table(tmp_path: Path) -> None:
+    """31 points off a margin of 12: p = 0.020 is under 0.05 over two numbers and not over three."""
+    changes = table({**TWENTY, "mamba-1": "50.8"})
+    claimed, evidence = world(tmp_path, wobbling({"mamba-1": 13, "phi-1": 13}), **changes)
+    assert named(judge(claimed, evidence, {"torch": TORCH}), BOTH[0]).outcome == "contradicted"
+    changes["claims"][1]["margin"]["value"] = "11"
+    changed = records.manifest(**changes)
+    again = Evidence(changed, evidence.run, evidence.store, evidence.checkpoints, evidence.datasets)
+    found = named(judge(changed, again, {"torch": TORCH}), BOTH[0])
+    assert found.outcome == "inconclusive"
+    assert found.reason.endswith("(p = 0.02); over 3 numbers p = 0.061 (Holm)")
+
+
+def test_a_finding_says_what_was_pinned_on_first_use(tmp_path: Path) -> None:
+    """The made-up catalog knows no digest of its checkpoints on the hub."""
+    claimed, evidence = world(tmp_path, wobbling({"mamba-1": 13, "phi-1": 13}), **table(TWENTY))
+    line = f"pinned on first use: {BOTH[0].split('.')[1]}"
+    assert named(judge(claimed, evidence, {"torch": TORCH}), BOTH[0]).working[-1] == line
+    run = evidence.run.model_copy(update={"substitutions": {"mamba-1": {}}})
+    given = Evidence(claimed, run, evidence.store, evidence.checkpoints, evidence.datasets)
+    assert line not in named(judge(claimed, given, {"torch": TORCH}), BOTH[0]).working
+
+
+def test_files_that_are_not_the_catalogs_decide_nothing(tmp_path: Path) -> None:
+    claimed, evidence = world(tmp_path, wobbling({"mamba-1": 13, "phi-1": 13}), **table(TWENTY))
+    known = dict(evidence.checkpoints)
+    pinned = known["mamba-1"].model_copy(update={"files": {"model.safetensors": "1" * 64}})
+    other = Evidence(
+        claimed, evidence.run, evidence.store, {**known, "mamba-1": pinned}, evidence.datasets
+    )
+    before, after = (
+        named(judge(claimed, each, {"torch": TORCH}), BOTH[0]) for each in (evidence, other)
+    )
+    assert before.outcome == "reproduced"
+    assert after.outcome == "inconclusive"
+    assert after.reason.startswith("mamba-1 has other files than the catalog pins; ")

@@ -1,0 +1,63 @@
+"""How printed values are named in a finding. Oracle: the words, written by hand."""
+
+from typing import Any
+
+import pytest
+
+from repro.schema.claim_base import Place, Published
+from verify import words
+
+
+def value(text: str, **place: Any) -> Published:
+    return Published(id="v0", text=text, unit="%", place=Place(section="F", **place))
+
+
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        ({"row": "130M W", "column": "PIQA"}, "130M W PIQA"),
+        ({"row": "130M W"}, "130M W"),
+        ({"column": "PIQA"}, "PIQA"),
+        ({"table": "Table 4"}, "v0"),
+    ],
+)
+def test_a_value_is_named_by_where_it_stands(place: dict[str, str], expected: str) -> None:
+    assert words.label(value("1", **place)) == expected
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "expected"),
+    [
+        ("130M W", "130M not", "130M PIQA 1 and 2"),
+        ("130M W", "370M not", "PIQA 1 and 2"),
+        ("130M W", "130M W", "130M W PIQA 1 and 2"),
+    ],
+)
+def test_two_values_are_named_by_what_they_share(left: str, right: str, expected: str) -> None:
+    both = value("1", row=left, column="PIQA"), value("2", row=right, column="PIQA")
+    assert words.pair(*both) == expected
+
+
+def test_two_values_that_share_nothing_are_both_named() -> None:
+    assert words.pair(value("1", row="A"), value("2", row="B")) == "A 1 and B 2"
+
+
+def test_long_lists_are_cut() -> None:
+    digits = list("123456789")
+    assert words.listed(digits[:7]) == "1, 2, 3, 4, 5, 6, 7"
+    assert words.listed(digits[:8]) == "1, 2, 3, 4, 5, 6, 7 … (8 in all)"
+    assert words.first(digits[:3]) == "1; 2; 3"
+    assert words.first(digits[:4]) == "1; 2; 3 … (4 in all)"
+
+
+@pytest.mark.parametrize(
+    ("sure", "possible", "expected"),
+    [
+        (True, True, "reproduced"),
+        (False, True, "inconclusive"),
+        (False, False, "contradicted"),
+        (True, False, "contradicted"),
+    ],
+)
+def test_outcomes_of_what_is_sure_or_possible(sure: bool, possible: bool, expected: str) -> None:  # noqa: FBT001
+    assert words.judged(sure=sure, possible=possible) == expected

@@ -1,0 +1,151 @@
+"""Accuracies, flips, ties and divergences, recomputed from per-question arrays.
+
+Shapes: Q questions, 4 letters. All accuracies are fractions of all questions (lm-eval
+0.4.2 weighs MMLU's subjects by size, so its group accuracy is this micro-average);
+divergences are in percentage points, as in Table 1 of the paper (v2, section 5).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from repro.store.record import Record
+from verify.errors import InvalidError
+
+if TYPE_CHECKING:
+    from repro.store.store import Arrays
+
+
+Scores = NDArray[np.float64]
+Letters = NDArray[np.int64]
+
+
+def predictions(log_likelihoods: Scores) -> Letters:
+    """The letter of the highest log-likelihood, the first on a tie.
+
+    Args:
+        log_likelihoods: shape (Q, 4), float64, nats.
+
+    Returns:
+        shape (Q,), 0 to 3. Differs from no one: lm-eval's `acc` takes `np.argmax` too.
+    """
+    best: Letters = np.argmax(log_likelihoods, axis=1).astype(np.int64)
+    return best
+
+
+def ties(log_likelihoods: Scores) -> int:
+    """Questions whose highest log-likelihood is reached by more than one letter, exactly."""
+    best = log_likelihoods.max(axis=1, keepdims=True)
+    return int(((log_likelihoods == best).sum(axis=1) > 1).sum())
+
+
+def accuracy(predicted: Letters, gold: Letters) -> float:
+    """Share of questions answered right, 0 to 1."""
+    return float(np.mean(predicted == gold))
+
+
+def letter_counts(predicted: Letters) -> tuple[int, ...]:
+    """How often A, B, C and D were predicted."""
+    return tuple(int(count) for count in np.bincount(predicted, minlength=4)[:4])
+
+
+@dataclass(frozen=True)
+class Flips:
+    """Questions whose correctness differs between two runs."""
+
+    lost: int
+    """Right in the reference, wrong in the candidate."""
+    won: int
+    """Wrong in the reference, right in the candidate."""
+    changed: int
+    """A different letter, whether or not either is right."""
+
+
+def flips(reference: Letters, candidate: Letters, gold: Letters) -> Flips:
+    """Compare two runs question by question.
+
+    Example:
+        >>> flips(np.array([0, 1, 2]), np.array([1, 1, 3]), np.array([0, 1, 3]))
+        Flips(lost=1, won=1, changed=2)
+    """
+    before, after = reference == gold, candidate == gold
+    return Flips(
+        lost=int((before & ~after).sum()),
+        won=int((~before & after).sum()),
+        changed=int((reference != candidate).sum()),
+    )
+
+
+def divergence(reference: Sequence[float], candidate: Sequence[float]) -> float:
+    """Mean over shots of the absolute difference of two accuracies, in percentage points.
+
+    Args:
+        reference: Accuracy at each number of shots, fractions.
+        candidate: The same for the other arm.
+
+    Reference:
+        Paper v2, section 5 and the caption of Table 1. As printed; the paper does not say
+        that the absolute value is taken before the mean, "absolute difference" is read so.
+
+    Example:
+        >>> divergence([0.25, 0.26], [0.26, 0.25])
+        1.0
+    """
+    differences: NDArray[Any] = np.abs(np.asarray(reference) - np.asarray(candidate))
+    return float(np.round(100.0 * differences.mean(), 10))
+
+
+# -----------------------------------------------------------------------------
+# Arrays of a record by name.
+
+
+def array_of(record: Record, arrays: "Arrays", name: str) -> NDArray[Any]:
+    """One array of a record.
+
+    Raises:
+        InvalidError: if the record lacks it, or it is a single number: no job writes one.
+    """
+    if name not in arrays or arrays[name].ndim == 0:
+        message = f"record {record.key[:12]} has no array {name!r}"
+        raise InvalidError(message)
+    return arrays[name]
+
+
+Metric = Literal["accuracy", "accuracy_norm", "perplexity"]
+
+
+Right = NDArray[np.bool_]
+
+
+def predicted(arrays: "Arrays", shots: int) -> Letters:
+    """Choices of the largest log-likelihood, shape (Q,); not of LAMBADA, which has none."""
+    return predictions(_compared(arrays, shots))
+
+
+def right(arrays: "Arrays", metric: Metric, shots: int) -> Right:
+    """Which questions were answered right, shape (Q,)."""
+    if f"shots{shots}/greedy" in arrays:
+        greedy: Right = arrays[f"shots{shots}/greedy"] == 1
+        return greedy
+    gold = arrays[f"shots{shots}/gold"]
+    if metric == "accuracy_norm":
+        normalised: Right = by_length(arrays, shots) == gold
+        return normalised
+    plain: Right = predicted(arrays, shots) == gold
+    return plain
+
+
+def _compared(arrays: "Arrays", shots: int) -> Scores:
+    """Log-likelihoods with the lowest possible one for choices that are not there."""
+    there = arrays[f"shots{shots}/characters"] > 0
+    compared: Scores = np.where(there, arrays[f"shots{shots}/log_likelihood"], -np.inf)
+    return compared
+
+
+def by_length(arrays: "Arrays", shots: int) -> Letters:
+    """Normalised predictions, shape (Q,)."""
+    characters = arrays[f"shots{shots}/characters"]
+    return predictions(_compared(arrays, shots) / np.maximum(characters, 1))

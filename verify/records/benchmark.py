@@ -1,0 +1,156 @@
+"""What can be recomputed of a record of one of lm-eval's benchmarks, and its scores.
+
+Shapes: Q questions, C choices of the question that has most; a choice that a question lacks has
+no characters, and NaN for its log-likelihood. A prediction is the choice of the largest
+log-likelihood, a normalised one that of the largest log-likelihood over characters, the first
+where several are equal. LAMBADA has one log-likelihood a question, nats, and is right where greedy
+decoding gives the word; its perplexity is exp of minus the mean log-likelihood.
+
+What is no finite number is treated as in `verify.records.mmlu`.
+
+Reference: lm-eval 0.4.2, `acc`, `acc_norm` and `perplexity`.
+Not covered: log-likelihoods, lengths of choices and greedy words, which need the model and the
+data; the gold answers of a part of the questions, as the catalog's digest is of all of them, and
+those of LAMBADA, which are words.
+"""
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from repro import fileio
+from repro.schema.catalog import Benchmark
+from repro.schema.jobs import BenchmarkJob
+from repro.store.record import Record
+from verify.errors import InvalidError
+from verify.records import answers, engine_check, rounding
+from verify.records.answers import Metric, Right, array_of, by_length, right
+from verify.records.mmlu import hold, overflow
+
+if TYPE_CHECKING:
+    from repro.store.store import Arrays
+
+
+_WORDS = "lambada_openai"
+_WITHOUT_NORM = ("winogrande",)
+"""Tasks of which lm-eval reports no acc_norm."""
+
+
+def check(record: Record, job: BenchmarkJob, arrays: "Arrays", known: Benchmark) -> None:
+    """Hold a record to its own arrays, and its gold answers to the data set.
+
+    Raises:
+        InvalidError: at the first thing that does not follow.
+    """
+    questions = min(job.questions or known.questions, known.questions)
+    for shots in job.shots:
+        scores = array_of(record, arrays, f"shots{shots}/log_likelihood")
+        if scores.ndim != 2 or len(scores) != questions:  # noqa: PLR2004  # questions, choices
+            message = (
+                f"record {record.key[:12]}: log-likelihoods of shape {scores.shape} at {shots} "
+                f"shots, expected ({questions}, C)"
+            )
+            raise InvalidError(message)
+        if job.task == _WORDS:
+            found = _check_words(record, arrays, shots)
+        else:
+            found = _check_choices(record, job, arrays, shots)
+            _check_gold(record, job, arrays, known, shots)
+        bad = int(overflows(arrays, shots).sum())
+        if bad and job.tuned is None:
+            raise InvalidError(overflow(record, bad, questions, shots))
+        hold(record, shots, {**found, "non_finite": bad})
+    rounding.check(record, job, {e: arrays[f"shots{e}/log_likelihood"] for e in job.shots})
+    engine_check.check(record, job, arrays)
+
+
+def _check_words(record: Record, arrays: "Arrays", shots: int) -> dict[str, float]:
+    """LAMBADA: what its values have to be."""
+    scores = arrays[f"shots{shots}/log_likelihood"]
+    greedy = array_of(record, arrays, f"shots{shots}/greedy")
+    if scores.shape[1] != 1 or greedy.shape != (len(scores),) or not np.isin(greedy, (0, 1)).all():
+        message = f"record {record.key[:12]}: greedy answers that are not one 0 or 1 a question"
+        raise InvalidError(message)
+    found = {"accuracy": float(greedy.mean())}
+    if np.isfinite(scores).all():
+        found["perplexity"] = perplexity(scores[:, 0])
+    return found
+
+
+def _check_choices(
+    record: Record, job: BenchmarkJob, arrays: "Arrays", shots: int
+) -> dict[str, float]:
+    """Multiple choice: what its values have to be."""
+    short = record.key[:12]
+    names = ("log_likelihood", "characters", "prediction", "prediction_normalised", "gold")
+    scores, characters, plain, normalised, gold = (
+        array_of(record, arrays, f"shots{shots}/{name}") for name in names
+    )
+    there = characters > 0
+    ragged = characters.shape != scores.shape or (there[:, 1:] > there[:, :-1]).any()
+    if ragged or not there[:, 0].all() or not np.isnan(scores[~there]).all():
+        message = f"record {short}: log-likelihoods at {shots} shots of choices that are not there"
+        raise InvalidError(message)
+    if gold.shape != (len(scores),) or not ((gold >= 0) & (gold < there.sum(axis=1))).all():
+        message = f"record {short}: gold answers at {shots} shots that are no choices"
+        raise InvalidError(message)
+    compared = np.where(there, scores, -np.inf)
+    found = (answers.predictions(compared), by_length(arrays, shots))
+    if not (np.array_equal(found[0], plain) and np.array_equal(found[1], normalised)):
+        message = f"record {short}: predictions at {shots} shots do not follow from its arrays"
+        raise InvalidError(message)
+    best = there & (compared == compared.max(axis=1, keepdims=True))
+    summary = {
+        "accuracy": answers.accuracy(plain, gold),
+        "ties": float((best.sum(axis=1) > 1).sum()),
+    }
+    if job.task not in _WITHOUT_NORM:
+        summary["accuracy_norm"] = answers.accuracy(normalised, gold)
+    return summary
+
+
+def _check_gold(
+    record: Record, job: BenchmarkJob, arrays: "Arrays", known: Benchmark, shots: int
+) -> None:
+    """The data set's own answers, where all were asked."""
+    gold = [int(each) for each in arrays[f"shots{shots}/gold"]]
+    if len(gold) == known.questions and fileio.digest_of_data(gold) != known.gold_sha256:
+        message = f"record {record.key[:12]}: the gold answers of {job.task} are not the data set's"
+        raise InvalidError(message)
+
+
+def uncovered(job: BenchmarkJob, known: Benchmark) -> str:
+    """What of a record's gold answers is taken on trust; empty if nothing is."""
+    if job.task == _WORDS:
+        return f"the words of {job.task} are not held to a digest"
+    if job.questions and job.questions < known.questions:
+        return f"{job.task}: gold answers of the first {job.questions} questions, held to no digest"
+    return ""
+
+
+# -----------------------------------------------------------------------------
+# Scores
+
+
+def score(arrays: "Arrays", metric: Metric, shots: int) -> float:
+    """Accuracy in percent, or perplexity."""
+    if metric == "perplexity":
+        return perplexity(arrays[f"shots{shots}/log_likelihood"][:, 0])
+    return float(100 * right(arrays, metric, shots).mean())
+
+
+def perplexity(log_likelihoods: answers.Scores) -> float:
+    """Of words, nats: exp of minus the mean, which may be NaN or infinite."""
+    try:
+        return math.exp(-math.fsum(log_likelihoods) / len(log_likelihoods))
+    except (OverflowError, ValueError):  # a sum of opposite infinities is the latter
+        return math.inf
+
+
+def overflows(arrays: "Arrays", shots: int) -> Right:
+    """Which questions have a log-likelihood that is not a finite number, shape (Q,)."""
+    scores = arrays[f"shots{shots}/log_likelihood"]
+    there = arrays.get(f"shots{shots}/characters", np.ones_like(scores)) > 0
+    found: Right = (there & ~np.isfinite(scores)).any(axis=1)
+    return found

@@ -1,0 +1,120 @@
+"""What can be recomputed of a record of a fine-tuning, and which of its tensors learned nothing.
+
+Arrays: loss, gradient_norm and learning_rate, one an optimisation step; row_order, the rows of the
+first epoch as they were read; gradient_arrived and moved, 0 or 1 a trainable tensor, in the order
+of the value `trainable_tensors`, a JSON list of names.
+
+A loss that is no finite number is a result of the training, and no mistake of the record.
+
+Reference: DESIGN, "What must hold everywhere".
+Not covered: the losses and gradients themselves, which need the model and the data.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from repro.schema.jobs import Recipe, TuningJob
+from repro.store.record import Record
+from verify.errors import InvalidError
+from verify.records.answers import array_of
+
+if TYPE_CHECKING:
+    from repro.store.store import Arrays
+
+_STEPS = ("loss", "gradient_norm", "learning_rate")
+_TENSORS = ("gradient_arrived", "moved")
+_SLACK = 1 + 1e-9
+"""For a learning rate that was computed in floating point."""
+
+
+def check(record: Record, job: TuningJob, arrays: "Arrays") -> None:
+    """Hold a record to its own arrays and its recipe.
+
+    Raises:
+        InvalidError: at the first thing that does not follow.
+    """
+    for wrong in (
+        *_rows(record, job.recipe, arrays),
+        *_steps(record, job.recipe, arrays),
+        *_tensors(record, arrays),
+    ):
+        message = f"record {record.key[:12]}: {wrong}"
+        raise InvalidError(message)
+    if not record.files:
+        message = f"record {record.key[:12]}: it kept no weights"
+        raise InvalidError(message)
+
+
+def _rows(record: Record, recipe: Recipe, arrays: "Arrays") -> Iterator[str]:
+    """Each row once an epoch."""
+    order = array_of(record, arrays, "row_order")
+    if not np.array_equal(np.sort(order), np.arange(order.size)) or not order.size:
+        yield "rows that were not read once each in the first epoch"
+    if recipe.rows is not None and order.size > recipe.rows:
+        yield f"{order.size} rows, the recipe takes {recipe.rows} at most"
+
+
+def _steps(record: Record, recipe: Recipe, arrays: "Arrays") -> Iterator[str]:
+    """As many as the rows make, with learning rates that fall."""
+    rows = array_of(record, arrays, "row_order").size
+    steps = recipe.epochs * -(-rows // recipe.batch_size)
+    shapes = {array_of(record, arrays, name).shape for name in _STEPS}
+    if shapes != {(steps,)}:
+        found = ", ".join(str(shape) for shape in sorted(shapes))
+        yield (
+            f"{', '.join(_STEPS)} of shape {found}; {recipe.epochs} epochs of {rows} rows, "
+            f"{recipe.batch_size} a step, are {steps} steps"
+        )
+    counts = {"steps": steps, "non_finite_steps": int((~np.isfinite(arrays["loss"])).sum())}
+    for name, counted in counts.items():
+        said = record.values.get(name)
+        if said != counted:
+            yield f"it says {name} {said}, its arrays say {counted}"
+    rates = arrays["learning_rate"]
+    if not (rates <= recipe.learning_rate * _SLACK).all() or not (np.diff(rates) <= 0).all():
+        yield f"learning rates that do not fall from {recipe.learning_rate:g}"
+
+
+def _tensors(record: Record, arrays: "Arrays") -> Iterator[str]:
+    """A name and two flags each."""
+    names = names_of(record)
+    shapes = {array_of(record, arrays, name).shape for name in _TENSORS}
+    if shapes != {(len(names),)} or not names:
+        yield f"{', '.join(_TENSORS)} are not one a trainable tensor"
+
+
+def names_of(record: Record) -> list[str]:
+    """Names of the trainable tensors, in the order of the arrays; empty if it names none."""
+    try:
+        found = json.loads(str(record.values.get("trainable_tensors")))
+    except (ValueError, RecursionError):  # no JSON, a number of 4,301 digits, too deep
+        return []
+    return [str(name) for name in found] if isinstance(found, list) else []
+
+
+def dead(record: Record, arrays: "Arrays") -> frozenset[str]:
+    """Trainable tensors that never got a gradient other than zeros."""
+    arrived = arrays["gradient_arrived"]
+    return frozenset(name for name, came in zip(names_of(record), arrived, strict=True) if not came)
+
+
+def summed_up(names: frozenset[str]) -> str:
+    """Names of tensors with those that differ in a number alone taken together.
+
+    Example:
+        >>> summed_up(frozenset({"layers.0.x_proj.lora_A", "layers.1.x_proj.lora_A"}))
+        'layers.*.x_proj.lora_A (2)'
+    """
+    kinds = Counter(re.sub(r"\d+", "*", name) for name in names)
+    return ", ".join(f"{kind} ({count})" for kind, count in sorted(kinds.items()))
+
+
+def first_overflow(arrays: "Arrays") -> int | None:
+    """The step, from 1, whose loss is the first that is no finite number; None without one."""
+    bad = np.flatnonzero(~np.isfinite(arrays["loss"]))
+    return int(bad[0]) + 1 if len(bad) else None

@@ -1,0 +1,353 @@
+"""Facts, decided from the text of the pinned packages' files alone.
+
+A claim that misquotes its file is `invalid`, whatever the file says: its digest, its lines
+and what it rests on have to be what they were when the claim was written.
+"""
+
+import ast
+import functools
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from repro.errors import ReproError
+from repro.inputs import sources
+from repro.inputs.sources import SourceChangedError, SourceMissingError
+from repro.schema.decimals import half_unit, interval
+from repro.schema.finding import Outcome
+from repro.schema.manifest import Manifest
+from repro.schema.page_claims import (
+    AnyLookup,
+    DefaultLookup,
+    FactClaim,
+    LinearLookup,
+    LineLookup,
+    PassedLookup,
+)
+from verify.outcome import Decided
+
+
+@dataclass(frozen=True)
+class _Looked:
+    """A lookup, with what it found."""
+
+    lookup: AnyLookup
+    value: str
+    text: str
+    """The line of the file, and where it was read; where it was not, its digest."""
+
+    @property
+    def holds(self) -> bool:
+        return self.value == self.lookup.claimed
+
+    @property
+    def says(self) -> str:
+        return f"{_place(self.lookup)}: {_subject(self.lookup)} {self.value}"
+
+    @property
+    def beside(self) -> str:
+        return f"{self.says}, {'as claimed' if self.holds else f'claimed: {self.lookup.claimed}'}"
+
+
+def decide(manifest: Manifest, claim: FactClaim) -> Decided:
+    """Decide one claim about the code; never `reproduced` when nothing was looked up."""
+    looked: list[_Looked] = []
+    missing, wrong = dict[str, None](), dict[str, None]()
+    for lookup in claim.looked_up():
+        try:
+            looked.append(_look(lookup))
+        except SourceMissingError as error:
+            missing[str(error)] = None
+        except (SourceChangedError, LookupFailedError) as error:
+            wrong[str(error)] = None
+    found, premises = looked[: len(claim.lookups)], looked[len(claim.lookups) :]
+    if not wrong and not missing:
+        wrong |= {
+            f"what it rests on does not hold: {e.beside}": None for e in premises if not e.holds
+        }
+    if wrong:
+        return _undecided(manifest, claim, "invalid", "; ".join(wrong))
+    if missing:
+        remedy = f"install it, or let `repro run manifests/{manifest.id}.json` fetch the archive"
+        return _undecided(manifest, claim, "not-run", f"{'; '.join(missing)}; {remedy}")
+    if claim.relation == "ratio":
+        return _ratio(manifest, claim, found, premises)
+    outcome: Outcome = "reproduced" if all(each.holds for each in found) else "contradicted"
+    published = _joined([each.lookup.claimed for each in found])
+    measured = _joined([each.value for each in found])
+    says = [each.beside for each in found]
+    return _decided(claim, outcome, (published, measured, "exact"), says, looked)
+
+
+def _look(lookup: AnyLookup) -> _Looked:
+    """Look one thing up, and hold it to the line that the claim names."""
+    try:
+        read = sources.read(lookup.source)
+    except SourceMissingError:
+        if (answer := sources.indexed(lookup)) is None:
+            raise
+        text = (
+            f"a line with SHA-256 {answer.line_sha256[:12]}…, by the committed index, made of the "
+            f"archive with SHA-256 {answer.archive[:12]}…"
+        )
+        return _Looked(lookup, answer.value, text)
+    try:
+        found = look_up(lookup, read.text)
+    except LookupFailedError as error:
+        message = f"{_place(lookup)}: {error}"
+        raise LookupFailedError(message) from error
+    if found.line != lookup.line:
+        message = f"{_place(lookup)}: {_subject(lookup)} {found.value} on line {found.line}"
+        raise LookupFailedError(message)
+    line = read.text.split("\n")[found.line - 1].strip()
+    return _Looked(lookup, found.value, f"{line} ({read.where})")
+
+
+def _ratio(
+    manifest: Manifest, claim: FactClaim, found: Sequence[_Looked], premises: Sequence[_Looked]
+) -> Decided:
+    """The first number found over the second, beside the published one."""
+    printed = manifest.text_of(claim.published or "")
+    possible = interval(printed)
+    try:
+        over, under = (Decimal(each.value) for each in found)
+        ratio = over / under
+        within = possible.low <= ratio <= possible.high
+    except (ValueError, ArithmeticError):
+        shown = " and ".join(each.value for each in found)
+        return _undecided(manifest, claim, "invalid", f"{shown}: not two numbers with a ratio")
+    outcome: Outcome = "reproduced" if within else "contradicted"
+    quotient = f"{over} / {under} = {float(ratio):.4g}"
+    sides = (printed, quotient, f"± {half_unit(printed)}")
+    says = [f"{quotient}, published {printed}", *(each.says for each in found)]
+    return _decided(claim, outcome, sides, says, [*found, *premises])
+
+
+def _decided(
+    claim: FactClaim,
+    outcome: Outcome,
+    sides: tuple[str, str, str],
+    says: Sequence[str],
+    looked: Sequence[_Looked],
+) -> Decided:
+    parts = [*says, *(f"given {each.says}" for each in looked[len(claim.lookups) :])]
+    if claim.condition:
+        parts.append(f"holds if {claim.condition}")
+    working = tuple(f"{_place(each.lookup)}: {each.text}" for each in looked)
+    return Decided(outcome, *sides, "; ".join(parts), working)
+
+
+def _undecided(manifest: Manifest, claim: FactClaim, outcome: Outcome, reason: str) -> Decided:
+    claimed = _joined([lookup.claimed for lookup in claim.lookups])
+    published = manifest.text_of(claim.published) if claim.published else claimed
+    return Decided(outcome, published, "—", "exact", reason)
+
+
+def _joined(values: Sequence[str]) -> str:
+    return "; ".join(dict.fromkeys(values))
+
+
+def _place(lookup: AnyLookup) -> str:
+    source = lookup.source
+    return f"{source.package} {source.version}, {source.file}:{lookup.line}"
+
+
+def _subject(lookup: AnyLookup) -> str:
+    """The beginning of a sentence that ends in what was found."""
+    if lookup.kind == "default":
+        return f"{lookup.function} has {lookup.parameter} ="
+    if lookup.kind == "passed":
+        return f"self.{lookup.submodule} reaches {lookup.callee} as"
+    if lookup.kind == "linear":
+        return f"self.{lookup.submodule} is linear,"
+    if lookup.kind == "returns":
+        return f"{lookup.function} returns"
+    return f"the line saying that {lookup.what} is"
+
+
+# -----------------------------------------------------------------------------
+# What stands in a source file, found by parsing it.
+#
+# Every lookup says what it found and on which line. Variables are followed back through plain
+# assignments, whatever branch they stand in: what is found *may* reach the place asked about.
+
+Scope = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
+
+class LookupFailedError(ReproError):
+    """The file has no such function, parameter, call or layer."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a lookup found."""
+
+    line: int
+    value: str
+
+
+def look_up(lookup: AnyLookup, text: str) -> Found:
+    """Look something up in the text of its file.
+
+    Raises:
+        LookupFailedError: if there is nothing that the question could be about.
+    """
+    if isinstance(lookup, LineLookup):
+        return _line(lookup, text)
+    scope = _definition(_parsed(text).body, lookup.function)
+    if isinstance(lookup, DefaultLookup):
+        found = _field(scope) if isinstance(scope, ast.ClassDef) else _defaults(scope)
+        if lookup.parameter not in found:
+            message = f"{lookup.function} has no default for {lookup.parameter}"
+            raise LookupFailedError(message)
+        return found[lookup.parameter]
+    if isinstance(lookup, PassedLookup):
+        return _passed(scope, lookup)
+    if isinstance(lookup, LinearLookup):
+        return _linear(scope, lookup)
+    return _nearest(list(_returned(scope)), lookup.line, f"{lookup.function} returns nothing")
+
+
+@functools.lru_cache(maxsize=32)
+def _parsed(text: str) -> ast.Module:
+    try:
+        return ast.parse(text)
+    except (SyntaxError, ValueError) as error:
+        message = f"it is not Python: {error}"
+        raise LookupFailedError(message) from error
+
+
+def _definition(body: Sequence[ast.stmt], name: str) -> Scope:
+    """The function or class of that qualified name."""
+    first, _, rest = name.partition(".")
+    found = next((each for each in body if isinstance(each, Scope) and each.name == first), None)
+    if found is None:
+        message = f"there is no {first}"
+        raise LookupFailedError(message)
+    return _definition(found.body, rest) if rest else found
+
+
+def _nearest(found: Sequence[Found], line: int, otherwise: str) -> Found:
+    """The one on the line that the claim names, or else the first."""
+    if not found:
+        raise LookupFailedError(otherwise)
+    return next((each for each in found if each.line == line), found[0])
+
+
+def _line(lookup: LineLookup, text: str) -> Found:
+    digests = [hashlib.sha256(line.strip().encode()).hexdigest() for line in text.split("\n")]
+    if lookup.line > len(digests):
+        message = f"the file has {len(digests)} lines"
+        raise LookupFailedError(message)
+    lines = [number for number, each in enumerate(digests, 1) if each == lookup.line_sha256]
+    found = [Found(number, "present") for number in lines]
+    return _nearest(found or [Found(lookup.line, "absent")], lookup.line, "")
+
+
+def _defaults(scope: ast.FunctionDef | ast.AsyncFunctionDef) -> dict[str, Found]:
+    """Parameters that have a default."""
+    of = scope.args
+    named = [*of.posonlyargs, *of.args]
+    last = named[len(named) - len(of.defaults) :]
+    pairs = [*zip(last, of.defaults, strict=True), *zip(of.kwonlyargs, of.kw_defaults, strict=True)]
+    return {each.arg: Found(each.lineno, ast.unparse(value)) for each, value in pairs if value}
+
+
+def _field(scope: ast.ClassDef) -> dict[str, Found]:
+    """Fields that have a value; `field(default=1)` has the value 1."""
+    found = {}
+    for each in scope.body:
+        if isinstance(each, ast.Assign | ast.AnnAssign) and each.value is not None:
+            value = each.value
+            if isinstance(value, ast.Call) and ast.unparse(value.func) == "field":
+                given = [word.value for word in value.keywords if word.arg == "default"]
+                value = given[0] if given else value
+            targets = each.targets if isinstance(each, ast.Assign) else [each.target]
+            for target in targets:
+                found[ast.unparse(target)] = Found(each.lineno, ast.unparse(value))
+    return found
+
+
+def _linear(scope: Scope, lookup: LinearLookup) -> Found:
+    """Sizes of every linear layer that is assigned to the submodule."""
+    found = []
+    for each in ast.walk(scope):
+        if isinstance(each, ast.Assign) and isinstance(each.value, ast.Call):
+            made, names = each.value, [ast.unparse(target) for target in each.targets]
+            is_linear = ast.unparse(made.func).rpartition(".")[2] == "Linear"
+            if f"self.{lookup.submodule}" in names and is_linear and len(made.args) > 1:
+                inputs, outputs = (ast.unparse(size) for size in made.args[:2])
+                found.append(Found(each.lineno, f"{inputs} -> {outputs}"))
+    return _nearest(
+        found, lookup.line, f"{lookup.function} makes no linear layer self.{lookup.submodule}"
+    )
+
+
+def _returned(scope: Scope) -> Iterator[Found]:
+    """Everything that a function may return."""
+    assigned = _assigned(scope)
+    for each in ast.walk(scope):
+        if isinstance(each, ast.Return) and each.value is not None:
+            name = each.value.id if isinstance(each.value, ast.Name) else ""
+            for value in assigned.get(name, [each.value]):
+                yield Found(value.lineno, ast.unparse(value))
+
+
+def _passed(scope: Scope, lookup: PassedLookup) -> Found:
+    calls = [
+        each
+        for each in ast.walk(scope)
+        if isinstance(each, ast.Call) and ast.unparse(each.func) == lookup.callee
+    ]
+    if not calls:
+        message = f"{lookup.function} does not call {lookup.callee}"
+        raise LookupFailedError(message)
+    reached = [value for call in calls for value in _reaching(scope, call)]
+    uses = [use for value in reached for use in _uses(value, f"self.{lookup.submodule}")]
+    for how in ("module", "weight"):
+        lines = [use.line for use in uses if use.value == how]
+        if lines:
+            return Found(min(lines), how)
+    return Found(calls[0].lineno, "absent")
+
+
+def _reaching(scope: Scope, call: ast.Call) -> list[ast.expr]:
+    """The arguments of a call, and what was assigned before it to the variables in them."""
+    assigned = _assigned(scope)
+    reached = [*call.args, *(word.value for word in call.keywords)]
+    seen = set[str]()
+    for value in reached:  # grows while it is walked
+        names = {each.id for each in ast.walk(value) if isinstance(each, ast.Name)} - seen
+        seen |= names
+        before = (each for name in sorted(names) for each in assigned.get(name, ()))
+        reached.extend(each for each in before if each.lineno < call.lineno)
+    return reached
+
+
+def _assigned(scope: Scope) -> dict[str, list[ast.expr]]:
+    """Variables, with everything that is assigned to them."""
+    found: dict[str, list[ast.expr]] = {}
+    for each in ast.walk(scope):
+        if isinstance(each, ast.Assign):
+            for target in each.targets:
+                several = target.elts if isinstance(target, ast.Tuple | ast.List) else [target]
+                for name in several:
+                    if isinstance(name, ast.Name):
+                        found.setdefault(name.id, []).append(each.value)
+    return found
+
+
+def _uses(node: ast.AST, module: str) -> Iterator[Found]:
+    """Every use of a module in an expression; its bias is none."""
+    if isinstance(node, ast.Attribute):
+        if ast.unparse(node) == module:
+            yield Found(node.lineno, "module")
+        elif ast.unparse(node.value) == module:
+            if node.attr != "bias":
+                yield Found(node.lineno, "weight" if node.attr == "weight" else "module")
+        else:
+            yield from _uses(node.value, module)
+        return
+    for child in ast.iter_child_nodes(node):
+        yield from _uses(child, module)

@@ -1,0 +1,355 @@
+"""Claims about the improvement with shots: a printed ratio, and sentences.
+
+A sentence is a formula over conditions "this statistic is positive". Under the confidence
+intervals of the means over settings a condition holds surely, possibly or not; so does the formula.
+`reproduced` if it surely holds; `contradicted` if it cannot hold even for another draw (prediction
+intervals). The error rate is shared out over the conditions (Bonferroni). The sampling of questions
+stands in the working and is never the tolerance, but for "slight or detrimental": a slight
+improvement is one within two standard errors of the questions.
+
+Reference: paper v2, sections 5.2 and 5.3.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise, product
+from typing import TYPE_CHECKING
+
+from repro.schema.manifest import Manifest
+from repro.schema.model_claims import CellClaim
+from repro.schema.tuned_claims import ImprovementClaim, ImprovementRatio
+from repro.schema.tuned_slots import models_of
+from repro.text import counted
+from verify import noise, shown
+from verify.evidence import Evidence
+from verify.noise import Span
+from verify.outcome import Decided, Judged
+from verify.records.answers import Metric
+from verify.rules import improvement_values
+from verify.rules.improvement_values import METRICS, PLAIN, SHOTS, Model, Series
+from verify.statistics import Decision, decide, mean
+
+if TYPE_CHECKING:
+    from repro.schema.finding import Outcome
+
+
+# -----------------------------------------------------------------------------
+# What a sentence about improvements says, as a formula over conditions.
+#
+# A condition is a statistic, that is to be positive. A truth is a pair: whether something surely
+# holds and whether it possibly does, so that formulas can be followed with what is not known.
+
+Truth = tuple[bool, bool]
+Formula = Callable[[Sequence[Truth]], Truth]
+Shots = Sequence[int]
+
+SLIGHT = 2
+"""Standard errors of the sampling of questions."""
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """Statistics that are to be positive, and what is said of them together."""
+
+    conditions: list[Series]
+    formula: Formula
+
+
+Relation = Callable[[Sequence[Model], Sequence[Model], Shots], Sentence]
+
+
+def truth(span: Span) -> Truth:
+    """Whether what lies in an interval is positive."""
+    low, high = span
+    return low > 0, high > 0
+
+
+# -----------------------------------------------------------------------------
+# Formulas
+
+
+def negated(one: Truth) -> Truth:
+    """Not."""
+    return not one[1], not one[0]
+
+
+def every(each: Sequence[Truth]) -> Truth:
+    """All of them."""
+    return all(sure for sure, _ in each), all(possible for _, possible in each)
+
+
+def none(each: Sequence[Truth]) -> Truth:
+    """Not one of them."""
+    return every([negated(one) for one in each])
+
+
+def at_least(number: int) -> Formula:
+    """So many of them."""
+    return lambda each: (
+        sum(sure for sure, _ in each) >= number,
+        sum(possible for _, possible in each) >= number,
+    )
+
+
+def in_groups(size: int, inner: Formula, outer: Formula) -> Formula:
+    """`outer` of what `inner` says of each group of so many conditions."""
+    return lambda each: outer([inner(each[at : at + size]) for at in range(0, len(each), size)])
+
+
+def _three_in_four(count: int) -> Formula:
+    return at_least(math.ceil(3 * count / 4))
+
+
+# -----------------------------------------------------------------------------
+# Sentences: of some models, others, shot counts
+
+
+def _aipss(models: Sequence[Model], shots: Shots) -> list[Series]:
+    return [model.improvement(shots, "relative") for model in models]
+
+
+def _throughout(models: Sequence[Model], shots: Shots) -> list[Series]:
+    """Improvement at each shot count by itself, model by model."""
+    return [model.improvement([k], "relative") for model in models for k in shots]
+
+
+def _steps(models: Sequence[Model], shots: Shots) -> list[Series]:
+    """What the mean score gains from each shot count to the next, model by model."""
+    return [
+        model.score(after) - model.score(before)
+        for model in models
+        for before, after in pairwise((0, *shots))
+    ]
+
+
+def _none_positive(of: Sequence[Model], _: Sequence[Model], shots: Shots) -> Sentence:
+    beyond = []
+    for model in of:
+        found, error = model.improvement(shots, "relative"), model.sampling(shots, "relative")
+        pairs = zip(found.values, error.values, strict=True)
+        beyond.append(Series(tuple(value - SLIGHT * e for value, e in pairs), found.floor))
+    return Sentence(beyond, none)
+
+
+def _most_positive(of: Sequence[Model], _: Sequence[Model], shots: Shots) -> Sentence:
+    return Sentence(_aipss(of, shots), at_least(len(of) // 2 + 1))
+
+
+def _all_positive(of: Sequence[Model], _: Sequence[Model], shots: Shots) -> Sentence:
+    return Sentence(_aipss(of, shots), every)
+
+
+def _most_throughout(of: Sequence[Model], _: Sequence[Model], shots: Shots) -> Sentence:
+    formula = in_groups(len(shots), every, _three_in_four(len(of)))
+    return Sentence(_throughout(of, shots), formula)
+
+
+def _all_throughout(of: Sequence[Model], _: Sequence[Model], shots: Shots) -> Sentence:
+    return Sentence(_throughout(of, shots), every)
+
+
+def _rising(of: Sequence[Model], _: Sequence[Model], shots: Shots) -> Sentence:
+    return Sentence(_steps(of, shots), every)
+
+
+def _not_rising(of: Sequence[Model], _: Sequence[Model], shots: Shots) -> Sentence:
+    formula = in_groups(len(shots), lambda steps: negated(every(steps)), every)
+    return Sentence(_steps(of, shots), formula)
+
+
+def _above_partner(of: Sequence[Model], others: Sequence[Model], shots: Shots) -> Sentence:
+    pairs = zip(_aipss(of, shots), _aipss(others, shots), strict=True)
+    return Sentence([one - partner for one, partner in pairs], _three_in_four(len(of)))
+
+
+def _below_all(of: Sequence[Model], others: Sequence[Model], shots: Shots) -> Sentence:
+    pairs = product(_aipss(of, shots), _aipss(others, shots))
+    return Sentence([other - one for one, other in pairs], every)
+
+
+def _highest(of: Sequence[Model], others: Sequence[Model], shots: Shots) -> Sentence:
+    return _below_all(others, of, shots)
+
+
+def _apart(sign: int) -> Relation:
+    """The one is first, by more than lies between the next two."""
+
+    def sentence(of: Sequence[Model], others: Sequence[Model], shots: Shots) -> Sentence:
+        one, rest = _aipss(of, shots)[0], _aipss(others, shots)
+        gaps = []
+        for at, value in enumerate(one.values):
+            second, third = sorted((sign * each.values[at] for each in rest), reverse=True)[:2]
+            gaps.append((sign * value - second) - (second - third))
+        # The second counts twice; which of the others it is may change with the setting.
+        floor = max(each.floor for each in rest)
+        return Sentence([Series(tuple(gaps), math.hypot(one.floor, 2 * floor, floor))], every)
+
+    return sentence
+
+
+def _not_monotone(of: Sequence[Model], _: Sequence[Model], shots: Shots) -> Sentence:
+    ups = [after - before for before, after in pairwise(_aipss(of, shots))]
+    downs = [before - after for before, after in pairwise(_aipss(of, shots))]
+    neither = in_groups(len(ups), lambda steps: negated(every(steps)), every)
+    return Sentence(ups + downs, neither)
+
+
+RELATIONS: Mapping[str, Relation] = {
+    "none-positive": _none_positive,
+    "most-positive": _most_positive,
+    "all-positive": _all_positive,
+    "most-positive-throughout": _most_throughout,
+    "all-positive-throughout": _all_throughout,
+    "rising": _rising,
+    "not-rising": _not_rising,
+    "above-partner": _above_partner,
+    "below-all": _below_all,
+    "highest": _highest,
+    "apart-highest": _apart(1),
+    "apart-lowest": _apart(-1),
+    "not-monotone": _not_monotone,
+}
+"""By the name that a claim gives."""
+
+
+# -----------------------------------------------------------------------------
+# Claims about the improvement with shots: a printed ratio, and sentences.
+
+
+def ratio(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> Judged:
+    """A printed ratio of improvements against that under each setting, in percent."""
+    measure = claim.measure
+    assert isinstance(measure, ImprovementRatio)  # noqa: S101  # the dispatch saw to it
+    found = improvement_values.models(manifest, evidence, models_of(measure))
+    sides = _sides(measure, found.models, METRICS)
+    values, floor = _ratio(*sides)
+    plain, _ = _ratio(*_sides(measure, found.models, PLAIN))
+    published, margin = manifest.text_of(claim.published), claim.margin.value
+
+    def decided(text: str) -> Decision:
+        return decide(values, text, margin, least_spread=floor)
+
+    decision = decided(published)
+    others = _other_texts(manifest, measure, published)
+    accepted = [decided(text).outcome for text in others].count("reproduced")
+    working = (
+        *(_line(each, SHOTS) for each in found.models),
+        f"with acc of all five benchmarks the ratio is {mean(plain):.1f}",
+        shown.power(decision),
+        f"{accepted} of {len(others)} other values printed for this reading would be accepted",
+    )
+    judged = shown.number(decision, values, published, margin, working, found.loaded)
+    return shown.enough(_divisible(judged, sides[1]), found.settings, found.repeated)
+
+
+def _sides(
+    measure: ImprovementRatio, models: Sequence[Model], metrics: Mapping[str, Metric]
+) -> tuple[list[Series], list[Series]]:
+    """What is divided by what: the means of both sides, or size by size."""
+    found = [each.improvement(SHOTS, measure.unit, metrics) for each in models]
+    left, right = found[: len(measure.left)], found[len(measure.left) :]
+    if measure.average == "ratio-first":
+        return left, right
+    return [_mean_of(left)], [_mean_of(right)]
+
+
+def _mean_of(each: Sequence[Series]) -> Series:
+    values = tuple(mean(row) for row in zip(*(one.values for one in each), strict=True))
+    return Series(values, math.hypot(*(one.floor for one in each)) / len(each))
+
+
+def _ratio(left: Sequence[Series], right: Sequence[Series]) -> tuple[list[float], float]:
+    """Mean over pairs of 100 left / right under each setting, and its floor by the delta method."""
+    columns, floors = [], []
+    for one, other in zip(left, right, strict=True):
+        found = [_percent(a, b) for a, b in zip(one.values, other.values, strict=True)]
+        columns.append(found)
+        middle = abs(mean(other.values)) or math.nan
+        floors.append(math.hypot(100 * one.floor, mean(found) * other.floor) / middle)
+    values = [mean(row) for row in zip(*columns, strict=True)]
+    return values, math.hypot(*floors) / len(floors)
+
+
+def _percent(a: float, b: float) -> float:
+    return 100 * a / b if b else math.nan
+
+
+def _divisible(judged: Judged, divisors: Sequence[Series]) -> Judged:
+    """A ratio is decided only if what is divided by is surely not 0."""
+    spans = [noise.of_finite(each.values, each.floor, len(divisors)).draw for each in divisors]
+    around = [span for span in spans if span[0] <= 0 <= span[1]]
+    if not around:
+        return judged
+    ends = shown.ends(around[0], len(divisors[0].values), "95 % of draws from {:.2f} to {:.2f}")
+    what = f"the improvement that is divided by may be 0: {ends}"
+    decided = judged.decided
+    decided = replace(decided, outcome="inconclusive", reason=f"{what}; {decided.reason}")
+    return replace(judged, decided=decided, p_contradicted=1.0)
+
+
+def _other_texts(manifest: Manifest, measure: ImprovementRatio, published: str) -> list[str]:
+    """Other values printed of ratios, those that this reading is a reading of, each once."""
+    texts = [
+        manifest.text_of(each.published)
+        for each in manifest.claims
+        if isinstance(each, CellClaim)
+        and isinstance(each.measure, ImprovementRatio)
+        and (each.measure.unit, each.measure.average) == (measure.unit, measure.average)
+    ]
+    return [text for text in dict.fromkeys(texts) if text != published]
+
+
+# -----------------------------------------------------------------------------
+# Sentences
+
+
+def relation(manifest: Manifest, claim: ImprovementClaim, evidence: Evidence) -> Judged:
+    """A sentence about improvements against what was measured."""
+    found = improvement_values.models(manifest, evidence, models_of(claim))
+    of, others = found.models[: len(claim.of)], found.models[len(claim.of) :]
+    outcome, reason, seen = settle(RELATIONS[claim.relation](of, others, claim.shots))
+    values = [mean(each.improvement(claim.shots, "relative").values) for each in of]
+    measured = f"AIPSS {_range(values)} %"
+    working = tuple(_line(each, claim.shots) for each in found.models)
+    decided = Decided(outcome, claim.relation, measured, "order", reason, working)
+    direction = f"points to {claim.relation}" if seen else f"points away from {claim.relation}"
+    return shown.enough(Judged(decided, direction, found.loaded), found.settings, found.repeated)
+
+
+def settle(sentence: Sentence) -> "tuple[Outcome, str, bool]":
+    """Outcome and reason of a sentence, and whether the means over settings alone would have it."""
+    tests = len(sentence.conditions)
+    spans = [noise.of_finite(e.values, e.floor, tests) for e in sentence.conditions]
+    by_mean, by_draw = [truth(e.mean) for e in spans], [truth(e.draw) for e in spans]
+    outcome: Outcome = "inconclusive"
+    if sentence.formula(by_mean)[0]:
+        outcome = "reproduced"
+    elif not sentence.formula(by_draw)[1]:
+        outcome = "contradicted"
+    sure, possible = (sum(each[side] for each in by_mean) for side in (0, 1))
+    reason = (
+        f"of {counted(tests, 'condition')} {sure} surely hold, {tests - possible} surely do not; "
+        f"of another draw {tests - sum(each[1] for each in by_draw)} surely would not"
+    )
+    return outcome, reason, sentence.formula([truth((e.value, e.value)) for e in spans])[0]
+
+
+def _range(values: Sequence[float]) -> str:
+    low, high = min(values), max(values)
+    return f"{low:+.2f}" if len(values) == 1 else f"{low:+.2f} to {high:+.2f}"
+
+
+def _line(model: Model, shots: Sequence[int]) -> str:
+    """One model in the working: AIPSS with its sampling error, by shots, and other readings."""
+    aipss = model.improvement(shots, "relative")
+    error = mean(model.sampling(shots, "relative").values)
+    by_shots = ", ".join(
+        f"{mean(model.improvement([k], 'relative').values):+.2f} at {k}" for k in shots
+    )
+    points = mean(model.improvement(shots, "points").values)
+    plain = mean(model.improvement(shots, "relative", PLAIN).values)
+    return (
+        f"{model.name}: {mean(aipss.values):+.2f} % (settings {_range(aipss.values)}; sampling of "
+        f"questions ± {error:.2f}), {by_shots}; {points:+.2f} points; by acc alone {plain:+.2f} %"
+    )

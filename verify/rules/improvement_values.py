@@ -1,0 +1,160 @@
+"""What solved examples in the prompt change: the improvement of a model with shots.
+
+Glossary: T benchmarks; K shot counts k > 0; s_k the share of right answers at k shots, Q questions.
+
+    relative   mean over benchmarks and k of 100 (s_k - s_0) / s_0, in percent
+    points     mean over benchmarks and k of 100 (s_k - s_0), in points
+
+Both are, to first order, sums over questions: of task t question q adds
+w (r_k - g_k r_0) for each k, with r whether it was answered right and w = 100 / (T K), g_k = 1 in
+points, w = 100 / (T K s_0), g_k = s_k / s_0 relative. From these follow what three flipped answers
+in every evaluation do to the mean (the floor of its spread), and its sampling error over questions.
+
+Reference: paper v2, sections 5.2 and 5.3. Differs: the paper names neither formula nor metric;
+here scores are acc_norm where the printed pretrained scores of Table 4 are (HellaSwag, ARC-c), else
+acc. Scores are not rounded first.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+
+from repro.schema.manifest import Manifest
+from repro.schema.tuned_slots import TunedModel
+from verify import tuned_arms
+from verify.evidence import Evidence
+from verify.records.answers import Metric
+from verify.records.loaded import Loaded
+from verify.statistics import FLIPPED
+
+Unit = Literal["relative", "points"]
+SHOTS = (1, 3, 5)
+
+METRICS: Mapping[str, Metric] = {
+    "hellaswag": "accuracy_norm",
+    "piqa": "accuracy",
+    "arc_easy": "accuracy",
+    "arc_challenge": "accuracy_norm",
+    "winogrande": "accuracy",
+}
+"""Benchmark to the metric that its printed scores are in."""
+PLAIN: Mapping[str, Metric] = dict.fromkeys(METRICS, "accuracy")
+"""The other reading."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """One statistic under each setting."""
+
+    values: tuple[float, ...]
+    floor: float
+    """What its standard deviation is never taken below."""
+
+    def __sub__(self, other: "Series") -> "Series":
+        values = tuple(a - b for a, b in zip(self.values, other.values, strict=True))
+        return Series(values, math.hypot(self.floor, other.floor))
+
+
+@dataclass(frozen=True)
+class Model:
+    """What one model answered on the five benchmarks under each setting."""
+
+    name: str
+    rows: tuple[tuple[Loaded, ...], ...]
+    """One row a setting, in it one evaluation a benchmark, in the order of METRICS."""
+
+    def improvement(
+        self, shots: Sequence[int], unit: Unit, metrics: Mapping[str, Metric] = METRICS
+    ) -> Series:
+        """AIPSS over some shot counts."""
+        found = [_improvement(row, shots, unit, metrics) for row in self.rows]
+        return Series(tuple(each.value for each in found), max(each.floor for each in found))
+
+    def sampling(self, shots: Sequence[int], unit: Unit) -> Series:
+        """Standard error of AIPSS over questions."""
+        found = [_improvement(row, shots, unit, METRICS) for row in self.rows]
+        return Series(tuple(each.sampling for each in found), 0.0)
+
+    def score(self, shots: int) -> Series:
+        """Mean score over benchmarks, in percent."""
+        values, floors = [], []
+        for row in self.rows:
+            found = [e.right(m, shots) for e, m in _with_metrics(row, METRICS)]
+            values.append(100 * sum(float(each.mean()) for each in found) / len(found))
+            floors.append(math.hypot(*(100 * FLIPPED / len(each) for each in found)) / len(found))
+        return Series(tuple(values), max(floors))
+
+
+@dataclass(frozen=True)
+class Models:
+    """Some models under the same settings."""
+
+    models: tuple[Model, ...]
+    repeated: int
+    """Settings left out because they repeat another one."""
+
+    @cached_property
+    def loaded(self) -> list[Loaded]:
+        """Every evaluation."""
+        return [each for model in self.models for row in model.rows for each in row]
+
+    @property
+    def settings(self) -> int:
+        """Settings that gave numbers of their own."""
+        return len(self.models[0].rows)
+
+
+def models(manifest: Manifest, evidence: Evidence, named: Sequence[TunedModel]) -> Models:
+    """Models on the five benchmarks under every setting.
+
+    Raises:
+        NotRunError: if an evaluation is missing.
+        InvalidError: if a record cannot be trusted.
+    """
+    asked = [(model, task) for model in named for task in METRICS]
+    rows, repeated = tuned_arms.rows(manifest, evidence, asked)
+    width = len(METRICS)
+    found = [
+        Model(" ".join(name), tuple(row[at * width : (at + 1) * width] for row in rows))
+        for at, name in enumerate(named)
+    ]
+    return Models(tuple(found), repeated)
+
+
+@dataclass(frozen=True)
+class _Improvement:
+    """AIPSS of one model under one setting."""
+
+    value: float
+    floor: float
+    sampling: float
+
+
+def _improvement(
+    row: Sequence[Loaded], shots: Sequence[int], unit: Unit, metrics: Mapping[str, Metric]
+) -> _Improvement:
+    parts, flips, errors = [], [], []
+    with np.errstate(divide="ignore", invalid="ignore"):  # no right answer without an example
+        for loaded, metric in _with_metrics(row, metrics):
+            before = loaded.right(metric, 0).astype(np.float64)
+            after = np.array([loaded.right(metric, k) for k in shots], dtype=np.float64)
+            relative = unit == "relative"
+            weight = 100 / (len(row) * len(shots) * (before.mean() if relative else np.float64(1)))
+            ratios = after.mean(axis=1) / before.mean() if relative else np.ones(len(shots))
+            parts.append(weight * (after.mean(axis=1) - before.mean()).sum())
+            share = FLIPPED / len(before)
+            flips.append(share * weight * np.sqrt(len(shots) + ratios.sum() ** 2))
+            added = weight * (after - ratios[:, None] * before).sum(axis=0)
+            errors.append(np.std(added) / math.sqrt(len(added)))
+    value, floor, sampling = sum(parts), math.hypot(*flips), math.hypot(*errors)
+    return _Improvement(float(value), floor, sampling)
+
+
+def _with_metrics(
+    row: Sequence[Loaded], metrics: Mapping[str, Metric]
+) -> list[tuple[Loaded, Metric]]:
+    return list(zip(row, metrics.values(), strict=True))

@@ -1,0 +1,199 @@
+"""Claims about zero-shot scores of tuned models: a printed score, and a count of wins.
+
+Both arms of a comparison ran under the same settings and seeds, so a win is decided on paired
+differences over settings. How far a score would carry to other questions (lm-eval's standard
+error, McNemar's test) stands in the working and is never the tolerance.
+
+Reference: paper v2, Appendix F, Tables 4 and 5; McNemar 1947.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from repro.schema.manifest import Manifest
+from repro.schema.model_claims import CellClaim
+from repro.schema.tuned_claims import Column, MeasuredWinsClaim, Score
+from repro.schema.tuned_slots import PRETRAINED, TunedModel, models_of
+from repro.text import counted
+from verify import noise, shown, tuned_arms
+from verify.decidable import score_floor
+from verify.evidence import Evidence
+from verify.outcome import Decided, Judged
+from verify.records.answers import Metric, right
+from verify.records.benchmark import score
+from verify.records.loaded import Loaded
+from verify.statistics import Decision, decide, mean
+
+_SHOTS = 0
+_SAMPLING = 2
+"""Standard errors of the questions that the page's claims on sampling ask for."""
+
+
+def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> Judged:
+    """A printed score against the score under each setting."""
+    measure = claim.measure
+    assert isinstance(measure, Score)  # noqa: S101  # the dispatch saw to it
+    asked = [(model, measure.task) for model in models_of(measure)]
+    rows, repeated = tuned_arms.rows(manifest, evidence, asked)
+    loaded = [row[0] for row in rows]
+    values = [score(each.arrays, measure.metric, _SHOTS) for each in loaded]
+    least = score_floor(measure.metric, mean(values), _questions(loaded[0]))
+    published, margin = manifest.text_of(claim.published), claim.margin.value
+
+    def decided(text: str) -> Decision:
+        return decide(values, text, margin, least_spread=least)
+
+    others = [
+        manifest.text_of(each.published)
+        for each in manifest.claims
+        if isinstance(each, CellClaim)
+        and isinstance(each.measure, Score)
+        and (each.measure.task, each.measure.metric) == (measure.task, measure.metric)
+        and each.id != claim.id
+    ]
+    accepted = [decided(text).outcome for text in others].count("reproduced")
+    decision = decided(published)
+    working = (
+        f"sampling of the questions ± {_standard_error(loaded[0], measure.metric):.2f}",
+        *_before(manifest, evidence, measure),
+        shown.power(decision),
+        f"{accepted} of {len(others)} other values printed in this column would be accepted",
+    )
+    judged = shown.number(decision, values, published, margin, working, loaded)
+    return shown.enough(judged, len(rows), repeated)
+
+
+def _before(manifest: Manifest, evidence: Evidence, measure: Score) -> list[str]:
+    """The score before tuning, where it was run."""
+    model = TunedModel(measure.checkpoint, PRETRAINED)
+    found = tuned_arms.where_run(manifest, evidence, model, measure.task)
+    values = [score(each.arrays, measure.metric, _SHOTS) for each in found]
+    return [f"before tuning {mean(values):.2f}"] if values else []
+
+
+def _standard_error(loaded: Loaded, metric: Metric) -> float:
+    """Standard error of a score over questions, as lm-eval gives it; by the delta method."""
+    if metric == "perplexity":
+        words = loaded.arrays[f"shots{_SHOTS}/log_likelihood"][:, 0]
+        return score(loaded.arrays, metric, _SHOTS) * _error_of_mean(words)
+    return 100 * _error_of_mean(right(loaded.arrays, metric, _SHOTS).astype(np.float64))
+
+
+def _error_of_mean(values: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]") -> float:
+    with np.errstate(invalid="ignore"):  # a tuned model may have overflowed
+        return float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else 0.0
+
+
+def _questions(loaded: Loaded) -> int:
+    return len(loaded.arrays[f"shots{_SHOTS}/log_likelihood"])
+
+
+# -----------------------------------------------------------------------------
+# Wins
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """One checkpoint and column under every setting."""
+
+    name: str
+    left: tuple[float, ...]
+    right: tuple[float, ...]
+    margins: tuple[float, ...]
+    """By how much the left arm is better, one a setting."""
+    floor: float
+    z: float
+    """Of the sampling of questions, under the first setting."""
+    loaded: tuple[Loaded, ...]
+    repeated: int
+
+    def spans(self, tests: int) -> noise.Spans:
+        """Where the margin lies; anywhere where a score is no finite number."""
+        return noise.of_finite(self.margins, self.floor, tests)
+
+    def line(self, tests: int) -> str:
+        """For the working."""
+        ends = shown.ends(self.spans(tests).mean, len(self.margins), "{:+.2f} to {:+.2f}")
+        return (
+            f"{self.name}: {mean(self.left):.2f} against {mean(self.right):.2f}, better by "
+            f"{mean(self.margins):+.2f} ({ends}), z {self.z:+.1f}"
+        )
+
+
+def wins(manifest: Manifest, claim: MeasuredWinsClaim, evidence: Evidence) -> Judged:
+    """A printed count of wins against the measured ones; a tie is no win."""
+    each = [
+        _compared(
+            manifest,
+            evidence,
+            TunedModel(checkpoint, claim.left),
+            TunedModel(checkpoint, claim.right),
+            column,
+        )
+        for checkpoint, column in product(claim.checkpoints, claim.columns)
+    ]
+    tests, published = len(each), manifest.text_of(claim.published)
+    spans = [one.spans(tests) for one in each]
+    sure, possible = _signs([one.mean for one in spans])
+    least, most = _signs([one.draw for one in spans])
+    outcome, measured, direction = shown.counted(int(published), sure, possible, least, most)
+    beyond = sum(one.z > _SAMPLING for one in each)
+    reason = (
+        f"of {counted(tests, 'comparison')} {sure} surely and {possible} possibly won; another "
+        f"draw would show {least} to {most}"
+    )
+    working = (
+        f"{beyond} won beyond |z| {_SAMPLING} of the sampling of questions (first setting)",
+        *(one.line(tests) for one in each),
+    )
+    total = f"{published} of {manifest.text_of(claim.out_of)}"
+    decided = Decided(outcome, total, f"{measured} of {tests}", "exact", reason, working)
+    loaded = [record for one in each for record in one.loaded]
+    fewest = min(each, key=lambda one: len(one.margins))
+    return shown.enough(Judged(decided, direction, loaded), len(fewest.margins), fewest.repeated)
+
+
+def _signs(spans: Sequence[noise.Span]) -> tuple[int, int]:
+    """How many are surely and how many possibly above 0."""
+    return sum(low > 0 for low, _ in spans), sum(high > 0 for _, high in spans)
+
+
+def _compared(
+    manifest: Manifest, evidence: Evidence, left: TunedModel, other: TunedModel, column: Column
+) -> _Comparison:
+    """Two arms of a checkpoint in one column."""
+    asked = [(left, column.task), (other, column.task)]
+    rows, repeated = tuned_arms.rows(manifest, evidence, asked)
+    one, two = (
+        tuple(score(row[side].arrays, column.metric, _SHOTS) for row in rows) for side in (0, 1)
+    )
+    lower = column.metric == "perplexity"
+    margins = tuple((b - a) if lower else (a - b) for a, b in zip(one, two, strict=True))
+    floors = [score_floor(column.metric, mean(side), _questions(rows[0][0])) for side in (one, two)]
+    return _Comparison(
+        name=f"{left.checkpoint} {column.task} {column.metric}",
+        left=one,
+        right=two,
+        margins=margins,
+        floor=math.hypot(*floors),
+        z=_z(rows[0][0], rows[0][1], column.metric),
+        loaded=tuple(each for row in rows for each in row),
+        repeated=repeated,
+    )
+
+
+def _z(left: Loaded, other: Loaded, metric: Metric) -> float:
+    """By how many standard errors of paired questions the left is better: McNemar's z."""
+    if metric == "perplexity":
+        name = f"shots{_SHOTS}/log_likelihood"
+        apart = left.arrays[name][:, 0] - other.arrays[name][:, 0]
+        error = _error_of_mean(apart)
+        return float(apart.mean() / error) if error else 0.0
+    one, two = (right(each.arrays, metric, _SHOTS) for each in (left, other))
+    alone, other_alone = int((one & ~two).sum()), int((two & ~one).sum())
+    discordant = alone + other_alone
+    return (alone - other_alone) / math.sqrt(discordant) if discordant else 0.0

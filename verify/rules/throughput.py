@@ -1,0 +1,190 @@
+"""Claims about the speed and the memory of fine-tuning, decided from timings.
+
+Every view of the runs (`verify.throughput_runs`) is decided alone, and all have to agree. Spreads
+are over the timings of one setting: they tell the clock's noise, and no more. On other hardware
+than the claim names nothing is decided, and the direction is shown.
+
+Reference: DESIGN, "How a claim is decided". Differs: there are two caps where an evaluation has
+five settings, and the error rate is shared out over the numbers of the manifest (Bonferroni), which
+is stricter than Holm.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import get_args
+
+from repro.schema.decimals import as_printed_like, half_unit
+from repro.schema.finding import Outcome
+from repro.schema.manifest import Manifest
+from repro.schema.model_claims import CellClaim, FitsClaim, GrowingClaim, Statistic, Throughput
+from repro.text import counted
+from verify import noise, statistics, throughput_runs
+from verify.evidence import Evidence
+from verify.outcome import Decided, Judged
+from verify.statistics import mean
+from verify.throughput_runs import Gains, Run
+
+_GIB = 2**30
+_FEWEST = 2
+"""Timings that a spread takes."""
+
+
+def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> Judged:
+    """A printed gain against the gain in each view."""
+    wanted = claim.measure
+    assert isinstance(wanted, Throughput)  # noqa: S101  # the caller saw to it
+    sizes = {*wanted.checkpoints, wanted.against or wanted.checkpoints[0]}
+    runs = throughput_runs.of_group(manifest, wanted.group, evidence, sizes)
+    published, margin = manifest.text_of(claim.published), claim.margin.value
+    numbers = sum(
+        isinstance(each, CellClaim) and isinstance(each.measure, Throughput)
+        for each in manifest.claims
+    )
+    outcomes, working, shown, where = [], [], [], []
+    for view in throughput_runs.views(runs, wanted.statistic):
+        found = throughput_runs.gains(runs, wanted, view)
+        outcome, reason = _number(found, published, margin, numbers)
+        outcomes.append(outcome)
+        working.append(f"{view}: {reason}{_left_out(found)}")
+        if found.draws:
+            middle = mean(found.draws)
+            shown.append(f"{as_printed_like(middle, published)} at {view}")
+            where.append(statistics.direction(middle, published, margin))
+    outcome, reason = _agreed(outcomes)
+    direction = where[0] if len(set(where)) == 1 else ""
+    decided = Decided(
+        outcome, published, "; ".join(shown) or "—", f"± {margin}", reason, tuple(working)
+    )
+    return _on_hardware(decided, direction, runs, wanted.hardware)
+
+
+def _number(found: Gains, published: str, margin: str, numbers: int) -> tuple[Outcome, str]:
+    """One printed number in one view."""
+    if len(found.draws) < _FEWEST:
+        return "inconclusive", f"{counted(len(found.draws), 'timing')} to compare, {_FEWEST} needed"
+    h, printed, limit = float(half_unit(published)), float(published), float(margin)
+    if limit <= h:
+        return "inconclusive", f"not decidable: the margin {margin} is within rounding"
+    spans = noise.of(found.draws, 0.0, numbers)
+    low, high = noise.widened(spans.mean, h)
+    if printed - limit <= low and high <= printed + limit:
+        return "reproduced", f"the mean is between {low:.4g} and {high:.4g}, rounding included"
+    low, high = noise.widened(spans.draw, h)
+    shown = f"another timing is between {low:.4g} and {high:.4g}, rounding included"
+    if high < printed - limit or low > printed + limit:
+        return "contradicted", shown
+    return "inconclusive", f"{shown}, which crosses ± {margin}"
+
+
+def growing(manifest: Manifest, claim: GrowingClaim, evidence: Evidence) -> Judged:
+    """Gains in speed and in memory rise from each size to the next."""
+    runs = throughput_runs.of_group(manifest, claim.group, evidence, set(claim.checkpoints))
+    outcomes, working, shown = [], [], []
+    for statistic in get_args(Statistic):
+        wanted = [_gain_of(claim, size, statistic) for size in claim.checkpoints]
+        for view in throughput_runs.views(runs, statistic):
+            sizes = [throughput_runs.gains(runs, each, view) for each in wanted]
+            outcome, reason = _rises(sizes)
+            outcomes.append(outcome)
+            shown.append(f"{statistic} {', '.join(map(str, sizes))} at {view}")
+            left_out = "".join(map(_left_out, sizes))
+            working.append(f"{statistic} at {view}: {reason}{left_out}")
+    outcome, reason = _agreed(outcomes)
+    decided = Decided(outcome, "rising", "; ".join(shown), "order", reason, tuple(working))
+    return _on_hardware(decided, "", runs, claim.hardware)
+
+
+def _gain_of(claim: GrowingClaim, size: str, statistic: Statistic) -> Throughput:
+    """The mean gain of one size over itself."""
+    return Throughput(
+        kind="throughput",
+        group=claim.group,
+        checkpoints=(size,),
+        reference=claim.reference,
+        against=None,
+        statistic=statistic,
+        form="mean",
+        hardware=claim.hardware,
+    )
+
+
+def _rises(sizes: Sequence[Gains]) -> tuple[Outcome, str]:
+    """Whether each size gains more than the one before, beyond the spread of timings."""
+    if any(len(each.draws) < _FEWEST for each in sizes):
+        return "inconclusive", "a size has nothing to compare"
+    steps = [
+        noise.of(
+            [late - early for early, late in zip(small.draws, large.draws, strict=True)],
+            0.0,
+            len(sizes) - 1,
+        )
+        for small, large in pairwise(sizes)
+    ]
+    shown = f"steps of {', '.join(f'{step.value:+.3g}' for step in steps)}"
+    if all(step.mean[0] > 0 for step in steps):
+        return "reproduced", f"{shown} rise beyond the spread of timings"
+    if any(step.draw[1] < 0 for step in steps):
+        return "contradicted", f"{shown}, one falls beyond the spread of timings"
+    return "inconclusive", f"{shown}, one is within the spread of timings"
+
+
+def fits(manifest: Manifest, claim: FitsClaim, evidence: Evidence) -> Judged:
+    """Each run trains one row or does not, as claimed, in every view."""
+    pairs = [
+        (each, run)
+        for each in claim.runs
+        for run in throughput_runs.of_group(
+            manifest, each.group, evidence, {each.checkpoint}, each.arm
+        )
+    ]
+    runs = [run for _, run in pairs]
+    outcomes: list[Outcome] = []
+    shown = []
+    for view in throughput_runs.views(runs, "memory"):
+        assert view.count  # noqa: S101  # memory is looked at
+        at = [(each, run.fits(view.count)) for each, run in pairs if run.cap == view.cap]
+        held = all(fit == each.fits for each, fit in at)
+        outcomes.append("reproduced" if held else "contradicted")
+        shown.append(f"{', '.join(_verb(fits=fit) for _, fit in at)} at {view}")
+    claimed = dict.fromkeys(f"{run} {_verb(fits=each.fits)}" for each, run in pairs)
+    needs = dict.fromkeys(f"{run} takes {run.needed} without a cap" for run in runs)
+    outcome, reason = _agreed(outcomes)
+    decided = Decided(outcome, ", ".join(claimed), "; ".join(shown), "none", reason, tuple(needs))
+    return _on_hardware(decided, "", runs, claim.hardware)
+
+
+def _verb(*, fits: bool) -> str:
+    return "fits" if fits else "does not"
+
+
+def _left_out(found: Gains) -> str:
+    return f"; without {', '.join(found.left_out)}, not fitting" if found.left_out else ""
+
+
+def _agreed(outcomes: Sequence[Outcome]) -> tuple[Outcome, str]:
+    """What all views say, or that they disagree."""
+    counts = Counter(outcomes)
+    if len(counts) == 1:
+        return outcomes[0], f"{outcomes[0]} in every view of {len(outcomes)}"
+    shown = ", ".join(f"{outcome} in {count}" for outcome, count in counts.items())
+    return "inconclusive", f"caps or counts of memory disagree: {shown}"
+
+
+def _on_hardware(decided: Decided, direction: str, runs: Sequence[Run], hardware: str) -> Judged:
+    """Decide nothing on other hardware than the claim names; say that a cap is emulated."""
+    machines = [run.loaded.record.environment for run in runs]
+    others = dict.fromkeys(m.hardware_class for m in machines if m.hardware_class != hardware)
+    pairs = zip(machines, runs, strict=True)
+    larger = [machine.memory for machine, run in pairs if machine.memory > run.cap * _GIB]
+    outcome, reason = decided.outcome, decided.reason
+    if larger:
+        reason += f"; the cap is emulated on a card of {max(larger) / _GIB:.1f} GiB"
+    if others:
+        direction = direction if outcome == "inconclusive" else f"points to {outcome}"
+        outcome = "inconclusive"
+        reason = f"decided on {hardware} alone, measured on {', '.join(others)}; {reason}"
+    return Judged(
+        replace(decided, outcome=outcome, reason=reason), direction, [run.loaded for run in runs]
+    )
