@@ -266,8 +266,6 @@ def _execute(
     Returns:
         The plans as they are now, and what could not run, by name.
     """
-    from runner.local import Work
-
     planner, handed = prepared.planner, _ready(plans, ())
 
     def then(key: str) -> dict[str, PlannedJob]:
@@ -286,7 +284,9 @@ def _execute(
     if not handed:
         return plans, {}
     planner.store.sweep()
-    have_scratch(planner.store.root)
+    have_scratch(planner.store.root)  # before any library asks for it
+    from runner.local import Work
+
     coming = graph.of(plans).to_come()
     bars.expect(len(coming))
     memory = max(job.cost.memory for job in coming if job.cost)

@@ -16,7 +16,7 @@ from repro.schema.manifest import Manifest
 from repro.text import in_markdown
 
 BEGIN, END = "<!-- claims: made by make evidence -->", "<!-- /claims -->"
-"""Around the summary, which README repeats."""
+"""Around the table, which README repeats."""
 
 _HEAD = """\
 # Every claim in one line
@@ -33,7 +33,7 @@ _STRONGEST: tuple[Outcome, ...] = (
 )
 """Of a claim in several runs the first of these counts: a machine that could not says nothing."""
 _SHOWN: tuple[Outcome, ...] = ("reproduced", "contradicted", "inconclusive", "not-run")
-_STATEMENT, _READING, _SIDE, _REASON = 110, 80, 60, 150
+_TITLE, _STATEMENT, _READING, _SIDE, _REASON = 64, 110, 80, 60, 150
 """Characters before a text is cut."""
 
 Findings = Mapping[str, Finding]
@@ -41,11 +41,11 @@ Findings = Mapping[str, Finding]
 
 
 def render(seen: Seen) -> str:
-    """The whole document, the summary between its markers."""
+    """The whole document, the table of README between its markers."""
     found = strongest(seen)
-    summary = "\n\n".join([BEGIN, *_summary(seen, found), END])
+    table = "\n\n".join([BEGIN, *_table(seen, found), END])
     tables = [_every(manifest, found[manifest.id]) for manifest in seen.manifests]
-    return "\n\n".join([_HEAD, summary, *tables]) + "\n"
+    return "\n\n".join([_HEAD, table, *_lists(seen, found), *tables]) + "\n"
 
 
 def strongest(seen: Seen) -> dict[str, Findings]:
@@ -65,29 +65,40 @@ def strongest(seen: Seen) -> dict[str, Findings]:
 # The summary
 
 
-def _summary(seen: Seen, found: Mapping[str, Findings]) -> Iterator[str]:
-    """One row a manifest, then lists of what was decided."""
+def _table(seen: Seen, found: Mapping[str, Findings]) -> Iterator[str]:
+    """How many claims of each manifest ended in which way."""
     every = [one for each in found.values() for one in each.values()]
     seldom = ("invalid",) if any(one.outcome == "invalid" for one in every) else ()
     outcomes: tuple[Outcome, ...] = (*_SHOWN, *seldom)
     symbols = [rows.SYMBOLS[each] for each in outcomes]
     yield ", ".join(f"{symbol} {name}" for symbol, name in zip(symbols, outcomes, strict=True))
-    lines = [_row("manifest", "claims", *symbols, "what the undecided ones take")]
-    lines.append(_row(":--", *("--:" for _ in ("claims", *outcomes)), ":--"))
+    lines = [_row("manifest", "claims", *symbols)]
+    lines.append(_row(":--", *("--:" for _ in ("claims", *outcomes))))
     for manifest in seen.manifests:
-        mine = found[manifest.id]
-        needs = Undecided(manifest, mine, seen.undecidable.get(manifest.id, {})).needs()
-        name = f"**{manifest.id}** {_cut(manifest.title, _STATEMENT)}"
-        lines.append(_row(name, *_counts(mine.values(), outcomes), needs))
-    yield "\n".join([*lines, _row("**all**", *_counts(every, outcomes), "")])
+        name = f"**{manifest.id}** {_cut(manifest.title, _TITLE)}"
+        lines.append(_row(name, *_counts(found[manifest.id].values(), outcomes)))
+    yield "\n".join([*lines, _row("**all**", *_counts(every, outcomes))])
+
+
+def _lists(seen: Seen, found: Mapping[str, Findings]) -> Iterator[str]:
+    """What the undecided claims take; then what was decided."""
+    yield "\n".join(["**What the undecided claims take:**", "", *_needs(seen, found)])
     fails = [one for each in seen.manifests for one in _failing(each, found[each.id])]
     yield "\n".join(["**Contradicted:**", "", *_grouped(fails)])
+    every = [one for each in found.values() for one in each.values()]
     holds = [one for one in every if (one.outcome, one.basis) == ("reproduced", "measured")]
     yield "\n".join(
         ["**Reproduced by a measurement**, not by the page alone:", "", *_grouped(holds)]
     )
     hangs = [line for each in seen.manifests for line in _hanging(each, found[each.id])]
     yield "\n".join(["**Fails by one reading and not by another:**", "", *hangs])
+
+
+def _needs(seen: Seen, found: Mapping[str, Findings]) -> Iterator[str]:
+    for each in seen.manifests:
+        undecided = Undecided(each, found[each.id], seen.undecidable.get(each.id, {}))
+        if needs := undecided.needs():
+            yield f"- **{each.id}**: {needs}"
 
 
 def _counts(findings: Iterable[Finding], outcomes: Sequence[str]) -> list[str]:

@@ -23,9 +23,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from runner.measurement import Trace
 from runner.stability.layers import Layers
 from runner.stability.random_layers import Design, draw_layers, inverse_softplus
+from runner.stability.trace import Trace
 
 DYADIC = 2.0**-10
 """Perturbation of the λ = 0 controls: 1 + ε and its multiples are exact in float64."""

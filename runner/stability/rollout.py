@@ -21,12 +21,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from runner.measurement import Trace
 from runner.stability.bounds import ROUNDING, TINY, BoundTrack, OutputBound, radii
 from runner.stability.layers import Layers, Parameters, discretise, parameters, room
 from runner.stability.perturbation import MODES, Mode, Touched, touched
 from runner.stability.random_layers import Design
 from runner.stability.state_layout import Layout, Recordings, sum_by_halves
+from runner.stability.trace import Trace
 
 BLOCK = 64
 """Steps whose parameters are computed together; a multiple of any vector width."""

@@ -27,9 +27,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from runner.measurement import Trace
 from runner.stability.bounds import RATIO_SLACK
 from runner.stability.perturbation import MODES
+from runner.stability.trace import Trace
 
 Arrays = dict[str, NDArray[Any]]
 

@@ -30,7 +30,7 @@ from runner.models.registry import MODELS
 from runner.stability import trained_layers
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("one_thread")]
-TESTS = Path(__file__).parent
+TESTS = paths.ROOT / "tests"
 TWINS = {"mamba": "mamba-twin", "mamba2": "mamba2-twin", "gpt-neox": "gpt-neox-twin"}
 WEIGHTS = "model.safetensors"
 

@@ -8,7 +8,6 @@ import json
 import math
 import multiprocessing
 import os
-import resource
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,6 +16,7 @@ from typing import Any
 
 import benchmark_jobs
 import evaluate_jobs
+import little_memory
 import made_up_benchmarks
 import numpy as np
 import pytest
@@ -25,11 +25,11 @@ from made_up_mmlu import LONG
 from safetensors.numpy import save
 
 from repro import paths
-from repro.errors import CannotRunError
 from repro.schema.jobs import BenchmarkJob, EvaluateJob
-from runner.evaluation import benchmark, evaluate, language_model
+from runner.evaluation import benchmark, evaluate
 from runner.evaluation.partial_answers import PartialAnswers
 from runner.measurement import Inputs, Measurement
+from runner.models import foreign
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -148,38 +148,12 @@ def test_numbers_that_are_none_come_back(tmp_path: Path) -> None:
 # Too little memory
 
 
-def capped(spare: int) -> None:
-    """Let this process have only so many bytes more than it has."""
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    limit = pages * resource.getpagesize() + spare
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-
-
 def in_a_new_process(work: Callable[..., None], *given: object) -> int | None:
     """Run something where no memory is free that an earlier test had; how it ended."""
     child = multiprocessing.get_context("spawn").Process(target=work, args=given)
     child.start()
     child.join()
     return child.exitcode
-
-
-def halved(job: EvaluateJob, smaller: EvaluateJob, inputs: Inputs, said: Path) -> None:
-    torch.set_num_threads(1)
-    expected = evaluate.run(smaller, inputs, lambda *_, **__: None)  # all code is mapped by now
-    capped(120 * 2**20)
-    found = evaluate.run(job, inputs, lambda *_, **__: None)
-    assert save(found.arrays) == save(expected.arrays)
-    said.write_text(json.dumps([found.path["batch_size"], found.warnings]))
-
-
-def too_little(job: EvaluateJob, inputs: Inputs, said: Path) -> None:
-    torch.set_num_threads(1)
-    evaluate.run(job, inputs, lambda *_, **__: None)  # all code is mapped by now
-    capped(60 * 2**20)
-    try:
-        evaluate.run(job, inputs, lambda *_, **__: None)
-    except CannotRunError as error:
-        said.write_text(str(error))
 
 
 @pytest.fixture
@@ -204,7 +178,7 @@ def test_batches_are_halved_until_they_fit_and_the_record_says_so(
     setting = job.setting.model_copy(update={"batch_size": 1})
     smaller = job.model_copy(update={"setting": setting})
 
-    assert in_a_new_process(halved, job, smaller, inputs, tmp_path / "said") == 0
+    assert in_a_new_process(little_memory.halved, job, smaller, inputs, tmp_path / "said") == 0
     took, warnings = json.loads((tmp_path / "said").read_text())
     assert took == "1"
     assert warnings == ["too little memory for 5-shot questions, 4 at a time: 1 at a time"]
@@ -214,7 +188,7 @@ def test_memory_that_does_not_suffice_for_one_is_a_message(
     long_questions: tuple[EvaluateJob, Inputs], tmp_path: Path
 ) -> None:
     job, inputs = long_questions
-    assert in_a_new_process(too_little, job, inputs, tmp_path / "said") == 0
+    assert in_a_new_process(little_memory.too_little, job, inputs, tmp_path / "said") == 0
     assert (
         "not enough memory for 5-shot questions, one at a time" in (tmp_path / "said").read_text()
     )
@@ -231,5 +205,5 @@ def test_memory_that_does_not_suffice_for_one_is_a_message(
     ],
 )
 def test_a_gpus_memory_is_as_the_machines(error: Exception) -> None:
-    assert language_model.ran_out(error)
-    assert not language_model.ran_out(RuntimeError("shapes differ"))
+    assert foreign.ran_out(error)
+    assert not foreign.ran_out(RuntimeError("shapes differ"))

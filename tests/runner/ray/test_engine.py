@@ -24,7 +24,7 @@ from repro.store.store import MODEL, Store
 
 pytestmark = pytest.mark.timeout(240)
 
-SCRIPT = Path(__file__).with_name("ray_cluster.py")
+SCRIPT = paths.ROOT / "tests" / "ray_cluster.py"
 
 
 # -----------------------------------------------------------------------------

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from runner.measurement import Trace
 from runner.stability.bounds import RATIO_SLACK, radii
 from runner.stability.controls import DYADIC, positive_decay, tanh_rnn, vanishing_step, zero_decay
 from runner.stability.layers import Layers, discretise, parameters
@@ -15,6 +14,7 @@ from runner.stability.perturbation import MODES
 from runner.stability.random_layers import Design, Family, draw_layers, inverse_softplus
 from runner.stability.rollout import BLOCK, plain_bound, plain_trajectory, roll_out
 from runner.stability.summary import exponents, join, recorded_times, summarise
+from runner.stability.trace import Trace
 
 STEPS, AT, EPSILON = 150, 9, 1e-3  # two whole blocks and a part
 FAMILIES: tuple[Family, ...] = ("mamba-euler", "mamba-zoh", "mamba2")
