@@ -28,8 +28,8 @@ from trl import SFTTrainer
 from repro import paths
 from repro.schema.jobs import Method, Recipe
 from runner.models import shapes
-from runner.models.lora_targets import targets
 from runner.models.mamba_paths import set_path
+from runner.models.tuned import targets
 from runner.tuning import finetune, trainer
 from runner.tuning.examples import Collator, Example
 from runner.tuning.finetune import one_run

@@ -44,8 +44,8 @@ from repro.inputs import checkpoints
 from repro.inputs.located import Located
 from repro.planning import cost
 from repro.planning.plan import PlannedJob
+from repro.schema.groups import Slot
 from repro.schema.jobs import BenchmarkJob, Setting
-from repro.schema.slot import Slot
 from repro.store import keys
 from repro.store.store import Store
 from runner.local import Work

@@ -15,9 +15,9 @@ import numpy as np
 
 from repro import fileio
 from repro.schema.catalog import Benchmark
+from repro.schema.groups import Slot
 from repro.schema.jobs import BenchmarkJob, EvaluateJob, ModelJob, Tier, TuningJob
 from repro.schema.manifest import Manifest
-from repro.schema.slot import Slot
 from repro.schema.slots import slots
 from repro.schema.tuned_slots import PRETRAINED
 from repro.store import run_file

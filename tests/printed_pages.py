@@ -8,7 +8,7 @@ from typing import Any
 from repro.fileio import canonical
 from repro.schema.claims import PageClaim
 from repro.schema.manifest import Manifest
-from repro.schema.model_claims import ConcordanceClaim
+from repro.schema.measured_claims import ConcordanceClaim
 from verify.outcome import Decided
 from verify.rules import page
 

@@ -57,9 +57,9 @@ def cluster(folder: Path) -> None:
 
 def run(arguments: list[str]) -> int:
     from repro.cli.main import main
-    from runner.ray import cluster, remote
+    from runner.ray import engine, remote
 
-    cluster._SILENCE = SILENCE
+    engine._SILENCE = SILENCE
     ask = remote.Remote.ask
 
     def said(self: remote.Remote, method: str, *given: object) -> object:

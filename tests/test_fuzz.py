@@ -22,7 +22,7 @@ from fuzz.honest import Results
 from fuzz.inputs import placed
 from fuzz.targets import Targets
 from repro import paths
-from repro.cli import main, streams
+from repro.cli import main
 from repro.cli import plan as planning
 from repro.schema import reading
 from repro.store import run_file
@@ -178,7 +178,7 @@ def test_a_name_finds_a_planted_bug(
         for name in ("path", "folder", "new"):
             monkeypatch.setattr(paths, name, Path)
     else:
-        monkeypatch.setattr(streams, "prepare", lambda: None)
+        monkeypatch.setattr(main, "prepare", lambda: None)
 
     def many() -> None:
         draw = random.Random(0)  # of the same inputs each time

@@ -9,7 +9,7 @@ import pytest
 from repro import paths
 from repro.schema import validate
 from repro.schema.manifest import Manifest
-from repro.schema.model_claims import CellClaim, Divergence, MeanClaim
+from repro.schema.measured_claims import CellClaim, Divergence, MeanClaim
 from repro.schema.page_claims import SamplingClaim, WinsClaim
 
 EXPECTED = {

@@ -25,7 +25,7 @@ import numpy as np
 
 from repro.schema.groups import EvaluationGroup
 from repro.schema.manifest import Manifest
-from repro.schema.model_claims import CellClaim, Divergence, Unbuilt
+from repro.schema.measured_claims import CellClaim, Divergence, Unbuilt
 from repro.schema.slots import evaluation_slot, settings_of
 from verify import statistics
 from verify.errors import NotRunError

@@ -10,7 +10,7 @@ from repro.schema.decimals import half_unit
 from repro.schema.groups import EvaluationGroup, TuningGroup
 from repro.schema.jobs import Tier
 from repro.schema.manifest import Manifest
-from repro.schema.model_claims import CellClaim, Divergence, MeanClaim
+from repro.schema.measured_claims import CellClaim, Divergence, MeanClaim
 from repro.schema.tuned_claims import ImprovementRatio, Score, TunedDivergence
 from verify import statistics
 

@@ -7,8 +7,9 @@ measurement (tier, stand-in, substitution, drift) turns any decision into `incon
 (5) a sentence with several readings follows from theirs.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from repro.environment.machine import Environment
 from repro.schema.catalog import Benchmark
@@ -16,7 +17,29 @@ from repro.schema.claims import AmbiguousClaim, Claim
 from repro.schema.finding import Finding, Verdict
 from repro.schema.jobs import BenchmarkJob
 from repro.schema.manifest import Manifest
-from repro.schema.model_claims import CellClaim
+from repro.schema.measured_claims import (
+    BoundClaim,
+    CellClaim,
+    ConcordanceClaim,
+    CountClaim,
+    Divergence,
+    FitsClaim,
+    GrowingClaim,
+    IdentityClaim,
+    MeanClaim,
+    OrderingClaim,
+    Throughput,
+    TrendClaim,
+)
+from repro.schema.tuned_claims import (
+    BarsClaim,
+    ImprovementClaim,
+    ImprovementRatio,
+    LearnsClaim,
+    MeasuredWinsClaim,
+    Score,
+    TunedDivergence,
+)
 from repro.store import keys, run_file
 from repro.store.record import Record
 from repro.text import counted, listed
@@ -28,7 +51,8 @@ from verify.outcome import Judged
 from verify.paper import ambiguous, finding_of, unmeasured, without_run
 from verify.records.benchmark import uncovered
 from verify.records.loaded import Loaded
-from verify.rules import measured
+from verify.rules import improvement, layer, model, score, throughput, trend, tuned
+from verify.rules.tuned import beside
 from verify.statistics import ERROR_RATE, holm
 
 Pins = Mapping[str, str]
@@ -111,7 +135,7 @@ def _read(claim: AmbiguousClaim, found: Mapping[str, Finding], changed: str) -> 
 def _measured(manifest: Manifest, claim: Claim, evidence: Evidence, changed: str) -> Judged:
     if changed:
         raise InvalidError(changed)
-    return measured.decide(manifest, claim, evidence)
+    return decide(manifest, claim, evidence)
 
 
 def _qualified(claim: Claim, judged: Judged, evidence: Evidence, pins: Pins) -> Finding:
@@ -214,3 +238,46 @@ def _uncovered(job: BenchmarkJob, evidence: Evidence) -> dict[str, None]:
     known = evidence.datasets[job.task]
     what = uncovered(job, known) if isinstance(known, Benchmark) else ""
     return {what: None} if what else {}
+
+
+# -----------------------------------------------------------------------------
+# Which rule decides which kind of measured claim.
+
+Rule = Callable[[Manifest, Any, Evidence], Judged]
+
+CELLS: Mapping[type, Rule] = {
+    Divergence: model.cell,
+    TunedDivergence: tuned.cell,
+    Score: score.cell,
+    ImprovementRatio: improvement.ratio,
+    Throughput: throughput.cell,
+}
+"""By what a cell measures."""
+
+CLAIMS: Mapping[type, Rule] = {
+    MeanClaim: model.mean,
+    CountClaim: model.count,
+    OrderingClaim: model.ordering,
+    ConcordanceClaim: trend.measured_concordance,
+    BarsClaim: tuned.bars,
+    MeasuredWinsClaim: score.wins,
+    ImprovementClaim: improvement.relation,
+    GrowingClaim: throughput.growing,
+    FitsClaim: throughput.fits,
+    LearnsClaim: lambda _, claim, evidence: tuned.learns(claim, evidence),
+    BoundClaim: lambda _, claim, evidence: layer.bound(claim, evidence),
+    IdentityClaim: lambda _, claim, evidence: layer.identity(claim, evidence),
+    TrendClaim: lambda _, claim, evidence: layer.trend(claim, evidence),
+}
+"""By kind, of claims that are no cells."""
+
+
+def decide(manifest: Manifest, claim: Claim, evidence: Evidence) -> Judged:
+    """What the records say about one claim, with what tuned models did not learn beside it.
+
+    Raises:
+        NotRunError: if a record that it rests on is missing.
+        InvalidError: if one cannot be trusted.
+    """
+    rule = CELLS[type(claim.measure)] if isinstance(claim, CellClaim) else CLAIMS[type(claim)]
+    return beside(rule(manifest, claim, evidence))

@@ -6,7 +6,7 @@ from typing import Literal
 from repro.schema.claims import AmbiguousClaim, Claim, ModelClaim, PageClaim, PlannedClaim
 from repro.schema.finding import Finding, Outcome, Verdict
 from repro.schema.manifest import Manifest
-from repro.schema.model_claims import (
+from repro.schema.measured_claims import (
     CellClaim,
     ConcordanceClaim,
     CountClaim,

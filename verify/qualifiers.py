@@ -11,7 +11,7 @@ from repro.schema.catalog import HubSource
 from repro.schema.claims import Claim
 from repro.schema.jobs import ModelJob, TuningJob
 from verify.evidence import Evidence
-from verify.records.engine_check import counted
+from verify.records.answers import counted
 from verify.records.loaded import Loaded
 
 _PICKLE = ".bin"

@@ -5,8 +5,7 @@ Not covered: byte code, and whatever else no digest in `image.json` speaks of.
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from repro.environment.image import Image
-from repro.environment.kernels import Kernel
+from repro.environment.image import Image, Kernel
 
 _PLAIN = frozenset({"slow", "plain", "eager"})
 """Paths that no kernel is on."""

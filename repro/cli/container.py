@@ -7,9 +7,9 @@ from dataclasses import replace
 from repro.cli import audit as audit_command
 from repro.cli import options
 from repro.cli import run as run_command
-from repro.container import build, engine
+from repro.container import engine
 from repro.container import run as container_run
-from repro.container.build import Build
+from repro.container.engine import Build
 from repro.container.run import Box
 from repro.environment import machine
 from repro.errors import EXIT_DONE, BadInputError
@@ -90,7 +90,7 @@ def _build(arguments: argparse.Namespace) -> int:
         given[name] = value
     wanted = Build(arguments.target, arguments.tag, arguments.network, given)
     with engine.engine() as client:
-        for line in build.build(client, wanted):
+        for line in engine.build(client, wanted):
             options.say(line, error=True)
         made = engine.image(client, arguments.tag)
     options.say(f"{arguments.tag}: {made.id}, {made.attrs['Size'] / 1e9:.2f} GB")

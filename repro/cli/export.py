@@ -151,7 +151,7 @@ def _write_packet(folders: list[Path], out: Path) -> Sequence[str]:
 
 def _add_results(packet: Path, left: "Left", folders: int) -> "Contents":
     """Judge what was copied, and add the page, the table and the bills of materials."""
-    from repro.packet import layout, sbom
+    from repro.packet import layout
     from repro.report import collect, csv, page
 
     contents = layout.read(packet, left)
@@ -162,7 +162,7 @@ def _add_results(packet: Path, left: "Left", folders: int) -> "Contents":
     made = {
         report.NAME: page.render(seen).encode(),
         csv.NAME: csv.as_csv(seen).encode(),
-        **sbom.boms(contents),
+        **layout.boms(contents),
     }
     for name, content in made.items():
         (packet / name).write_bytes(content)

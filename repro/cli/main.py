@@ -3,6 +3,7 @@
 import argparse
 import errno
 import importlib
+import io
 import json
 import os
 import platform
@@ -10,12 +11,22 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from repro import __version__, paths
-from repro.cli import streams
-from repro.errors import EXIT_BAD_INPUT, EXIT_BUG, EXIT_INTERRUPTED, EXIT_UNREAD, ReproError
+from repro.errors import (
+    EXIT_BAD_INPUT,
+    EXIT_BUG,
+    EXIT_INTERRUPTED,
+    EXIT_UNREAD,
+    BadInputError,
+    ReproError,
+)
 from repro.text import visible_lines
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
 
 COMMANDS = {
     "list": "what there is to check, and where it stands",
@@ -58,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     name = next((word for word in given if word in COMMANDS), "")
     try:
-        streams.prepare()
+        prepare()
         try:
             code = _run(given)
         finally:  # also where argparse is about to end the process, after its help
@@ -69,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         said = "\ninterrupted; finished jobs are kept, the same command goes on"
         return _say(said, EXIT_INTERRUPTED)
-    except streams.NobodyReadsError:
+    except NobodyReadsError:
         return EXIT_UNREAD
     except Exception as error:  # noqa: BLE001  # the boundary
         if isinstance(error, OSError) and (said := _refused(error)):
@@ -157,3 +168,75 @@ def _bug_report(given: Sequence[str]) -> str:
 
 if __name__ == "__main__":
     sys.exit(main())
+
+
+# -----------------------------------------------------------------------------
+# The three standard streams, as a shell may hand them over: closed, full, in any encoding.
+#
+# Not covered: what compiled code and other processes write to them.
+
+
+class NobodyReadsError(Exception):
+    """The reader of standard output went away, as `head` does: an end, and no error."""
+
+
+def prepare() -> None:
+    """Make the streams safe to write to, before the first file is opened.
+
+    From then on a write to standard output raises `NobodyReadsError` or `BadInputError`.
+
+    Raises:
+        BadInputError: standard output is closed: nothing that is found could be told.
+    """
+    for number in range(3):  # else the next file that is opened is the stream
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # noqa: FBT003
+    if sys.stderr is sys.__stderr__:  # and no test's or caller's own
+        sys.stderr = _wrapped(sys.stderr, _Unheard(2, "w", closefd=False))
+    if sys.stdout is sys.__stdout__ and sys.stdout is not None:
+        sys.stdout = _wrapped(sys.stdout, _Output(1, "w", closefd=False))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    if sys.stdout is None:
+        message = (
+            "standard output: found it closed, expected a terminal, a file or a pipe; "
+            "> /dev/null drops what is printed"
+        )
+        raise BadInputError(message)
+
+
+def _wrapped(stream: TextIO | None, raw: io.FileIO) -> io.TextIOWrapper:
+    """A stream of the same encoding."""
+    encoding = stream.encoding if stream else "utf-8"
+    by_line = raw.isatty() or isinstance(raw, _Unheard)
+    return io.TextIOWrapper(io.BufferedWriter(raw), encoding, line_buffering=by_line)
+
+
+class _Output(io.FileIO):
+    """Standard output: a failure to write it is told from all others."""
+
+    def write(self, data: "ReadableBuffer") -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())  # Python flushes at its end
+            if isinstance(error, BrokenPipeError):
+                raise NobodyReadsError from error
+            message = (
+                f"standard output: cannot be written ({error.strerror}), expected room for what "
+                "is printed; free some space or send it elsewhere. What was saved is kept"
+            )
+            raise BadInputError(message) from error
+
+
+class _Unheard(io.FileIO):
+    """Standard error: what cannot be said there is dropped, and stops nothing."""
+
+    def write(self, data: "ReadableBuffer") -> int:
+        try:
+            return super().write(data)
+        except OSError:
+            return len(memoryview(data))

@@ -18,8 +18,7 @@ from repro.errors import EXIT_DONE, EXIT_INCOMPLETE, BadInputError, CannotRunErr
 from repro.fileio import escaped, have_scratch
 from repro.inputs import locate, sources
 from repro.inputs.located import Located
-from repro.planning import graph
-from repro.planning.plan import Plan, PlannedJob
+from repro.planning.plan import Plan, PlannedJob, graph_of
 from repro.planning.planner import Filter
 from repro.report import console, console_plan, console_verdicts
 from repro.schema.finding import Verdict
@@ -287,7 +286,7 @@ def _execute(
     have_scratch(planner.store.root)  # before any library asks for it
     from runner.local import Work
 
-    coming = graph.of(plans).to_come()
+    coming = graph_of(plans).to_come()
     bars.expect(len(coming))
     memory = max(job.cost.memory for job in coming if job.cost)
     work = Work(handed.copy(), planner.store, planner.machine, bars, then, memory)

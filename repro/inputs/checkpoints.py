@@ -9,8 +9,8 @@ from pathlib import Path
 
 from repro import fileio
 from repro.errors import BadInputError, Problem
+from repro.weights import checkpoint_files as checkpoint_shards
 from repro.weights import convert, loadable
-from repro.weights import shards as checkpoint_shards
 
 PICKLED = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
 """What is pinned where there is no safetensors; never loaded."""

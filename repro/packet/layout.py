@@ -4,12 +4,15 @@ Not covered: what things are called in RO-Crate (`repro.packet.crate`).
 """
 
 import datetime as dt
+import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from repro import fileio, paths
+from repro.audit import sbom
+from repro.audit.audit import Audit, Row
 from repro.environment import pins
 from repro.environment.machine import Environment
 from repro.errors import BadInputError, CannotReadError, cannot_read
@@ -212,3 +215,45 @@ def _asked(runs: Mapping[Path, RunFile]) -> dict[str, tuple[str, ...]]:
 def _weights(place: str, record: Record, left: Left) -> Iterator[LeftOut]:
     for name, sha256 in sorted(record.files.items()):
         yield LeftOut(name, sha256, left.weights.get(f"{place}/{name}"))
+
+
+# -----------------------------------------------------------------------------
+# Bills of materials of the environments that measured, from what their records say.
+#
+# One for each different set of Python and packages, by `repro.audit.sbom`. It is dated by the
+# newest record made there, so that equal records give equal bytes.
+#
+# Not covered: packages of the operating system and CUDA kernels, which no record lists; in the
+# image that measured, `repro audit --format cyclonedx` does.
+
+
+def boms(contents: Contents) -> dict[str, bytes]:
+    """Name in the packet to a bill of materials (CycloneDX 1.6, JSON)."""
+    return {name: _bom(made).encode() for name, made in environments(contents).values()}
+
+
+def _bom(made: Sequence[Record]) -> str:
+    environment = made[0].environment
+    audit = Audit(rows=_rows(environment), problems=(), environment=environment, floating=())
+    found = json.loads(sbom.cyclonedx(audit))
+    newest = max(ended(record) for record in made)
+    found["metadata"]["timestamp"] = newest.isoformat(timespec="seconds")
+    return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
+
+
+def _rows(environment: Environment) -> tuple[Row, ...]:
+    """The packages of an environment as an audit shows them; nobody looked into their files."""
+    pinned, paper = pins.versions(), pins.paper()
+    drifted = {each.package: each.pinned for each in environment.drift}
+    return tuple(
+        Row(
+            package=name,
+            paper=paper[name].printed if name in paper else None,
+            pinned=drifted.get(name, pinned.get(name)),
+            installed=version,
+            state="wrong version" if name in drifted else "as pinned",
+            detail="",
+            files=(),
+        )
+        for name, version in sorted(environment.packages.items())
+    )

@@ -1,12 +1,19 @@
 """What jobs cost, before anything starts: each kind's own estimate, here and on one H200."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from repro import fileio
 from repro.environment.machine import Environment
 from repro.inputs.locate import Shelf
+from repro.schema import slots as job_slots
+from repro.schema.claims import AmbiguousClaim
+from repro.schema.finding import Finding
 from repro.schema.jobs import Job
+from repro.schema.manifest import Manifest
+from repro.text import in_markdown
 
 
 @dataclass(frozen=True)
@@ -37,3 +44,81 @@ def gpu_hours(jobs: Iterable[Job], shelf: Shelf) -> float:
     """Hours of distinct jobs on one H200, one after another, with nothing cached."""
     found = (job.estimate(shelf.checkpoint_of(job), shelf.data_of(job)) for job in jobs)
     return sum(each.gpu_seconds for each in found) / 3600
+
+
+# -----------------------------------------------------------------------------
+# What the undecided claims of a manifest take, in a line: weights, the paper's GPU, other words.
+#
+# Source: the reasons that `verify` gives (`verify/qualifiers.py`, `verify/paper.py`); GPU time is
+# that of `repro.planning.cost`. Not covered: how to bring it (`repro plan` says that).
+
+_CAUSES = (
+    (r"no job for it: ([^;]+)", "no job for it"),
+    (r"decided on (.+?) alone", "the paper's GPU"),
+    (r"drift: (\S+)", "the pinned version"),
+    (r"sampled layers can refute", "held: samples prove no theorem"),
+    (r"not held against a copy", "a copy of the other paper"),
+    (r"cannot be checked as printed", "a clearer sentence"),
+)
+"""What a reason says, with a detail in brackets, and what would decide the claim."""
+
+
+@dataclass(frozen=True)
+class Undecided:
+    """The claims of one manifest, as they stand."""
+
+    manifest: Manifest
+    findings: Mapping[str, Finding]
+    """Every one of them by claim."""
+    undecidable: Mapping[str, str]
+    """Those that no run could decide, and why."""
+
+    def needs(self) -> str:
+        """How many claims take what, e.g. "25: weights (12 checkpoints, 56 h on one H200)"."""
+        details: dict[str, list[str]] = {}
+        for one in self.findings.values():
+            if one.outcome in ("inconclusive", "not-run"):
+                what, detail = self._need(one)
+                details.setdefault(what, []).append(detail)
+        ordered = sorted(details.items(), key=lambda each: -len(each[1]))
+        return "; ".join(f"{len(each)}: {what}{_bracket(each)}" for what, each in ordered)
+
+    def _need(self, one: Finding) -> tuple[str, str]:
+        """What decides a claim, and the detail of it."""
+        if one.claim in self.undecidable:
+            return "beyond any run: the margin is within noise", ""
+        if one.outcome == "not-run" and (reading := self._open_reading(one)):
+            return self._need(reading)
+        for pattern, what in _CAUSES:
+            if found := re.search(pattern, one.reason):
+                return what, found[1] if found.groups() else ""
+        if one.outcome == "not-run":
+            return self._run
+        return ("more digits in print" if one.basis == "printed" else "more settings"), ""
+
+    def _open_reading(self, one: Finding) -> Finding | None:
+        """The first reading of a sentence that was not run."""
+        claims = (each for each in self.manifest.claims if each.id == one.claim)
+        names = [
+            name for each in claims if isinstance(each, AmbiguousClaim) for name in each.readings
+        ]
+        return next(
+            (self.findings[name] for name in names if self.findings[name].outcome == "not-run"),
+            None,
+        )
+
+    @cached_property
+    def _run(self) -> tuple[str, str]:
+        """A whole run: checkpoints that are not bundled, and GPU time at the highest tier."""
+        names = {name for group in self.manifest.jobs for name in job_slots.checkpoints_of(group)}
+        if not names:
+            return "`make reproduce`", ""
+        shelf = Shelf()
+        slots = job_slots.slots(self.manifest, self.manifest.tiers()[-1], shelf.checkpoints)
+        hours = gpu_hours(distinct(each.job for each in slots), shelf)
+        return "weights", f"{len(names)} checkpoints, {hours:.0f} h on one H200"
+
+
+def _bracket(details: Iterable[str]) -> str:
+    named = list(dict.fromkeys(map(in_markdown, filter(None, details))))
+    return f" ({', '.join(named)})" if named else ""

@@ -1,15 +1,17 @@
 """The plan of a run: which jobs, what is done, what is missing, what it costs."""
 
-from collections.abc import Mapping
+import graphlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from repro import fileio
+from repro.inputs.locate import Shelf
 from repro.inputs.located import Located, Missing
 from repro.planning import cost
+from repro.schema.groups import Slot
 from repro.schema.jobs import Job, ModelJob, Tier, TuningJob
 from repro.schema.manifest import Manifest
-from repro.schema.slot import Slot
 
 DEFAULT_BUDGET = 30 * 60
 """Seconds that a run may take before the default tier steps down (DESIGN, command line)."""
@@ -107,3 +109,133 @@ def choose_tier(plans: Mapping[Tier, Plan]) -> Tier:
         if not plan.stuck() and plan.seconds() <= DEFAULT_BUDGET:
             return tier
     return next(iter(plans))
+
+
+# -----------------------------------------------------------------------------
+# The one graph of jobs behind any number of plans: who shares what, and what waits for what.
+#
+# A node is a job by its specification, whichever manifests ask for it; an edge leads from a
+# fine-tuning to the jobs that ask the model which it makes.
+#
+# Not covered: how a job is planned (`plan`), and where it runs (`runner`).
+
+
+@dataclass(frozen=True)
+class Node:
+    """One job, and everything that asks for it."""
+
+    planned: PlannedJob
+    """As the first slot that asks for it has it."""
+    needed_by: tuple[str, ...]
+    """`<manifest>/<slot>` of every slot that it fills."""
+    after: str | None
+    """Node of the fine-tuning whose model it asks."""
+
+    @property
+    def seconds(self) -> float:
+        """Estimated wall time here of what is not done."""
+        return self.planned.cost.seconds if self.planned.cost and not self.planned.done else 0.0
+
+    @property
+    def gpu_seconds(self) -> float:
+        """The same on one H200."""
+        return self.planned.cost.gpu_seconds if self.planned.cost and not self.planned.done else 0.0
+
+
+@dataclass(frozen=True)
+class JobGraph:
+    """Distinct jobs by the digest of their specification."""
+
+    nodes: Mapping[str, Node]
+
+    def order(self) -> tuple[str, ...]:
+        """Every node after what it waits for."""
+        edges = {name: [node.after] if node.after else [] for name, node in self.nodes.items()}
+        return tuple(graphlib.TopologicalSorter(edges).static_order())
+
+    def critical_path(self) -> tuple[float, tuple[str, ...]]:
+        """Seconds here of the longest chain that is not done, however many jobs run at once.
+
+        Returns:
+            Seconds, and the names of its jobs, first to last.
+        """
+        ends: dict[str, float] = {}
+        for name in self.order():
+            node = self.nodes[name]
+            ends[name] = node.seconds + (ends[node.after] if node.after else 0.0)
+        if not ends:
+            return 0.0, ()
+        last = max(ends, key=lambda name: ends[name])
+        chain, at = list[str](), str(last)
+        while at:
+            if self.nodes[at].seconds:
+                chain.append(self.nodes[at].planned.slot.name)
+            at = self.nodes[at].after or ""
+        return ends[last], tuple(reversed(chain))
+
+    def to_come(self) -> tuple[PlannedJob, ...]:
+        """Jobs that a run starts: those that are ready, and those that wait for one of them."""
+        return tuple(
+            node.planned for node in self.nodes.values() if node.planned.state in ("ready", "waits")
+        )
+
+    def slots(self) -> int:
+        """Places in the manifests that these jobs fill."""
+        return sum(len(node.needed_by) for node in self.nodes.values())
+
+    def saved(self) -> tuple[int, float]:
+        """What sharing saves of work that is not done: jobs, and seconds on one H200."""
+        again = [
+            (len(node.needed_by) - 1, node.gpu_seconds)
+            for node in self.nodes.values()
+            if not node.planned.done
+        ]
+        return sum(times for times, _ in again), sum(times * each for times, each in again)
+
+    def download(self) -> int:
+        """Bytes to fetch, each thing once."""
+        missing = {each.what: each for node in self.nodes.values() for each in node.planned.missing}
+        return sum(each.download for each in missing.values())
+
+    def made(self) -> int:
+        """Bytes of tuned models and records that are still to be made, about."""
+        jobs = [node.planned for node in self.nodes.values() if not node.planned.done]
+        shelf = Shelf()
+        return sum(
+            job.stored_bytes(shelf.checkpoint_of(job), shelf.data_of(job))
+            for each in jobs
+            if (job := each.slot.job)
+        )
+
+
+def graph_of(plans: Iterable[Plan]) -> JobGraph:
+    """The graph of some plans; slots without a job are no nodes."""
+    first: dict[str, PlannedJob] = {}
+    needed: dict[str, list[str]] = {}
+    for plan in plans:
+        for planned in plan.jobs:
+            if planned.slot.job is None:
+                continue
+            name = name_of(planned.slot.job)
+            first.setdefault(name, planned)
+            needed.setdefault(name, []).append(f"{plan.manifest.id}/{planned.slot.id}")
+    return JobGraph(
+        {
+            name: Node(planned, tuple(needed[name]), _after(planned, first))
+            for name, planned in first.items()
+        }
+    )
+
+
+def name_of(job: Job) -> str:
+    """The digest of what a job computes; a setting's label is none of it (`keys.of_job`)."""
+    specification = job.model_dump(mode="json")
+    if "setting" in specification:
+        del specification["setting"]["id"]
+    return fileio.digest_of_data(specification)
+
+
+def _after(planned: PlannedJob, known: Mapping[str, PlannedJob]) -> str | None:
+    tuning = planned.slot.job and tuning_of(planned.slot.job)
+    name = name_of(tuning) if tuning else ""
+    return name if name in known else None

@@ -3,25 +3,32 @@
 Only records that pass every check of the verifier are looked at.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from repro.coverage import coverage
 from repro.environment import pins
 from repro.errors import BadInputError
-from repro.report import arrays as report_arrays
-from repro.report.view import Machine, Run, Seen
+from repro.report.view import Curve, Envelope, Machine, Pair, Run, Seen, Side, Timing, Tuned
 from repro.schema import catalog, validate
+from repro.schema.jobs import EvaluateJob, StabilityJob, ThroughputJob, TuningJob
 from repro.store import contents, run_file
 from repro.store.record import Record
 from repro.store.run_file import RunFile, manifest_of
 from repro.store.store import Store
-from verify.decidable import undecidable  # `repro` meets `verify` only in its commands
+from verify.decidable import undecidable
 from verify.errors import InvalidError, NotRunError
 from verify.evidence import Evidence
 from verify.judge import judge
 from verify.paper import paper_against_itself
+from verify.records import answers, throughput, tuning
 from verify.records.loaded import Loaded
+from verify.rules import layer
 
 
 def gather(folders: Sequence[Path]) -> Seen:
@@ -30,7 +37,7 @@ def gather(folders: Sequence[Path]) -> Seen:
     claimed = {each.id: each for each in bundled}
     runs: list[Run] = []
     records: dict[str, Record] = {}
-    arrays = report_arrays.Found()
+    arrays = Found()
     checkpoints, asked, pinned = catalog.checkpoints(), catalog.asked(), pins.versions()
     unread: list[BadInputError] = []
     for folder, run in _runs(folders, unread):
@@ -87,3 +94,209 @@ def _machines(records: Sequence[Record]) -> tuple[Machine, ...]:
         before = found[at].records if at in found else 0
         found[at] = Machine(seen.hardware_class, seen.python, seen.platform, before + 1, seen.drift)
     return tuple(sorted(found.values(), key=lambda each: (each.hardware, each.python)))
+
+
+# -----------------------------------------------------------------------------
+# What a page shows of arrays: flips and letters, adapters without a gradient, envelopes.
+#
+# Everything is recomputed by the verifier's own functions; summaries stored in records are not
+# read.
+
+_SINGLE = "float32"
+_QUANTILES = (0.05, 0.5, 0.95)
+_ENVELOPE, _RATIO = "/latent_envelope", "/latent_ratio"
+_CONTROL = "control/positive-decay/"
+_NOT_MODES = ("control/", "sweep/", "rounding", "precision/")
+_LETTERS = 4
+_PEFT = ("base_model.model.", ".default.weight")
+
+
+class Found:
+    """What was seen so far; a record that several runs share is looked at once."""
+
+    def __init__(self) -> None:
+        self._pairs: dict[tuple[str, str], Pair] = {}
+        self._tunings: dict[str, Tuned] = {}
+        self._timings: dict[str, Timing] = {}
+        self._envelopes: dict[str, Envelope] = {}
+
+    def look_at(self, loaded: Sequence[Loaded]) -> None:
+        """Add what the records of one run hold."""
+        for each in loaded:
+            job = each.record.job
+            if isinstance(job, TuningJob):
+                self._tunings[each.record.key] = _tuned(each, job)
+            elif isinstance(job, ThroughputJob):
+                self._timings[each.record.key] = _timing(each, job)
+            elif isinstance(job, StabilityJob) and each.record.key not in self._envelopes:
+                self._envelopes[each.record.key] = _envelope(each, job)
+        for reference, candidate in _precision_pairs(loaded):
+            at = (reference.record.key, candidate.record.key)
+            if at not in self._pairs:
+                self._pairs[at] = _pair(reference, candidate)
+
+    def pairs(self) -> tuple[Pair, ...]:
+        """Every pair of precisions, by model."""
+        found = self._pairs.values()
+        return tuple(
+            sorted(found, key=lambda each: (each.model, each.candidate.precision, each.setting))
+        )
+
+    def tunings(self) -> tuple[Tuned, ...]:
+        """Fine-tunings; those that differ in seed alone are one."""
+        counted: dict[Tuned, int] = defaultdict(int)
+        for each in self._tunings.values():
+            counted[each] += 1
+        found = [replace(each, runs=count) for each, count in counted.items()]
+        return tuple(sorted(found, key=lambda each: (each.model, each.method, each.precision)))
+
+    def timings(self) -> tuple[Timing, ...]:
+        """Fine-tunings that were timed, by cap, then as the manifest lists them."""
+        return tuple(sorted(self._timings.values(), key=lambda each: each.cap))
+
+    def envelopes(self) -> tuple[Envelope, ...]:
+        """Perturbed roll-outs, by name."""
+        return tuple(sorted(self._envelopes.values(), key=lambda each: (each.what, each.record)))
+
+
+# -----------------------------------------------------------------------------
+# Precision pairs
+
+
+def _precision_pairs(loaded: Sequence[Loaded]) -> Iterator[tuple[Loaded, Loaded]]:
+    """Evaluations that differ in precision alone, of inference or of tuning; float32 first."""
+    alike: dict[str, dict[str, Loaded]] = defaultdict(dict)
+    for each in loaded:
+        job = each.record.job
+        if isinstance(job, EvaluateJob):
+            alike[_but_precision(job)][_precision(job)] = each
+    for group in alike.values():
+        first = next((name for name in group if name.count(_SINGLE) == name.count("float")), "")
+        for name, each in group.items():
+            if first and name != first:
+                yield group[first], each
+
+
+def _but_precision(job: EvaluateJob) -> str:
+    tuned = job.tuned and job.tuned.model_copy(update={"precision": _SINGLE})
+    return job.model_copy(update={"dtype": _SINGLE, "tuned": tuned}).model_dump_json()
+
+
+def _precision(job: EvaluateJob) -> str:
+    if job.tuned is None:
+        return job.dtype
+    asked = "" if job.dtype == _SINGLE else f", asked in {job.dtype}"
+    return f"{job.tuned.precision} tuning{asked}"
+
+
+def _pair(reference: Loaded, candidate: Loaded) -> Pair:
+    shots = reference.shots()
+    gold = [reference.arrays[f"shots{k}/gold"] for k in shots]
+    flips = [
+        answers.flips(reference.predicted(k), candidate.predicted(k), right)
+        for k, right in zip(shots, gold, strict=True)
+    ]
+    job = candidate.record.job
+    assert isinstance(job, EvaluateJob)  # noqa: S101  # the caller chose them
+    tuned = f", {job.tuned.method} seed {job.tuned.seed}" if job.tuned else ""
+    arm = "" if job.arm == "weight-cast" else f", {job.arm}"
+    return Pair(
+        model=f"{job.checkpoint}{tuned}",
+        setting=f"{job.setting.id}{arm}",
+        answers=sum(len(each) for each in gold),
+        lost=sum(each.lost for each in flips),
+        won=sum(each.won for each in flips),
+        changed=sum(each.changed for each in flips),
+        gold=_letters(gold),
+        reference=_side(reference),
+        candidate=_side(candidate),
+    )
+
+
+def _side(loaded: Loaded) -> Side:
+    job = loaded.record.job
+    assert isinstance(job, EvaluateJob)  # noqa: S101  # the same
+    shots = loaded.shots()
+    return Side(
+        _precision(job),
+        _letters([loaded.predicted(k) for k in shots]),
+        sum(answers.ties(loaded.arrays[f"shots{k}/log_likelihood"]) for k in shots),
+    )
+
+
+def _letters(every: Sequence[NDArray[np.int64]]) -> tuple[int, ...]:
+    counts = [answers.letter_counts(each) for each in every]
+    return tuple(sum(count[place] for count in counts) for place in range(_LETTERS))
+
+
+# -----------------------------------------------------------------------------
+# Fine-tuning and roll-outs
+
+
+def _tuned(loaded: Loaded, job: TuningJob) -> Tuned:
+    dead = tuning.dead(loaded.record, loaded.arrays)
+    return Tuned(
+        job.checkpoint,
+        job.recipe.method,
+        job.recipe.precision,
+        loaded.record.path.get("mamba_path", "plain"),
+        len(tuning.names_of(loaded.record)),
+        len(dead),
+        _named(dead),
+    )
+
+
+def _named(dead: frozenset[str]) -> tuple[str, ...]:
+    """Names of tensors without what peft puts around each."""
+    bare = {name.removeprefix(_PEFT[0]).removesuffix(_PEFT[1]) for name in dead}
+    return tuple(tuning.summed_up(frozenset(bare)).split(", ")) if bare else ()
+
+
+def _timing(loaded: Loaded, job: ThroughputJob) -> Timing:
+    rank = f" r = {job.rank}" if job.rank else ""
+    return Timing(
+        f"{job.checkpoint} {job.method}.{job.precision}{rank}",
+        job.memory_cap,
+        tuple(throughput.speeds_of(loaded.arrays)),
+    )
+
+
+def _envelope(loaded: Loaded, job: StabilityJob) -> Envelope:
+    arrays = loaded.arrays
+    every = [name.removesuffix(_ENVELOPE) for name in sorted(arrays) if name.endswith(_ENVELOPE)]
+    modes = [name for name in every if not name.startswith(_NOT_MODES)]
+    controls = [
+        name for name in every if name.removeprefix(_CONTROL) in modes and name not in modes
+    ]
+    layers = "random layers" if job.checkpoint is None else f"layers of {job.checkpoint}"
+    found = arrays["times"]
+    return Envelope(
+        what=f"{job.family}, {layers}",
+        layers=len(arrays[f"{modes[0]}{_ENVELOPE}"]) if modes else 0,
+        of=len(arrays[f"{modes[0]}{_RATIO}"]) if modes else 0,
+        times=tuple(float(each) for each in found),
+        curves=tuple(_curve(loaded, mode) for mode in (*modes, *controls)),
+        record=loaded.record.key,
+    )
+
+
+def _curve(loaded: Loaded, mode: str) -> Curve:
+    """Quantiles over layers, and the verifier's own fit of each layer."""
+    arrays = loaded.arrays
+    found = arrays[f"{mode}{_ENVELOPE}"].astype(np.float64)
+    low, middle, high = np.quantile(found, _QUANTILES, axis=0)
+    floor = arrays.get("rounding/latent_envelope")
+    floors = floor.astype(np.float64) if floor is not None and floor.shape == found.shape else 0.0
+    rates = layer.fit_rates(found, arrays["times"].astype(np.float64), floors)
+    fitted = np.isfinite(rates.value)
+    ends = np.quantile(rates.value[fitted], _QUANTILES) if fitted.any() else None
+    return Curve(
+        mode=mode.replace(_CONTROL, "control, "),
+        middle=tuple(map(float, middle)),
+        low=tuple(map(float, low)),
+        high=tuple(map(float, high)),
+        rates=(float(ends[0]), float(ends[1]), float(ends[2])) if ends is not None else None,
+        falling=int((rates.high < 0).sum()),
+        worst=float(np.max(arrays.get(f"{mode}{_RATIO}", np.array([np.nan])))),
+        control=mode.startswith(_CONTROL),
+    )

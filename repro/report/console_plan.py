@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from repro.planning import graph as job_graph
+from repro.planning import plan as job_graph
 from repro.planning.plan import Plan, PlannedJob
 from repro.report.console import Table, Text, console
 from repro.schema import catalog
 from repro.schema.claims import PlannedClaim
 from repro.schema.jobs import ModelJob, Recipe, Tier, TuningJob
 from repro.schema.manifest import Manifest
-from repro.schema.model_claims import CellClaim, Unbuilt
+from repro.schema.measured_claims import CellClaim, Unbuilt
 from repro.text import counted
 
 _ORDER: tuple[Tier, ...] = ("smoke", "subset", "full")
@@ -215,7 +215,7 @@ def together(plans: Sequence[Plan]) -> list[Text]:
 
 def together_as_data(plans: Sequence[Plan]) -> dict[str, Any]:
     """The same as plain data, for `--json`."""
-    graph = job_graph.of(plans)
+    graph = job_graph.graph_of(plans)
     planned = [node.planned for node in graph.nodes.values()]
     jobs, gpu_seconds = graph.saved()
     seconds, chain = graph.critical_path()

@@ -7,7 +7,7 @@ Not covered: how a claim is decided (`verify`); margins and working (`repro repo
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from repro.planning.needs import Undecided
+from repro.planning.cost import Undecided
 from repro.report import rows
 from repro.report.view import Seen
 from repro.schema.claims import AmbiguousClaim

@@ -6,17 +6,27 @@ package writes itself. The page says no time of its own: equal input gives equal
 
 import base64
 import hashlib
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from repro import __version__
-from repro.report import plots, tables
+from repro.report import figures as report_figures
 from repro.report import rows as claim_rows
+from repro.report import tables
+from repro.report.numbers import Line, Point, bars_of, line_of
 from repro.report.rows import OUTCOMES, SYMBOLS, Row
-from repro.report.view import Machine, Seen
+from repro.report.view import Machine, Seen, Timing
 from repro.schema.claim_base import Place
 from repro.schema.finding import Outcome
 from repro.text import visible_lines
+
+if TYPE_CHECKING:
+    from repro.report.view import Envelope
+    from repro.schema.manifest import Manifest
+
 
 _HERE = Path(__file__).parent
 _TEMPLATE = "report_page.html.j2"
@@ -53,8 +63,8 @@ def render(seen: Seen) -> str:
         symbols=SYMBOLS,
         sections=claim_rows.by_section(rows),
         tables=tables.tables(seen, rows),
-        figures=plots.figures(seen, rows),
-        envelopes=plots.envelopes(seen),
+        figures=figures(seen, rows),
+        envelopes=envelopes(seen),
         waiting=tables.waiting(seen, rows),
         script=Markup(script),  # noqa: S704  # a file of this package
         script_digest=digest,
@@ -108,3 +118,105 @@ def place(where: Place) -> str:
     """Where the paper says it, in one line."""
     parts = [where.section, where.table, where.row, where.column]
     return ", ".join(part for part in parts if part)
+
+
+# -----------------------------------------------------------------------------
+# Which plots a page has: for each figure of the paper, and for each record of roll-outs.
+
+_MOST = 120
+"""Points of one unit that are drawn: a page stays small, and records have them all."""
+
+
+@dataclass(frozen=True)
+class Plot:
+    """One figure of the paper."""
+
+    name: str
+    title: str
+    """Of the manifest."""
+    svg: str
+    """Empty where nothing can be drawn."""
+    lines: tuple[Line, ...]
+    """The printed numbers in it, for those who do not see it."""
+    bars: tuple[tuple[str, tuple[Point, ...]], ...]
+    """Unit to measured points that the paper prints no number of; what is drawn of them."""
+    left_out: int
+    """Points that are not drawn."""
+
+
+def figures(seen: Seen, rows: Sequence[Row]) -> tuple[Plot, ...]:
+    """Every figure that a manifest of its own has, in order: Figure 3 is manifest figure3."""
+    found = []
+    for manifest in seen.manifests:
+        if number := re.fullmatch(r"figure(\d+)", manifest.id):
+            mine = _best([row for row in rows if row.manifest == manifest.id])
+            found.append((int(number[1]), _plot(seen, manifest, mine)))
+    return tuple(plot for _, plot in sorted(found, key=lambda each: each[0]))
+
+
+def _best(rows: Sequence[Row]) -> list[Row]:
+    """One row a claim: of the highest tier, which comes last."""
+    return list({row.finding.claim: row for row in rows}.values())
+
+
+def _plot(seen: Seen, manifest: "Manifest", rows: Sequence[Row]) -> Plot:
+    units = {value.id: value.unit for value in manifest.published}
+    panels: dict[str, list[Line]] = {}
+    for row in rows:
+        claim = next((each for each in manifest.claims if each.id == row.finding.claim), None)
+        if claim is None or claim.kind != "cell":
+            continue
+        if line := line_of(row.finding):
+            panels.setdefault(units[claim.published], []).append(line)
+    every = {unit: points for unit, points in _bars(seen, manifest.id, rows) if points}
+    bars = {unit: points[:_MOST] for unit, points in every.items()}
+    name = manifest.id.replace("figure", "Figure ")
+    lines = tuple(line for each in panels.values() for line in each)
+    title = f"{name}: {len(lines)} printed numbers, with what was measured of each"
+    svg = report_figures.numbers(manifest.id, title, panels, bars) if panels or bars else ""
+    return Plot(
+        name,
+        manifest.title,
+        svg,
+        lines,
+        tuple((unit, tuple(points)) for unit, points in bars.items()),
+        sum(len(points) for points in every.values()) - sum(map(len, bars.values())),
+    )
+
+
+def _bars(seen: Seen, manifest: str, rows: Sequence[Row]) -> Iterator[tuple[str, list[Point]]]:
+    """Measured points by unit, a model once."""
+    found: dict[str, dict[str, Point]] = {}
+    for row in rows:
+        for unit, points in bars_of(row.finding).items():
+            found.setdefault(unit, {}).update({point.label: point for point in points})
+    yield from ((unit, list(points.values())) for unit, points in found.items())
+    if manifest == "figure2":
+        yield from _speeds(seen.timings)
+
+
+def _speeds(timings: Sequence[Timing]) -> Iterator[tuple[str, list[Point]]]:
+    """Tokens a second by cap of memory; what does not fit is counted."""
+    for cap in dict.fromkeys(each.cap for each in timings):
+        at = [each for each in timings if each.cap == cap]
+        timed = [(each.name, each.speeds) for each in at if each.speeds]
+        more = f"; {len(at) - len(timed)} more do not fit" if len(timed) < len(at) else ""
+        yield (
+            f"tokens a second under {cap:g} GiB{more}",
+            [Point(name, sum(each) / len(each), min(each), max(each)) for name, each in timed],
+        )
+
+
+def envelopes(seen: Seen) -> "tuple[tuple[Envelope, str], ...]":
+    """Each record of roll-outs with its plot."""
+    return tuple(
+        (each, report_figures.envelope(f"envelope{number}", _seen_in(each), each))
+        for number, each in enumerate(seen.envelopes)
+    )
+
+
+def _seen_in(shown: "Envelope") -> str:
+    return (
+        f"{shown.what}: how far perturbations of each kind carry {shown.layers} layers from their "
+        "unperturbed path, over time"
+    )

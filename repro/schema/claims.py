@@ -10,16 +10,18 @@ from pydantic import Field
 
 from repro.schema.base import Slug
 from repro.schema.claim_base import ClaimBase, Text
-from repro.schema.layer_claims import BoundClaim, IdentityClaim, TrendClaim
-from repro.schema.model_claims import (
+from repro.schema.measured_claims import (
+    BoundClaim,
     CellClaim,
     ConcordanceClaim,
     CountClaim,
     FitsClaim,
     GrowingClaim,
+    IdentityClaim,
     JobType,
     MeanClaim,
     OrderingClaim,
+    TrendClaim,
 )
 from repro.schema.page_claims import (
     BaselineClaim,

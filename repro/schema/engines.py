@@ -3,7 +3,7 @@
 The sample is fixed here, before any number is known: whole subjects of MMLU, the first questions of
 a benchmark; at every number of shots, or, where the job is no more than the sample, at the smallest
 that shares a prefix. lm-eval answers it twice, with two batch sizes: what the engine changes stands
-beside what a batch size changes (`verify.records.engine_check`).
+beside what a batch size changes (`verify.records.answers`).
 """
 
 from typing import Any

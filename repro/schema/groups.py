@@ -4,6 +4,7 @@ A setting of a tuning group is a setting of its evaluations together with a seed
 that both arms of a difference saw the same rows in the same order.
 """
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
@@ -11,6 +12,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from repro.schema.base import Frozen, Slug
 from repro.schema.jobs import (
     BenchmarkTask,
+    Job,
     Method,
     Precision,
     SharedRecipe,
@@ -177,3 +179,32 @@ class SingleJob(Frozen):
 Group = Annotated[
     EvaluationGroup | TuningGroup | ThroughputGroup | SingleJob, Field(discriminator="kind")
 ]
+
+
+# -----------------------------------------------------------------------------
+# One place in a manifest's plan, and the job that fills it.
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One place in a manifest's plan, and the job that fills it."""
+
+    id: str
+    """`<checkpoint>.<dtype>.<setting>` for an evaluation, with the arm before the setting where it
+    is not weight-cast; `repro.schema.tuned_slots` names those of tuning; else the group's id."""
+    job: Job | None
+    """None where this tier has nothing that can stand in."""
+    reason: str
+    """Why there is no job."""
+    checkpoint: str | None
+    """The paper's checkpoint; the job's own may be a stand-in."""
+    dtype: str | None
+    setting: str | None
+
+    @property
+    def name(self) -> str:
+        """For people: the id, with the checkpoint that really runs."""
+        runs = getattr(self.job, "checkpoint", None)
+        if runs and self.checkpoint and runs != self.checkpoint:
+            return self.id.replace(self.checkpoint, runs, 1)
+        return self.id

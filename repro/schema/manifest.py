@@ -5,16 +5,19 @@ what was expected. What does not match the schema is told apart from what does, 
 no sense (a claim on a cell that nobody printed).
 """
 
+import json
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from repro import paths
+from repro.fileio import write_text
 from repro.schema.base import Frozen, Slug
 from repro.schema.claim_base import Published
 from repro.schema.claims import Claim
 from repro.schema.groups import Group
 from repro.schema.jobs import Setting, Tier
-from repro.schema.model_claims import CellClaim
+from repro.schema.measured_claims import CellClaim
 
 
 class Paper(Frozen):
@@ -61,3 +64,18 @@ class Manifest(Frozen):
         """The cell claim of that name; the names that claims use were checked on loading."""
         cells = (claim for claim in self.claims if isinstance(claim, CellClaim))
         return next(claim for claim in cells if claim.id == name)
+
+
+# -----------------------------------------------------------------------------
+# The JSON schema of a manifest: `python -m repro.schema.manifest` writes it anew.
+
+PATH = paths.CATALOG / "manifest.schema.json"
+
+
+def text() -> str:
+    """The schema, with the docstring under each field as its description."""
+    return json.dumps(Manifest.model_json_schema(), indent=1, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    write_text(PATH, text())

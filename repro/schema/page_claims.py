@@ -10,7 +10,7 @@ from pydantic import Field, PositiveInt, StringConstraints
 from repro.schema.base import Frozen, Sha256, Slug
 from repro.schema.claim_base import ClaimBase, Margin, Text
 from repro.schema.decimals import DecimalText, Unsigned
-from repro.schema.model_claims import Names
+from repro.schema.measured_claims import Names
 
 
 class Comparison(Frozen):

@@ -11,10 +11,16 @@ from typing import Literal
 from repro.errors import BadInputError
 from repro.schema import engines, tuned_slots
 from repro.schema.catalog import Checkpoint
-from repro.schema.groups import EvaluationGroup, Group, SingleJob, ThroughputGroup, TuningGroup
+from repro.schema.groups import (
+    EvaluationGroup,
+    Group,
+    SingleJob,
+    Slot,
+    ThroughputGroup,
+    TuningGroup,
+)
 from repro.schema.jobs import Arm, Engine, EvaluateJob, Setting, Tier
 from repro.schema.manifest import Manifest
-from repro.schema.slot import Slot
 
 
 def evaluation_slot(checkpoint: str, dtype: str, setting: str, arm: Arm = "weight-cast") -> str:

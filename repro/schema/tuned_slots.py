@@ -12,6 +12,7 @@ from repro.schema.catalog import Checkpoint
 from repro.schema.groups import (
     Arm,
     Questions,
+    Slot,
     ThroughputGroup,
     TunedCheckpoint,
     TuningGroup,
@@ -28,7 +29,6 @@ from repro.schema.jobs import (
     TuningJob,
 )
 from repro.schema.manifest import Manifest
-from repro.schema.slot import Slot
 from repro.schema.tuned_claims import (
     BarsClaim,
     ImprovementClaim,

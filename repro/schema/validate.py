@@ -14,9 +14,8 @@ from repro.schema.claims import AmbiguousClaim, Claim, ModelClaim, PageClaim
 from repro.schema.families import FAMILIES
 from repro.schema.groups import EvaluationGroup, Group, SingleJob, ThroughputGroup, TuningGroup
 from repro.schema.jobs import StabilityJob, TuningJob
-from repro.schema.layer_claims import TrendClaim
 from repro.schema.manifest import Manifest
-from repro.schema.model_claims import (
+from repro.schema.measured_claims import (
     CellClaim,
     ConcordanceClaim,
     Divergence,
@@ -24,6 +23,7 @@ from repro.schema.model_claims import (
     GrowingClaim,
     MeanClaim,
     Throughput,
+    TrendClaim,
     Unbuilt,
 )
 from repro.schema.page_claims import (

@@ -9,7 +9,7 @@ from repro.schema.families import FAMILIES
 from repro.schema.groups import GroupRecipe, SingleJob, TuningGroup, TuningTier
 from repro.schema.jobs import TuningJob
 from repro.schema.manifest import Manifest
-from repro.schema.model_claims import CellClaim
+from repro.schema.measured_claims import CellClaim
 from repro.schema.tuned_claims import (
     BarsClaim,
     ImprovementClaim,

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from repro.schema.claims import Claim, ModelClaim
 from repro.schema.manifest import Manifest
-from repro.schema.model_claims import (
+from repro.schema.measured_claims import (
     CellClaim,
     CountClaim,
     Divergence,

@@ -20,7 +20,7 @@ from repro.schema.base import Frozen, Sha256, Slug
 from repro.schema.claims import AmbiguousClaim, Claim, ModelClaim, PageClaim, PlannedClaim
 from repro.schema.jobs import Engine, Tier
 from repro.schema.manifest import Manifest
-from repro.schema.model_claims import CellClaim, Unbuilt
+from repro.schema.measured_claims import CellClaim, Unbuilt
 from repro.schema.page_claims import FactClaim
 from repro.text import visible
 

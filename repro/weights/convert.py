@@ -13,7 +13,7 @@ from pathlib import Path
 from repro import fileio
 from repro.errors import BadInputError, Problem
 from repro.fileio import Draft, Drafts
-from repro.weights import shards as checkpoint_shards
+from repro.weights import checkpoint_files as checkpoint_shards
 from repro.weights import torch_tensors, torch_zip
 from repro.weights.torch_pickle import STORAGES, Tensor
 from repro.weights.torch_tensors import Archive

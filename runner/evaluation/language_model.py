@@ -23,7 +23,7 @@ from repro.schema.jobs import ModelJob, TuningPath
 from runner.evaluation import tokens
 from runner.evaluation.offline import import_lm_eval
 from runner.measurement import Progress
-from runner.models import kernels, mamba_paths, precision, triton_dot
+from runner.models import kernels, mamba_paths, precision
 
 import_lm_eval()  # the import below fails offline without it
 
@@ -146,7 +146,7 @@ class MeasuredLM(HFLM):  # type: ignore[misc]
             "mamba_scan": self._scan,
             "mamba_lacks": mamba_paths.lacking(self.model),
             "layer_norm": self._layer_norm,
-            "triton_float32": "ieee" if triton_dot.is_set() else "tf32",
+            "triton_float32": "ieee" if precision.is_set() else "tf32",
             "arm": self._arm,
             "weights_dtype": str(self.model.dtype).removeprefix("torch."),
             "logits_dtype": self.logits_dtype,

@@ -17,7 +17,7 @@ from repro.schema.jobs import ModelJob
 from repro.weights import loadable
 from runner.evaluation.language_model import MeasuredLM, asked_scan
 from runner.evaluation.offline import import_lm_eval
-from runner.models import kernels, precision, registry, triton_dot
+from runner.models import kernels, precision, registry
 from runner.models import tokenizer as tokenizer_of
 from runner.models import tuned as tuned_model
 from runner.models.foreign import ran_out
@@ -56,7 +56,7 @@ def load(
         message = f"the fine-tuned weights of {job.checkpoint} and the job do not belong together"
         raise BadInputError(message)
     if job.arm == "ieee" and kernels.device().type == "cuda":  # a CPU has no other float32
-        triton_dot.ieee_float32()
+        precision.ieee_float32()
     family = registry.family_of(checkpoint)
     code = own_code_of(checkpoint, family, allowed=remote_code)
     with loadable.private(checkpoint, code=code) as own:

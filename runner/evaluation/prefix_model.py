@@ -17,7 +17,7 @@ Not covered: sharing between calls. One call has all subjects at one number of e
 examples are 3 % of its tokens.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,7 +32,7 @@ from runner.evaluation import tokens
 from runner.evaluation.language_model import MeasuredLM, Request
 from runner.evaluation.offline import import_lm_eval
 from runner.evaluation.prefix_tree import Group, Limits, planned
-from runner.models import mamba_continued, mamba_paths, registry, states
+from runner.models import mamba, mamba_paths, registry
 
 import_lm_eval()  # the import below fails offline without it
 
@@ -207,7 +207,7 @@ class PrefixLM(MeasuredLM):
         for row, each in zip(padded, tokens, strict=True):
             row[: len(each)] = each
         if state is not None:
-            state = states.branch(state, torch.tensor(rows))
+            state = branch(state, torch.tensor(rows))
         with self._precision:
             hidden, after = self._family.continued(
                 self.model, torch.from_numpy(padded).to(self.device), state
@@ -243,7 +243,7 @@ class PrefixLM(MeasuredLM):
         sizes = []
         for length in (1, 2):
             hidden, state = self._continued([np.zeros(length, np.int64)], None, [0])
-            sizes.append(states.size(state))
+            sizes.append(size(state))
         with self._precision:
             logits = self._family.head(self.model, hidden[:, -1])
         self.counts["tokens_run"] = tokens_run
@@ -276,4 +276,60 @@ def from_state(model: nn.Module) -> str:
     if not mixers:
         return "none"
     slow = mamba_paths.path_of(mixers[0]) == "slow"
-    return "slow" if slow else mamba_continued.FROM_STATE.__name__
+    return "slow" if slow else mamba.FROM_STATE.__name__
+
+
+# -----------------------------------------------------------------------------
+# States of models as values: how many bytes one holds, and its rows taken for other rows.
+#
+# A state is tensors in nested tuples, named tuples or dicts. Two tensors that share
+# memory hold it once: the rows of a branch that was not copied cost nothing.
+
+
+def size(state: object) -> int:
+    """Bytes of memory that a state keeps from being freed."""
+    storages = [tensor.untyped_storage() for tensor in _tensors(state)]
+    return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
+
+
+def branch(state: Any, rows: Tensor) -> Any:  # noqa: ANN401 - the same nested tuples come back
+    """Row i of the result is row rows[i] of the state.
+
+    Args:
+        state: Nested tuples, named tuples or dicts of tensors with the batch first.
+        rows: int64, (rows of the result,), on any device.
+
+    Returns:
+        The same shape of tuples. Where all rows are one and the same the tensors are views that
+        repeat it, without a copy: read them, never write.
+    """
+    wanted = rows.tolist()
+    repeated = len(set(wanted)) == 1
+
+    def taken(tensor: Tensor) -> Tensor:
+        if repeated:
+            row = tensor[wanted[0] : wanted[0] + 1]
+            return row.expand(len(wanted), *tensor.shape[1:])
+        return tensor.index_select(0, rows.to(tensor.device))
+
+    return _mapped(state, taken)
+
+
+def _mapped(state: Any, change: Any) -> Any:  # noqa: ANN401
+    if isinstance(state, Tensor):
+        return change(state)
+    if isinstance(state, Mapping):
+        return {key: _mapped(part, change) for key, part in state.items()}
+    parts = [_mapped(part, change) for part in state]
+    return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
+
+
+def _tensors(state: object) -> Iterator[Tensor]:
+    if isinstance(state, Tensor):
+        yield state
+    elif isinstance(state, Mapping):
+        for part in state.values():
+            yield from _tensors(part)
+    elif isinstance(state, tuple | list):
+        for part in state:
+            yield from _tensors(part)

@@ -14,13 +14,14 @@ Not covered: writing a model, generating text.
 """
 
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from repro.schema.jobs import Attention
+from repro.weights import foreign_json
 
 State = TypeVar("State")
 
@@ -68,3 +69,18 @@ class ModelFamily(Protocol[State]):
 
         Through the output layer's module where there is one, so that adapters and hooks act.
         """
+
+
+# -----------------------------------------------------------------------------
+# config.json of a checkpoint folder.
+
+CONFIG = "config.json"
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """What it holds.
+
+    Raises:
+        BadInputError: there is none, or it is no JSON object.
+    """
+    return foreign_json.read(folder / CONFIG)

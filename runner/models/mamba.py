@@ -8,13 +8,123 @@ recurrent state at each. So a state here is `mamba_continued`'s, in float32, and
 state to state is ours.
 """
 
+from typing import Any, NamedTuple
+
 import torch
 from torch import Tensor
+from torch.nn import functional
 from transformers import PreTrainedModel
 
-from runner.models import mamba_continued
-from runner.models.mamba_continued import MixerState
+from runner.models import mamba2_mixer
+from runner.models.mamba_paths import Path, convolved_by_kernel, path_of, scan_arguments
+from runner.models.mamba_scan import Inputs, Start, by_pseudo_steps, scanned, wide
 from runner.models.transformers_model import TransformersModel
+
+# -----------------------------------------------------------------------------
+# A Mamba mixer of transformers for many tokens at once, from a state to a state.
+#
+# By the code that `mamba_paths.path_of` names. On a slow path the arithmetic is `slow_forward`'s
+# (`mamba_scan`). By the kernels it is that of the pins (path kernels) or of `mamba_paths.live`; the
+# convolution gets the last inputs before its own, and a scan that has a state to start from gets it
+# by `FROM_STATE`. In all of them the state is FP32, as within one pass of any of them.
+#
+# Every projection is called as a module, but dt_proj on path kernels, as the pins have it.
+#
+# Reference: transformers 4.40.0, `MambaMixer`. Differs: its cache starts no pass of many tokens.
+# Not covered: Jamba's mixers, which have norms inside.
+
+
+def _start() -> Start:
+    if mamba2_mixer.kernels_lacking():  # what Triton needs; the other two are compiled already
+        return by_pseudo_steps
+    from runner.models.mamba_scan_triton import by_one_kernel
+
+    return by_one_kernel
+
+
+FROM_STATE = _start()
+"""How kernels scan from a state (`mamba_scan_start`, `mamba_scan_triton`)."""
+
+
+class MixerState(NamedTuple):
+    """What a mixer carries from one token to the next; a value, never changed."""
+
+    driven: Tensor
+    """The last d_conv - 1 inputs of the convolution, (batch, inner, d_conv - 1)."""
+    scanned: Tensor
+    """h, (batch, N, inner), FP32 (float64 in float64)."""
+
+
+def continued(
+    mixer: Any,  # noqa: ANN401 - transformers' `MambaMixer` has no types
+    hidden: Tensor,
+    before: MixerState | None,
+) -> tuple[Tensor, MixerState]:
+    """The mixer's output for what follows a state, and the state after it.
+
+    Args:
+        mixer: In evaluation mode.
+        hidden: (batch, length ≥ 1, hidden size).
+        before: What the tokens before left, of the same batch; None at the start of a sequence.
+    """
+    length = hidden.shape[1]
+    driven, gate = mixer.in_proj(hidden).transpose(1, 2).chunk(2, dim=1)  # (batch, inner, length)
+    width = mixer.conv_kernel_size - 1
+    earlier = before.driven if before else driven.new_zeros(*driven.shape[:2], width)
+    path = path_of(mixer)
+    if path == "slow":
+        padded = torch.cat([earlier, driven], dim=-1)
+        y, last = _slow(mixer, padded, gate, before)
+    else:  # channels side by side, as they are and as most steps here want them
+        padded = torch.cat([earlier.mT, driven.mT], dim=1).mT
+        y, last = _by_kernels(mixer, padded, gate, before, path)
+    return mixer.out_proj(y), MixerState(padded[..., length:].clone(), last)
+
+
+def _slow(
+    mixer: Any,  # noqa: ANN401
+    padded: Tensor,
+    gate: Tensor,
+    before: MixerState | None,
+) -> tuple[Tensor, Tensor]:
+    """What enters out_proj, (batch, length, inner), and h."""
+    length, states = gate.shape[-1], mixer.ssm_state_size
+    first = padded.shape[-1] - length
+    u = mixer.act(mixer.conv1d(padded)[..., first : first + length]).transpose(1, 2)
+    low, inward, outward = mixer.x_proj(u).split([mixer.time_step_rank, states, states], dim=-1)
+    step = functional.softplus(mixer.dt_proj(low))
+    start = before.scanned if before else wide(step.new_zeros(len(u), states, u.shape[-1]))
+    decay = -torch.exp(mixer.A_log.float()).T
+    y, last = scanned(u, step, decay, inward, outward, start)
+    return (y + u * mixer.D) * mixer.act(gate.transpose(1, 2)), last
+
+
+def _by_kernels(
+    mixer: Any,  # noqa: ANN401
+    padded: Tensor,
+    gate: Tensor,
+    before: MixerState | None,
+    path: Path,
+) -> tuple[Tensor, Tensor]:
+    """As `_slow`."""
+    from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
+
+    first = padded.shape[-1] - gate.shape[-1]
+    convolved = convolved_by_kernel(mixer, padded)[..., first:]
+    given, raw = scan_arguments(mixer, convolved, "live" if path == "live" else "kernels")
+    if before is None:
+        y, last = selective_scan_fn(
+            **given, **raw, z=gate, delta_softplus=True, return_last_state=True
+        )
+    else:
+        delta = functional.softplus(raw["delta"] + raw["delta_bias"][:, None])  # FP32, as the bias
+        inputs = Inputs(delta=delta, z=gate, **given)
+        y, last = FROM_STATE(selective_scan_fn, inputs, before.scanned.transpose(1, 2))
+    return y.transpose(1, 2), last.transpose(1, 2)
+
+
+# -----------------------------------------------------------------------------
+# Mamba, by transformers 4.40.0's own class.
 
 States = tuple[MixerState, ...]
 """What each block's mixer carries on."""
@@ -36,7 +146,7 @@ class MambaModel(TransformersModel):
             if block.residual_in_fp32:
                 stream = stream.to(torch.float32)
             before = state[number] if state else None
-            mixed, left = mamba_continued.continued(block.mixer, normed, before)
+            mixed, left = continued(block.mixer, normed, before)
             stream = stream + mixed
             after.append(left)
         return backbone.norm_f(stream), tuple(after)

@@ -9,15 +9,10 @@ from typing import Any
 
 from repro.errors import BadInputError, Problem
 from repro.schema.families import FAMILIES, named_by
-from runner.models.config_file import CONFIG, read
-from runner.models.family import ModelFamily
-from runner.models.gpt_neox import GPT_NEOX
-from runner.models.llama import LLAMA
+from runner.models.family import CONFIG, ModelFamily, read_config
 from runner.models.mamba import MAMBA
-from runner.models.mamba2_family import MAMBA2
-from runner.models.olmo import OLMO
-from runner.models.openelm import OPENELM
-from runner.models.phi import PHI
+from runner.models.mamba2_checkpoint import MAMBA2
+from runner.models.transformers_model import GPT_NEOX, LLAMA, OLMO, OPENELM, PHI
 
 MODELS: Mapping[str, ModelFamily[Any]] = {
     "mamba": MAMBA,
@@ -37,7 +32,7 @@ def family_of(folder: Path) -> str:
     Raises:
         BadInputError: there is none, or it is of no family that is known here.
     """
-    config = read(folder)
+    config = read_config(folder)
     name = named_by(config)
     if name is None:
         fields = [field for field in ("model_type", "ssm_cfg") if field in config]

@@ -24,9 +24,9 @@ from transformers import (
 
 from repro.errors import CannotRunError
 from repro.schema.jobs import Method
-from runner.models.lora_targets import targets
 from runner.models.mamba2 import Mamba2ForCausalLM
 from runner.models.mamba2_config import Mamba2Config
+from runner.models.tuned import targets
 
 
 @dataclass(frozen=True)

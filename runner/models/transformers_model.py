@@ -38,7 +38,7 @@ from repro.schema.jobs import Attention
 from repro.weights import checkpoint_files, loadable
 from repro.weights.checkpoint_files import Tensors
 from runner.models import foreign, kernels
-from runner.models.config_file import CONFIG, read
+from runner.models.family import CONFIG, read_config
 
 _LARGEST_BUFFERS = 1 << 32
 """Bytes of masks and tables of angles, which follow from config.json alone."""
@@ -81,7 +81,7 @@ class TransformersModel:
                 )
             _refuse_missing(own, loading)
             if code:  # only now is there a model to hold it to
-                foreign.check_stored(own, stored, model, unused_by(read(own)))
+                foreign.check_stored(own, stored, model, unused_by(read_config(own)))
         return model
 
     def checked(self, folder: Path, stored: Tensors) -> PretrainedConfig:
@@ -105,7 +105,7 @@ class TransformersModel:
             problem = Problem(str(folder / CONFIG), found, expected)
             message = "cannot load the checkpoint"
             raise BadInputError(message, [problem])
-        foreign.check_stored(folder, stored, model, unused_by(read(folder)))
+        foreign.check_stored(folder, stored, model, unused_by(read_config(folder)))
         return config
 
     def logits(self, model: PreTrainedModel, tokens: Tensor) -> Tensor:
@@ -205,7 +205,7 @@ def own_code_of(folder: Path, family: str, *, allowed: bool) -> list[str]:
     Raises:
         BadInputError: it takes code and is not allowed to, or the code lies elsewhere.
     """
-    if read(folder).get("model_type") not in FAMILIES[family].own_code:
+    if read_config(folder).get("model_type") not in FAMILIES[family].own_code:
         return []
     if not allowed:
         what = "a model that the Python code beside it loads"
@@ -225,3 +225,58 @@ def _refuse_missing(folder: Path, loading: Mapping[str, Any]) -> None:
         problem = Problem(str(folder), found, "every weight of the model in its config")
         message = f"the checkpoint lacks {len(missing)} weights, which would be random"
         raise BadInputError(message, [problem])
+
+
+# -----------------------------------------------------------------------------
+# GPT-NeoX (Pythia), by transformers 4.40.0's own class.
+#
+# It has eager attention and FlashAttention 2, no SDPA. Scores and softmax stay in the dtype of the
+# weights, and so do the logits. LayerNorm in FP16 on a CPU: `runner.models.precision`.
+
+GPT_NEOX = AttentionModel("gpt-neox")
+
+
+# -----------------------------------------------------------------------------
+# Llama (TinyLlama), by transformers 4.40.0's own class.
+#
+# It has all three attention kernels. Eager scores are rounded to the dtype of the weights, their
+# softmax is taken in float32; norms too. Logits are widened to float32.
+
+LLAMA = AttentionModel("llama", widens=("llama",))
+
+
+# -----------------------------------------------------------------------------
+# OLMo in either of its layouts.
+#
+#     hf_olmo    the checkpoint that Appendix D names. Its own code, a stub in the folder around the
+#                package ai2-olmo, loads it; it takes SDPA whatever is asked for, and returns logits
+#                as computed. transformers 4.40.0 refuses FlashAttention 2 to a class like it.
+#     olmo       transformers' own, for checkpoints converted to it: all three attention kernels,
+#                logits widened to float32. No code of the folder runs.
+#
+# Both have LayerNorm without weights, in float32. `repro.schema.families` has the names of either.
+#
+# Not covered: hf_olmo was read, not run: no pin holds ai2-olmo.
+
+OLMO = AttentionModel("olmo", widens=("olmo",))
+
+
+# -----------------------------------------------------------------------------
+# OpenELM, by the code in the checkpoint's folder; transformers 4.40.0 has no class for it.
+#
+# That code takes SDPA with a mask of its own whatever is asked for. Prompts begin with BOS, as its
+# makers' evaluation has them; the tokenizer is Llama 2's.
+#
+# Not covered: the published code was read, not run.
+
+OPENELM = AttentionModel("openelm")
+
+
+# -----------------------------------------------------------------------------
+# Phi (Phi-1.5), by transformers 4.40.0's own class.
+#
+# It has all three attention kernels. Eager attention widens queries and keys, so that scores and
+# softmax are float32 (FP16 overflowed without); the other two take them as they are. Logits are
+# widened to float32. A folder may bring code along: transformers' own class is taken all the same.
+
+PHI = AttentionModel("phi", widens=("phi",))

@@ -7,22 +7,179 @@ ray://HOST:PORT, ray://auto: a cluster that is there already (`on_ray_there`).
 import os
 import shutil
 import signal
+import socket
 import tempfile
-from collections.abc import Iterator
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import ray
 from ray import exceptions
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from repro import paths
+from repro.environment import machine, revision
 from repro.environment import machine as environment
 from repro.environment.machine import Environment
 from repro.errors import CannotRunError, first_line
 from runner.local import Work, room_for
-from runner.ray import cluster, remote
-from runner.ray.cluster import There
+from runner.ray import remote
 from runner.ray.pool import Pool
+from runner.ray.worker import Latest
+
+# -----------------------------------------------------------------------------
+# The nodes of a Ray cluster that is there already.
+#
+# They are asked what they are before anything is planned, so that keys are of the machines that
+# will compute; code, data and weights go to them and records come back.
+#
+# Reference: Ray 2.31.0. Not covered: who may talk to a cluster; Ray asks nobody for a password
+# (docs/cluster.md).
+
+_MOST = 48
+"""Processes at once; for one without a node, the cluster's autoscaler starts a node."""
+_CODE = ("repro", "runner", "catalog", "pinned-requirements.txt", "pinned-kernels.txt")
+"""What nodes need of this bundle; data and weights go by digest."""
+_ASK = 120
+"""Seconds that a node may take to say what it is."""
+_LOOK = 5
+"""Seconds between two looks at whether the cluster is there, and this process's own node in it."""
+_SILENCE = 20
+"""Seconds without a head after which a run gives up; Ray takes 60."""
+
+
+class There:
+    """The nodes of a cluster that this process has joined."""
+
+    def __init__(self, *, from_outside: bool) -> None:
+        """Prepare; from outside, a server on the head is what is in the cluster."""
+        self._from_outside = from_outside
+
+    def machine(self) -> Environment:
+        """What most of the nodes are: with a GPU if any node has one.
+
+        Raises:
+            CannotRunError: no node says what it is.
+        """
+        nodes = [each for each in ray.nodes() if each["Alive"]]
+        with_gpu = [each for each in nodes if each["Resources"].get("GPU")]
+        asked = [_describe(each, gpu=bool(with_gpu)) for each in with_gpu or nodes]
+        said, _ = ray.wait(asked, num_returns=len(asked), timeout=_ASK) if asked else ([], [])
+        machines = [machine for machine in map(_answer, said) if machine]
+        if not machines:
+            message = f"none of the {len(nodes)} nodes of the cluster said in {_ASK} s what it is"
+            raise CannotRunError(message)
+        kinds = Counter(repr(sorted(each.key_parts().items())) for each in machines)
+        most = kinds.most_common(1)[0][0]
+        found = next(each for each in machines if repr(sorted(each.key_parts().items())) == most)
+        # Its code is this process's, sent along; no git lies there that could say which.
+        return found.model_copy(update={"revision": revision.own()})
+
+    def execute(self, work: Work) -> dict[str, str]:
+        """As `runner.local.execute`.
+
+        Raises:
+            CannotRunError: the cluster's head is lost, or this process's own node.
+        """
+        news = remote.news()
+        start = partial(remote.start, work.machine, work.memory, news, None)
+        latest = partial(remote.latest, news) if self._from_outside else _latest_while_joined(news)
+        try:
+            return Pool(start, _MOST, work, ships=True).run(latest)
+        except Exception as error:
+            # Ray's client is not connected any more: it says so by a plain Exception.
+            lost = isinstance(error, OSError) or not ray.is_initialized()
+            if isinstance(error, exceptions.RayError) or not lost:  # a job's own, on a node; a bug
+                raise
+            message = (
+                "this run has lost its cluster, by its own node or by the head "
+                f"({first_line(error)}); finished jobs are kept: start the same command again, "
+                "where there is a cluster"
+            )
+            raise CannotRunError(message) from error
+
+
+def join(address: str, stack: ExitStack) -> None:
+    """Connect, with the code of this bundle for the nodes."""
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="repro-code-")))
+    for name in _CODE:
+        copy = shutil.copytree if (paths.ROOT / name).is_dir() else shutil.copy
+        copy(paths.ROOT / name, folder / name)
+    stack.callback(ray.shutdown)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what they say, the error says too
+        ray.init(
+            address,
+            runtime_env={"working_dir": str(folder), "env_vars": remote.flags()},
+            log_to_driver=False,
+            logging_level="ERROR",
+        )
+
+
+def _latest_while_joined(news: Any) -> Callable[[], Latest]:  # noqa: ANN401
+    """`on_ray_remote.latest`, which looks at times whether this process is still in the cluster.
+
+    Without a node of its own Ray starts no process, and does not always say so; without a head it
+    ends this process after a minute, with 1, which is what a contradicted claim has.
+    """
+    context = ray.get_runtime_context()
+    own, head = context.get_node_id(), context.gcs_address
+    looked = heard = time.monotonic()
+
+    def latest() -> Latest:
+        nonlocal looked, heard
+        now = time.monotonic()
+        if now - looked >= _LOOK:
+            looked = now
+            heard = now if _listens(head) else heard
+            _check_joined(own, head, now - heard)
+        return remote.latest(news)
+
+    return latest
+
+
+def _check_joined(own: str, head: str, silence: float) -> None:
+    """Whether the head still counts a node, or has been silent for too many seconds."""
+    if silence > _SILENCE:
+        message = f"its head at {head} has been silent for {silence:.0f} s"
+        raise ConnectionError(message)
+    if not silence and own not in {each["NodeID"] for each in ray.nodes() if each["Alive"]}:
+        message = "its head says so"
+        raise ConnectionError(message)
+
+
+def _listens(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=2).close()
+    except OSError:
+        return False
+    return True
+
+
+def _describe(node: Mapping[str, Any], *, gpu: bool) -> Any:  # noqa: ANN401
+    """Ask a node what it is, with one of its GPUs if it has any."""
+    here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+    wanted = {"num_gpus": 1} if gpu else {"num_cpus": 0}
+    task: Any = ray.remote(machine.capture)
+    return task.options(scheduling_strategy=here, max_retries=0, **wanted).remote()
+
+
+def _answer(reference: Any) -> Environment | None:  # noqa: ANN401
+    try:
+        found: Environment = ray.get(reference)
+    except exceptions.RayError:
+        return None
+    return found
+
+
+# -----------------------------------------------------------------------------
+# `--on ray` and `--on ray://…`: all GPUs of this machine, or the nodes of a cluster.
 
 # -----------------------------------------------------------------------------
 # All GPUs, or all cores, of this machine, by a Ray of the run's own.
@@ -109,7 +266,7 @@ def engine(where: str) -> Iterator[Here | There]:
         return
     with ExitStack() as stack:
         try:
-            cluster.join("auto" if where == "ray://auto" else where, stack)
+            join("auto" if where == "ray://auto" else where, stack)
         except (ConnectionError, RuntimeError, exceptions.RayError) as error:
             hint = (
                 "start this on a node of one, or name one: ray://HOST:PORT"

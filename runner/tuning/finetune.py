@@ -29,9 +29,10 @@ from repro.errors import BadInputError, CannotRunError
 from repro.schema.families import FAMILIES
 from repro.schema.jobs import Recipe, TuningJob
 from runner.measurement import Inputs, Measurement, Progress
-from runner.models import config_file, kernels, registry, tokenizer, tuned
-from runner.models.lora_targets import targets
+from runner.models import kernels, registry, tokenizer, tuned
+from runner.models.family import read_config
 from runner.models.mamba_paths import lacking, set_path
+from runner.models.tuned import targets
 from runner.tuning import record
 from runner.tuning.examples import Collator, TuningData, prepare
 from runner.tuning.record import Trained
@@ -66,7 +67,7 @@ def run(job: TuningJob, inputs: Inputs, progress: Progress) -> Measurement:
         message = "float16 needs a CUDA GPU: torch has no float16 mixed precision on a CPU"
         raise CannotRunError(message)
     family = registry.family_of(checkpoint)
-    targets(config_file.read(checkpoint), recipe.method)  # refuses before anything is read
+    targets(read_config(checkpoint), recipe.method)  # refuses before anything is read
     progress(0, 1, "reading the data")
     learned = prepare(recipe, data, checkpoint, family, remote_code=inputs.remote_code)
     progress(0, 1, "loading the model")

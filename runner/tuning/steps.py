@@ -20,11 +20,11 @@ from torch import Tensor
 
 from repro.errors import CannotRunError
 from repro.schema.jobs import ThroughputJob
-from runner import memory_cap
 from runner.models import kernels
 from runner.models.mamba_paths import lacking, set_path
 from runner.models.shapes import adapted, build, shape_of
-from runner.tuning.batch_search import Try
+from runner.tuning import memory_cap
+from runner.tuning.memory_cap import Try
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 _SLOW = ("slow", "plain")

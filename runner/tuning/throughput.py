@@ -1,8 +1,8 @@
 """Speed and memory of fine-tuning steps, by a model of random weights under a cap of GPU memory.
 
 A few steps of one row run before the cap is set: kernels are compiled, and Adam's moments exist,
-whatever float16's scaling skips at first. Then batch sizes are tried (`runner.tuning.batch_search`)
-under the cap (`runner.memory_cap`), and the fastest is timed (`runner.tuning.steps`).
+whatever float16's scaling skips at first. Then batch sizes are tried (`runner.tuning.memory_cap`)
+under the cap (`runner.tuning.memory_cap`), and the fastest is timed (`runner.tuning.steps`).
 
 Reference: paper v2, section 5.1: tokens a second are all tokens over the training time; memory a
 token is the maximum over the run over the tokens of a mini-batch.
@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from repro.errors import CannotRunError
 from repro.schema.jobs import ThroughputJob
-from runner import memory_cap
 from runner.measurement import Inputs, Measurement, Progress
-from runner.tuning.batch_search import Try, fastest, search
+from runner.tuning import memory_cap
+from runner.tuning.memory_cap import Try, fastest, search
 from runner.tuning.steps import Timing, Training
 
 Values = dict[str, float | int | str]

@@ -19,7 +19,7 @@ from repro.inputs import locate
 from repro.schema import catalog, validate
 from repro.store import run_file
 from repro.store.store import BrokenRecordError, Store
-from repro.weights import checkpoint_files, shards
+from repro.weights import checkpoint_files
 
 MARK = b"\xef\xbb\xbf"
 
@@ -135,7 +135,7 @@ def an_index(folder: Path) -> tuple[Path, Read]:
     path = folder / "pytorch_model.bin.index.json"
     path.write_text(json.dumps({"weight_map": {"w": "pytorch_model.bin"}}))
     (folder / "pytorch_model.bin").touch()
-    return path, shards.find
+    return path, checkpoint_files.find
 
 
 def a_config(folder: Path) -> tuple[Path, Read]:

@@ -24,7 +24,7 @@ from repro.schema.catalog import Benchmark
 from repro.schema.jobs import BenchmarkJob
 from repro.store.record import Record
 from verify.errors import InvalidError
-from verify.records import answers, engine_check, rounding
+from verify.records import answers, rounding
 from verify.records.answers import Metric, Right, array_of, by_length, right
 from verify.records.mmlu import hold, overflow
 
@@ -62,7 +62,7 @@ def check(record: Record, job: BenchmarkJob, arrays: "Arrays", known: Benchmark)
             raise InvalidError(overflow(record, bad, questions, shots))
         hold(record, shots, {**found, "non_finite": bad})
     rounding.check(record, job, {e: arrays[f"shots{e}/log_likelihood"] for e in job.shots})
-    engine_check.check(record, job, arrays)
+    answers.check(record, job, arrays)
 
 
 def _check_words(record: Record, arrays: "Arrays", shots: int) -> dict[str, float]:

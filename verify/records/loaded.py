@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from repro.schema.groups import Slot
 from repro.schema.jobs import BenchmarkJob, ModelJob
-from repro.schema.slot import Slot
 from repro.store.record import Record
 from verify.records import answers
 from verify.records.answers import Metric, Right

@@ -17,7 +17,7 @@ from repro.schema.catalog import Dataset
 from repro.schema.jobs import EvaluateJob
 from repro.store.record import Record
 from verify.errors import InvalidError
-from verify.records import answers, engine_check, rounding
+from verify.records import answers, rounding
 from verify.records.answers import array_of
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def check(record: Record, job: EvaluateJob, arrays: "Arrays", dataset: Dataset) 
         _check_answers(record, job, arrays, shots)
     rounding.check(record, job, {e: arrays[f"shots{e}/log_likelihood"] for e in job.shots})
     _check_gold(record, job, arrays, dataset)
-    engine_check.check(record, job, arrays)
+    answers.check(record, job, arrays)
 
 
 def _check_answers(record: Record, job: EvaluateJob, arrays: "Arrays", shots: int) -> None:

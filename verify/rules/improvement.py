@@ -17,7 +17,7 @@ from itertools import pairwise, product
 from typing import TYPE_CHECKING
 
 from repro.schema.manifest import Manifest
-from repro.schema.model_claims import CellClaim
+from repro.schema.measured_claims import CellClaim
 from repro.schema.tuned_claims import ImprovementClaim, ImprovementRatio
 from repro.schema.tuned_slots import models_of
 from repro.text import counted

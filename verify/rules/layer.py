@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repro import fileio
-from repro.schema.layer_claims import BoundClaim, Control, IdentityClaim, TrendClaim
+from repro.schema.measured_claims import BoundClaim, Control, IdentityClaim, TrendClaim
 from repro.text import counted
 from verify.errors import InvalidError
 from verify.evidence import Evidence

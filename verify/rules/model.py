@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from repro.schema.finding import Outcome
 from repro.schema.manifest import Manifest
-from repro.schema.model_claims import CellClaim, CountClaim, Divergence, MeanClaim, OrderingClaim
+from repro.schema.measured_claims import CellClaim, CountClaim, Divergence, MeanClaim, OrderingClaim
 from verify import noise, shown
 from verify.arms import Arms, arms, other_arms
 from verify.decidable import input_rounding

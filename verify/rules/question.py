@@ -14,8 +14,7 @@ from repro.schema.decimals import as_decimals, half_unit, interval, places
 from repro.schema.manifest import Manifest
 from repro.schema.page_claims import SamplingClaim
 from repro.text import counted
-from verify.outcome import Decided
-from verify.words import first, judged, label, pair
+from verify.outcome import Decided, first, judged, label, pair
 
 _PERCENT = 100
 

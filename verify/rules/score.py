@@ -15,7 +15,7 @@ from itertools import product
 import numpy as np
 
 from repro.schema.manifest import Manifest
-from repro.schema.model_claims import CellClaim
+from repro.schema.measured_claims import CellClaim
 from repro.schema.tuned_claims import Column, MeasuredWinsClaim, Score
 from repro.schema.tuned_slots import PRETRAINED, TunedModel, models_of
 from repro.text import counted

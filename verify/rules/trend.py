@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Literal
 from repro.schema.claim_base import Published
 from repro.schema.decimals import Interval, interval
 from repro.schema.manifest import Manifest
-from repro.schema.model_claims import ConcordanceClaim
+from repro.schema.measured_claims import ConcordanceClaim
 from repro.text import counted
 from verify import noise
 from verify.arms import Arms, arms
 from verify.decidable import input_rounding
 from verify.evidence import Evidence
 from verify.noise import Span
-from verify.outcome import Decided, Judged
+from verify.outcome import OPEN, Decided, Judged, first, judged, label, listed, pair
 from verify.statistics import mean
-from verify.words import OPEN, first, judged, label, listed, pair
 
 if TYPE_CHECKING:
     from repro.schema.finding import Outcome

@@ -17,7 +17,7 @@ from repro.schema.decimals import DecimalText
 from repro.schema.finding import Outcome
 from repro.schema.jobs import BenchmarkJob
 from repro.schema.manifest import Manifest
-from repro.schema.model_claims import CellClaim
+from repro.schema.measured_claims import CellClaim
 from repro.schema.tuned_claims import BarsClaim, LearnsClaim, TunedDivergence
 from repro.schema.tuned_slots import TunedModel, models_of
 from repro.text import counted

@@ -11,8 +11,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 from repro.audit import sbom
 from repro.audit.audit import Audit, Row
 from repro.environment import machine, pins
-from repro.environment.image import Image
-from repro.environment.kernels import Kernel
+from repro.environment.image import Image, Kernel
 
 SHA = "ab" * 32
 

@@ -21,7 +21,7 @@ from docker.utils.build import exclude_paths
 from repro import paths
 from repro.cli import container
 from repro.cli.main import _parser
-from repro.container import build, engine
+from repro.container import engine
 from repro.container import run as container_run
 from repro.container.run import Box, Inside
 from repro.environment import pins
@@ -374,7 +374,7 @@ def test_the_revision_is_this_commit() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         pytest.skip("no git checkout")
-    assert build.revision().removesuffix("-changed") == done.stdout.strip()
+    assert engine.revision().removesuffix("-changed") == done.stdout.strip()
 
 
 # -----------------------------------------------------------------------------

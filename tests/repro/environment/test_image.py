@@ -10,8 +10,7 @@ from repro.audit.changes import differences
 from repro.container import steps
 from repro.environment import image as audit_image
 from repro.environment import pins
-from repro.environment.image import Image
-from repro.environment.kernels import Kernel
+from repro.environment.image import Image, Kernel
 from repro.errors import BadInputError
 
 SHA, OTHER = "ab" * 32, "cd" * 32

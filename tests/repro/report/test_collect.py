@@ -15,7 +15,7 @@ import pytest
 
 from repro import paths
 from repro.cli.main import main
-from repro.report import arrays as report_arrays
+from repro.report import collect as report_arrays
 from repro.report.view import Side
 from repro.schema.jobs import StabilityJob
 from verify.evidence import Evidence

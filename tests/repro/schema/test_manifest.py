@@ -11,7 +11,7 @@ from repro import paths as bundle
 from repro.errors import BadInputError
 from repro.schema import catalog, validate
 from repro.schema.groups import EvaluationGroup, TuningGroup
-from repro.schema.model_claims import CellClaim
+from repro.schema.measured_claims import CellClaim
 
 
 def write(folder: Path, data: Any) -> Path:
@@ -44,10 +44,10 @@ def test_the_bundle_s_manifests_load_and_name_known_checkpoints() -> None:
 
 
 def test_the_schema_file_is_not_stale() -> None:
-    """`python -m repro.schema.json_schema` writes it."""
-    from repro.schema import json_schema
+    """`python -m repro.schema.manifest` writes it."""
+    from repro.schema import manifest
 
-    assert json_schema.PATH.read_text() == json_schema.text()
+    assert manifest.PATH.read_text() == manifest.text()
 
 
 def test_a_full_tier_evaluates_every_question_and_five_settings() -> None:

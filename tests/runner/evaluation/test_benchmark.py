@@ -22,7 +22,7 @@ from benchmark_jobs import ASKED, job
 from repro import fileio, paths
 from repro.errors import BadInputError, CannotRunError
 from repro.schema import catalog
-from runner.evaluation import benchmark, data, scores, tasks
+from runner.evaluation import benchmark, data, tasks
 from runner.evaluation.offline import quiet
 from runner.measurement import Inputs, Measurement
 from tools import describe_data
@@ -261,7 +261,7 @@ def test_ties_and_what_is_not_finite_are_counted() -> None:
         "prediction_normalised": np.array([1, 2, 1]),
         "gold": np.array([0, 2, 2]),
     }
-    values = scores.summary(scored, [{"acc_norm": 0.0, "arguments": []}], 10)
+    values = benchmark.summary(scored, [{"acc_norm": 0.0, "arguments": []}], 10)
     del values["prompts_sha256"]
     assert values == {
         "accuracy": 2 / 3,
@@ -274,9 +274,9 @@ def test_ties_and_what_is_not_finite_are_counted() -> None:
 
 def test_scores_that_differ_from_lm_evals_stop_the_job() -> None:
     samples = [{"acc": 1.0}, {"acc": 0.0}]
-    scores.hold(samples, {"acc": np.array([True, False]), "acc_norm": np.array([True, True])})
+    benchmark.hold(samples, {"acc": np.array([True, False]), "acc_norm": np.array([True, True])})
     with pytest.raises(RuntimeError, match="acc of some questions"):
-        scores.hold(samples, {"acc": np.array([True, True])})
+        benchmark.hold(samples, {"acc": np.array([True, True])})
 
 
 def test_progress_rises_to_the_total_and_nothing_is_printed(

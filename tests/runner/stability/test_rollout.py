@@ -8,10 +8,19 @@ import pytest
 import torch
 
 from runner.stability.bounds import RATIO_SLACK, radii
-from runner.stability.controls import DYADIC, positive_decay, tanh_rnn, vanishing_step, zero_decay
 from runner.stability.layers import Layers, discretise, parameters
 from runner.stability.perturbation import MODES
-from runner.stability.random_layers import Design, Family, draw_layers, inverse_softplus
+from runner.stability.random_layers import (
+    DYADIC,
+    Design,
+    Family,
+    draw_layers,
+    inverse_softplus,
+    positive_decay,
+    tanh_rnn,
+    vanishing_step,
+    zero_decay,
+)
 from runner.stability.rollout import BLOCK, plain_bound, plain_trajectory, roll_out
 from runner.stability.summary import exponents, join, recorded_times, summarise
 from runner.stability.trace import Trace

@@ -19,7 +19,7 @@ from runner.measurement import Inputs, Measurement
 from runner.models import mamba2_mixer
 from runner.models.shapes import SHAPES, adapted, build, shape_of
 from runner.tuning import throughput
-from runner.tuning.batch_search import Try, fastest, search
+from runner.tuning.memory_cap import Try, fastest, search
 from verify.records import throughput as throughput_records
 
 

@@ -10,8 +10,8 @@ import torch
 
 from repro.schema.jobs import EvaluateJob
 from verify.errors import InvalidError
-from verify.evidence import Evidence
-from verify.records import copies, rounding
+from verify.evidence import Evidence, copies
+from verify.records import rounding
 
 SLOT = "mamba-1.{}.batch-8"
 
@@ -155,7 +155,7 @@ def copied(**other: Any) -> dict[str, str]:
             digest="0" * 64,
         )
         found[record.key] = (record, records.answers(job))
-    return copies.found(found)
+    return copies(found)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from repro.schema.manifest import Manifest
-from repro.schema.model_claims import CountClaim, MeanClaim, OrderingClaim
+from repro.schema.measured_claims import CountClaim, MeanClaim, OrderingClaim
 from verify.outcome import Decided
 from verify.records import answers
 from verify.rules import page

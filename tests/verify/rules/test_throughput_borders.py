@@ -7,7 +7,7 @@ exactly. Student's t at 1 degree of freedom is 12.71 at 0.975, 25.45 at 0.9875, 
 import pytest
 
 from verify.rules import throughput
-from verify.throughput_runs import Gains
+from verify.rules.throughput import Gains
 
 
 def number(printed: str, margin: str, *draws: float, numbers: int = 1) -> tuple[str, str]:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from repro.schema.claim_base import Place, Published
-from verify import words
+from verify import outcome
 
 
 def value(text: str, **place: Any) -> Published:
@@ -22,7 +22,7 @@ def value(text: str, **place: Any) -> Published:
     ],
 )
 def test_a_value_is_named_by_where_it_stands(place: dict[str, str], expected: str) -> None:
-    assert words.label(value("1", **place)) == expected
+    assert outcome.label(value("1", **place)) == expected
 
 
 @pytest.mark.parametrize(
@@ -35,19 +35,19 @@ def test_a_value_is_named_by_where_it_stands(place: dict[str, str], expected: st
 )
 def test_two_values_are_named_by_what_they_share(left: str, right: str, expected: str) -> None:
     both = value("1", row=left, column="PIQA"), value("2", row=right, column="PIQA")
-    assert words.pair(*both) == expected
+    assert outcome.pair(*both) == expected
 
 
 def test_two_values_that_share_nothing_are_both_named() -> None:
-    assert words.pair(value("1", row="A"), value("2", row="B")) == "A 1 and B 2"
+    assert outcome.pair(value("1", row="A"), value("2", row="B")) == "A 1 and B 2"
 
 
 def test_long_lists_are_cut() -> None:
     digits = list("123456789")
-    assert words.listed(digits[:7]) == "1, 2, 3, 4, 5, 6, 7"
-    assert words.listed(digits[:8]) == "1, 2, 3, 4, 5, 6, 7 … (8 in all)"
-    assert words.first(digits[:3]) == "1; 2; 3"
-    assert words.first(digits[:4]) == "1; 2; 3 … (4 in all)"
+    assert outcome.listed(digits[:7]) == "1, 2, 3, 4, 5, 6, 7"
+    assert outcome.listed(digits[:8]) == "1, 2, 3, 4, 5, 6, 7 … (8 in all)"
+    assert outcome.first(digits[:3]) == "1; 2; 3"
+    assert outcome.first(digits[:4]) == "1; 2; 3 … (4 in all)"
 
 
 @pytest.mark.parametrize(
@@ -60,4 +60,4 @@ def test_long_lists_are_cut() -> None:
     ],
 )
 def test_outcomes_of_what_is_sure_or_possible(sure: bool, possible: bool, expected: str) -> None:  # noqa: FBT001
-    assert words.judged(sure=sure, possible=possible) == expected
+    assert outcome.judged(sure=sure, possible=possible) == expected

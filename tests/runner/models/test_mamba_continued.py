@@ -46,7 +46,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from repro.schema.families import FAMILIES
-from runner.models import mamba_continued, mamba_paths, mamba_scan, precision, states
+from runner.evaluation import prefix_model
+from runner.models import mamba, mamba_paths, mamba_scan, precision
 from runner.models.mamba_paths import path_of, set_path
 from runner.models.mamba_scan import Inputs, by_adding, by_pseudo_steps
 from runner.models.mamba_scan_triton import by_one_kernel
@@ -177,7 +178,7 @@ def test_one_prefix_serves_padded_rows(
     prefixes, endings = tiny_models.tokens(9), tiny_models.tokens(6, len(rows)).flip(1)
     _, state = offered.continued(model, prefixes, None)
     kept = copy.deepcopy(state)
-    branched = states.branch(state, torch.tensor(rows))
+    branched = prefix_model.branch(state, torch.tensor(rows))
     padded = endings.clone()
     for place in range(len(rows)):
         padded[place, 6 - place :] = 3
@@ -191,7 +192,7 @@ def test_one_prefix_serves_padded_rows(
     for before, after in zip(tensors(kept), tensors(state), strict=True):
         assert torch.equal(before, after)
     if len(set(rows)) == 1:
-        assert states.size((state, branched)) == states.size(state)
+        assert prefix_model.size((state, branched)) == prefix_model.size(state)
 
 
 def tensors(state: Any) -> Iterator[Tensor]:
@@ -203,7 +204,7 @@ def test_what_a_state_holds(family: str, saved: Saved) -> None:
     """Nothing of the tokens that a recurrent state has passed."""
     offered, model = MODELS[family], load(saved(family)[0])
     sizes = [
-        states.size(offered.continued(model, tiny_models.tokens(length), None)[1])
+        prefix_model.size(offered.continued(model, tiny_models.tokens(length), None)[1])
         for length in (10, 20)
     ]
     grows = FAMILIES[family].state == "key-value cache"
@@ -216,7 +217,10 @@ def test_what_a_state_holds(family: str, saved: Saved) -> None:
 
 def test_size_counts_memory_once() -> None:
     tensor = torch.zeros(3, 5)
-    assert states.size({"a": tensor, "b": (tensor[:1].expand(9, 5), [tensor.double()])}) == 60 + 120
+    assert (
+        prefix_model.size({"a": tensor, "b": (tensor[:1].expand(9, 5), [tensor.double()])})
+        == 60 + 120
+    )
 
 
 @pytest.mark.parametrize("family", ["mamba", "mamba2", "gpt-neox", "llama"])
@@ -347,8 +351,8 @@ def test_kernels_from_a_state_by_stand_ins(
             weight.data.zero_()
     expected = MODELS["mamba"].logits(silenced, ids)
 
-    monkeypatch.setattr(mamba_continued, "FROM_STATE", start)
-    monkeypatch.setattr(mamba_continued, "path_of", lambda _: path)
+    monkeypatch.setattr(mamba, "FROM_STATE", start)
+    monkeypatch.setattr(mamba, "path_of", lambda _: path)
     interface = sys.modules["mamba_ssm.ops.selective_scan_interface"]
     monkeypatch.setattr(interface, "selective_scan_fn", whichever)
     for cuts in ((20,), (1, 19), (8, 2, 10)):
@@ -396,7 +400,7 @@ def test_mamba_on_a_gpu(
         expected = copied.lm_head(copied.backbone(ids, use_cache=False).last_hidden_state)
     assert set_path(model, path) == path
     assert path_of(model.backbone.layers[0].mixer) == path
-    monkeypatch.setattr(mamba_continued, "FROM_STATE", start)
+    monkeypatch.setattr(mamba, "FROM_STATE", start)
     own = MODELS["mamba"].logits(model, ids)
     for cuts in ((200,), (1, 199), (63, 9, 128)):
         found = MODELS["mamba"].head(model, in_pieces(MODELS["mamba"], model, ids, cuts))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from repro.container import kernels as container_kernels
-from repro.container.kernels import COMMITS, Commit
+from repro.container import steps as container_kernels
+from repro.container.steps import COMMITS, Commit
 from repro.environment import pins
 from repro.environment.pins import Pin
 from repro.errors import CannotRunError

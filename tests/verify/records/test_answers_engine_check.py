@@ -11,16 +11,16 @@ import pytest
 
 from repro.schema import engines
 from repro.schema.finding import Finding
+from repro.schema.groups import Slot
 from repro.schema.jobs import BenchmarkJob, BenchmarkTask, EvaluateJob, Setting
-from repro.schema.slot import Slot
 from repro.schema.slots import slots
 from repro.store.store import Store
 from verify import qualifiers
 from verify.errors import InvalidError
 from verify.evidence import Evidence
 from verify.judge import judge
+from verify.records import answers
 from verify.records import benchmark as benchmark_records
-from verify.records import engine_check
 from verify.records.loaded import Loaded
 
 PINS = {"torch": "2.2.1"}
@@ -173,7 +173,7 @@ def kept(root: Path, job: BenchmarkJob, arrays: dict[str, Any]) -> Loaded:
 
 
 def counts(root: Path, job: BenchmarkJob, arrays: dict[str, Any]) -> tuple[int, int, int]:
-    return engine_check.counted(kept(root, job, arrays).record, job, arrays)
+    return answers.counted(kept(root, job, arrays).record, job, arrays)
 
 
 def choose(arrays: dict[str, Any], at: str, question: int) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from repro.environment import kernels
+from repro.environment import image
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def test_architectures_and_abi_are_those_that_torch_names(
     path = folder / "libtorch_cuda_linalg.so"
     if not path.exists():
         pytest.skip("a torch without CUDA")
-    found = kernels.describe(path)
+    found = image.describe(path)
     assert set(found.architectures) == architectures - {"sm_75"}  # torch compiles it for fewer
     assert found.abi == ("cxx11" if cxx11 else "pre-cxx11")
     assert found.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
@@ -39,14 +39,14 @@ def test_architectures_and_abi_are_those_that_torch_names(
 def test_an_object_without_gpu_code_has_no_architecture(
     torch_says: tuple[Path, set[str], bool],
 ) -> None:
-    assert kernels.describe(torch_says[0] / "libc10.so").architectures == ()
+    assert image.describe(torch_says[0] / "libc10.so").architectures == ()
 
 
 @pytest.mark.parametrize("content", [b"", b"\x7fELF", b"\x7fELF\x02\x01" + bytes(100), b"x" * 99])
 def test_what_is_no_object_has_a_digest_and_nothing_else(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "kernel.so"
     path.write_bytes(content)
-    found = kernels.describe(path)
+    found = image.describe(path)
     assert (found.architectures, found.abi) == ((), None)
     assert found.sha256 == hashlib.sha256(content).hexdigest()
 
@@ -63,8 +63,8 @@ def test_machine_code_and_ptx_are_told_apart_and_padding_is_passed_by() -> None:
         return struct.pack("<IHHQ", 0xBA55ED50, 1, 16, len(body)) + body
 
     data = container(entry(2, 80, 32), entry(1, 90, 8)) + bytes(24) + container(entry(2, 86, 16))
-    assert list(kernels._architectures(data)) == ["sm_80", "compute_90", "sm_86"]
-    assert list(kernels._architectures(data[:70])) == ["sm_80"]  # cut short
+    assert list(image._architectures(data)) == ["sm_80", "compute_90", "sm_86"]
+    assert list(image._architectures(data[:70])) == ["sm_80"]  # cut short
 
 
 @pytest.mark.parametrize(
@@ -77,4 +77,4 @@ def test_machine_code_and_ptx_are_told_apart_and_padding_is_passed_by() -> None:
     ],
 )
 def test_the_abi_is_read_off_the_names_of_torchs_core(names: bytes, abi: str | None) -> None:
-    assert kernels._abi(names) == abi
+    assert image._abi(names) == abi

@@ -15,7 +15,7 @@ from made_up_records import shown
 from made_up_worlds import series_world
 from measured_sides import Side
 
-from repro.schema.model_claims import ConcordanceClaim
+from repro.schema.measured_claims import ConcordanceClaim
 from verify.rules import trend
 
 

@@ -10,7 +10,8 @@ from tuning_plans import ASKED, FIGURE1, TUNED, planned, planner, save, small
 
 from repro import paths
 from repro.inputs.locate import Shelf
-from repro.planning import cost, graph
+from repro.planning import cost
+from repro.planning import plan as graph
 from repro.planning.plan import Plan
 from repro.report import console_plan
 from repro.schema import validate
@@ -41,7 +42,7 @@ def with_cost(plan: Plan, tuning: float, asked: float) -> Plan:
 def test_tables_1_and_3_and_figure_1_share_their_references(tmp_path: Path) -> None:
     """Oracle: at full, Pythia in FP32 under the five settings that all three manifests have."""
     plans = planner(tmp_path)
-    found = graph.of(plans.plan(each, "full") for each in (TABLE1, TABLE3, FIGURE1))
+    found = graph.graph_of(plans.plan(each, "full") for each in (TABLE1, TABLE3, FIGURE1))
     shared = [
         node
         for node in found.nodes.values()
@@ -76,10 +77,10 @@ def test_v3_tunes_and_asks_what_figure_1_does_once(tmp_path: Path) -> None:
     WinoGrande, as are the 40 checkpoints as they were, and the 40 references MMLU in bfloat16.
     """
     plans = planner(tmp_path)
-    found = graph.of(plans.plan(each, "full") for each in (FIGURE1, V3))
+    found = graph.graph_of(plans.plan(each, "full") for each in (FIGURE1, V3))
     assert kinds_needed_by(found, "figure1", "v3") == {"tuning": 330, "evaluate": 330 + 40 + 40}
     assert kinds_needed_by(found, "v3") == {"benchmark": 330 + 40, "stability": 3}
-    smoke = graph.of(plans.plan(each, "smoke") for each in (FIGURE1, V3))
+    smoke = graph.graph_of(plans.plan(each, "smoke") for each in (FIGURE1, V3))
     assert kinds_needed_by(smoke, "figure1", "v3") == {"tuning": 24, "evaluate": 28}
     assert kinds_needed_by(smoke, "v3") == {"benchmark": 28, "stability": 3}
     assert not kinds_needed_by(smoke, "figure1")
@@ -88,10 +89,10 @@ def test_v3_tunes_and_asks_what_figure_1_does_once(tmp_path: Path) -> None:
 def test_lima_shares_what_was_before_tuning_and_at_smoke_everything(tmp_path: Path) -> None:
     """Oracle: at full 6 checkpoints under 5 settings as they were; twins learn the same rows."""
     plans = planner(tmp_path)
-    found = graph.of(plans.plan(each, "full") for each in (FIGURE1, LIMA))
+    found = graph.graph_of(plans.plan(each, "full") for each in (FIGURE1, LIMA))
     assert kinds_needed_by(found, "figure1", "lima") == {"evaluate": 30}
     assert kinds_needed_by(found, "lima") == {"tuning": 270, "evaluate": 270 + 30}
-    smoke = graph.of(plans.plan(each, "smoke") for each in (FIGURE1, LIMA))
+    smoke = graph.graph_of(plans.plan(each, "smoke") for each in (FIGURE1, LIMA))
     assert kinds_needed_by(smoke, "figure1", "lima") == {"tuning": 24, "evaluate": 28}
     assert not kinds_needed_by(smoke, "lima")
 
@@ -110,7 +111,7 @@ def test_a_job_is_one_node_whatever_a_setting_is_called(tmp_path: Path) -> None:
 
 def test_an_edge_leads_from_a_tuning_to_what_asks_its_model(tmp_path: Path) -> None:
     plan = planner(tmp_path).plan(small(), "smoke")
-    found = graph.of([plan, plan])
+    found = graph.graph_of([plan, plan])
     tuned, asked = (
         graph.name_of(job)
         for job in (planned(plan, name).slot.job for name in (TUNED, ASKED))
@@ -126,11 +127,11 @@ def test_an_edge_leads_from_a_tuning_to_what_asks_its_model(tmp_path: Path) -> N
 
 def test_the_longest_chain_is_a_tuning_and_an_evaluation(tmp_path: Path) -> None:
     plan = with_cost(planner(tmp_path).plan(small(), "smoke"), 100, 7)
-    seconds, chain = graph.of([plan]).critical_path()
+    seconds, chain = graph.graph_of([plan]).critical_path()
     assert seconds == 107
     assert len(chain) == 2
     assert chain[1].startswith(chain[0])
-    assert graph.of([]).critical_path() == (0.0, ())
+    assert graph.graph_of([]).critical_path() == (0.0, ())
 
 
 def test_what_is_done_costs_nothing_and_the_rest_of_its_chain_remains(tmp_path: Path) -> None:
@@ -138,12 +139,12 @@ def test_what_is_done_costs_nothing_and_the_rest_of_its_chain_remains(tmp_path: 
         if isinstance(each.slot.job, TuningJob):
             save(tmp_path, each)
     plan = with_cost(planner(tmp_path).plan(small(), "smoke"), 100, 7)
-    assert graph.of([plan]).critical_path()[0] == 7
+    assert graph.graph_of([plan]).critical_path()[0] == 7
 
 
 def test_sharing_saves_what_the_same_slots_would_cost_apart(tmp_path: Path) -> None:
     plan = with_cost(planner(tmp_path).plan(small(), "smoke"), 100, 7)
-    one, two = graph.of([plan]), graph.of([plan, plan])
+    one, two = graph.graph_of([plan]), graph.of([plan, plan])
     assert one.nodes.keys() == two.nodes.keys()
     jobs, seconds = (a - b for a, b in zip(two.saved(), one.saved(), strict=True))
     slots = [each for each in plan.jobs if each.slot.job]

@@ -15,7 +15,7 @@ import torch
 
 from repro.errors import CannotRunError
 from runner.models import mamba2_mixer
-from runner.models.triton_dot import FOLDER, ieee_float32
+from runner.models.precision import FOLDER, ieee_float32
 
 ROOT = Path(__file__).parents[3]
 
@@ -25,7 +25,7 @@ import os
 import triton
 import triton.language as tl
 
-from runner.models.triton_dot import ieee_float32
+from runner.models.precision import ieee_float32
 
 
 @triton.jit
@@ -67,7 +67,7 @@ import sys
 import tiny_mamba2
 import torch
 
-from runner.models.triton_dot import ieee_float32
+from runner.models.precision import ieee_float32
 
 path, products = sys.argv[1:]
 if products == "ieee":

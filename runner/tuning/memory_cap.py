@@ -9,8 +9,11 @@ Reference: paper v2, section 5.1 and the caption of Figure 2: the batch size is 
 maximise throughput. Differs: the paper does not say how it was looked for; powers of two are.
 """
 
+import gc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+import torch
 
 
 @dataclass(frozen=True)
@@ -77,3 +80,70 @@ def _next(tries: Sequence[Try], limit: int) -> int:
         while row > 0 and last.forward + (2 * size - last.batch_size) * row <= limit:
             size *= 2
     return size
+
+
+# -----------------------------------------------------------------------------
+# A cap on what a process takes of a GPU's memory, emulated where the card has more.
+#
+# The cap counts what torch's allocator reserves and the CUDA context: what the card says is taken,
+# less what is reserved. The allocator gets the rest, by `set_per_process_memory_fraction`. A card
+# that is smaller than the cap is its own cap.
+#
+# Not covered: other processes on the card, which count as context; memory that a library takes past
+# torch's allocator after the cap was set.
+
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Cap:
+    """What a process may take."""
+
+    context: int
+    """Bytes of the CUDA context."""
+    allowed: int
+    """Bytes that the allocator may reserve."""
+    words: str
+    """Whether it is emulated, and on what."""
+
+
+def set_cap(gib: float) -> Cap:
+    """Hold the allocator to a cap less the context, which is whole once all kernels have run."""
+    count_anew()
+    free, total = torch.cuda.mem_get_info()
+    context, cap = total - free - torch.cuda.memory_reserved(), round(gib * GIB)
+    allowed = max(0, min(cap, total) - context)
+    torch.cuda.set_per_process_memory_fraction(allowed / total)
+    whole = f"{total / GIB:.1f} GiB"
+    return Cap(context, allowed, f"emulated on {whole}" if cap < total else f"the card's {whole}")
+
+
+def lift_cap() -> None:
+    """Let the allocator have the whole card again, and give back what nothing refers to."""
+    torch.cuda.set_per_process_memory_fraction(1.0)
+    gc.collect()  # models of transformers refer to themselves
+    count_anew()
+
+
+def count_anew() -> None:
+    """Give back what the allocator holds and nothing uses, and start to count peaks."""
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+
+
+def fits(do: Callable[[], None]) -> bool:
+    """Whether something runs within memory; peaks are counted from its start."""
+    count_anew()
+    try:
+        do()
+    except RuntimeError as error:
+        # A kernel outside torch reports what torch's allocator throws as a plain RuntimeError.
+        words = str(error)
+        if "out of memory" not in words and "ALLOC_FAILED" not in words:
+            raise
+        fit = False
+    else:
+        fit = True
+    if not fit:
+        gc.collect()  # frames of the traceback, with their tensors; it takes 0.2 s
+    return fit
