@@ -18,6 +18,7 @@ from repro import paths
 from repro.cli.verify import judge_run
 from repro.schema.manifest import Manifest
 from repro.store import run_file
+from repro.store.commitments import commitments_of
 from repro.store.run_file import RunFile
 from repro.store.store import Store
 
@@ -73,12 +74,12 @@ def _write(folder: Path, data: dict[str, Any], name: str) -> tuple[Path, Manifes
 def _save_run(root: Path, file: Path, claimed: Manifest, jobs: dict[str, str]) -> None:
     """The run file of a whole run at tier full."""
     written = RunFile(
-        schema_version=1,
+        schema_version=2,
         manifest=claimed.id,
         file=str(file),
         tier="full",
         started="2026-01-01T00:00:00+00:00",
-        committed=run_file.commitments(claimed),
+        committed=commitments_of(claimed),
         substitutions={},
         jobs=jobs,
         missing={},

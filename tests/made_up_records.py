@@ -18,6 +18,7 @@ from repro.schema.jobs import Engine, EvaluateJob, Job, Tier
 from repro.schema.manifest import Manifest
 from repro.schema.slots import slots
 from repro.store import keys, run_file
+from repro.store.commitments import commitments_of
 from repro.store.record import ArrayFile, Record
 from repro.store.run_file import RunFile
 from repro.store.store import Store
@@ -308,7 +309,7 @@ def run(
         substitutions={},
         jobs=jobs,
         missing=missing,
-        committed=run_file.commitments(claimed),
+        committed=commitments_of(claimed),
     )
     run_file.save(root, written)
     return store, written

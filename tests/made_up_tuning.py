@@ -20,7 +20,7 @@ from repro.schema.jobs import BenchmarkJob, EvaluateJob, ModelJob, Tier, TuningJ
 from repro.schema.manifest import Manifest
 from repro.schema.slots import slots
 from repro.schema.tuned_slots import PRETRAINED
-from repro.store import run_file
+from repro.store.commitments import commitments_of
 from repro.store.run_file import RunFile
 from repro.store.store import MODEL, Store
 from verify.evidence import Evidence
@@ -173,7 +173,7 @@ def run(
         else:
             jobs[slot.id] = _save(store, slot, right, change)
     written = RunFile(
-        schema_version=1,
+        schema_version=2,
         manifest=claimed.id,
         file=f"{claimed.id}.json",
         tier=tier,
@@ -181,7 +181,7 @@ def run(
         substitutions={},
         jobs=jobs,
         missing=missing,
-        committed=run_file.commitments(claimed),
+        committed=commitments_of(claimed),
     )
     return Evidence(claimed, written, store, records.checkpoints(), datasets())
 

@@ -22,6 +22,7 @@ from repro.report import console_audit
 from repro.schema.finding import Verdict
 from repro.schema.jobs import EvaluateJob, Recipe, StabilityJob, TuningJob
 from repro.store import run_file
+from repro.store.commitments import commitments_of
 from repro.store.record import Record
 from repro.store.store import BrokenRecordError
 from verify.errors import InvalidError
@@ -298,7 +299,7 @@ def test_out_of_how_many_may_not_change_after_the_run(tmp_path: Path) -> None:
     )
     then, now = (tuned.manifest([group], [claim], wins="1", all=text) for text in ("1", "2"))
     run = evidence(tmp_path).run
-    run = run.model_copy(update={"committed": run_file.commitments(then)})
+    run = run.model_copy(update={"committed": commitments_of(then)})
     assert run_file.changes(run, then) == {}
     assert run_file.changes(run, now) == {"it": "its printed value was changed after the run"}
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from repro.environment.machine import Environment
 from repro.schema.catalog import Benchmark
+from repro.schema.causes import cause
 from repro.schema.claims import AmbiguousClaim, Claim
 from repro.schema.finding import Finding, Verdict
 from repro.schema.jobs import BenchmarkJob
@@ -47,8 +48,8 @@ from verify import qualifiers
 from verify.decidable import family
 from verify.errors import InvalidError, NotRunError
 from verify.evidence import Evidence
-from verify.outcome import Judged
-from verify.paper import ambiguous, finding_of, unmeasured, without_run
+from verify.outcome import Judged, as_causes
+from verify.paper import finding_of, unmeasured, with_sentences, without_run
 from verify.records.benchmark import uncovered
 from verify.records.loaded import Loaded
 from verify.rules import improvement, layer, model, score, throughput, trend, tuned
@@ -87,10 +88,12 @@ def judge(manifest: Manifest, evidence: Evidence, pins: Pins) -> Verdict:
     judged = over_the_table(judged, tests)  # (3)
     for claim in manifest.claims:
         if claim.id in judged:
-            found[claim.id] = _qualified(claim, judged[claim.id], evidence, pins)  # (4)
-    for claim in manifest.claims:
-        if isinstance(claim, AmbiguousClaim):
-            found[claim.id] = _read(claim, found, changed.get(claim.id, ""))  # (5)
+            found[claim.id] = _qualified(manifest, claim, judged[claim.id], evidence, pins)  # (4)
+    found = with_sentences(manifest, found)  # (5)
+    for name in changed:  # readings that were chosen after the numbers were known
+        if name in found and found[name].readings and found[name].basis == "measured":
+            update = {"outcome": "invalid", "causes": as_causes(changed[name])}
+            found[name] = found[name].model_copy(update=update)
     return Verdict(
         manifest=manifest.id,
         title=manifest.title,
@@ -118,18 +121,10 @@ def over_the_table(judged: Mapping[str, Judged], tests: int) -> dict[str, Judged
     for name, p in zip(numbers, adjusted, strict=False):
         decided = judged[name].decided
         if decided.outcome == "contradicted" and not p < ERROR_RATE:
-            reason = f"{decided.reason}; over {tests} numbers p = {p:.2g} (Holm)"
-            decided = replace(decided, outcome="inconclusive", reason=reason)
+            why = (*decided.causes, cause("holm", tests=tests, p=p))
+            decided = replace(decided, outcome="inconclusive", why=why)
             kept[name] = replace(judged[name], decided=decided)
     return kept
-
-
-def _read(claim: AmbiguousClaim, found: Mapping[str, Finding], changed: str) -> Finding:
-    """A sentence by its readings, unless these were chosen after the numbers were known."""
-    finding = ambiguous(claim, found)
-    if changed and finding.basis == "measured":
-        return finding.model_copy(update={"outcome": "invalid", "reason": changed})
-    return finding
 
 
 def _measured(manifest: Manifest, claim: Claim, evidence: Evidence, changed: str) -> Judged:
@@ -138,21 +133,22 @@ def _measured(manifest: Manifest, claim: Claim, evidence: Evidence, changed: str
     return decide(manifest, claim, evidence)
 
 
-def _qualified(claim: Claim, judged: Judged, evidence: Evidence, pins: Pins) -> Finding:
+def _qualified(
+    manifest: Manifest, claim: Claim, judged: Judged, evidence: Evidence, pins: Pins
+) -> Finding:
     """The finding of a measured claim, with what keeps its records from deciding it."""
     decided, direction = judged.decided, judged.direction
     loaded = _with_tunings(judged.loaded)
     against = qualifiers.against(claim, loaded, evidence, pins)
     if against:
         if decided.outcome != "inconclusive":
-            direction = f"points to {decided.outcome}"
-        reason = f"{'; '.join(against)}; {decided.reason}"
-        decided = replace(decided, outcome="inconclusive", reason=reason)
+            direction = cause("points-to", outcome=decided.outcome)
+        decided = decided.because(*against, outcome="inconclusive")
     if first := qualifiers.pinned_on_first_use(loaded, evidence):
-        line = f"pinned on first use: {', '.join(first)}"
-        decided = replace(decided, working=(*decided.working, line))
+        line = cause("pinned-on-first-use", names=", ".join(first))
+        decided = replace(decided, working=(*decided.steps, line))
     keys = [each.record.key for each in loaded]
-    return finding_of(claim, decided, "measured", direction, keys)
+    return finding_of(manifest, claim, decided, "measured", direction, keys)
 
 
 def _with_tunings(loaded: Sequence[Loaded]) -> list[Loaded]:

@@ -1,14 +1,25 @@
 """What a rule says about one claim: an outcome, both sides and a reason."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from repro.schema.causes import Cause, Estimate, cause
 from repro.schema.claim_base import Published
 from repro.schema.finding import Outcome
 
 if TYPE_CHECKING:  # printed claims are decided without numpy
     from verify.records.loaded import Loaded
+
+
+Why = str | tuple[str | Cause, ...]
+"""Causes; a text stands for itself."""
+
+
+def as_causes(why: Why) -> tuple[Cause, ...]:
+    """Causes, texts among them as causes of their own."""
+    every = (why,) if isinstance(why, str) else why
+    return tuple(cause("text", text=each) if isinstance(each, str) else each for each in every)
 
 
 @dataclass(frozen=True)
@@ -19,9 +30,26 @@ class Decided:
     published: str
     measured: str
     margin: str
-    reason: str
-    working: tuple[str, ...] = ()
-    """Lines of working, where the reason cannot hold all that is needed to follow it by hand."""
+    why: Why
+    """The causes, most telling first."""
+    working: Why = ()
+    """Steps behind them, where the causes cannot hold all that is needed to follow it by hand."""
+    estimates: tuple[Estimate, ...] = ()
+    """Numbers behind them."""
+
+    @property
+    def causes(self) -> tuple[Cause, ...]:
+        """Why, as data."""
+        return as_causes(self.why)
+
+    @property
+    def steps(self) -> tuple[Cause, ...]:
+        """The working, as data."""
+        return as_causes(self.working)
+
+    def because(self, *first: Cause, outcome: Outcome) -> "Decided":
+        """The same with another outcome, and what made it so before the other causes."""
+        return replace(self, outcome=outcome, why=(*first, *self.causes))
 
 
 @dataclass(frozen=True)
@@ -29,8 +57,8 @@ class Judged:
     """What measurements say about a claim."""
 
     decided: Decided
-    direction: str
-    """Where they point; shown where they do not decide."""
+    direction: str | Cause
+    """Where they point; shown where they do not decide. Empty where nowhere."""
     loaded: "list[Loaded]"
     """The records that it rests on."""
     p_contradicted: float = 1.0

@@ -1,49 +1,135 @@
 """Findings from decisions; what needs no run needs nothing else, not even numpy."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from dataclasses import replace
 
+from repro.schema.causes import Cause, cause
 from repro.schema.claims import AmbiguousClaim, Claim, ModelClaim, PageClaim, PlannedClaim
-from repro.schema.finding import Finding, Outcome, Verdict
+from repro.schema.finding import GOOD, Basis, Finding, Outcome, Reading, Result, Verdict
 from repro.schema.manifest import Manifest
 from repro.schema.measured_claims import (
     CellClaim,
     ConcordanceClaim,
     CountClaim,
+    FitsClaim,
+    GrowingClaim,
     MeanClaim,
     OrderingClaim,
     Unbuilt,
 )
-from repro.schema.page_claims import FactClaim
+from repro.schema.page_claims import FactClaim, RepeatClaim, WholeQuestionsClaim
 from repro.schema.tuned_claims import BarsClaim, ImprovementClaim
-from verify.outcome import NOT_BUILT, Decided
+from verify.outcome import NOT_BUILT, Decided, as_causes, listed
 from verify.rules import fact, page
 
 
 def finding_of(
+    manifest: Manifest,
     claim: Claim,
     decided: Decided,
-    basis: Literal["printed", "measured"],
-    direction: str = "",
+    basis: Basis,
+    direction: str | Cause = "",
     records: Sequence[str] = (),
 ) -> Finding:
-    """One claim, decided; `records` are the keys of what it rests on."""
+    """One claim, decided, in words that its standing, its quote and its conditions bear.
+
+    `reproduced` is for what was measured; what is printed or stands in pinned code is `consistent`.
+    `contradicted` is for a printed sentence that is quoted and fails without a condition.
+
+    Args:
+        manifest: With printed values, and the sentence that the claim may be a reading of.
+        claim: What was decided.
+        decided: By its rule.
+        basis: What it rests on.
+        direction: Where an open measurement points.
+        records: Keys of what it rests on.
+    """
+    sentence = sentence_of(manifest, claim)
+    quote = quoted(manifest, claim) or (quoted(manifest, sentence) if sentence else "")
+    conditions = tuple(dict.fromkeys((*claim.conditions, *_condition(claim))))
+    outcome, result = decided.outcome, None
+    if outcome == "reproduced" and basis != "measured":
+        decided = replace(decided, outcome="consistent" if basis != "proof" else "proved")
+    if claim.standing != "printed" and outcome not in ("not-run", "invalid"):
+        result = _RESULTS.get(decided.outcome, "open")
+        failed = claim.standing == "beside" or outcome == "contradicted"
+        said = cause(claim.standing, result=_SAID[result])
+        decided = decided.because(said, outcome="inconclusive" if failed else decided.outcome)
+    elif outcome == "contradicted" and conditions:
+        why = cause("contradicted-if", condition=" and ".join(conditions))
+        decided = decided.because(why, outcome="inconclusive")
+    elif outcome == "contradicted" and not quote:
+        decided = decided.because(cause("not-quoted"), outcome="inconclusive")
+    points = as_causes(direction) if isinstance(direction, str) and direction else (direction,)
     return Finding(
         claim=claim.id,
         kind=claim.kind,
         statement=claim.statement,
         place=claim.place,
+        quote=quote,
+        standing=claim.standing,
         basis=basis,
         outcome=decided.outcome,
+        result=result,
         published=decided.published,
         measured=decided.measured,
         margin=decided.margin,
-        reason=decided.reason,
+        causes=decided.causes,
+        working=decided.steps,
+        estimates=decided.estimates,
+        conditions=conditions,
+        direction=points[0] or None,
         reading=claim.reading or "",
-        working=decided.working,
-        direction=direction,
+        reading_of=sentence.id if sentence else None,
         records=tuple(dict.fromkeys(records)),
     )
+
+
+_RESULTS: Mapping[Outcome, Result] = {
+    "reproduced": "holds",
+    "consistent": "holds",
+    "proved": "holds",
+    "contradicted": "fails",
+}
+_SAID: Mapping[Result, str] = {
+    "holds": "holds",
+    "fails": "does not hold",
+    "open": "is not decided",
+}
+
+
+def sentence_of(manifest: Manifest, claim: Claim) -> AmbiguousClaim | None:
+    """The sentence that a claim is one reading of."""
+    for each in manifest.claims:
+        if isinstance(each, AmbiguousClaim) and claim.id in each.readings:
+            return each
+    return None
+
+
+def quoted(manifest: Manifest, claim: Claim) -> str:
+    """What is printed: the quoted sentence, or the printed numbers that the claim is about."""
+    if claim.quote:
+        return claim.quote
+    names = () if isinstance(claim, _START_AT_A_NUMBER) else _printed_names(claim)
+    values = [manifest.printed(name) for name in names if name]
+    return listed([value.word or value.text for value in values]) if values else ""
+
+
+_START_AT_A_NUMBER = (BarsClaim, ImprovementClaim, FitsClaim, GrowingClaim)
+"""What these name as published is where they begin, and not what they say."""
+
+
+def _printed_names(claim: Claim) -> tuple[str | None, ...]:
+    """Published values that a claim says something about by themselves."""
+    if isinstance(claim, RepeatClaim):
+        return (*claim.left, *claim.right)
+    if isinstance(claim, WholeQuestionsClaim):
+        return claim.of
+    return (getattr(claim, "published", None), getattr(claim, "out_of", None))
+
+
+def _condition(claim: Claim) -> tuple[str, ...]:
+    return (claim.condition,) if isinstance(claim, FactClaim) and claim.condition else ()
 
 
 def without_run(manifest: Manifest, claim: Claim) -> Finding | None:
@@ -51,12 +137,12 @@ def without_run(manifest: Manifest, claim: Claim) -> Finding | None:
     if isinstance(claim, ModelClaim) and claim.basis == "measured":
         return None
     if isinstance(claim, MeanClaim | CountClaim | OrderingClaim):
-        return finding_of(claim, page.decide_printed(manifest, claim), "printed")
+        return finding_of(manifest, claim, page.decide_printed(manifest, claim), "page")
     if isinstance(claim, PageClaim | ConcordanceClaim):
         decided, direction = page.decide(manifest, claim)
-        return finding_of(claim, decided, "printed", direction)
+        return finding_of(manifest, claim, decided, "page", direction)
     if isinstance(claim, FactClaim):
-        return finding_of(claim, fact.decide(manifest, claim), "printed")
+        return finding_of(manifest, claim, fact.decide(manifest, claim), "code")
     if isinstance(claim, PlannedClaim):
         return unmeasured(manifest, claim, "not-run", f"{NOT_BUILT}: {claim.needs}; {claim.check}")
     if isinstance(claim, CellClaim) and isinstance(claim.measure, Unbuilt):
@@ -74,32 +160,62 @@ def unmeasured(manifest: Manifest, claim: Claim, outcome: Outcome, reason: str) 
         published = manifest.text_of(name) if name else claim.kind
     margin = getattr(claim, "margin", None)
     shown = f"± {margin.value}" if margin else "—"
-    return finding_of(claim, Decided(outcome, published, "—", shown, reason), "measured")
+    decided = Decided(outcome, published, "—", shown, reason)
+    return finding_of(manifest, claim, decided, "measured")
 
 
-def ambiguous(claim: AmbiguousClaim, others: Mapping[str, Finding]) -> Finding:
+def ambiguous(manifest: Manifest, claim: AmbiguousClaim, others: Mapping[str, Finding]) -> Finding:
     """A sentence by its readings: what they all say, or that they disagree.
 
     A sentence with no reading that could be measured is `inconclusive`: empty is never success.
     """
     read = [others[name] for name in claim.readings]
     outcomes = dict.fromkeys(each.outcome for each in read)
-    open_words = f"cannot be checked as printed: {claim.missing}"
+    waiting = [each.claim for each in read if each.outcome == "not-run"]
+    outcome: Outcome = "inconclusive"
     if not read:
-        outcome: Outcome = "inconclusive"
-        reason = f"{open_words}; no reading of it can be measured"
-    elif len(outcomes) == 1:
-        outcome = next(iter(outcomes))
-        reason = f"{open_words}; {outcome} under every reading tried"
-    elif waiting := [each.claim for each in read if each.outcome == "not-run"]:
-        outcome = "inconclusive"
-        reason = f"{open_words}; a reading of it was not run: {', '.join(waiting)}"
+        why = [cause("no-reading")]
+    elif len(outcomes) == 1 or outcomes.keys() <= set(GOOD):
+        outcome = "consistent" if "consistent" in outcomes else read[0].outcome
+        why = [cause("every-reading", outcome=outcome)]
+    elif waiting:
+        why = [cause("reading-waits", names=", ".join(waiting))]
+    elif failing := [each.claim for each in read if each.outcome == "contradicted"]:
+        others_of = [each.claim for each in read if each.claim not in failing]
+        why = [_by_one_reading(failing, others_of)]
     else:
-        outcome, reason = "inconclusive", f"{open_words}; it depends on the reading"
-    working = (", ".join(f"{each.claim} {each.outcome}" for each in read),) if read else ()
-    measured = any(each.basis == "measured" for each in read)
-    decided = Decided(outcome, "sentence", f"{len(read)} readings", "—", reason, working)
-    return finding_of(claim, decided, "measured" if measured else "printed")
+        why = [cause("depends-on-reading")]
+    why.append(cause("open-words", missing=claim.missing))
+    bases = {each.basis for each in read}
+    order: tuple[Basis, ...] = ("measured", "page", "code", "proof")
+    basis: Basis = next((each for each in order if each in bases), "page")
+    decided = Decided(outcome, "sentence", f"{len(read)} readings", "—", tuple(why))
+    found = finding_of(manifest, claim, decided, basis)
+    readings = tuple(Reading(claim=each.claim, outcome=each.outcome) for each in read)
+    return found.model_copy(update={"readings": readings})
+
+
+def _by_one_reading(failing: Sequence[str], others: Sequence[str]) -> Cause:
+    return cause("fails-by-one-reading", failing=listed(failing), others=listed(others))
+
+
+def with_sentences(manifest: Manifest, found: Mapping[str, Finding]) -> dict[str, Finding]:
+    """The same findings with those of sentences that have all their readings among them.
+
+    What fails by one reading of several is not contradicted: another reading may be meant.
+    """
+    every = dict(found)
+    for claim in manifest.claims:
+        if not isinstance(claim, AmbiguousClaim) or not set(claim.readings) <= found.keys():
+            continue
+        every[claim.id] = sentence = ambiguous(manifest, claim, found)
+        failing = [e.claim for e in sentence.readings if e.outcome == "contradicted"]
+        others = [e.claim for e in sentence.readings if e.outcome != "contradicted"]
+        for name in failing if others else ():
+            why = (_by_one_reading(failing, others), *every[name].causes)
+            update = {"outcome": "inconclusive", "causes": why}
+            every[name] = every[name].model_copy(update=update)
+    return every
 
 
 def paper_against_itself(manifest: Manifest) -> Verdict:
@@ -107,11 +223,9 @@ def paper_against_itself(manifest: Manifest) -> Verdict:
     found: dict[str, Finding] = {}
     for claim in manifest.claims:
         finding = without_run(manifest, claim)
-        if finding and finding.basis == "printed":
+        if finding and finding.basis in ("page", "code"):
             found[claim.id] = finding
-    for claim in manifest.claims:
-        if isinstance(claim, AmbiguousClaim) and set(claim.readings) <= found.keys():
-            found[claim.id] = ambiguous(claim, found)
+    found = with_sentences(manifest, found)
     order = [found[claim.id] for claim in manifest.claims if claim.id in found]
     return Verdict(
         manifest=manifest.id, title=manifest.title, tier=None, findings=tuple(order), notes=()

@@ -8,6 +8,7 @@ does, and batches smaller than the setting's: measured and shown, never decided 
 from collections.abc import Iterator, Mapping, Sequence
 
 from repro.schema.catalog import HubSource
+from repro.schema.causes import Cause, cause
 from repro.schema.claims import Claim
 from repro.schema.jobs import ModelJob, TuningJob
 from verify.evidence import Evidence
@@ -20,9 +21,9 @@ _PICKLE = ".bin"
 
 def against(
     claim: Claim, loaded: Sequence[Loaded], evidence: Evidence, pins: Mapping[str, str]
-) -> list[str]:
-    """What keeps these records from deciding this claim, in words."""
-    found: list[str] = []
+) -> list[Cause]:
+    """What keeps these records from deciding this claim."""
+    found: list[Cause] = []
     for each in loaded:
         job, slot = each.record.job, each.slot
         if isinstance(job, ModelJob | TuningJob):
@@ -33,28 +34,28 @@ def against(
             installed = each.record.environment.packages.get(name, "none")
             pinned = pins.get(name, "no pin")
             if installed != pinned:
-                found.append(f"drift: {name} {installed}, pinned {pinned}")
-    return list(dict.fromkeys(found))
+                found.append(cause("drift", package=name, installed=installed, pinned=pinned))
+    return [each for place, each in enumerate(found) if each not in found[:place]]
 
 
-def _of_the_model(job: ModelJob | TuningJob, loaded: Loaded, evidence: Evidence) -> Iterator[str]:
+def _of_the_model(job: ModelJob | TuningJob, loaded: Loaded, evidence: Evidence) -> Iterator[Cause]:
     """The same of the model and the data that one record is about."""
     paper, tier = loaded.slot.checkpoint, evidence.run.tier
     if paper is not None and job.checkpoint != paper:  # a single job is about what it names
-        yield f"tier {tier}, {job.checkpoint} stands in"
+        yield cause("tier-and-stand-in", tier=tier, checkpoint=job.checkpoint)
     elif paper is not None and tier != "full":
-        yield f"tier {tier}"
+        yield cause("tier", tier=tier)
     for name in (job.checkpoint, job.data_name()):
         if name in evidence.run.substitutions:
-            yield f"{name} was substituted"
+            yield cause("substituted", name=name)
     if not _is_the_catalogs(loaded, evidence):
-        yield f"{job.checkpoint} has other files than the catalog pins"
+        yield cause("other-files", checkpoint=job.checkpoint)
     if apart := _of_the_engine(loaded):
         yield apart
     asked = str(job.setting.batch_size) if isinstance(job, ModelJob) else ""
     took = loaded.record.path.get("batch_size", asked)
     if asked and took != asked:  # the memory did not suffice, and batches were halved
-        yield f"{job.checkpoint} was asked {took} at a time and the setting asks for {asked}"
+        yield cause("smaller-batch", checkpoint=job.checkpoint, took=took, asked=asked)
 
 
 def pinned_on_first_use(loaded: Sequence[Loaded], evidence: Evidence) -> list[str]:
@@ -84,15 +85,12 @@ def _is_the_catalogs(loaded: Loaded, evidence: Evidence) -> bool:
     )
 
 
-def _of_the_engine(loaded: "Loaded") -> str:
-    """Why a record's engine may not stand for lm-eval; empty if it may."""
+def _of_the_engine(loaded: "Loaded") -> Cause | None:
+    """Why a record's engine may not stand for lm-eval; None if it may."""
     job = loaded.record.job
     if not isinstance(job, ModelJob) or job.engine == "lm-eval":
-        return ""
+        return None
     apart, own, asked = counted(loaded.record, job, loaded.arrays)
     if apart <= own:
-        return ""
-    return (
-        f"the engine {job.engine} gives {apart} of {asked} answers to its sample otherwise than "
-        f"lm-eval, which gives {own} otherwise under another batch size"
-    )
+        return None
+    return cause("engine-differs", engine=job.engine, apart=apart, asked=asked, own=own)

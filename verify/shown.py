@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from repro.schema.causes import cause
 from repro.schema.decimals import as_printed_like
 from repro.schema.validate import MIN_SETTINGS
 from verify.noise import Span
@@ -48,9 +49,8 @@ def enough(judged: Judged, draws: int, repeated: int) -> Judged:
     """
     if draws >= MIN_SETTINGS:
         return judged
-    more = f" ({repeated} more repeat one of them)" if repeated else ""
-    reason = f"{draws} of the {MIN_SETTINGS} settings needed{more}; {judged.decided.reason}"
-    decided = replace(judged.decided, outcome="inconclusive", reason=reason)
+    why = cause("few-settings", draws=draws, needed=MIN_SETTINGS, repeated=repeated)
+    decided = judged.decided.because(why, outcome="inconclusive")
     p = judged.p_contradicted if judged.decided.outcome == "inconclusive" else 1.0
     return replace(judged, decided=decided, p_contradicted=p)
 

@@ -24,6 +24,7 @@ from repro.report import console, console_plan, console_verdicts
 from repro.schema.finding import Verdict
 from repro.schema.jobs import TuningJob
 from repro.store import run_file
+from repro.store.commitments import commitments_of
 from repro.store.run_file import RunFile
 from repro.store.store import BrokenRecordError, Store
 from repro.text import counted
@@ -356,7 +357,7 @@ def _run_file(
         substitutions = {**before.substitutions, **substitutions}
     goes_on = before and (kept or not prepared.planner.fresh)
     return RunFile(
-        schema_version=1,
+        schema_version=2,
         manifest=plan.manifest.id,
         file=escaped(str(prepared.files[plan.manifest.id])),
         tier=plan.tier,
@@ -365,7 +366,7 @@ def _run_file(
         substitutions=substitutions,
         jobs=jobs,
         missing=missing,
-        committed=run_file.commitments(plan.manifest),
+        committed=commitments_of(plan.manifest),
     )
 
 

@@ -12,7 +12,7 @@ from repro.errors import EXIT_CONTRADICTED, EXIT_DONE, EXIT_INCOMPLETE, BadInput
 from repro.packet import build, signature
 from repro.report import console_verdicts
 from repro.schema import catalog, validate
-from repro.schema.finding import Verdict
+from repro.schema.finding import GOOD, Verdict
 from repro.schema.jobs import Tier
 from repro.schema.manifest import Manifest
 from repro.store import contents, run_file
@@ -50,8 +50,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         "Nothing stored with a record is believed that can be recomputed from its arrays.\n"
         "A packet is judged by its records as any results folder is, once every file in it is as\n"
         "its SHA256SUMS lists it. A digest without a signature finds slips and not forgery.\n"
-        "Exits 0 if every claim is reproduced, 1 if any is contradicted or invalid, else 3: a\n"
-        "run that cannot be judged, its file damaged or its manifest gone, costs no other."
+        "Exits 0 if every claim is reproduced, consistent or proved, 1 if any is contradicted or\n"
+        "invalid, else 3: a run that cannot be judged, its file damaged or its manifest gone,\n"
+        "costs no other."
     )
 
 
@@ -87,11 +88,12 @@ def left_out(unread: Iterable[BadInputError | str], code: int = EXIT_DONE) -> in
 
 
 def exit_code(verdicts: list[Verdict]) -> int:
-    """0 every claim reproduced, 1 any contradicted or invalid, 3 the rest."""
-    outcomes = {finding.outcome for verdict in verdicts for finding in verdict.findings}
-    if outcomes & {"contradicted", "invalid"}:
+    """0 every claim reproduced, consistent or proved, 1 any contradicted or invalid, 3 the rest."""
+    findings = [finding for verdict in verdicts for finding in verdict.findings]
+    if any(finding.outcome in ("contradicted", "invalid") for finding in findings):
         return EXIT_CONTRADICTED
-    return EXIT_DONE if outcomes == {"reproduced"} else EXIT_INCOMPLETE
+    outcomes = {finding.outcome for finding in findings if finding.counts}
+    return EXIT_DONE if outcomes and outcomes <= set(GOOD) else EXIT_INCOMPLETE
 
 
 def judge_run(claimed: Manifest, tier: Tier, store: Store) -> Verdict:

@@ -94,7 +94,7 @@ class Undecided:
                 return what, found[1] if found.groups() else ""
         if one.outcome == "not-run":
             return self._run
-        return ("more digits in print" if one.basis == "printed" else "more settings"), ""
+        return ("more digits in print" if one.basis in ("page", "code") else "more settings"), ""
 
     def _open_reading(self, one: Finding) -> Finding | None:
         """The first reading of a sentence that was not run."""

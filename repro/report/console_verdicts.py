@@ -12,6 +12,8 @@ from repro.text import counted
 
 STYLES: Mapping[Outcome, str] = {
     "reproduced": "green",
+    "consistent": "green",
+    "proved": "green",
     "contradicted": "bold red",
     "inconclusive": "yellow",
     "not-run": "dim",
@@ -66,7 +68,7 @@ def verdict_table(verdict: Verdict) -> Group:
         lines += [Padding(_why(finding), (0, 0, 0, INDENT))]
         lines += [
             Padding(Text(each, style="dim"), (0, 0, 0, 2 * INDENT))
-            for each in finding.working
+            for each in finding.steps
             if each not in finding.reason
         ]
     lines += [_not_run(*each) for each in _waiting(verdict).items()]
@@ -151,8 +153,8 @@ def _why(finding: Finding) -> Text:
     if finding.reading:
         text.append(f"; read as: {finding.reading}")
     text.append(f"; {finding.reason}", style="dim")
-    if finding.direction:
-        text.append(f" → {finding.direction}", style="italic")
+    if finding.points:
+        text.append(f" → {finding.points}", style="italic")
     return text
 
 

@@ -63,6 +63,6 @@ def _cells(row: Row) -> list[str]:
         *(place.table or "", place.row or "", place.column or ""),
         *(found.claim, found.kind, found.statement, found.reading),
         *(found.basis, row.tier, found.outcome),
-        *(found.published, found.measured, found.margin, found.direction, found.reason),
+        *(found.published, found.measured, found.margin, found.points, found.reason),
         *("; ".join(row.caught), "; ".join(row.working), " ".join(found.records)),
     ]

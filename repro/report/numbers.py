@@ -62,7 +62,7 @@ def _points(finding: Finding) -> list[Point]:
     for part in finding.measured.split("; "):
         if found := _VIEW.fullmatch(part):
             value, view = float(found[1]), found[2]
-            lines = (line for line in finding.working if line.startswith(f"{view}: "))
+            lines = (line for line in finding.steps if line.startswith(f"{view}: "))
             ends_of = next((_BETWEEN.search(line) for line in lines), None)
             low, high = (float(ends_of[1]), float(ends_of[2])) if ends_of else (value, value)
             points.append(Point(view, value, low, high))
@@ -87,7 +87,7 @@ _BARS = {
 def bars_of(finding: Finding) -> dict[str, list[Point]]:
     """One point a model, by unit, from the working of a claim about many models."""
     found: dict[str, list[Point]] = {}
-    for line in finding.working if finding.kind in ("bars", "improvement") else ():
+    for line in finding.steps if finding.kind in ("bars", "improvement") else ():
         for unit, pattern in _BARS.items():
             if at := pattern.match(line):
                 parts = at.groupdict()

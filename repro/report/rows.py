@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from repro.report.view import Seen
+from repro.schema.causes import cause
 from repro.schema.claims import AmbiguousClaim, Claim
 from repro.schema.finding import Finding, Outcome
 from repro.schema.manifest import Manifest
@@ -17,6 +18,8 @@ from repro.schema.manifest import Manifest
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 SYMBOLS: dict[Outcome, str] = {
     "reproduced": "✓",
+    "consistent": "=",
+    "proved": "∎",
     "contradicted": "✗",
     "inconclusive": "?",
     "not-run": "–",
@@ -76,7 +79,7 @@ def _findings(seen: Seen, manifest: Manifest) -> Iterator[tuple[str, Finding]]:
             said.add(finding.claim)
             if finding.outcome != "not-run":
                 decided[finding.claim] = finding.outcome
-            printed = finding.basis == "printed"
+            printed = finding.basis in ("page", "code")
             yield PAGE if printed else str(verdict.tier), finding
     for claim in manifest.claims:
         if claim.id not in said:
@@ -103,16 +106,16 @@ def _not_run(manifest: Manifest, claim: Claim, decided: Mapping[str, Outcome]) -
         published=manifest.text_of(name) if name else claim.kind,
         measured="—",
         margin=f"± {margin.value}" if margin else "—",
-        reason=reason,
+        causes=(cause("text", text=reason),),
         reading=claim.reading or "",
-        working=(", ".join(read),) if read else (),
+        working=(cause("text", text=", ".join(read)),) if read else (),
     )
 
 
 def _row(manifest: str, tier: str, finding: Finding, anchors: dict[str, int]) -> Row:
     name = f"{manifest}.{finding.claim}"
     anchors[name] = anchors.get(name, 0) + 1
-    said = [*finding.working, *finding.reason.split("; ")]
+    said = [*finding.steps, *finding.reason.split("; ")]
     caught = tuple(line for line in said if _CAUGHT.search(line))
     return Row(
         anchor=name if anchors[name] == 1 else f"{name}.{anchors[name]}",
@@ -121,7 +124,7 @@ def _row(manifest: str, tier: str, finding: Finding, anchors: dict[str, int]) ->
         tier=tier,
         finding=finding,
         caught=tuple(caught),
-        working=tuple(line for line in finding.working if line not in caught),
+        working=tuple(line for line in finding.steps if line not in caught),
     )
 
 

@@ -9,6 +9,10 @@ from repro.schema.decimals import DecimalText, Unsigned
 
 Basis = Literal["printed", "measured"]
 
+Standing = Literal["printed", "step", "beside"]
+"""What a claim is to the paper: a sentence or number of it; something that a printed sentence
+needs; a check of our own, which has a result and is never a verdict on the paper."""
+
 Text = Annotated[str, StringConstraints(min_length=1)]
 
 
@@ -51,6 +55,13 @@ class ClaimBase(Frozen):
     statement: str
     """What is claimed, in our words."""
     place: Place
+    standing: Standing = "printed"
+    quote: Text | None = None
+    """The printed sentence, or the part of it that is claimed, as printed: `contradicted` needs
+    one. A claim that names a published value quotes that."""
+    conditions: tuple[Text, ...] = ()
+    """What has to hold for the check to bear on the sentence, e.g. "mamba-ssm is installed"; what
+    fails under a condition is not contradicted outright."""
     depends_on: tuple[str, ...]
     """Packages that have to be at their exact pins for a measurement to decide this claim;
     the manifest's `packages` says why."""

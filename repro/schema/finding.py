@@ -1,12 +1,37 @@
-"""Findings and verdicts: what was decided, with both sides and a reason, always."""
+"""Findings and verdicts: what was decided, with both sides and a reason, always.
+
+A finding is data. Words are made of it once, by `repro.schema.causes`; no module reads another's.
+"""
 
 from typing import Literal
 
 from repro.schema.base import Frozen, Slug
-from repro.schema.claim_base import Place
+from repro.schema.causes import LISTS, Cause, Estimate, say, say_all
+from repro.schema.claim_base import Place, Standing
 from repro.schema.jobs import Tier
 
-Outcome = Literal["reproduced", "contradicted", "inconclusive", "not-run", "invalid"]
+Outcome = Literal[
+    "reproduced", "consistent", "proved", "contradicted", "inconclusive", "not-run", "invalid"
+]
+"""`reproduced`: measured at the claim's own tier, or exact algebra done again; `consistent`: the
+paper's own digits, or the text of pinned code, agree; `proved`: by a machine-checked proof;
+`contradicted`: a printed sentence fails under every reading, without a condition."""
+
+GOOD: tuple[Outcome, ...] = ("reproduced", "consistent", "proved")
+"""Outcomes under which nothing is left to do."""
+
+Basis = Literal["measured", "page", "code", "proof"]
+"""What an outcome rests on: records, the paper's own digits, the text of pinned code, a proof."""
+
+Result = Literal["holds", "fails", "open"]
+"""What became of a check that is no printed sentence: of `Standing` step or beside."""
+
+
+class Reading(Frozen):
+    """One way to read a sentence, and what came of it."""
+
+    claim: Slug
+    outcome: Outcome
 
 
 class Finding(Frozen):
@@ -16,24 +41,64 @@ class Finding(Frozen):
     kind: str
     statement: str
     place: Place
-    basis: Literal["printed", "measured"]
+    quote: str = ""
+    """The printed sentence, or the part of it that is claimed."""
+    standing: Standing = "printed"
+    basis: Basis
     outcome: Outcome
+    result: Result | None = None
+    """Of a step or a check of our own; its outcome is never a verdict on the paper."""
     published: str
     """The published side, as printed."""
     measured: str
     """The other side: recomputed from the page or measured; a dash where nothing was run."""
     margin: str
     """How far apart the two may lie, or the limit that has to hold."""
-    reason: str
-    """Why this outcome, in one sentence."""
+    causes: tuple[Cause, ...]
+    """Why this outcome, most telling first."""
+    working: tuple[Cause, ...] = ()
+    """The steps behind them."""
+    estimates: tuple[Estimate, ...] = ()
+    """Numbers behind them."""
+    conditions: tuple[str, ...] = ()
+    """What has to hold for the claim to be about what ran."""
+    direction: Cause | None = None
+    """Where an inconclusive measurement points."""
     reading: str = ""
     """How the sentence was read, where it can be read in several ways."""
-    working: tuple[str, ...] = ()
-    """The steps behind the reason, where there are too many for a sentence."""
-    direction: str = ""
-    """Where an inconclusive measurement points."""
+    reading_of: Slug | None = None
+    """The sentence that this is one reading of; it is counted there."""
+    readings: tuple[Reading, ...] = ()
+    """Of a sentence that can be read in several ways: each, and what came of it."""
     records: tuple[str, ...] = ()
     """Keys of the records that it rests on."""
+
+    @property
+    def reason(self) -> str:
+        """Why this outcome, in words."""
+        return say_all(self.causes)
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """The working, in words."""
+        return tuple(map(say, self.working))
+
+    @property
+    def points(self) -> str:
+        """Where it points, in words; empty where nowhere."""
+        return say(self.direction) if self.direction else ""
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is counted among the paper's claims: printed, and each sentence once."""
+        return self.standing == "printed" and self.reading_of is None
+
+    @property
+    def listed_under(self) -> str | None:
+        """Code of the list of inconclusive findings that it belongs to, if any."""
+        if self.outcome != "inconclusive":
+            return None
+        return next((each.code for each in self.causes if each.code in LISTS), None)
 
 
 class Verdict(Frozen):
@@ -52,5 +117,5 @@ class Verdict(Frozen):
         return self.model_copy(update={"notes": (*self.notes, *notes)})
 
     def count(self, outcome: Outcome) -> int:
-        """How many findings have this outcome."""
-        return sum(finding.outcome == outcome for finding in self.findings)
+        """How many of the paper's claims have this outcome, each sentence once."""
+        return sum(finding.outcome == outcome for finding in self.findings if finding.counts)

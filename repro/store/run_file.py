@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from repro import fileio, json_text
+from repro import json_text
 from repro import paths as bundle
 from repro.errors import BadInputError, Problem, cannot_read
 from repro.fileio import write_text
@@ -22,6 +22,8 @@ from repro.schema.jobs import Engine, Tier
 from repro.schema.manifest import Manifest
 from repro.schema.measured_claims import CellClaim, Unbuilt
 from repro.schema.page_claims import FactClaim
+from repro.store import commitments
+from repro.store.commitments import Commitments, of_version_1
 from repro.text import visible
 
 
@@ -29,21 +31,11 @@ class DamagedRunError(BadInputError):
     """A run file that is none any more: its own run cannot be judged, and nothing else is lost."""
 
 
-class Commitments(Frozen):
-    """Digests of everything in a manifest that decides an outcome."""
-
-    claims: dict[Slug, Sha256]
-    """Digest of each claim, margins and readings included."""
-    printed: dict[Slug, Sha256]
-    """Digest of each published value."""
-    plan: Sha256
-    """Digest of the job groups and settings."""
-
-
 class RunFile(Frozen):
     """One `repro run` of one manifest at one tier."""
 
-    schema_version: Literal[1]
+    schema_version: Literal[1, 2]
+    """1: its commitments hold the words of claims too (`repro.store.commitments`)."""
     manifest: Slug
     file: str
     """The manifest's file as it was given, for manifests that are not the bundle's; as `load`
@@ -60,20 +52,6 @@ class RunFile(Frozen):
     """Slot to job key, for every job that could be planned."""
     missing: dict[str, str]
     """Slot to reason, for every job that could not."""
-
-
-def commitments(manifest: Manifest) -> Commitments:
-    """What a run of this manifest is held to."""
-    return Commitments(
-        claims={claim.id: fileio.digest_of_data(claim) for claim in manifest.claims},
-        printed={value.id: fileio.digest_of_data(value) for value in manifest.published},
-        plan=fileio.digest_of_data(
-            {
-                "jobs": [group.model_dump(mode="json") for group in manifest.jobs],
-                "settings": [setting.model_dump(mode="json") for setting in manifest.settings],
-            }
-        ),
-    )
 
 
 def path_of(out: Path, manifest: str, tier: str) -> Path:
@@ -182,35 +160,11 @@ def _manifest_of(run: RunFile, out: Path) -> str:
 
 
 def changes(run: RunFile, manifest: Manifest) -> dict[str, str]:
-    """What was changed since the run, by claim; the empty key stands for all claims.
-
-    Returns:
-        Claim id to what changed; a claim is also changed if a printed value that it
-        names is, or a cell that it counts or compares.
-    """
-    now, then = commitments(manifest), run.committed
-    if now.plan != then.plan:
-        return {"": "the settings or jobs of the manifest were changed after the run"}
-    changed = {}
-    moved = {name for name, digest in then.printed.items() if now.printed.get(name) != digest}
-    for claim in manifest.claims:
-        if then.claims.get(claim.id) != now.claims[claim.id]:
-            known = claim.id in then.claims
-            changed[claim.id] = (
-                "the claim or its margin was changed after the run"
-                if known
-                else "the claim was added after the run"
-            )
-        elif {getattr(claim, "published", None), getattr(claim, "out_of", None)} & moved:
-            changed[claim.id] = "its printed value was changed after the run"
-    for name in then.claims:
-        if name not in now.claims:
-            changed[name] = "the claim was removed after the run"
-    for claim in manifest.claims:
-        other = next((name for name in _cells_of(claim) if name in changed), None)
-        if other is not None:
-            changed.setdefault(claim.id, f"{other}, which it names, was changed after the run")
-    return changed
+    """What was changed since the run, by claim; see `repro.store.commitments.changes`."""
+    if run.schema_version > 1:
+        return commitments.changes(run.committed, manifest)
+    changed = commitments.changes(of_version_1(run.committed, manifest), manifest)
+    return {name: f"{what} (its run file is of version 1)" for name, what in changed.items()}
 
 
 def too_late(run: RunFile, manifest: Manifest) -> dict[str, str]:
@@ -237,13 +191,6 @@ def _needs_no_record(claim: Claim, claims: Mapping[str, Claim]) -> bool:
     if isinstance(claim, CellClaim):
         return isinstance(claim.measure, Unbuilt)
     return isinstance(claim, PageClaim | FactClaim | PlannedClaim)
-
-
-def _cells_of(claim: Claim) -> tuple[str, ...]:
-    """Cells of the manifest that a measured claim is about."""
-    if not isinstance(claim, ModelClaim) or claim.basis != "measured":
-        return ()
-    return tuple(name for field in ("of", "left", "right") for name in getattr(claim, field, ()))
 
 
 def manifest_of(run: RunFile) -> Manifest:

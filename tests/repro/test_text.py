@@ -41,6 +41,7 @@ from repro.report import page as report_page
 from repro.report.console import Table, console
 from repro.report.csv import as_csv
 from repro.store import run_file
+from repro.store.commitments import commitments_of
 from repro.store.run_file import RunFile
 from repro.text import in_markdown, visible, visible_lines
 
@@ -246,7 +247,7 @@ def test_a_run_file_adds_no_line_to_a_message(
     made_up = records.manifest(jobs=[], id="mine")
     said = {"schema_version": 1, "manifest": "mine", "tier": "full", "started": "2026-01-01"}
     said |= {"file": "gone\nrepro verify: 53 reproduced", "substitutions": {}, "jobs": {}}
-    said |= {"committed": run_file.commitments(made_up), "missing": {}}
+    said |= {"committed": commitments_of(made_up), "missing": {}}
     run_file.save(tmp_path, RunFile.model_validate(said))
     assert main(["verify", str(tmp_path)]) == 2
     assert len(re.findall("^repro", capsys.readouterr().err, re.MULTILINE)) == 1

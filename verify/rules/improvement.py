@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise, product
 from typing import TYPE_CHECKING
 
+from repro.schema.causes import cause
 from repro.schema.manifest import Manifest
 from repro.schema.measured_claims import CellClaim
 from repro.schema.tuned_claims import ImprovementClaim, ImprovementRatio
@@ -282,9 +283,7 @@ def _divisible(judged: Judged, divisors: Sequence[Series]) -> Judged:
     if not around:
         return judged
     ends = shown.ends(around[0], len(divisors[0].values), "95 % of draws from {:.2f} to {:.2f}")
-    what = f"the improvement that is divided by may be 0: {ends}"
-    decided = judged.decided
-    decided = replace(decided, outcome="inconclusive", reason=f"{what}; {decided.reason}")
+    decided = judged.decided.because(cause("divided-by-zero", ends=ends), outcome="inconclusive")
     return replace(judged, decided=decided, p_contradicted=1.0)
 
 

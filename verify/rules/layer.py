@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repro import fileio
+from repro.schema.causes import cause
 from repro.schema.measured_claims import BoundClaim, Control, IdentityClaim, TrendClaim
 from repro.text import counted
 from verify.errors import InvalidError
@@ -43,8 +44,9 @@ def bound(claim: BoundClaim, evidence: Evidence) -> Judged:
     if broken:
         reason = f"{share}{_caught(claim.controls)}"
         return Judged(Decided("contradicted", published, measured, "none", reason), "", loaded)
-    reason = f"held by all {len(entries):,}; {_SAMPLED}{_caught(claim.controls)}"
-    return Judged(Decided("inconclusive", published, measured, "none", reason), "holds", loaded)
+    held = cause("held", count=len(entries))
+    why = (held, _caught(claim.controls)[2:])
+    return Judged(Decided("inconclusive", published, measured, "none", why), "holds", loaded)
 
 
 def trend(claim: TrendClaim, evidence: Evidence) -> Judged:

@@ -16,6 +16,7 @@ from itertools import pairwise
 from typing import get_args
 
 from repro.schema import tuned_slots
+from repro.schema.causes import Cause, cause
 from repro.schema.decimals import as_printed_like, half_unit
 from repro.schema.finding import Outcome
 from repro.schema.groups import ThroughputGroup
@@ -313,13 +314,13 @@ def _on_hardware(decided: Decided, direction: str, runs: Sequence[Run], hardware
     others = dict.fromkeys(m.hardware_class for m in machines if m.hardware_class != hardware)
     pairs = zip(machines, runs, strict=True)
     larger = [machine.memory for machine, run in pairs if machine.memory > run.cap * _GIB]
-    outcome, reason = decided.outcome, decided.reason
+    points: str | Cause = direction
     if larger:
-        reason += f"; the cap is emulated on a card of {max(larger) / _GIB:.1f} GiB"
+        why = (*decided.causes, cause("emulated-cap", gib=max(larger) / _GIB))
+        decided = replace(decided, why=why)
     if others:
-        direction = direction if outcome == "inconclusive" else f"points to {outcome}"
-        outcome = "inconclusive"
-        reason = f"decided on {hardware} alone, measured on {', '.join(others)}; {reason}"
-    return Judged(
-        replace(decided, outcome=outcome, reason=reason), direction, [run.loaded for run in runs]
-    )
+        if decided.outcome != "inconclusive":
+            points = cause("points-to", outcome=decided.outcome)
+        why_not = cause("other-hardware", hardware=hardware, others=", ".join(others))
+        decided = decided.because(why_not, outcome="inconclusive")
+    return Judged(decided, points, [run.loaded for run in runs])

@@ -26,7 +26,7 @@ from verify.arms import Arms
 from verify.decidable import ACCURACY_ROUNDING
 from verify.errors import InvalidError, NotRunError
 from verify.evidence import Evidence
-from verify.outcome import Decided, Judged
+from verify.outcome import Decided, Judged, Why
 from verify.records import tuning
 from verify.records.benchmark import overflows
 from verify.records.loaded import Loaded
@@ -197,9 +197,9 @@ def beside(judged: Judged) -> Judged:
     if bad:
         asked = sum(_asked(each) for each in tuned.values())
         what = f"{bad} of {asked} answers of tuned models have no finite log-likelihood"
-        reason = f"{decided.reason}; {what} and count as lm-eval counts them, for the first choice"
-        decided = replace(decided, reason=reason)
-    working = (*decided.working, *_lines(list(tunings.values())))
+        said = f"{what} and count as lm-eval counts them, for the first choice"
+        decided = replace(decided, why=(*decided.causes, said))
+    working: Why = (*decided.steps, *_lines(list(tunings.values())))
     return replace(judged, decided=replace(decided, working=working))
 
 

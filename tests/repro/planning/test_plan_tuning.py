@@ -18,7 +18,7 @@ from repro.schema import slots as job_slots
 from repro.schema.jobs import BenchmarkJob, EvaluateJob, ModelJob, ThroughputJob, TuningJob
 from repro.schema.kinds.memory import fitting_batch, peak_memory
 from repro.schema.manifest import Manifest
-from repro.store import run_file
+from repro.store.commitments import commitments_of
 from repro.store.run_file import RunFile
 from repro.store.store import MODEL, Store
 from verify.errors import InvalidError
@@ -229,7 +229,7 @@ def evidence(root: Path, asked: Manifest, batch: int) -> tuple[Evidence, list[st
             job = slot.job.model_copy(update={"setting": setting})
             jobs[slot.id] = records.save_record(store, job, records.answers(job), machine())
     written = RunFile(
-        schema_version=1,
+        schema_version=2,
         manifest=asked.id,
         file="table9.json",
         tier="smoke",
@@ -237,7 +237,7 @@ def evidence(root: Path, asked: Manifest, batch: int) -> tuple[Evidence, list[st
         substitutions={},
         jobs=jobs,
         missing={},
-        committed=run_file.commitments(asked),
+        committed=commitments_of(asked),
     )
     known = {"mmlu": records.dataset()}
     return Evidence(asked, written, store, records.checkpoints(), known), list(jobs)

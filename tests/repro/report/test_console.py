@@ -18,6 +18,7 @@ from repro.schema import catalog, validate
 from repro.schema import slots as job_slots
 from repro.schema.jobs import TuningJob
 from repro.store import run_file
+from repro.store.commitments import commitments_of
 from repro.store.run_file import RunFile
 from repro.store.store import Store
 
@@ -49,12 +50,12 @@ def test_a_perfect_smoke_run_misses_nothing(
     none = {each.id: each.reason for each in slots if each.job is None}
     ready = {each.id: "a" * 64 for each in slots if each.job}
     written = RunFile(
-        schema_version=1,
+        schema_version=2,
         manifest="table1",
         file="manifests/table1.json",
         tier="smoke",
         started="2026-01-01T00:00:00+00:00",
-        committed=run_file.commitments(table1),
+        committed=commitments_of(table1),
         substitutions={},
         jobs=ready,
         missing=none,

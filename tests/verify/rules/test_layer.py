@@ -12,7 +12,7 @@ from made_up_records import shown
 
 from repro.environment import machine as environment
 from repro.schema.finding import Finding
-from repro.store import run_file
+from repro.store.commitments import commitments_of
 from repro.store.run_file import RunFile
 from repro.store.store import Store
 from verify.evidence import Evidence
@@ -40,12 +40,12 @@ def found(root: Path, claim: dict[str, Any], controls: list[str], **arrays: Any)
     )
     key = records.save_record(store, JOB, made, machine)
     run = RunFile(
-        schema_version=1,
+        schema_version=2,
         manifest="table9",
         file="table9.json",
         tier="full",
         started="2026-01-01T00:00:00+00:00",
-        committed=run_file.commitments(claimed),
+        committed=commitments_of(claimed),
         substitutions={},
         jobs={"layers": key},
         missing={},

@@ -14,7 +14,7 @@ from repro.environment.machine import Environment, Gpu
 from repro.schema import slots
 from repro.schema.finding import Finding
 from repro.schema.jobs import ThroughputJob
-from repro.store import run_file
+from repro.store.commitments import commitments_of
 from repro.store.run_file import RunFile
 from repro.store.store import Store
 from verify.evidence import Evidence
@@ -168,12 +168,12 @@ def found(
             key = records.save_record(store, job, arrays, on, values=one.values)
             jobs[slot.id] = key
     run = RunFile(
-        schema_version=1,
+        schema_version=2,
         manifest="table9",
         file="table9.json",
         tier="full",
         started="2026-01-01T00:00:00+00:00",
-        committed=run_file.commitments(claimed),
+        committed=commitments_of(claimed),
         substitutions={},
         jobs=jobs,
         missing={},
