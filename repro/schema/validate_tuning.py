@@ -141,7 +141,7 @@ def _shape(
         found = f"{len(claimed.left)} over {counted(len(claimed.right), 'model')}"
         yield "measure", found, "one a size each"
     elif isinstance(claimed, BarsClaim):
-        compares = claimed.relation == "smaller"
+        compares = claimed.relation in ("smaller", "smaller-beyond-null")
         if compares == (claimed.above is not None):
             expected = "a threshold with none-above and some-above, null with smaller"
             yield "above", repr(claimed.above), expected
