@@ -5,6 +5,8 @@ A finding is data. Words are made of it once, by `repro.schema.causes`; no modul
 
 from typing import Literal
 
+from pydantic import computed_field
+
 from repro.schema.base import Frozen, Slug
 from repro.schema.causes import LISTS, STAND_INS, Cause, Estimate, say, say_all
 from repro.schema.claim_base import Place, Standing
@@ -73,6 +75,7 @@ class Finding(Frozen):
     records: tuple[str, ...] = ()
     """Keys of the records that it rests on."""
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def reason(self) -> str:
         """Why this outcome, in words."""
@@ -83,11 +86,13 @@ class Finding(Frozen):
         """The working, in words."""
         return tuple(map(say, self.working))
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def points(self) -> str:
         """Where it points, in words; empty where nowhere."""
         return say(self.direction) if self.direction else ""
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def stand_ins(self) -> tuple[str, ...]:
         """What stood in for the paper's models or data: what is measured is of these alone."""
@@ -101,6 +106,7 @@ class Finding(Frozen):
         """The measured side where it is of the paper's own models; a dash where of stand-ins."""
         return "—" if self.stand_ins else self.measured
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def counts(self) -> bool:
         """Whether it is counted among the paper's claims: printed, and each sentence once."""
