@@ -21,6 +21,10 @@ class Cause(Frozen):
     values: Mapping[str, Value] = Field(default_factory=dict)
     """What the sentence names."""
 
+    def __hash__(self) -> int:
+        """A mapping has none; two causes that are equal say the same sentence."""
+        return hash((self.code, *sorted(self.values)))
+
 
 class Estimate(Frozen):
     """One number behind a finding."""
@@ -73,6 +77,18 @@ SENTENCES: dict[str, str] = {
     "otherwise than lm-eval, which gives {own} otherwise under another batch size",
     "points-to": "points to {outcome}",
     "pinned-on-first-use": "pinned on first use: {names}",
+    # What a check would have noticed.
+    "no-control": "no control",
+    "controls-caught": "{count} of its controls caught",
+    # What was not run.
+    "no-job": "no job for it: {needs}",
+    "no-run-here": "no run of it in these results: repro run manifests/{manifest}.json",
+    # Of a sentence that can be read in several ways.
+    "open-words": "cannot be checked as printed: {missing}",
+    "no-reading": "no reading of it can be measured",
+    "every-reading": "{outcome} under every reading tried",
+    "reading-waits": "a reading of it was not run: {names}",
+    "depends-on-reading": "it depends on the reading",
     # A measured number beside a printed one (`verify.statistics`).
     "margin-within-rounding": "not decidable: the margin {margin} is within rounding, {rounding}",
     "margin-within-noise": "not decidable: the margin {margin} is under two standard deviations "
@@ -90,7 +106,8 @@ SENTENCES: dict[str, str] = {
     "mean-below-printed": "below the printed value",
     "power": "power {power:.2f}; a shift of {shift:.2g} is noticed 9 times in 10, alone",
     "power-without-shift": "power {power:.2f}; no shift, however large, is noticed 9 times in 10",
-    "others-accepted": "{accepted} of {others} other printed numbers of its kind would be accepted",
+    "other-values-accepted": "{accepted} of {others} other printed values of its kind would be "
+    "accepted",
     "agrees": "agrees",
     "disagrees": "disagrees",
     "no-spread": "no spread: one setting alone",
@@ -104,8 +121,8 @@ SENTENCES: dict[str, str] = {
     "would show {least} to {most}",
     "not-larger": "the whole interval of the difference is at most 0, and the flips agree",
     "larger": "another draw would be larger too, and the flips agree",
-    "within-spread": "the sides surely differ by less than the members of the right one do",
-    "beyond-spread": "another draw of the sides would differ by as much as the members of the "
+    "surely-within-spread": "the sides surely differ by less than the members of the right one do",
+    "surely-beyond-spread": "another draw of the sides would differ by as much as the members of the "
     "right one, or more",
     "smaller-beyond-null": "surely smaller by more than settings alone differ, and the flips agree",
     "not-beyond-null": "another draw would not be smaller by more than settings alone differ",
@@ -150,19 +167,11 @@ SENTENCES: dict[str, str] = {
     "more-than-the-card": "{run} takes more than the card has without a cap",
     # Layers and exact algebra (`verify.rules.layer`).
     "counterexamples": "{broken:,} of {layers:,} layers break it",
-    "controls-caught": "controls caught: {controls}",
-    "no-control": "no control",
     "holds-so-far": "holds",
     "exact-algebra": "exact integer algebra, multiplied again here",
     "curves-rise": "{rising:,} of {layers:,} layers rise: each third of a curve lies above the one "
     "before",
     "curves-not-falling": "the fitted rate of {rest:,} of {layers:,} layers is not negative",
-    # Of a sentence that can be read in several ways.
-    "open-words": "cannot be checked as printed: {missing}",
-    "no-reading": "no reading of it can be measured",
-    "every-reading": "{outcome} under every reading tried",
-    "reading-waits": "a reading of it was not run: {names}",
-    "depends-on-reading": "it depends on the reading",
 }
 """Code to sentence; what stands in braces is a value, with its format."""
 
@@ -174,6 +183,15 @@ LISTS: dict[str, str] = {
     "held": "Held by every sample, which proves nothing",
 }
 """Codes that make a list of their own among what is inconclusive, with its heading."""
+
+
+STAND_INS: dict[str, str] = {"tier-and-stand-in": "checkpoint", "substituted": "name"}
+"""Codes that say that something stood in for what the paper has, and the value that names it."""
+
+NOTICES = frozenset(
+    ("power", "power-without-shift", "other-values-accepted", "controls-caught", "no-control")
+)
+"""Codes that say which difference a check would have noticed."""
 
 
 def cause(code: str, **values: Value) -> Cause:

@@ -231,7 +231,7 @@ def ratio(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> Judged:
     accepted = [decided(text).outcome for text in others].count("reproduced")
     working = (
         shown.power(decision),
-        cause("others-accepted", accepted=accepted, others=len(others)),
+        cause("other-values-accepted", accepted=accepted, others=len(others)),
         tuned_arms.left_open(manifest, models_of(measure)),
     )
     estimates = [shown.estimate("ratio by acc of all five benchmarks", mean(plain), unit="%")]

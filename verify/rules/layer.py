@@ -256,7 +256,7 @@ def _within(entries: NDArray[Any], relation: str, limit: float) -> NDArray[np.bo
 
 
 def _caught(controls: Sequence[Control]) -> Cause:
-    return cause("controls-caught", controls=len(controls)) if controls else cause("no-control")
+    return cause("controls-caught", count=len(controls)) if controls else cause("no-control")
 
 
 def _toothless(loaded: Loaded, what: str) -> str:

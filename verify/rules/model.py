@@ -36,7 +36,7 @@ def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> Judged:
         cause("flips", lost=lost, won=won),
         cause("mixed-precision-as", arm="weight-cast"),
         shown.power(decision),
-        cause("others-accepted", accepted=accepted, others=others),
+        cause("other-values-accepted", accepted=accepted, others=others),
     )
     by_arm = other_arms(manifest, claim, evidence)
     estimates = (
@@ -185,9 +185,9 @@ def _within_spread(_: Arms, right: Arms, gap: Spans, h: float) -> tuple[Outcome,
     spread = _spread(right)
     seen = abs(gap.value) < spread.value
     if noise.absolute(gap.mean)[1] + 2 * h < spread.mean[0]:
-        return "reproduced", "within-spread", seen
+        return "reproduced", "surely-within-spread", seen
     if noise.absolute(gap.draw)[0] - 2 * h >= spread.draw[1]:
-        return "contradicted", "beyond-spread", seen
+        return "contradicted", "surely-beyond-spread", seen
     return "inconclusive", "order-open", seen
 
 

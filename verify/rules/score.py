@@ -59,7 +59,7 @@ def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> Judged:
     decision = decided(published)
     working = (
         shown.power(decision),
-        cause("others-accepted", accepted=accepted, others=len(others)),
+        cause("other-values-accepted", accepted=accepted, others=len(others)),
         tuned_arms.left_open(manifest, models_of(measure)),
     )
     error = _standard_error(loaded[0], measure.metric)

@@ -60,7 +60,7 @@ def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> Judged:
         cause("flips", lost=lost, won=won),
         *(cause("null-between-tunings") for _ in found.rows[1:2]),
         shown.power(decision),
-        cause("others-accepted", accepted=accepted, others=len(others)),
+        cause("other-values-accepted", accepted=accepted, others=len(others)),
         tuned_arms.left_open(manifest, models),
     )
     estimates = (
