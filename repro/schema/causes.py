@@ -122,7 +122,7 @@ SENTENCES: dict[str, str] = {
     "not-larger": "the whole interval of the difference is at most 0, and the flips agree",
     "larger": "another draw would be larger too, and the flips agree",
     "surely-within-spread": "the sides surely differ by less than the members of the right one do",
-    "surely-beyond-spread": "another draw of the sides would differ by as much as the members of the "
+    "surely-beyond-spread": "another draw would differ by as much as the members of the "
     "right one, or more",
     "smaller-beyond-null": "surely smaller by more than settings alone differ, and the flips agree",
     "not-beyond-null": "another draw would not be smaller by more than settings alone differ",
