@@ -55,7 +55,7 @@ def number(  # noqa: PLR0913, PLR0917  # what a finding has
         f"± {margin}",
         (decision.why,),
         working,
-        known(estimate(MEASURED, mean(measured), span), *estimates),
+        (*estimate(MEASURED, mean(measured), span), *estimates),
     )
     decided = not_here(decided, tier, away=away)
     return Judged(decided, where or "", loaded, decision.p_contradicted)
@@ -74,15 +74,14 @@ def not_here(decided: Decided, tier: "Tier", *, away: bool) -> Decided:
     return decided
 
 
-def estimate(label: str, value: float, span: "Span | None" = None, unit: str = "") -> Estimate:
-    """A number behind a finding, with the ends of its interval where it has any."""
+def estimate(
+    label: str, value: float, span: "Span | None" = None, unit: str = ""
+) -> tuple[Estimate, ...]:
+    """A number behind a finding, with the ends of its interval; none where it is not finite."""
+    if not math.isfinite(value):
+        return ()
     low, high = span if span and all(map(math.isfinite, span)) else (None, None)
-    return Estimate(label=label, value=value, low=low, high=high, unit=unit)
-
-
-def known(*estimates: Estimate) -> tuple[Estimate, ...]:
-    """Those that are finite numbers."""
-    return tuple(each for each in estimates if math.isfinite(each.value))
+    return (Estimate(label=label, value=value, low=low, high=high, unit=unit),)
 
 
 def enough(judged: Judged, draws: int, repeated: int) -> Judged:

@@ -234,7 +234,7 @@ def ratio(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> Judged:
         cause("other-values-accepted", accepted=accepted, others=len(others)),
         tuned_arms.left_open(manifest, models_of(measure)),
     )
-    estimates = [shown.estimate("ratio by acc of all five benchmarks", mean(plain), unit="%")]
+    estimates = [*shown.estimate("ratio by acc of all five benchmarks", mean(plain), unit="%")]
     estimates += [number for each in found.models for number in _numbers(each, SHOTS)]
     judged = shown.number(
         decision,
@@ -329,7 +329,7 @@ def relation(manifest: Manifest, claim: ImprovementClaim, evidence: Evidence) ->
         "order",
         (why,),
         tuple(working),
-        shown.known(*estimates),
+        tuple(estimates),
     )
     decided = shown.not_here(decided, evidence.run.tier, away=not seen)
     direction = cause("points-to-relation" if seen else "points-away-from", relation=claim.relation)
@@ -365,13 +365,13 @@ def _numbers(model: Model, shots: Sequence[int]) -> Iterator[Estimate]:
     """AIPSS of one model with its sampling error, by shots, and in the other readings; percent."""
     aipss = model.improvement(shots, "relative")
     span = noise.of_finite(aipss.values, aipss.floor).mean
-    yield shown.estimate(f"improvement of {model.name}", mean(aipss.values), span, "%")
+    yield from shown.estimate(f"improvement of {model.name}", mean(aipss.values), span, "%")
     error = mean(model.sampling(shots, "relative").values)
-    yield shown.estimate(f"standard error over questions, {model.name}", error, unit="%")
+    yield from shown.estimate(f"standard error over questions, {model.name}", error, unit="%")
     for k in shots:
         value = mean(model.improvement([k], "relative").values)
-        yield shown.estimate(f"at {k} shots, {model.name}", value, unit="%")
+        yield from shown.estimate(f"at {k} shots, {model.name}", value, unit="%")
     points = mean(model.improvement(shots, "points").values)
-    yield shown.estimate(f"in points, {model.name}", points, unit="points")
+    yield from shown.estimate(f"in points, {model.name}", points, unit="points")
     plain = mean(model.improvement(shots, "relative", PLAIN).values)
-    yield shown.estimate(f"by acc alone, {model.name}", plain, unit="%")
+    yield from shown.estimate(f"by acc alone, {model.name}", plain, unit="%")

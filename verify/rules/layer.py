@@ -47,7 +47,7 @@ def bound(claim: BoundClaim, evidence: Evidence) -> Judged:
     worst = float(entries.min() if claim.relation == "above" else entries.max())
     share = f"{broken:,} of {layers:,} layers break it" if broken else f"all of {layers:,} hold it"
     measured = f"{worst:.6g} at worst; {share}"
-    estimates = (estimate("worst entry", worst), estimate("entries", len(entries)))
+    estimates = (*estimate("worst entry", worst), *estimate("entries", len(entries)))
     outcome: Outcome = "inconclusive"
     why, direction = cause("held", count=layers), cause("holds-so-far")
     if broken:
@@ -82,9 +82,9 @@ def trend(claim: TrendClaim, evidence: Evidence) -> Judged:
     least, most = float(values.min()), float(values.max())
     measured = f"rates {least:.3g} to {most:.3g} a step"
     estimates = (
-        estimate("least rate", least, unit="a step"),
-        estimate("greatest rate", most, unit="a step"),
-        estimate("curves", len(values)),
+        *estimate("least rate", least, unit="a step"),
+        *estimate("greatest rate", most, unit="a step"),
+        *estimate("curves", len(values)),
     )
     outcome: Outcome = "inconclusive"
     why, direction = [cause("held", count=layers)], [cause("holds-so-far")]

@@ -42,7 +42,11 @@ def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> Judged:
     estimates = (
         *nulls(found),
         *accuracies([found]),
-        *(shown.estimate(f"{arm}, first setting", value) for arm, value in by_arm.items()),
+        *(
+            n
+            for arm, value in by_arm.items()
+            for n in shown.estimate(f"{arm}, first setting", value)
+        ),
     )
     return number(found, decision, published, claim.margin.value, working, estimates, evidence)
 
@@ -69,8 +73,8 @@ def count(manifest: Manifest, claim: CountClaim, evidence: Evidence) -> Judged:
     outcome, measured, direction = shown.counted(int(published), sure, possible, least, most)
     why = counted_above(len(each), sure, possible, claim.above, least, most)
     named = zip(cells, each, strict=True)
-    estimates = [divergence_of(one.id, side) for one, side in named]
-    decided = Decided(outcome, published, measured, "exact", (why,), (), shown.known(*estimates))
+    estimates = [number for one, side in named for number in divergence_of(one.id, side)]
+    decided = Decided(outcome, published, measured, "exact", (why,), (), tuple(estimates))
     decided = shown.not_here(decided, evidence.run.tier, away=direction.code == "disagrees")
     loaded = [record for one in each for record in one.loaded]
     return enough(Judged(decided, direction, loaded), each)
@@ -126,14 +130,12 @@ def ordering(manifest: Manifest, claim: OrderingClaim, evidence: Evidence) -> Ju
             at = [cause("at-the-floor"), cause("floor-of", sides=" and ".join(floors))]
         why = [*at, *why]
     measured = f"{average(left.divergences):.3f} and {average(right.divergences):.3f}"
-    estimates = [shown.estimate("difference, left less right", gap.value, gap.mean)]
+    estimates = [*shown.estimate("difference, left less right", gap.value, gap.mean)]
     for side, one in (("left", left), ("right", right)):
-        estimates += [divergence_of(f"the {side} side", one), *nulls(one, f", {side}")]
+        estimates += [*divergence_of(f"the {side} side", one), *nulls(one, f", {side}")]
     spread = _spread(right)
-    estimates.append(shown.estimate("range of the right side", spread.value, spread.mean))
-    decided = Decided(
-        outcome, published, measured, "order", tuple(why), (), shown.known(*estimates)
-    )
+    estimates += shown.estimate("range of the right side", spread.value, spread.mean)
+    decided = Decided(outcome, published, measured, "order", tuple(why), (), tuple(estimates))
     decided = shown.not_here(decided, evidence.run.tier, away=not seen and not floors)
     direction = cause("points-to-relation", relation=published if seen else opposite)
     return enough(Judged(decided, direction, left.loaded + right.loaded), [left, right])
@@ -275,7 +277,7 @@ def _accepted(
     return outcomes.count("reproduced"), len(others)
 
 
-def divergence_of(name: str, found: Arms) -> Estimate:
+def divergence_of(name: str, found: Arms) -> tuple[Estimate, ...]:
     """Mean divergence over settings, with its interval."""
     span = noise.of(found.divergences, found.least_spread).mean
     return shown.estimate(f"divergence of {name}", average(found.divergences), span)
@@ -283,7 +285,7 @@ def divergence_of(name: str, found: Arms) -> Estimate:
 
 def nulls(found: Arms, of: str = "") -> tuple[Estimate, ...]:
     """What nothing looks like; nothing is known of one setting alone."""
-    return shown.known(shown.estimate(f"null divergence{of}", found.null))
+    return shown.estimate(f"null divergence{of}", found.null)
 
 
 def accuracies(every: Sequence[Arms]) -> tuple[Estimate, ...]:
@@ -294,4 +296,4 @@ def accuracies(every: Sequence[Arms]) -> tuple[Estimate, ...]:
         "greatest accuracy of a reference": max(highs),
         "share of the commonest answer": max(commonest),
     }
-    return tuple(shown.estimate(name, 100 * each, unit="%") for name, each in found.items())
+    return tuple(n for name, e in found.items() for n in shown.estimate(name, 100 * e, unit="%"))

@@ -71,7 +71,7 @@ def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> Judged:
         working,
         loaded,
         (
-            shown.estimate("standard error over questions", error),
+            *shown.estimate("standard error over questions", error),
             *_before(manifest, evidence, measure),
         ),
         least_spread=least,
@@ -85,7 +85,7 @@ def _before(manifest: Manifest, evidence: Evidence, measure: Score) -> list[Esti
     model = TunedModel(measure.checkpoint, PRETRAINED)
     found = tuned_arms.where_run(manifest, evidence, model, measure.task)
     values = [score(each.arrays, measure.metric, _SHOTS) for each in found]
-    return [shown.estimate("before tuning", mean(values))] if values else []
+    return [*shown.estimate("before tuning", mean(values))] if values else []
 
 
 def _standard_error(loaded: Loaded, metric: Metric) -> float:
@@ -133,10 +133,10 @@ class _Comparison:
         """Both scores, by how much the left is better, and z of the sampling of questions."""
         span = noise.of_finite(self.margins, self.floor).mean
         return (
-            shown.estimate(f"{self.name}, left", mean(self.left)),
-            shown.estimate(f"{self.name}, right", mean(self.right)),
-            shown.estimate(f"{self.name}, better by", mean(self.margins), span),
-            shown.estimate(f"{self.name}, z of the questions", self.z),
+            *shown.estimate(f"{self.name}, left", mean(self.left)),
+            *shown.estimate(f"{self.name}, right", mean(self.right)),
+            *shown.estimate(f"{self.name}, better by", mean(self.margins), span),
+            *shown.estimate(f"{self.name}, z of the questions", self.z),
         )
 
 
@@ -173,7 +173,7 @@ def wins(manifest: Manifest, claim: MeasuredWinsClaim, evidence: Evidence) -> Ju
             cause("won-beyond-sampling", won=beyond, z=_SAMPLING),
             tuned_arms.left_open(manifest, models),
         ),
-        shown.known(*(number for one in each for number in one.estimates)),
+        tuple(number for one in each for number in one.estimates),
     )
     decided = shown.not_here(decided, evidence.run.tier, away=direction.code == "disagrees")
     loaded = [record for one in each for record in one.loaded]

@@ -204,7 +204,7 @@ def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> Judged:
             middle = mean(found.draws)
             sides.append(f"{as_printed_like(middle, published)} at {view}")
             where.append(statistics.direction(middle, published, margin))
-            estimates.append(_estimate(f"{MEASURED} at {view}", found))
+            estimates += _estimate(f"{MEASURED} at {view}", found)
     outcome, why = _agreed(outcomes)
     direction = where[0] if len({each.code for each in where}) == 1 else None
     decided = Decided(
@@ -249,8 +249,10 @@ def _spans(found: Gains, tests: int) -> noise.Spans:
     return noise.of(found.draws, 0.0, tests)
 
 
-def _estimate(label: str, found: Gains) -> Estimate:
-    """What some arms gain, with its interval over timings."""
+def _estimate(label: str, found: Gains) -> tuple[Estimate, ...]:
+    """What some arms gain, with its interval over timings; none where nothing is compared."""
+    if not found.draws:
+        return ()
     return estimate(label, mean(found.draws), _spans(found, 1).mean)
 
 
@@ -270,7 +272,7 @@ def growing(manifest: Manifest, claim: GrowingClaim, evidence: Evidence) -> Judg
             working.append(cause(code, view=at))
             for name, found in zip(claim.checkpoints, sizes, strict=True):
                 working += _left_out(found, at)
-                estimates += [_estimate(f"{at}, {name}", found)] if found.draws else []
+                estimates += _estimate(f"{at}, {name}", found)
     outcome, why = _agreed(outcomes)
     decided = Decided(
         outcome,
@@ -336,9 +338,10 @@ def fits(manifest: Manifest, claim: FitsClaim, evidence: Evidence) -> Judged:
     takes = {str(run): run.needed for run in runs}
     larger = [cause("more-than-the-card", run=run) for run, gib in takes.items() if gib is None]
     estimates = [
-        estimate(f"{run} without a cap", gib, unit="GiB")
+        number
         for run, gib in takes.items()
         if gib is not None
+        for number in estimate(f"{run} without a cap", gib, unit="GiB")
     ]
     outcome, why = _agreed(outcomes)
     decided = Decided(

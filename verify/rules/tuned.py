@@ -102,7 +102,7 @@ def _spikes(manifest: Manifest, claim: BarsClaim, above: DecimalText, evidence: 
     )
     estimates = [*model.accuracies(each)]
     for name, one in zip(names, each, strict=True):
-        estimates += [model.divergence_of(name, one), *model.nulls(one, f", {name}")]
+        estimates += [*model.divergence_of(name, one), *model.nulls(one, f", {name}")]
     estimates += tuned_arms.controls(manifest, evidence, models, claim.task)
     decided = Decided(
         outcome,
@@ -111,7 +111,7 @@ def _spikes(manifest: Manifest, claim: BarsClaim, above: DecimalText, evidence: 
         f"> {above}",
         (model.counted_above(len(each), sure, possible, above, least, most),),
         working,
-        shown.known(*estimates),
+        tuple(estimates),
     )
     seen = (highest > float(above)) == (claim.relation == "some-above")
     decided = shown.not_here(decided, evidence.run.tier, away=not seen and not floors)
@@ -134,7 +134,7 @@ def _smaller(manifest: Manifest, claim: BarsClaim, evidence: Evidence) -> Judged
             at = f"{', '.join(names)} {arm}"
             span = noise.of(one.divergences, one.least_spread).mean
             value = mean(one.divergences)
-            estimates.append(shown.estimate(f"mean divergence of {at}", value, span))
+            estimates += shown.estimate(f"mean divergence of {at}", value, span)
             estimates += model.nulls(one, f", {at}")
             if one.at_the_floor and len(one.rows) > 1:
                 working.append(cause("floor-of", sides=at))
@@ -163,7 +163,7 @@ def _smaller(manifest: Manifest, claim: BarsClaim, evidence: Evidence) -> Judged
         "order",
         tuple(why),
         (*working, tuned_arms.left_open(manifest, sides[0])),
-        shown.known(*estimates),
+        tuple(estimates),
     )
     decided = shown.not_here(decided, evidence.run.tier, away=agree < tests and not floors)
     loaded = [record for side in every for record in side.loaded]
