@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
-from repro.schema.causes import Cause, Value, cause
+from repro.schema.causes import Cause, Value, cause, say
 from repro.schema.decimals import half_unit
 
 FLIPPED = 3
@@ -58,6 +58,11 @@ class Decision:
     """Chance of `reproduced` for an identical process with this spread."""
     noticed: float
     """Shift that would be contradicted in nine of ten papers, before Holm; inf if none."""
+
+    @property
+    def reason(self) -> str:
+        """Why, in words."""
+        return say(self.why)
 
 
 def floor(questions: int, evaluations: float) -> float:
@@ -151,12 +156,11 @@ def _decide(  # noqa: PLR0917  # the quantities of the rule
         "spread": s,
         "draws": count,
         "rounding": h,
-        "margin": margin,
     }
     outcome: Literal["reproduced", "contradicted", "inconclusive"] = "inconclusive"
-    why = cause("interval-crosses-margin", **sides)
+    why = cause("interval-crosses-margin", **sides, margin=margin)
     if reach <= limit:
-        outcome, why = "reproduced", cause("within-margin", **sides)
+        outcome, why = "reproduced", cause("within-margin", **sides, margin=margin)
     elif p < ERROR_RATE:
         outcome, why = "contradicted", cause("beyond-another-draw", **sides, p=p)
     room = limit - h - float(stdtrit(count - 1, 1 - ERROR_RATE)) * mean_error

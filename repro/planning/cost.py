@@ -56,7 +56,7 @@ _CAUSES = {
     "other-hardware": ("the paper's GPU", "hardware"),
     "drift": ("the pinned version", "package"),
     "held": ("held: samples prove no theorem", ""),
-    "no-copy": ("a copy of the other paper", ""),
+    "source-not-held": ("a copy of the other paper", ""),
     "open-words": ("a clearer sentence", ""),
 }
 """Code of a cause, the first that a finding has, to what would decide it and the value that is the

@@ -98,7 +98,7 @@ SENTENCES: dict[str, str] = {
     "within-margin": "mean off by {off:+.3g}, s {spread:.2g} over {draws} settings, "
     "h {rounding:.2g}: within {margin} even at the end of its confidence interval",
     "beyond-another-draw": "mean off by {off:+.3g}, s {spread:.2g} over {draws} settings, "
-    "h {rounding:.2g}, margin {margin}: another draw would not have been printed so (p = {p:.2g})",
+    "h {rounding:.2g}: another draw would not have been printed so (p = {p:.2g})",
     "interval-crosses-margin": "mean off by {off:+.3g}, s {spread:.2g} over {draws} settings, "
     "h {rounding:.2g}: the interval crosses {margin}",
     "mean-within-margin": "within the margin",

@@ -22,6 +22,7 @@ from repro.schema.measured_claims import (
     FitsClaim,
     GrowingClaim,
     MeanClaim,
+    OrderingClaim,
     Throughput,
     TrendClaim,
     Unbuilt,
@@ -110,9 +111,7 @@ def _fit_problems(manifest: Manifest, claim: Claim) -> Iterator[tuple[str, tuple
         if not _is_measured(manifest, measure):
             pair = f"{measure.checkpoint} in {measure.dtype} and {measure.reference}"
             yield "measure", (pair, _evaluated(manifest, measure.checkpoint))
-    if isinstance(claim, MeanClaim) and (claim.basis == "measured") != (claim.margin is not None):
-        given = claim.margin.value if claim.margin else "nothing"
-        yield "margin", (given, "a margin if the basis is measured, none if it is printed")
+    yield from _basis_problems(claim)
     if isinstance(claim, RatioClaim):
         wanted = 1 if claim.form in ("plain", "times-per-reduction") else 2
         if len(claim.of) != wanted:
@@ -121,6 +120,16 @@ def _fit_problems(manifest: Manifest, claim: Claim) -> Iterator[tuple[str, tuple
         yield "above", (repr(claim.above), "a threshold with `by` spikes, null without")
     if isinstance(claim, FactClaim) and (claim.relation == "ratio") != bool(claim.published):
         yield "published", (repr(claim.published), "a value with the relation ratio, null without")
+
+
+def _basis_problems(claim: Claim) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Fields that only a measured basis has a use for, or only a printed one."""
+    if isinstance(claim, MeanClaim) and (claim.basis == "measured") != (claim.margin is not None):
+        given = claim.margin.value if claim.margin else "nothing"
+        yield "margin", (given, "a margin if the basis is measured, none if it is printed")
+    beyond = ("printed", "smaller-beyond-null")
+    if isinstance(claim, OrderingClaim) and (claim.basis, claim.relation) == beyond:
+        yield "relation", (claim.relation, "another one: no null divergence is printed")
 
 
 def _parallel(claim: Claim) -> list[tuple[str, str]]:

@@ -28,7 +28,7 @@ from verify.evidence import Evidence
 from verify.outcome import Decided, Judged
 from verify.records import throughput as records
 from verify.records.loaded import Loaded
-from verify.shown import estimate
+from verify.shown import estimate, not_here
 from verify.statistics import mean
 
 # -----------------------------------------------------------------------------
@@ -394,4 +394,6 @@ def _on_hardware(
             points = cause("points-to", outcome=decided.outcome)
         why_not = cause("other-hardware", hardware=hardware, others=", ".join(others))
         decided = decided.because(why_not, outcome="inconclusive")
+    elif direction and direction.code != "mean-within-margin":  # a run is the same at every tier
+        decided = not_here(decided, "full", away=True)
     return Judged(decided, points, [run.loaded for run in runs])
