@@ -13,6 +13,7 @@ from verify.outcome import Decided, Judged
 from verify.statistics import Decision, mean
 
 if TYPE_CHECKING:
+    from repro.schema.causes import Cause
     from repro.schema.finding import Outcome
     from verify.records.loaded import Loaded
 
@@ -57,8 +58,8 @@ def enough(judged: Judged, draws: int, repeated: int) -> Judged:
 
 def counted(
     wanted: int, sure: int, possible: int, least: int, most: int
-) -> "tuple[Outcome, str, str]":
-    """Outcome, measured side and direction of a printed count.
+) -> "tuple[Outcome, str, Cause]":
+    """Outcome, measured side and where it points, of a printed count.
 
     Args:
         wanted: As printed.
@@ -73,7 +74,7 @@ def counted(
     elif not least <= wanted <= most:
         outcome = "contradicted"
     shown = str(sure) if sure == possible else f"{sure} to {possible}"
-    return outcome, shown, "agrees" if sure <= wanted <= possible else "disagrees"
+    return outcome, shown, cause("agrees" if sure <= wanted <= possible else "disagrees")
 
 
 def power(decision: Decision) -> str:
