@@ -110,7 +110,7 @@ def test_a_ratio_shows_how_it_is_computed() -> None:
     assert found.causes == (cause("follows", formula=formula, **said),)
     (number,) = found.estimates
     assert (number.label, number.value) == (formula, 43)
-    # 100 (428.5 / 300.5 - 1) and 100 (429.5 / 299.5 - 1)
+    # The least is 428.5 over 300.5, the most 429.5 over 299.5.
     assert (number.low, number.high) == pytest.approx((42.5957, 43.4057), abs=1e-4)
 
 
