@@ -220,11 +220,11 @@ _WEAKEST_FIRST: tuple[Outcome, ...] = ("consistent", "reproduced", "proved")
 
 
 def _with_quote(claim: AmbiguousClaim, read: Sequence[Finding]) -> AmbiguousClaim:
-    """A sentence without a quote of its own has the one that all its readings have."""
-    quotes = {each.quote for each in read}
-    if claim.quote or len(quotes) != 1:
+    """A sentence without a quote of its own has what its readings quote, if all do."""
+    quotes = dict.fromkeys(each.quote for each in read)
+    if claim.quote or "" in quotes:
         return claim
-    return claim.model_copy(update={"quote": quotes.pop() or None})
+    return claim.model_copy(update={"quote": "; ".join(quotes) or None})
 
 
 def _by_one_reading(sentence: AmbiguousClaim, failing: Sequence[str]) -> Cause:
