@@ -151,15 +151,18 @@ def without_run(manifest: Manifest, claim: Claim) -> Finding | None:
     if isinstance(claim, FactClaim):
         return finding_of(manifest, claim, fact.decide(manifest, claim), "code")
     if isinstance(claim, PlannedClaim):
-        why = cause("no-job", needs=claim.needs, check=claim.check)
-        return unmeasured(manifest, claim, "not-run", why)
+        return _not_built(manifest, claim, claim.needs, claim.check)
     if isinstance(claim, CellClaim) and isinstance(claim.measure, Unbuilt):
-        why = cause("no-job", needs=claim.measure.needs, check=claim.measure.what)
-        return unmeasured(manifest, claim, "not-run", why)
+        return _not_built(manifest, claim, claim.measure.needs, claim.measure.what)
     return None
 
 
-def unmeasured(manifest: Manifest, claim: Claim, outcome: Outcome, why: Cause) -> Finding:
+def _not_built(manifest: Manifest, claim: Claim, needs: str, check: str) -> Finding:
+    why = (cause("no-job", needs=needs), cause("planned-check", check=check))
+    return unmeasured(manifest, claim, "not-run", *why)
+
+
+def unmeasured(manifest: Manifest, claim: Claim, outcome: Outcome, *why: Cause) -> Finding:
     """A finding with no measured side."""
     name = getattr(claim, "published", None)
     if isinstance(claim, BarsClaim | ImprovementClaim):
@@ -168,7 +171,7 @@ def unmeasured(manifest: Manifest, claim: Claim, outcome: Outcome, why: Cause) -
         published = manifest.text_of(name) if name else claim.kind
     margin = getattr(claim, "margin", None)
     shown = f"± {margin.value}" if margin else "—"
-    decided = Decided(outcome, published, "—", shown, (why,))
+    decided = Decided(outcome, published, "—", shown, why)
     return finding_of(manifest, claim, decided, "measured")
 
 

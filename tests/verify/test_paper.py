@@ -166,10 +166,10 @@ def test_jobs_that_are_not_built_are_not_run(unbuilt: Any) -> None:
     found = without_run(manifest, PLANNED)
     shown = {"basis": "measured", "outcome": "not-run", "published": "0.65", "measured": "—"}
     shown |= {"quote": "0.65", "published": "0.65"}
-    why = (cause("no-job", needs="throughput", check="it halves"),)
+    why = (cause("no-job", needs="throughput"), cause("planned-check", check="it halves"))
     assert found == expected("plan", "planned", **shown, margin="—", causes=why)
     found = without_run(manifest, unbuilt)
-    why = (cause("no-job", needs="few-shot", check="the gain per shot"),)
+    why = (cause("no-job", needs="few-shot"), cause("planned-check", check="the gain per shot"))
     assert found == expected("cell", "cell", **shown, margin="± 0.1", causes=why)
 
 
