@@ -1,6 +1,5 @@
 """What jobs cost, before anything starts: each kind's own estimate, here and on one H200."""
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -49,18 +48,19 @@ def gpu_hours(jobs: Iterable[Job], shelf: Shelf) -> float:
 # -----------------------------------------------------------------------------
 # What the undecided claims of a manifest take, in a line: weights, the paper's GPU, other words.
 #
-# Source: the reasons that `verify` gives (`verify/qualifiers.py`, `verify/paper.py`); GPU time is
-# that of `repro.planning.cost`. Not covered: how to bring it (`repro plan` says that).
+# Source: the causes that `verify` gives; GPU time is that above. Not covered: how to bring it
+# (`repro plan` says that).
 
-_CAUSES = (
-    (r"no job for it: ([^;]+)", "no job for it"),
-    (r"decided on (.+?) alone", "the paper's GPU"),
-    (r"drift: (\S+)", "the pinned version"),
-    (r"sampled layers can refute", "held: samples prove no theorem"),
-    (r"not held against a copy", "a copy of the other paper"),
-    (r"cannot be checked as printed", "a clearer sentence"),
-)
-"""What a reason says, with a detail in brackets, and what would decide the claim."""
+_CAUSES = {
+    "no-job": ("no job for it", "needs"),
+    "other-hardware": ("the paper's GPU", "hardware"),
+    "drift": ("the pinned version", "package"),
+    "held": ("held: samples prove no theorem", ""),
+    "source-not-held": ("a copy of the other paper", ""),
+    "open-words": ("a clearer sentence", ""),
+}
+"""Code of a cause to what would decide the claim, and the value that is its detail; the first of
+these counts."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +89,10 @@ class Undecided:
             return "beyond any run: the margin is within noise", ""
         if one.outcome == "not-run" and (reading := self._open_reading(one)):
             return self._need(reading)
-        for pattern, what in _CAUSES:
-            if found := re.search(pattern, one.reason):
-                return what, found[1] if found.groups() else ""
+        causes = {each.code: each for each in one.causes}
+        for code, (what, detail) in _CAUSES.items():
+            if found := causes.get(code):
+                return what, str(found.values[detail]) if detail else ""
         if one.outcome == "not-run":
             return self._run
         return ("more digits in print" if one.basis in ("page", "code") else "more settings"), ""
