@@ -7,11 +7,12 @@ import made_up_records as records
 import numpy as np
 import pytest
 
+from repro.schema import jobs
 from repro.schema.causes import cause
 from repro.schema.finding import Verdict
 from repro.schema.slots import slots
 from repro.store import run_file
-from verify.evidence import Evidence
+from verify.evidence import KINDS, Evidence
 from verify.judge import judge
 
 PINS = {"torch": "2.2.1"}
@@ -224,3 +225,7 @@ def test_run_files_survive_the_disk(tmp_path: Path) -> None:
     assert set(written.jobs) | set(written.missing) == {
         slot.id for slot in slots(claimed, "smoke", records.checkpoints())
     }
+
+
+def test_every_kind_of_job_says_how_its_record_is_checked() -> None:
+    assert KINDS.keys() == jobs.KINDS.keys()
