@@ -269,8 +269,7 @@ def content(path: Path, largest: int = LARGEST) -> bytes:
         while len(found) <= largest and (piece := stream.read(1 << 20)):  # no 64 MiB at once
             found += piece
     if len(found) > largest:
-        message = f"is larger than {largest >> 20} MiB"
-        raise OSError(errno.EFBIG, message, str(path))
+        raise OSError(errno.EFBIG, f"is larger than {largest >> 20} MiB", str(path))
     return bytes(found)
 
 

@@ -57,8 +57,7 @@ def load(path: Path) -> Audit:
         return json_text.held(path, Audit.model_validate_json)
     except (OSError, ValueError) as error:
         why = json_text.why(error)
-        message = f"{path}: {why}; expected what `repro audit --json` prints"
-        raise BadInputError(message) from error
+        raise BadInputError(f"{path}: {why}; expected what `repro audit --json` prints") from error
 
 
 def compare(here: Audit, there: Audit, manifests: Sequence[Manifest]) -> tuple[Difference, ...]:

@@ -105,8 +105,7 @@ def _check_free(out: Path, *, as_folder: bool) -> None:
         return
     if out.is_dir() != as_folder:
         found, expected = ("folder", "file") if out.is_dir() else ("file", "folder")
-        message = f"--out {out}: found a {found}, expected the name of a {expected}"
-        raise BadInputError(message)
+        raise BadInputError(f"--out {out}: found a {found}, expected the name of a {expected}")
     # A pipe or a device has no size, and is written to.
     if any(out.iterdir()) if as_folder else out.stat().st_size:
         message = f"--out {out}: found something there, expected a free name or nothing in it"

@@ -42,11 +42,10 @@ def check_folders(given: Sequence[Path]) -> None:
     """Refuse results that are not there."""
     missing = [str(folder) for folder in given if not folder.is_dir()]
     if missing:
-        message = (
+        raise BadInputError(
             f"found no folder {', '.join(missing)}, expected what `repro run` wrote; "
             "`repro run manifests/table1.json` makes results"
         )
-        raise BadInputError(message)
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -135,8 +134,7 @@ def pairs(flag: str, given: list[str]) -> dict[str, Path]:
     for text in given:
         name, separator, path = text.partition("=")
         if not (name and separator and path):
-            message = f"{flag} {text}: expected NAME=PATH"
-            raise BadInputError(message)
+            raise BadInputError(f"{flag} {text}: expected NAME=PATH")
         found[name] = Path(path)
     return found
 
@@ -159,12 +157,10 @@ def read_filter(text: str, manifests: list[Manifest]) -> "Filter":
     for part in filter(None, text.split(",")):
         key, _, value = part.partition("=")
         if key not in known:
-            message = f"--only {part}: expected model=, dtype= or setting="
-            raise BadInputError(message)
+            raise BadInputError(f"--only {part}: expected model=, dtype= or setting=")
         if value not in known[key]:
             expected = one_of(value, sorted(known[key]))
-            message = f"--only {part}: found {value!r}, expected {expected}"
-            raise BadInputError(message)
+            raise BadInputError(f"--only {part}: found {value!r}, expected {expected}")
         kept[key].add(value)
     from repro.planning.planner import Filter
 

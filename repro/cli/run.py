@@ -74,8 +74,7 @@ def chosen_engine(where: str) -> Iterator[Engine]:
         yield Local()
         return
     if not re.fullmatch(r"ray|ray://(auto|[^/]+:\d+)", where):
-        message = f"--on {where}: expected local, ray, ray://HOST:PORT or ray://auto"
-        raise BadInputError(message)
+        raise BadInputError(f"--on {where}: expected local, ray, ray://HOST:PORT or ray://auto")
     try:
         from runner.ray.engine import engine as on_ray
     except ImportError as error:
@@ -163,11 +162,10 @@ def _check_names(prepared: Planning) -> None:
     for name, path in prepared.files.items():
         own = not (paths.MANIFESTS / f"{name}.json").is_file()
         if own and escaped(str(path)) != str(path):
-            message = (
+            raise BadInputError(
                 f"{path}: found a name that is not UTF-8, which a run file cannot hold; rename it, "
                 "or start this command in its folder"
             )
-            raise BadInputError(message)
 
 
 def _check_continues(plan: Plan, prepared: Planning, *, fresh: bool) -> None:
@@ -180,31 +178,28 @@ def _check_continues(plan: Plan, prepared: Planning, *, fresh: bool) -> None:
         return
     engine, left = prepared.planner.engine, len(before.jobs.keys() - plan.slots())
     if before.engine != engine and left and not run_file.too_late(before, plan.manifest):
-        message = (
+        raise BadInputError(
             f"--engine {engine}: {plan.manifest.id} was run at tier {plan.tier} by "
             f"{before.engine}, and a run has one engine.\n    {counted(left, 'job')} of it would "
             "be forgotten: leave --only out, or use another --out"
         )
-        raise BadInputError(message)
     changed = {} if fresh else run_file.too_late(before, plan.manifest)
     if changed:
         what = "; ".join(f"{name}: {why}" if name else why for name, why in changed.items())
-        message = (
+        raise BadInputError(
             f"{plan.manifest.id} was run at tier {plan.tier} with other claims ({what}).\n"
             "    Judging those records by these claims would be invalid: use --fresh to run "
             "every job again, or another --out"
         )
-        raise BadInputError(message)
 
 
 def _replace(path: Path, *, every: bool) -> None:
     """Say that a damaged run file is replaced; refuse if it may name jobs that are left out."""
     if not every:
-        message = (
+        raise BadInputError(
             f"{path} is damaged, and what it said of jobs that --only leaves out would be lost: "
             "run once without --only; records that are there are reused"
         )
-        raise BadInputError(message)
     options.say(f"{path} is damaged and is written anew", error=True)
 
 

@@ -117,8 +117,7 @@ def build(client: Client, wanted: Build) -> Iterator[str]:
         CannotRunError: a step failed.
     """
     if not (paths.ROOT / "Dockerfile").is_file():
-        message = f"{paths.ROOT} has no Dockerfile: run this in a checkout of the bundle"
-        raise BadInputError(message)
+        raise BadInputError(f"{paths.ROOT} has no Dockerfile: run this in a checkout of the bundle")
     said = client.api.build(
         path=str(paths.ROOT),
         tag=wanted.tag,
@@ -132,8 +131,7 @@ def build(client: Client, wanted: Build) -> Iterator[str]:
     for event in said:
         if "error" in event:
             why = explain(RuntimeError(event["error"]), reached=True)
-            message = f"could not build {wanted.tag}: {why}"
-            raise CannotRunError(message)
+            raise CannotRunError(f"could not build {wanted.tag}: {why}")
         text = str(event.get("stream") or event.get("status") or "").strip()
         if text:
             yield text

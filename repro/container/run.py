@@ -100,8 +100,7 @@ def _value(action: argparse.Action, value: object, mounts: dict[str, str]) -> st
     if not isinstance(value, Named):
         return str(value)
     if not (name and separator and path):
-        message = f"{action.option_strings[-1]} {value}: expected NAME=PATH"
-        raise BadInputError(message)
+        raise BadInputError(f"{action.option_strings[-1]} {value}: expected NAME=PATH")
     return value if path == HUB else f"{name}={_path(f'{action.dest}/{name}', Path(path), mounts)}"
 
 
@@ -111,15 +110,13 @@ def _path(kind: str, path: Path, mounts: dict[str, str]) -> str:
     if kind == "manifests" and _is_bundled(bundled):
         return f"manifests/{bundled.name}"
     if not path.exists():  # an engine would make a folder of it, or say less
-        message = f"{path}: there is no such file or folder"
-        raise BadInputError(message)
+        raise BadInputError(f"{path}: there is no such file or folder")
     source = Path(of_host(path))
     name = source.name if path.name in ("", "..") else path.name
     target = f"{INPUTS}/{kind}/{name}"
     for place, file in _files(target, source):
         if mounts.setdefault(place, str(file)) != str(file):
-            message = f"{path}: found two files of this name, expected one; rename one"
-            raise BadInputError(message)
+            raise BadInputError(f"{path}: found two files of this name, expected one; rename one")
     return target
 
 

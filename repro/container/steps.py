@@ -83,8 +83,7 @@ def write_lock(target: Literal["cpu", "cuda"], revision: str) -> None:
     """
     image = audit_image.capture(target, revision)
     if "failed" in image.probe:
-        message = f"the probe forward pass failed: {image.probe['failed']}"
-        raise ReproError(message)
+        raise ReproError(f"the probe forward pass failed: {image.probe['failed']}")
     write_text(audit_image.FILE, image.model_dump_json(indent=1) + "\n")
 
 
@@ -124,10 +123,6 @@ def _job(twin: str, dtype: Literal["float32", "bfloat16"]) -> "EvaluateJob":
         shots=(0,),
         setting=setting,
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())
 
 
 # -----------------------------------------------------------------------------
@@ -219,8 +214,7 @@ def fetch(source: Commit, checkout: Path) -> None:
     _run([*git, "checkout", "--quiet", "--detach", "FETCH_HEAD"])
     found = _run([*git, "rev-parse", "HEAD"]).strip()
     if found != source.commit:
-        message = f"{source.repository}: found commit {found}, expected {source.commit}"
-        raise CannotRunError(message)
+        raise CannotRunError(f"{source.repository}: found commit {found}, expected {source.commit}")
 
 
 def _from_index(pins: Sequence[Pin], wheels: Path, options: Sequence[str]) -> None:
@@ -263,6 +257,9 @@ def _made(pin: Pin, wheels: Path) -> Path:
     found = sorted(wheels.glob(f"{stem}-*.whl"))
     if len(found) != 1 or found[0].name.split("-")[1].partition("+")[0] != pin.version:
         names = ", ".join(path.name for path in found) or "none"
-        message = f"{pin.name}: found the wheels {names}, expected one of {pin.version}"
-        raise CannotRunError(message)
+        raise CannotRunError(f"{pin.name}: found the wheels {names}, expected one of {pin.version}")
     return found[0]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -32,8 +32,7 @@ def of_folder(folder: Path, name: str) -> dict[str, str]:
             code, and nothing here is executed that a manifest did not pin. As `loadable.names`.
     """
     if not folder.is_dir():
-        message = f"checkpoint {name}: there is no folder {folder}"
-        raise BadInputError(message)
+        raise BadInputError(f"checkpoint {name}: there is no folder {folder}")
     next(folder.iterdir(), None)  # `glob` finds nothing where it may not look
     if not loadable.weights(folder) and not any(folder.glob("*.safetensors")):
         pickles = sorted(path.name for each in _PICKLES for path in folder.glob(each))
@@ -43,17 +42,15 @@ def of_folder(folder: Path, name: str) -> dict[str, str]:
         remedy = (
             f"convert them: repro convert {first}" if pickles else "use a copy with safetensors"
         )
-        message = (
+        raise BadInputError(
             f"checkpoint {name}: {folder} has no safetensors\n"
             f"    found:    {found}\n"
             f"    expected: {loadable.WEIGHTS} or {loadable.INDEX}; pickled weights are never "
             "loaded, because loading them can execute code\n"
             f"    {remedy}"
         )
-        raise BadInputError(message)
     if not (folder / loadable.CONFIG).is_file():
-        message = f"checkpoint {name}: {folder} has no config.json"
-        raise BadInputError(message)
+        raise BadInputError(f"checkpoint {name}: {folder} has no config.json")
     held, problems = dict[str, str](), list[Problem]()
     for file in loadable.names(folder):
         try:
@@ -62,8 +59,7 @@ def of_folder(folder: Path, name: str) -> dict[str, str]:
             found = error.strerror or str(error)
             problems.append(Problem(str(folder / file), found, "a file to read"))
     if problems:
-        message = f"checkpoint {name}: {folder} cannot be read"
-        raise BadInputError(message, problems)
+        raise BadInputError(f"checkpoint {name}: {folder} cannot be read", problems)
     return held
 
 

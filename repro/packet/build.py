@@ -73,8 +73,7 @@ def differences(folder: Path, sums: bytes) -> list[str]:
         sound = separator and name and len(digest) == 64  # noqa: PLR2004  # of SHA-256
         if not sound or name in listed:
             expected = "a digest and a file" if not sound else "every file once"
-            message = f"{SUMS}, line {number}: found {line[:80]!r}, expected {expected}"
-            raise BadInputError(message)
+            raise BadInputError(f"{SUMS}, line {number}: found {line[:80]!r}, expected {expected}")
         listed[name] = digest
     try:
         found = set(files_of(folder)) - {SUMS, SIGNATURE}
@@ -99,8 +98,7 @@ def hold(folder: Path, shown: Path) -> None:
     except OSError as error:
         raise BadInputError(cannot_read(error.filename, error)) from error
     if found:
-        message = f"{shown}: not as its {SUMS} lists it: {', '.join(found)}"
-        raise BadInputError(message)
+        raise BadInputError(f"{shown}: not as its {SUMS} lists it: {', '.join(found)}")
 
 
 def _digest(path: Path) -> str:
@@ -155,8 +153,7 @@ def opened(path: Path) -> Iterator[Path]:
             *(zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError),
             *(OSError, EOFError, ValueError),
         ) as error:
-            message = f"{path}: cannot be unpacked: {error}"
-            raise BadInputError(message) from error
+            raise BadInputError(f"{path}: cannot be unpacked: {error}") from error
         yield _top(Path(folder), path)
 
 
@@ -184,8 +181,7 @@ def _check(path: Path, members: Sequence[zipfile.ZipInfo], free: int) -> None:
             expected = "files below the packet's folder, each once"
             problems.append(Problem(f"{path}: {name!r}", what, expected))
     if problems:
-        message = f"{path} is no packet; nothing was unpacked"
-        raise BadInputError(message, problems)
+        raise BadInputError(f"{path} is no packet; nothing was unpacked", problems)
     size = sum(each.file_size for each in members)
     if size > free:
         message = f"{path}: {size} bytes unpacked, {free} are free in {tempfile.gettempdir()}"

@@ -40,8 +40,7 @@ def check(folder: Path, allowed: Path, shown: Path) -> str:
         (folder / SIGNATURE, f"its author makes it: ssh-keygen -Y sign -f KEY -n repro {SUMS}"),
     ):
         if not path.is_file():
-            message = f"{shown}: found no {path.name}; {remedy}"
-            raise BadInputError(message)
+            raise BadInputError(f"{shown}: found no {path.name}; {remedy}")
     if not allowed.is_file():
         message = f"--signature {allowed}: found no file, expected one of allowed signers, one a "
         message += 'line: "name@example.org ssh-ed25519 AAAA…"'
@@ -52,8 +51,7 @@ def check(folder: Path, allowed: Path, shown: Path) -> str:
         raise BadInputError(cannot_read(error.filename, error)) from error
     signer = _signer(sums, folder / SIGNATURE, allowed, shown)
     if found := differences(folder, sums):
-        message = f"{shown}: not as it was signed: {', '.join(found)}"
-        raise BadInputError(message)
+        raise BadInputError(f"{shown}: not as it was signed: {', '.join(found)}")
     return signer
 
 
@@ -68,14 +66,12 @@ def _signer(sums: bytes, signature: Path, allowed: Path, shown: Path) -> str:
     done = _keygen("find-principals", "-f", str(allowed), *known)
     names = done.stdout.decode(errors="replace").splitlines()
     if done.returncode or not names:
-        message = f"{shown}: unknown signer: {allowed} does not have the {key}"
-        raise BadInputError(message)
+        raise BadInputError(f"{shown}: unknown signer: {allowed} does not have the {key}")
     for name in names:
         done = _keygen("verify", "-f", str(allowed), "-I", name, "-n", NAMESPACE, *known, said=sums)
         if not done.returncode:
             return f"{name}, {key}"
-    message = f"{shown}: {allowed} does not allow {names[0]} to sign this: {_last(done)}"
-    raise BadInputError(message)
+    raise BadInputError(f"{shown}: {allowed} does not allow {names[0]} to sign this: {_last(done)}")
 
 
 def _keygen(

@@ -105,8 +105,7 @@ def tensors(folder: Path) -> dict[str, Mapping[str, Any]]:
                 expected = "each tensor in the shard that the index names, and in no other"
                 problems.append(Problem(str(path), told, expected))
     if problems:
-        message = f"cannot load the checkpoint {folder.name}"
-        raise BadInputError(message, problems)
+        raise BadInputError(f"cannot load the checkpoint {folder.name}", problems)
     return found
 
 
@@ -120,22 +119,18 @@ def header(path: Path) -> dict[str, Mapping[str, Any]]:
         size = os.fstat(file.fileno()).st_size
         length = int.from_bytes(file.read(8), "little")
         if size < 8 or length > min(size, _LARGEST_HEADER):  # noqa: PLR2004
-            message = f"{size:,} bytes, of which the header takes {length:,}"
-            raise ValueError(message)
+            raise ValueError(f"{size:,} bytes, of which the header takes {length:,}")
         try:
             found: Any = json_text.parse(file.read(length))
         except ValueError as error:
-            message = f"a header that is no JSON ({error})"
-            raise ValueError(message) from error
+            raise ValueError(f"a header that is no JSON ({error})") from error
     entries: dict[str, Any] = found if isinstance(found, dict) else {"": None}
     named = {name: entry for name, entry in entries.items() if name != "__metadata__"}
     if not all(_is_tensor(entry) for entry in named.values()):
-        message = "a header without the place of every tensor"
-        raise ValueError(message)
+        raise ValueError("a header without the place of every tensor")
     end = max((each["data_offsets"][1] for each in named.values()), default=0)
     if size != 8 + length + end:
-        message = f"{size:,} bytes where the header promises {8 + length + end:,}"
-        raise ValueError(message)
+        raise ValueError(f"{size:,} bytes where the header promises {8 + length + end:,}")
     return named
 
 
@@ -215,8 +210,7 @@ def find(file: Path) -> Shards:
     except OSError as error:
         expected = "pytorch_model.bin, a shard of it, or its index"
         problem = Problem(str(file), error.strerror or str(error), expected)
-        message = "there is no checkpoint file"
-        raise BadInputError(message, [problem]) from error
+        raise BadInputError("there is no checkpoint file", [problem]) from error
     if file.suffix != ".json":
         named = _NAME.fullmatch(file.name)
         return Shards({file: f"model{named[1] or '' if named else ''}.safetensors"}, None)
@@ -224,8 +218,7 @@ def find(file: Path) -> Shards:
     names = sorted(set(promised.values()))
     problems = [_problem(file, name) for name in names if not _lies_beside(file, name)]
     if problems:
-        message = "an index of shards that are not there; nothing was written"
-        raise BadInputError(message, problems)
+        raise BadInputError("an index of shards that are not there; nothing was written", problems)
     count = len(names)
     targets = {
         file.parent / name: f"model-{place:05d}-of-{count:05d}.safetensors"
@@ -262,8 +255,7 @@ def _read_index(file: Path) -> dict[str, str]:
         data = json_text.parse(fileio.content(file, _LARGEST_INDEX))
         found = data["weight_map"].items()
         if not found or not all(isinstance(shard, str) for _, shard in found):
-            message = "a weight_map without shards"
-            raise ValueError(message)  # noqa: TRY301  # one place says what an index is
+            raise ValueError("a weight_map without shards")  # noqa: TRY301  # one place says what an index is
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         problem = Problem(str(file), f"{error}", "JSON whose weight_map names a shard a tensor")
         message = "no index of a torch checkpoint; nothing was written"

@@ -67,11 +67,10 @@ def convert(file: Path, out: Path | None, progress: Progress) -> list[Converted]
                 made.append(_index(file, text, drafts))
             drafts.publish()
     except OSError as error:
-        message = (
+        raise BadInputError(
             f"{error.filename or folder}: {error.strerror or error}; nothing was written. Free "
             "some space, or choose a folder that can be written, with --out"
-        )
-        raise BadInputError(message) from error
+        ) from error
     return made
 
 
@@ -84,8 +83,7 @@ def _load(files: Mapping[Path, str]) -> list[Archive]:
         except RefusedError as error:
             problems.append(_problem(path, error))
     if problems:
-        message = f"{', '.join(path.name for path in files)} {_REFUSED}"
-        raise BadInputError(message, problems)
+        raise BadInputError(f"{', '.join(path.name for path in files)} {_REFUSED}", problems)
     return archives
 
 

@@ -65,11 +65,9 @@ def parse(content: bytes) -> Json:
     try:
         found = json_text.parse(content)
     except ValueError as error:
-        message = f"no JSON ({error})"
-        raise ValueError(message) from error
+        raise ValueError(f"no JSON ({error})") from error
     if not isinstance(found, dict):
-        message = f"a {type(found).__name__}"
-        raise ValueError(message)  # noqa: TRY004  # what a damaged file is
+        raise ValueError(f"a {type(found).__name__}")  # noqa: TRY004  # what a damaged file is
     return found
 
 
@@ -169,8 +167,7 @@ def tokenizer(content: bytes) -> bytes:
     found = parse(content)
     unknown = [field for field in found if field not in _TOP]
     if said := [field for field in unknown if found[field] not in (None, [], {})]:
-        message = f"a field that tokenizers 0.19.1 does not know: {', '.join(said)}"
-        raise ValueError(message)
+        raise ValueError(f"a field that tokenizers 0.19.1 does not know: {', '.join(said)}")
     model = found.get("model")
     merges = model.get("merges") if isinstance(model, dict) else None
     pairs = isinstance(merges, list) and any(not isinstance(each, str) for each in merges)
@@ -188,8 +185,7 @@ def _merge(each: object) -> str:
     if isinstance(each, str):
         return each
     if not isinstance(each, list) or [type(part) for part in each] != [str, str]:
-        message = f"a merge that is no pair of tokens: {_short(each)}"
-        raise ValueError(message)
+        raise ValueError(f"a merge that is no pair of tokens: {_short(each)}")
     if any(" " in part for part in each):
         message = f"a merge of tokens with a space, which tokenizers 0.19.1 cannot read: {each!a}"
         raise ValueError(message)

@@ -85,8 +85,7 @@ def convert(file: Path, out: Path) -> list[Draft]:
 def _checked(config: object, path: Path) -> Mapping[str, Any]:
     """The configuration, if transformers' OLMo can be what it says."""
     if not isinstance(config, dict):
-        message = f"{path} is no JSON object"
-        raise ValueError(message)  # noqa: TRY004  # what a damaged file is
+        raise ValueError(f"{path} is no JSON object")  # noqa: TRY004  # what a damaged file is
     problems = [
         Problem(f"{path}: $.{field}", repr(config.get(field)), f"one of {allowed}")
         for field, allowed in _NEEDED.items()
@@ -125,8 +124,7 @@ def _ranges(
     if not problems and len(made) != expected:
         problems = [Problem(str(file), f"{len(made)} weights", f"{expected}, by its config.json")]
     if problems:
-        message = "no OLMo in hf_olmo's layout; nothing was written"
-        raise BadInputError(message, problems)
+        raise BadInputError("no OLMo in hf_olmo's layout; nothing was written", problems)
     return made
 
 
