@@ -9,8 +9,7 @@ from pathlib import Path
 
 from repro import fileio
 from repro.errors import BadInputError, Problem
-from repro.weights import checkpoint_files as checkpoint_shards
-from repro.weights import convert, loadable
+from repro.weights import checkpoint_files, convert, loadable
 
 PICKLED = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
 """What is pinned where there is no safetensors; never loaded."""
@@ -107,8 +106,8 @@ def _made_of(folder: Path, pickles: Mapping[str, str]) -> bool:
     index = [file for file in pickles if file.endswith(".json")]
     source = folder / (index or list(pickles))[0]
     try:
-        shards = checkpoint_shards.find(source)
-        expected = {*shards.targets.values(), *([checkpoint_shards.INDEX] if index else [])}
+        shards = checkpoint_files.find(source)
+        expected = {*shards.targets.values(), *([loadable.INDEX] if index else [])}
         if expected != {path.name for path in folder.glob("*.safetensors*")}:
             return False
         convert.convert(source, None, lambda *_: None)  # compares: the targets are there

@@ -156,15 +156,9 @@ def _key_heads(config: Mapping[str, Any]) -> int:
 
 def _weights(file: Path, ranges: Mapping[str, Range]) -> Iterator[bytes]:
     """The content of the new safetensors file, in pieces."""
-    header: dict[str, object] = {"__metadata__": {"format": "pt"}}  # transformers asks for it
-    place = 0
-    for name, (dtype, shape, begin, end) in ranges.items():
-        offsets = [place, place + end - begin]
-        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": offsets}
-        place = offsets[1]
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # so that the data is aligned
-    yield len(text).to_bytes(8, "little") + text
+    yield checkpoint_files.new_header(
+        (name, dtype, shape, end - begin) for name, (dtype, shape, begin, end) in ranges.items()
+    )
     with fileio.opened(file) as stream:
         data = 8 + int.from_bytes(stream.read(8), "little")
         for _, _, begin, end in ranges.values():
