@@ -1,7 +1,6 @@
 """`repro export`: a packet to archive or sign, or a table for a spreadsheet."""
 
 import argparse
-import importlib.util
 import os
 import shlex
 import tempfile
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from repro import fileio, paths
 from repro.cli import options, report, verify
-from repro.errors import BadInputError, CannotRunError, saving
+from repro.errors import BadInputError, saving
 from repro.fileio import have_scratch
 from repro.packet import build
 from repro.packet.build import SIGNATURE
@@ -82,10 +81,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write a packet or a table, whole or not at all, and say what it is."""
-    for needed in _NEEDED[arguments.format]:
-        if importlib.util.find_spec(needed) is None:
-            message = f"`repro export` needs the package {needed}; `make venv` installs it"
-            raise CannotRunError(message)
+    options.check_installed("repro export", _NEEDED[arguments.format])
     given = arguments.results or [Path("results")]
     out: Path = arguments.out
     options.check_folders(given)

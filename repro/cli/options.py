@@ -1,11 +1,12 @@
 """Options that several commands share, and how they are read."""
 
 import argparse
+import importlib.util
 import json
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel
 
 from repro import paths
-from repro.errors import BadInputError
+from repro.errors import BadInputError, CannotRunError
 from repro.schema.manifest import Manifest
 from repro.text import one_of, visible
 
@@ -46,6 +47,14 @@ def check_folders(given: Sequence[Path]) -> None:
             f"found no folder {', '.join(missing)}, expected what `repro run` wrote; "
             "`repro run manifests/table1.json` makes results"
         )
+
+
+def check_installed(command: str, packages: Iterable[str]) -> None:
+    """Refuse a command that needs packages beyond the light install, where one is missing."""
+    for needed in packages:
+        if importlib.util.find_spec(needed) is None:
+            message = f"`{command}` needs the package {needed}; `make venv` installs it"
+            raise CannotRunError(message)
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

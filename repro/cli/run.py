@@ -125,9 +125,7 @@ def _run(arguments: argparse.Namespace, engine: Engine) -> int:
             console_plan.show(plan, following, prepared.undecidable(plan), brief=True)
     failed = dict[str, str]()
     with console.bars(quiet=arguments.json) as bars:
-        for name, why in _fetch(plans, prepared, bars).items():
-            failed[name] = why
-        failed |= _fetch_sources(prepared, bars)
+        failed |= _fetch(plans, prepared, bars) | _fetch_sources(prepared, bars)
         plans = [prepared.again(plan) if _waits(plan) else plan for plan in plans]
         commit(plans, prepared, failed)
         plans, could_not = _execute(plans, prepared, engine, bars, failed)

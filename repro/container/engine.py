@@ -5,13 +5,13 @@ Not covered: engines without Docker's interface; an engine on another machine, w
 and GPUs are not this one's.
 """
 
-import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from repro import paths
+from repro.environment.revision import git
 from repro.errors import BadInputError, CannotRunError
 
 Client = Any
@@ -139,20 +139,7 @@ def build(client: Client, wanted: Build) -> Iterator[str]:
 
 def revision() -> str:
     """The commit of this checkout, marked if files were changed since; `unknown` without git."""
-    commit = _git("rev-parse", "HEAD")
+    commit = git(paths.ROOT, "rev-parse", "HEAD")
     if not commit:
         return "unknown"
-    return f"{commit}-changed" if _git("status", "--porcelain") else commit
-
-
-def _git(*arguments: str) -> str:
-    try:
-        done = subprocess.run(  # noqa: S603
-            ["git", "-C", str(paths.ROOT), *arguments],  # noqa: S607  # the user's own git
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return done.stdout.strip()
+    return f"{commit}-changed" if git(paths.ROOT, "status", "--porcelain") else commit

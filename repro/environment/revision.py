@@ -49,22 +49,22 @@ def _checkout(folder: Path) -> Revision | None:
     """By git, where it is installed, trusts the folder, and the folder is a checkout of its own."""
     if not (folder / ".git").exists():
         return None
-    commit = _git(folder, "rev-parse", "HEAD")
+    commit = git(folder, "rev-parse", "HEAD")
     # An assumed-unchanged file is not looked at: each is digested, whatever the index says.
-    listed = _git(folder, "ls-tree", "-r", "HEAD", "--", *FOLDERS)
+    listed = git(folder, "ls-tree", "-r", "HEAD", "--", *FOLDERS)
     if not commit or listed is None:
         return None
     then = {line.partition("\t")[2]: line.split()[2] for line in listed.splitlines()}
     here = [path for name in FOLDERS for path in sorted((folder / name).rglob("*"))]
     files = [path for path in here if path.is_file() and path.suffix != ".pyc"]
     names = [str(path.relative_to(folder)) for path in files]
-    hashed = _git(folder, "hash-object", "--no-filters", "--stdin-paths", given="\n".join(names))
+    hashed = git(folder, "hash-object", "--no-filters", "--stdin-paths", given="\n".join(names))
     now = dict(zip(names, (hashed or "").splitlines(), strict=False))
     apart = sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
     return Revision(of=f"commit {commit}", changed=tuple(apart))
 
 
-def _git(folder: Path, *words: str, given: str = "") -> str | None:
+def git(folder: Path, *words: str, given: str = "") -> str | None:
     """What git says; None if it cannot."""
     try:
         done = subprocess.run(  # noqa: S603

@@ -7,7 +7,7 @@ made of it; they are made again, in memory, and compared.
 from collections.abc import Mapping
 from pathlib import Path
 
-from repro import fileio
+from repro import fileio, json_text
 from repro.errors import BadInputError, Problem
 from repro.weights import checkpoint_files, convert, loadable
 
@@ -19,12 +19,8 @@ _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 def of_folder(folder: Path, name: str) -> dict[str, str]:
     """SHA-256 of every file of a checkpoint folder that loading it reads, its own code left out.
 
-    Args:
-        folder: The checkpoint.
-        name: Its name in the catalog.
-
     Returns:
-        Digest by `<name>/<file>`.
+        Digest by `<name>/<file>`, where the catalog calls the checkpoint `name`.
 
     Raises:
         BadInputError: if it is no folder, or its weights are pickles: unpickling executes
@@ -38,9 +34,8 @@ def of_folder(folder: Path, name: str) -> dict[str, str]:
         found = ", ".join(pickles) if pickles else "no weights"
         index = folder / "pytorch_model.bin.index.json"
         first = index if index.is_file() else folder / "".join(pickles[:1])
-        remedy = (
-            f"convert them: repro convert {first}" if pickles else "use a copy with safetensors"
-        )
+        convert_them = f"convert them: repro convert {first}"
+        remedy = convert_them if pickles else "use a copy with safetensors"
         raise BadInputError(
             f"checkpoint {name}: {folder} has no safetensors\n"
             f"    found:    {found}\n"
@@ -55,8 +50,7 @@ def of_folder(folder: Path, name: str) -> dict[str, str]:
         try:
             held[f"{name}/{file}"] = fileio.digest_of_file(folder / file)
         except OSError as error:
-            found = error.strerror or str(error)
-            problems.append(Problem(str(folder / file), found, "a file to read"))
+            problems.append(Problem(str(folder / file), json_text.why(error), "a file to read"))
     if problems:
         raise BadInputError(f"checkpoint {name}: {folder} cannot be read", problems)
     return held

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from repro import fileio, json_text, paths
-from repro.errors import BadInputError, CannotRunError, Problem
+from repro.errors import BadInputError, CannotRunError, Problem, first_line
 from repro.fileio import write_text
 from repro.inputs import remote_code
 from repro.inputs.checkpoints import PICKLED
@@ -141,13 +141,13 @@ class _Hub:
 
     def digests(self, info: Any, files: Iterable[str]) -> dict[str, str]:  # noqa: ANN401
         """SHA-256 of files of a repository."""
-        large = {each.rfilename: each.lfs["sha256"] for each in info.siblings if each.lfs}
-        small = [file for file in files if file not in large]
+        known = {each.rfilename: each.lfs["sha256"] for each in info.siblings if each.lfs}
+        small = [file for file in files if file not in known]
         with tempfile.TemporaryDirectory(prefix="repro-pin-") as folder:
-            fetched = {
-                file: fileio.digest_of_file(self._fetch(info, file, folder)) for file in small
+            known |= {
+                each: fileio.digest_of_file(self._fetch(info, each, folder)) for each in small
             }
-        return {file: large[file] if file in large else fetched[file] for file in files}
+        return {file: known[file] for file in files}
 
     def code(self, info: Any, name: str) -> dict[str, str]:  # noqa: ANN401
         """SHA-256 of every Python file that loading a checkpoint would execute."""
@@ -173,7 +173,7 @@ class _Hub:
         try:
             return call(*args, **options)
         except (HfHubHTTPError, OSError, ValueError, KeyError) as error:
-            why = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            why = first_line(error)
             if hasattr(error, "request") and getattr(error, "response", None) is None:
                 why = "it does not answer"  # the library's own words are its stack of errors
             raise CannotRunError(

@@ -22,7 +22,7 @@ from repro.store.run_file import MANIFESTS, RunFile, place_of
 from repro.store.store import MODEL, BrokenRecordError, Store
 
 # -----------------------------------------------------------------------------
-# What goes into a packet, copied first, so that one state of the results is judged and described.
+# The copy, made first, so that one state of the results is judged and described.
 #
 # Copied are run files, the records that they name with their arrays, `pins.json`, manifests and the
 # lock. Left out are weights that a job made, records that no run names, states of unfinished jobs.

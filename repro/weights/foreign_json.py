@@ -48,12 +48,10 @@ def read(path: Path) -> Json:
         BadInputError: there is none.
     """
     try:
-        found = parse(fileio.content(path))
+        return parse(fileio.content(path))
     except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) and error.strerror else error
-        message = "cannot load the checkpoint"
-        raise BadInputError(message, [Problem(str(path), f"{why}", "a JSON object")]) from error
-    return found
+        problem = Problem(str(path), json_text.why(error), "a JSON object")
+        raise BadInputError("cannot load the checkpoint", [problem]) from error
 
 
 def parse(content: bytes) -> Json:
