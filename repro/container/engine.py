@@ -57,12 +57,7 @@ def engine() -> Iterator[Client]:
 
 
 def explain(error: Exception, *, reached: bool) -> str:
-    """One line for what an engine refused.
-
-    Args:
-        error: What the SDK raised.
-        reached: Whether the engine had answered before.
-    """
+    """One line for what an engine refused, which may have answered (`reached`) before."""
     said = " ".join(str(getattr(error, "explanation", None) or error).split())
     for words, meaning in _REFUSALS.items():
         if words in said.lower():

@@ -170,15 +170,9 @@ COMMITS = (
 def build(
     kernels: Mapping[str, Pin], wheels: Path, commits: Sequence[Commit] = COMMITS
 ) -> list[Path]:
-    """Build one wheel for each package of `pinned-kernels.txt`.
+    """Build one wheel for each package of `pinned-kernels.txt`, into a folder.
 
-    Args:
-        kernels: The pins, by name.
-        wheels: Folder to write them to.
-        commits: Packages whose source is a commit; all others come from the index by digest.
-
-    Returns:
-        The wheels.
+    The source of some is a commit; all others come from the index by digest.
 
     Raises:
         CannotRunError: a source is not what is pinned, or a build failed.

@@ -89,6 +89,14 @@ def find(search: Sequence[str]) -> tuple[list[Distribution], list[File]]:
     return distributions, files
 
 
+def distribution(package: str) -> importlib.metadata.Distribution | None:
+    """An installed package; None if it is not there."""
+    try:
+        return importlib.metadata.distribution(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
 def files_of(found: importlib.metadata.Distribution, owner: int = 0) -> list[File]:
     """Every file of a distribution whose digest its RECORD lists, but for byte code."""
     files = []
@@ -132,11 +140,9 @@ def edited(package: str) -> dict[str, str]:
     Not covered, and told by `repro audit`: compiled code of the same size, and files that were
     added.
     """
-    try:
-        found = importlib.metadata.distribution(package)
-    except importlib.metadata.PackageNotFoundError:
-        return {}
-    return check([each for each in files_of(found) if each.name.endswith((".py", *_COMPILED))])
+    found = distribution(package)
+    files = files_of(found) if found else []
+    return check([each for each in files if each.name.endswith((".py", *_COMPILED))])
 
 
 def changed(

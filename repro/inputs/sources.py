@@ -9,7 +9,6 @@ machine happens to have: digests, lines and what was found, and no text of the f
 
 import functools
 import hashlib
-import importlib.metadata
 import io
 import tarfile
 import zipfile
@@ -21,7 +20,7 @@ from pathlib import Path
 from pydantic import PositiveInt
 
 from repro import fileio, paths
-from repro.environment import pins
+from repro.environment import installed, pins
 from repro.environment.pins import Pin
 from repro.errors import ReproError
 from repro.schema import reading
@@ -158,20 +157,12 @@ def _pinned(*locks: Path) -> dict[str, Pin]:
     return {name: pin for lock in locks for name, pin in pins.read(lock).items()}
 
 
-@functools.cache
-def _distribution(package: str) -> tuple[str, Path] | None:
-    """Version and folder of an installed package."""
-    try:
-        found = importlib.metadata.distribution(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-    return found.version, Path(str(found.locate_file("")))
-
-
 def _installed(source: SourceFile) -> bytes | None:
     """The file as installed; None if another version, or no such file, is."""
-    version, folder = _distribution(source.package) or ("", Path())
-    return _bytes(folder / source.file) if version == source.version else None
+    found = installed.distribution(source.package)
+    if found is None or found.version != source.version:
+        return None
+    return _bytes(Path(str(found.locate_file(source.file))))
 
 
 def _bytes(path: Path) -> bytes | None:
