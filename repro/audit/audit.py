@@ -269,7 +269,8 @@ def _first_on_the_path(
     own = {paths.ROOT.resolve(), Path(__file__).resolve().parents[2]}
     folders = [Path(entry).resolve() for entry in dict.fromkeys(search)]
     for at, folder in enumerate(folders):
-        if folder in places or library in (folder, *folder.parents) or not _is_readable(folder):
+        readable = os.path.isdir(folder) and os.access(folder, os.R_OK | os.X_OK)  # noqa: PTH112
+        if folder in places or library in (folder, *folder.parents) or not readable:
             continue
         hidden = sys.stdlib_module_names if library in folders[at:] else frozenset()
         names = tops | hidden if places & set(folders[at:]) else hidden
@@ -283,11 +284,6 @@ def _first_on_the_path(
         entries = {Path(each).resolve() for each in value.split(os.pathsep) if each} - own
         if entries:
             yield f"{name}={value} is in effect"
-
-
-def _is_readable(folder: Path) -> bool:
-    """Whether Python could find a module there."""
-    return os.path.isdir(folder) and os.access(folder, os.R_OK | os.X_OK)  # noqa: PTH112
 
 
 def _forced_tf32(flags: Mapping[str, str]) -> list[str]:

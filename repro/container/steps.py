@@ -14,7 +14,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from repro import paths
 from repro.environment import image as audit_image
@@ -25,11 +25,8 @@ from repro.fileio import write_text
 from repro.inputs import sources
 from repro.schema import catalog, validate
 from repro.schema.base import Frozen
+from repro.schema.jobs import EvaluateJob, Setting
 from repro.text import visible_lines
-
-if TYPE_CHECKING:
-    from repro.schema.jobs import EvaluateJob
-
 
 TWINS = ("mamba-twin", "mamba2-twin", "gpt-neox-twin")
 _TOLD = ("device", "attention", "mamba_scan", "layer_norm")
@@ -101,10 +98,8 @@ def probe() -> dict[str, str]:
     return found
 
 
-def _job(twin: str, dtype: Literal["float32", "bfloat16"]) -> "EvaluateJob":
+def _job(twin: str, dtype: Literal["float32", "bfloat16"]) -> EvaluateJob:
     """A question for a twin that asks for every kernel there is."""
-    from repro.schema.jobs import EvaluateJob, Setting
-
     setting = Setting(
         id="probe",
         batch_size=1,
