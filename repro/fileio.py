@@ -258,7 +258,7 @@ def _refuse(mode: int, path: Path) -> None:
         raise OSError(errno.EINVAL, what, str(path))
 
 
-def content(path: Path, largest: int = LARGEST) -> bytes:
+def content(path: Path) -> bytes:
     """All of a document.
 
     Raises:
@@ -266,10 +266,10 @@ def content(path: Path, largest: int = LARGEST) -> bytes:
     """
     found = bytearray()
     with opened(path) as stream:
-        while len(found) <= largest and (piece := stream.read(1 << 20)):  # no 64 MiB at once
+        while len(found) <= LARGEST and (piece := stream.read(1 << 20)):  # no 64 MiB at once
             found += piece
-    if len(found) > largest:
-        raise OSError(errno.EFBIG, f"is larger than {largest >> 20} MiB", str(path))
+    if len(found) > LARGEST:
+        raise OSError(errno.EFBIG, f"is larger than {LARGEST >> 20} MiB", str(path))
     return bytes(found)
 
 

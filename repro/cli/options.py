@@ -22,15 +22,15 @@ if TYPE_CHECKING:  # `repro list` plans nothing, and starts without it
     from repro.planning.planner import Filter
 
 
-def add_manifests(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
+def add_manifests(parser: argparse.ArgumentParser) -> None:
     """MANIFEST…: files of the bundle or the user's own."""
     parser.add_argument(
         "manifests",
         metavar="MANIFEST",
-        nargs="*" if optional else "+",
+        nargs="+",
         type=paths.manifest,
-        help="manifest file, e.g. manifests/table1.json, or the name of one of the bundle's, table1"
-        + ("; all by default" * optional),
+        help="manifest file, e.g. manifests/table1.json, or the name of one of the bundle's, "
+        "table1",
     )
 
 
@@ -123,18 +123,6 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--offline", action="store_true", help="fetch nothing")
     parser.add_argument("--fresh", action="store_true", help="run again what is already done")
     add_out(parser)
-
-
-def add_on(parser: argparse.ArgumentParser) -> None:
-    """--on: where `run` runs jobs."""
-    parser.add_argument(
-        "--on",
-        metavar="local|ray|ray://HOST:PORT",
-        default="local",
-        help="local: processes of this machine, on its first GPU; ray: the same on all its GPUs; "
-        "ray://HOST:PORT: the nodes of a Ray cluster, ray://auto: of the one that this machine is "
-        "part of (docs/cluster.md; default: local)",
-    )
 
 
 def pairs(flag: str, given: list[str]) -> dict[str, Path]:

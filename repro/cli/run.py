@@ -91,7 +91,14 @@ def chosen_engine(where: str) -> Iterator[Engine]:
 def add(parser: argparse.ArgumentParser) -> None:
     """Arguments of `repro run`."""
     add_anywhere(parser)
-    options.add_on(parser)
+    parser.add_argument(
+        "--on",
+        metavar="local|ray|ray://HOST:PORT",
+        default="local",
+        help="local: processes of this machine, on its first GPU; ray: the same on all its GPUs; "
+        "ray://HOST:PORT: the nodes of a Ray cluster, ray://auto: of the one that this machine is "
+        "part of (docs/cluster.md; default: local)",
+    )
     parser.epilog = (
         "A finished job is reused as long as nothing that can change its numbers has changed.\n"
         "Exits 0 if all jobs are done, or no claim needs one; 3 if some could not run. A\n"
