@@ -3,7 +3,7 @@
 Who runs a job holds the lock of its key. Whoever else wants the same record waits for it and takes
 what comes: the second of two runs on one results folder computes nothing twice.
 
-Not covered: which jobs run when and where (`execute`).
+Not covered: which jobs run when and where (`runner.local`, `runner.ray`).
 """
 
 import datetime as dt

@@ -3,15 +3,14 @@
 Which class answers is decided here, by the job's engine: `language_model`'s or `prefix_model`'s.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError  # type: ignore[attr-defined]  # missing in its stub
 
-from repro.errors import BadInputError, CannotRunError, Problem
+from repro.errors import BadInputError, Problem, first_line
 from repro.schema.families import FAMILIES
 from repro.schema.jobs import ModelJob
 from repro.weights import loadable
@@ -20,7 +19,7 @@ from runner.evaluation.offline import import_lm_eval
 from runner.models import kernels, precision, registry
 from runner.models import tokenizer as tokenizer_of
 from runner.models import tuned as tuned_model
-from runner.models.foreign import ran_out
+from runner.models.foreign import memory_to_spare, ran_out
 from runner.models.transformers_model import own_code_of
 
 import_lm_eval()  # the import below fails offline without it
@@ -84,23 +83,10 @@ def _loaded(
                 return PrefixLM(job, model, tokenizer, bos=bos, family=family)
             return MeasuredLM(job, model, tokenizer, bos=bos)
     except (OSError, ValueError, SafetensorError) as error:  # transformers raises any of them
-        found = str(error).strip().splitlines()[0]
         expected = "config.json, safetensors and tokenizer of one causal language model"
+        problem = Problem(str(checkpoint), first_line(error), expected)
         message = "cannot load the checkpoint"
-        raise BadInputError(message, [Problem(str(checkpoint), found, expected)]) from error
-
-
-@contextmanager
-def memory_to_spare(what: str) -> Iterator[None]:
-    """Turn a machine that is too small for `what` into a message."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if not ran_out(error):
-            raise
-        first = next(iter(str(error).splitlines()), "no memory left")
-        message = f"not enough memory for {what}: {first}"
-        raise CannotRunError(message) from error
+        raise BadInputError(message, [problem]) from error
 
 
 def in_memory(model: MeasuredLM, what: str, answer: Callable[[], _T]) -> tuple[_T, list[str]]:
@@ -119,24 +105,15 @@ def in_memory(model: MeasuredLM, what: str, answer: Callable[[], _T]) -> tuple[_
     """
     asked = model.batch_size
     while True:
-        with suppress(_TooLargeError):
-            found = _tried(model, what, answer)
+        try:
+            found = answer()
+        except (MemoryError, RuntimeError) as error:
+            with memory_to_spare(f"{what}, one at a time"):
+                if model.batch_size == 1 or not ran_out(error):
+                    raise
+        else:
             note = f"too little memory for {what}, {asked} at a time: {model.batch_size} at a time"
             return found, [note] if model.batch_size < asked else []
         # Only here, where no traceback holds the tensors any more.
         model.batch_size_per_gpu //= 2
         clear_torch_cache()
-
-
-class _TooLargeError(Exception):
-    """A batch did not fit the memory, and can be halved."""
-
-
-def _tried(model: MeasuredLM, what: str, answer: Callable[[], _T]) -> _T:
-    with memory_to_spare(f"{what}, one at a time"):
-        try:
-            return answer()
-        except (MemoryError, RuntimeError) as error:
-            if model.batch_size > 1 and ran_out(error):
-                raise _TooLargeError from None
-            raise

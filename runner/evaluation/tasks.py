@@ -7,11 +7,13 @@ leaves them, do not go through it again: it is not idempotent.
 
 The sampler draws the examples of one question after the other from one generator, which
 lm-eval 0.4.2 seeds with 1234 where the task is made; no argument of `simple_evaluate`
-reaches it. `restart_sampler` puts it back to that state, or to another seed.
+reaches it. `restart_sampler` puts it back to that state, or to another seed. MMLU's takes the
+first k dev rows.
 
-Reference: paper v2, Section 5.2, Appendices D and F (lm-eval 0.4.2).
+Reference: paper v2, Section 5.2, Appendices D and F (lm-eval 0.4.2). Differs: MMLU's rows come
+from the data wheel unless the hub is asked for; the rows are the same.
 
-Not covered: fetching from the hub; a user brings the wheel, or LAMBADA's file.
+Not covered: fetching benchmarks from the hub; a user brings the wheel, or LAMBADA's file.
 """
 
 import functools
@@ -37,7 +39,7 @@ from lm_eval.api.task import ConfigurableTask  # noqa: E402
 from lm_eval.utils import load_yaml_config  # noqa: E402
 
 # -----------------------------------------------------------------------------
-# lm-eval's `ConfigurableTask`, each row read and rendered once.
+# Each row read and rendered once
 #
 # lm-eval 0.4.2 renders every solved example anew for every question that it stands before, and
 # reads and renders a question anew for every number of examples. What a template makes of a row
@@ -86,8 +88,21 @@ class RenderedOnce(ConfigurableTask):  # type: ignore[misc]
         return known[1]
 
 
+@contextmanager
+def templates_compiled_once() -> Iterator[None]:
+    """Let lm-eval compile each prompt template once, not once for every question.
+
+    `lm_eval.utils.apply_template` compiles at every call: 5-shot MMLU takes 144 s of it
+    on one core, 2 s with this. The rendered prompts are the same.
+    """
+    environment = lm_eval.utils.env
+    compile_once = functools.cache(environment.from_string)
+    with mock.patch.object(environment, "from_string", compile_once):
+        yield
+
+
 # -----------------------------------------------------------------------------
-# HellaSwag, PIQA, ARC, WinoGrande and LAMBADA as lm-eval 0.4.2's own tasks, from local data.
+# HellaSwag, PIQA, ARC, WinoGrande and LAMBADA
 
 FILES = {
     "hellaswag": "hellaswag/hellaswag.yaml",
@@ -166,14 +181,7 @@ def without_bars() -> Iterator[None]:
 
 
 # -----------------------------------------------------------------------------
-# MMLU as lm-eval 0.4.2's own tasks, with the data from the wheel or from the hub.
-#
-# Prompts, few-shot sampler (the first k dev rows), choices and metric are lm-eval's: its
-# YAML files are loaded by its own loader into its own `ConfigurableTask`. Only `download`
-# is replaced.
-#
-# Reference: paper v2, Appendix D (lm-eval 0.4.2). Differs: rows come from the data wheel
-# unless the hub is asked for; the rows are the same.
+# MMLU
 
 MMLU_TASKS = Path(lm_eval.tasks.__file__).parent / "mmlu" / "default"
 """lm-eval's own descriptions of the MMLU subjects."""
@@ -236,16 +244,3 @@ def build_mmlu(chosen: Iterable[str], wheel: Path | None) -> dict[str, Configura
         config = load_yaml_config(str(known[name]), mode="full")
         tasks[name] = HubTask(config=config) if wheel is None else WheelTask(config, wheel)
     return tasks
-
-
-@contextmanager
-def templates_compiled_once() -> Iterator[None]:
-    """Let lm-eval compile each prompt template once, not once for every question.
-
-    `lm_eval.utils.apply_template` compiles at every call: 5-shot MMLU takes 144 s of it
-    on one core, 2 s with this. The rendered prompts are the same.
-    """
-    environment = lm_eval.utils.env
-    compile_once = functools.cache(environment.from_string)
-    with mock.patch.object(environment, "from_string", compile_once):
-        yield

@@ -5,7 +5,7 @@ did not expect: AttributeError, KeyError, a panic of Rust. Around them, and nowh
 becomes a message about the checkpoint. What is stored is held to the model before any weight is
 read: no weight is made up, and none is stored that the model would not use.
 
-Not covered: memory that runs out and errors of CUDA, which are not the checkpoint's.
+Memory that runs out and errors of CUDA are not the checkpoint's, and pass.
 """
 
 import re
@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from repro.errors import BadInputError, CannotRunError, Problem, ReproError, first_line
@@ -59,10 +60,34 @@ def guarded(folder: Path) -> Iterator[None]:
         raise BadInputError(message, [Problem(str(folder), found, _EXPECTED)]) from error
 
 
+# -----------------------------------------------------------------------------
+# Memory, which is not the checkpoint's fault
+
+_NO_MEMORY = ("can't allocate memory", "out of memory", "ALLOC_FAILED")
+"""How torch says it of the machine, kernels outside torch and CUDA's libraries of a GPU."""
+
+
 def ran_out(error: Exception) -> bool:
-    """Whether memory ran out, a GPU's or the machine's; torch says the latter in words only."""
-    known = isinstance(error, MemoryError | torch.cuda.OutOfMemoryError)
-    return known or "can't allocate memory" in str(error)
+    """Whether memory ran out, a GPU's or the machine's; some say it in words only."""
+    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(each in str(error) for each in _NO_MEMORY)
+
+
+@contextmanager
+def memory_to_spare(what: str, advice: str = "") -> Iterator[None]:
+    """Turn a machine that is too small for `what` into a message.
+
+    Raises:
+        CannotRunError: what is inside ran out of memory, on the GPU or on the CPU.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not ran_out(error):
+            raise
+        message = f"not enough memory for {what}: {first_line(error)}{advice}"
+        raise CannotRunError(message) from error
 
 
 # -----------------------------------------------------------------------------
@@ -175,6 +200,13 @@ def _stored_tensor(folder: Path, name: str) -> Tensor:
                     tensor: Tensor = stored.get_tensor(name)
                     return tensor
     raise KeyError(name)
+
+
+def stored_tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
+    """Every tensor of a folder's safetensors by name, on the CPU, a file at a time."""
+    for file in weights(folder):
+        if file != INDEX:
+            yield from load_file(folder / file).items()
 
 
 def check_layers(folder: Path, layers: Any, stored: Tensors) -> None:  # noqa: ANN401  # anything

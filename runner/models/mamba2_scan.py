@@ -56,13 +56,13 @@ def recurrence(
     """Outputs and last state, one step after the other.
 
     Args:
-        x: (batch, length ≥ 1, heads, P), any floating dtype.
-        step: Δ, (batch, length, heads).
-        decay: A, (heads,).
-        inward: B, (batch, length, groups, N).
-        outward: C, the same shape.
-        skip: D, (heads,).
-        initial: h before the first step, (batch, heads, P, N); None is 0.
+        x: As the table says, length ≥ 1, any floating dtype; the others likewise.
+        step: Δ.
+        decay: A.
+        inward: B.
+        outward: C.
+        skip: D.
+        initial: h before the first step; None is 0.
 
     Returns:
         y in the shape and dtype of x; the last h, float32 (float64 where x is).
@@ -93,23 +93,20 @@ def chunked(
     initial: Tensor | None = None,
     chunk: int = 256,
 ) -> tuple[Tensor, Tensor]:
-    """Outputs and last state, chunk by chunk.
+    """Outputs and last state, chunk by chunk; takes and returns what `recurrence` does.
 
     Memory is that of one chunk, batch · heads · chunk² numbers a few times over. Where gradients
     are taken, each chunk is computed again on the way back instead of being kept.
 
     Args:
-        x: (batch, length ≥ 1, heads, P), any floating dtype.
-        step: Δ, (batch, length, heads).
-        decay: A, (heads,).
-        inward: B, (batch, length, groups, N).
-        outward: C, the same shape.
-        skip: D, (heads,).
-        initial: h before the first step, (batch, heads, P, N); None is 0.
+        x: As the table says, length ≥ 1, any floating dtype; the others likewise.
+        step: Δ.
+        decay: A.
+        inward: B.
+        outward: C.
+        skip: D.
+        initial: h before the first step; None is 0.
         chunk: Q ≥ 1. The last chunk may be shorter.
-
-    Returns:
-        y in the shape and dtype of x; the last h, float32 (float64 where x is).
     """
     state = _start(x, inward, initial)
     outputs = []

@@ -24,6 +24,7 @@ Not covered: Jamba's mixers; hooks of accelerate, which also replace `forward`.
 """
 
 import importlib
+from collections.abc import Mapping
 from types import MethodType
 from typing import Any, Literal
 
@@ -32,11 +33,13 @@ from torch import Tensor, nn
 from torch.func import functional_call  # type: ignore[attr-defined] # torch 2.2.1 lists no names
 from torch.nn import functional
 
-from runner.models import mamba2_mixer
-from runner.models import mamba2_mixer as mamba2
+from runner.models.mamba2_mixer import Mamba2Mixer, MixerPath, kernels_lacking
 
 Path = Literal["slow", "kernels", "live"]
 """What is asked for."""
+
+MAMBA2: Mapping[Path, MixerPath] = {"slow": "plain", "kernels": "fused", "live": "unfused"}
+"""What Mamba-2 calls each."""
 
 Mixer = Any
 """transformers' `MambaMixer`, which has no types."""
@@ -57,12 +60,7 @@ def set_path(model: nn.Module, path: Path) -> str:
         "none" for a model without a Mamba mixer.
     """
     if later := mamba2_mixers(model):
-        names: dict[Path, mamba2.MixerPath] = {
-            "slow": "plain",
-            "kernels": "fused",
-            "live": "unfused",
-        }
-        runs = "plain" if lacking(model) else names[path]
+        runs = "plain" if lacking(model) else MAMBA2[path]
         for mixer in later:
             mixer.path = runs
         return runs
@@ -90,14 +88,14 @@ def lacking(model: nn.Module) -> str:
     if not all(mixer.in_proj.weight.is_cuda for mixer in (*later, *mixers)):
         return "the model is not on a GPU"
     if later:
-        return mamba2_mixer.kernels_lacking()
+        return kernels_lacking()
     stock = importlib.import_module(type(mixers[0]).__module__)
     return "" if stock.is_fast_path_available else "mamba_ssm or causal_conv1d is not installed"
 
 
-def mamba2_mixers(model: nn.Module) -> list[mamba2.Mamba2Mixer]:
+def mamba2_mixers(model: nn.Module) -> list[Mamba2Mixer]:
     """The mixers of Mamba-2 in a model."""
-    return [module for module in model.modules() if isinstance(module, mamba2.Mamba2Mixer)]
+    return [module for module in model.modules() if isinstance(module, Mamba2Mixer)]
 
 
 def stock_mixers(model: nn.Module) -> list[Mixer]:

@@ -35,10 +35,10 @@ from repro.errors import BadInputError, Problem
 from repro.inputs import remote_code as own_code
 from repro.schema.families import FAMILIES, unused_by
 from repro.schema.jobs import Attention
-from repro.weights import checkpoint_files, loadable
+from repro.weights import checkpoint_files, foreign_json, loadable
 from repro.weights.checkpoint_files import Tensors
+from repro.weights.loadable import CONFIG
 from runner.models import foreign, kernels
-from runner.models.family import CONFIG, read_config
 
 _LARGEST_BUFFERS = 1 << 32
 """Bytes of masks and tables of angles, which follow from config.json alone."""
@@ -81,7 +81,7 @@ class TransformersModel:
                 )
             _refuse_missing(own, loading)
             if code:  # only now is there a model to hold it to
-                foreign.check_stored(own, stored, model, unused_by(read_config(own)))
+                foreign.check_stored(own, stored, model, _unused(own))
         return model
 
     def checked(self, folder: Path, stored: Tensors) -> PretrainedConfig:
@@ -105,7 +105,7 @@ class TransformersModel:
             problem = Problem(str(folder / CONFIG), found, expected)
             message = "cannot load the checkpoint"
             raise BadInputError(message, [problem])
-        foreign.check_stored(folder, stored, model, unused_by(read_config(folder)))
+        foreign.check_stored(folder, stored, model, _unused(folder))
         return config
 
     def logits(self, model: PreTrainedModel, tokens: Tensor) -> Tensor:
@@ -205,16 +205,20 @@ def own_code_of(folder: Path, family: str, *, allowed: bool) -> list[str]:
     Raises:
         BadInputError: it takes code and is not allowed to, or the code lies elsewhere.
     """
-    if read_config(folder).get("model_type") not in FAMILIES[family].own_code:
+    if foreign_json.read(folder / CONFIG).get("model_type") not in FAMILIES[family].own_code:
         return []
     if not allowed:
         what = "a model that the Python code beside it loads"
         expected = "a model of transformers; add --allow-remote-code if the code is to run"
-        problem = Problem(f"{folder / 'config.json'}: $.model_type", what, expected)
+        problem = Problem(f"{folder / CONFIG}: $.model_type", what, expected)
         message = f"{folder.name} is not loaded: that would run its own code"
         raise BadInputError(message, [problem])
     found = own_code.of_folder(folder, folder.name)  # refuses what is not in the folder
     return [name for name in found if name.endswith(".py")]
+
+
+def _unused(folder: Path) -> tuple[str, ...]:
+    return unused_by(foreign_json.read(folder / CONFIG))
 
 
 def _refuse_missing(folder: Path, loading: Mapping[str, Any]) -> None:
@@ -228,55 +232,31 @@ def _refuse_missing(folder: Path, loading: Mapping[str, Any]) -> None:
 
 
 # -----------------------------------------------------------------------------
-# GPT-NeoX (Pythia), by transformers 4.40.0's own class.
+# The families with attention
 #
-# It has eager attention and FlashAttention 2, no SDPA. Scores and softmax stay in the dtype of the
-# weights, and so do the logits. LayerNorm in FP16 on a CPU: `runner.models.precision`.
+# All but OpenELM and hf_olmo are transformers 4.40.0's own classes, whatever code a folder brings
+# along. Not covered: the code of those two was read, not run; no pin holds ai2-olmo.
 
 GPT_NEOX = AttentionModel("gpt-neox")
-
-
-# -----------------------------------------------------------------------------
-# Llama (TinyLlama), by transformers 4.40.0's own class.
-#
-# It has all three attention kernels. Eager scores are rounded to the dtype of the weights, their
-# softmax is taken in float32; norms too. Logits are widened to float32.
+"""Pythia: eager attention and FlashAttention 2, no SDPA. Scores, softmax and logits stay in the
+dtype of the weights. LayerNorm in FP16 on a CPU: `runner.models.precision`."""
 
 LLAMA = AttentionModel("llama", widens=("llama",))
-
-
-# -----------------------------------------------------------------------------
-# OLMo in either of its layouts.
-#
-#     hf_olmo    the checkpoint that Appendix D names. Its own code, a stub in the folder around the
-#                package ai2-olmo, loads it; it takes SDPA whatever is asked for, and returns logits
-#                as computed. transformers 4.40.0 refuses FlashAttention 2 to a class like it.
-#     olmo       transformers' own, for checkpoints converted to it: all three attention kernels,
-#                logits widened to float32. No code of the folder runs.
-#
-# Both have LayerNorm without weights, in float32. `repro.schema.families` has the names of either.
-#
-# Not covered: hf_olmo was read, not run: no pin holds ai2-olmo.
+"""TinyLlama: all three attention kernels. Eager scores are rounded to the dtype of the weights;
+their softmax is taken in float32, norms too."""
 
 OLMO = AttentionModel("olmo", widens=("olmo",))
+"""Either of its layouts, with LayerNorm without weights, in float32.
 
-
-# -----------------------------------------------------------------------------
-# OpenELM, by the code in the checkpoint's folder; transformers 4.40.0 has no class for it.
-#
-# That code takes SDPA with a mask of its own whatever is asked for. Prompts begin with BOS, as its
-# makers' evaluation has them; the tokenizer is Llama 2's.
-#
-# Not covered: the published code was read, not run.
+hf_olmo, which Appendix D names, is loaded by its own code, a stub in the folder around the package
+ai2-olmo: SDPA whatever is asked for, logits as computed, FlashAttention 2 refused by transformers.
+olmo is what was converted for transformers' own class: all three attention kernels.
+"""
 
 OPENELM = AttentionModel("openelm")
-
-
-# -----------------------------------------------------------------------------
-# Phi (Phi-1.5), by transformers 4.40.0's own class.
-#
-# It has all three attention kernels. Eager attention widens queries and keys, so that scores and
-# softmax are float32 (FP16 overflowed without); the other two take them as they are. Logits are
-# widened to float32. A folder may bring code along: transformers' own class is taken all the same.
+"""By the code in the checkpoint's folder, which takes SDPA with a mask of its own whatever is asked
+for. Prompts begin with BOS, as its makers' evaluation has them; the tokenizer is Llama 2's."""
 
 PHI = AttentionModel("phi", widens=("phi",))
+"""Phi-1.5: all three attention kernels. Eager attention widens queries and keys, so that scores and
+softmax are float32 (FP16 overflowed without); the other two take them as they are."""

@@ -1,4 +1,4 @@
-"""What fine-tuning made, saved beside a record and put onto its checkpoint again.
+"""What fine-tuning adapts, and what it made: saved, and put onto its checkpoint again.
 
     model.safetensors                                 full: every parameter, float32, tied ones once
     adapter_model.safetensors, adapter_config.json    LoRA: PEFT's own files
@@ -161,7 +161,7 @@ def _refused(folder: Path, *problems: Problem) -> BadInputError:
 
 
 # -----------------------------------------------------------------------------
-# Which modules each method adapts, by the layout of a checkpoint.
+# Which modules each method adapts, by the layout of a checkpoint
 #
 # Targets are last parts of module names, as PEFT takes them.
 #

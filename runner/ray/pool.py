@@ -5,7 +5,7 @@ waits for the job, fetches the record. A process that is lost, with its node or 
 replaced, and its job goes to whoever is free, three times at most. A job that cannot run is tried
 once.
 
-Not covered: which cluster (`on_ray`).
+Not covered: which cluster (`engine`).
 """
 
 import queue

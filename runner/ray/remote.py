@@ -1,6 +1,6 @@
 """One process on a node of a Ray cluster, as it is seen from here.
 
-Not covered: which process gets which job (`on_ray_pool`); what it does there (`on_ray_worker`).
+Not covered: which process gets which job (`pool`); what it does there (`worker`).
 """
 
 import os

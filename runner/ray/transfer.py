@@ -1,6 +1,6 @@
 """What jobs read made into parcels for a node, and their records brought home.
 
-Not covered: how bytes travel (`on_ray_remote`); the other side (`node_files`).
+Not covered: how bytes travel (`remote`).
 """
 
 import functools
@@ -143,7 +143,7 @@ def _same(record: Record, arrays: ArrayFile) -> Record:
 
 
 # -----------------------------------------------------------------------------
-# The files of a node of a cluster: what was sent to it, once, and what its jobs made.
+# The files of a node: what was sent to it, once, and what its jobs made
 #
 #   <cache>/shipped/<sha256>    files by what they hold; a name appears when its digest was checked
 #   <cache>/ran/                a results folder for what is not home yet; lost tunings go on there

@@ -3,7 +3,7 @@
 A process keeps its GPU for its life, because CUDA keeps the one that it started with, and runs job
 after job, because torch and lm-eval take seconds to import.
 
-Not covered: which process gets which job (`on_ray_pool`). Nothing here imports Ray: `on_ray` hands
+Not covered: which process gets which job (`pool`). Nothing here imports Ray: `remote` hands
 these classes to it.
 """
 

@@ -45,11 +45,12 @@ from saved_models import (
 from torch import Tensor
 from torch.nn import functional
 
+from benchmarks.scan_starts import by_adding
 from repro.schema.families import FAMILIES
 from runner.evaluation import prefix_model
 from runner.models import mamba, mamba_paths, mamba_scan, precision
 from runner.models.mamba_paths import path_of, set_path
-from runner.models.mamba_scan import Inputs, by_adding, by_pseudo_steps
+from runner.models.mamba_scan import Inputs, by_pseudo_steps
 from runner.models.mamba_scan_triton import by_one_kernel
 from runner.models.registry import MODELS
 
