@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from runner.models.mamba2_mixer import kernels_lacking
+from runner.models.mamba2_mixer import convolved_by_kernel, kernels_lacking
 from runner.models.mamba2_scan import wide
-from runner.models.mamba_paths import Path, convolved_by_kernel, path_of, scan_arguments
+from runner.models.mamba_paths import Path, path_of, scan_arguments
 from runner.models.mamba_scan import Inputs, Start, by_pseudo_steps, scanned
 from runner.models.transformers_model import TransformersModel
 
@@ -111,7 +111,7 @@ def _by_kernels(
     from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
 
     first = padded.shape[-1] - gate.shape[-1]
-    convolved = convolved_by_kernel(mixer, padded)[..., first:]
+    convolved = convolved_by_kernel(mixer.conv1d, padded, mixer.activation)[..., first:]
     given, raw = scan_arguments(mixer, convolved, "live" if path == "live" else "kernels")
     if before is None:
         y, last = selective_scan_fn(

@@ -160,12 +160,6 @@ class Mamba2Model:
         model.to(kernels.device())
         return model
 
-    def logits(self, model: Mamba2ForCausalLM, tokens: Tensor) -> Tensor:
-        """As `ModelFamily.logits` says."""
-        with torch.no_grad():
-            logits: Tensor = model(tokens).logits
-        return logits
-
     @torch.no_grad()
     def continued(
         self, model: Mamba2ForCausalLM, tokens: Tensor, state: States | None

@@ -235,7 +235,8 @@ def run_unfused(mixer: Mamba2Mixer, projected: Tensor) -> Tensor:
     from mamba_ssm.ops.triton.ssd_combined import mamba_chunk_scan_combined
 
     gate, driven, step = projected.split(mixer.parts, dim=-1)
-    y: Tensor = mamba_chunk_scan_combined(**_scan(mixer, _convolved(mixer, driven), step))
+    convolved = convolved_by_kernel(mixer.conv1d, driven.mT).mT
+    y: Tensor = mamba_chunk_scan_combined(**_scan(mixer, convolved, step))
     return _normed(mixer, y, gate)
 
 
@@ -257,24 +258,21 @@ def continue_unfused(
     from mamba_ssm.ops.triton.ssd_combined import mamba_chunk_scan_combined
 
     gate, _, step = projected.split(mixer.parts, dim=-1)
-    convolved = _convolved(mixer, padded)[:, mixer.sizes.d_conv - 1 :]
+    convolved = convolved_by_kernel(mixer.conv1d, padded.mT).mT[:, mixer.sizes.d_conv - 1 :]
     y, last = mamba_chunk_scan_combined(
         **_scan(mixer, convolved, step), initial_states=start, return_final_states=True
     )
     return _normed(mixer, y, gate), last
 
 
-def _convolved(mixer: Mamba2Mixer, driven: Tensor) -> Tensor:
-    """SiLU of the causal convolution of (batch, length, channels), from nothing."""
+def convolved_by_kernel(layer: nn.Module, driven: Tensor, activation: str = "silu") -> Tensor:
+    """A layer's causal convolution of (batch, channels, length), from nothing, activated."""
     from causal_conv1d import causal_conv1d_fn
 
     convolved: Tensor = causal_conv1d_fn(
-        x=driven.transpose(1, 2),
-        weight=mixer.conv1d.weight.squeeze(1),
-        bias=mixer.conv1d.bias,
-        activation="silu",
+        x=driven, weight=layer.weight.squeeze(1), bias=layer.bias, activation=activation
     )
-    return convolved.transpose(1, 2)
+    return convolved
 
 
 def _scan(mixer: Mamba2Mixer, convolved: Tensor, step: Tensor) -> dict[str, object]:

@@ -33,7 +33,7 @@ from torch import Tensor, nn
 from torch.func import functional_call  # type: ignore[attr-defined] # torch 2.2.1 lists no names
 from torch.nn import functional
 
-from runner.models.mamba2_mixer import Mamba2Mixer, MixerPath, kernels_lacking
+from runner.models.mamba2_mixer import Mamba2Mixer, MixerPath, convolved_by_kernel, kernels_lacking
 
 Path = Literal["slow", "kernels", "live"]
 """What is asked for."""
@@ -131,7 +131,9 @@ def live(mixer: Mixer, hidden: Tensor, cache_params: Cache = None) -> Tensor:
     from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
 
     driven, gate = mixer.in_proj(hidden).transpose(1, 2).chunk(2, dim=1)  # (batch, inner, length)
-    given, raw = scan_arguments(mixer, convolved_by_kernel(mixer, driven), "live")
+    given, raw = scan_arguments(
+        mixer, convolved_by_kernel(mixer.conv1d, driven, mixer.activation), "live"
+    )
     y, last = selective_scan_fn(**given, **raw, z=gate, delta_softplus=True, return_last_state=True)
     if cache_params is not None:
         width = mixer.conv_kernel_size
@@ -140,19 +142,6 @@ def live(mixer: Mixer, hidden: Tensor, cache_params: Cache = None) -> Tensor:
         cache_params.ssm_states[mixer.layer_idx].copy_(last)
     mixed: Tensor = mixer.out_proj(y.transpose(1, 2))
     return mixed
-
-
-def convolved_by_kernel(mixer: Mixer, driven: Tensor) -> Tensor:
-    """SiLU of the causal convolution of (batch, inner, length), from nothing."""
-    from causal_conv1d import causal_conv1d_fn
-
-    convolved: Tensor = causal_conv1d_fn(
-        x=driven,
-        weight=mixer.conv1d.weight.squeeze(1),
-        bias=mixer.conv1d.bias,
-        activation=mixer.activation,
-    )
-    return convolved
 
 
 def scan_arguments(

@@ -1,6 +1,6 @@
 """What every model family offers, and which one a checkpoint folder is of.
 
-A family loads its checkpoints, gives logits, and says what a prefix leaves behind. That is a state:
+A family loads its checkpoints, and says what a prefix leaves behind. That is a state:
 keys and values of every earlier token (attention), or a recurrent state with the last inputs of the
 convolution (Mamba). It is a value: `continued` only reads it, so that one prefix serves any number
 of continuations (`runner.evaluation.prefix_model.branch`). What follows a prefix gets the hidden
@@ -54,9 +54,6 @@ class ModelFamily(Protocol[State]):
             CannotRunError: the folder's own code needs what is not installed.
             OSError, ValueError, SafetensorError: as transformers says what it cannot read.
         """
-
-    def logits(self, model: PreTrainedModel, tokens: Tensor) -> Tensor:
-        """Logits (batch, length, vocabulary) of tokens (batch, length), of `Family.logits`."""
 
     def continued(
         self, model: PreTrainedModel, tokens: Tensor, state: State | None

@@ -49,7 +49,7 @@ KeysAndValues = tuple[tuple[Tensor, Tensor], ...]
 
 @dataclass(frozen=True)
 class TransformersModel:
-    """Loading and logits, the same for every family; what a prefix leaves is a subclass's."""
+    """Loading, the same for every family; what a prefix leaves is a subclass's."""
 
     name: str
     """Key in `FAMILIES`."""
@@ -107,12 +107,6 @@ class TransformersModel:
             raise BadInputError(message, [problem])
         foreign.check_stored(folder, stored, model, _unused(folder))
         return config
-
-    def logits(self, model: PreTrainedModel, tokens: Tensor) -> Tensor:
-        """As `ModelFamily.logits` says."""
-        with torch.no_grad():
-            logits: Tensor = model(tokens).logits
-        return logits
 
     def _widened(self, model: PreTrainedModel, logits: Tensor) -> Tensor:
         """Logits in the dtype that the model's own forward gives them."""

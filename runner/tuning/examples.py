@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerBase
 
 from repro.errors import BadInputError, Problem
@@ -152,6 +153,10 @@ def _inside(ends: NDArray[np.int64], answers: Sequence[tuple[int, int]]) -> NDAr
     return inside
 
 
+# -----------------------------------------------------------------------------
+# Batches
+
+
 def pad(tokenizer: PreTrainedTokenizerBase) -> Pad:
     """The token to pad with: `<|padding|>`, else the unknown token, else the end of sequence.
 
@@ -187,20 +192,15 @@ class Collator:
 
     def __call__(self, batch: Sequence[Example]) -> dict[str, Tensor]:
         """Tensors (B, L) int64: input_ids, labels and, if asked for, attention_mask."""
-        shape = (len(batch), max(each.ids.size for each in batch))
-        ids = torch.full(shape, self.pad_id)
-        labels = torch.full(shape, IGNORED)
-        mask = torch.zeros(shape, dtype=torch.int64)
-        for row, each in enumerate(batch):
-            ids[row, : each.ids.size] = torch.from_numpy(each.ids)
-            labels[row, : each.ids.size] = torch.from_numpy(each.labels)
-            mask[row, : each.ids.size] = 1
-        found = {"input_ids": ids, "labels": labels}
-        return found | {"attention_mask": mask} if self.attention_mask else found
-
-
-# -----------------------------------------------------------------------------
-# Batches
+        ids = [torch.from_numpy(each.ids) for each in batch]
+        labels = [torch.from_numpy(each.labels) for each in batch]
+        found = {
+            "input_ids": pad_sequence(ids, batch_first=True, padding_value=self.pad_id),
+            "labels": pad_sequence(labels, batch_first=True, padding_value=IGNORED),
+        }
+        if self.attention_mask:
+            found["attention_mask"] = pad_sequence([*map(torch.ones_like, ids)], batch_first=True)
+        return found
 
 
 def order(rows: int, seed: int, epoch: int) -> list[int]:
