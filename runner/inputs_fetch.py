@@ -112,11 +112,6 @@ def _download(what: str, pin: Pin, pattern: str, options: Sequence[str]) -> Path
 def fetch_checkpoint(name: str, checkpoint: Checkpoint, *, allow_remote_code: bool = False) -> None:
     """Download a checkpoint into the hub's own cache, at the catalog's revision.
 
-    Args:
-        name: Its name in the catalog.
-        checkpoint: What the catalog says.
-        allow_remote_code: Whether the user allowed code that a repository brings along.
-
     Raises:
         CannotRunError: if the hub cannot be reached or does not have it.
     """

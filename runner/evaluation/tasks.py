@@ -148,10 +148,6 @@ def build(task: str, source: Path) -> LocalTask:
 
     Whoever runs it sets its number of examples and calls `restart_sampler` first.
 
-    Args:
-        task: One of `FILES`.
-        source: The data wheel, or LAMBADA's file.
-
     Raises:
         BadInputError: there is no such task here, or the file cannot be used.
     """
@@ -218,9 +214,7 @@ class HubTask(RenderedOnce):
 def build_mmlu(chosen: Iterable[str], wheel: Path | None) -> dict[str, ConfigurableTask]:
     """lm-eval's tasks for some subjects.
 
-    Args:
-        chosen: MMLU's own subject names.
-        wheel: The data wheel; None fetches lm-eval's data set from the hub.
+    Without the data wheel, lm-eval's data set is fetched from the hub.
 
     Returns:
         Task by subject, sorted by subject name.

@@ -99,11 +99,8 @@ def check_stored(
 ) -> None:
     """Refuse a checkpoint whose tensors are not those of a model.
 
-    Args:
-        folder: The checkpoint.
-        stored: What its headers say.
-        model: Built from its config.json, on any device, tied weights tied.
-        ignored: Patterns of whole names that may be stored and are not used.
+    `stored` is what the headers say; the model is built from config.json, on any device, tied
+    weights tied; `ignored` are patterns of whole names that may be stored and are not used.
 
     Raises:
         BadInputError: a weight is missing, is of another shape or no floating point number; or one

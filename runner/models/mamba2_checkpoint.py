@@ -52,9 +52,7 @@ def stored_dtype(name: str, dtype: torch.dtype) -> torch.dtype:
 def load(folder: Path, dtype: torch.dtype = torch.float32) -> Mamba2ForCausalLM:
     """The model of a checkpoint folder, on the CPU, ready to be evaluated.
 
-    Args:
-        folder: The checkpoint.
-        dtype: float32, float16, bfloat16 or float64; whatever dtype is stored is cast to it.
+    Whatever dtype is stored is cast to `dtype`: float32, float16, bfloat16 or float64.
 
     Raises:
         BadInputError: naming every field, file and tensor that is wrong.

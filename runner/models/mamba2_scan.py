@@ -55,14 +55,7 @@ def recurrence(
 ) -> tuple[Tensor, Tensor]:
     """Outputs and last state, one step after the other.
 
-    Args:
-        x: As the table says, length ≥ 1, any floating dtype; the others likewise.
-        step: Δ.
-        decay: A.
-        inward: B.
-        outward: C.
-        skip: D.
-        initial: h before the first step; None is 0.
+    Names and shapes are the table's, of any floating dtype; `initial` is h before the first step.
 
     Returns:
         y in the shape and dtype of x; the last h, float32 (float64 where x is).
@@ -98,15 +91,7 @@ def chunked(
     Memory is that of one chunk, batch · heads · chunk² numbers a few times over. Where gradients
     are taken, each chunk is computed again on the way back instead of being kept.
 
-    Args:
-        x: As the table says, length ≥ 1, any floating dtype; the others likewise.
-        step: Δ.
-        decay: A.
-        inward: B.
-        outward: C.
-        skip: D.
-        initial: h before the first step; None is 0.
-        chunk: Q ≥ 1. The last chunk may be shorter.
+    `chunk` is Q ≥ 1; the last chunk may be shorter.
     """
     state = _start(x, inward, initial)
     outputs = []

@@ -51,10 +51,6 @@ Cache = Any
 def set_path(model: nn.Module, path: Path) -> str:
     """Have a model's mixers run by a path, in place; any path can follow any other.
 
-    Args:
-        model: A model where it will run, with or without adapters of PEFT.
-        path: What is asked for.
-
     Returns:
         What will run: "slow", "kernels" or "live"; "plain", "fused" or "unfused" for Mamba-2;
         "none" for a model without a Mamba mixer.

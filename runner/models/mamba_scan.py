@@ -44,13 +44,8 @@ def scanned(
 ) -> tuple[Tensor, Tensor]:
     """Outputs y, (batch, length, inner) in the dtype of C, and the last h.
 
-    Args:
-        u: As the table says, any floating dtype, length ≥ 1; the others likewise.
-        step: Δ.
-        decay: A, float32.
-        inward: B.
-        outward: C.
-        state: h before the first step; not changed.
+    Names and shapes are the table's, length ≥ 1; A is float32, the others of any floating dtype.
+    `state` is h before the first step and is not changed.
     """
     chunk = max(1, CHUNK.get(u.device.type, CHUNK["cpu"]) // state.numel())
     by_time = [tensor.transpose(0, 1).split(chunk) for tensor in (u, step, inward, outward)]

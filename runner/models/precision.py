@@ -40,9 +40,7 @@ def weights_dtype(job: ModelJob) -> str:
 def apply(model: nn.Module, job: ModelJob) -> AbstractContextManager[object]:
     """Make a model compute as the job's arm says.
 
-    Args:
-        model: A causal language model of transformers, loaded in `weights_dtype`.
-        job: Its arm and dtype.
+    The model is loaded in `weights_dtype`.
 
     Returns:
         What each forward pass runs inside; may be entered again and again.
@@ -122,10 +120,8 @@ def half_layer_norm_is_missing() -> bool:
 def apply_half_layer_norm(model: nn.Module, device: torch.device) -> str:
     """Make the FP16 LayerNorms of a model computable where it lies, in place.
 
-    Args:
-        model: Any model; only `nn.LayerNorm` with float16 weights on a CPU is touched,
-            and only where torch itself has no kernel.
-        device: Where the model runs.
+    Only `nn.LayerNorm` with float16 weights on a CPU is touched, and only where torch itself has
+    no kernel.
 
     Returns:
         What its LayerNorms run: "none" (it has none), "stock" or `HALF_LAYER_NORM`.

@@ -21,9 +21,7 @@ _LEGACY = ("add_prefix_space", "str_rep")
 def load(folder: Path, *, own_code: bool) -> PreTrainedTokenizerBase:
     """The tokenizer of a checkpoint.
 
-    Args:
-        folder: As `loadable.private` gives it.
-        own_code: Whether code in it may be executed.
+    The folder is as `loadable.private` gives it; `own_code`: code in it may be executed.
 
     Raises:
         BadInputError: it cannot be read, or says what the pinned tokenizers passes over.

@@ -64,9 +64,8 @@ class Worker(Node):
     def __init__(self, news: Any, root: Path | None) -> None:  # noqa: ANN401
         """Prepare to run jobs.
 
-        Args:
-            news: A handle to `News`.
-            root: The results folder, where this process sees the caller's disk.
+        `news` is a handle to `News`; `root` is the results folder, where this process sees the
+        caller's disk.
         """
         super().__init__()
         self._news, self._told, self._at_home = news, 0.0, root is not None

@@ -115,10 +115,7 @@ def parameters(layers: Layers, inputs: Tensor, memory: Tensor | None = None) -> 
     One matrix product a layer, as x_proj is: a batched product may round differently with the
     number of layers in the batch, and no number may depend on that.
 
-    Args:
-        layers: the layers.
-        inputs: shape (L, T, J).
-        memory: from `room`, at least T steps; B and C are views of it. None takes fresh memory.
+    `inputs` is (L, T, J). `memory` is from `room`, at least T steps, and B and C are views of it.
     """
     steps, size = inputs.shape[1], layers.state_size
     stacked = torch.cat([layers.step_weight, layers.input_weight, layers.output_weight], dim=1)

@@ -48,10 +48,7 @@ def rounded(layers: Layers, dtype: torch.dtype) -> Layers:
 def low_precision(layers: Layers, names: tuple[LowDtype, ...], times: NDArray[np.int64]) -> Arrays:
     """Roll `layers` out in float64 and in each dtype of `names`.
 
-    Args:
-        layers: a chunk, float64.
-        names: the low precisions.
-        times: steps at which envelopes are kept.
+    Layers are a chunk, float64; envelopes are kept at `times`.
 
     Returns:
         The arrays of the module by `<dtype>/<array>`.

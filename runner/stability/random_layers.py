@@ -197,12 +197,7 @@ def _input_free(decay: float, raw_step: NDArray[np.float64]) -> Layers:
 def tanh_rnn(count: int, *, steps: int, epsilon: float, at: int, seed: int) -> tuple[Trace, Tensor]:
     """Roll out unstable tanh networks against the bound ε · min(1, ·) ≤ ε of Theorem 1.
 
-    Args:
-        count: networks.
-        steps: T.
-        epsilon: perturbation of the whole state before step `at`.
-        at: that step.
-        seed: of weights and inputs.
+    The whole state is perturbed before step `at`, counted from 0.
 
     Returns:
         The trace, with units in the place of channels and mode `latent-once` only; and the

@@ -51,11 +51,8 @@ def roll_out(
 ) -> Iterator[Trace]:
     """Perturb `layers` in each mode by `epsilon` and hold each step against its bound.
 
-    Args:
-        layers: the chunk, float64; its device is where this runs.
-        epsilon: size of the perturbation.
-        at: step of the one-time perturbations.
-        modes: what to run, in the order of `MODES`.
+    Layers are a chunk, float64, whose device is where this runs; `at` is the step of the one-time
+    perturbations; modes come in the order of `MODES`.
 
     Yields:
         The traces of consecutive blocks of steps.

