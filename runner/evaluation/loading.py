@@ -10,7 +10,7 @@ from typing import TypeVar
 import torch
 from safetensors import SafetensorError  # type: ignore[attr-defined]  # missing in its stub
 
-from repro.errors import BadInputError, Problem, first_line
+from repro.errors import BadInputError, first_line
 from repro.schema.families import FAMILIES
 from repro.schema.jobs import ModelJob
 from repro.weights import loadable
@@ -19,7 +19,7 @@ from runner.evaluation.offline import import_lm_eval
 from runner.models import kernels, precision, registry
 from runner.models import tokenizer as tokenizer_of
 from runner.models import tuned as tuned_model
-from runner.models.foreign import memory_to_spare, ran_out
+from runner.models.foreign import memory_to_spare, ran_out, refused
 from runner.models.transformers_model import own_code_of
 
 import_lm_eval()  # the import below fails offline without it
@@ -45,9 +45,7 @@ def load(
     if not loadable.weights(checkpoint):
         # transformers would open a pickle here, `use_safetensors=True` or not
         one_of = f"one of {loadable.WEIGHTS}, {loadable.INDEX}; pickles are never opened"
-        problem = Problem(str(checkpoint), "no safetensors", one_of)
-        message = "cannot load the checkpoint"
-        raise BadInputError(message, [problem])
+        raise refused(checkpoint, "no safetensors", one_of)
     if (tuned is None) != (job.tuned is None):  # it would be measured under a false name
         message = f"the fine-tuned weights of {job.checkpoint} and the job do not belong together"
         raise BadInputError(message)
@@ -81,9 +79,7 @@ def _loaded(
             return MeasuredLM(job, model, tokenizer, bos=bos)
     except (OSError, ValueError, SafetensorError) as error:  # transformers raises any of them
         expected = "config.json, safetensors and tokenizer of one causal language model"
-        problem = Problem(str(checkpoint), first_line(error), expected)
-        message = "cannot load the checkpoint"
-        raise BadInputError(message, [problem]) from error
+        raise refused(checkpoint, first_line(error), expected) from error
 
 
 def in_memory(model: MeasuredLM, what: str, answer: Callable[[], _T]) -> tuple[_T, list[str]]:

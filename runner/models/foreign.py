@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from repro.errors import BadInputError, CannotRunError, Problem, ReproError, first_line
 from repro.weights.checkpoint_files import Tensors
-from repro.weights.loadable import INDEX, weights
+from repro.weights.loadable import CONFIG, INDEX, weights
 
 FLOATING = ("F64", "F32", "F16", "BF16")
 _EXPECTED = (
@@ -30,6 +30,12 @@ _EXPECTED = (
 )
 _PANIC = "pyo3_runtime"
 """Module of the panics of safetensors and tokenizers, which are no Exception."""
+
+
+def refused(where: Path | str, found: str, expected: str) -> BadInputError:
+    """What to raise of a checkpoint that cannot be loaded."""
+    message = "cannot load the checkpoint"
+    return BadInputError(message, [Problem(str(where), found, expected)])
 
 
 @contextmanager
@@ -56,8 +62,7 @@ def guarded(folder: Path) -> Iterator[None]:
         found = first_line(error)
         if not isinstance(error, OSError | ValueError):
             found = f"{type(error).__name__}: {found}"
-        message = "cannot load the checkpoint"
-        raise BadInputError(message, [Problem(str(folder), found, _EXPECTED)]) from error
+        raise refused(folder, found, _EXPECTED) from error
 
 
 # -----------------------------------------------------------------------------
@@ -210,6 +215,4 @@ def check_layers(folder: Path, layers: Any, stored: Tensors) -> None:  # noqa: A
     """Refuse more layers than there are tensors, before so many are built."""
     if type(layers) is not int or not 0 <= layers <= len(stored):
         found = f"{layers!a} layers, with {len(stored)} tensors stored"
-        problem = Problem(f"{folder / 'config.json'}", found, "a number that the weights bear out")
-        message = "cannot load the checkpoint"
-        raise BadInputError(message, [problem])
+        raise refused(folder / CONFIG, found, "a number that the weights bear out")

@@ -23,11 +23,11 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from repro.errors import BadInputError, Problem
 from repro.schema.families import FAMILIES, named_by
 from repro.schema.jobs import Attention
 from repro.weights import foreign_json
 from repro.weights.loadable import CONFIG
+from runner.models import foreign
 from runner.models.mamba import MAMBA
 from runner.models.mamba2_checkpoint import MAMBA2
 from runner.models.transformers_model import GPT_NEOX, LLAMA, OLMO, OPENELM, PHI
@@ -101,7 +101,6 @@ def family_of(folder: Path) -> str:
         fields = [field for field in ("model_type", "ssm_cfg") if field in config]
         found = ", ".join(f"{field} {config[field]!r}" for field in fields) or "no model_type"
         known = [says for family in FAMILIES.values() for says in family.config]
-        problem = Problem(f"{folder / CONFIG}: $", found, f"one of {', '.join(known)}")
-        message = "cannot load the checkpoint"
-        raise BadInputError(message, [problem])
+        place = f"{folder / CONFIG}: $"
+        raise foreign.refused(place, found, f"one of {', '.join(known)}")
     return name

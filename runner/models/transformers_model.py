@@ -11,12 +11,12 @@ Reference: transformers 4.40.0; lm-eval 0.4.2, `HFLM._create_model`.
 Not covered: what the folder's code does once it runs. It chooses its own attention.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
+from unittest import mock
 
 import torch
 from safetensors import safe_open
@@ -69,7 +69,8 @@ class TransformersModel:
             else:
                 config = self.checked(own, stored)
                 kernel = kernels.possible_attention(config, attention, dtype)
-            with foreign.guarded(own), _without_metadata():
+            any_metadata = mock.patch.object(modeling_utils, "safe_open", _Stored)
+            with foreign.guarded(own), any_metadata:
                 model, loading = AutoModelForCausalLM.from_pretrained(
                     str(own),
                     torch_dtype=dtype,
@@ -102,9 +103,7 @@ class TransformersModel:
         if buffers > _LARGEST_BUFFERS:
             found = f"a model with {buffers / 1e9:,.1f} GB beside its weights"
             expected = f"at most {_LARGEST_BUFFERS / 1e9:.0f}: fewer positions"
-            problem = Problem(str(folder / CONFIG), found, expected)
-            message = "cannot load the checkpoint"
-            raise BadInputError(message, [problem])
+            raise foreign.refused(folder / CONFIG, found, expected)
         foreign.check_stored(folder, stored, model, _unused(folder))
         return config
 
@@ -150,8 +149,12 @@ def _body(model: PreTrainedModel) -> PreTrainedModel | None:
     return body if body is not model and isinstance(body, PreTrainedModel) else None
 
 
+# -----------------------------------------------------------------------------
+# Around transformers' own loading
+
+
 class _Stored:
-    """A safetensors file as transformers opens it, marked as its own are."""
+    """A safetensors file as transformers opens it, whose metadata may be any, or none."""
 
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401  # as given
         self._open: Any = safe_open(*args, **options)  # type: ignore[no-untyped-call]
@@ -170,17 +173,6 @@ class _Stored:
             message = f"weights of another framework, {found['format']}"
             raise ValueError(message)
         return {**found, "format": "pt"}
-
-
-@contextmanager
-def _without_metadata() -> Iterator[None]:
-    """Let transformers load weights that were saved without metadata, or with any."""
-    before = modeling_utils.safe_open
-    modeling_utils.safe_open = _Stored
-    try:
-        yield
-    finally:
-        modeling_utils.safe_open = before
 
 
 _CODE: "list[TemporaryDirectory[str]]" = []

@@ -14,7 +14,6 @@ import socket
 import tempfile
 import time
 import warnings
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
@@ -74,9 +73,8 @@ class There:
         if not machines:
             message = f"none of the {len(nodes)} nodes of the cluster said in {_ASK} s what it is"
             raise CannotRunError(message)
-        kinds = Counter(repr(sorted(each.key_parts().items())) for each in machines)
-        most = kinds.most_common(1)[0][0]
-        found = next(each for each in machines if repr(sorted(each.key_parts().items())) == most)
+        kinds = [each.key_parts() for each in machines]
+        found = max(machines, key=lambda each: kinds.count(each.key_parts()))
         # Its code is this process's, sent along; no git lies there that could say which.
         return found.model_copy(update={"revision": revision.own()})
 

@@ -1,9 +1,9 @@
 """The fast roll-out: unperturbed and perturbed trajectories of a chunk of layers at once.
 
 States are (1 + M, L, D, N) or (1 + M, N, D, L), see `Layout`: the unperturbed trajectory first,
-then the modes in order. A step is a handful of in-place passes over
-buffers that stay in the CPU's cache for a chunk of the right size; on a GPU one chunk is as many
-layers as memory takes. No number depends on the chunk.
+then the modes in order. A step is a handful of in-place passes over buffers that stay in the CPU's
+cache for a chunk of the right size; on a GPU one chunk is as many layers as memory takes. No number
+depends on the chunk.
 
 What is shared among modes is only what is the same number for all: two sets of parameters
 exist, of the given inputs and of the inputs + ε, and each mode reads one of them at each step.
