@@ -14,7 +14,6 @@ from repro.schema import reading
 from repro.schema.base import Frozen, Repository, Sha256, Slug
 from repro.schema.claim_base import Text
 from repro.schema.families import FAMILIES
-from repro.schema.jobs import BenchmarkTask
 from repro.schema.reading import Wrong, key
 from repro.text import one_of
 
@@ -23,6 +22,11 @@ GATED = frozenset({"meta-llama/Llama-2-7b-hf"})
 
 MMLU = ("mmlu",)
 """What a data set with subjects may be called: what evaluations ask."""
+
+BenchmarkTask = Literal[
+    "hellaswag", "piqa", "arc_easy", "arc_challenge", "winogrande", "lambada_openai"
+]
+"""What every other benchmark may be called: lm-eval's names."""
 
 
 class HubSource(Frozen):
@@ -235,7 +239,7 @@ def _wrong_datasets(found: _Datasets) -> Iterator[Wrong]:
     for field, known in named.items():
         for name in getattr(found, field):
             if name not in known:
-                expected = f"{one_of(name, known)}; repro/schema/jobs.py has them"
+                expected = f"{one_of(name, known)}; repro/schema/catalog.py has them"
                 yield f"{field}{key(name)}", f"{name!r}, which no job asks", expected
     for name, times in Counter([*found.datasets, *found.benchmarks, *found.instructions]).items():
         if times > 1:

@@ -1,16 +1,13 @@
 """What fine-tuning costs a GPU: tokens a second and memory."""
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import PositiveFloat, PositiveInt
 
 from repro.schema.base import Slug
-from repro.schema.kinds.base import MODELS, TEXT, KindOfJob
-from repro.schema.kinds.cost import Estimate
-from repro.schema.kinds.recipe import Method, Precision, TuningPath
-
-if TYPE_CHECKING:
-    from repro.schema.catalog import Benchmark, Checkpoint, Dataset, Instructions
+from repro.schema.catalog import Checkpoint
+from repro.schema.kinds.base import MODELS, TEXT, Data, Estimate, KindOfJob
+from repro.schema.kinds.tuning import Method, Precision, TuningPath
 
 _SECONDS = 10.0
 """Of one measurement on a GPU."""
@@ -44,19 +41,11 @@ class ThroughputJob(KindOfJob):
     """Timings."""
     seed: int
 
-    def estimate(
-        self,
-        checkpoint: "Checkpoint | None",  # noqa: ARG002
-        data: "Dataset | Benchmark | Instructions | None",  # noqa: ARG002
-    ) -> Estimate:
+    def estimate(self, checkpoint: Checkpoint | None, data: Data) -> Estimate:  # noqa: ARG002
         """As `KindOfJob` says; what does not fit the memory is a result."""
         return Estimate(_SECONDS, _SECONDS, 0)
 
-    def stored_bytes(
-        self,
-        checkpoint: "Checkpoint | None",  # noqa: ARG002
-        data: "Dataset | Benchmark | Instructions | None",  # noqa: ARG002
-    ) -> int:
+    def stored_bytes(self, checkpoint: Checkpoint | None, data: Data) -> int:  # noqa: ARG002
         """As `KindOfJob` says."""
         return TEXT
 
