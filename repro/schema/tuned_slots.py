@@ -76,7 +76,7 @@ def tuning(
     arms = [arm for arm in group.arms if arm.precision in spec.precisions]
     for row in group.checkpoints:
         family = checkpoints[row.checkpoint].family
-        runs = spec.stand_ins.get(family, None if spec.only_stand_ins else row.checkpoint)
+        runs = spec.runs(row.checkpoint, family)
         reason = "" if runs else f"tier {tier} has no twin of the family {family}"
         for name, seed in zip(spec.settings, spec.seeds, strict=True):
             setting = settings[name]

@@ -1,7 +1,7 @@
 """What every kind of job has: words that several use, and the questions that planning asks."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import PositiveInt
 
@@ -90,6 +90,12 @@ class KindOfJob(Frozen):
     """Packages whose versions can change its numbers."""
     READS_TOKENIZER: ClassVar[bool] = False
     """Whether it reads a checkpoint's tokenizer, and not its weights alone."""
+
+    def specification(self) -> dict[str, Any]:
+        """All that it says but the label of its setting, which changes no number."""
+        said = self.model_dump(mode="json")
+        said.get("setting", {}).pop("id", None)
+        return said
 
     def checkpoint_name(self) -> str:
         """The checkpoint that it reads, by its name in the catalog; empty for a job without."""

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt
 
-from repro.schema.base import Slug
+from repro.schema.base import Slug, Slugs
 from repro.schema.catalog import Checkpoint, Dataset
 from repro.schema.kinds.base import MODELS, TEXT, Arm, Data, Engine, Estimate, KindOfJob, Setting
 from repro.schema.kinds.cost import CHECKED, passes, peak_memory, prompt_tokens, rate
@@ -75,7 +75,7 @@ class EvaluateJob(KindOfEvaluation):
     tuned: Recipe | None = None
     """The fine-tuning that it went through before; null for the checkpoint as it is."""
     task: Literal["mmlu"]
-    subjects: Annotated[tuple[Slug, ...], Field(min_length=1)]
+    subjects: Slugs
     """Whole subjects of the task, sorted."""
     checked: tuple[Slug, ...] = ()
     """With the engine prefix: subjects that lm-eval answers too, under the same setting and with
