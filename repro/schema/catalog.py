@@ -131,17 +131,23 @@ class Dataset(Frozen):
         return self.subjects[name]
 
 
-class Benchmark(Frozen):
-    """One of lm-eval's benchmarks beside MMLU, at the split that it scores."""
+class OneFile(Frozen):
+    """Data of one file, from the package index, the hub or this bundle."""
 
     wheel: Wheel | None
-    """Null where only the hub has it."""
-    hub: HubSource
+    """Null where only the hub or this bundle has it."""
     file: str
-    """File of the hub's repository that `--data` may give a copy of; empty for the wheel's."""
+    """File of the hub's repository that `--data` may give a copy of, or of this bundle; empty for
+    a benchmark from the wheel."""
     known: dict[str, Sha256]
     """Files that are known to hold just this, by name: any other is a substitute."""
     licence: str
+
+
+class Benchmark(OneFile):
+    """One of lm-eval's benchmarks beside MMLU, at the split that it scores."""
+
+    hub: HubSource
     questions: PositiveInt
     choices: PositiveInt
     question_characters: PositiveInt
@@ -152,18 +158,11 @@ class Benchmark(Frozen):
     """Digest of the canonical JSON list of gold answers in row order."""
 
 
-class Instructions(Frozen):
-    """Instruction data that models are fine-tuned on."""
+class Instructions(OneFile):
+    """Instruction data that models are fine-tuned on; a wheel's is made of a training split."""
 
-    wheel: Wheel | None
-    """Rows made of a benchmark's training split in this file; null where the hub has the data."""
     hub: HubSource | None
     """Null with the wheel, and for a file of this bundle."""
-    file: str
-    """File of the hub's repository, or of this bundle."""
-    known: dict[str, Sha256]
-    """Files that are known to hold just this, by name: any other is a substitute."""
-    licence: str
     rows: PositiveInt
     row_characters: PositiveInt
     """Mean length of a row with its prompt, in characters."""

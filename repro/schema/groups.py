@@ -16,10 +16,10 @@ from repro.schema.jobs import (
     Method,
     Precision,
     SharedRecipe,
+    SharedThroughput,
     StabilityJob,
     Tier,
     TuningJob,
-    TuningPath,
     WeightTyingJob,
 )
 
@@ -152,7 +152,7 @@ class TuningGroup(Frozen):
     tiers: dict[Tier, TuningTier]
 
 
-class ThroughputGroup(Frozen):
+class ThroughputGroup(SharedThroughput):
     """Sizes x arms x memory caps, one job each; the same at every tier named."""
 
     kind: Literal["throughput"]
@@ -161,12 +161,6 @@ class ThroughputGroup(Frozen):
     arms: Annotated[tuple[Arm, ...], Field(min_length=1)]
     memory_caps: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)]
     """GiB."""
-    max_length: PositiveInt
-    mamba_path: TuningPath
-    warm_up_steps: PositiveInt
-    steps: PositiveInt
-    repeats: PositiveInt
-    seed: int
     tiers: Annotated[tuple[Tier, ...], Field(min_length=1)]
 
 

@@ -19,7 +19,7 @@ from repro.schema.kinds.base import Arm, Attention, Dtype, Engine, KindOfJob, Se
 from repro.schema.kinds.benchmark import BenchmarkJob
 from repro.schema.kinds.evaluate import EvaluateJob
 from repro.schema.kinds.stability import StabilityJob
-from repro.schema.kinds.throughput import ThroughputJob
+from repro.schema.kinds.throughput import SharedThroughput, ThroughputJob
 from repro.schema.kinds.tuning import (
     Method,
     Precision,
@@ -47,6 +47,7 @@ __all__ = [
     "Recipe",
     "Setting",
     "SharedRecipe",
+    "SharedThroughput",
     "StabilityJob",
     "ThroughputJob",
     "Tier",

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import PositiveFloat, PositiveInt
 
-from repro.schema.base import Slug
+from repro.schema.base import Frozen, Slug
 from repro.schema.catalog import Checkpoint
 from repro.schema.kinds.base import MODELS, TEXT, Data, Estimate, KindOfJob
 from repro.schema.kinds.tuning import Method, Precision, TuningPath
@@ -13,7 +13,21 @@ _SECONDS = 10.0
 """Of one measurement on a GPU."""
 
 
-class ThroughputJob(KindOfJob):
+class SharedThroughput(Frozen):
+    """What all measurements of a group have in common, whatever the checkpoint, arm and memory."""
+
+    max_length: PositiveInt
+    mamba_path: TuningPath
+    warm_up_steps: PositiveInt
+    """Steps before the clock starts."""
+    steps: PositiveInt
+    """Steps of one timing."""
+    repeats: PositiveInt
+    """Timings."""
+    seed: int
+
+
+class ThroughputJob(SharedThroughput, KindOfJob):
     """Training steps of a model of some size with random weights, under a cap of GPU memory.
 
     Speed and memory do not depend on the values of weights. Every row is `max_length` tokens
@@ -29,17 +43,8 @@ class ThroughputJob(KindOfJob):
     method: Method
     precision: Precision
     rank: PositiveInt | None
-    max_length: PositiveInt
     memory_cap: PositiveFloat
     """GiB of GPU memory that the run may take; emulated where the GPU has more."""
-    mamba_path: TuningPath
-    warm_up_steps: PositiveInt
-    """Steps before the clock starts."""
-    steps: PositiveInt
-    """Steps of one timing."""
-    repeats: PositiveInt
-    """Timings."""
-    seed: int
 
     def estimate(self, checkpoint: Checkpoint | None, data: Data) -> Estimate:  # noqa: ARG002
         """As `KindOfJob` says; what does not fit the memory is a result."""
