@@ -79,17 +79,18 @@ class SampledComparison(Comparison):
 
 
 class SamplingClaim(ClaimBase):
-    """Accuracies of two arms differ by more than the sampling of questions explains.
+    """The left arm's accuracies are better by more than the sampling of questions explains.
 
-    Both arms saw the same questions, so the test is McNemar's, z = |b - c| / sqrt(b + c), with
-    b and c the questions that only one arm answers. Only b - c is printed; z is given for
-    every b + c that is possible.
+    Both arms saw the same questions, so the test is McNemar's, z = (b - c) / sqrt(b + c), with
+    b the questions that only the left arm answers and c those that only the right one does. Only
+    b - c is printed; z is given for every b + c that is possible. A tie decides nothing. Where
+    the paper claims no significance, such a claim stands beside it.
     """
 
     kind: Literal["sampling"]
     comparisons: Annotated[tuple[SampledComparison, ...], Field(min_length=1)]
     z: Unsigned
-    """|z| above which a difference counts."""
+    """z above which a difference counts."""
 
 
 class OtherPaper(Frozen):
