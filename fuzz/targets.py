@@ -232,7 +232,7 @@ class Targets:
         self,
         results: Results,
         choices: Choices,
-        basis: tuple[str, ...] = ("measured", "printed"),
+        basis: tuple[str, ...] = ("measured", "page", "code"),
         *,
         exempt: bool = False,
     ) -> None:

@@ -9,9 +9,11 @@ from repro.coverage import Coverage
 from repro.environment.machine import Drift
 from repro.report.rows import OUTCOMES
 from repro.report.view import Curve, Envelope, Machine, Pair, Run, Seen, Side, Timing, Tuned
+from repro.schema.causes import cause
 from repro.schema.claim_base import Place
 from repro.schema.finding import Finding, Outcome, Verdict
 from repro.schema.manifest import Manifest
+from verify.outcome import as_causes
 
 HOSTILE = "<script>alert(1)</script>\"'&amp;$x^{2}$<b>\x1b[2J\u202e"
 LONG = "/".join(["results-of-a-very-long-path-that-nobody-would-type"] * 8)
@@ -30,15 +32,14 @@ def finding(number: int = 0, outcome: Outcome = "reproduced", **changes: Any) ->
         "published": "0.20",
         "measured": "0.25 (5 settings: 0.20 to 0.30)",
         "margin": "± 0.1",
-        "reason": "mean off by +0.05",
-        "working": (
-            "float32 accuracy 25.0%",
-            "power 0.90; a shift of 0.21 is noticed 9 times in 10, alone",
-            "3 of 11 other values printed for this dtype would be accepted",
-        ),
+        "quote": "the printed sentence",
+        "causes": "mean off by +0.05",
+        "working": ("float32 accuracy 25.0%", cause("no-control")),
         "records": ("a" * 64,),
     }
-    return Finding(**{**fields, **changes})
+    fields |= changes
+    fields |= {name: as_causes(fields[name]) for name in ("causes", "working")}
+    return Finding(**fields)
 
 
 def verdict(findings: Sequence[Finding], manifest: str = "table9", **changes: Any) -> Verdict:

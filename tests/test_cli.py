@@ -243,7 +243,7 @@ def test_verify_s_exit_code_follows_the_outcomes(outcomes: list[Any], code: int)
             published="1",
             measured="1",
             margin="0",
-            reason="",
+            causes=(),
         )
         for outcome in outcomes
     )

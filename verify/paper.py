@@ -151,7 +151,7 @@ def without_run(manifest: Manifest, claim: Claim) -> Finding | None:
     return None
 
 
-def unmeasured(manifest: Manifest, claim: Claim, outcome: Outcome, reason: str) -> Finding:
+def unmeasured(manifest: Manifest, claim: Claim, outcome: Outcome, reason: str | Cause) -> Finding:
     """A finding with no measured side."""
     name = getattr(claim, "published", None)
     if isinstance(claim, BarsClaim | ImprovementClaim):
@@ -160,7 +160,7 @@ def unmeasured(manifest: Manifest, claim: Claim, outcome: Outcome, reason: str) 
         published = manifest.text_of(name) if name else claim.kind
     margin = getattr(claim, "margin", None)
     shown = f"± {margin.value}" if margin else "—"
-    decided = Decided(outcome, published, "—", shown, reason)
+    decided = Decided(outcome, published, "—", shown, (reason,))
     return finding_of(manifest, claim, decided, "measured")
 
 

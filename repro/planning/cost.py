@@ -77,7 +77,7 @@ class Undecided:
         """How many claims take what, e.g. "25: weights (12 checkpoints, 56 h on one H200)"."""
         details: dict[str, list[str]] = {}
         for one in self.findings.values():
-            if one.outcome in ("inconclusive", "not-run"):
+            if one.counts and one.outcome in ("inconclusive", "not-run"):
                 what, detail = self._need(one)
                 details.setdefault(what, []).append(detail)
         ordered = sorted(details.items(), key=lambda each: -len(each[1]))

@@ -1,5 +1,6 @@
 """Verdicts as tables for a terminal. Only `repro/report*` imports rich."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from rich.console import Group, RenderableType
@@ -7,7 +8,8 @@ from rich.padding import Padding
 from rich.rule import Rule
 
 from repro.report.console import INDENT, Table, Text, console, stacked
-from repro.schema.finding import Finding, Outcome, Verdict
+from repro.schema.causes import say
+from repro.schema.finding import Finding, Outcome, Verdict, uncounted
 from repro.text import counted
 
 STYLES: Mapping[Outcome, str] = {
@@ -66,10 +68,13 @@ def verdict_table(verdict: Verdict) -> Group:
     for row, finding in zip(rows, shown, strict=True):
         lines += [_line(row, widths)] if widths else _stacked(row)
         lines += [Padding(_why(finding), (0, 0, 0, INDENT))]
+        if finding.stand_ins:
+            of = f"of {', '.join(finding.stand_ins)}, not of the paper's: {finding.measured}"
+            lines += [Padding(Text(of, style="dim"), (0, 0, 0, 2 * INDENT))]
         lines += [
-            Padding(Text(each, style="dim"), (0, 0, 0, 2 * INDENT))
-            for each in finding.steps
-            if each not in finding.reason
+            Padding(Text(say(each), style="dim"), (0, 0, 0, 2 * INDENT))
+            for each in finding.working
+            if each not in finding.causes
         ]
     lines += [_not_run(*each) for each in _waiting(verdict).items()]
     lines += [Text(f"  note: {note}", style="dim") for note in verdict.notes]
@@ -81,7 +86,7 @@ def _waiting(verdict: Verdict) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for finding in verdict.findings:
         if finding.outcome == "not-run":
-            found.setdefault(finding.reason.partition(";")[0], []).append(finding.claim)
+            found.setdefault(say(finding.causes[0]), []).append(finding.claim)
     return found
 
 
@@ -103,8 +108,9 @@ def _overview(verdicts: Sequence[Verdict]) -> Table:
         table.add_column(outcome, justify="right", style=style)
     for verdict in verdicts:
         counts = [str(verdict.count(outcome) or "") for outcome in STYLES]
-        tier = verdict.tier or "the page"
-        table.add_row(verdict.manifest, tier, str(len(verdict.findings)), *counts)
+        tier = verdict.tier or "paper"
+        total = sum(finding.counts for finding in verdict.findings)
+        table.add_row(verdict.manifest, tier, str(total), *counts)
     return table
 
 
@@ -112,7 +118,7 @@ def _cells(finding: Finding) -> tuple[Text, ...]:
     return (
         Text(finding.claim, style="bold"),
         Text(finding.published),
-        Text(finding.measured),
+        Text(finding.measured_here),
         Text(finding.margin),
         Text(finding.outcome, style=STYLES[finding.outcome]),
     )
@@ -150,6 +156,8 @@ def _line(cells: Sequence[Text], widths: Sequence[int]) -> RenderableType:
 
 def _why(finding: Finding) -> Text:
     text = Text(finding.statement)
+    if finding.outcome == "contradicted":
+        text.append(f"; printed: “{finding.quote}”")
     if finding.reading:
         text.append(f"; read as: {finding.reading}")
     text.append(f"; {finding.reason}", style="dim")
@@ -159,13 +167,16 @@ def _why(finding: Finding) -> Text:
 
 
 def _tally(verdicts: Sequence[Verdict]) -> Text:
-    """How many claims ended how, over all manifests."""
-    total = sum(len(verdict.findings) for verdict in verdicts)
-    text = Text(f"{counted(total, 'claim')}: ")
+    """How many claims ended how, over all manifests; then those that are none of the paper's."""
+    findings = [finding for verdict in verdicts for finding in verdict.findings]
+    total = sum(finding.counts for finding in findings)
+    text = Text(f"{counted(total, 'claim')} of the paper: ")
     parts = []
     for outcome, style in STYLES.items():
         count = sum(verdict.count(outcome) for verdict in verdicts)
         if count:
             parts.append(Text(f"{count} {outcome}", style=style))
     text.append_text(Text(", ").join(parts))
-    return text
+    apart = Counter(uncounted(each) for each in findings if not each.counts)
+    more = ", ".join(counted(count, name) for name, count in apart.items())
+    return text.append(f"; and {more}, which are in no count" if more else "", style="dim")

@@ -20,8 +20,9 @@ from repro.text import visible_lines
 NAME = "findings.csv"
 COLUMNS = (
     *("manifest", "section", "place", "table", "row", "column", "claim", "kind", "statement"),
-    *("reading", "basis", "tier", "outcome", "published", "measured", "margin", "direction"),
-    *("reason", "would have caught", "working", "records"),
+    *("quote", "reading", "standing", "conditions", "basis", "tier", "outcome", "result"),
+    *("published", "measured", "measured of stand-ins", "stand-ins", "margin", "direction"),
+    *("causes", "reason", "would have caught", "working", "records"),
 )
 _MARK = "\ufeff"
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
@@ -61,8 +62,10 @@ def _cells(row: Row) -> list[str]:
     return [
         *(row.manifest, row.section, place.section),
         *(place.table or "", place.row or "", place.column or ""),
-        *(found.claim, found.kind, found.statement, found.reading),
-        *(found.basis, row.tier, found.outcome),
-        *(found.published, found.measured, found.margin, found.points, found.reason),
+        *(found.claim, found.kind, found.statement, found.quote, found.reading, found.standing),
+        *("; ".join(found.conditions), found.basis, row.tier, found.outcome, found.result or ""),
+        *(found.published, found.measured_here, found.measured if found.stand_ins else ""),
+        *(", ".join(found.stand_ins), found.margin, found.points),
+        *(" ".join(each.code for each in found.causes), found.reason),
         *("; ".join(row.caught), "; ".join(row.working), " ".join(found.records)),
     ]

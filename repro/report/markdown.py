@@ -4,14 +4,14 @@ Source: findings of `verify`, as `repro.report.view.Seen` holds them.
 Not covered: how a claim is decided (`verify`); margins and working (`repro report`).
 """
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from repro.planning.cost import Undecided
 from repro.report import rows
+from repro.report.rows import Row
 from repro.report.view import Seen
-from repro.schema.claims import AmbiguousClaim
-from repro.schema.finding import Finding, Outcome
+from repro.schema.causes import LISTS
+from repro.schema.finding import Basis, Finding, Outcome
 from repro.schema.manifest import Manifest
 from repro.text import in_markdown
 
@@ -24,140 +24,112 @@ _HEAD = """\
 Made by `repro verify evidence --markdown` from manifests and records alone: `make claims` makes it
 again, `make evidence` the records too. `repro report evidence --out page` has all the working."""
 
-_STRONGEST: tuple[Outcome, ...] = (
-    "invalid",
-    "contradicted",
-    "reproduced",
-    "inconclusive",
-    "not-run",
+_SHOWN: tuple[Outcome, ...] = (
+    *("reproduced", "consistent", "proved", "contradicted", "inconclusive", "not-run"),
 )
-"""Of a claim in several runs the first of these counts: a machine that could not says nothing."""
-_SHOWN: tuple[Outcome, ...] = ("reproduced", "contradicted", "inconclusive", "not-run")
-_TITLE, _STATEMENT, _READING, _SIDE, _REASON = 64, 110, 80, 60, 150
+_TITLE, _STATEMENT, _READING, _QUOTE, _SIDE, _REASON = 64, 160, 80, 160, 60, 150
 """Characters before a text is cut."""
-
-Findings = Mapping[str, Finding]
-"""Of one manifest by claim, in the manifest's order."""
 
 
 def render(seen: Seen) -> str:
     """The whole document, the table of README between its markers."""
-    found = strongest(seen)
-    table = "\n\n".join([BEGIN, *_table(seen, found), END])
-    tables = [_every(manifest, found[manifest.id]) for manifest in seen.manifests]
-    return "\n\n".join([_HEAD, table, *_lists(seen, found), *tables]) + "\n"
-
-
-def strongest(seen: Seen) -> dict[str, Findings]:
-    """One finding for each claim of each manifest, whatever was run where."""
-    found: dict[str, dict[str, Finding]] = {manifest.id: {} for manifest in seen.manifests}
-    for row in rows.rows(seen):
-        mine, finding = found[row.manifest], row.finding
-        both = (mine.get(finding.claim, finding), finding)
-        mine[finding.claim] = min(both, key=lambda each: _STRONGEST.index(each.outcome))
-    return {
-        manifest.id: {claim.id: found[manifest.id][claim.id] for claim in manifest.claims}
+    every = rows.strongest(rows.rows(seen))
+    table = "\n\n".join([BEGIN, *_table(seen, every), END])
+    tables = [
+        _every(manifest, [row for row in every if row.manifest == manifest.id])
         for manifest in seen.manifests
-    }
+    ]
+    return "\n\n".join([_HEAD, table, *_lists(seen, every), *tables]) + "\n"
 
 
 # -----------------------------------------------------------------------------
-# The summary
+# The summary: the paper's claims alone, each once
 
 
-def _table(seen: Seen, found: Mapping[str, Findings]) -> Iterator[str]:
-    """How many claims of each manifest ended in which way."""
-    every = [one for each in found.values() for one in each.values()]
-    seldom = ("invalid",) if any(one.outcome == "invalid" for one in every) else ()
-    outcomes: tuple[Outcome, ...] = (*_SHOWN, *seldom)
+def _table(seen: Seen, every: Sequence[Row]) -> Iterator[str]:
+    """How many claims of each manifest ended in which way, and on what they rest."""
+    found = rows.counts(every)
+    outcomes: tuple[Outcome, ...] = (*_SHOWN, *(("invalid",) if found["invalid"] else ()))
     symbols = [rows.SYMBOLS[each] for each in outcomes]
     yield ", ".join(f"{symbol} {name}" for symbol, name in zip(symbols, outcomes, strict=True))
     lines = [_row("manifest", "claims", *symbols)]
     lines.append(_row(":--", *("--:" for _ in ("claims", *outcomes))))
     for manifest in seen.manifests:
         name = f"**{manifest.id}** {_cut(manifest.title, _TITLE)}"
-        lines.append(_row(name, *_counts(found[manifest.id].values(), outcomes)))
-    yield "\n".join([*lines, _row("**all**", *_counts(every, outcomes))])
+        mine = [row for row in every if row.manifest == manifest.id]
+        lines.append(_row(name, *_counts(mine, outcomes)))
+    lines.append(_row("**all**", *_counts(every, outcomes)))
+    for basis, words in _BASES.items():
+        mine = [row for row in every if row.finding.basis == basis]
+        decided = [row for row in mine if row.finding.outcome not in ("inconclusive", "not-run")]
+        if decided:
+            lines.append(_row(f"decided by {words}", *_counts(decided, outcomes)))
+    yield "\n".join(lines)
 
 
-def _lists(seen: Seen, found: Mapping[str, Findings]) -> Iterator[str]:
-    """What the undecided claims take; then what was decided."""
-    yield "\n".join(["**What the undecided claims take:**", "", *_needs(seen, found)])
-    fails = [one for each in seen.manifests for one in _failing(each, found[each.id])]
-    yield "\n".join(["**Contradicted:**", "", *_grouped(fails)])
-    every = [one for each in found.values() for one in each.values()]
-    holds = [one for one in every if (one.outcome, one.basis) == ("reproduced", "measured")]
-    yield "\n".join(
-        ["**Reproduced by a measurement**, not by the page alone:", "", *_grouped(holds)]
+_BASES: Mapping[Basis, str] = {
+    "measured": "a measurement",
+    "page": "the paper's own digits",
+    "code": "the text of pinned code",
+    "proof": "a machine-checked proof",
+}
+
+
+def _counts(mine: Iterable[Row], outcomes: Sequence[Outcome]) -> list[str]:
+    found = rows.counts(mine)
+    return [str(sum(found.values())), *(str(found[each] or "") for each in outcomes)]
+
+
+def _lists(seen: Seen, every: Sequence[Row]) -> Iterator[str]:
+    """What was decided; what is nearly so, a list a cause; what the rest takes."""
+    counted = [row.finding for row in every if row.finding.counts]
+    yield _list("Contradicted", (one for one in counted if one.outcome == "contradicted"))
+    measured = ("reproduced", "proved")
+    yield _list("Reproduced by a measurement", (one for one in counted if one.outcome in measured))
+    for code, heading in LISTS.items():
+        yield _list(heading, (one for one in counted if one.listed_under == code))
+    yield _list(
+        "Our own checks, which are no verdict on the paper",
+        (row.finding for row in every if row.finding.result and not row.finding.counts),
     )
-    hangs = [line for each in seen.manifests for line in _hanging(each, found[each.id])]
-    yield "\n".join(["**Fails by one reading and not by another:**", "", *hangs])
+    yield "\n".join(["**What the undecided claims take:**", "", *_needs(seen, every)])
 
 
-def _needs(seen: Seen, found: Mapping[str, Findings]) -> Iterator[str]:
+def _list(heading: str, findings: Iterable[Finding]) -> str:
+    lines = [_line(one) for one in findings] or ["- none"]
+    return "\n".join([f"**{heading}:**", "", *lines])
+
+
+def _line(one: Finding) -> str:
+    """One finding that can be read alone: what is claimed and printed, what was found, why."""
+    printed = f"; printed: “{_cut(one.quote, _QUOTE)}”" if one.quote else ""
+    found = "" if one.readings else f"; found {_cut(one.measured_here, _SIDE)}"
+    result = f": **{one.result}**" if one.result else ""
+    return f"- `{one.claim}` {_said(one)}{printed}{found}; {_cut(one.reason, _REASON)}{result}"
+
+
+def _needs(seen: Seen, every: Sequence[Row]) -> Iterator[str]:
     for each in seen.manifests:
-        undecided = Undecided(each, found[each.id], seen.undecidable.get(each.id, {}))
+        mine = {row.finding.claim: row.finding for row in every if row.manifest == each.id}
+        undecided = Undecided(each, mine, seen.undecidable.get(each.id, {}))
         if needs := undecided.needs():
             yield f"- **{each.id}**: {needs}"
-
-
-def _counts(findings: Iterable[Finding], outcomes: Sequence[str]) -> list[str]:
-    counted = Counter[str](each.outcome for each in findings)
-    return [str(counted.total()), *(str(counted[each] or "") for each in outcomes)]
-
-
-def _failing(manifest: Manifest, mine: Findings) -> Iterator[Finding]:
-    """Contradicted claims; readings are left to their sentence where it is listed itself."""
-    listed = {
-        reading
-        for each in _sentences(manifest)
-        if mine[each.id].outcome in ("contradicted", "inconclusive")
-        for reading in each.readings
-    }
-    for one in mine.values():
-        if one.outcome == "contradicted" and one.claim not in listed:
-            yield one
-
-
-def _hanging(manifest: Manifest, mine: Findings) -> Iterator[str]:
-    """Sentences of which one reading is contradicted and the others are not."""
-    for each in _sentences(manifest):
-        counted = Counter(mine[reading].outcome for reading in each.readings)
-        if mine[each.id].outcome == "inconclusive" and counted["contradicted"]:
-            said = ", ".join(f"{counted[one]} {one}" for one in _SHOWN if counted[one])
-            yield f"- `{each.id}` {_cut(each.statement, _STATEMENT)}: **{said}**"
-
-
-def _sentences(manifest: Manifest) -> list[AmbiguousClaim]:
-    return [each for each in manifest.claims if isinstance(each, AmbiguousClaim)]
-
-
-def _grouped(findings: Iterable[Finding]) -> Iterator[str]:
-    """One line for each pair of sides: claims that were printed and found alike share it."""
-    alike: dict[tuple[str, str], list[Finding]] = {}
-    for one in findings:
-        alike.setdefault((one.published, one.measured), []).append(one)
-    for (published, measured), ones in alike.items():
-        names = ", ".join(f"`{one.claim}`" for one in ones)
-        sides = f"claimed {_cut(published, _SIDE)}, found {_cut(measured, _SIDE)}"
-        if ones[0].kind == "ambiguous":
-            sides = f"{ones[0].outcome} by every reading"
-        yield f"- {names} {_said(ones[0])}: **{sides}**"
 
 
 # -----------------------------------------------------------------------------
 # Every claim
 
 
-def _every(manifest: Manifest, mine: Findings) -> str:
+def _every(manifest: Manifest, mine: Sequence[Row]) -> str:
     lines = [f"## {manifest.id}: {in_markdown(manifest.title)}", ""]
     lines.append(_row("claim", "place", "what is claimed", "outcome", "claimed", "found", "why"))
     lines.append(_row(*[":--"] * 7))
-    for one in mine.values():
-        sides = (_cut(one.published, _SIDE), _cut(one.measured, _SIDE))
+    for one in (row.finding for row in mine):
+        sides = (_cut(one.published, _SIDE), _cut(one.measured_here, _SIDE))
         place = _cut(one.place.section, _SIDE)
         why = _cut(one.reason, _REASON)
-        lines.append(_row(f"`{one.claim}`", place, _said(one), one.outcome, *sides, why))
+        outcome = one.result if one.standing == "beside" and one.result else one.outcome
+        lines.append(_row(f"`{one.claim}`", place, _said(one), outcome, *sides, why))
     return "\n".join(lines)
 
 

@@ -20,7 +20,7 @@ from repro.report.numbers import Line, Point, bars_of, line_of
 from repro.report.rows import OUTCOMES, SYMBOLS, Row
 from repro.report.view import Machine, Seen, Timing
 from repro.schema.claim_base import Place
-from repro.schema.finding import Outcome
+from repro.schema.finding import Basis, Outcome
 from repro.text import visible_lines
 
 if TYPE_CHECKING:
@@ -77,11 +77,14 @@ class Head:
     """The first lines of the page."""
 
     claims: int
+    """Of the paper, each sentence once."""
     rows: int
-    """Findings: a claim that was run at two tiers has two."""
+    """Findings: readings, steps and checks of our own too; what was run at two tiers has two."""
     counts: dict[Outcome, int]
+    bases: tuple[tuple[Basis, dict[Outcome, int]], ...]
+    """What the decided claims rest on."""
     manifests: tuple[tuple[str, str, int, dict[Outcome, int]], ...]
-    """Manifest, title, rows and counts."""
+    """Manifest, title, claims and counts."""
     tiers: tuple[str, ...]
     """Of the rows, each once."""
     started: tuple[str, str] | None
@@ -91,14 +94,19 @@ class Head:
 
 def head(seen: Seen, rows: tuple[Row, ...]) -> Head:
     """Sum everything up."""
+    best = [row for row in claim_rows.strongest(rows) if row.finding.counts]
     by_manifest = {
-        each.id: [row for row in rows if row.manifest == each.id] for each in seen.manifests
+        each.id: [row for row in best if row.manifest == each.id] for each in seen.manifests
     }
     started = sorted(run.started for run in seen.runs)
     return Head(
-        claims=sum(len(each.claims) for each in seen.manifests),
+        claims=len(best),
         rows=len(rows),
-        counts=claim_rows.counts(rows),
+        counts=claim_rows.counts(best),
+        bases=tuple(
+            (basis, claim_rows.counts(row for row in best if row.finding.basis == basis))
+            for basis in claim_rows.BASES
+        ),
         manifests=tuple(
             (
                 each.id,
@@ -188,6 +196,8 @@ def _bars(seen: Seen, manifest: str, rows: Sequence[Row]) -> Iterator[tuple[str,
     """Measured points by unit, a model once."""
     found: dict[str, dict[str, Point]] = {}
     for row in rows:
+        if row.finding.stand_ins:
+            continue  # bars are drawn by the names of the paper's models, and these are not they
         for unit, points in bars_of(row.finding).items():
             found.setdefault(unit, {}).update({point.label: point for point in points})
     yield from ((unit, list(points.values())) for unit, points in found.items())

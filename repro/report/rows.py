@@ -5,17 +5,20 @@ left out is dropped where another has it.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
 from repro.report.view import Seen
-from repro.schema.causes import cause
+from repro.schema.causes import NOTICES, cause, say
 from repro.schema.claims import AmbiguousClaim, Claim
-from repro.schema.finding import Finding, Outcome
+from repro.schema.finding import Basis, Finding, Outcome, Reading
 from repro.schema.manifest import Manifest
+from verify.paper import unmeasured
 
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+BASES: tuple[Basis, ...] = get_args(Basis)
 SYMBOLS: dict[Outcome, str] = {
     "reproduced": "✓",
     "consistent": "=",
@@ -27,13 +30,15 @@ SYMBOLS: dict[Outcome, str] = {
 }
 """Said beside every colour."""
 
-PAGE = "the page"
+PAPER = "paper"
 """In the place of a tier, of what needs no run."""
 NO_RUN = "no run"
 """The same of claims that need one and have none."""
 
-_CAUGHT = re.compile(r"is noticed \d+ times|would be accepted$|controls? caught|no control")
-"""Words in which `verify` says what a check would have caught, in its working and its reasons."""
+_STRONGEST: tuple[Outcome, ...] = (
+    *("invalid", "contradicted", "reproduced", "proved", "consistent", "inconclusive", "not-run"),
+)
+"""Of a claim in several runs the first of these counts: a machine that could not says nothing."""
 
 
 @dataclass(frozen=True)
@@ -79,52 +84,39 @@ def _findings(seen: Seen, manifest: Manifest) -> Iterator[tuple[str, Finding]]:
             said.add(finding.claim)
             if finding.outcome != "not-run":
                 decided[finding.claim] = finding.outcome
-            printed = finding.basis in ("page", "code")
-            yield PAGE if printed else str(verdict.tier), finding
+            yield PAPER if finding.basis != "measured" else str(verdict.tier), finding
     for claim in manifest.claims:
         if claim.id not in said:
             yield NO_RUN, _not_run(manifest, claim, decided)
 
 
 def _not_run(manifest: Manifest, claim: Claim, decided: Mapping[str, Outcome]) -> Finding:
-    name, margin = getattr(claim, "published", None), getattr(claim, "margin", None)
+    """The finding of a claim that no run here bears on."""
     needs = getattr(claim, "needs", None) or getattr(getattr(claim, "measure", None), "needs", None)
-    reason, read = f"no run of it in these results: repro run manifests/{manifest.id}.json", []
     if needs:
-        reason = f"no job for it: {needs}"
-    elif isinstance(claim, AmbiguousClaim):
-        waiting = [name for name in claim.readings if name not in decided]
-        reason = f"a reading of it was not run: {', '.join(waiting)}"
-        read = [f"{name} {decided[name]}" for name in claim.readings if name in decided]
-    return Finding(
-        claim=claim.id,
-        kind=claim.kind,
-        statement=claim.statement,
-        place=claim.place,
-        basis="measured",
-        outcome="not-run",
-        published=manifest.text_of(name) if name else claim.kind,
-        measured="—",
-        margin=f"± {margin.value}" if margin else "—",
-        causes=(cause("text", text=reason),),
-        reading=claim.reading or "",
-        working=(cause("text", text=", ".join(read)),) if read else (),
+        return unmeasured(manifest, claim, "not-run", cause("no-job", needs=needs))
+    if not isinstance(claim, AmbiguousClaim):
+        return unmeasured(manifest, claim, "not-run", cause("no-run-here", manifest=manifest.id))
+    waiting = ", ".join(name for name in claim.readings if name not in decided)
+    found = unmeasured(manifest, claim, "not-run", cause("reading-waits", names=waiting))
+    read = (
+        Reading(claim=name, outcome=decided[name]) for name in claim.readings if name in decided
     )
+    return found.model_copy(update={"readings": tuple(read)})
 
 
 def _row(manifest: str, tier: str, finding: Finding, anchors: dict[str, int]) -> Row:
     name = f"{manifest}.{finding.claim}"
     anchors[name] = anchors.get(name, 0) + 1
-    said = [*finding.steps, *finding.reason.split("; ")]
-    caught = tuple(line for line in said if _CAUGHT.search(line))
+    every = (*finding.working, *finding.causes)
     return Row(
         anchor=name if anchors[name] == 1 else f"{name}.{anchors[name]}",
         manifest=manifest,
         section=section_of(finding),
         tier=tier,
         finding=finding,
-        caught=tuple(caught),
-        working=tuple(line for line in finding.steps if line not in caught),
+        caught=tuple(say(each) for each in every if each.code in NOTICES),
+        working=tuple(say(each) for each in finding.working if each.code not in NOTICES),
     )
 
 
@@ -167,6 +159,21 @@ def by_section(every: Sequence[Row]) -> dict[str, list[Row]]:
     return found
 
 
-def counts(every: Sequence[Row]) -> dict[Outcome, int]:
-    """How many rows have each outcome."""
-    return {each: sum(row.finding.outcome == each for row in every) for each in OUTCOMES}
+# -----------------------------------------------------------------------------
+# What the claims come to: each once, whatever was run where, and those that are printed alone
+
+
+def strongest(every: Sequence[Row]) -> list[Row]:
+    """One row for each claim of each manifest, in the order of `rows`: the run that says most."""
+    found: dict[tuple[str, str], Row] = {}
+    for row in every:
+        both = (found.get((row.manifest, row.finding.claim), row), row)
+        best = min(both, key=lambda each: _STRONGEST.index(each.finding.outcome))
+        found[row.manifest, row.finding.claim] = best
+    return list(found.values())
+
+
+def counts(every: Iterable[Row]) -> dict[Outcome, int]:
+    """How many of the paper's claims have each outcome; checks of our own are in no count."""
+    found = Counter(row.finding.outcome for row in every if row.finding.counts)
+    return {each: found[each] for each in OUTCOMES}

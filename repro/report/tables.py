@@ -10,6 +10,7 @@ from repro.planning import cost
 from repro.report.rows import Row
 from repro.report.view import Seen
 from repro.schema.catalog import HubSource
+from repro.schema.causes import say
 from repro.schema.manifest import Manifest
 from repro.schema.slots import slots
 
@@ -130,7 +131,7 @@ def _waiting(seen: Seen, manifest: Manifest, mine: Sequence[Row], shelf: Shelf) 
     tier, weights = manifest.tiers()[-1], shelf.checkpoints
     jobs = cost.distinct(slot.job for slot in slots(manifest, tier, weights))
     reasons = Counter(
-        row.finding.reason.partition(";")[0] for row in mine if row.finding.outcome == "not-run"
+        say(row.finding.causes[0]) for row in mine if row.finding.outcome == "not-run"
     )
     fetched = {name for job in jobs if (name := job.checkpoint_name())}
     return Waiting(

@@ -21,6 +21,10 @@ class Cause(Frozen):
     values: Mapping[str, Value] = Field(default_factory=dict)
     """What the sentence names."""
 
+    def __hash__(self) -> int:
+        """A mapping has none; two causes that are equal say the same sentence."""
+        return hash((self.code, *sorted(self.values)))
+
 
 class Estimate(Frozen):
     """One number behind a finding."""
@@ -60,6 +64,12 @@ SENTENCES: dict[str, str] = {
     "otherwise than lm-eval, which gives {own} otherwise under another batch size",
     "points-to": "points to {outcome}",
     "pinned-on-first-use": "pinned on first use: {names}",
+    # What a check would have noticed.
+    "no-control": "no control",
+    "controls-caught": "{count} of its controls caught",
+    # What was not run.
+    "no-job": "no job for it: {needs}",
+    "no-run-here": "no run of it in these results: repro run manifests/{manifest}.json",
     # Of a sentence that can be read in several ways.
     "open-words": "cannot be checked as printed: {missing}",
     "no-reading": "no reading of it can be measured",
@@ -77,6 +87,13 @@ LISTS: dict[str, str] = {
     "held": "Held by every sample, which proves nothing",
 }
 """Codes that make a list of their own among what is inconclusive, with its heading."""
+
+
+STAND_INS: dict[str, str] = {"tier-and-stand-in": "checkpoint", "substituted": "name"}
+"""Codes that say that something stood in for what the paper has, and the value that names it."""
+
+NOTICES = frozenset(("power", "other-values-accepted", "controls-caught", "no-control"))
+"""Codes that say which difference a check would have noticed."""
 
 
 def cause(code: str, **values: Value) -> Cause:

@@ -5,8 +5,10 @@ A finding is data. Words are made of it once, by `repro.schema.causes`; no modul
 
 from typing import Literal
 
+from pydantic import computed_field
+
 from repro.schema.base import Frozen, Slug
-from repro.schema.causes import LISTS, Cause, Estimate, say, say_all
+from repro.schema.causes import LISTS, STAND_INS, Cause, Estimate, say, say_all
 from repro.schema.claim_base import Place, Standing
 from repro.schema.jobs import Tier
 
@@ -73,6 +75,7 @@ class Finding(Frozen):
     records: tuple[str, ...] = ()
     """Keys of the records that it rests on."""
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def reason(self) -> str:
         """Why this outcome, in words."""
@@ -83,11 +86,27 @@ class Finding(Frozen):
         """The working, in words."""
         return tuple(map(say, self.working))
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def points(self) -> str:
         """Where it points, in words; empty where nowhere."""
         return say(self.direction) if self.direction else ""
 
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def stand_ins(self) -> tuple[str, ...]:
+        """What stood in for the paper's models or data: what is measured is of these alone."""
+        named = (
+            each.values.get(STAND_INS[each.code]) for each in self.causes if each.code in STAND_INS
+        )
+        return tuple(dict.fromkeys(str(name) for name in named))
+
+    @property
+    def measured_here(self) -> str:
+        """The measured side where it is of the paper's own models; a dash where of stand-ins."""
+        return "—" if self.stand_ins else self.measured
+
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def counts(self) -> bool:
         """Whether it is counted among the paper's claims: printed, and each sentence once."""
@@ -99,6 +118,11 @@ class Finding(Frozen):
         if self.outcome != "inconclusive":
             return None
         return next((each.code for each in self.causes if each.code in LISTS), None)
+
+
+def uncounted(finding: Finding) -> str:
+    """What a finding is that is counted nowhere, in words that take an s."""
+    return "reading" if finding.reading_of else {"step": "step"}.get(finding.standing, "own check")
 
 
 class Verdict(Frozen):

@@ -8,6 +8,7 @@ import pytest
 
 from repro.report import rows as claim_rows
 from repro.report.csv import COLUMNS, as_csv, guarded
+from repro.schema.causes import cause, say
 
 
 def read(text: str) -> list[dict[str, str]]:
@@ -30,17 +31,28 @@ def test_one_row_a_finding_with_everything_that_the_page_says() -> None:
 
 
 def test_what_a_check_would_have_caught_has_a_column() -> None:
-    working = ("1 of 9 other values printed for this dtype would be accepted", "m = 0.3")
-    finding = made.finding(0, working=working)
+    caught = cause("controls-caught", count=2)
+    finding = made.finding(0, working=(caught, "m = 0.3"))
     text = as_csv(made.seen(runs=(made.run([finding]),)))
     (cells,) = (row for row in read(text) if row["claim"] == finding.claim)
-    assert working[0] in cells["would have caught"]
-    assert cells["working"] == working[1]
+    assert cells["would have caught"] == say(caught)
+    assert cells["working"] == "m = 0.3"
+
+
+def test_what_stood_in_is_never_a_measurement_of_the_papers_model() -> None:
+    """In the column `measured` is a dash; the twin's number has a column that says so."""
+    why = (cause("tier-and-stand-in", tier="smoke", checkpoint="twin-mamba"), "off")
+    finding = made.finding(0, "inconclusive", causes=why)
+    text = as_csv(made.seen(runs=(made.run([finding], tier="smoke"),)))
+    (cells,) = (row for row in read(text) if row["claim"] == finding.claim)
+    assert (cells["measured"], cells["stand-ins"]) == ("—", "twin-mamba")
+    assert cells["measured of stand-ins"] == finding.measured
+    assert cells["causes"] == "tier-and-stand-in text"
 
 
 def test_quotes_commas_and_line_ends_come_back() -> None:
     reason = 'a "quoted" word, a comma\nand a second line; ± λ'
-    text = as_csv(made.seen(runs=(made.run([made.finding(0, reason=reason)]),)))
+    text = as_csv(made.seen(runs=(made.run([made.finding(0, causes=reason)]),)))
     assert any(cells["reason"] == reason for cells in read(text))
 
 
@@ -91,7 +103,7 @@ def test_a_printed_number_is_a_number_to_programs() -> None:
 
 def test_no_cell_of_a_hostile_finding_is_a_formula() -> None:
     hostile = made.finding(
-        0, **dict.fromkeys(("reason", "measured", "statement"), "=cmd|'/c x'!A1")
+        0, **dict.fromkeys(("causes", "measured", "statement"), "=cmd|'/c x'!A1")
     )
     text = as_csv(made.seen(runs=(made.run([hostile]),)))
     cells = [cell for row in read(text) for cell in row.values()]

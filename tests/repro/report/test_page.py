@@ -10,10 +10,12 @@ from xml.etree import ElementTree as ET
 import made_up_report as made
 import pytest
 
+from repro import paths
 from repro.report import page as report_page
 from repro.report.rows import OUTCOMES, SYMBOLS
 from repro.report.view import Seen, Timing
 from repro.schema import validate
+from repro.schema.causes import cause
 from repro.text import visible
 from verify.paper import paper_against_itself
 
@@ -141,6 +143,17 @@ def test_a_table_shows_each_printed_cell_beside_its_measurement() -> None:
     assert re.search(r"<b>0\.03</b>.*✗.*0\.77 \(5 settings", first, re.DOTALL)
 
 
+def test_what_stood_in_is_told_apart_by_its_own_name() -> None:
+    """No number of a twin stands where a measurement of the paper's model would."""
+    why = (cause("tier-and-stand-in", tier="smoke", checkpoint="twin-mamba"),)
+    manifest = validate.load(paths.MANIFESTS / "table1.json")
+    one = made.finding(0, "inconclusive", claim="T1.mamba-130m.float16", causes=why)
+    run = made.run([one], manifest="table1", tier="smoke")
+    text = report_page.render(made.seen([manifest], runs=(run,)))
+    assert '<span class="of">not measured</span><span class="stand-in">twin-mamba: 0.25' in text
+    assert '>—<span class="stand-in">of twin-mamba, not of the paper’s: 0.25' in text
+
+
 # -----------------------------------------------------------------------------
 # Hostile, none, many
 
@@ -149,13 +162,14 @@ def test_hostile_names_are_words_and_no_markup() -> None:
     one = made.finding(
         0,
         statement=made.HOSTILE,
-        reason=made.HOSTILE,
+        causes=made.HOSTILE,
+        quote=made.HOSTILE,
         published=made.HOSTILE,
         measured=made.HOSTILE,
         margin=made.HOSTILE,
         reading=made.HOSTILE,
         working=(made.HOSTILE,),
-        direction=made.HOSTILE,
+        direction=cause("text", text=made.HOSTILE),
         place=made.Place(section=made.HOSTILE, table=made.HOSTILE),
     )
     seen = made.seen(

@@ -2,15 +2,13 @@
 
 import made_up_records as records
 import made_up_report as made
-import numpy as np
 import pytest
 
 from repro.report import rows as claim_rows
-from repro.report.rows import NO_RUN, PAGE
+from repro.report.rows import NO_RUN, PAPER
 from repro.schema import validate
-from verify import shown
+from repro.schema.causes import cause, say
 from verify.paper import paper_against_itself
-from verify.statistics import decide
 
 
 def test_every_claim_has_a_row_where_nothing_was_run() -> None:
@@ -19,7 +17,7 @@ def test_every_claim_has_a_row_where_nothing_was_run() -> None:
     rows = claim_rows.rows(made.seen(manifests, page=page))
     wanted = [(each.id, claim.id) for each in manifests for claim in each.claims]
     assert sorted((row.manifest, row.finding.claim) for row in rows) == sorted(wanted)
-    decided = {(row.tier == PAGE) == (row.finding.basis == "printed") for row in rows}
+    decided = {(row.tier == PAPER) == (row.finding.basis in ("page", "code")) for row in rows}
     assert decided == {True}
     assert {row.finding.outcome for row in rows if row.tier == NO_RUN} == {"not-run"}
 
@@ -30,18 +28,17 @@ def test_a_sentence_waits_for_the_readings_that_were_not_run() -> None:
     rows = claim_rows.rows(made.seen([prose], page=(paper_against_itself(prose),)))
     row = next(row for row in rows if row.finding.claim == "S6")
     assert (row.tier, row.finding.outcome) == (NO_RUN, "not-run")
-    assert row.finding.reason == "a reading of it was not run: S6.significant"
-    (working,) = row.working
-    assert working.split(", ") == [
-        "S6.inference.float16 reproduced",
-        "S6.inference.bfloat16 contradicted",
-        "S6.tuning.float16 inconclusive",
-        "S6.tuning.bfloat16 reproduced",
+    assert row.finding.causes[0] == cause("reading-waits", names="S6.significant")
+    assert [each.claim for each in row.finding.readings] == [
+        "S6.inference.float16",
+        "S6.inference.bfloat16",
+        "S6.tuning.float16",
+        "S6.tuning.bfloat16",
     ]
 
 
 def test_anchors_are_unique() -> None:
-    twice = [made.finding(0), made.finding(0, reason="another")]
+    twice = [made.finding(0), made.finding(0, causes="another")]
     rows = claim_rows.rows(made.seen(runs=(made.run(twice),)))
     assert len({row.anchor for row in rows}) == len(rows)
 
@@ -56,12 +53,12 @@ def test_what_one_run_left_out_is_dropped_where_another_has_it() -> None:
 
 
 def test_tiers_stand_beside_each_other_and_what_needs_no_run_stands_once() -> None:
-    of_page = made.finding(0, basis="printed")
+    of_page = made.finding(0, basis="page")
     smoke = made.run([of_page, made.finding(1, "inconclusive")], tier="smoke")
     full = made.run([of_page, made.finding(1, "reproduced")])
     rows = claim_rows.rows(made.seen(runs=(smoke, full)))
     found = [(row.finding.claim, row.tier) for row in rows if row.finding.claim.startswith("C")]
-    assert sorted(found) == [("C0", PAGE), ("C1", "full"), ("C1", "smoke")]
+    assert sorted(found) == [("C0", PAPER), ("C1", "full"), ("C1", "smoke")]
 
 
 @pytest.mark.parametrize(
@@ -91,15 +88,32 @@ def test_sections_stand_in_the_order_of_the_paper() -> None:
     assert found == [*expected, "v3"]
 
 
-def test_what_a_check_would_have_caught_is_told_in_the_words_of_the_verifier() -> None:
-    values = list(np.linspace(0.2, 0.3, 5))
-    power = shown.power(decide(values, "0.2", "0.2", least_spread=0.01))
-    held = "held by all 3; sampled layers can refute a theorem, not prove it; 1 control caught"
-    one = made.finding(0, working=("a line", power), reason=held)
+def test_what_a_check_would_have_caught_is_told_apart_from_the_other_steps() -> None:
+    caught = cause("controls-caught", count=1)
+    one = made.finding(0, working=("a line", caught), causes=(cause("held", count=3),))
     rows = claim_rows.rows(made.seen(runs=(made.run([one]),)))
     row = next(row for row in rows if row.finding.claim == "C0")
-    assert row.caught == (power, "1 control caught")
+    assert row.caught == (say(caught),)
     assert row.working == ("a line",)
+
+
+def test_each_of_the_papers_claims_counts_once_and_nothing_else_does() -> None:
+    """Run at two tiers, as a reading, as a step and as a check of our own."""
+    findings = [
+        made.finding(0),
+        made.finding(1, "consistent", reading_of="C9"),
+        made.finding(2, "consistent", standing="step", result="holds"),
+        made.finding(3, "inconclusive", standing="beside", result="fails"),
+        made.finding(4, "contradicted"),
+    ]
+    smoke = made.run([made.finding(0, "inconclusive")], tier="smoke")
+    page = made.seen(runs=(smoke, made.run(findings)))
+    mine = [row for row in claim_rows.rows(page) if row.finding.claim.startswith("C")]
+    best = claim_rows.strongest(mine)
+    assert len(mine) == 6
+    assert sorted(row.finding.claim for row in best) == ["C0", "C1", "C2", "C3", "C4"]
+    found = {name: count for name, count in claim_rows.counts(best).items() if count}
+    assert found == {"reproduced": 1, "contradicted": 1}
 
 
 def test_a_claim_without_a_job_says_what_it_needs() -> None:
@@ -107,4 +121,4 @@ def test_a_claim_without_a_job_says_what_it_needs() -> None:
     claim = next(each for each in manifests["table2"].claims if each.kind == "planned")
     rows = claim_rows.rows(made.seen([manifests["table2"]]))
     row = next(row for row in rows if row.finding.claim == claim.id)
-    assert row.finding.reason == "no job for it: authors' runs"
+    assert row.finding.causes == (cause("no-job", needs="authors' runs"),)
