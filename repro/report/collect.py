@@ -4,9 +4,10 @@ Only records that pass every check of the verifier are looked at.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,20 +117,15 @@ class Found:
 
     def __init__(self) -> None:
         self._pairs: dict[tuple[str, str], Pair] = {}
-        self._tunings: dict[str, Tuned] = {}
-        self._timings: dict[str, Timing] = {}
-        self._envelopes: dict[str, Envelope] = {}
+        self._by_kind: dict[str, dict[str, Any]] = {kind: {} for kind in SUMMARIES}
 
     def look_at(self, loaded: Sequence[Loaded]) -> None:
         """Add what the records of one run hold."""
         for each in loaded:
-            job = each.record.job
-            if isinstance(job, TuningJob):
-                self._tunings[each.record.key] = _tuned(each, job)
-            elif isinstance(job, ThroughputJob):
-                self._timings[each.record.key] = _timing(each, job)
-            elif isinstance(job, StabilityJob) and each.record.key not in self._envelopes:
-                self._envelopes[each.record.key] = _envelope(each, job)
+            job, key = each.record.job, each.record.key
+            found, summary = self._by_kind[job.kind], SUMMARIES[job.kind]
+            if summary and key not in found:
+                found[key] = summary(each, job)
         for reference, candidate in _precision_pairs(loaded):
             at = (reference.record.key, candidate.record.key)
             if at not in self._pairs:
@@ -145,18 +141,20 @@ class Found:
     def tunings(self) -> tuple[Tuned, ...]:
         """Fine-tunings; those that differ in seed alone are one."""
         counted: dict[Tuned, int] = defaultdict(int)
-        for each in self._tunings.values():
+        for each in self._by_kind["tuning"].values():
             counted[each] += 1
         found = [replace(each, runs=count) for each, count in counted.items()]
         return tuple(sorted(found, key=lambda each: (each.model, each.method, each.precision)))
 
     def timings(self) -> tuple[Timing, ...]:
         """Fine-tunings that were timed, by cap, then as the manifest lists them."""
-        return tuple(sorted(self._timings.values(), key=lambda each: each.cap))
+        return tuple(sorted(self._by_kind["throughput"].values(), key=lambda each: each.cap))
 
     def envelopes(self) -> tuple[Envelope, ...]:
         """Perturbed roll-outs, by name."""
-        return tuple(sorted(self._envelopes.values(), key=lambda each: (each.what, each.record)))
+        return tuple(
+            sorted(self._by_kind["stability"].values(), key=lambda each: (each.what, each.record))
+        )
 
 
 # -----------------------------------------------------------------------------
@@ -300,3 +298,17 @@ def _curve(loaded: Loaded, mode: str) -> Curve:
         worst=float(np.max(arrays.get(f"{mode}{_RATIO}", np.array([np.nan])))),
         control=mode.startswith(_CONTROL),
     )
+
+
+# -----------------------------------------------------------------------------
+# What the page shows of one record, by kind of job.
+
+SUMMARIES: Mapping[str, Callable[[Loaded, Any], Any] | None] = {
+    "evaluate": None,  # in pairs of precisions
+    "benchmark": None,  # in findings alone
+    "tuning": _tuned,
+    "throughput": _timing,
+    "stability": _envelope,
+    "weight_tying": None,  # exact: a finding says all
+}
+"""Every kind of job."""

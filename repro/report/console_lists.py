@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass
 from textwrap import shorten
 from typing import Any
 
+from rich.filesize import decimal
+
 from repro.coverage import REASONS, Compared, Coverage, Difference, Loose
 from repro.report.console import Table, Text, console
 from repro.report.console_plan import duration
@@ -75,8 +77,6 @@ def manifest_as_data(manifest: Manifest, standing: Standing | None) -> dict[str,
 # -----------------------------------------------------------------------------
 # Records as a table, one record for a person, and what may go.
 
-_UNIT = 1000
-
 
 def show_records(entries: Sequence[Entry]) -> None:
     """Print one row for each record."""
@@ -97,14 +97,14 @@ def show_records(entries: Sequence[Entry]) -> None:
             each.what,
             record.started[:16].replace("T", " ") if record else "—",
             duration(record.seconds) if record else "—",
-            in_bytes(each.size),
+            decimal(each.size),
             Text(f"broken: {each.broken}", style="red") if each.broken else "sound",
             ", ".join(each.used_by) or "nothing",
         )
     out = console()
     out.print(table)
     broken = sum(bool(each.broken) for each in entries)
-    total = in_bytes(sum(each.size for each in entries))
+    total = decimal(sum(each.size for each in entries))
     orphans = sum(not each.used_by for each in entries)
     out.print(
         f"{counted(len(entries), 'record')}, {total}, {broken} broken, "
@@ -117,7 +117,7 @@ def show_record(entry: Entry) -> None:
     out = console()
     out.print(Text(entry.key, style="bold"))
     out.print(Text(entry.what, style="bold"))
-    out.print(f"used by {', '.join(entry.used_by) or 'no run file'}; {in_bytes(entry.size)}")
+    out.print(f"used by {', '.join(entry.used_by) or 'no run file'}; {decimal(entry.size)}")
     if entry.broken:
         out.print(Text(f"broken: {entry.broken}", style="red"))
     record = entry.record
@@ -153,10 +153,10 @@ def show_garbage(garbage: Sequence[Garbage], freed: int | None) -> None:
     table = Table("what", "why")
     table.add_column("size", justify="right", no_wrap=True)
     for each in garbage:
-        table.add_row(str(each.path), each.why, in_bytes(each.size))
+        table.add_row(str(each.path), each.why, decimal(each.size))
     out.print(table)
-    total = in_bytes(sum(each.size for each in garbage))
-    done = f"removed {in_bytes(freed)}" if freed is not None else f"{total} can be freed: add --yes"
+    total = decimal(sum(each.size for each in garbage))
+    done = f"removed {decimal(freed)}" if freed is not None else f"{total} can be freed: add --yes"
     out.print(done)
 
 
@@ -177,15 +177,6 @@ def garbage_as_data(garbage: Sequence[Garbage], freed: int | None) -> dict[str, 
     """What may go, or went, as plain data."""
     rows = [{"path": str(each.path), "why": each.why, "size": each.size} for each in garbage]
     return {"garbage": rows, "freed": freed}
-
-
-def in_bytes(count: int) -> str:
-    """Bytes in the unit that people would use."""
-    size, units = float(count), ["B", "kB", "MB", "GB", "TB"]
-    while size >= _UNIT and len(units) > 1:
-        size /= _UNIT
-        units.pop(0)
-    return f"{size:.0f} {units[0]}" if units[0] == "B" else f"{size:.1f} {units[0]}"
 
 
 _PACKAGES = (

@@ -7,10 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt, StringConstraints
 
-from repro.schema.base import Frozen, Sha256, Slug
+from repro.schema.base import Frozen, Sha256, Slug, Slugs
 from repro.schema.claim_base import ClaimBase, Margin, Text
 from repro.schema.decimals import DecimalText, Unsigned
-from repro.schema.measured_claims import Names
 
 
 class Comparison(Frozen):
@@ -48,8 +47,8 @@ class RepeatClaim(ClaimBase):
     """Numbers that the paper prints twice are the same, each left one with its right one."""
 
     kind: Literal["repeat"]
-    left: Names
-    right: Names
+    left: Slugs
+    right: Slugs
 
 
 class MonotoneClaim(ClaimBase):
@@ -67,7 +66,7 @@ class WholeQuestionsClaim(ClaimBase):
     """
 
     kind: Literal["whole-questions"]
-    of: Names
+    of: Slugs
     """Accuracies in percent."""
     questions: PositiveInt
     """Questions of the benchmark's split that lm-eval scores."""
@@ -107,7 +106,7 @@ class BaselineClaim(ClaimBase):
     """A printed row differs from the row of another paper by more than noise."""
 
     kind: Literal["baseline"]
-    row: Names
+    row: Slugs
     baseline: Annotated[tuple[DecimalText, ...], Field(min_length=1)]
     """The other paper's row as printed, column by column."""
     source: OtherPaper

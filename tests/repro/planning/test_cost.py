@@ -11,8 +11,7 @@ from repro.inputs.locate import Shelf
 from repro.planning import cost
 from repro.schema import catalog
 from repro.schema.jobs import EvaluateJob, Setting, StabilityJob
-from repro.schema.kinds import memory
-from repro.schema.kinds.cost import CHARACTERS_A_TOKEN
+from repro.schema.kinds.cost import CHARACTERS_A_TOKEN, peak_memory
 
 LARGE, SMALL = CHARACTERS_A_TOKEN["large"], CHARACTERS_A_TOKEN["small"]
 
@@ -116,15 +115,14 @@ MEASURED = {
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_memory_is_predicted_within_a_fifth_of_what_was_measured(name: str, dtype: str) -> None:
     for batch, peak in zip((4, 16), MEASURED[name][dtype], strict=True):
-        predicted = memory.peak_memory(catalog.checkpoints()[name], dtype, batch, "eager") / 2**30
+        predicted = peak_memory(catalog.checkpoints()[name], dtype, batch, "eager") / 2**30
         assert predicted == pytest.approx(peak, rel=0.2)
 
 
 def test_attention_without_products_of_all_positions_needs_less() -> None:
     known = catalog.checkpoints()["pythia-410m"]
     eager, flash = (
-        memory.peak_memory(known, "bfloat16", 16, kernel)
-        for kernel in ("eager", "flash_attention_2")
+        peak_memory(known, "bfloat16", 16, kernel) for kernel in ("eager", "flash_attention_2")
     )
     assert flash < eager
 

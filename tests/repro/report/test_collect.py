@@ -17,7 +17,7 @@ from repro import paths
 from repro.cli.main import main
 from repro.report import collect as report_arrays
 from repro.report.view import Side
-from repro.schema.jobs import StabilityJob
+from repro.schema.jobs import KINDS, StabilityJob
 from verify.evidence import Evidence
 from verify.records.loaded import Loaded
 
@@ -170,3 +170,7 @@ def test_rates_of_decay_are_those_of_curves_that_decay_so() -> None:
     assert mode.rates == pytest.approx((-0.29, -0.2, -0.11))  # quantiles of three layers
     assert (mode.falling, control.falling, mode.worst) == (3, 0, 0.9)
     assert mode.middle == pytest.approx(tuple(falling[1]))
+
+
+def test_every_kind_of_job_has_its_place_on_the_page() -> None:
+    assert report_arrays.SUMMARIES.keys() == KINDS.keys()

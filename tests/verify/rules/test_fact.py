@@ -316,7 +316,7 @@ def every_fact() -> dict[str, tuple[str, str, str]]:
 def nothing_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A light install on a fresh machine: neither the packages nor any archive of them."""
     monkeypatch.setenv("REPRO_CACHE", str(tmp_path))
-    monkeypatch.setattr(sources, "_distribution", lambda _: None)
+    monkeypatch.setattr("repro.environment.installed.distribution", lambda _: None)
     sources._read.cache_clear()
 
 
