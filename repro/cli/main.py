@@ -166,10 +166,6 @@ def _bug_report(given: Sequence[str]) -> str:
     return f"repro: this is a bug: {last}\n    the log to paste into an issue: {log.name}"
 
 
-if __name__ == "__main__":
-    sys.exit(main())
-
-
 # -----------------------------------------------------------------------------
 # The three standard streams, as a shell may hand them over: closed, full, in any encoding.
 #
@@ -240,3 +236,7 @@ class _Unheard(io.FileIO):
             return super().write(data)
         except OSError:
             return len(memoryview(data))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

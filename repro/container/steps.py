@@ -126,10 +126,6 @@ def _job(twin: str, dtype: Literal["float32", "bfloat16"]) -> "EvaluateJob":
     )
 
 
-if __name__ == "__main__":
-    sys.exit(main())
-
-
 # -----------------------------------------------------------------------------
 # Wheels of the three CUDA kernels, from sources that are pinned by content.
 #
@@ -266,3 +262,7 @@ def _made(pin: Pin, wheels: Path) -> Path:
         message = f"{pin.name}: found the wheels {names}, expected one of {pin.version}"
         raise CannotRunError(message)
     return found[0]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
