@@ -307,7 +307,7 @@ def test_each_refusal_is_one_line(said: str, words: str) -> None:
     ids=lambda words: words[0],
 )
 def test_without_an_engine_every_action_says_so(arguments: list[str], tmp_path: Path) -> None:
-    done = repro_here("container", *arguments, DOCKER_HOST=f"unix://{tmp_path}/none.sock")
+    done = repro("container", *arguments, DOCKER_HOST=f"unix://{tmp_path}/none.sock")
     assert done.returncode == 3
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1
