@@ -13,7 +13,7 @@ from repro.cli.main import main
 
 
 def repro(
-    *arguments: str, cwd: Path = paths.ROOT, **environ: str
+    *arguments: str | bytes, cwd: Path | bytes = paths.ROOT, **environ: str
 ) -> subprocess.CompletedProcess[str]:
     """Run the command line in a process of its own, off the network."""
     return subprocess.run(
