@@ -3,6 +3,7 @@
 import json
 
 import benchmark_jobs
+import evaluate_jobs
 import pytest
 
 from repro import paths
@@ -10,32 +11,15 @@ from repro.environment import machine as environment
 from repro.inputs.locate import Shelf
 from repro.planning import cost
 from repro.schema import catalog
-from repro.schema.jobs import EvaluateJob, Setting, StabilityJob
+from repro.schema.jobs import EvaluateJob, StabilityJob
 from repro.schema.kinds.cost import CHARACTERS_A_TOKEN, peak_memory
 
 LARGE, SMALL = CHARACTERS_A_TOKEN["large"], CHARACTERS_A_TOKEN["small"]
 
-SETTING = Setting(
-    id="a",
-    batch_size=16,
-    order="length-descending",
-    attention_float32="eager",
-    attention_half="eager",
-    mamba_path="slow",
-)
-
 
 def job(checkpoint: str, dtype: str = "float32", shots: tuple[int, ...] = (0,)) -> EvaluateJob:
-    return EvaluateJob(
-        kind="evaluate",
-        checkpoint=checkpoint,
-        dtype=dtype,  # type: ignore[arg-type]
-        arm="weight-cast",
-        task="mmlu",
-        subjects=("abstract_algebra",),
-        shots=shots,
-        setting=SETTING,
-    )
+    asked = {"subjects": ("abstract_algebra",), "shots": shots}
+    return evaluate_jobs.job(dtype, checkpoint=checkpoint, batch_size=16, **asked)
 
 
 def estimate(asked: EvaluateJob) -> cost.Cost:
