@@ -294,7 +294,7 @@ def _curve(loaded: Loaded, mode: str) -> Curve:
         low=tuple(map(float, low)),
         high=tuple(map(float, high)),
         rates=(float(ends[0]), float(ends[1]), float(ends[2])) if ends is not None else None,
-        falling=int((rates.high < 0).sum()),
+        falling=int((rates.value < 0).sum()),
         worst=float(np.max(arrays.get(f"{mode}{_RATIO}", np.array([np.nan])))),
         control=mode.startswith(_CONTROL),
     )
