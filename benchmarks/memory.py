@@ -2,7 +2,7 @@
 
 `python -m benchmarks.memory [SHAPE…]` on a GPU. Weights are drawn at random, which changes no
 byte; each shape runs three batches of prompts of the longest length through lm-eval's own
-scoring. Prediction: `repro.schema.kinds.memory.peak_memory`, what `repro plan` shows.
+scoring. Prediction: `repro.schema.kinds.cost.peak_memory`, what `repro plan` shows.
 """
 
 import gc
@@ -22,7 +22,7 @@ from transformers import (
 
 from repro import paths
 from repro.schema import catalog
-from repro.schema.kinds import memory
+from repro.schema.kinds import cost
 from runner.evaluation.offline import import_lm_eval
 from runner.models import kernels
 from runner.models.mamba2 import Mamba2ForCausalLM
@@ -106,7 +106,7 @@ def main() -> None:
         for dtype in DTYPES:
             for batch in BATCHES:
                 peak = measured(name, dtype, batch)
-                guess = memory.peak_memory(known, dtype, batch, "eager")
+                guess = cost.peak_memory(known, dtype, batch, "eager")
                 print(
                     f"| {name} | {dtype} | {batch} | {peak / 2**30:.2f} | {guess / 2**30:.2f} | "
                     f"{guess / peak:.2f} |",

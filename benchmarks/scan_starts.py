@@ -5,8 +5,8 @@ and 790M, with rows as a benchmark's questions have them (512 of 64 tokens) and 
 them (1 of 1,024): median and range of 20, in turn, of
 
     from-zero      mamba-ssm's kernel as it is, which ignores the state: what nothing can do without
-    pseudo-steps   `mamba_scan_start.by_pseudo_steps`
-    adding         `mamba_scan_start.by_adding`
+    pseudo-steps   `mamba_scan.by_pseudo_steps`
+    adding         `by_adding`, below
     one-kernel     `mamba_scan_triton.by_one_kernel`
 """
 
@@ -15,13 +15,41 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from runner.models.mamba_scan import Inputs, by_adding, by_pseudo_steps
+from runner.models.mamba2_scan import wide
+from runner.models.mamba_scan import Inputs, Scan, by_pseudo_steps
 from runner.models.mamba_scan_triton import by_one_kernel
 
 CHANNELS = {"mamba-130m": 1536, "mamba-790m": 3072}
 ROWS = [(512, 64), (1, 1024)]
 REPEATS = 20
+
+
+def by_adding(scan: Scan, inputs: Inputs, state: Tensor) -> tuple[Tensor, Tensor]:
+    """As `by_pseudo_steps`: what is left of the state is added to what the scan gives from 0.
+
+    That is C_t exp(A ΣΔ) h before the gate, and exp(A ΣΔ) h at the end, exact up to FP32 rounding,
+    of ΣΔ too; in plain PyTorch N exponentials for every number of u and some 4 N passes over it.
+    """
+    u, outward = wide(inputs.u), wide(inputs.C)
+    ungated, last = scan(
+        u=u,
+        delta=inputs.delta,
+        A=inputs.A,
+        B=wide(inputs.B),
+        C=outward,
+        D=inputs.D,
+        z=None,
+        return_last_state=True,
+    )
+    elapsed = inputs.delta.cumsum(-1)
+    left = torch.zeros_like(u)
+    for n in range(state.shape[-1]):  # one column at a time: all of them would be N times u
+        decayed = torch.exp(inputs.A[:, n, None] * elapsed) * state[..., n, None]
+        left.addcmul_(outward[:, n, None], decayed)
+    y = (ungated + left) * functional.silu(wide(inputs.z))
+    return y.to(inputs.u.dtype), last + torch.exp(inputs.A * elapsed[..., -1:]) * state
 
 
 def inputs_of(inner: int, rows: int, length: int, dtype: torch.dtype) -> tuple[Inputs, Tensor]:

@@ -92,8 +92,7 @@ def saving(path: Path, named_by: str = "--out") -> Iterator[None]:
             remedy = f"choose a folder that can be written with {named_by}"
         else:
             raise
-        message = f"could not save {path}: {error.strerror}; {remedy}"
-        raise CannotSaveError(message) from error
+        raise CannotSaveError(f"could not save {path}: {error.strerror}; {remedy}") from error
 
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

@@ -258,7 +258,7 @@ def _refuse(mode: int, path: Path) -> None:
         raise OSError(errno.EINVAL, what, str(path))
 
 
-def content(path: Path, largest: int = LARGEST) -> bytes:
+def content(path: Path) -> bytes:
     """All of a document.
 
     Raises:
@@ -266,11 +266,10 @@ def content(path: Path, largest: int = LARGEST) -> bytes:
     """
     found = bytearray()
     with opened(path) as stream:
-        while len(found) <= largest and (piece := stream.read(1 << 20)):  # no 64 MiB at once
+        while len(found) <= LARGEST and (piece := stream.read(1 << 20)):  # no 64 MiB at once
             found += piece
-    if len(found) > largest:
-        message = f"is larger than {largest >> 20} MiB"
-        raise OSError(errno.EFBIG, message, str(path))
+    if len(found) > LARGEST:
+        raise OSError(errno.EFBIG, f"is larger than {LARGEST >> 20} MiB", str(path))
     return bytes(found)
 
 
@@ -305,12 +304,7 @@ def canonical(data: object) -> bytes:
 
 
 def digest_of_data(data: object) -> str:
-    """SHA-256 of the canonical JSON of `data`.
-
-    Example:
-        >>> of_data({"b": 1, "a": 2}) == of_data({"a": 2, "b": 1})
-        True
-    """
+    """SHA-256 of the canonical JSON of `data`."""
     return hashlib.sha256(canonical(data)).hexdigest()
 
 
@@ -335,8 +329,8 @@ class Draft:
     size: int
     """Bytes."""
     sha256: str
-    temporary: Path | None
-    """Where the content lies until it is published; None where `path` has it already."""
+    written: bool
+    """False where `path` has it already."""
 
 
 class Drafts:
@@ -345,7 +339,8 @@ class Drafts:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._temporary: list[Path] = []
-        self._drafts: list[Draft] = []
+        self._whole: dict[Path, Path] = {}
+        """Those that are written to their end, each with its name."""
 
     def __enter__(self) -> Self:
         return self
@@ -374,14 +369,13 @@ class Drafts:
                 size += stream.write(chunk)
             stream.flush()
             os.fsync(stream.fileno())
-        self._drafts.append(Draft(path, size, digest.hexdigest(), temporary))
-        return self._drafts[-1]
+        self._whole[temporary] = path
+        return Draft(path, size, digest.hexdigest(), written=True)
 
     def publish(self) -> None:
         """Give every file its name."""
-        for draft in self._drafts:
-            if draft.temporary is not None:
-                draft.temporary.replace(draft.path)
+        for temporary, path in self._whole.items():
+            temporary.replace(path)
 
 
 def _compare(path: Path, content: Iterable[bytes | memoryview]) -> Draft:
@@ -396,4 +390,4 @@ def _compare(path: Path, content: Iterable[bytes | memoryview]) -> Draft:
         message = "a file of that name is there, with another content; nothing was written"
         remedy = f"none, or sha256 {expected}; move it away, or choose another folder with --out"
         raise BadInputError(message, [Problem(str(path), f"sha256 {found}", remedy)])
-    return Draft(path, size, expected, None)
+    return Draft(path, size, expected, written=False)

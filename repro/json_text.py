@@ -32,8 +32,7 @@ def parse(text: str | bytes) -> Any:  # noqa: ANN401  # any JSON
     text = _unmarked(text)
     repeated, found = keys_and_content(text)
     if repeated:
-        message = f"the key {repeated[0]!r} twice in one object"
-        raise ValueError(message)
+        raise ValueError(f"the key {repeated[0]!r} twice in one object")
     if _HALF.search(text):
         json.dumps(found, ensure_ascii=False).encode()  # UnicodeEncodeError is a ValueError
     return found
@@ -57,8 +56,7 @@ def keys_and_content(text: str) -> tuple[list[str], Any]:
     try:
         return repeated, json.loads(text, object_pairs_hook=check)
     except RecursionError as error:
-        message = "nested too deep"
-        raise ValueError(message) from error
+        raise ValueError("nested too deep") from error
 
 
 def load(path: Path) -> Any:  # noqa: ANN401  # any JSON

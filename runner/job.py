@@ -3,7 +3,7 @@
 Who runs a job holds the lock of its key. Whoever else wants the same record waits for it and takes
 what comes: the second of two runs on one results folder computes nothing twice.
 
-Not covered: which jobs run when and where (`execute`).
+Not covered: which jobs run when and where (`runner.local`, `runner.ray`).
 """
 
 import datetime as dt
@@ -61,15 +61,9 @@ def run_job(
 ) -> Record:
     """Run one job in this process and save its record, or take what another run makes of it.
 
-    Args:
-        key: Its key.
-        job: What to run.
-        located: Its inputs by role.
-        store: Where its record goes.
-        machine: What is recorded as the environment.
-        progress: Told how far it is.
-        replaces: Digest of the record that is to be made again (`--fresh`), if there was one when
-            the run was planned. Any other that is there by now is another run's, and as good.
+    `located` are its inputs by role, `machine` is recorded as the environment. `replaces` is the
+    digest of the record that is to be made again (`--fresh`), if there was one when the run was
+    planned: any other that is there by now is another run's, and as good.
 
     Raises:
         CannotRunError: if it cannot run here, its weights are damaged, or its code was changed.

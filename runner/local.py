@@ -7,7 +7,7 @@ asks a tuned model starts as soon as its tuning is done.
 A kill loses at most the jobs that were running. A job that cannot run (memory, a bad
 checkpoint) is reported and the others go on; anything unexpected is a bug and ends the run.
 
-Not covered: more than one GPU, and other machines (`on_ray`).
+Not covered: more than one GPU, and other machines (`runner.ray`).
 """
 
 import multiprocessing
@@ -35,9 +35,7 @@ if TYPE_CHECKING:
 
 
 # -----------------------------------------------------------------------------
-# What the engines that run jobs share: order, room, and who is told how the jobs get on.
-#
-# Not covered: processes (`execute`) and nodes (`on_ray`).
+# What the engines that run jobs share: order, room, and who is told how the jobs get on
 
 Then = Callable[[str], Mapping[str, PlannedJob]]
 """Given the key of a job that was done, what can be run now and could not before."""
@@ -98,7 +96,7 @@ def room_for(machine: Environment, memory: int) -> int:
 
 
 # -----------------------------------------------------------------------------
-# Running planned jobs in worker processes; each job ends as a record on the disk.
+# In the parent
 
 News = tuple[str, int, int, str]
 """Key of a job, units done, units in all, and what is being done."""
@@ -122,14 +120,7 @@ def execute(work: Work) -> dict[str, str]:
         batch = _batch(waiting)
         for key in batch:
             del waiting[key]
-        pool = _Pool(
-            batch,
-            work.store,
-            work.machine,
-            work.watch,
-            lambda key: _split(work.then(key), waiting),
-        )
-        failed |= pool.run(memory)
+        failed |= _Pool(work, batch, lambda key: _split(work.then(key), waiting)).run(memory)
     return failed
 
 
@@ -145,18 +136,12 @@ def _split(found: Mapping[str, PlannedJob], later: dict[str, PlannedJob]) -> dic
     return {key: planned for key, planned in found.items() if not alone(planned)}
 
 
-# -----------------------------------------------------------------------------
-# In the parent
-
-
 @dataclass
 class _Pool:
     """Some jobs in one pool of processes, and those that come while they run."""
 
+    work: Work
     jobs: dict[str, PlannedJob]
-    store: Store
-    machine: Environment
-    watch: Watch
     then: Then
     waiting: "dict[Future[tuple[str, bool]], str]" = field(default_factory=dict)
 
@@ -165,18 +150,21 @@ class _Pool:
         failed, stopped = dict[str, str](), list[str]()
         context = multiprocessing.get_context("spawn")
         news: SimpleQueue[News] = context.SimpleQueue()
-        size = 1 if self.machine.gpu else room_for(self.machine, memory)
+        machine, watch = self.work.machine, self.work.watch
+        size = 1 if machine.gpu else room_for(machine, memory)
         # Processes start as jobs come: more than there are jobs never do.
         with ProcessPoolExecutor(size, context, _start_worker, (news, os.getpid())) as pool:
             self._submit(pool, self.jobs)
             try:
                 while self.waiting:
                     ended, _ = wait(self.waiting, _POLL, FIRST_COMPLETED)
-                    _pass_on(news, self.jobs, self.watch)
+                    while not news.empty():
+                        key, done, total, note = news.get()
+                        watch.advance(self.jobs[key], done, total, note)
                     told = {self.waiting.pop(future): _reason(future) for future in ended}
                     stopped += [reason for reason, is_last in told.values() if is_last]
                     for key, (reason, _) in told.items():
-                        self.watch.finish(self.jobs[key])
+                        watch.finish(self.jobs[key])
                         if reason:
                             failed[key] = reason
                         elif not stopped:
@@ -193,7 +181,7 @@ class _Pool:
         self.jobs = {**self.jobs, **jobs}
         for key, planned in sorted(jobs.items(), key=longest_first):
             if job := planned.slot.job:
-                root, machine = self.store.root, self.machine
+                root, machine = self.work.store.root, self.work.machine
                 given = (key, job, planned.inputs, root, machine, planned.replaces)
                 self.waiting[pool.submit(_work, *given)] = key
 
@@ -201,12 +189,6 @@ class _Pool:
         """Take back what has not started; what runs already is waited for."""
         cancelled = [future for future in list(self.waiting) if future.cancel()]
         return {self.waiting.pop(future): reason for future in cancelled}
-
-
-def _pass_on(news: "SimpleQueue[News]", jobs: Mapping[str, PlannedJob], watch: Watch) -> None:
-    while not news.empty():
-        key, done, total, note = news.get()
-        watch.advance(jobs[key], done, total, note)
 
 
 def _reason(future: "Future[tuple[str, bool]]") -> tuple[str, bool]:

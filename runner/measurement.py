@@ -6,6 +6,11 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
+Arrays = dict[str, NDArray[Any]]
+"""Per-question, per-layer or per-step arrays by name; float64/float32/int64/int32/uint8."""
+Values = dict[str, float | int | str]
+"""Summary numbers by name, for people; verify recomputes them from the arrays where it can."""
+
 
 class Progress(Protocol):
     """Called as work advances; the caller decides how it is shown."""
@@ -34,10 +39,8 @@ class Inputs:
 class Measurement:
     """What a job measured, before it becomes a record."""
 
-    values: dict[str, float | int | str]
-    """Summary numbers, for people; verify recomputes them from the arrays where it can."""
-    arrays: dict[str, NDArray[Any]]
-    """Per-question or per-layer arrays by name; float64/float32/int64/int32/uint8."""
+    values: Values
+    arrays: Arrays
     path: dict[str, str]
     """What really ran: kernels, attention, layer norm, device."""
     model: Path | None = None

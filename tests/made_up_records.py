@@ -300,7 +300,7 @@ def run(
         elif isinstance(slot.job, EvaluateJob):
             jobs[slot.id] = save_record(store, slot.job, answers(slot.job), machine, change)
     written = RunFile(
-        schema_version=1,
+        schema_version=2,
         manifest=claimed.id,
         file=f"{claimed.id}.json",
         tier=tier,

@@ -67,11 +67,17 @@ def manifest(texts: Mapping[str, str], claim: Mapping[str, Any], **units: str) -
 
 
 def decide(texts: Mapping[str, str], claim: Mapping[str, Any], **units: str) -> tuple[Decided, str]:
-    """What the rules say, and the direction."""
+    """What the rules say, and the outcome that it points to, or ""."""
     claimed = manifest(texts, claim, **units)
     found = claimed.claims[0]
     assert isinstance(found, PageClaim | ConcordanceClaim)
-    return page.decide(claimed, found)
+    decided, points = page.decide(claimed, found)
+    return decided, str(points.values["outcome"]) if points else ""
+
+
+def codes(found: Decided) -> list[str]:
+    """Codes of its causes."""
+    return [each.code for each in found.causes]
 
 
 def outcome(texts: Mapping[str, str], claim: Mapping[str, Any]) -> str:

@@ -30,3 +30,11 @@ def test_every_room_is_drawn_and_says_what_it_is_for() -> None:
             assert re.search(rf"\b{room.name}\b", drawn), room
             said = (room / "__init__.py").read_text(encoding="utf-8")
             assert said.startswith('"""'), room
+
+
+def test_what_starts_a_module_stands_behind_all_that_it_needs() -> None:
+    starts = 'if __name__ == "__main__":'
+    sources = [path.read_text(encoding="utf-8") for path in (paths.ROOT / "repro").rglob("*.py")]
+    ends = [source.partition(starts)[2] for source in sources if starts in source]
+    assert ends
+    assert not [end for end in ends if re.search(r"^(def|class|[A-Z_]+ =)", end, re.MULTILINE)]

@@ -140,6 +140,8 @@ def test_invalid_has_a_column_only_where_there_is_one() -> None:
             cause("other-hardware", hardware="NVIDIA A10G", others="here"),
             "2: the paper's GPU (NVIDIA A10G)",
         ),
+        ("inconclusive", cause("held", count=9), "2: held: samples prove no theorem"),
+        ("inconclusive", cause("source-not-held"), "2: a copy of the other paper"),
         ("inconclusive", "the interval crosses the margin", "2: more settings"),
         ("not-run", cause("no-job", needs="few-shot"), "2: no job for it (few-shot)"),
         ("not-run", "weights of mamba-1 missing", "2: `make reproduce`"),

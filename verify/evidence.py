@@ -8,6 +8,7 @@ cannot; (5) a tuned model is the one that the same run tuned. Whatever fails mak
 """
 
 from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -15,18 +16,9 @@ import numpy as np
 
 from repro import fileio
 from repro.errors import CannotReadError
-from repro.schema.catalog import Benchmark, Checkpoint, Dataset
+from repro.schema.catalog import Checkpoint
 from repro.schema.groups import Slot
-from repro.schema.jobs import (
-    BenchmarkJob,
-    EvaluateJob,
-    Job,
-    ModelJob,
-    StabilityJob,
-    ThroughputJob,
-    TuningJob,
-    WeightTyingJob,
-)
+from repro.schema.jobs import Job, ModelJob
 from repro.schema.manifest import Manifest
 from repro.schema.slots import slots
 from repro.store import keys
@@ -34,9 +26,17 @@ from repro.store.record import Record
 from repro.store.run_file import RunFile
 from repro.store.store import MODEL, BrokenRecordError, Store
 from verify.errors import InvalidError, NotRunError
-from verify.records import benchmark as benchmark_records
-from verify.records import mmlu, recorded, throughput, tuning
+from verify.records import (
+    benchmark,
+    mmlu,
+    recorded,
+    stability,
+    throughput,
+    tuning,
+    weight_tying,
+)
 from verify.records.loaded import Loaded
+from verify.records.recorded import Datasets, KindOfRecord
 
 if TYPE_CHECKING:
     from repro.store.store import Arrays
@@ -51,7 +51,7 @@ class Evidence:
         run: RunFile,
         store: Store,
         checkpoints: Mapping[str, Checkpoint],
-        datasets: Mapping[str, Dataset | Benchmark],
+        datasets: Datasets,
     ) -> None:
         self.manifest, self.run, self.store = manifest, run, store
         self.checkpoints, self.datasets = checkpoints, datasets
@@ -144,24 +144,22 @@ class Evidence:
         return self._checked[key]
 
 
-def _check_content(
-    record: Record, arrays: "Arrays", datasets: Mapping[str, Dataset | Benchmark]
-) -> None:
+KINDS: Mapping[str, KindOfRecord] = {
+    "evaluate": mmlu.KIND,
+    "benchmark": benchmark.KIND,
+    "tuning": tuning.KIND,
+    "throughput": throughput.KIND,
+    "stability": stability.KIND,
+    "weight_tying": weight_tying.KIND,
+}
+"""How a record is checked, by the kind of its job; a file a kind in `verify.records`."""
+
+
+def _check_content(record: Record, arrays: "Arrays", datasets: Datasets) -> None:
     """(3) what can be recomputed."""
-    job = record.job
-    recorded.check(record, arrays)
-    if isinstance(job, EvaluateJob):
-        dataset = datasets[job.task]
-        assert isinstance(dataset, Dataset)  # noqa: S101  # the catalog names each task once
-        mmlu.check(record, job, arrays, dataset)
-    elif isinstance(job, BenchmarkJob):
-        benchmark = datasets[job.task]
-        assert isinstance(benchmark, Benchmark)  # noqa: S101  # the same
-        benchmark_records.check(record, job, arrays, benchmark)
-    elif isinstance(job, TuningJob):
-        tuning.check(record, job, arrays)
-    elif isinstance(job, ThroughputJob):
-        throughput.check(record, job, arrays)
+    kind = KINDS[record.job.kind]
+    recorded.check(record, arrays, kind)
+    kind.check(record, record.job, arrays, datasets)
 
 
 def _check_identity(record: Record, asked: Job) -> None:
@@ -226,12 +224,12 @@ def copies(records: "Mapping[str, tuple[Record, Arrays]]") -> dict[str, str]:
 
 def _numbers(record: Record, arrays: "Arrays") -> Iterator[tuple[str, str]]:
     """What two measurements would differ in: name and digest."""
-    if isinstance(record.job, StabilityJob | WeightTyingJob):
+    pattern = KINDS[record.job.kind].numbers
+    if not pattern:
         yield _WHOLE, record.arrays.sha256
         return
     for name, array in arrays.items():
-        main = name.endswith("/log_likelihood") and name.startswith("shots")
-        values = array[np.isfinite(array)] if main or name in ("loss", "tokens_per_second") else ()
+        values = array[np.isfinite(array)] if fnmatchcase(name, pattern) else ()
         if len(np.unique(values)) >= _TELLING:
             yield (
                 name,
@@ -241,29 +239,8 @@ def _numbers(record: Record, arrays: "Arrays") -> Iterator[tuple[str, str]]:
 
 def _apart(one: Record, other: Record) -> str:
     """In what two records differ that no two measurements agree in; empty if in nothing."""
-    left, right = one.job, other.job
-    if isinstance(left, ModelJob) and isinstance(right, ModelJob):
-        tuned = left.tuned or right.tuned
-        pairs = [("dtypes", left.dtype, right.dtype), ("tasks", _asked(left), _asked(right))]
-        pairs += [] if tuned else [("checkpoints", _weights(one), _weights(other))]
-    elif isinstance(left, TuningJob) and isinstance(right, TuningJob):
-        pairs = [("precisions", left.recipe.precision, right.recipe.precision)]
-        pairs += [("checkpoints", _weights(one), _weights(other))]
-    elif isinstance(left, StabilityJob) and isinstance(right, StabilityJob):
-        pairs = [("families", left.family, right.family), ("seeds", left.seed, right.seed)]
-        pairs += [("checkpoints", _weights(one), _weights(other))]
-    elif isinstance(left, WeightTyingJob) and isinstance(right, WeightTyingJob):
-        pairs = [("seeds", left.seed, right.seed)]
-    else:
-        both = isinstance(left, ThroughputJob) and isinstance(right, ThroughputJob)
-        pairs = [("jobs", left, right) if both else ("kinds", left.kind, right.kind)]
-    return next((f"two {what}" for what, mine, theirs in pairs if mine != theirs), "")
-
-
-def _asked(job: EvaluateJob | BenchmarkJob) -> object:
-    return (job.task, job.subjects) if isinstance(job, EvaluateJob) else (job.task, job.questions)
-
-
-def _weights(record: Record) -> frozenset[str]:
-    """Digests of the weights that were read."""
-    return frozenset(sha for name, sha in record.inputs.items() if name.endswith(".safetensors"))
+    kinds = one.job.kind, other.job.kind
+    if kinds[0] != kinds[1]:
+        return "two kinds"
+    found = KINDS[kinds[0]].differences(one, other)
+    return next((f"two {what}" for what, mine, theirs in found if mine != theirs), "")

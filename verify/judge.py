@@ -13,7 +13,7 @@ from typing import Any
 
 from repro.environment.machine import Environment
 from repro.schema.catalog import Benchmark
-from repro.schema.causes import cause
+from repro.schema.causes import Cause, cause
 from repro.schema.claims import AmbiguousClaim, Claim
 from repro.schema.finding import Finding, Verdict
 from repro.schema.jobs import BenchmarkJob
@@ -48,7 +48,7 @@ from verify import qualifiers
 from verify.decidable import family
 from verify.errors import InvalidError, NotRunError
 from verify.evidence import Evidence
-from verify.outcome import Judged, as_causes
+from verify.outcome import Decided, Judged, as_direction
 from verify.paper import finding_of, unmeasured, with_sentences, without_run
 from verify.records.benchmark import uncovered
 from verify.records.loaded import Loaded
@@ -72,16 +72,13 @@ def judge(manifest: Manifest, evidence: Evidence, pins: Pins) -> Verdict:
     found: dict[str, Finding] = {}
     judged: dict[str, Judged] = {}
     for claim in manifest.claims:
-        finding = without_run(manifest, claim)  # (1)
+        finding: Finding | Judged | None = without_run(manifest, claim)  # (1)
         if finding is None and not isinstance(claim, AmbiguousClaim):
             what = changed.get(claim.id, changed.get("", ""))
-            try:
-                judged[claim.id] = _measured(manifest, claim, evidence, what)  # (2)
-            except InvalidError as error:
-                finding = unmeasured(manifest, claim, "invalid", str(error))
-            except NotRunError as error:
-                finding = unmeasured(manifest, claim, "not-run", str(error))
-        if finding:
+            finding = _measured(manifest, claim, evidence, what)  # (2)
+        if isinstance(finding, Judged):
+            judged[claim.id] = finding
+        elif finding:
             found[claim.id] = finding
     # What was changed may have been a number of the table when it ran: it counts still.
     tests = family(manifest, evidence.datasets) + len(changed)
@@ -92,7 +89,7 @@ def judge(manifest: Manifest, evidence: Evidence, pins: Pins) -> Verdict:
     found = with_sentences(manifest, found)  # (5)
     for name in changed:  # readings that were chosen after the numbers were known
         if name in found and found[name].readings and found[name].basis == "measured":
-            update = {"outcome": "invalid", "causes": as_causes(changed[name])}
+            update = {"outcome": "invalid", "causes": (_changed(changed[name]),)}
             found[name] = found[name].model_copy(update=update)
     return Verdict(
         manifest=manifest.id,
@@ -127,28 +124,50 @@ def over_the_table(judged: Mapping[str, Judged], tests: int) -> dict[str, Judged
     return kept
 
 
-def _measured(manifest: Manifest, claim: Claim, evidence: Evidence, changed: str) -> Judged:
-    if changed:
-        raise InvalidError(changed)
-    return decide(manifest, claim, evidence)
+def _measured(manifest: Manifest, claim: Claim, evidence: Evidence, what: str) -> Judged | Finding:
+    """What records say about a claim, or why they say nothing; `what` was changed since the run."""
+    if what:
+        return unmeasured(manifest, claim, "invalid", _changed(what))
+    try:
+        return decide(manifest, claim, evidence)
+    except InvalidError as error:
+        why = cause("record-refused", why=str(error))
+        return unmeasured(manifest, claim, "invalid", why)
+    except NotRunError as error:
+        return unmeasured(manifest, claim, "not-run", cause("no-record", why=str(error)))
+
+
+def _changed(what: str) -> Cause:
+    return cause("changed-after-the-run", what=what)
 
 
 def _qualified(
     manifest: Manifest, claim: Claim, judged: Judged, evidence: Evidence, pins: Pins
 ) -> Finding:
     """The finding of a measured claim, with what keeps its records from deciding it."""
-    decided, direction = judged.decided, judged.direction
+    decided, direction = judged.decided, as_direction(judged.direction)
     loaded = _with_tunings(judged.loaded)
     against = qualifiers.against(claim, loaded, evidence, pins)
     if against:
         if decided.outcome != "inconclusive":
             direction = cause("points-to", outcome=decided.outcome)
-        decided = decided.because(*against, outcome="inconclusive")
+        decided = _of_a_stand_in(decided).because(*against, outcome="inconclusive")
     if first := qualifiers.pinned_on_first_use(loaded, evidence):
         line = cause("pinned-on-first-use", names=", ".join(first))
         decided = replace(decided, working=(*decided.steps, line))
     keys = [each.record.key for each in loaded]
     return finding_of(manifest, claim, decided, "measured", direction, keys)
+
+
+def _of_a_stand_in(decided: Decided) -> Decided:
+    """What was measured of something else than the claim is about belongs to no list of claims."""
+    kept = tuple(each for each in decided.causes if each.code not in _OF_THE_MODELS)
+    floor = [each for each in decided.causes if each.code == "at-the-floor"]
+    return replace(decided, why=kept, working=(*floor, *decided.steps))
+
+
+_OF_THE_MODELS = ("not-reproduced-here", "at-the-floor")
+"""Lists of claims about the paper's own models, measured as their manifest asks."""
 
 
 def _with_tunings(loaded: Sequence[Loaded]) -> list[Loaded]:

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from repro.schema.causes import Cause, Estimate, cause
@@ -11,6 +13,7 @@ from repro.schema.finding import Outcome
 if TYPE_CHECKING:  # printed claims are decided without numpy
     from verify.records.loaded import Loaded
 
+Number = Fraction | Decimal
 
 Why = str | tuple[str | Cause, ...]
 """Causes; a text stands for itself."""
@@ -18,8 +21,13 @@ Why = str | tuple[str | Cause, ...]
 
 def as_causes(why: Why) -> tuple[Cause, ...]:
     """Causes, texts among them as causes of their own."""
-    every = (why,) if isinstance(why, str) else why
+    every = (why,) if isinstance(why, str) and why else why
     return tuple(cause("text", text=each) if isinstance(each, str) else each for each in every)
+
+
+def as_direction(direction: str | Cause | None) -> Cause | None:
+    """Where a measurement points, if anywhere."""
+    return next(iter(as_causes(direction)), None) if isinstance(direction, str) else direction
 
 
 @dataclass(frozen=True)
@@ -57,8 +65,8 @@ class Judged:
     """What measurements say about a claim."""
 
     decided: Decided
-    direction: str | Cause
-    """Where they point; shown where they do not decide. Empty where nowhere."""
+    direction: str | Cause | None
+    """Where they point; shown where they do not decide."""
     loaded: "list[Loaded]"
     """The records that it rests on."""
     p_contradicted: float = 1.0
@@ -66,18 +74,19 @@ class Judged:
 
 
 NOT_BUILT = "no job for it"
+"""What a slot without a job is told as."""
 
 
 # -----------------------------------------------------------------------------
 # What all rules on printed values share: the outcome, and how values are named.
 
-OPEN = "the printed precision does not decide it"
+OPEN = cause("printed-precision")
 
 _SHOWN = 7
 """Numbers of a list that are shown before the rest is only counted."""
 
 _NAMED = 3
-"""The same for the lines that a reason names."""
+"""The same for the steps that are causes too."""
 
 
 def judged(*, sure: bool, possible: bool) -> Outcome:
@@ -104,14 +113,18 @@ def pair(left: Published, right: Published) -> str:
 
 def listed(texts: Sequence[str]) -> str:
     """All numbers, or the first few and how many there are."""
-    return _cut(texts, ", ", _SHOWN)
+    shown = ", ".join(texts[:_SHOWN])
+    return shown if len(texts) <= _SHOWN else f"{shown} … ({len(texts)} in all)"
 
 
-def first(lines: Sequence[str]) -> str:
-    """The lines of working that a reason names; the rest stand in the working."""
-    return _cut(lines, "; ", _NAMED)
+def first(steps: Sequence[Cause]) -> tuple[Cause, ...]:
+    """The steps of a working that are causes too; the rest stand in the working alone."""
+    if len(steps) <= _NAMED:
+        return tuple(steps)
+    return (*steps[:_NAMED], cause("and-more", total=len(steps)))
 
 
-def _cut(words: Sequence[str], separator: str, most: int) -> str:
-    shown = separator.join(words[:most])
-    return shown if len(words) <= most else f"{shown} … ({len(words)} in all)"
+def rounded(label: str, value: Number, ends: tuple[Number, Number], unit: str = "") -> Estimate:
+    """What printed digits come to, with all that their rounding leaves open."""
+    low, high = map(float, ends)
+    return Estimate(label=label, value=float(value), low=low, high=high, unit=unit)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from repro.schema.causes import Cause, cause
+from repro.schema.causes import LISTS, Cause, cause
 from repro.schema.claims import AmbiguousClaim, Claim, ModelClaim, PageClaim, PlannedClaim
 from repro.schema.finding import GOOD, Basis, Finding, Outcome, Reading, Result, Verdict
 from repro.schema.manifest import Manifest
@@ -19,7 +19,7 @@ from repro.schema.measured_claims import (
 )
 from repro.schema.page_claims import FactClaim, RepeatClaim, WholeQuestionsClaim
 from repro.schema.tuned_claims import BarsClaim, ImprovementClaim
-from verify.outcome import NOT_BUILT, Decided, as_causes, listed
+from verify.outcome import Decided, as_direction, listed
 from verify.rules import fact, page
 
 
@@ -28,10 +28,13 @@ def finding_of(
     claim: Claim,
     decided: Decided,
     basis: Basis,
-    direction: str | Cause = "",
+    direction: str | Cause | None = None,
     records: Sequence[str] = (),
 ) -> Finding:
     """One claim, decided, in words that its standing, its quote and its conditions bear.
+
+    A reading says no more than its sentence may: it stands as the sentence does, under the
+    sentence's conditions too.
 
     `reproduced` is for what was measured; what is printed or stands in pinned code is `consistent`.
     `contradicted` is for a printed sentence that is quoted and fails without a condition.
@@ -46,28 +49,30 @@ def finding_of(
     """
     sentence = sentence_of(manifest, claim)
     quote = quoted(manifest, claim) or (quoted(manifest, sentence) if sentence else "")
-    conditions = tuple(dict.fromkeys((*claim.conditions, *_condition(claim))))
+    conditions, standing = _conditions(claim), claim.standing
+    if sentence:
+        conditions = tuple(dict.fromkeys((*conditions, *_conditions(sentence))))
+        standing = sentence.standing if standing == "printed" else standing
     outcome, result = decided.outcome, None
     if outcome == "reproduced" and basis != "measured":
         decided = replace(decided, outcome="consistent" if basis != "proof" else "proved")
-    if claim.standing != "printed" and outcome not in ("not-run", "invalid"):
+    if standing != "printed" and outcome not in ("not-run", "invalid"):
         result = _RESULTS.get(decided.outcome, "open")
-        failed = claim.standing == "beside" or outcome == "contradicted"
-        said = cause(claim.standing, result=_SAID[result])
+        failed = standing == "beside" or outcome == "contradicted"
+        said = cause(standing, result=_SAID[result])
         decided = decided.because(said, outcome="inconclusive" if failed else decided.outcome)
     elif outcome == "contradicted" and conditions:
         why = cause("contradicted-if", condition=" and ".join(conditions))
         decided = decided.because(why, outcome="inconclusive")
     elif outcome == "contradicted" and not quote:
         decided = decided.because(cause("not-quoted"), outcome="inconclusive")
-    points = as_causes(direction) if isinstance(direction, str) and direction else (direction,)
     return Finding(
         claim=claim.id,
         kind=claim.kind,
         statement=claim.statement,
         place=claim.place,
         quote=quote,
-        standing=claim.standing,
+        standing=standing,
         basis=basis,
         outcome=decided.outcome,
         result=result,
@@ -78,7 +83,7 @@ def finding_of(
         working=decided.steps,
         estimates=decided.estimates,
         conditions=conditions,
-        direction=points[0] or None,
+        direction=as_direction(direction),
         reading=claim.reading or "",
         reading_of=sentence.id if sentence else None,
         records=tuple(dict.fromkeys(records)),
@@ -128,8 +133,10 @@ def _printed_names(claim: Claim) -> tuple[str | None, ...]:
     return (getattr(claim, "published", None), getattr(claim, "out_of", None))
 
 
-def _condition(claim: Claim) -> tuple[str, ...]:
-    return (claim.condition,) if isinstance(claim, FactClaim) and claim.condition else ()
+def _conditions(claim: Claim) -> tuple[str, ...]:
+    """What has to hold for a claim, each once."""
+    more = (claim.condition,) if isinstance(claim, FactClaim) and claim.condition else ()
+    return tuple(dict.fromkeys((*claim.conditions, *more)))
 
 
 def without_run(manifest: Manifest, claim: Claim) -> Finding | None:
@@ -144,14 +151,18 @@ def without_run(manifest: Manifest, claim: Claim) -> Finding | None:
     if isinstance(claim, FactClaim):
         return finding_of(manifest, claim, fact.decide(manifest, claim), "code")
     if isinstance(claim, PlannedClaim):
-        return unmeasured(manifest, claim, "not-run", f"{NOT_BUILT}: {claim.needs}; {claim.check}")
+        return _not_built(manifest, claim, claim.needs, claim.check)
     if isinstance(claim, CellClaim) and isinstance(claim.measure, Unbuilt):
-        reason = f"{NOT_BUILT}: {claim.measure.needs}; {claim.measure.what}"
-        return unmeasured(manifest, claim, "not-run", reason)
+        return _not_built(manifest, claim, claim.measure.needs, claim.measure.what)
     return None
 
 
-def unmeasured(manifest: Manifest, claim: Claim, outcome: Outcome, reason: str | Cause) -> Finding:
+def _not_built(manifest: Manifest, claim: Claim, needs: str, check: str) -> Finding:
+    why = (cause("no-job", needs=needs), cause("planned-check", check=check))
+    return unmeasured(manifest, claim, "not-run", *why)
+
+
+def unmeasured(manifest: Manifest, claim: Claim, outcome: Outcome, *why: Cause) -> Finding:
     """A finding with no measured side."""
     name = getattr(claim, "published", None)
     if isinstance(claim, BarsClaim | ImprovementClaim):
@@ -160,7 +171,7 @@ def unmeasured(manifest: Manifest, claim: Claim, outcome: Outcome, reason: str |
         published = manifest.text_of(name) if name else claim.kind
     margin = getattr(claim, "margin", None)
     shown = f"± {margin.value}" if margin else "—"
-    decided = Decided(outcome, published, "—", shown, (reason,))
+    decided = Decided(outcome, published, "—", shown, why)
     return finding_of(manifest, claim, decided, "measured")
 
 
@@ -172,47 +183,74 @@ def ambiguous(manifest: Manifest, claim: AmbiguousClaim, others: Mapping[str, Fi
     read = [others[name] for name in claim.readings]
     outcomes = dict.fromkeys(each.outcome for each in read)
     waiting = [each.claim for each in read if each.outcome == "not-run"]
+    failing = [each.claim for each in read if each.outcome == "contradicted"]
+    conditional = [each for each in read if each.listed_under == "contradicted-if"]
+    conditions = dict.fromkeys(one for each in conditional for one in each.conditions)
     outcome: Outcome = "inconclusive"
     if not read:
-        why = [cause("no-reading")]
-    elif len(outcomes) == 1 or outcomes.keys() <= set(GOOD):
-        outcome = "consistent" if "consistent" in outcomes else read[0].outcome
-        why = [cause("every-reading", outcome=outcome)]
+        why = cause("no-reading")
+    elif outcomes.keys() <= set(GOOD):
+        outcome = next(each for each in _WEAKEST_FIRST if each in outcomes)
+        why = cause("every-reading", outcome=outcome)
+    elif conditional and len(conditional) + len(failing) == len(read):
+        why = cause("contradicted-if", condition=" and ".join(conditions))
+    elif len(outcomes) == 1:
+        outcome = read[0].outcome
+        why = cause("every-reading", outcome=outcome)
     elif waiting:
-        why = [cause("reading-waits", names=", ".join(waiting))]
-    elif failing := [each.claim for each in read if each.outcome == "contradicted"]:
-        others_of = [each.claim for each in read if each.claim not in failing]
-        why = [_by_one_reading(failing, others_of)]
+        why = cause("reading-waits", names=", ".join(waiting))
+    elif failing:
+        why = _by_one_reading(claim, failing)
     else:
-        why = [cause("depends-on-reading")]
-    why.append(cause("open-words", missing=claim.missing))
+        why = cause("depends-on-reading")
     bases = {each.basis for each in read}
     order: tuple[Basis, ...] = ("measured", "page", "code", "proof")
     basis: Basis = next((each for each in order if each in bases), "page")
-    decided = Decided(outcome, "sentence", f"{len(read)} readings", "—", tuple(why))
-    found = finding_of(manifest, claim, decided, basis)
+    if outcome == "inconclusive" and why.code not in LISTS:
+        listed_as = {each.listed_under for each in read}
+        alike = [one for each in read[:1] for one in each.causes if listed_as == {one.code}]
+    else:
+        alike = []
+    said = (why, *alike, cause("open-words", missing=claim.missing))
+    decided = Decided(outcome, "sentence", f"{len(read)} readings", "—", said)
+    found = finding_of(manifest, _with_quote(claim, read), decided, basis)
     readings = tuple(Reading(claim=each.claim, outcome=each.outcome) for each in read)
-    return found.model_copy(update={"readings": readings})
+    every = tuple(dict.fromkeys((*found.conditions, *conditions)))
+    return found.model_copy(update={"readings": readings, "conditions": every})
 
 
-def _by_one_reading(failing: Sequence[str], others: Sequence[str]) -> Cause:
+_WEAKEST_FIRST: tuple[Outcome, ...] = ("consistent", "reproduced", "proved")
+
+
+def _with_quote(claim: AmbiguousClaim, read: Sequence[Finding]) -> AmbiguousClaim:
+    """A sentence without a quote of its own has what its readings quote, if all do."""
+    quotes = dict.fromkeys(each.quote for each in read)
+    if claim.quote or "" in quotes:
+        return claim
+    return claim.model_copy(update={"quote": "; ".join(quotes) or None})
+
+
+def _by_one_reading(sentence: AmbiguousClaim, failing: Sequence[str]) -> Cause:
+    others = [name for name in sentence.readings if name not in failing]
     return cause("fails-by-one-reading", failing=listed(failing), others=listed(others))
 
 
 def with_sentences(manifest: Manifest, found: Mapping[str, Finding]) -> dict[str, Finding]:
     """The same findings with those of sentences that have all their readings among them.
 
-    What fails by one reading of several is not contradicted: another reading may be meant.
+    What fails by one reading of several is not contradicted: another reading may be meant, and may
+    be one that is not decided here.
     """
     every = dict(found)
     for claim in manifest.claims:
-        if not isinstance(claim, AmbiguousClaim) or not set(claim.readings) <= found.keys():
+        if not isinstance(claim, AmbiguousClaim):
             continue
-        every[claim.id] = sentence = ambiguous(manifest, claim, found)
-        failing = [e.claim for e in sentence.readings if e.outcome == "contradicted"]
-        others = [e.claim for e in sentence.readings if e.outcome != "contradicted"]
-        for name in failing if others else ():
-            why = (_by_one_reading(failing, others), *every[name].causes)
+        if set(claim.readings) <= found.keys():
+            every[claim.id] = ambiguous(manifest, claim, found)
+        read = [found[name] for name in claim.readings if name in found]
+        failing = [each.claim for each in read if each.outcome == "contradicted"]
+        for name in failing if set(failing) != set(claim.readings) else ():
+            why = (_by_one_reading(claim, failing), *every[name].causes)
             update = {"outcome": "inconclusive", "causes": why}
             every[name] = every[name].model_copy(update=update)
     return every

@@ -104,7 +104,7 @@ def enough(judged: Judged, draws: int, repeated: int) -> Judged:
 def counted(
     wanted: int, sure: int, possible: int, least: int, most: int
 ) -> "tuple[Outcome, str, Cause]":
-    """Outcome, measured side and direction of a printed count.
+    """Outcome, measured side and where it points, of a printed count.
 
     Args:
         wanted: As printed.

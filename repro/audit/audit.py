@@ -9,12 +9,12 @@ import os
 import platform
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from repro import paths
-from repro.audit import changes
 from repro.environment import image as audit_image
 from repro.environment import installed, pins, revision
 from repro.environment import machine as environment
@@ -126,19 +126,16 @@ def audit(
         changed[index] = [*changed.get(index, []), *lines]
     code = revision.own()
     machine = environment.capture(lock | kernels).model_copy(update={"revision": code})
-    books = _Books(lock, kernels, development, pins.paper(), has_gpu=bool(machine.gpus))
+    has_gpu = bool(machine.gpus)
+    books = _Books(lock, kernels, development, pins.paper(), has_gpu)
     found: dict[str, list[int]] = {}
     for index, each in enumerate(distributions):
         found.setdefault(each.name, []).append(index)
-    names = sorted({*found, *lock, *kernels, *books.paper}, key=books.order)
-    rows = tuple(
-        books.row(
-            name,
-            [distributions[index] for index in found.get(name, [])],
-            [line for index in found.get(name, []) for line in changed.get(index, [])],
-        )
-        for name in names
-    )
+    rows = []
+    for name in sorted({*found, *lock, *kernels, *books.paper}, key=books.order):
+        several = found.get(name, [])
+        lines = [line for index in several for line in changed.get(index, [])]
+        rows.append(books.row(name, [distributions[index] for index in several], lines))
     built = audit_image.load(audit_image.FILE)
     image = audit_image.capture(built.target, built.revision, search) if built else None
     problems = (
@@ -148,11 +145,11 @@ def audit(
         *(f"{path} belongs to no package" for path in stray),
         *_first_on_the_path(search, distributions),
         *_forced_tf32(machine.flags),
-        *_since_built(built, image, has_gpu=bool(machine.gpus)),
+        *(audit_image.differences(built, image, has_gpu=has_gpu) if built and image else ()),
         *(f"{name} is not as {code.of} has it" for name in code.changed if not built),
     )
     return Audit(
-        rows=rows,
+        rows=tuple(rows),
         problems=problems,
         environment=machine,
         floating=catalog.floating(catalog.checkpoints()),
@@ -160,25 +157,20 @@ def audit(
     )
 
 
+@dataclass(frozen=True)
 class _Books:
     """Everything that says what should be installed."""
 
-    def __init__(
-        self,
-        lock: Mapping[str, Pin],
-        kernels: Mapping[str, Pin],
-        development: Mapping[str, Pin],
-        paper: Mapping[str, PaperPin],
-        *,
-        has_gpu: bool,
-    ) -> None:
-        self.lock, self.kernels, self.development = lock, kernels, development
-        self.paper, self.has_gpu = paper, has_gpu
-        self._rank = {name: place for place, name in enumerate(paper)}
+    lock: Mapping[str, Pin]
+    kernels: Mapping[str, Pin]
+    development: Mapping[str, Pin]
+    paper: Mapping[str, PaperPin]
+    has_gpu: bool
 
     def order(self, name: str) -> tuple[int, str]:
         """The paper's packages in its order, then the others by name."""
-        return self._rank.get(name, len(self._rank)), name
+        ranks = list(self.paper)
+        return ranks.index(name) if name in self.paper else len(ranks), name
 
     def row(self, name: str, found: Sequence[Distribution], changed: Sequence[str]) -> Row:
         """The row of one package, from all its installations and their changed files."""
@@ -233,12 +225,6 @@ class _Books:
         return "development tool", f"requirements-dev.txt has {tool.version}" if other else ""
 
 
-def _since_built(built: Image | None, now: Image | None, *, has_gpu: bool) -> Iterable[str]:
-    if built is None or now is None:
-        return ()
-    return changes.differences(built, now, has_gpu=has_gpu)
-
-
 def _python(lock_file: Path) -> list[str]:
     wanted = pins.python_version(lock_file)
     running = platform.python_version()
@@ -266,11 +252,9 @@ def _shadows(search: Sequence[str], distributions: Sequence[Distribution]) -> li
             continue
         for name in TOP_LEVELS:
             spec = importlib.machinery.PathFinder.find_spec(name, [entry])
-            if spec is None:
-                continue
             # A folder without code is importable too, as a namespace; it answers for nobody.
             folder = Path(entry) / name
-            if spec.origin or any(folder.glob("*.py")):
+            if spec and (spec.origin or any(folder.glob("*.py"))):
                 shadows[f"{spec.origin or folder} can be imported as `{name}`"] = None
     return list(shadows)
 
@@ -285,7 +269,8 @@ def _first_on_the_path(
     own = {paths.ROOT.resolve(), Path(__file__).resolve().parents[2]}
     folders = [Path(entry).resolve() for entry in dict.fromkeys(search)]
     for at, folder in enumerate(folders):
-        if folder in places or library in (folder, *folder.parents) or not _is_readable(folder):
+        readable = os.path.isdir(folder) and os.access(folder, os.R_OK | os.X_OK)  # noqa: PTH112
+        if folder in places or library in (folder, *folder.parents) or not readable:
             continue
         hidden = sys.stdlib_module_names if library in folders[at:] else frozenset()
         names = tops | hidden if places & set(folders[at:]) else hidden
@@ -299,11 +284,6 @@ def _first_on_the_path(
         entries = {Path(each).resolve() for each in value.split(os.pathsep) if each} - own
         if entries:
             yield f"{name}={value} is in effect"
-
-
-def _is_readable(folder: Path) -> bool:
-    """Whether Python could find a module there."""
-    return os.path.isdir(folder) and os.access(folder, os.R_OK | os.X_OK)  # noqa: PTH112
 
 
 def _forced_tf32(flags: Mapping[str, str]) -> list[str]:

@@ -7,7 +7,7 @@ libraries and the path that the models take touch every claim that is measured.
 Not covered: whether a difference does move a digit. That takes a run of both.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from repro import fileio, json_text
@@ -57,36 +57,14 @@ def load(path: Path) -> Audit:
         return json_text.held(path, Audit.model_validate_json)
     except (OSError, ValueError) as error:
         why = json_text.why(error)
-        message = f"{path}: {why}; expected what `repro audit --json` prints"
-        raise BadInputError(message) from error
-
-
-def compare(here: Audit, there: Audit, manifests: Sequence[Manifest]) -> tuple[Difference, ...]:
-    """Everything that differs, with the claims that it can touch."""
-    touched = {EVERY: _claims(manifests, None)}
-
-    def claims(touches: str | None) -> dict[str, tuple[str, ...]]:
-        if touches is None:
-            return {}
-        return touched.setdefault(touches, _claims(manifests, touches))
-
-    return tuple(
-        Difference(
-            what=what,
-            here=one.get(name),
-            there=other.get(name),
-            touches=touches,
-            claims=claims(touches),
-        )
-        for what, name, one, other, touches in _differing(here, there)
-    )
+        raise BadInputError(f"{path}: {why}; expected what `repro audit --json` prints") from error
 
 
 _Side = Mapping[str, str]
 
 
-def _differing(here: Audit, there: Audit) -> Iterator[tuple[str, str, _Side, _Side, str | None]]:
-    """What differs: label, name, both sides, and what it touches."""
+def compare(here: Audit, there: Audit, manifests: Sequence[Manifest]) -> tuple[Difference, ...]:
+    """Everything that differs, with the claims that it can touch."""
     pairs: tuple[tuple[str, _Side, _Side], ...] = (
         ("", _machine(here.environment), _machine(there.environment)),
         ("", _packages(here), _packages(there)),
@@ -94,10 +72,20 @@ def _differing(here: Audit, there: Audit) -> Iterator[tuple[str, str, _Side, _Si
         ("problem: ", dict.fromkeys(here.problems, "yes"), dict.fromkeys(there.problems, "yes")),
         *_images(here.image, there.image),
     )
+    found = []
     for label, one, other in pairs:
         for name in sorted(one.keys() | other.keys()):
             if one.get(name) != other.get(name):
-                yield f"{label}{name}", name, one, other, _touches(label, name)
+                touches = _touches(label, name)
+                difference = Difference(
+                    what=f"{label}{name}",
+                    here=one.get(name),
+                    there=other.get(name),
+                    touches=touches,
+                    claims=_claims(manifests, touches) if touches else {},
+                )
+                found.append(difference)
+    return tuple(found)
 
 
 def _machine(environment: Environment) -> dict[str, str]:
@@ -152,13 +140,13 @@ def _touches(label: str, name: str) -> str | None:
     return name
 
 
-def _claims(manifests: Iterable[Manifest], package: str | None) -> dict[str, tuple[str, ...]]:
-    """Claims that depend on a package, or on any, by manifest."""
+def _claims(manifests: Iterable[Manifest], package: str) -> dict[str, tuple[str, ...]]:
+    """Claims that depend on a package, or are measured at all, by manifest."""
     found = {
         manifest.id: tuple(
             claim.id
             for claim in manifest.claims
-            if (package in claim.depends_on if package else claim.depends_on)
+            if (claim.depends_on if package == EVERY else package in claim.depends_on)
         )
         for manifest in manifests
     }

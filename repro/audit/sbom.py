@@ -13,20 +13,19 @@ Not covered: licences of OS packages, and texts of licences.
 
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import metadata
 
 from cyclonedx import spdx
 from cyclonedx.factory.license import LicenseFactory
 from cyclonedx.model import HashAlgorithm, HashType, Property
 from cyclonedx.model.bom import Bom
 from cyclonedx.model.component import Component, ComponentType
-from cyclonedx.model.license import License, LicenseAcknowledgement
+from cyclonedx.model.license import LicenseAcknowledgement
 from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
 
 from repro import fileio
 from repro.audit.audit import BUNDLE, Audit
-from repro.environment import pins
+from repro.environment import installed, pins
 from repro.environment.image import Image
 
 _SPDX = {
@@ -74,11 +73,8 @@ def _said(audit: Audit) -> Said:
 
 def _licences(package: str, version: str | None) -> list[str]:
     """What a package declares; several are as its classifiers list them, which do not say how."""
-    try:
-        declared = metadata.distribution(package)
-    except metadata.PackageNotFoundError:
-        return []
-    if declared.version != version:
+    declared = installed.distribution(package)
+    if declared is None or declared.version != version:
         return []
     said = declared.metadata
     fields = [*said.get_all("License-Expression", []), *said.get_all("License", [])]
@@ -92,13 +88,6 @@ def _licences(package: str, version: str | None) -> list[str]:
     return sorted({_SPDX.get(each, name or each) for each in known} or {name} - {""})
 
 
-def _as_licences(names: Sequence[str]) -> list[License]:
-    """Declared licences as the library has them."""
-    make = LicenseFactory().make_from_string
-    declared = LicenseAcknowledgement.DECLARED
-    return [make(each, license_acknowledgement=declared) for each in names]
-
-
 def _packages(audit: Audit, said_of: Said) -> Iterator[Component]:
     """Every installed distribution but the bundle's own."""
     wheels = audit.image.wheels if audit.image else {}
@@ -108,6 +97,7 @@ def _packages(audit: Audit, said_of: Said) -> Iterator[Component]:
         said = {"state": row.state, "pinned": row.pinned, "paper": row.paper}
         said["record"] = wheels.get(row.package)
         hashes, licences = said_of[row.package]
+        make, declared = LicenseFactory().make_from_string, LicenseAcknowledgement.DECLARED
         yield Component(
             name=row.package,
             version=row.installed,
@@ -115,7 +105,7 @@ def _packages(audit: Audit, said_of: Said) -> Iterator[Component]:
             bom_ref=f"pypi:{row.package}",
             purl=PackageURL("pypi", name=row.package, version=row.installed),
             hashes=[HashType(alg=HashAlgorithm.SHA_256, content=each) for each in hashes],
-            licenses=_as_licences(licences),
+            licenses=[make(each, license_acknowledgement=declared) for each in licences],
             properties=[
                 Property(name=f"repro:{name}", value=value) for name, value in said.items() if value
             ],

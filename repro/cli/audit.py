@@ -1,7 +1,6 @@
 """`repro audit`: the environment against the pins, or against another environment."""
 
 import argparse
-from typing import TYPE_CHECKING
 
 from repro import paths
 from repro.audit import compare
@@ -10,9 +9,6 @@ from repro.cli import options
 from repro.errors import EXIT_DONE, EXIT_DRIFT, BadInputError
 from repro.report import console, console_audit
 from repro.schema import validate
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -47,8 +43,7 @@ def add_anywhere(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print paper's pin, bundle's pin and what is installed, for every package."""
-    against: Path | None = arguments.against
-    other = None
+    against, other = arguments.against, None
     if against is not None and compare.is_audit(against):
         if arguments.format:
             message = f"--format with --against {against}: a comparison is no bill of materials"

@@ -85,8 +85,7 @@ def _build(arguments: argparse.Namespace) -> int:
     for text in arguments.build_arg:
         name, separator, value = text.partition("=")
         if not (name and separator):
-            message = f"--build-arg {text}: expected NAME=VALUE"
-            raise BadInputError(message)
+            raise BadInputError(f"--build-arg {text}: expected NAME=VALUE")
         given[name] = value
     wanted = Build(arguments.target, arguments.tag, arguments.network, given)
     with engine.engine() as client:

@@ -7,7 +7,7 @@ from repro import paths
 from repro.cli import options
 from repro.errors import EXIT_DONE, BadInputError
 from repro.report import console
-from repro.text import counted
+from repro.text import counted, listed
 from repro.weights import convert, olmo
 from repro.weights.convert import Converted
 from repro.weights.torch_zip import shown
@@ -83,8 +83,7 @@ def _show(made: Converted) -> None:
     options.say(f"    read     {made.source_bytes:>16,} bytes, sha256 {made.source_sha256}")
     options.say(f"    written  {made.target_bytes:>16,} bytes, sha256 {made.target_sha256}")
     for names in made.shared[:_MOST_SHOWN]:
-        listed = ", ".join(shown(name) for name in names[:_MOST_SHOWN])
-        more = f" and {len(names) - _MOST_SHOWN} more" if names[_MOST_SHOWN:] else ""
-        options.say(f"    one storage, written in full under each name: {listed}{more}")
+        several = listed([shown(name) for name in names], _MOST_SHOWN)
+        options.say(f"    one storage, written in full under each name: {several}")
     if made.shared[_MOST_SHOWN:]:
         options.say(f"    and {counted(len(made.shared) - _MOST_SHOWN, 'more shared storage')}")

@@ -1,7 +1,6 @@
 """`repro export`: a packet to archive or sign, or a table for a spreadsheet."""
 
 import argparse
-import importlib.util
 import os
 import shlex
 import tempfile
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from repro import fileio, paths
 from repro.cli import options, report, verify
-from repro.errors import BadInputError, CannotRunError, saving
+from repro.errors import BadInputError, saving
 from repro.fileio import have_scratch
 from repro.packet import build
 from repro.packet.build import SIGNATURE
@@ -82,10 +81,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write a packet or a table, whole or not at all, and say what it is."""
-    for needed in _NEEDED[arguments.format]:
-        if importlib.util.find_spec(needed) is None:
-            message = f"`repro export` needs the package {needed}; `make venv` installs it"
-            raise CannotRunError(message)
+    options.check_installed("repro export", _NEEDED[arguments.format])
     given = arguments.results or [Path("results")]
     out: Path = arguments.out
     options.check_folders(given)
@@ -105,8 +101,7 @@ def _check_free(out: Path, *, as_folder: bool) -> None:
         return
     if out.is_dir() != as_folder:
         found, expected = ("folder", "file") if out.is_dir() else ("file", "folder")
-        message = f"--out {out}: found a {found}, expected the name of a {expected}"
-        raise BadInputError(message)
+        raise BadInputError(f"--out {out}: found a {found}, expected the name of a {expected}")
     # A pipe or a device has no size, and is written to.
     if any(out.iterdir()) if as_folder else out.stat().st_size:
         message = f"--out {out}: found something there, expected a free name or nothing in it"

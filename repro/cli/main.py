@@ -166,10 +166,6 @@ def _bug_report(given: Sequence[str]) -> str:
     return f"repro: this is a bug: {last}\n    the log to paste into an issue: {log.name}"
 
 
-if __name__ == "__main__":
-    sys.exit(main())
-
-
 # -----------------------------------------------------------------------------
 # The three standard streams, as a shell may hand them over: closed, full, in any encoding.
 #
@@ -201,11 +197,10 @@ def prepare() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     if sys.stdout is None:
-        message = (
+        raise BadInputError(
             "standard output: found it closed, expected a terminal, a file or a pipe; "
             "> /dev/null drops what is printed"
         )
-        raise BadInputError(message)
 
 
 def _wrapped(stream: TextIO | None, raw: io.FileIO) -> io.TextIOWrapper:
@@ -225,11 +220,10 @@ class _Output(io.FileIO):
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())  # Python flushes at its end
             if isinstance(error, BrokenPipeError):
                 raise NobodyReadsError from error
-            message = (
+            raise BadInputError(
                 f"standard output: cannot be written ({error.strerror}), expected room for what "
                 "is printed; free some space or send it elsewhere. What was saved is kept"
-            )
-            raise BadInputError(message) from error
+            ) from error
 
 
 class _Unheard(io.FileIO):
@@ -240,3 +234,7 @@ class _Unheard(io.FileIO):
             return super().write(data)
         except OSError:
             return len(memoryview(data))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,11 +1,12 @@
 """Options that several commands share, and how they are read."""
 
 import argparse
+import importlib.util
 import json
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel
 
 from repro import paths
-from repro.errors import BadInputError
+from repro.errors import BadInputError, CannotRunError
 from repro.schema.manifest import Manifest
 from repro.text import one_of, visible
 
@@ -21,15 +22,15 @@ if TYPE_CHECKING:  # `repro list` plans nothing, and starts without it
     from repro.planning.planner import Filter
 
 
-def add_manifests(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
+def add_manifests(parser: argparse.ArgumentParser) -> None:
     """MANIFEST…: files of the bundle or the user's own."""
     parser.add_argument(
         "manifests",
         metavar="MANIFEST",
-        nargs="*" if optional else "+",
+        nargs="+",
         type=paths.manifest,
-        help="manifest file, e.g. manifests/table1.json, or the name of one of the bundle's, table1"
-        + ("; all by default" * optional),
+        help="manifest file, e.g. manifests/table1.json, or the name of one of the bundle's, "
+        "table1",
     )
 
 
@@ -42,11 +43,18 @@ def check_folders(given: Sequence[Path]) -> None:
     """Refuse results that are not there."""
     missing = [str(folder) for folder in given if not folder.is_dir()]
     if missing:
-        message = (
+        raise BadInputError(
             f"found no folder {', '.join(missing)}, expected what `repro run` wrote; "
             "`repro run manifests/table1.json` makes results"
         )
-        raise BadInputError(message)
+
+
+def check_installed(command: str, packages: Iterable[str]) -> None:
+    """Refuse a command that needs packages beyond the light install, where one is missing."""
+    for needed in packages:
+        if importlib.util.find_spec(needed) is None:
+            message = f"`{command}` needs the package {needed}; `make venv` installs it"
+            raise CannotRunError(message)
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -117,26 +125,13 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     add_out(parser)
 
 
-def add_on(parser: argparse.ArgumentParser) -> None:
-    """--on: where `run` runs jobs."""
-    parser.add_argument(
-        "--on",
-        metavar="local|ray|ray://HOST:PORT",
-        default="local",
-        help="local: processes of this machine, on its first GPU; ray: the same on all its GPUs; "
-        "ray://HOST:PORT: the nodes of a Ray cluster, ray://auto: of the one that this machine is "
-        "part of (docs/cluster.md; default: local)",
-    )
-
-
 def pairs(flag: str, given: list[str]) -> dict[str, Path]:
     """`NAME=PATH` arguments."""
     found = {}
     for text in given:
         name, separator, path = text.partition("=")
         if not (name and separator and path):
-            message = f"{flag} {text}: expected NAME=PATH"
-            raise BadInputError(message)
+            raise BadInputError(f"{flag} {text}: expected NAME=PATH")
         found[name] = Path(path)
     return found
 
@@ -159,12 +154,10 @@ def read_filter(text: str, manifests: list[Manifest]) -> "Filter":
     for part in filter(None, text.split(",")):
         key, _, value = part.partition("=")
         if key not in known:
-            message = f"--only {part}: expected model=, dtype= or setting="
-            raise BadInputError(message)
+            raise BadInputError(f"--only {part}: expected model=, dtype= or setting=")
         if value not in known[key]:
             expected = one_of(value, sorted(known[key]))
-            message = f"--only {part}: found {value!r}, expected {expected}"
-            raise BadInputError(message)
+            raise BadInputError(f"--only {part}: found {value!r}, expected {expected}")
         kept[key].add(value)
     from repro.planning.planner import Filter
 

@@ -96,9 +96,7 @@ def prepare(
 ) -> Planning:
     """Read manifests, look at the machine and at what is there.
 
-    Args:
-        arguments: Parsed.
-        machine: Describes what jobs will run on.
+    What jobs will run on is what `machine` describes; this machine by default.
     """
     # One thread a job, whatever the number of cores: sums are then added in the same order
     # everywhere, and jobs run side by side instead. Whoever sets the variable decides.

@@ -1,12 +1,11 @@
 """`repro report`: one page for a reader, from manifests and records alone."""
 
 import argparse
-import importlib.util
 from pathlib import Path
 
 from repro import paths
 from repro.cli import options, verify
-from repro.errors import BadInputError, CannotRunError, saving
+from repro.errors import BadInputError, saving
 from repro.fileio import have_scratch, write_text
 from repro.store import run_file
 
@@ -42,10 +41,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the page and say where it is."""
-    for needed in ("jinja2", "matplotlib"):
-        if importlib.util.find_spec(needed) is None:
-            message = f"`repro report` needs the package {needed}; `make venv` installs it"
-            raise CannotRunError(message)
+    options.check_installed("repro report", ("jinja2", "matplotlib"))
     from repro.report import collect, page
 
     folders = arguments.results or [Path("results")]

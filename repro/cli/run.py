@@ -75,8 +75,7 @@ def chosen_engine(where: str) -> Iterator[Engine]:
         yield Local()
         return
     if not re.fullmatch(r"ray|ray://(auto|[^/]+:\d+)", where):
-        message = f"--on {where}: expected local, ray, ray://HOST:PORT or ray://auto"
-        raise BadInputError(message)
+        raise BadInputError(f"--on {where}: expected local, ray, ray://HOST:PORT or ray://auto")
     try:
         from runner.ray.engine import engine as on_ray
     except ImportError as error:
@@ -93,7 +92,14 @@ def chosen_engine(where: str) -> Iterator[Engine]:
 def add(parser: argparse.ArgumentParser) -> None:
     """Arguments of `repro run`."""
     add_anywhere(parser)
-    options.add_on(parser)
+    parser.add_argument(
+        "--on",
+        metavar="local|ray|ray://HOST:PORT",
+        default="local",
+        help="local: processes of this machine, on its first GPU; ray: the same on all its GPUs; "
+        "ray://HOST:PORT: the nodes of a Ray cluster, ray://auto: of the one that this machine is "
+        "part of (docs/cluster.md; default: local)",
+    )
     parser.epilog = (
         "A finished job is reused as long as nothing that can change its numbers has changed.\n"
         "Exits 0 if all jobs are done, or no claim needs one; 3 if some could not run. A\n"
@@ -127,9 +133,7 @@ def _run(arguments: argparse.Namespace, engine: Engine) -> int:
             console_plan.show(plan, following, prepared.undecidable(plan), brief=True)
     failed = dict[str, str]()
     with console.bars(quiet=arguments.json) as bars:
-        for name, why in _fetch(plans, prepared, bars).items():
-            failed[name] = why
-        failed |= _fetch_sources(prepared, bars)
+        failed |= _fetch(plans, prepared, bars) | _fetch_sources(prepared, bars)
         plans = [prepared.again(plan) if _waits(plan) else plan for plan in plans]
         commit(plans, prepared, failed)
         plans, could_not = _execute(plans, prepared, engine, bars, failed)
@@ -164,11 +168,10 @@ def _check_names(prepared: Planning) -> None:
     for name, path in prepared.files.items():
         own = not (paths.MANIFESTS / f"{name}.json").is_file()
         if own and escaped(str(path)) != str(path):
-            message = (
+            raise BadInputError(
                 f"{path}: found a name that is not UTF-8, which a run file cannot hold; rename it, "
                 "or start this command in its folder"
             )
-            raise BadInputError(message)
 
 
 def _check_continues(plan: Plan, prepared: Planning, *, fresh: bool) -> None:
@@ -181,31 +184,28 @@ def _check_continues(plan: Plan, prepared: Planning, *, fresh: bool) -> None:
         return
     engine, left = prepared.planner.engine, len(before.jobs.keys() - plan.slots())
     if before.engine != engine and left and not run_file.too_late(before, plan.manifest):
-        message = (
+        raise BadInputError(
             f"--engine {engine}: {plan.manifest.id} was run at tier {plan.tier} by "
             f"{before.engine}, and a run has one engine.\n    {counted(left, 'job')} of it would "
             "be forgotten: leave --only out, or use another --out"
         )
-        raise BadInputError(message)
     changed = {} if fresh else run_file.too_late(before, plan.manifest)
     if changed:
         what = "; ".join(f"{name}: {why}" if name else why for name, why in changed.items())
-        message = (
+        raise BadInputError(
             f"{plan.manifest.id} was run at tier {plan.tier} with other claims ({what}).\n"
             "    Judging those records by these claims would be invalid: use --fresh to run "
             "every job again, or another --out"
         )
-        raise BadInputError(message)
 
 
 def _replace(path: Path, *, every: bool) -> None:
     """Say that a damaged run file is replaced; refuse if it may name jobs that are left out."""
     if not every:
-        message = (
+        raise BadInputError(
             f"{path} is damaged, and what it said of jobs that --only leaves out would be lost: "
             "run once without --only; records that are there are reused"
         )
-        raise BadInputError(message)
     options.say(f"{path} is damaged and is written anew", error=True)
 
 

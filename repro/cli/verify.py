@@ -9,7 +9,7 @@ from repro import paths
 from repro.cli import options
 from repro.environment import pins
 from repro.errors import EXIT_CONTRADICTED, EXIT_DONE, EXIT_INCOMPLETE, BadInputError
-from repro.packet import build, signature
+from repro.packet import build
 from repro.report import console_verdicts
 from repro.schema import catalog, validate
 from repro.schema.finding import GOOD, Verdict
@@ -147,7 +147,7 @@ def _runs(
     for path in given:
         with build.opened(path) as folder:
             if signers:
-                signer = signature.check(folder, signers, path)
+                signer = build.check_signature(folder, signers, path)
                 options.say(f"{path}: signed by {signer}; every file is as signed", error=True)
             elif run_file.is_packet(folder):
                 build.hold(folder, path)

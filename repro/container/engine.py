@@ -5,13 +5,13 @@ Not covered: engines without Docker's interface; an engine on another machine, w
 and GPUs are not this one's.
 """
 
-import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from repro import paths
+from repro.environment.revision import git
 from repro.errors import BadInputError, CannotRunError
 
 Client = Any
@@ -57,12 +57,7 @@ def engine() -> Iterator[Client]:
 
 
 def explain(error: Exception, *, reached: bool) -> str:
-    """One line for what an engine refused.
-
-    Args:
-        error: What the SDK raised.
-        reached: Whether the engine had answered before.
-    """
+    """One line for what an engine refused, which may have answered (`reached`) before."""
     said = " ".join(str(getattr(error, "explanation", None) or error).split())
     for words, meaning in _REFUSALS.items():
         if words in said.lower():
@@ -117,8 +112,7 @@ def build(client: Client, wanted: Build) -> Iterator[str]:
         CannotRunError: a step failed.
     """
     if not (paths.ROOT / "Dockerfile").is_file():
-        message = f"{paths.ROOT} has no Dockerfile: run this in a checkout of the bundle"
-        raise BadInputError(message)
+        raise BadInputError(f"{paths.ROOT} has no Dockerfile: run this in a checkout of the bundle")
     said = client.api.build(
         path=str(paths.ROOT),
         tag=wanted.tag,
@@ -132,8 +126,7 @@ def build(client: Client, wanted: Build) -> Iterator[str]:
     for event in said:
         if "error" in event:
             why = explain(RuntimeError(event["error"]), reached=True)
-            message = f"could not build {wanted.tag}: {why}"
-            raise CannotRunError(message)
+            raise CannotRunError(f"could not build {wanted.tag}: {why}")
         text = str(event.get("stream") or event.get("status") or "").strip()
         if text:
             yield text
@@ -141,20 +134,7 @@ def build(client: Client, wanted: Build) -> Iterator[str]:
 
 def revision() -> str:
     """The commit of this checkout, marked if files were changed since; `unknown` without git."""
-    commit = _git("rev-parse", "HEAD")
+    commit = git(paths.ROOT, "rev-parse", "HEAD")
     if not commit:
         return "unknown"
-    return f"{commit}-changed" if _git("status", "--porcelain") else commit
-
-
-def _git(*arguments: str) -> str:
-    try:
-        done = subprocess.run(  # noqa: S603
-            ["git", "-C", str(paths.ROOT), *arguments],  # noqa: S607  # the user's own git
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return done.stdout.strip()
+    return f"{commit}-changed" if git(paths.ROOT, "status", "--porcelain") else commit

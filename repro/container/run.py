@@ -58,12 +58,7 @@ class Inside:
 
 
 def of(command: str, parser: argparse.ArgumentParser, given: argparse.Namespace) -> Inside:
-    """The arguments of a command, for the image.
-
-    Args:
-        command: Its name.
-        parser: Knows what it takes.
-        given: What it was given on the host.
+    """The arguments of a command, which `parser` knows, as given on the host, for the image.
 
     Raises:
         BadInputError: a path that is named is not there, or cannot be mounted.
@@ -100,31 +95,25 @@ def _value(action: argparse.Action, value: object, mounts: dict[str, str]) -> st
     if not isinstance(value, Named):
         return str(value)
     if not (name and separator and path):
-        message = f"{action.option_strings[-1]} {value}: expected NAME=PATH"
-        raise BadInputError(message)
+        raise BadInputError(f"{action.option_strings[-1]} {value}: expected NAME=PATH")
     return value if path == HUB else f"{name}={_path(f'{action.dest}/{name}', Path(path), mounts)}"
 
 
 def _path(kind: str, path: Path, mounts: dict[str, str]) -> str:
     """Where a file or folder of the host is in the container; a manifest of the bundle is there."""
     bundled = paths.ROOT / path
-    if kind == "manifests" and _is_bundled(bundled):
+    own = bundled.is_file() and bundled.resolve().parent == paths.MANIFESTS.resolve()
+    if kind == "manifests" and own:
         return f"manifests/{bundled.name}"
     if not path.exists():  # an engine would make a folder of it, or say less
-        message = f"{path}: there is no such file or folder"
-        raise BadInputError(message)
+        raise BadInputError(f"{path}: there is no such file or folder")
     source = Path(of_host(path))
     name = source.name if path.name in ("", "..") else path.name
     target = f"{INPUTS}/{kind}/{name}"
     for place, file in _files(target, source):
         if mounts.setdefault(place, str(file)) != str(file):
-            message = f"{path}: found two files of this name, expected one; rename one"
-            raise BadInputError(message)
+            raise BadInputError(f"{path}: found two files of this name, expected one; rename one")
     return target
-
-
-def _is_bundled(manifest: Path) -> bool:
-    return manifest.is_file() and manifest.resolve().parent == paths.MANIFESTS.resolve()
 
 
 def of_host(path: Path) -> str:
@@ -158,7 +147,7 @@ def _files(target: str, source: Path) -> list[tuple[str, Path]]:
 
 
 # -----------------------------------------------------------------------------
-# Running a command in the image: shut in, watched, and stopped when the user says so.
+# The container.
 
 Write = Callable[[bytes, bool], None]
 """Called with output, and whether it is standard error."""
@@ -221,7 +210,9 @@ def run(client: Client, box: Box, write: Write) -> int:
     """
     options = _options(box)
     if box.gpus:
-        options["device_requests"] = [_all_gpus()]
+        from docker.types import DeviceRequest
+
+        options["device_requests"] = [DeviceRequest(count=-1, capabilities=[["gpu"]])]
     with _container(client, options) as container:
         output = container.attach(stream=True, logs=True, demux=not box.terminal)
         with _interrupts(container) as stopped:
@@ -268,17 +259,10 @@ def terminal() -> dict[str, str] | None:
     return {"TERM": kind, "COLUMNS": str(columns), "LINES": str(lines)}
 
 
-def _all_gpus() -> Any:  # noqa: ANN401  # docker has no types
-    from docker.types import DeviceRequest
-
-    return DeviceRequest(count=-1, capabilities=[["gpu"]])
-
-
 @contextmanager
 def _container(client: Client, options: Mapping[str, Any]) -> Iterator[Any]:
     """A container that is gone afterwards, whatever happened."""
-    image = options["image"]
-    engine.image(client, image)
+    engine.image(client, options["image"])
     container = client.containers.create(**options)
     try:
         yield container

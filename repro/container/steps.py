@@ -14,7 +14,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from repro import paths
 from repro.environment import image as audit_image
@@ -25,11 +25,8 @@ from repro.fileio import write_text
 from repro.inputs import sources
 from repro.schema import catalog, validate
 from repro.schema.base import Frozen
+from repro.schema.jobs import EvaluateJob, Setting
 from repro.text import visible_lines
-
-if TYPE_CHECKING:
-    from repro.schema.jobs import EvaluateJob
-
 
 TWINS = ("mamba-twin", "mamba2-twin", "gpt-neox-twin")
 _TOLD = ("device", "attention", "mamba_scan", "layer_norm")
@@ -83,8 +80,7 @@ def write_lock(target: Literal["cpu", "cuda"], revision: str) -> None:
     """
     image = audit_image.capture(target, revision)
     if "failed" in image.probe:
-        message = f"the probe forward pass failed: {image.probe['failed']}"
-        raise ReproError(message)
+        raise ReproError(f"the probe forward pass failed: {image.probe['failed']}")
     write_text(audit_image.FILE, image.model_dump_json(indent=1) + "\n")
 
 
@@ -102,10 +98,8 @@ def probe() -> dict[str, str]:
     return found
 
 
-def _job(twin: str, dtype: Literal["float32", "bfloat16"]) -> "EvaluateJob":
+def _job(twin: str, dtype: Literal["float32", "bfloat16"]) -> EvaluateJob:
     """A question for a twin that asks for every kernel there is."""
-    from repro.schema.jobs import EvaluateJob, Setting
-
     setting = Setting(
         id="probe",
         batch_size=1,
@@ -124,10 +118,6 @@ def _job(twin: str, dtype: Literal["float32", "bfloat16"]) -> "EvaluateJob":
         shots=(0,),
         setting=setting,
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())
 
 
 # -----------------------------------------------------------------------------
@@ -175,15 +165,9 @@ COMMITS = (
 def build(
     kernels: Mapping[str, Pin], wheels: Path, commits: Sequence[Commit] = COMMITS
 ) -> list[Path]:
-    """Build one wheel for each package of `pinned-kernels.txt`.
+    """Build one wheel for each package of `pinned-kernels.txt`, into a folder.
 
-    Args:
-        kernels: The pins, by name.
-        wheels: Folder to write them to.
-        commits: Packages whose source is a commit; all others come from the index by digest.
-
-    Returns:
-        The wheels.
+    The source of some is a commit; all others come from the index by digest.
 
     Raises:
         CannotRunError: a source is not what is pinned, or a build failed.
@@ -219,8 +203,7 @@ def fetch(source: Commit, checkout: Path) -> None:
     _run([*git, "checkout", "--quiet", "--detach", "FETCH_HEAD"])
     found = _run([*git, "rev-parse", "HEAD"]).strip()
     if found != source.commit:
-        message = f"{source.repository}: found commit {found}, expected {source.commit}"
-        raise CannotRunError(message)
+        raise CannotRunError(f"{source.repository}: found commit {found}, expected {source.commit}")
 
 
 def _from_index(pins: Sequence[Pin], wheels: Path, options: Sequence[str]) -> None:
@@ -263,6 +246,9 @@ def _made(pin: Pin, wheels: Path) -> Path:
     found = sorted(wheels.glob(f"{stem}-*.whl"))
     if len(found) != 1 or found[0].name.split("-")[1].partition("+")[0] != pin.version:
         names = ", ".join(path.name for path in found) or "none"
-        message = f"{pin.name}: found the wheels {names}, expected one of {pin.version}"
-        raise CannotRunError(message)
+        raise CannotRunError(f"{pin.name}: found the wheels {names}, expected one of {pin.version}")
     return found[0]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -16,7 +16,7 @@ import mmap
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -124,7 +124,7 @@ def _abi(strings: bytes) -> Abi | None:
 
 
 # -----------------------------------------------------------------------------
-# What lies under the pins of an image: its lock, written when it is built, and its state now.
+# The lock of an image, and its state now.
 
 FILE = paths.ROOT / "image.json"
 """Only in an image."""
@@ -160,14 +160,10 @@ class Image(Frozen):
 def capture(target: Target, revision: str, search: Sequence[str] | None = None) -> Image:
     """Describe the image that this process runs in, as it is now.
 
-    Args:
-        target: What it was built as.
-        revision: The commit that it was built from.
-        search: Where to look for distributions; `sys.path` by default.
+    Distributions are looked for in `search`, by default in `sys.path`.
     """
-    found = list(
-        importlib.metadata.distributions(path=list(sys.path if search is None else search))
-    )
+    places = list(sys.path if search is None else search)
+    found = importlib.metadata.distributions(path=places)
     names = {pins.normalise(each.metadata["Name"] or "unnamed"): each for each in found}
     records = {name: each.read_text("RECORD") for name, each in names.items()}
     built = set(pins.read(pins.KERNELS)) - set(pins.read(pins.LOCK))
@@ -242,3 +238,71 @@ def probe() -> dict[str, str]:
         return {"failed": lines[-1]}
     found: dict[str, str] = json.loads(done.stdout)
     return found
+
+
+# -----------------------------------------------------------------------------
+# What is no longer as it was when the image was built, in words.
+#
+# Not covered: byte code, and whatever else no digest in `image.json` speaks of.
+
+_PLAIN = frozenset({"slow", "plain", "eager"})
+"""Paths that no kernel is on."""
+
+
+def differences(then: Image, now: Image, *, has_gpu: bool) -> Iterator[str]:
+    """What is no longer as it was built, one line each."""
+    yield from _changes("OS package", then.os_packages, now.os_packages)
+    for name in sorted(then.wheels.keys() & now.wheels.keys()):
+        if then.wheels[name] != now.wheels[name]:
+            yield f"{name}: another wheel than the image was built with, whatever its version"
+    for name in sorted(then.kernels.keys() | now.kernels.keys()):
+        yield from _kernel(name, then.kernels.get(name), now.kernels.get(name))
+    for name in sorted(then.bundle.keys() | now.bundle.keys()):
+        before, after = then.bundle.get(name), now.bundle.get(name)
+        if before != after:
+            state = "added" if before is None else "gone" if after is None else "changed"
+            yield f"{name}: {state} since the image was built"
+    yield from _paths(then, now, has_gpu=has_gpu)
+
+
+def _changes(what: str, then: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
+    for name in sorted(then.keys() | now.keys()):
+        if then.get(name) != now.get(name):
+            yield (
+                f"{what} {name}: {then.get(name, 'not there')} when the image was built, "
+                f"{now.get(name, 'not there')} now"
+            )
+
+
+def _kernel(name: str, then: Kernel | None, now: Kernel | None) -> Iterator[str]:
+    """How one shared object differs, the telling difference first."""
+    if then == now:
+        return
+    if then is None or now is None:
+        yield f"kernel {name}: {'added' if now else 'gone'} since the image was built"
+        return
+    told = [
+        f"{what} {_said(before)} when the image was built, {_said(after)} now"
+        for what, before, after in (
+            ("architectures", then.architectures, now.architectures),
+            ("C++ ABI", then.abi, now.abi),
+        )
+        if before != after
+    ]
+    yield f"kernel {name}: {'; '.join(told) or 'another file, of the same architectures and ABI'}"
+
+
+def _said(value: Iterable[str] | str | None) -> str:
+    return value if isinstance(value, str) else " ".join(value or ()) or "none"
+
+
+def _paths(then: Image, now: Image, *, has_gpu: bool) -> Iterator[str]:
+    """The path taken is held to the build's, which has no GPU; with one, to the kernels."""
+    if "failed" in now.probe:
+        yield f"the probe forward pass failed: {now.probe['failed']}"
+    elif not has_gpu:
+        yield from _changes("path taken,", then.probe, now.probe)
+    elif now.target == "cuda":
+        for name, path in now.probe.items():
+            if path in _PLAIN and not name.endswith("float32 attention"):
+                yield f"path taken, {name}: {path}, although the image has the kernels"

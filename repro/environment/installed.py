@@ -69,8 +69,7 @@ class Distribution:
 def find(search: Sequence[str]) -> tuple[list[Distribution], list[File]]:
     """Find all distributions on a search path, and all files whose digest is recorded.
 
-    Args:
-        search: Folders, as in `sys.path`. One that is listed twice is searched once.
+    The path is as `sys.path` is; a folder that is listed twice is searched once.
     """
     folders = {str(Path(entry).resolve()): None for entry in search if Path(entry or ".").is_dir()}
     distributions: list[Distribution] = []
@@ -82,42 +81,36 @@ def find(search: Sequence[str]) -> tuple[list[Distribution], list[File]]:
         # A build leaves *.egg-info in a source tree; it installs nothing.
         if record is None and (place / "pyproject.toml").is_file():
             continue
-        rows = _rows(record)
         declared = (found.read_text("top_level.txt") or "").split()
-        owner = len(distributions)
-        distributions.append(
-            Distribution(
-                name=pins.normalise(found.metadata["Name"] or "unnamed"),
-                version=found.version,
-                place=place,
-                has_record=record is not None,
-                names=frozenset([row[0] for row in rows] + declared),
-            )
-        )
-        files += files_of(found, owner)
+        names = frozenset([row[0] for row in _rows(record)] + declared)
+        name = pins.normalise(found.metadata["Name"] or "unnamed")
+        files += files_of(found, len(distributions))
+        distributions.append(Distribution(name, found.version, place, record is not None, names))
     return distributions, files
+
+
+def distribution(package: str) -> importlib.metadata.Distribution | None:
+    """An installed package; None if it is not there."""
+    try:
+        return importlib.metadata.distribution(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def files_of(found: importlib.metadata.Distribution, owner: int = 0) -> list[File]:
     """Every file of a distribution whose digest its RECORD lists, but for byte code."""
-    return [
-        File(owner, Path(str(found.locate_file(name))), name, *_digest(digest), _size(size))
-        for name, digest, size in _rows(found.read_text("RECORD"))
-        if digest and not name.endswith(".pyc")
-    ]
+    files = []
+    for name, recorded, length in _rows(found.read_text("RECORD")):
+        if recorded and not name.endswith(".pyc"):
+            algorithm, _, digest = recorded.partition("=")
+            size = int(length) if length.isdecimal() else 0
+            path = Path(str(found.locate_file(name)))
+            files.append(File(owner, path, name, algorithm, digest, size))
+    return files
 
 
 def _rows(record: str | None) -> list[list[str]]:
     return [row for row in csv.reader((record or "").splitlines()) if len(row) == _COLUMNS]
-
-
-def _digest(recorded: str) -> tuple[str, str]:
-    algorithm, _, value = recorded.partition("=")
-    return algorithm, value
-
-
-def _size(recorded: str) -> int:
-    return int(recorded) if recorded.isdecimal() else 0
 
 
 def check(files: Sequence[File]) -> dict[str, str]:
@@ -147,11 +140,9 @@ def edited(package: str) -> dict[str, str]:
     Not covered, and told by `repro audit`: compiled code of the same size, and files that were
     added.
     """
-    try:
-        found = importlib.metadata.distribution(package)
-    except importlib.metadata.PackageNotFoundError:
-        return {}
-    return check([each for each in files_of(found) if each.name.endswith((".py", *_COMPILED))])
+    found = distribution(package)
+    files = files_of(found) if found else []
+    return check([each for each in files if each.name.endswith((".py", *_COMPILED))])
 
 
 def changed(
@@ -233,7 +224,8 @@ def unlisted(distributions: Sequence[Distribution]) -> tuple[list[Path], dict[in
             if not _is_empty(top):
                 stray.append(top)
         for name in _files_below(place, folders):
-            if name not in names and not _is_byte_code(name):
+            byte_code = name.endswith(".pyc") and "/__pycache__/" in name
+            if name not in names and not byte_code:
                 at = next(folders[parent] for parent in _parents(name) if parent in folders)
                 inside.setdefault(at, []).append(f"{name}: in no RECORD")
     return stray, inside
@@ -255,11 +247,6 @@ def _files_below(place: Path, folders: Iterable[str]) -> Iterator[str]:
         for folder, _, files in os.walk(os.path.join(root, top)):  # noqa: PTH118  # 50,000 files
             below = folder[len(root) + 1 :]
             yield from (f"{below}/{name}" for name in files)
-
-
-def _is_byte_code(name: str) -> bool:
-    """Whether a file is byte code where Python looks for it only beside its source."""
-    return name.endswith(".pyc") and "/__pycache__/" in name
 
 
 def _is_empty(entry: Path) -> bool:

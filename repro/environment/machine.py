@@ -2,7 +2,6 @@
 
 import csv
 import functools
-import importlib.metadata
 import os
 import platform
 import re
@@ -330,13 +329,8 @@ def _edited(versions: tuple[tuple[str, str], ...]) -> Mapping[str, str | None]:
 
 def installed(packages: Iterable[str]) -> dict[str, str | None]:
     """Installed version of each package, by normalised name; None if it is not there."""
-    found: dict[str, str | None] = {}
-    for package in packages:
-        try:
-            found[pins.normalise(package)] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[pins.normalise(package)] = None
-    return dict(sorted(found.items()))
+    every = {pins.normalise(each): distributions.distribution(each) for each in packages}
+    return {name: found.version if found else None for name, found in sorted(every.items())}
 
 
 def drift(found: Mapping[str, str | None], pinned: Mapping[str, str]) -> tuple[Drift, ...]:

@@ -86,8 +86,7 @@ def read(path: Path) -> dict[str, Pin]:
         text = fileio.text(path)
     except (OSError, UnicodeDecodeError) as error:
         why = json_text.why(error)
-        message = f"{path}: cannot be read as a lock file: {why}"
-        raise BadInputError(message) from error
+        raise BadInputError(f"{path}: cannot be read as a lock file: {why}") from error
     pins: dict[str, Pin] = {}
     problems: list[Problem] = []
     for number, line in _logical_lines(text):

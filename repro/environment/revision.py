@@ -7,8 +7,8 @@ to nothing, and says so.
 Not covered: what git is told to ignore, and a commit that was made to fit.
 """
 
-import importlib.metadata
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from repro import paths
@@ -41,30 +41,32 @@ def _image() -> Revision | None:
         return None
     now = dict(image.own_files(FOLDERS))
     then = {name: sha for name, sha in built.bundle.items() if name.startswith(FOLDERS)}
-    apart = sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
-    return Revision(of=f"image of {built.revision}", changed=tuple(apart))
+    return Revision(of=f"image of {built.revision}", changed=_apart(then, now))
 
 
 def _checkout(folder: Path) -> Revision | None:
     """By git, where it is installed, trusts the folder, and the folder is a checkout of its own."""
     if not (folder / ".git").exists():
         return None
-    commit = _git(folder, "rev-parse", "HEAD")
+    commit = git(folder, "rev-parse", "HEAD")
     # An assumed-unchanged file is not looked at: each is digested, whatever the index says.
-    listed = _git(folder, "ls-tree", "-r", "HEAD", "--", *FOLDERS)
+    listed = git(folder, "ls-tree", "-r", "HEAD", "--", *FOLDERS)
     if not commit or listed is None:
         return None
     then = {line.partition("\t")[2]: line.split()[2] for line in listed.splitlines()}
     here = [path for name in FOLDERS for path in sorted((folder / name).rglob("*"))]
     files = [path for path in here if path.is_file() and path.suffix != ".pyc"]
     names = [str(path.relative_to(folder)) for path in files]
-    hashed = _git(folder, "hash-object", "--no-filters", "--stdin-paths", given="\n".join(names))
+    hashed = git(folder, "hash-object", "--no-filters", "--stdin-paths", given="\n".join(names))
     now = dict(zip(names, (hashed or "").splitlines(), strict=False))
-    apart = sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
-    return Revision(of=f"commit {commit}", changed=tuple(apart))
+    return Revision(of=f"commit {commit}", changed=_apart(then, now))
 
 
-def _git(folder: Path, *words: str, given: str = "") -> str | None:
+def _apart(then: Mapping[str, str], now: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(sorted(each for each in then.keys() | now if then.get(each) != now.get(each)))
+
+
+def git(folder: Path, *words: str, given: str = "") -> str | None:
     """What git says; None if it cannot."""
     try:
         done = subprocess.run(  # noqa: S603
@@ -81,12 +83,10 @@ def _git(folder: Path, *words: str, given: str = "") -> str | None:
 
 def _wheel() -> Revision | None:
     """An installed wheel, not an editable installation, which lists no code."""
-    try:
-        found = importlib.metadata.distribution(_DISTRIBUTION)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-    own_files = [f for f in installed.files_of(found) if f.name.startswith(FOLDERS)]
-    if not own_files:
+    found = installed.distribution(_DISTRIBUTION)
+    files = installed.files_of(found) if found else []
+    own_files = [each for each in files if each.name.startswith(FOLDERS)]
+    if found is None or not own_files:
         return None
     apart = installed.check(own_files)
     return Revision(of=f"wheel {found.version}", changed=tuple(apart))

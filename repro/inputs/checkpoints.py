@@ -7,10 +7,9 @@ made of it; they are made again, in memory, and compared.
 from collections.abc import Mapping
 from pathlib import Path
 
-from repro import fileio
+from repro import fileio, json_text
 from repro.errors import BadInputError, Problem
-from repro.weights import checkpoint_files as checkpoint_shards
-from repro.weights import convert, loadable
+from repro.weights import checkpoint_files, convert, loadable
 
 PICKLED = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
 """What is pinned where there is no safetensors; never loaded."""
@@ -20,50 +19,40 @@ _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 def of_folder(folder: Path, name: str) -> dict[str, str]:
     """SHA-256 of every file of a checkpoint folder that loading it reads, its own code left out.
 
-    Args:
-        folder: The checkpoint.
-        name: Its name in the catalog.
-
     Returns:
-        Digest by `<name>/<file>`.
+        Digest by `<name>/<file>`, where the catalog calls the checkpoint `name`.
 
     Raises:
         BadInputError: if it is no folder, or its weights are pickles: unpickling executes
             code, and nothing here is executed that a manifest did not pin. As `loadable.names`.
     """
     if not folder.is_dir():
-        message = f"checkpoint {name}: there is no folder {folder}"
-        raise BadInputError(message)
+        raise BadInputError(f"checkpoint {name}: there is no folder {folder}")
     next(folder.iterdir(), None)  # `glob` finds nothing where it may not look
     if not loadable.weights(folder) and not any(folder.glob("*.safetensors")):
         pickles = sorted(path.name for each in _PICKLES for path in folder.glob(each))
         found = ", ".join(pickles) if pickles else "no weights"
         index = folder / "pytorch_model.bin.index.json"
         first = index if index.is_file() else folder / "".join(pickles[:1])
-        remedy = (
-            f"convert them: repro convert {first}" if pickles else "use a copy with safetensors"
-        )
-        message = (
+        convert_them = f"convert them: repro convert {first}"
+        remedy = convert_them if pickles else "use a copy with safetensors"
+        raise BadInputError(
             f"checkpoint {name}: {folder} has no safetensors\n"
             f"    found:    {found}\n"
             f"    expected: {loadable.WEIGHTS} or {loadable.INDEX}; pickled weights are never "
             "loaded, because loading them can execute code\n"
             f"    {remedy}"
         )
-        raise BadInputError(message)
     if not (folder / loadable.CONFIG).is_file():
-        message = f"checkpoint {name}: {folder} has no config.json"
-        raise BadInputError(message)
+        raise BadInputError(f"checkpoint {name}: {folder} has no config.json")
     held, problems = dict[str, str](), list[Problem]()
     for file in loadable.names(folder):
         try:
             held[f"{name}/{file}"] = fileio.digest_of_file(folder / file)
         except OSError as error:
-            found = error.strerror or str(error)
-            problems.append(Problem(str(folder / file), found, "a file to read"))
+            problems.append(Problem(str(folder / file), json_text.why(error), "a file to read"))
     if problems:
-        message = f"checkpoint {name}: {folder} cannot be read"
-        raise BadInputError(message, problems)
+        raise BadInputError(f"checkpoint {name}: {folder} cannot be read", problems)
     return held
 
 
@@ -111,8 +100,8 @@ def _made_of(folder: Path, pickles: Mapping[str, str]) -> bool:
     index = [file for file in pickles if file.endswith(".json")]
     source = folder / (index or list(pickles))[0]
     try:
-        shards = checkpoint_shards.find(source)
-        expected = {*shards.targets.values(), *([checkpoint_shards.INDEX] if index else [])}
+        shards = checkpoint_files.find(source)
+        expected = {*shards.targets.values(), *([loadable.INDEX] if index else [])}
         if expected != {path.name for path in folder.glob("*.safetensors*")}:
             return False
         convert.convert(source, None, lambda *_: None)  # compares: the targets are there

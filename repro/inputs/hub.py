@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from repro import fileio, json_text, paths
-from repro.errors import BadInputError, CannotRunError, Problem
+from repro.errors import BadInputError, CannotRunError, Problem, first_line
 from repro.fileio import write_text
 from repro.inputs import remote_code
 from repro.inputs.checkpoints import PICKLED
@@ -76,8 +76,7 @@ def pin(names: Sequence[str], path: Path | None = None) -> list[Pinned]:
     hub, problems = _Hub(), list[Problem]()
     found = [_resolve(name, *on_hub[name], hub, problems) for name in names or on_hub]
     if problems:
-        message = "the hub's file changed, or is gone; nothing was written"
-        raise BadInputError(message, problems)
+        raise BadInputError("the hub's file changed, or is gone; nothing was written", problems)
     write(path, found)
     return found
 
@@ -137,19 +136,18 @@ class _Hub:
             where, call, repository, revision=revision, files_metadata=True, timeout=_PATIENCE
         )
         if re.fullmatch("[0-9a-f]{40}", info.sha or "") is None:
-            message = f"the model hub names no commit of {where}; nothing was written"
-            raise CannotRunError(message)
+            raise CannotRunError(f"the model hub names no commit of {where}; nothing was written")
         return info
 
     def digests(self, info: Any, files: Iterable[str]) -> dict[str, str]:  # noqa: ANN401
         """SHA-256 of files of a repository."""
-        large = {each.rfilename: each.lfs["sha256"] for each in info.siblings if each.lfs}
-        small = [file for file in files if file not in large]
+        known = {each.rfilename: each.lfs["sha256"] for each in info.siblings if each.lfs}
+        small = [file for file in files if file not in known]
         with tempfile.TemporaryDirectory(prefix="repro-pin-") as folder:
-            fetched = {
-                file: fileio.digest_of_file(self._fetch(info, file, folder)) for file in small
+            known |= {
+                each: fileio.digest_of_file(self._fetch(info, each, folder)) for each in small
             }
-        return {file: large[file] if file in large else fetched[file] for file in files}
+        return {file: known[file] for file in files}
 
     def code(self, info: Any, name: str) -> dict[str, str]:  # noqa: ANN401
         """SHA-256 of every Python file that loading a checkpoint would execute."""
@@ -164,8 +162,7 @@ class _Hub:
         where = f"{file} of {info.id} at {info.sha}"
         size = next(each.size for each in info.siblings if each.rfilename == file)
         if size is not None and size > _LARGEST_SMALL_FILE:
-            message = f"{where}: {size:,} bytes without a digest; nothing was written"
-            raise CannotRunError(message)
+            raise CannotRunError(f"{where}: {size:,} bytes without a digest; nothing was written")
         call = self._api.hf_hub_download
         options = {"revision": info.sha, "local_dir": folder, "cache_dir": folder}
         return Path(self._ask(where, call, info.id, file, **options))
@@ -176,14 +173,13 @@ class _Hub:
         try:
             return call(*args, **options)
         except (HfHubHTTPError, OSError, ValueError, KeyError) as error:
-            why = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            why = first_line(error)
             if hasattr(error, "request") and getattr(error, "response", None) is None:
                 why = "it does not answer"  # the library's own words are its stack of errors
-            message = (
+            raise CannotRunError(
                 f"the model hub at {self._api.endpoint} did not give {what}: {why}\n"
                 "    nothing was written; checkpoints are pinned on a machine that reaches the hub"
-            )
-            raise CannotRunError(message) from error
+            ) from error
 
 
 # -----------------------------------------------------------------------------

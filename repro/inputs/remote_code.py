@@ -12,10 +12,10 @@ the first OLMo's stubs consist of and no pin holds: its installer's list of dige
 import ast
 import re
 from collections.abc import Iterator, Mapping
-from importlib import metadata
 from pathlib import Path
 
 from repro import fileio
+from repro.environment import installed
 from repro.errors import BadInputError, Problem
 from repro.schema.families import FAMILIES
 from repro.weights import foreign_json
@@ -28,11 +28,7 @@ _PACKAGE, _DISTRIBUTION = "hf_olmo", "ai2-olmo"
 
 
 def of_folder(folder: Path, name: str) -> dict[str, str]:
-    """SHA-256 of every Python file that loading a checkpoint would execute.
-
-    Args:
-        folder: With a config.json that was found to be JSON.
-        name: The checkpoint's name in the catalog, for the message.
+    """SHA-256 of every Python file that loading a checkpoint of this name would execute.
 
     Returns:
         Digest by file name; empty where transformers has the architecture itself. Code that
@@ -124,13 +120,8 @@ def _loaded_by_nobody(folder: Path) -> Iterator[Problem]:
 def _parse(path: Path, problems: list[Problem]) -> ast.Module:
     try:
         return ast.parse(fileio.content(path))
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        RecursionError,
-        MemoryError,
-    ) as error:  # all but the first are the parser's
+    # All but the first are the parser's.
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
         problems.append(Problem(str(path), f"no Python ({error})", "a module of the checkpoint"))
         return ast.Module([], [])
 
@@ -155,8 +146,6 @@ def _absolute(tree: ast.Module) -> set[str]:
 
 def _installed() -> dict[str, str]:
     """The digest of the installed ai2-olmo; empty where no installer wrote down its files."""
-    try:
-        record = metadata.distribution(_DISTRIBUTION).read_text("RECORD")
-    except metadata.PackageNotFoundError:
-        return {}
+    found = installed.distribution(_DISTRIBUTION)
+    record = found and found.read_text("RECORD")
     return {_DISTRIBUTION: fileio.digest_of_data(record)} if record else {}

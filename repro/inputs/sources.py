@@ -9,7 +9,6 @@ machine happens to have: digests, lines and what was found, and no text of the f
 
 import functools
 import hashlib
-import importlib.metadata
 import io
 import tarfile
 import zipfile
@@ -21,7 +20,7 @@ from pathlib import Path
 from pydantic import PositiveInt
 
 from repro import fileio, paths
-from repro.environment import pins
+from repro.environment import installed, pins
 from repro.environment.pins import Pin
 from repro.errors import ReproError
 from repro.schema import reading
@@ -115,19 +114,17 @@ def _read(source: SourceFile, cache: Path, *locks: Path) -> Read:
     pin = _pinned(*locks).get(source.package)
     if pin is None or pin.version != source.version:
         pinned = f"{pin.name} {pin.version}" if pin else "no such package"
-        message = f"the claim is about {package}, the lock files pin {pinned}"
-        raise SourceChangedError(message)
+        raise SourceChangedError(f"the claim is about {package}, the lock files pin {pinned}")
     content, where = _installed(source), "as installed"
     if content is None:
         content, archive = archived(pin, source.file, cache)
         where = f"from the archive {archive.name}"
     digest = hashlib.sha256(content).hexdigest()
     if digest != source.sha256:
-        message = (
+        raise SourceChangedError(
             f"{source.file} of {package} is not the one that the claim was written for: "
             f"digest {digest[:12]}…, expected {source.sha256[:12]}…"
         )
-        raise SourceChangedError(message)
     return Read(content.decode(errors="replace"), where)
 
 
@@ -160,20 +157,12 @@ def _pinned(*locks: Path) -> dict[str, Pin]:
     return {name: pin for lock in locks for name, pin in pins.read(lock).items()}
 
 
-@functools.cache
-def _distribution(package: str) -> tuple[str, Path] | None:
-    """Version and folder of an installed package."""
-    try:
-        found = importlib.metadata.distribution(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-    return found.version, Path(str(found.locate_file("")))
-
-
 def _installed(source: SourceFile) -> bytes | None:
     """The file as installed; None if another version, or no such file, is."""
-    version, folder = _distribution(source.package) or ("", Path())
-    return _bytes(folder / source.file) if version == source.version else None
+    found = installed.distribution(source.package)
+    if found is None or found.version != source.version:
+        return None
+    return _bytes(Path(str(found.locate_file(source.file))))
 
 
 def _bytes(path: Path) -> bytes | None:
@@ -195,11 +184,9 @@ def archived(pin: Pin, file: str, cache: Path) -> tuple[bytes, Path]:
     try:
         content = _member(path.name, io.BytesIO(archive), file)
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
-        message = f"{path} cannot be read: {error}"
-        raise SourceMissingError(message) from error
+        raise SourceMissingError(f"{path} cannot be read: {error}") from error
     if content is None:
-        message = f"{pin.name} {pin.version} has no file {file}"
-        raise SourceChangedError(message)
+        raise SourceChangedError(f"{pin.name} {pin.version} has no file {file}")
     return content, path
 
 
@@ -225,7 +212,6 @@ def _archive(pin: Pin, cache: Path) -> tuple[Path, bytes]:
             if content and hashlib.sha256(content).hexdigest() in pin.hashes:
                 return path, content
             others = f" ({path.name} there is not the pinned one)"
-    message = (
+    raise SourceMissingError(
         f"{pin.name} {pin.version} is neither installed nor, as an archive, in {cache}{others}"
     )
-    raise SourceMissingError(message)

@@ -1,4 +1,4 @@
-"""A packet: how it is laid out, its list of digests, and how one is opened.
+"""A packet: how it is laid out, its list of digests and their signature, and how one is opened.
 
     PACKET/ro-crate-metadata.json              what everything is and what made it
     PACKET/report.html, findings.csv           for a reader, for a spreadsheet
@@ -18,6 +18,7 @@ sorted and have no time of their own.
 import os
 import shutil
 import stat
+import subprocess
 import tempfile
 import zipfile
 import zlib
@@ -27,7 +28,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from repro import fileio
-from repro.errors import BadInputError, Problem, cannot_read
+from repro.errors import BadInputError, CannotRunError, Problem, cannot_read
 from repro.store.run_file import SUMS, inside, is_packet
 
 SIGNATURE = f"{SUMS}.sig"
@@ -73,8 +74,7 @@ def differences(folder: Path, sums: bytes) -> list[str]:
         sound = separator and name and len(digest) == 64  # noqa: PLR2004  # of SHA-256
         if not sound or name in listed:
             expected = "a digest and a file" if not sound else "every file once"
-            message = f"{SUMS}, line {number}: found {line[:80]!r}, expected {expected}"
-            raise BadInputError(message)
+            raise BadInputError(f"{SUMS}, line {number}: found {line[:80]!r}, expected {expected}")
         listed[name] = digest
     try:
         found = set(files_of(folder)) - {SUMS, SIGNATURE}
@@ -99,13 +99,101 @@ def hold(folder: Path, shown: Path) -> None:
     except OSError as error:
         raise BadInputError(cannot_read(error.filename, error)) from error
     if found:
-        message = f"{shown}: not as its {SUMS} lists it: {', '.join(found)}"
-        raise BadInputError(message)
+        raise BadInputError(f"{shown}: not as its {SUMS} lists it: {', '.join(found)}")
 
 
 def _digest(path: Path) -> str:
     """Of a file; a link or a pipe is never what was packed."""
     return fileio.digest_of_file(path) if stat.S_ISREG(path.lstat().st_mode) else "no file"
+
+
+# -----------------------------------------------------------------------------
+# The signature of a packet: OpenSSH's, over SHA256SUMS, which lists every other file.
+#
+# Three questions, in this order: did some key sign these very bytes for this purpose; whose key is
+# it; may it sign. Then every file is held to the list that was signed.
+#
+# Reference: ssh-keygen(1), `-Y`; OpenSSH 8.2 or newer, PROTOCOL.sshsig.
+# Not covered: when it was signed; keys that were revoked (leave them out of ALLOWED_SIGNERS).
+
+NAMESPACE = "repro"
+"""What the signature is for: a signature made for something else does not count."""
+
+
+def check_signature(folder: Path, allowed: Path, shown: Path) -> str:
+    """Hold a packet to its signature and to its list of digests.
+
+    Args:
+        folder: The packet, unpacked.
+        allowed: File of those who may sign, as ssh-keygen reads it.
+        shown: The packet's name in messages.
+
+    Returns:
+        Who signed, and with which key.
+
+    Raises:
+        CannotRunError: without ssh-keygen.
+        BadInputError: if anything is missing or not as it was signed; one line.
+    """
+    for path, remedy in (
+        (folder / SUMS, "`repro export` makes packets"),
+        (folder / SIGNATURE, f"its author makes it: ssh-keygen -Y sign -f KEY -n repro {SUMS}"),
+    ):
+        if not path.is_file():
+            raise BadInputError(f"{shown}: found no {path.name}; {remedy}")
+    if not allowed.is_file():
+        message = f"--signature {allowed}: found no file, expected one of allowed signers, one a "
+        message += 'line: "name@example.org ssh-ed25519 AAAA…"'
+        raise BadInputError(message)
+    try:
+        sums = fileio.content(folder / SUMS)
+    except OSError as error:
+        raise BadInputError(cannot_read(error.filename, error)) from error
+    signer = _signer(sums, folder / SIGNATURE, allowed, shown)
+    if found := differences(folder, sums):
+        raise BadInputError(f"{shown}: not as it was signed: {', '.join(found)}")
+    return signer
+
+
+def _signer(sums: bytes, signature: Path, allowed: Path, shown: Path) -> str:
+    """Who signed."""
+    known = ("-s", str(signature))
+    done = _keygen("check-novalidate", "-n", NAMESPACE, *known, said=sums)
+    if done.returncode:
+        message = f"{shown}: {SIGNATURE} is no signature of {SUMS} for {NAMESPACE}: {_last(done)}"
+        raise BadInputError(message)
+    key = done.stdout.decode(errors="replace").strip().rpartition(" with ")[2]
+    done = _keygen("find-principals", "-f", str(allowed), *known)
+    names = done.stdout.decode(errors="replace").splitlines()
+    if done.returncode or not names:
+        raise BadInputError(f"{shown}: unknown signer: {allowed} does not have the {key}")
+    for name in names:
+        done = _keygen("verify", "-f", str(allowed), "-I", name, "-n", NAMESPACE, *known, said=sums)
+        if not done.returncode:
+            return f"{name}, {key}"
+    raise BadInputError(f"{shown}: {allowed} does not allow {names[0]} to sign this: {_last(done)}")
+
+
+def _keygen(
+    action: str, *arguments: str, said: bytes = b""
+) -> "subprocess.CompletedProcess[bytes]":
+    """Run ssh-keygen, without a shell."""
+    program = shutil.which("ssh-keygen")
+    if program is None:
+        message = "--signature needs ssh-keygen (OpenSSH 8.2 or newer), found none on the path"
+        raise CannotRunError(message)
+    return subprocess.run(  # noqa: S603  # no shell, and only files as arguments
+        [program, "-Y", action, *arguments], input=said, capture_output=True, check=False
+    )
+
+
+def _last(done: "subprocess.CompletedProcess[bytes]") -> str:
+    lines = (done.stderr + done.stdout).decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else f"exit code {done.returncode}"
+
+
+# -----------------------------------------------------------------------------
+# A packet as a zip file, whose members are refused before one is unpacked.
 
 
 def write_zip(folder: Path, out: Path) -> None:
@@ -149,14 +237,13 @@ def opened(path: Path) -> Iterator[Path]:
                     for each in archive.infolist()
                     if PurePosixPath(each.filename).parts[:1] != (_FINDERS,)
                 ]
-                _check(path, members, _free(folder))
+                _check(path, members, shutil.disk_usage(folder).free)
                 archive.extractall(folder, members)
         except (
             *(zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError),
             *(OSError, EOFError, ValueError),
         ) as error:
-            message = f"{path}: cannot be unpacked: {error}"
-            raise BadInputError(message) from error
+            raise BadInputError(f"{path}: cannot be unpacked: {error}") from error
         yield _top(Path(folder), path)
 
 
@@ -184,8 +271,7 @@ def _check(path: Path, members: Sequence[zipfile.ZipInfo], free: int) -> None:
             expected = "files below the packet's folder, each once"
             problems.append(Problem(f"{path}: {name!r}", what, expected))
     if problems:
-        message = f"{path} is no packet; nothing was unpacked"
-        raise BadInputError(message, problems)
+        raise BadInputError(f"{path} is no packet; nothing was unpacked", problems)
     size = sum(each.file_size for each in members)
     if size > free:
         message = f"{path}: {size} bytes unpacked, {free} are free in {tempfile.gettempdir()}"
@@ -210,7 +296,3 @@ def _top(folder: Path, shown: Path) -> Path:
         message = f"{shown}: found several packets or results, {names}; expected one in a zip file"
         raise BadInputError(message)
     return found[0] if found else folder
-
-
-def _free(folder: str) -> int:
-    return shutil.disk_usage(folder).free

@@ -10,7 +10,7 @@ Not covered: an agent (nobody says who ran a job) and a licence (the bundle stat
 """
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +68,9 @@ def write(contents: Contents, packet: Path) -> None:
     for name in sorted(files_of(packet)):
         _file(crate, packet / name, name)
     tools = _instruments(crate, contents)
-    for name, kinds in _described(contents, tools).items():
-        crate.dereference(name)["about"] = _one_or_many(kinds)
+    for name, made in environments(contents).values():  # a bill of materials, and what ran there
+        kinds = dict.fromkeys(map(_tool_of, made))
+        crate.dereference(name)["about"] = _one_or_many(tools[each] for each in kinds)
     _things(crate, contents.records)
     actions = [_action(crate, each, tools[_tool_of(each.record)]) for each in contents.records]
     if actions:
@@ -155,16 +156,6 @@ def _library(crate: ROCrate, kind: str, name: str, version: str) -> ContextEntit
     purl = f"pkg:{kind}/{name}@{version}"
     said = {"name": name, "softwareVersion": version}
     return crate.dereference(purl) or _add(crate, purl, "SoftwareApplication", said)
-
-
-def _described(
-    contents: Contents, tools: Mapping[str, ContextEntity]
-) -> dict[str, list[ContextEntity]]:
-    """Each bill of materials, and the applications that ran in its environment."""
-    return {
-        name: [tools[digest] for digest in dict.fromkeys(map(_tool_of, made))]
-        for name, made in environments(contents).values()
-    }
 
 
 # -----------------------------------------------------------------------------

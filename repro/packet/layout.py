@@ -6,7 +6,7 @@ Not covered: what things are called in RO-Crate (`repro.packet.crate`).
 import datetime as dt
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from repro.store.run_file import MANIFESTS, RunFile, place_of
 from repro.store.store import MODEL, BrokenRecordError, Store
 
 # -----------------------------------------------------------------------------
-# What goes into a packet, copied first, so that one state of the results is judged and described.
+# The copy, made first, so that one state of the results is judged and described.
 #
 # Copied are run files, the records that they name with their arrays, `pins.json`, manifests and the
 # lock. Left out are weights that a job made, records that no run names, states of unfinished jobs.
@@ -172,7 +172,11 @@ def read(packet: Path, left: Left) -> Contents:
             except BrokenRecordError:
                 damaged.append(place)
                 continue
-            records.append(Packed(place, record, slots, tuple(_weights(place, record, left))))
+            left_out = tuple(
+                LeftOut(name, sha256, left.weights.get(f"{place}/{name}"))
+                for name, sha256 in sorted(record.files.items())
+            )
+            records.append(Packed(place, record, slots, left_out))
     times += [ended(each.record).isoformat() for each in records]
     date = max(times)[:10] if times else dt.datetime.now(dt.UTC).date().isoformat()
     return Contents(tuple(records), tuple(damaged), date)
@@ -210,11 +214,6 @@ def _asked(runs: Mapping[Path, RunFile]) -> dict[str, tuple[str, ...]]:
         for slot, key in run.jobs.items():
             found.setdefault(key, []).append(f"{path.stem}: {slot}")
     return {key: tuple(sorted(found[key])) for key in sorted(found)}
-
-
-def _weights(place: str, record: Record, left: Left) -> Iterator[LeftOut]:
-    for name, sha256 in sorted(record.files.items()):
-        yield LeftOut(name, sha256, left.weights.get(f"{place}/{name}"))
 
 
 # -----------------------------------------------------------------------------

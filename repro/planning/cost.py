@@ -48,8 +48,8 @@ def gpu_hours(jobs: Iterable[Job], shelf: Shelf) -> float:
 # -----------------------------------------------------------------------------
 # What the undecided claims of a manifest take, in a line: weights, the paper's GPU, other words.
 #
-# Source: the causes that a finding has; GPU time is that of `repro.planning.cost`. Not covered: how
-# to bring it (`repro plan` says that).
+# Source: the causes that `verify` gives; GPU time is that above. Not covered: how to bring it
+# (`repro plan` says that).
 
 _CAUSES = {
     "no-job": ("no job for it", "needs"),
@@ -59,8 +59,8 @@ _CAUSES = {
     "source-not-held": ("a copy of the other paper", ""),
     "open-words": ("a clearer sentence", ""),
 }
-"""Code of a cause, the first that a finding has, to what would decide it and the value that is the
-detail of it."""
+"""Code of a cause to what would decide the claim, and the value that is its detail; the first of
+these counts."""
 
 
 @dataclass(frozen=True)
@@ -89,10 +89,10 @@ class Undecided:
             return "beyond any run: the margin is within noise", ""
         if one.outcome == "not-run" and (reading := self._open_reading(one)):
             return self._need(reading)
-        codes = {each.code: each for each in one.causes}
+        causes = {each.code: each for each in one.causes}
         for code, (what, detail) in _CAUSES.items():
-            if code in codes:
-                return what, str(codes[code].values.get(detail, ""))
+            if found := causes.get(code):
+                return what, str(found.values[detail]) if detail else ""
         if one.outcome == "not-run":
             return self._run
         return ("more digits in print" if one.basis in ("page", "code") else "more settings"), ""

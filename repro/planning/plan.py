@@ -42,6 +42,16 @@ class PlannedJob:
         return self.state == "done"
 
     @property
+    def seconds(self) -> float:
+        """Estimated wall time on this machine, as long as it is not done."""
+        return self.cost.seconds if self.cost and not self.done else 0.0
+
+    @property
+    def gpu_seconds(self) -> float:
+        """The same on one H200."""
+        return self.cost.gpu_seconds if self.cost and not self.done else 0.0
+
+    @property
     def stuck(self) -> bool:
         """Whether there is a job that cannot run here; a slot without a job is not stuck."""
         return self.state == "blocked" and self.slot.job is not None
@@ -78,11 +88,11 @@ class Plan:
 
     def seconds(self) -> float:
         """Estimated wall time on this machine of everything that is not done."""
-        return sum(each.cost.seconds for each in self.distinct() if each.cost and not each.done)
+        return sum(each.seconds for each in self.distinct())
 
     def gpu_seconds(self) -> float:
         """The same on one H200."""
-        return sum(each.cost.gpu_seconds for each in self.distinct() if each.cost and not each.done)
+        return sum(each.gpu_seconds for each in self.distinct())
 
     def stuck(self) -> bool:
         """Whether some job cannot run here."""
@@ -133,13 +143,13 @@ class Node:
 
     @property
     def seconds(self) -> float:
-        """Estimated wall time here of what is not done."""
-        return self.planned.cost.seconds if self.planned.cost and not self.planned.done else 0.0
+        """As of the planned job."""
+        return self.planned.seconds
 
     @property
     def gpu_seconds(self) -> float:
-        """The same on one H200."""
-        return self.planned.cost.gpu_seconds if self.planned.cost and not self.planned.done else 0.0
+        """The same."""
+        return self.planned.gpu_seconds
 
 
 @dataclass(frozen=True)
@@ -228,11 +238,8 @@ def graph_of(plans: Iterable[Plan]) -> JobGraph:
 
 
 def name_of(job: Job) -> str:
-    """The digest of what a job computes; a setting's label is none of it (`keys.of_job`)."""
-    specification = job.model_dump(mode="json")
-    if "setting" in specification:
-        del specification["setting"]["id"]
-    return fileio.digest_of_data(specification)
+    """The digest of what a job computes."""
+    return fileio.digest_of_data(job.specification())
 
 
 def _after(planned: PlannedJob, known: Mapping[str, PlannedJob]) -> str | None:

@@ -16,7 +16,7 @@ from repro.planning.plan import Plan, PlannedJob, State, tuning_of
 from repro.schema import slots as job_slots
 from repro.schema.groups import Slot
 from repro.schema.jobs import Engine, Job, ModelJob, Tier, TuningJob
-from repro.schema.kinds.memory import fitting_batch
+from repro.schema.kinds.cost import fitting_batch
 from repro.schema.manifest import Manifest
 from repro.store import keys
 from repro.store.store import MODEL, Store

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from repro.coverage import coverage
+from repro import coverage
 from repro.environment import pins
 from repro.errors import BadInputError
 from repro.report.view import Curve, Envelope, Machine, Pair, Run, Seen, Side, Timing, Tuned

@@ -14,7 +14,6 @@ from repro.schema import reading
 from repro.schema.base import Frozen, Repository, Sha256, Slug
 from repro.schema.claim_base import Text
 from repro.schema.families import FAMILIES
-from repro.schema.jobs import BenchmarkTask
 from repro.schema.reading import Wrong, key
 from repro.text import one_of
 
@@ -23,6 +22,11 @@ GATED = frozenset({"meta-llama/Llama-2-7b-hf"})
 
 MMLU = ("mmlu",)
 """What a data set with subjects may be called: what evaluations ask."""
+
+BenchmarkTask = Literal[
+    "hellaswag", "piqa", "arc_easy", "arc_challenge", "winogrande", "lambada_openai"
+]
+"""What every other benchmark may be called: lm-eval's names."""
 
 
 class HubSource(Frozen):
@@ -127,17 +131,23 @@ class Dataset(Frozen):
         return self.subjects[name]
 
 
-class Benchmark(Frozen):
-    """One of lm-eval's benchmarks beside MMLU, at the split that it scores."""
+class OneFile(Frozen):
+    """Data of one file, from the package index, the hub or this bundle."""
 
     wheel: Wheel | None
-    """Null where only the hub has it."""
-    hub: HubSource
+    """Null where only the hub or this bundle has it."""
     file: str
-    """File of the hub's repository that `--data` may give a copy of; empty for the wheel's."""
+    """File of the hub's repository that `--data` may give a copy of, or of this bundle; empty for
+    a benchmark from the wheel."""
     known: dict[str, Sha256]
     """Files that are known to hold just this, by name: any other is a substitute."""
     licence: str
+
+
+class Benchmark(OneFile):
+    """One of lm-eval's benchmarks beside MMLU, at the split that it scores."""
+
+    hub: HubSource
     questions: PositiveInt
     choices: PositiveInt
     question_characters: PositiveInt
@@ -148,18 +158,11 @@ class Benchmark(Frozen):
     """Digest of the canonical JSON list of gold answers in row order."""
 
 
-class Instructions(Frozen):
-    """Instruction data that models are fine-tuned on."""
+class Instructions(OneFile):
+    """Instruction data that models are fine-tuned on; a wheel's is made of a training split."""
 
-    wheel: Wheel | None
-    """Rows made of a benchmark's training split in this file; null where the hub has the data."""
     hub: HubSource | None
     """Null with the wheel, and for a file of this bundle."""
-    file: str
-    """File of the hub's repository, or of this bundle."""
-    known: dict[str, Sha256]
-    """Files that are known to hold just this, by name: any other is a substitute."""
-    licence: str
     rows: PositiveInt
     row_characters: PositiveInt
     """Mean length of a row with its prompt, in characters."""
@@ -235,7 +238,7 @@ def _wrong_datasets(found: _Datasets) -> Iterator[Wrong]:
     for field, known in named.items():
         for name in getattr(found, field):
             if name not in known:
-                expected = f"{one_of(name, known)}; repro/schema/jobs.py has them"
+                expected = f"{one_of(name, known)}; repro/schema/catalog.py has them"
                 yield f"{field}{key(name)}", f"{name!r}, which no job asks", expected
     for name, times in Counter([*found.datasets, *found.benchmarks, *found.instructions]).items():
         if times > 1:

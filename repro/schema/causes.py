@@ -33,7 +33,8 @@ class Estimate(Frozen):
     """What it is of; figures draw `MEASURED` and what begins as `BARS`."""
     value: float
     low: float | None = None
-    """End of the 95 % interval; None where there is none."""
+    """End of its interval: of 95 % where it was measured, of what the rounding of printed digits
+    leaves open where it follows from them; None where there is none."""
     high: float | None = None
     unit: str = ""
 
@@ -52,7 +53,7 @@ SENTENCES: dict[str, str] = {
     "text": "{text}",
     # What a finding is worth, whatever its rule said. Each of the first five has a list of its own.
     "contradicted-if": "contradicted if {condition}",
-    "fails-by-one-reading": "read as {failing} it fails, read as {others} it does not",
+    "fails-by-one-reading": "it fails read as {failing}, and may be read as {others} too",
     "not-reproduced-here": "not reproduced under our settings",
     "at-the-floor": "at the floor: it may be what nothing looks like",
     "held": "held by all {count:,} that were sampled; samples can refute a theorem, not prove it",
@@ -89,6 +90,83 @@ SENTENCES: dict[str, str] = {
     "every-reading": "{outcome} under every reading tried",
     "reading-waits": "a reading of it was not run: {names}",
     "depends-on-reading": "it depends on the reading",
+    # Of what was not measured, or cannot be trusted.
+    "planned-check": "{check}",
+    "no-record": "{why}",
+    "record-refused": "{why}",
+    "changed-after-the-run": "{what}",
+    # Of printed values: how many hold, and what the printed digits leave open.
+    "printed-precision": "the printed precision does not decide it",
+    "and-more": "… ({total} in all)",
+    # verify/rules/page.py
+    "wins-counted": "of {total} compared, {won} won, {open} tied or too close to tell, {lost} not "
+    "won; {printed} of {out_of} printed",
+    "tie": "{values}: a tie",
+    "too-close": "{values}: too close to tell",
+    "not-won": "{values}: not won",
+    "follows": "{formula} = {value}; {claimed}",
+    "divides-by-zero": "{formula} is not determined: it divides by {by}, which may stand for 0",
+    "reduction-by-all": "{formula} is not determined: a reduction by {by} % may leave nothing",
+    "no-number-prints-as-both": "{values}: no number prints as both",
+    "two-rounding-rules": "{values}: only {number} prints as both, by two rounding rules",
+    "roundings-of-one": "{values}: both are roundings of [{low}, {high}]",
+    "repeated": "{count} printed twice, the same at the printed precision",
+    "mean-as-printed": "{cells} over {count} is {mean}",
+    "no-rounding-prints": "no rounding of {cells} over {count} prints {printed}",
+    "above-limit": "of {values}, above {limit}: {which}",
+    "left-at-most-right": "unrounded, the left mean is at most the right one",
+    "left-above-right": "unrounded, the left mean is above the right one",
+    "within-spread": "unrounded, the means differ by less than the right side spreads over",
+    "beyond-spread": "unrounded, the means differ by no less than the right side spreads over",
+    "columns-apart": "of {columns} columns in {units} against {source}, {above} apart by more than "
+    "{noise}, {below} not, {open} open",
+    "no-column": "nothing is left to decide by",
+    "source-not-held": "the source was not held against a copy of that paper",
+    "column-overlaps": "{value} and {other}: apart by {exact}, from {low} to {high} unrounded; one "
+    "number may print as both",
+    "column-differs": "{value} and {other}: apart by {exact}, from {low} to {high} unrounded",
+    "column-of-another-unit": "{value} and {other}: apart by {exact}, from {low} to {high} "
+    "unrounded; in {unit}, which decides nothing",
+    # verify/rules/question.py
+    "whole-numbers": "{reached} of {total} are whole numbers of {questions} questions",
+    "not-reachable": "{value}: not reachable with {questions} questions, the nearest is {nearest}",
+    "cannot-fail": "{idle} of {total} would be reachable with {questions} questions, whatever was "
+    "printed: the test cannot fail",
+    "right-answers": "right answers of {questions}: {reachable}",
+    "beyond-sampling": "of {total} differences, {beyond} beyond z {z} however the answers fell, "
+    "{within} within it, {reversed} the other way, {tied} tied, {open} open: they hang on answers "
+    "that are not printed",
+    "no-answers-print-so": "{values}: no whole number of {questions} answers prints as {never}",
+    "difference-of-answers": "{values}: {left} and {right} of {questions} right, z {low:.2f} to "
+    "{high:.2f}: {group}",
+    # verify/rules/trend.py
+    "never": "{step}: never {direction}",
+    "step-goes": "{step}: {ways}",
+    "every-step": "{steps} of {steps} steps {direction}",
+    "places-agree": "of {total} {places}: {same} the same, {differ} not, {open} open",
+    "place": "{where}: {left} and {right}",
+    "agreement": "{same} of {total} agree",
+    # verify/shown.py, of a printed count
+    "agrees": "agrees",
+    "disagrees": "disagrees",
+    # verify/rules/fact.py
+    "default-is": "{place}: {function} has {parameter} = {value}",
+    "passed-as": "{place}: self.{submodule} reaches {callee} as {value}",
+    "linear-of": "{place}: self.{submodule} is linear, {value}",
+    "returns": "{place}: {function} returns {value}",
+    "line-is": "{place}: the line saying that {what} is {value}",
+    "claimed": "claimed: {claimed}",
+    "premise": "given {place}: {value}",
+    "premise-fails": "what it rests on does not hold: {place}: {value}, claimed: {claimed}",
+    "line-read": "{place}: {line} ({where})",
+    "line-of-the-index": "{place}: a line with SHA-256 {line}…, by the committed index, made of "
+    "the archive with SHA-256 {archive}…",
+    "source-missing": "{why}",
+    "fetch-the-archive": "install it, or let `repro run manifests/{manifest}.json` fetch the "
+    "archive",
+    "misquoted": "{why}",
+    "quotient": "{quotient}, published {published}",
+    "no-quotient": "{values}: not two numbers with a ratio",
     # A measured number beside a printed one (`verify.statistics`).
     "margin-within-rounding": "not decidable: the margin {margin} is within rounding, {rounding}",
     "margin-within-noise": "not decidable: the margin {margin} is under two standard deviations "
@@ -108,8 +186,6 @@ SENTENCES: dict[str, str] = {
     "power-without-shift": "power {power:.2f}; no shift, however large, is noticed 9 times in 10",
     "other-values-accepted": "{accepted} of {others} other printed values of its kind would be "
     "accepted",
-    "agrees": "agrees",
-    "disagrees": "disagrees",
     "no-spread": "no spread: one setting alone",
     "left-open": "left open by the paper and fixed here: {names}",
     # Divergences of evaluations (`verify.rules.model`).

@@ -48,11 +48,11 @@ class Layout:
 class Family:
     """One architecture."""
 
-    layout: Literal["transformers", "mamba-ssm"]
-    """Whose config.json a checkpoint has: with `model_type`, or with `ssm_cfg.layer`."""
     layouts: Mapping[str, Layout]
-    """What that field may say, to what belongs to it."""
-    state: Literal["recurrent", "key-value cache"]
+    """What the field of config.json that `layout` names may say, to what belongs to it."""
+    layout: Literal["transformers", "mamba-ssm"] = "transformers"
+    """Whose config.json a checkpoint has: with `model_type`, or with `ssm_cfg.layer`."""
+    state: Literal["recurrent", "key-value cache"] = "key-value cache"
     """What a prefix leaves behind."""
     begins: bool = False
     """Whether lm-eval was told to put the tokenizer's BOS before every prompt."""
@@ -77,7 +77,6 @@ _ROTARY = (r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq",)
 
 FAMILIES: Mapping[str, Family] = {
     "mamba": Family(
-        layout="transformers",
         layouts={
             "mamba": Layout(
                 embedding="backbone.embeddings.weight",
@@ -103,7 +102,6 @@ FAMILIES: Mapping[str, Family] = {
         state="recurrent",
     ),
     "gpt-neox": Family(
-        layout="transformers",
         layouts={
             "gpt_neox": Layout(
                 embedding="gpt_neox.embed_in.weight",
@@ -115,11 +113,9 @@ FAMILIES: Mapping[str, Family] = {
                 ),
             )
         },
-        state="key-value cache",
         flash_attention=True,
     ),
     "olmo": Family(
-        layout="transformers",
         layouts={
             "hf_olmo": Layout(
                 embedding="model.transformer.wte.weight",
@@ -134,11 +130,9 @@ FAMILIES: Mapping[str, Family] = {
                 unused=_ROTARY,
             ),
         },
-        state="key-value cache",
         flash_attention=True,
     ),
     "phi": Family(
-        layout="transformers",
         layouts={
             "phi": Layout(
                 embedding="model.embed_tokens.weight",
@@ -147,10 +141,8 @@ FAMILIES: Mapping[str, Family] = {
                 unused=_ROTARY,
             )
         },
-        state="key-value cache",
     ),
     "openelm": Family(
-        layout="transformers",
         layouts={
             "openelm": Layout(
                 embedding="transformer.token_embeddings.weight",
@@ -159,11 +151,9 @@ FAMILIES: Mapping[str, Family] = {
                 own_code=True,
             )
         },
-        state="key-value cache",
         begins=True,
     ),
     "llama": Family(
-        layout="transformers",
         layouts={
             "llama": Layout(
                 embedding="model.embed_tokens.weight",
@@ -172,7 +162,6 @@ FAMILIES: Mapping[str, Family] = {
                 unused=_ROTARY,
             )
         },
-        state="key-value cache",
     ),
 }
 """Family, as `catalog/checkpoints.json` names it, to what is known of it."""

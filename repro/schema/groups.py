@@ -9,40 +9,48 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from repro.schema.base import Frozen, Slug
+from repro.schema.base import Frozen, Slug, Slugs
 from repro.schema.jobs import (
     BenchmarkTask,
     Job,
     Method,
     Precision,
     SharedRecipe,
+    SharedThroughput,
     StabilityJob,
     Tier,
     TuningJob,
-    TuningPath,
     WeightTyingJob,
 )
 
-Slugs = Annotated[tuple[Slug, ...], Field(min_length=1)]
 Dtypes = Annotated[tuple[Precision, ...], Field(min_length=1)]
 Shots = Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)]
 
 
-class EvaluationTier(Frozen):
+class GroupTier(Frozen):
+    """What one tier of a group runs."""
+
+    settings: Slugs
+    stand_ins: dict[Slug, Slug]
+    """Checkpoint family to the bundled twin that stands in for it; empty at full."""
+    only_stand_ins: bool
+    """True: families without a stand-in are not run at this tier."""
+
+    def runs(self, checkpoint: str, family: str) -> str | None:
+        """What runs in the place of a checkpoint: itself, its twin, or nothing."""
+        return self.stand_ins.get(family, None if self.only_stand_ins else checkpoint)
+
+
+class EvaluationTier(GroupTier):
     """What one tier of an evaluation runs."""
 
     subjects: Slugs
     """Whole subjects of the task, chosen before any result was seen."""
     rule: str
     """How the subjects were chosen."""
-    settings: Slugs
     other_arms: tuple[Literal["autocast", "float32-head", "ieee"], ...]
     """Run beside weight-cast under the first setting only, in half precision (ieee: the float32 of
     Mamba-2): shown with the cells, to tell what of a divergence they explain, deciding nothing."""
-    stand_ins: dict[Slug, Slug]
-    """Checkpoint family to the bundled twin that stands in for it; empty at full."""
-    only_stand_ins: bool
-    """True: families without a stand-in are not run at this tier."""
 
 
 class EvaluationGroup(Frozen):
@@ -109,10 +117,9 @@ class Questions(Frozen):
     """`first-arm`: a control of the reference alone."""
 
 
-class TuningTier(Frozen):
+class TuningTier(GroupTier):
     """What one tier of a tuning group runs."""
 
-    settings: Slugs
     seeds: Annotated[tuple[int, ...], Field(min_length=1)]
     """Seed of the tuning under each setting."""
     precisions: Dtypes
@@ -126,10 +133,6 @@ class TuningTier(Frozen):
     questions: PositiveInt | None
     """Of every other task the first so many; null for all."""
     smaller: SmallerRecipe | None
-    stand_ins: dict[Slug, Slug]
-    """Checkpoint family to the bundled twin that stands in for it; empty at full."""
-    only_stand_ins: bool
-    """True: families without a stand-in are not run at this tier."""
 
 
 class TuningGroup(Frozen):
@@ -149,7 +152,7 @@ class TuningGroup(Frozen):
     tiers: dict[Tier, TuningTier]
 
 
-class ThroughputGroup(Frozen):
+class ThroughputGroup(SharedThroughput):
     """Sizes x arms x memory caps, one job each; the same at every tier named."""
 
     kind: Literal["throughput"]
@@ -158,12 +161,6 @@ class ThroughputGroup(Frozen):
     arms: Annotated[tuple[Arm, ...], Field(min_length=1)]
     memory_caps: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)]
     """GiB."""
-    max_length: PositiveInt
-    mamba_path: TuningPath
-    warm_up_steps: PositiveInt
-    steps: PositiveInt
-    repeats: PositiveInt
-    seed: int
     tiers: Annotated[tuple[Tier, ...], Field(min_length=1)]
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from repro.schema.base import Frozen, Slug
+from repro.schema.base import Frozen, Slug, Slugs
 from repro.schema.claim_base import Basis, ClaimBase, Margin, Text
 from repro.schema.decimals import DecimalText, Unsigned
 from repro.schema.tuned_claims import ImprovementRatio, Score, TunedDivergence
@@ -37,7 +37,7 @@ class Throughput(Frozen):
     kind: Literal["throughput"]
     group: Slug
     """The throughput group."""
-    checkpoints: Annotated[tuple[Slug, ...], Field(min_length=1)]
+    checkpoints: Slugs
     """Sizes that are taken together."""
     reference: Slug
     """Arm, `<method>.<precision>`."""
@@ -94,8 +94,6 @@ class GrowingClaim(ClaimBase):
 JobType = Literal["fine-tuning", "throughput", "few-shot", "winogrande", "authors' runs"]
 """What some claim needs and this bundle has no job for: not built yet, or the authors' own runs."""
 
-Names = Annotated[tuple[Slug, ...], Field(min_length=1)]
-
 
 class Divergence(Frozen):
     """Mean over shots of |accuracy(reference) - accuracy(dtype)|, in percentage points."""
@@ -136,7 +134,7 @@ class MeanClaim(ClaimBase):
     kind: Literal["mean"]
     basis: Basis
     published: Slug
-    of: Names
+    of: Slugs
     margin: Margin | None = None
     """Of a measured mean; a printed one is exact."""
 
@@ -147,7 +145,7 @@ class CountClaim(ClaimBase):
     kind: Literal["count"]
     basis: Basis
     published: Slug
-    of: Names
+    of: Slugs
     above: DecimalText
     """Threshold, exclusive."""
 
@@ -157,8 +155,8 @@ class OrderingClaim(ClaimBase):
 
     kind: Literal["ordering"]
     basis: Basis
-    left: Names
-    right: Names
+    left: Slugs
+    right: Slugs
     relation: Literal["at-most", "smaller-beyond-null", "within-spread"]
     """`smaller-beyond-null`: the mean of the left side is smaller by more than two settings of one
     dtype differ, which only measurements tell; `within-spread`: |mean(left) - mean(right)| <
@@ -196,7 +194,7 @@ class BoundClaim(ClaimBase):
     """Every entry of some arrays stays within a limit."""
 
     kind: Literal["bound"]
-    jobs: Annotated[tuple[Slug, ...], Field(min_length=1)]
+    jobs: Slugs
     arrays: Annotated[tuple[str, ...], Field(min_length=1)]
     relation: Literal["at-most", "below", "above"]
     """Below and above are strict."""
@@ -208,7 +206,7 @@ class TrendClaim(ClaimBase):
     """The fitted exponential rate of every curve in some arrays is negative."""
 
     kind: Literal["trend"]
-    jobs: Annotated[tuple[Slug, ...], Field(min_length=1)]
+    jobs: Slugs
     arrays: Annotated[tuple[str, ...], Field(min_length=1)]
     """Envelopes, shape (layers, times); a rate is the slope of log(envelope) over time."""
     times: str
@@ -223,7 +221,7 @@ class IdentityClaim(ClaimBase):
     """A matrix of integers is the product of two others, exactly, row by row."""
 
     kind: Literal["identity"]
-    jobs: Annotated[tuple[Slug, ...], Field(min_length=1)]
+    jobs: Slugs
     case: str
     """Arrays `<case>/up` and `<case>/down`, and `<case>/change_sha256`, the digest of every row of
     what has to be up x down (`repro.fileio.digests_of_rows`)."""

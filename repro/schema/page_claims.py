@@ -7,10 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt, StringConstraints
 
-from repro.schema.base import Frozen, Sha256, Slug
+from repro.schema.base import Frozen, Sha256, Slug, Slugs
 from repro.schema.claim_base import ClaimBase, Margin, Text
 from repro.schema.decimals import DecimalText, Unsigned
-from repro.schema.measured_claims import Names
 
 
 class Comparison(Frozen):
@@ -48,8 +47,8 @@ class RepeatClaim(ClaimBase):
     """Numbers that the paper prints twice are the same, each left one with its right one."""
 
     kind: Literal["repeat"]
-    left: Names
-    right: Names
+    left: Slugs
+    right: Slugs
 
 
 class MonotoneClaim(ClaimBase):
@@ -67,7 +66,7 @@ class WholeQuestionsClaim(ClaimBase):
     """
 
     kind: Literal["whole-questions"]
-    of: Names
+    of: Slugs
     """Accuracies in percent."""
     questions: PositiveInt
     """Questions of the benchmark's split that lm-eval scores."""
@@ -80,17 +79,18 @@ class SampledComparison(Comparison):
 
 
 class SamplingClaim(ClaimBase):
-    """Accuracies of two arms differ by more than the sampling of questions explains.
+    """The left arm's accuracies are better by more than the sampling of questions explains.
 
-    Both arms saw the same questions, so the test is McNemar's, z = |b - c| / sqrt(b + c), with
-    b and c the questions that only one arm answers. Only b - c is printed; z is given for
-    every b + c that is possible.
+    Both arms saw the same questions, so the test is McNemar's, z = (b - c) / sqrt(b + c), with
+    b the questions that only the left arm answers and c those that only the right one does. Only
+    b - c is printed; z is given for every b + c that is possible. A tie decides nothing. Where
+    the paper claims no significance, such a claim stands beside it.
     """
 
     kind: Literal["sampling"]
     comparisons: Annotated[tuple[SampledComparison, ...], Field(min_length=1)]
     z: Unsigned
-    """|z| above which a difference counts."""
+    """z above which a difference counts."""
 
 
 class OtherPaper(Frozen):
@@ -107,7 +107,7 @@ class BaselineClaim(ClaimBase):
     """A printed row differs from the row of another paper by more than noise."""
 
     kind: Literal["baseline"]
-    row: Names
+    row: Slugs
     baseline: Annotated[tuple[DecimalText, ...], Field(min_length=1)]
     """The other paper's row as printed, column by column."""
     source: OtherPaper

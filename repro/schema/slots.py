@@ -94,7 +94,7 @@ def _evaluations(
     found = []
     for name in group.checkpoints:
         family = checkpoints[name].family
-        runs = spec.stand_ins.get(family, None if spec.only_stand_ins else name)
+        runs = spec.runs(name, family)
         reason = "" if runs else f"tier {tier} has no twin of the family {family}"
         for number, setting in enumerate(settings_of(manifest, group, tier)):
             for dtype, arm in _arms(group, family, spec.other_arms if number == 0 else ()):

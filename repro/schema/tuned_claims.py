@@ -12,12 +12,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
 
-from repro.schema.base import Frozen, Slug
+from repro.schema.base import Frozen, Slug, Slugs
 from repro.schema.claim_base import ClaimBase
 from repro.schema.decimals import DecimalText
 from repro.schema.jobs import BenchmarkTask, Method, Precision
 
-Slugs = Annotated[tuple[Slug, ...], Field(min_length=1)]
 Methods = Annotated[tuple[Method, ...], Field(min_length=1)]
 Precisions = Annotated[tuple[Precision, ...], Field(min_length=1)]
 
@@ -154,7 +153,7 @@ class LearnsClaim(ClaimBase):
     """
 
     kind: Literal["learns"]
-    jobs: Annotated[tuple[Slug, ...], Field(min_length=1)]
+    jobs: Slugs
     """Single jobs that fine-tune."""
     layer: Slug
     """Name of the adapted modules, e.g. `x_proj`."""

@@ -24,6 +24,7 @@ from repro.schema.jobs import (
     Precision,
     Recipe,
     Setting,
+    SharedThroughput,
     ThroughputJob,
     Tier,
     TuningJob,
@@ -76,7 +77,7 @@ def tuning(
     arms = [arm for arm in group.arms if arm.precision in spec.precisions]
     for row in group.checkpoints:
         family = checkpoints[row.checkpoint].family
-        runs = spec.stand_ins.get(family, None if spec.only_stand_ins else row.checkpoint)
+        runs = spec.runs(row.checkpoint, family)
         reason = "" if runs else f"tier {tier} has no twin of the family {family}"
         for name, seed in zip(spec.settings, spec.seeds, strict=True):
             setting = settings[name]
@@ -155,6 +156,7 @@ def _asked(
 
 def throughput(group: ThroughputGroup) -> Iterator[Slot]:
     """Every job of a throughput group."""
+    shared = group.model_dump(include=set(SharedThroughput.model_fields))
     for row in group.checkpoints:
         for arm in group.arms:
             for cap in group.memory_caps:
@@ -164,13 +166,8 @@ def throughput(group: ThroughputGroup) -> Iterator[Slot]:
                     method=arm.method,
                     precision=arm.precision,
                     rank=None if arm.method == "full" else row.rank,
-                    max_length=group.max_length,
                     memory_cap=cap,
-                    mamba_path=group.mamba_path,
-                    warm_up_steps=group.warm_up_steps,
-                    steps=group.steps,
-                    repeats=group.repeats,
-                    seed=group.seed,
+                    **shared,
                 )
                 slot = throughput_slot(row.checkpoint, arm.id, job.rank, cap)
                 yield Slot(slot, job, "", row.checkpoint, arm.precision, None)

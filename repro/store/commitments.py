@@ -56,7 +56,13 @@ _WORDS = frozenset(
 
 
 def _what_decides(claim: Claim) -> str:
-    return fileio.digest_of_data(_without_words(claim.model_dump(mode="json")))
+    """Digest without words, and without what is left at its default.
+
+    So a field that claims come to have later changes none of those that say nothing of it.
+    """
+    return fileio.digest_of_data(
+        _without_words(claim.model_dump(mode="json", exclude_defaults=True))
+    )
 
 
 def _without_words(data: JsonValue) -> JsonValue:
@@ -98,16 +104,19 @@ def _version_1() -> _Version1:
 def of_version_1(then: Commitments, manifest: Manifest) -> Commitments:
     """Commitments of version 1 as those of version 2; what is not known stays, and so differs."""
     known, now = _version_1(), commitments_of(manifest)
-    same = {_whole(one): one.id for one in (*manifest.claims, *manifest.published)}
+    same = {(one.id, _whole(one)) for one in manifest.claims}
+    same_printed = {(one.id, _whole(one)) for one in manifest.published}
     claims, depends_on = dict(then.claims), dict[str, tuple[str, ...]]()
     for name, digest in then.claims.items():
-        if same.get(digest) == name:
+        if (name, digest) in same:
             claims[name], depends_on[name] = now.claims[name], now.depends_on[name]
         elif digest in known.claims:
             one = known.claims[digest]
             claims[name], depends_on[name] = one.claim, one.depends_on
     printed = {
-        name: now.printed[name] if same.get(digest) == name else known.printed.get(digest, digest)
+        name: now.printed[name]
+        if (name, digest) in same_printed
+        else known.printed.get(digest, digest)
         for name, digest in then.printed.items()
     }
     return Commitments(claims=claims, depends_on=depends_on, printed=printed, plan=then.plan)

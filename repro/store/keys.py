@@ -42,12 +42,9 @@ def of_job(
     Returns:
         SHA-256, 64 hexadecimal digits.
     """
-    specification = job.model_dump(mode="json")
-    if "setting" in specification:
-        del specification["setting"]["id"]
     return fileio.digest_of_data(
         {
-            "job": specification,
+            "job": job.specification(),
             "inputs": dict(inputs),
             "code": dict(code),
             "libraries": dict(libraries),

@@ -23,7 +23,7 @@ import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,6 @@ from repro.fileio import exchange, make_folder, sync, sync_tree, unused, write_b
 
 if TYPE_CHECKING:  # numpy takes a quarter of the start-up that `repro list` is allowed
     from collections.abc import Mapping
-    from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
 
@@ -77,15 +76,29 @@ class Store:
         # Put aside by a writer that was killed before the newer one had its place.
         return aside if aside.exists() and not folder.exists() else folder
 
-    def lock(
-        self, key: str, waiting: "Callable[[str], None]" = lambda _: None
-    ) -> "AbstractContextManager[None]":
-        """Be the one writer of a key, as soon as nobody else is; `waiting` is told who is."""
-        return locked(self.locks / key, waiting)
+    @contextmanager
+    def lock(self, key: str, waiting: Callable[[str], None] = lambda _: None) -> Iterator[None]:
+        """Be the one writer of a key, as soon as nobody else is.
 
-    def lock_now(self, key: str) -> "AbstractContextManager[bool]":
+        Args:
+            key: Of the record.
+            waiting: Told, again and again, who is.
+
+        Raises:
+            CannotSaveError: the folder cannot be written, or its file system has no locks.
+        """
+        while (handle := _taken(self.locks / key)) is None:
+            waiting(_owner(self.locks / key))
+            time.sleep(_POLL)
+        with _held(self.locks / key, handle):
+            yield
+
+    @contextmanager
+    def lock_now(self, key: str) -> Iterator[bool]:
         """The same if nobody is; tells whether."""
-        return locked_now(self.locks / key)
+        handle = _taken(self.locks / key)
+        with nullcontext() if handle is None else _held(self.locks / key, handle):
+            yield handle is not None
 
     def reusable(self, key: str) -> "Record | None":
         """The record of a key, if it is there, whole and undamaged, and may be reused."""
@@ -256,36 +269,13 @@ _POLL = 0.2
 
 
 @contextmanager
-def locked(path: Path, waiting: Callable[[str], None]) -> Iterator[None]:
-    """Hold a lock, as soon as nobody else does.
-
-    Args:
-        path: The file that stands for it.
-        waiting: Told, again and again, who holds it.
-
-    Raises:
-        CannotSaveError: the folder cannot be written, or its file system has no locks.
-    """
-    while (handle := _taken(path)) is None:
-        waiting(_owner(path))
-        time.sleep(_POLL)
+def _held(path: Path, handle: int) -> Iterator[None]:
+    """Let go in the end, the file first."""
     try:
         yield
     finally:
         path.unlink(missing_ok=True)
         os.close(handle)
-
-
-@contextmanager
-def locked_now(path: Path) -> Iterator[bool]:
-    """Hold a lock if nobody else does; tells which."""
-    handle = _taken(path)
-    try:
-        yield handle is not None
-    finally:
-        if handle is not None:
-            path.unlink(missing_ok=True)
-            os.close(handle)
 
 
 def _taken(path: Path) -> int | None:

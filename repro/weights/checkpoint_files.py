@@ -11,7 +11,7 @@ name their tensors otherwise, so that only a tensor that is there is held to the
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from typing import Any
 from repro import fileio, json_text
 from repro.errors import BadInputError, Problem
 from repro.schema.families import FAMILIES, Family
+from repro.text import listed
 from repro.weights import foreign_json, loadable
 from repro.weights.torch_pickle import Tensor
 from repro.weights.torch_zip import shown
@@ -100,13 +101,11 @@ def tensors(folder: Path) -> dict[str, Mapping[str, Any]]:
             ("in a shard alone", [name for name, file in differences if name not in missing]),
         ):
             if names:
-                shown = ", ".join(ascii(name)[1:-1] for name in names[:3])
-                told = f"{len(names)} tensors {what}: {shown}" + (" ..." if names[3:] else "")
+                told = f"{len(names)} tensors {what}: {listed([shown(name) for name in names])}"
                 expected = "each tensor in the shard that the index names, and in no other"
                 problems.append(Problem(str(path), told, expected))
     if problems:
-        message = f"cannot load the checkpoint {folder.name}"
-        raise BadInputError(message, problems)
+        raise BadInputError(f"cannot load the checkpoint {folder.name}", problems)
     return found
 
 
@@ -120,34 +119,44 @@ def header(path: Path) -> dict[str, Mapping[str, Any]]:
         size = os.fstat(file.fileno()).st_size
         length = int.from_bytes(file.read(8), "little")
         if size < 8 or length > min(size, _LARGEST_HEADER):  # noqa: PLR2004
-            message = f"{size:,} bytes, of which the header takes {length:,}"
-            raise ValueError(message)
+            raise ValueError(f"{size:,} bytes, of which the header takes {length:,}")
         try:
             found: Any = json_text.parse(file.read(length))
         except ValueError as error:
-            message = f"a header that is no JSON ({error})"
-            raise ValueError(message) from error
+            raise ValueError(f"a header that is no JSON ({error})") from error
     entries: dict[str, Any] = found if isinstance(found, dict) else {"": None}
     named = {name: entry for name, entry in entries.items() if name != "__metadata__"}
     if not all(_is_tensor(entry) for entry in named.values()):
-        message = "a header without the place of every tensor"
-        raise ValueError(message)
+        raise ValueError("a header without the place of every tensor")
     end = max((each["data_offsets"][1] for each in named.values()), default=0)
     if size != 8 + length + end:
-        message = f"{size:,} bytes where the header promises {8 + length + end:,}"
-        raise ValueError(message)
+        raise ValueError(f"{size:,} bytes where the header promises {8 + length + end:,}")
     return named
+
+
+def new_header(tensors: Iterable[tuple[str, str, Sequence[int], int]]) -> bytes:
+    """What a safetensors file begins with, from name, dtype, shape and bytes of each tensor.
+
+    The tensors' bytes follow in the same order; byte for byte as the library writes it.
+    """
+    entries: dict[str, object] = {"__metadata__": {"format": "pt"}}  # transformers asks for it
+    end = 0
+    for name, dtype, shape, size in tensors:
+        start, end = end, end + size
+        entries[name] = {"dtype": dtype, "shape": shape, "data_offsets": (start, end)}
+    text = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # so that the data is aligned
+    return len(text).to_bytes(8, "little") + text
 
 
 def _is_tensor(entry: object) -> bool:
     """Whether an entry of a header has a dtype, a shape, and where its bytes begin and end."""
     if not isinstance(entry, dict) or not isinstance(entry.get("dtype"), str):
         return False
-    numbers = [entry.get("shape"), entry.get("data_offsets")]
-    return all(
-        isinstance(each, list) and all(type(size) is int and size >= 0 for size in each)
-        for each in numbers
-    ) and (len(entry["data_offsets"]) == 2)  # noqa: PLR2004
+    shape, place = entry.get("shape"), entry.get("data_offsets")
+    if not (isinstance(shape, list) and isinstance(place, list) and len(place) == 2):  # noqa: PLR2004
+        return False
+    return all(type(size) is int and size >= 0 for size in shape + place)
 
 
 def _config_problems(folder: Path, family: Family) -> Iterator[Problem]:
@@ -190,8 +199,6 @@ def _vocabulary_problems(folder: Path, family: Family, tensors: Tensors) -> Iter
 # The files of one torch checkpoint, and what Hugging Face's layout calls them as safetensors.
 
 _NAME = re.compile(r"pytorch_model(-\d{5}-of-\d{5})?\.bin")
-_LARGEST_INDEX = 100_000_000
-INDEX = "model.safetensors.index.json"
 
 
 @dataclass(frozen=True)
@@ -214,18 +221,24 @@ def find(file: Path) -> Shards:
         fileio.opened(file).close()
     except OSError as error:
         expected = "pytorch_model.bin, a shard of it, or its index"
-        problem = Problem(str(file), error.strerror or str(error), expected)
-        message = "there is no checkpoint file"
-        raise BadInputError(message, [problem]) from error
+        problem = Problem(str(file), json_text.why(error), expected)
+        raise BadInputError("there is no checkpoint file", [problem]) from error
     if file.suffix != ".json":
         named = _NAME.fullmatch(file.name)
         return Shards({file: f"model{named[1] or '' if named else ''}.safetensors"}, None)
-    promised = _read_index(file)
+    try:
+        promised = loadable.weight_map(file)
+    except (OSError, ValueError) as error:
+        expected = "JSON whose weight_map names a shard a tensor"
+        problem = Problem(str(file), json_text.why(error), expected)
+        message = "no index of a torch checkpoint; nothing was written"
+        raise BadInputError(message, [problem]) from error
     names = sorted(set(promised.values()))
-    problems = [_problem(file, name) for name in names if not _lies_beside(file, name)]
+    where, expected = f"{file}: $.weight_map", "the name of a file in the same folder"
+    absent = [name for name in names if not loadable.lies_beside(file.parent, name)]
+    problems = [Problem(where, f"the shard {shown(name)}", expected) for name in absent]
     if problems:
-        message = "an index of shards that are not there; nothing was written"
-        raise BadInputError(message, problems)
+        raise BadInputError("an index of shards that are not there; nothing was written", problems)
     count = len(names)
     targets = {
         file.parent / name: f"model-{place:05d}-of-{count:05d}.safetensors"
@@ -245,8 +258,8 @@ def index(file: Path, shards: Shards, tensors: Mapping[Path, Mapping[str, Tensor
     held = {(name, path.name) for path, each in tensors.items() for name in each}
     differences = sorted(held ^ shards.promised.items())
     if differences:
-        shown_ = ", ".join(f"{shown(name)} in {shown(shard)}" for name, shard in differences[:3])
-        found = f"{len(differences)} tensors in the index or in a shard alone: {shown_}"
+        first = listed([f"{shown(name)} in {shown(shard)}" for name, shard in differences])
+        found = f"{len(differences)} tensors in the index or in a shard alone: {first}"
         problem = Problem(str(file), found, "each tensor in the shard that the index names")
         message = "an index that is not that of its shards; nothing was written"
         raise BadInputError(message, [problem])
@@ -254,29 +267,3 @@ def index(file: Path, shards: Shards, tensors: Mapping[Path, Mapping[str, Tensor
     weight_map = {name: shards.targets[path] for path, each in tensors.items() for name in each}
     data = {"metadata": {"total_size": total}, "weight_map": weight_map}
     return (json.dumps(data, indent=2, sort_keys=True) + "\n").encode()
-
-
-def _read_index(file: Path) -> dict[str, str]:
-    """Tensor to shard."""
-    try:
-        data = json_text.parse(fileio.content(file, _LARGEST_INDEX))
-        found = data["weight_map"].items()
-        if not found or not all(isinstance(shard, str) for _, shard in found):
-            message = "a weight_map without shards"
-            raise ValueError(message)  # noqa: TRY301  # one place says what an index is
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        problem = Problem(str(file), f"{error}", "JSON whose weight_map names a shard a tensor")
-        message = "no index of a torch checkpoint; nothing was written"
-        raise BadInputError(message, [problem]) from error
-    return dict(found)
-
-
-def _lies_beside(file: Path, name: str) -> bool:
-    """Whether a name from an index is that of a file in the index's own folder."""
-    plain = name.isprintable() and not {"/", "\\"} & set(name) and name not in ("", ".", "..")
-    return plain and (file.parent / name).is_file()
-
-
-def _problem(file: Path, name: str) -> Problem:
-    where = f"{file}: $.weight_map"
-    return Problem(where, f"the shard {shown(name)}", "the name of a file in the same folder")

@@ -1,8 +1,7 @@
 """Torch checkpoints as safetensors: the same tensors under the same names, bit for bit.
 
 The library would hold a whole checkpoint in memory to write it, so the format is written here,
-tensor by tensor, and byte for byte as the library writes it: eight bytes, little-endian, the
-length of a JSON header; the header; the data.
+tensor by tensor.
 """
 
 import json
@@ -12,10 +11,9 @@ from pathlib import Path
 
 from repro import fileio
 from repro.errors import BadInputError, Problem
-from repro.fileio import Draft, Drafts
-from repro.weights import checkpoint_files as checkpoint_shards
-from repro.weights import torch_tensors, torch_zip
-from repro.weights.torch_pickle import STORAGES, Tensor
+from repro.fileio import Drafts
+from repro.weights import checkpoint_files, loadable, torch_tensors, torch_zip
+from repro.weights.torch_pickle import STORAGES
 from repro.weights.torch_tensors import Archive
 from repro.weights.torch_zip import RefusedError
 
@@ -38,7 +36,8 @@ class Converted:
     target_sha256: str
     tensors: int
     shared: tuple[tuple[str, ...], ...]
-    """Names of tensors that lie in one storage of the source; each is written in full."""
+    """Names of tensors that lie in one storage of the source, tied weights or views of each other;
+    each is written in full."""
     written: bool
     """False where the target was there already, with the same bytes."""
 
@@ -57,9 +56,9 @@ def convert(file: Path, out: Path | None, progress: Progress) -> list[Converted]
     """
     folder = out or file.parent
     try:
-        shards = checkpoint_shards.find(file)
+        shards = checkpoint_files.find(file)
         archives = _load(shards.targets)
-        text = checkpoint_shards.index(file, shards, {each.path: each.tensors for each in archives})
+        text = checkpoint_files.index(file, shards, {each.path: each.tensors for each in archives})
         with Drafts(folder) as drafts:
             meter = _Meter(progress, archives)
             made = [_weights(each, shards.targets[each.path], drafts, meter) for each in archives]
@@ -67,11 +66,10 @@ def convert(file: Path, out: Path | None, progress: Progress) -> list[Converted]
                 made.append(_index(file, text, drafts))
             drafts.publish()
     except OSError as error:
-        message = (
+        raise BadInputError(
             f"{error.filename or folder}: {error.strerror or error}; nothing was written. Free "
             "some space, or choose a folder that can be written, with --out"
-        )
-        raise BadInputError(message) from error
+        ) from error
     return made
 
 
@@ -84,8 +82,7 @@ def _load(files: Mapping[Path, str]) -> list[Archive]:
         except RefusedError as error:
             problems.append(_problem(path, error))
     if problems:
-        message = f"{', '.join(path.name for path in files)} {_REFUSED}"
-        raise BadInputError(message, problems)
+        raise BadInputError(f"{', '.join(path.name for path in files)} {_REFUSED}", problems)
     return archives
 
 
@@ -99,36 +96,22 @@ def _weights(archive: Archive, name: str, drafts: Drafts, meter: "_Meter") -> Co
     except RefusedError as error:
         message = f"{archive.path.name} {_REFUSED}"
         raise BadInputError(message, [_problem(archive.path, error)]) from error
-    shared = _shared(archive.tensors)
-    return _converted(archive.path, archive.size, sha256, draft, len(archive.tensors), shared)
+    names: dict[str, list[str]] = {}
+    for each, tensor in archive.tensors.items():
+        names.setdefault(tensor.storage.key, []).append(each)
+    shared = tuple(tuple(each) for each in names.values() if len(each) > 1)
+    source = archive.path, archive.size, sha256
+    return Converted(
+        *source, draft.path, draft.size, draft.sha256, len(archive.tensors), shared, draft.written
+    )
 
 
 def _index(file: Path, text: bytes, drafts: Drafts) -> Converted:
     """Write the index of several files."""
-    draft = drafts.write(checkpoint_shards.INDEX, [text])
+    draft = drafts.write(loadable.INDEX, [text])
     count = len(json.loads(text)["weight_map"])
-    return _converted(file, file.stat().st_size, fileio.digest_of_file(file), draft, count, ())
-
-
-def _converted(
-    source: Path,
-    size: int,
-    sha256: str,
-    draft: Draft,
-    tensors: int,
-    shared: tuple[tuple[str, ...], ...],
-) -> Converted:
-    return Converted(
-        source=source,
-        source_bytes=size,
-        source_sha256=sha256,
-        target=draft.path,
-        target_bytes=draft.size,
-        target_sha256=draft.sha256,
-        tensors=tensors,
-        shared=shared,
-        written=draft.temporary is not None,
-    )
+    source = file, file.stat().st_size, fileio.digest_of_file(file)
+    return Converted(*source, draft.path, draft.size, draft.sha256, count, (), draft.written)
 
 
 def _safetensors(archive: Archive, advance: Callable[[int], None]) -> Iterator[bytes | memoryview]:
@@ -136,30 +119,13 @@ def _safetensors(archive: Archive, advance: Callable[[int], None]) -> Iterator[b
     ordered = sorted(
         archive.tensors.items(), key=lambda each: (-_RANK[each[1].storage.dtype.name], each[0])
     )
-    header: dict[str, object] = {"__metadata__": {"format": "pt"}}  # transformers asks for it
-    end = 0
-    for name, tensor in ordered:
-        start, end = end, end + tensor.size
-        header[name] = {
-            "dtype": tensor.storage.dtype.name,
-            "shape": tensor.shape,
-            "data_offsets": (start, end),
-        }
-    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # so that the data is aligned
-    yield len(text).to_bytes(8, "little") + text
+    yield checkpoint_files.new_header(
+        (name, each.storage.dtype.name, each.shape, each.size) for name, each in ordered
+    )
     for _, tensor in ordered:
         for piece in archive.data(tensor):
             yield piece
             advance(len(piece))
-
-
-def _shared(tensors: Mapping[str, Tensor]) -> tuple[tuple[str, ...], ...]:
-    """Names of tensors that lie in one storage: tied weights, or views of each other."""
-    names: dict[str, list[str]] = {}
-    for name, tensor in tensors.items():
-        names.setdefault(tensor.storage.key, []).append(name)
-    return tuple(tuple(each) for each in names.values() if len(each) > 1)
 
 
 def _problem(path: Path, error: RefusedError) -> Problem:

@@ -48,12 +48,10 @@ def read(path: Path) -> Json:
         BadInputError: there is none.
     """
     try:
-        found = parse(fileio.content(path))
+        return parse(fileio.content(path))
     except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) and error.strerror else error
-        message = "cannot load the checkpoint"
-        raise BadInputError(message, [Problem(str(path), f"{why}", "a JSON object")]) from error
-    return found
+        problem = Problem(str(path), json_text.why(error), "a JSON object")
+        raise BadInputError("cannot load the checkpoint", [problem]) from error
 
 
 def parse(content: bytes) -> Json:
@@ -65,11 +63,9 @@ def parse(content: bytes) -> Json:
     try:
         found = json_text.parse(content)
     except ValueError as error:
-        message = f"no JSON ({error})"
-        raise ValueError(message) from error
+        raise ValueError(f"no JSON ({error})") from error
     if not isinstance(found, dict):
-        message = f"a {type(found).__name__}"
-        raise ValueError(message)  # noqa: TRY004  # what a damaged file is
+        raise ValueError(f"a {type(found).__name__}")  # noqa: TRY004  # what a damaged file is
     return found
 
 
@@ -169,8 +165,7 @@ def tokenizer(content: bytes) -> bytes:
     found = parse(content)
     unknown = [field for field in found if field not in _TOP]
     if said := [field for field in unknown if found[field] not in (None, [], {})]:
-        message = f"a field that tokenizers 0.19.1 does not know: {', '.join(said)}"
-        raise ValueError(message)
+        raise ValueError(f"a field that tokenizers 0.19.1 does not know: {', '.join(said)}")
     model = found.get("model")
     merges = model.get("merges") if isinstance(model, dict) else None
     pairs = isinstance(merges, list) and any(not isinstance(each, str) for each in merges)
@@ -188,8 +183,7 @@ def _merge(each: object) -> str:
     if isinstance(each, str):
         return each
     if not isinstance(each, list) or [type(part) for part in each] != [str, str]:
-        message = f"a merge that is no pair of tokens: {_short(each)}"
-        raise ValueError(message)
+        raise ValueError(f"a merge that is no pair of tokens: {_short(each)}")
     if any(" " in part for part in each):
         message = f"a merge of tokens with a space, which tokenizers 0.19.1 cannot read: {each!a}"
         raise ValueError(message)

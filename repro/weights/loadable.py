@@ -25,8 +25,9 @@ from io import BufferedReader
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 
-from repro import fileio
+from repro import fileio, json_text
 from repro.errors import BadInputError, CannotRunError, CannotSaveError, Problem, saving
+from repro.text import listed
 from repro.weights import foreign_json
 
 CONFIG = "config.json"
@@ -102,17 +103,18 @@ def weights(folder: Path) -> list[str]:
     if not (folder / INDEX).is_file():
         return []
     shards = shards_of(folder / INDEX)
-    bad = sorted({name for name in shards.values() if not _beside(folder, name)})
+    named = sorted(set(shards.values()))
+    bad = [each for each in named if not (each.endswith(_LINKED) and lies_beside(folder, each))]
     if bad:
         lost = sorted(tensor for tensor, name in shards.items() if name in bad)
-        shown = ", ".join(ascii(each)[1:-1] for each in lost[:3]) + (" ..." if lost[3:] else "")
+        shown = listed([ascii(each)[1:-1] for each in lost])
         expected = "the name of a safetensors file that lies in this folder"
         raise _refused(
             folder,
             Problem(str(folder / INDEX), f"{len(lost)} tensors in no shard: {shown}", expected),
             *(Problem(f"{folder}/{ascii(name)[1:-1]}", "no file", expected) for name in bad[:3]),
         )
-    return [INDEX, *sorted(set(shards.values()))]
+    return [INDEX, *named]
 
 
 def shards_of(path: Path) -> dict[str, str]:
@@ -122,19 +124,29 @@ def shards_of(path: Path) -> dict[str, str]:
         NotLoadableError: it is no index.
     """
     try:
-        named = foreign_json.parse(fileio.content(path)).get("weight_map")
-        if isinstance(named, dict) and named and all(type(each) is str for each in named.values()):
-            return named
-        why = "no weight_map"
+        return weight_map(path)
     except (OSError, ValueError) as error:
-        why = str(error)
+        found = f"no index of tensors ({json_text.why(error)})"
     expected = "a JSON object with weight_map: tensor to shard"
-    raise _refused(path.parent, Problem(str(path), f"no index of tensors ({why})", expected))
+    raise _refused(path.parent, Problem(str(path), found, expected))
 
 
-def _beside(folder: Path, name: str) -> bool:
+def weight_map(path: Path) -> dict[str, str]:
+    """The same of any index, of safetensors or of pickles.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no index.
+    """
+    named = foreign_json.parse(fileio.content(path)).get("weight_map")
+    if isinstance(named, dict) and named and all(type(each) is str for each in named.values()):
+        return named
+    raise ValueError("no weight_map")
+
+
+def lies_beside(folder: Path, name: str) -> bool:
     """Whether a shard's name is that of a file in the folder; a link there may lead anywhere."""
-    bare = name.isprintable() and not {"/", "\\"} & set(name) and name.endswith(_LINKED)
+    bare = name.isprintable() and not {"/", "\\"} & set(name)
     return bare and len(name.encode()) < 256 and (folder / name).is_file()  # noqa: PLR2004
 
 

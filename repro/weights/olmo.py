@@ -85,8 +85,7 @@ def convert(file: Path, out: Path) -> list[Draft]:
 def _checked(config: object, path: Path) -> Mapping[str, Any]:
     """The configuration, if transformers' OLMo can be what it says."""
     if not isinstance(config, dict):
-        message = f"{path} is no JSON object"
-        raise ValueError(message)  # noqa: TRY004  # what a damaged file is
+        raise ValueError(f"{path} is no JSON object")  # noqa: TRY004  # what a damaged file is
     problems = [
         Problem(f"{path}: $.{field}", repr(config.get(field)), f"one of {allowed}")
         for field, allowed in _NEEDED.items()
@@ -125,8 +124,7 @@ def _ranges(
     if not problems and len(made) != expected:
         problems = [Problem(str(file), f"{len(made)} weights", f"{expected}, by its config.json")]
     if problems:
-        message = "no OLMo in hf_olmo's layout; nothing was written"
-        raise BadInputError(message, problems)
+        raise BadInputError("no OLMo in hf_olmo's layout; nothing was written", problems)
     return made
 
 
@@ -158,15 +156,9 @@ def _key_heads(config: Mapping[str, Any]) -> int:
 
 def _weights(file: Path, ranges: Mapping[str, Range]) -> Iterator[bytes]:
     """The content of the new safetensors file, in pieces."""
-    header: dict[str, object] = {"__metadata__": {"format": "pt"}}  # transformers asks for it
-    place = 0
-    for name, (dtype, shape, begin, end) in ranges.items():
-        offsets = [place, place + end - begin]
-        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": offsets}
-        place = offsets[1]
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # so that the data is aligned
-    yield len(text).to_bytes(8, "little") + text
+    yield checkpoint_files.new_header(
+        (name, dtype, shape, end - begin) for name, (dtype, shape, begin, end) in ranges.items()
+    )
     with fileio.opened(file) as stream:
         data = 8 + int.from_bytes(stream.read(8), "little")
         for _, _, begin, end in ranges.values():

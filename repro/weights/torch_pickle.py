@@ -70,8 +70,7 @@ def _next(stream: io.BytesIO) -> tuple[str, Any]:
 def _line(stream: io.BytesIO) -> bytes:
     line = stream.readline()
     if not line.endswith(b"\n"):
-        message = "a name without its end"
-        raise ValueError(message)
+        raise ValueError("a name without its end")
     return line[:-1]
 
 

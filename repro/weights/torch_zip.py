@@ -108,11 +108,7 @@ def digest(
 ) -> str:
     """SHA-256 of the whole archive, in one reading that holds every member to its checksum.
 
-    Args:
-        file: The archive.
-        found: Its members, which do not overlap.
-        size: Its bytes.
-        advance: Told how many bytes more were read.
+    Its members may not overlap; `advance` is told how many bytes more were read.
     """
     whole = hashlib.sha256()
     at = 0

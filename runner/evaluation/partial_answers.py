@@ -1,4 +1,4 @@
-"""What a killed evaluation had answered already: parts of a job, kept until its record is there.
+"""Questions put to a model part by part, and what a killed evaluation had answered already.
 
     <work>/<part>.safetensors    arrays, and everything else that a record says of the part
     <work>/<part>.json           size and SHA-256 of that file; written last: now the part counts
@@ -12,30 +12,136 @@ Not covered: a part that runs is lost with its process.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from safetensors.numpy import load, save
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save
 
 from repro import fileio, json_text
-from repro.errors import saving
+from repro.errors import BadInputError, saving
 from repro.fileio import write_bytes
-from runner.evaluation.language_model import MeasuredLM
-from runner.evaluation.loading import in_memory
+from repro.schema import engines
+from repro.schema.jobs import BenchmarkJob, EvaluateJob
+from runner.evaluation.language_model import AnswerHook, MeasuredLM
+from runner.evaluation.loading import in_memory, load
+from runner.evaluation.offline import import_lm_eval
 from runner.evaluation.prefix_model import PrefixLM
+from runner.measurement import Arrays, Inputs, Measurement, Progress, Values
 
-Arrays = dict[str, NDArray[Any]]
-Values = dict[str, float | int | str]
+import_lm_eval()  # the import below fails offline without it
+
+from lm_eval.models.utils import clear_torch_cache  # noqa: E402
+
 Answered = tuple[Arrays, Values]
 """What a record holds of a part."""
 Answer = Callable[[], Answered]
 """Asks a model."""
 
+COMPARED = ("log_likelihood", "greedy")
+"""Arrays of lm-eval's own answers that stand beside those of the engine prefix."""
+
 _FACTS = "facts"
+
+
+# -----------------------------------------------------------------------------
+# All questions of a job
+
+
+@dataclass(frozen=True)
+class Questions:
+    """What a job asks, whichever model answers."""
+
+    count: int
+    """Q."""
+    asked: Callable[[MeasuredLM, int], Answered]
+    """Asks all of them, behind so many examples; names begin with "shots<k>/"."""
+    sampled: Callable[[MeasuredLM, int], Answered]
+    """The same of those that lm-eval is asked beside the engine prefix."""
+    sampled_shots: tuple[int, ...]
+    units: int
+    """What progress counts of them at one number of examples."""
+    requests: int
+    """Of lm-eval, to a unit."""
+
+
+def ask(
+    job: EvaluateJob | BenchmarkJob, inputs: Inputs, progress: Progress, questions: Questions
+) -> Measurement:
+    """Load the model and ask it all; what an earlier try kept is not asked again.
+
+    Returns:
+        Arrays and values as `questions` gives them, with "<shots>/non_finite" told of as a warning.
+        With the engine prefix, also the arrays `COMPARED` of lm-eval's own answers to the sample,
+        under each of its two settings: "stock/shots<k>/" and "stock-other/shots<k>/".
+
+    Raises:
+        BadInputError: no checkpoint, or one that cannot be loaded.
+        CannotRunError: not even one question at a time fits the memory, or the disk is full.
+    """
+    if inputs.checkpoint is None:
+        message = f"no checkpoint was given for {job.checkpoint}"
+        raise BadInputError(message)
+    progress(0, questions.units * len(job.shots), "loading the model")
+    model = load(job, inputs.checkpoint, tuned=inputs.tuned, remote_code=inputs.remote_code)
+    measured = _answered(job, model, PartialAnswers(inputs.work), progress, questions)
+    del model
+    clear_torch_cache()
+    return measured
+
+
+def _answered(
+    job: EvaluateJob | BenchmarkJob,
+    model: MeasuredLM,
+    parts: "PartialAnswers",
+    progress: Progress,
+    questions: Questions,
+) -> Measurement:
+    total, arrays, values = questions.units * len(job.shots), Arrays(), Values()
+    for number, shots in enumerate(job.shots):
+
+        def answer(shots: int = shots, done: int = number * questions.units) -> Answered:
+            note = f"{shots}-shot"
+            model.set_cache_hook(AnswerHook(progress, done, total, note, questions.requests))
+            return questions.asked(model, shots)
+
+        found, said = parts.part(f"shots{shots}", f"{shots}-shot questions", model, answer)
+        arrays |= found
+        values |= said
+    if isinstance(model, PrefixLM):
+        progress(total, total, "the sample, by lm-eval")
+        arrays |= _by_lm_eval(model, questions, parts)
+        model.counts = dict(parts.counts)  # as after answering all parts itself
+    warnings = [*model.warnings(), *parts.notes]
+    if bad := sum(int(values[f"shots{each}/non_finite"]) for each in job.shots):
+        asked = questions.count * len(job.shots)
+        warnings.append(f"{bad} of {asked} questions have NaN or infinite log-likelihoods")
+    return Measurement(values=values, arrays=arrays, path=model.path(), warnings=tuple(warnings))
+
+
+def _by_lm_eval(model: PrefixLM, questions: Questions, parts: "PartialAnswers") -> Arrays:
+    found: Arrays = {}
+    for setting, size in engines.batch_sizes(model.batch_size).items():
+        with model.as_stock(size):
+            for shots in questions.sampled_shots:
+
+                def answer(shots: int = shots, setting: str = setting) -> Answered:
+                    arrays, _ = questions.sampled(model, shots)
+                    kept = [f"shots{shots}/{name}" for name in COMPARED]
+                    return {
+                        f"{setting}/{name}": arrays[name] for name in kept if name in arrays
+                    }, {}
+
+                what = f"the sample at {shots} shots, by lm-eval"
+                found |= parts.part(f"{setting}-shots{shots}", what, model, answer)[0]
+    return found
+
+
+# -----------------------------------------------------------------------------
+# One part
 
 
 @dataclass
@@ -52,11 +158,7 @@ class PartialAnswers:
     def part(self, name: str, what: str, model: MeasuredLM, answer: Answer) -> Answered:
         """One part: what an earlier try kept of it, or else what the model answers now.
 
-        Args:
-            name: Of the part; a file name.
-            what: What is asked, for people.
-            model: What answers; it goes on as after the part, however that came.
-            answer: Asks it.
+        `what` is asked, for people; the model goes on as after the part, however that came.
 
         Raises:
             CannotRunError: not even one question at a time fits the memory, or the disk is full.
@@ -75,11 +177,6 @@ class PartialAnswers:
         self.notes += facts["notes"]
         return arrays, facts["values"]
 
-    def settle(self, model: MeasuredLM) -> None:
-        """Let the model say what it would after answering all parts itself."""
-        if isinstance(model, PrefixLM):
-            model.counts = dict(self.counts)
-
     def _kept(self, name: str) -> tuple[Arrays, dict[str, Any]] | None:
         """Arrays and facts of a part, if they are what was written."""
         if self.work is None:
@@ -93,7 +190,7 @@ class PartialAnswers:
         if said != _digest(content):
             return None
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        return load(content), json.loads(header["__metadata__"][_FACTS])
+        return load_arrays(content), json.loads(header["__metadata__"][_FACTS])
 
     def _keep(self, name: str, arrays: Arrays, facts: dict[str, Any]) -> None:
         if self.work is None:
@@ -123,10 +220,3 @@ def _state(model: MeasuredLM) -> dict[str, Any]:
 
 def _digest(content: bytes) -> dict[str, Any]:
     return {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
-
-
-def non_finite(values: Values, shots: Iterable[int], asked: int) -> Iterator[str]:
-    """The warning that some of the questions asked, over all shots, have no finite answer."""
-    count = sum(int(values[f"shots{each}/non_finite"]) for each in shots)
-    if count:
-        yield f"{count} of {asked} questions have NaN or infinite log-likelihoods"

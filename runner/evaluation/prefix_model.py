@@ -17,7 +17,7 @@ Not covered: sharing between calls. One call has all subjects at one number of e
 examples are 3 % of its tokens.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +27,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax
+from torch.utils._pytree import (  # private, and the same in every torch since 2.2
+    tree_leaves,
+    tree_map,
+)
 
 from runner.evaluation import tokens
 from runner.evaluation.language_model import MeasuredLM, Request
@@ -39,14 +43,11 @@ import_lm_eval()  # the import below fails offline without it
 from lm_eval.api.model import CacheHook  # noqa: E402
 
 # -----------------------------------------------------------------------------
-# What a model reads for some requests, and where their scores are read.
+# What a model reads for some requests, and where their scores are read
 #
 # lm-eval 0.4.2 feeds context and continuation without its last token, cut at the left to the
 # longest length, and reads a score for each token of the continuation from the position before it.
 # Requests that are fed the same tokens are one input here, whatever their continuations.
-#
-# Reference: lm-eval 0.4.2, `HFLM._loglikelihood_tokens`.
-# Not covered: which of an input's tokens other inputs share, see `prefix_tree`.
 
 
 @dataclass
@@ -101,7 +102,43 @@ def positions(
 
 
 # -----------------------------------------------------------------------------
-# lm-eval's `HFLM` with every shared prefix run once: the same requests, the same answers.
+# States as values
+#
+# A state is tensors in nested tuples, named tuples or dicts. Two tensors that share
+# memory hold it once: the rows of a branch that was not copied cost nothing.
+
+
+def size(state: object) -> int:
+    """Bytes of memory that a state keeps from being freed."""
+    storages = [tensor.untyped_storage() for tensor in tree_leaves(state)]
+    return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
+
+
+def branch(state: Any, rows: Tensor) -> Any:  # noqa: ANN401 - the same nested tuples come back
+    """Row i of the result is row rows[i] of the state.
+
+    Args:
+        state: Nested tuples, named tuples or dicts of tensors with the batch first.
+        rows: int64, (rows of the result,), on any device.
+
+    Returns:
+        The same shape of tuples. Where all rows are one and the same the tensors are views that
+        repeat it, without a copy: read them, never write.
+    """
+    wanted = rows.tolist()
+    repeated = len(set(wanted)) == 1
+
+    def taken(tensor: Tensor) -> Tensor:
+        if repeated:
+            row = tensor[wanted[0] : wanted[0] + 1]
+            return row.expand(len(wanted), *tensor.shape[1:])
+        return tensor.index_select(0, rows.to(tensor.device))
+
+    return tree_map(taken, state)
+
+
+# -----------------------------------------------------------------------------
+# The model
 
 SCORED = 4096
 """Positions whose scores over the vocabulary are held at once, 0.8 GB in float32."""
@@ -277,59 +314,3 @@ def from_state(model: nn.Module) -> str:
         return "none"
     slow = mamba_paths.path_of(mixers[0]) == "slow"
     return "slow" if slow else mamba.FROM_STATE.__name__
-
-
-# -----------------------------------------------------------------------------
-# States of models as values: how many bytes one holds, and its rows taken for other rows.
-#
-# A state is tensors in nested tuples, named tuples or dicts. Two tensors that share
-# memory hold it once: the rows of a branch that was not copied cost nothing.
-
-
-def size(state: object) -> int:
-    """Bytes of memory that a state keeps from being freed."""
-    storages = [tensor.untyped_storage() for tensor in _tensors(state)]
-    return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
-
-
-def branch(state: Any, rows: Tensor) -> Any:  # noqa: ANN401 - the same nested tuples come back
-    """Row i of the result is row rows[i] of the state.
-
-    Args:
-        state: Nested tuples, named tuples or dicts of tensors with the batch first.
-        rows: int64, (rows of the result,), on any device.
-
-    Returns:
-        The same shape of tuples. Where all rows are one and the same the tensors are views that
-        repeat it, without a copy: read them, never write.
-    """
-    wanted = rows.tolist()
-    repeated = len(set(wanted)) == 1
-
-    def taken(tensor: Tensor) -> Tensor:
-        if repeated:
-            row = tensor[wanted[0] : wanted[0] + 1]
-            return row.expand(len(wanted), *tensor.shape[1:])
-        return tensor.index_select(0, rows.to(tensor.device))
-
-    return _mapped(state, taken)
-
-
-def _mapped(state: Any, change: Any) -> Any:  # noqa: ANN401
-    if isinstance(state, Tensor):
-        return change(state)
-    if isinstance(state, Mapping):
-        return {key: _mapped(part, change) for key, part in state.items()}
-    parts = [_mapped(part, change) for part in state]
-    return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
-
-
-def _tensors(state: object) -> Iterator[Tensor]:
-    if isinstance(state, Tensor):
-        yield state
-    elif isinstance(state, Mapping):
-        for part in state.values():
-            yield from _tensors(part)
-    elif isinstance(state, tuple | list):
-        for part in state:
-            yield from _tensors(part)

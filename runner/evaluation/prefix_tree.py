@@ -71,12 +71,7 @@ class Group:
     groups: list["Group"] = field(default_factory=list)
 
     def batches(self, lengths: Sequence[int], limits: Limits) -> Iterator[list[tuple[int, int]]]:
-        """The leaves in batches of similar length, each with no more padding than a call costs.
-
-        Args:
-            lengths: Of every sequence.
-            limits: What is left of them beside the groups above.
-        """
+        """The leaves in batches of similar length, each with no more padding than a call costs."""
         ordered = sorted(
             self.leaves, key=lambda leaf: (lengths[leaf[1]], leaf), reverse=limits.falling
         )

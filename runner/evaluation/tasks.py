@@ -7,11 +7,13 @@ leaves them, do not go through it again: it is not idempotent.
 
 The sampler draws the examples of one question after the other from one generator, which
 lm-eval 0.4.2 seeds with 1234 where the task is made; no argument of `simple_evaluate`
-reaches it. `restart_sampler` puts it back to that state, or to another seed.
+reaches it. `restart_sampler` puts it back to that state, or to another seed. MMLU's takes the
+first k dev rows.
 
-Reference: paper v2, Section 5.2, Appendices D and F (lm-eval 0.4.2).
+Reference: paper v2, Section 5.2, Appendices D and F (lm-eval 0.4.2). Differs: MMLU's rows come
+from the data wheel unless the hub is asked for; the rows are the same.
 
-Not covered: fetching from the hub; a user brings the wheel, or LAMBADA's file.
+Not covered: fetching benchmarks from the hub; a user brings the wheel, or LAMBADA's file.
 """
 
 import functools
@@ -37,7 +39,7 @@ from lm_eval.api.task import ConfigurableTask  # noqa: E402
 from lm_eval.utils import load_yaml_config  # noqa: E402
 
 # -----------------------------------------------------------------------------
-# lm-eval's `ConfigurableTask`, each row read and rendered once.
+# Each row read and rendered once
 #
 # lm-eval 0.4.2 renders every solved example anew for every question that it stands before, and
 # reads and renders a question anew for every number of examples. What a template makes of a row
@@ -86,8 +88,21 @@ class RenderedOnce(ConfigurableTask):  # type: ignore[misc]
         return known[1]
 
 
+@contextmanager
+def templates_compiled_once() -> Iterator[None]:
+    """Let lm-eval compile each prompt template once, not once for every question.
+
+    `lm_eval.utils.apply_template` compiles at every call: 5-shot MMLU takes 144 s of it
+    on one core, 2 s with this. The rendered prompts are the same.
+    """
+    environment = lm_eval.utils.env
+    compile_once = functools.cache(environment.from_string)
+    with mock.patch.object(environment, "from_string", compile_once):
+        yield
+
+
 # -----------------------------------------------------------------------------
-# HellaSwag, PIQA, ARC, WinoGrande and LAMBADA as lm-eval 0.4.2's own tasks, from local data.
+# HellaSwag, PIQA, ARC, WinoGrande and LAMBADA
 
 FILES = {
     "hellaswag": "hellaswag/hellaswag.yaml",
@@ -106,14 +121,14 @@ SEED = 1234
 class LocalTask(RenderedOnce):
     """One of lm-eval's tasks, its rows read from a local file."""
 
-    def __init__(self, config: dict[str, Any], source: Path) -> None:
-        self._source = source
+    def __init__(self, config: dict[str, Any], read: Callable[[], "datasets.DatasetDict"]) -> None:
+        self._read = read
         super().__init__(config)
 
     def download(self, dataset_kwargs: dict[str, Any] | None = None) -> None:
         """Read the task's splits; nothing is downloaded."""
         del dataset_kwargs
-        self.dataset = data.dataset(self.config.task, self._source)
+        self.dataset = self._read()
 
     @functools.cached_property
     def eval_docs(self) -> datasets.Dataset:
@@ -133,10 +148,6 @@ def build(task: str, source: Path) -> LocalTask:
 
     Whoever runs it sets its number of examples and calls `restart_sampler` first.
 
-    Args:
-        task: One of `FILES`.
-        source: The data wheel, or LAMBADA's file.
-
     Raises:
         BadInputError: there is no such task here, or the file cannot be used.
     """
@@ -145,7 +156,8 @@ def build(task: str, source: Path) -> LocalTask:
         raise BadInputError(message, [Problem("task", task, f"one of {', '.join(sorted(FILES))}")])
     path = Path(lm_eval.tasks.__file__).parent / FILES[task]
     with without_bars():
-        return LocalTask(load_yaml_config(str(path), mode="full"), source)
+        config = load_yaml_config(str(path), mode="full")
+        return LocalTask(config, functools.partial(data.dataset, task, source))
 
 
 def restart_sampler(task: LocalTask, seed: int) -> None:
@@ -166,30 +178,10 @@ def without_bars() -> Iterator[None]:
 
 
 # -----------------------------------------------------------------------------
-# MMLU as lm-eval 0.4.2's own tasks, with the data from the wheel or from the hub.
-#
-# Prompts, few-shot sampler (the first k dev rows), choices and metric are lm-eval's: its
-# YAML files are loaded by its own loader into its own `ConfigurableTask`. Only `download`
-# is replaced.
-#
-# Reference: paper v2, Appendix D (lm-eval 0.4.2). Differs: rows come from the data wheel
-# unless the hub is asked for; the rows are the same.
+# MMLU
 
 MMLU_TASKS = Path(lm_eval.tasks.__file__).parent / "mmlu" / "default"
 """lm-eval's own descriptions of the MMLU subjects."""
-
-
-class WheelTask(RenderedOnce):
-    """One MMLU subject of lm-eval, its rows taken from the data wheel."""
-
-    def __init__(self, config: dict[str, Any], wheel: Path) -> None:
-        self._wheel = wheel
-        super().__init__(config)
-
-    def download(self, dataset_kwargs: dict[str, Any] | None = None) -> None:
-        """Read the subject named in the task's description; nothing is downloaded."""
-        del dataset_kwargs
-        self.dataset = data.mmlu_dataset(self._wheel, self.DATASET_NAME)
 
 
 class HubTask(RenderedOnce):
@@ -210,9 +202,7 @@ class HubTask(RenderedOnce):
 def build_mmlu(chosen: Iterable[str], wheel: Path | None) -> dict[str, ConfigurableTask]:
     """lm-eval's tasks for some subjects.
 
-    Args:
-        chosen: MMLU's own subject names.
-        wheel: The data wheel; None fetches lm-eval's data set from the hub.
+    Without the data wheel, lm-eval's data set is fetched from the hub.
 
     Returns:
         Task by subject, sorted by subject name.
@@ -231,21 +221,11 @@ def build_mmlu(chosen: Iterable[str], wheel: Path | None) -> dict[str, Configura
     if unknown:
         message = "no such MMLU subject"
         raise BadInputError(message, unknown)
-    tasks = {}
+    tasks: dict[str, ConfigurableTask] = {}
     for name in names:
         config = load_yaml_config(str(known[name]), mode="full")
-        tasks[name] = HubTask(config=config) if wheel is None else WheelTask(config, wheel)
+        if wheel is None:
+            tasks[name] = HubTask(config)
+        else:
+            tasks[name] = LocalTask(config, functools.partial(data.mmlu_dataset, wheel, name))
     return tasks
-
-
-@contextmanager
-def templates_compiled_once() -> Iterator[None]:
-    """Let lm-eval compile each prompt template once, not once for every question.
-
-    `lm_eval.utils.apply_template` compiles at every call: 5-shot MMLU takes 144 s of it
-    on one core, 2 s with this. The rendered prompts are the same.
-    """
-    environment = lm_eval.utils.env
-    compile_once = functools.cache(environment.from_string)
-    with mock.patch.object(environment, "from_string", compile_once):
-        yield

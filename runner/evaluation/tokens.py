@@ -131,9 +131,8 @@ def _memo(tokenizer: str, bos: bool) -> Memo:  # noqa: FBT001 - part of a cache'
 def memo_of(tokenizer: PreTrainedTokenizerBase, *, bos: bool) -> Memo:
     """Texts to token ids, (tokens,) int32 each, shared by all that would give the same ids.
 
-    Args:
-        tokenizer: Slow ones say nothing of themselves and share nothing.
-        bos: Whether a text is begun with the token for that.
+    Slow tokenizers say nothing of themselves and share nothing. `bos`: a text is begun with the
+    token for that.
     """
     if not tokenizer.is_fast:
         return {}

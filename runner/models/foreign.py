@@ -5,7 +5,7 @@ did not expect: AttributeError, KeyError, a panic of Rust. Around them, and nowh
 becomes a message about the checkpoint. What is stored is held to the model before any weight is
 read: no weight is made up, and none is stored that the model would not use.
 
-Not covered: memory that runs out and errors of CUDA, which are not the checkpoint's.
+Memory that runs out and errors of CUDA are not the checkpoint's, and pass.
 """
 
 import re
@@ -16,11 +16,12 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from repro.errors import BadInputError, CannotRunError, Problem, ReproError, first_line
 from repro.weights.checkpoint_files import Tensors
-from repro.weights.loadable import INDEX, weights
+from repro.weights.loadable import CONFIG, INDEX, weights
 
 FLOATING = ("F64", "F32", "F16", "BF16")
 _EXPECTED = (
@@ -29,6 +30,12 @@ _EXPECTED = (
 )
 _PANIC = "pyo3_runtime"
 """Module of the panics of safetensors and tokenizers, which are no Exception."""
+
+
+def refused(where: Path | str, found: str, expected: str) -> BadInputError:
+    """What to raise of a checkpoint that cannot be loaded."""
+    message = "cannot load the checkpoint"
+    return BadInputError(message, [Problem(str(where), found, expected)])
 
 
 @contextmanager
@@ -55,14 +62,37 @@ def guarded(folder: Path) -> Iterator[None]:
         found = first_line(error)
         if not isinstance(error, OSError | ValueError):
             found = f"{type(error).__name__}: {found}"
-        message = "cannot load the checkpoint"
-        raise BadInputError(message, [Problem(str(folder), found, _EXPECTED)]) from error
+        raise refused(folder, found, _EXPECTED) from error
+
+
+# -----------------------------------------------------------------------------
+# Memory, which is not the checkpoint's fault
+
+_NO_MEMORY = ("can't allocate memory", "out of memory", "ALLOC_FAILED")
+"""How torch says it of the machine, kernels outside torch and CUDA's libraries of a GPU."""
 
 
 def ran_out(error: Exception) -> bool:
-    """Whether memory ran out, a GPU's or the machine's; torch says the latter in words only."""
-    known = isinstance(error, MemoryError | torch.cuda.OutOfMemoryError)
-    return known or "can't allocate memory" in str(error)
+    """Whether memory ran out, a GPU's or the machine's; some say it in words only."""
+    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(each in str(error) for each in _NO_MEMORY)
+
+
+@contextmanager
+def memory_to_spare(what: str, advice: str = "") -> Iterator[None]:
+    """Turn a machine that is too small for `what` into a message.
+
+    Raises:
+        CannotRunError: what is inside ran out of memory, on the GPU or on the CPU.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not ran_out(error):
+            raise
+        message = f"not enough memory for {what}: {first_line(error)}{advice}"
+        raise CannotRunError(message) from error
 
 
 # -----------------------------------------------------------------------------
@@ -74,11 +104,8 @@ def check_stored(
 ) -> None:
     """Refuse a checkpoint whose tensors are not those of a model.
 
-    Args:
-        folder: The checkpoint.
-        stored: What its headers say.
-        model: Built from its config.json, on any device, tied weights tied.
-        ignored: Patterns of whole names that may be stored and are not used.
+    `stored` is what the headers say; the model is built from config.json, on any device, tied
+    weights tied; `ignored` are patterns of whole names that may be stored and are not used.
 
     Raises:
         BadInputError: a weight is missing, is of another shape or no floating point number; or one
@@ -177,10 +204,15 @@ def _stored_tensor(folder: Path, name: str) -> Tensor:
     raise KeyError(name)
 
 
+def stored_tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
+    """Every tensor of a folder's safetensors by name, on the CPU, a file at a time."""
+    for file in weights(folder):
+        if file != INDEX:
+            yield from load_file(folder / file).items()
+
+
 def check_layers(folder: Path, layers: Any, stored: Tensors) -> None:  # noqa: ANN401  # anything
     """Refuse more layers than there are tensors, before so many are built."""
     if type(layers) is not int or not 0 <= layers <= len(stored):
         found = f"{layers!a} layers, with {len(stored)} tensors stored"
-        problem = Problem(f"{folder / 'config.json'}", found, "a number that the weights bear out")
-        message = "cannot load the checkpoint"
-        raise BadInputError(message, [problem])
+        raise refused(folder / CONFIG, found, "a number that the weights bear out")

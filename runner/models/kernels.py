@@ -19,8 +19,6 @@ from transformers.utils import is_flash_attn_2_available
 from repro.schema.jobs import Attention, ModelJob, TuningPath
 from runner.models import mamba_paths
 
-SLOW = "slow"
-KERNELS = "kernels"
 NONE = "none"
 OWN_CODE = "own code"
 """What a record says where transformers has no say in it."""
@@ -49,12 +47,10 @@ def possible_attention(
     if asked == "flash_attention_2":
         half = dtype in (torch.float16, torch.bfloat16)
         here = is_flash_attn_2_available() and device().type == "cuda" and half
-        supported = model_class._supports_flash_attn_2  # noqa: SLF001 - has no public name
-        return asked if here and supported else "eager"
-    if asked == "sdpa":
-        supported = model_class._supports_sdpa  # noqa: SLF001 - has no public name
-        return asked if supported else "eager"
-    return asked
+        can = here and model_class._supports_flash_attn_2  # noqa: SLF001 - has no public name
+    else:
+        can = asked == "sdpa" and model_class._supports_sdpa  # noqa: SLF001 - the same
+    return asked if can else "eager"
 
 
 def taken_attention(model: nn.Module) -> str:
@@ -67,15 +63,13 @@ def taken_attention(model: nn.Module) -> str:
     return str(model.config._attn_implementation)  # noqa: SLF001 - what transformers settled on
 
 
-def _classes(model: nn.Module, ending: str) -> list[nn.Module]:
-    """Modules of a model whose class is named for what they are, e.g. `...Attention`."""
-    return [module for module in model.modules() if type(module).__name__.endswith(ending)]
-
-
 def attention_classes(model: nn.Module) -> str:
     """Names of the attention classes on the loaded model, or "none"."""
-    modules = (*_classes(model, "Attention"), *_classes(model, "Attention2"))
-    return ", ".join(sorted({type(module).__name__ for module in modules})) or NONE
+    names = {type(module).__name__ for module in model.modules()}
+    return (
+        ", ".join(sorted(each for each in names if each.endswith(("Attention", "Attention2"))))
+        or NONE
+    )
 
 
 def set_mamba_scan(model: nn.Module, asked: TuningPath) -> str:
@@ -86,21 +80,21 @@ def set_mamba_scan(model: nn.Module, asked: TuningPath) -> str:
         `mamba_paths` calls it for the family.
     """
     taken = mamba_paths.set_path(model, asked)
-    return {"plain": SLOW, "fused": KERNELS, "unfused": "live"}.get(taken, taken)
+    return next((path for path, later in mamba_paths.MAMBA2.items() if later == taken), taken)
 
 
 def torch_flags() -> dict[str, str]:
     """Flags of torch that can move a digit, as they stand."""
+    matmul = torch.backends.cuda.matmul
+    flags = {
+        "tf32_matmul": matmul.allow_tf32,
+        "tf32_convolution": torch.backends.cudnn.allow_tf32,
+        "fp16_reduced_precision_reduction": matmul.allow_fp16_reduced_precision_reduction,
+        "bf16_reduced_precision_reduction": matmul.allow_bf16_reduced_precision_reduction,
+        "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+    }
     return {
         "float32_matmul_precision": torch.get_float32_matmul_precision(),
-        "tf32_matmul": str(torch.backends.cuda.matmul.allow_tf32).lower(),
-        "tf32_convolution": str(torch.backends.cudnn.allow_tf32).lower(),
-        "fp16_reduced_precision_reduction": str(
-            torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction
-        ).lower(),
-        "bf16_reduced_precision_reduction": str(
-            torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction
-        ).lower(),
-        "deterministic_algorithms": str(torch.are_deterministic_algorithms_enabled()).lower(),
+        **{name: str(flag).lower() for name, flag in flags.items()},
         "threads": str(torch.get_num_threads()),
     }

@@ -4,7 +4,7 @@ Loaded as lm-eval does, through a `device_map`, in half precision all weights ar
 too, though it stays a float32 tensor. Without a `device_map` transformers rounds all but A_log.
 
 Its own cache takes one token at a time once it holds something, and in half precision rounds the
-recurrent state at each. So a state here is `mamba_continued`'s, in float32, and the pass from
+recurrent state at each. So a state here is a `MixerState` a block, in float32, and the pass from
 state to state is ours.
 """
 
@@ -15,13 +15,14 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from runner.models import mamba2_mixer
-from runner.models.mamba_paths import Path, convolved_by_kernel, path_of, scan_arguments
-from runner.models.mamba_scan import Inputs, Start, by_pseudo_steps, scanned, wide
+from runner.models.mamba2_mixer import convolved_by_kernel, kernels_lacking
+from runner.models.mamba2_scan import wide
+from runner.models.mamba_paths import Path, path_of, scan_arguments
+from runner.models.mamba_scan import Inputs, Start, by_pseudo_steps, scanned
 from runner.models.transformers_model import TransformersModel
 
 # -----------------------------------------------------------------------------
-# A Mamba mixer of transformers for many tokens at once, from a state to a state.
+# One mixer for many tokens at once, from a state to a state
 #
 # By the code that `mamba_paths.path_of` names. On a slow path the arithmetic is `slow_forward`'s
 # (`mamba_scan`). By the kernels it is that of the pins (path kernels) or of `mamba_paths.live`; the
@@ -35,7 +36,7 @@ from runner.models.transformers_model import TransformersModel
 
 
 def _start() -> Start:
-    if mamba2_mixer.kernels_lacking():  # what Triton needs; the other two are compiled already
+    if kernels_lacking():  # what Triton needs; the other two are compiled already
         return by_pseudo_steps
     from runner.models.mamba_scan_triton import by_one_kernel
 
@@ -43,7 +44,7 @@ def _start() -> Start:
 
 
 FROM_STATE = _start()
-"""How kernels scan from a state (`mamba_scan_start`, `mamba_scan_triton`)."""
+"""How kernels scan from a state (`mamba_scan`, `mamba_scan_triton`)."""
 
 
 class MixerState(NamedTuple):
@@ -110,7 +111,7 @@ def _by_kernels(
     from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
 
     first = padded.shape[-1] - gate.shape[-1]
-    convolved = convolved_by_kernel(mixer, padded)[..., first:]
+    convolved = convolved_by_kernel(mixer.conv1d, padded, mixer.activation)[..., first:]
     given, raw = scan_arguments(mixer, convolved, "live" if path == "live" else "kernels")
     if before is None:
         y, last = selective_scan_fn(
@@ -124,7 +125,7 @@ def _by_kernels(
 
 
 # -----------------------------------------------------------------------------
-# Mamba, by transformers 4.40.0's own class.
+# The model
 
 States = tuple[MixerState, ...]
 """What each block's mixer carries on."""

@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 from transformers import PretrainedConfig
 
@@ -45,19 +45,14 @@ def stored_dtype(name: str, dtype: torch.dtype) -> torch.dtype:
     Reference: the table in `mamba2_mixer`.
     """
     half = dtype in (torch.float16, torch.bfloat16)
-    return (
-        torch.float32
-        if half and name.endswith(FAMILIES["mamba2"].layouts["Mamba2"].kept_wide)
-        else dtype
-    )
+    wide = half and name.endswith(FAMILIES["mamba2"].layouts["Mamba2"].kept_wide)
+    return torch.float32 if wide else dtype
 
 
 def load(folder: Path, dtype: torch.dtype = torch.float32) -> Mamba2ForCausalLM:
     """The model of a checkpoint folder, on the CPU, ready to be evaluated.
 
-    Args:
-        folder: The checkpoint.
-        dtype: float32, float16, bfloat16 or float64; whatever dtype is stored is cast to it.
+    Whatever dtype is stored is cast to `dtype`: float32, float16, bfloat16 or float64.
 
     Raises:
         BadInputError: naming every field, file and tensor that is wrong.
@@ -83,7 +78,10 @@ def _loaded(folder: Path, config: Mamba2Config, dtype: torch.dtype) -> Mamba2For
     advice = f"; an embedding of {hint} {config.pad_vocab_size_multiple}"
     if problems := list(foreign.problems_of(folder, stored, shapes, missing, advice=advice)):
         raise _refused(folder, *problems)
-    weights = _weights(folder, dtype)
+    weights = {
+        name: tensor.to(stored_dtype(name, dtype))
+        for name, tensor in foreign.stored_tensors(folder)
+    }
     if config.tie_embeddings:
         if not torch.equal(weights.get(HEAD, weights[EMBEDDING]), weights[EMBEDDING]):
             found = f"{HEAD} and {EMBEDDING} with different values"
@@ -137,18 +135,8 @@ def _config(folder: Path) -> Mamba2Config:
     return Mamba2Config(**{name: value for name, value in found.items() if name in READ})
 
 
-def _weights(folder: Path, dtype: torch.dtype) -> dict[str, Tensor]:
-    """Every tensor of the files, cast."""
-    weights: dict[str, Tensor] = {}
-    for file in loadable.weights(folder):
-        if file != INDEX:
-            for name, tensor in load_file(folder / file).items():
-                weights[name] = tensor.to(stored_dtype(name, dtype))
-    return weights
-
-
 # -----------------------------------------------------------------------------
-# Mamba-2, by our own code: the official layout, loaded by `mamba2_checkpoint`.
+# The family
 #
 # What follows a prefix runs by the path that the mixers are set to (`Mamba2Mixer.continued`).
 # Chunks start anew after a prefix, which in half precision moves what is rounded (`mamba2_scan`).
@@ -159,7 +147,7 @@ States = tuple[MixerState, ...]
 
 
 class Mamba2Model:
-    """The family; see `ModelFamily`."""
+    """Mamba-2, by our own code; see `ModelFamily`."""
 
     def load(
         self, folder: Path, dtype: torch.dtype, attention: Attention, *, remote_code: bool
@@ -169,12 +157,6 @@ class Mamba2Model:
         model = load(folder, dtype)
         model.to(kernels.device())
         return model
-
-    def logits(self, model: Mamba2ForCausalLM, tokens: Tensor) -> Tensor:
-        """As `ModelFamily.logits` says."""
-        with torch.no_grad():
-            logits: Tensor = model(tokens).logits
-        return logits
 
     @torch.no_grad()
     def continued(

@@ -107,8 +107,11 @@ class Mamba2Mixer(nn.Module):
         projected = self.in_proj(hidden)
         if self.path == "fused":
             return run_fused(self, projected)
-        mix = run_unfused if self.path == "unfused" else Mamba2Mixer._plain
-        mixed: Tensor = self.out_proj(mix(self, projected))
+        if self.path == "unfused":
+            normed = run_unfused(self, projected)
+        else:
+            normed, _ = self._scanned(projected, None)
+        mixed: Tensor = self.out_proj(normed)
         return mixed
 
     def continued(self, hidden: Tensor, before: MixerState | None) -> tuple[Tensor, MixerState]:
@@ -133,11 +136,8 @@ class Mamba2Mixer(nn.Module):
             return functional.linear(normed, self.out_proj.weight, self.out_proj.bias), after
         return self.out_proj(normed), after
 
-    def _plain(self, projected: Tensor) -> Tensor:
-        """What enters out_proj, (batch, length, inner), from what leaves in_proj."""
-        return self._scanned(projected, None)[0]
-
     def _scanned(self, projected: Tensor, before: MixerState | None) -> tuple[Tensor, MixerState]:
+        """What enters out_proj, (batch, length, inner), from what leaves in_proj, in PyTorch."""
         with torch.autocast(projected.device.type, enabled=False):  # the table holds under it too
             gate, driven, step = projected.split(self.parts, dim=-1)
             padded = self._padded(driven, before)
@@ -188,7 +188,7 @@ class Mamba2Mixer(nn.Module):
 
 
 # -----------------------------------------------------------------------------
-# A Mamba-2 block by mamba-ssm's kernels, as its own block calls them.
+# The same by mamba-ssm's kernels, as its own block calls them
 #
 # `unfused` runs the convolution, the scan and the gated norm as three kernels and leaves in_proj
 # and out_proj to their modules, so that adapters on both take part. `fused` is what the stock block
@@ -230,19 +230,20 @@ def kernels_lacking() -> str:
     return ""
 
 
-def run_unfused(mixer: "Mamba2Mixer", projected: Tensor) -> Tensor:
+def run_unfused(mixer: Mamba2Mixer, projected: Tensor) -> Tensor:
     """What enters out_proj, (batch, length, inner), from what leaves in_proj."""
     from mamba_ssm.ops.triton.ssd_combined import mamba_chunk_scan_combined
 
     gate, driven, step = projected.split(mixer.parts, dim=-1)
-    y: Tensor = mamba_chunk_scan_combined(**_scan(mixer, _convolved(mixer, driven), step))
+    convolved = convolved_by_kernel(mixer.conv1d, driven.mT).mT
+    y: Tensor = mamba_chunk_scan_combined(**_scan(mixer, convolved, step))
     return _normed(mixer, y, gate)
 
 
 def continue_unfused(
-    mixer: "Mamba2Mixer", projected: Tensor, padded: Tensor, start: Tensor | None
+    mixer: Mamba2Mixer, projected: Tensor, padded: Tensor, start: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """As `unfused`, from a state to a state.
+    """As `run_unfused`, from a state to a state.
 
     Args:
         mixer: On path unfused or fused: the one call of the latter takes no state, so that what it
@@ -257,27 +258,24 @@ def continue_unfused(
     from mamba_ssm.ops.triton.ssd_combined import mamba_chunk_scan_combined
 
     gate, _, step = projected.split(mixer.parts, dim=-1)
-    convolved = _convolved(mixer, padded)[:, mixer.sizes.d_conv - 1 :]
+    convolved = convolved_by_kernel(mixer.conv1d, padded.mT).mT[:, mixer.sizes.d_conv - 1 :]
     y, last = mamba_chunk_scan_combined(
         **_scan(mixer, convolved, step), initial_states=start, return_final_states=True
     )
     return _normed(mixer, y, gate), last
 
 
-def _convolved(mixer: "Mamba2Mixer", driven: Tensor) -> Tensor:
-    """SiLU of the causal convolution of (batch, length, channels), from nothing."""
+def convolved_by_kernel(layer: nn.Module, driven: Tensor, activation: str = "silu") -> Tensor:
+    """A layer's causal convolution of (batch, channels, length), from nothing, activated."""
     from causal_conv1d import causal_conv1d_fn
 
     convolved: Tensor = causal_conv1d_fn(
-        x=driven.transpose(1, 2),
-        weight=mixer.conv1d.weight.squeeze(1),
-        bias=mixer.conv1d.bias,
-        activation="silu",
+        x=driven, weight=layer.weight.squeeze(1), bias=layer.bias, activation=activation
     )
-    return convolved.transpose(1, 2)
+    return convolved
 
 
-def _scan(mixer: "Mamba2Mixer", convolved: Tensor, step: Tensor) -> dict[str, object]:
+def _scan(mixer: Mamba2Mixer, convolved: Tensor, step: Tensor) -> dict[str, object]:
     """Arguments of the scan by name."""
     x, inward, outward = mixer.split(convolved)
     return {
@@ -293,7 +291,7 @@ def _scan(mixer: "Mamba2Mixer", convolved: Tensor, step: Tensor) -> dict[str, ob
     }
 
 
-def _normed(mixer: "Mamba2Mixer", y: Tensor, gate: Tensor) -> Tensor:
+def _normed(mixer: Mamba2Mixer, y: Tensor, gate: Tensor) -> Tensor:
     from mamba_ssm.ops.triton.layernorm_gated import rmsnorm_fn
 
     normed: Tensor = rmsnorm_fn(
@@ -308,7 +306,7 @@ def _normed(mixer: "Mamba2Mixer", y: Tensor, gate: Tensor) -> Tensor:
     return normed
 
 
-def run_fused(mixer: "Mamba2Mixer", projected: Tensor) -> Tensor:
+def run_fused(mixer: Mamba2Mixer, projected: Tensor) -> Tensor:
     """What leaves the block, (batch, length, d_model), from what leaves in_proj."""
     from mamba_ssm.ops.triton.ssd_combined import mamba_split_conv1d_scan_combined
 

@@ -55,14 +55,7 @@ def recurrence(
 ) -> tuple[Tensor, Tensor]:
     """Outputs and last state, one step after the other.
 
-    Args:
-        x: (batch, length ≥ 1, heads, P), any floating dtype.
-        step: Δ, (batch, length, heads).
-        decay: A, (heads,).
-        inward: B, (batch, length, groups, N).
-        outward: C, the same shape.
-        skip: D, (heads,).
-        initial: h before the first step, (batch, heads, P, N); None is 0.
+    Names and shapes are the table's, of any floating dtype; `initial` is h before the first step.
 
     Returns:
         y in the shape and dtype of x; the last h, float32 (float64 where x is).
@@ -93,23 +86,12 @@ def chunked(
     initial: Tensor | None = None,
     chunk: int = 256,
 ) -> tuple[Tensor, Tensor]:
-    """Outputs and last state, chunk by chunk.
+    """Outputs and last state, chunk by chunk; takes and returns what `recurrence` does.
 
     Memory is that of one chunk, batch · heads · chunk² numbers a few times over. Where gradients
     are taken, each chunk is computed again on the way back instead of being kept.
 
-    Args:
-        x: (batch, length ≥ 1, heads, P), any floating dtype.
-        step: Δ, (batch, length, heads).
-        decay: A, (heads,).
-        inward: B, (batch, length, groups, N).
-        outward: C, the same shape.
-        skip: D, (heads,).
-        initial: h before the first step, (batch, heads, P, N); None is 0.
-        chunk: Q ≥ 1. The last chunk may be shorter.
-
-    Returns:
-        y in the shape and dtype of x; the last h, float32 (float64 where x is).
+    `chunk` is Q ≥ 1; the last chunk may be shorter.
     """
     state = _start(x, inward, initial)
     outputs = []

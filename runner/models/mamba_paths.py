@@ -24,6 +24,7 @@ Not covered: Jamba's mixers; hooks of accelerate, which also replace `forward`.
 """
 
 import importlib
+from collections.abc import Mapping
 from types import MethodType
 from typing import Any, Literal
 
@@ -32,11 +33,13 @@ from torch import Tensor, nn
 from torch.func import functional_call  # type: ignore[attr-defined] # torch 2.2.1 lists no names
 from torch.nn import functional
 
-from runner.models import mamba2_mixer
-from runner.models import mamba2_mixer as mamba2
+from runner.models.mamba2_mixer import Mamba2Mixer, MixerPath, convolved_by_kernel, kernels_lacking
 
 Path = Literal["slow", "kernels", "live"]
 """What is asked for."""
+
+MAMBA2: Mapping[Path, MixerPath] = {"slow": "plain", "kernels": "fused", "live": "unfused"}
+"""What Mamba-2 calls each."""
 
 Mixer = Any
 """transformers' `MambaMixer`, which has no types."""
@@ -48,21 +51,12 @@ Cache = Any
 def set_path(model: nn.Module, path: Path) -> str:
     """Have a model's mixers run by a path, in place; any path can follow any other.
 
-    Args:
-        model: A model where it will run, with or without adapters of PEFT.
-        path: What is asked for.
-
     Returns:
         What will run: "slow", "kernels" or "live"; "plain", "fused" or "unfused" for Mamba-2;
         "none" for a model without a Mamba mixer.
     """
     if later := mamba2_mixers(model):
-        names: dict[Path, mamba2.MixerPath] = {
-            "slow": "plain",
-            "kernels": "fused",
-            "live": "unfused",
-        }
-        runs = "plain" if lacking(model) else names[path]
+        runs = "plain" if lacking(model) else MAMBA2[path]
         for mixer in later:
             mixer.path = runs
         return runs
@@ -90,14 +84,14 @@ def lacking(model: nn.Module) -> str:
     if not all(mixer.in_proj.weight.is_cuda for mixer in (*later, *mixers)):
         return "the model is not on a GPU"
     if later:
-        return mamba2_mixer.kernels_lacking()
+        return kernels_lacking()
     stock = importlib.import_module(type(mixers[0]).__module__)
     return "" if stock.is_fast_path_available else "mamba_ssm or causal_conv1d is not installed"
 
 
-def mamba2_mixers(model: nn.Module) -> list[mamba2.Mamba2Mixer]:
+def mamba2_mixers(model: nn.Module) -> list[Mamba2Mixer]:
     """The mixers of Mamba-2 in a model."""
-    return [module for module in model.modules() if isinstance(module, mamba2.Mamba2Mixer)]
+    return [module for module in model.modules() if isinstance(module, Mamba2Mixer)]
 
 
 def stock_mixers(model: nn.Module) -> list[Mixer]:
@@ -133,7 +127,9 @@ def live(mixer: Mixer, hidden: Tensor, cache_params: Cache = None) -> Tensor:
     from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
 
     driven, gate = mixer.in_proj(hidden).transpose(1, 2).chunk(2, dim=1)  # (batch, inner, length)
-    given, raw = scan_arguments(mixer, convolved_by_kernel(mixer, driven), "live")
+    given, raw = scan_arguments(
+        mixer, convolved_by_kernel(mixer.conv1d, driven, mixer.activation), "live"
+    )
     y, last = selective_scan_fn(**given, **raw, z=gate, delta_softplus=True, return_last_state=True)
     if cache_params is not None:
         width = mixer.conv_kernel_size
@@ -142,19 +138,6 @@ def live(mixer: Mixer, hidden: Tensor, cache_params: Cache = None) -> Tensor:
         cache_params.ssm_states[mixer.layer_idx].copy_(last)
     mixed: Tensor = mixer.out_proj(y.transpose(1, 2))
     return mixed
-
-
-def convolved_by_kernel(mixer: Mixer, driven: Tensor) -> Tensor:
-    """SiLU of the causal convolution of (batch, inner, length), from nothing."""
-    from causal_conv1d import causal_conv1d_fn
-
-    convolved: Tensor = causal_conv1d_fn(
-        x=driven,
-        weight=mixer.conv1d.weight.squeeze(1),
-        bias=mixer.conv1d.bias,
-        activation=mixer.activation,
-    )
-    return convolved
 
 
 def scan_arguments(

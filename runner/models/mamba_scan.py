@@ -32,15 +32,11 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional
+
+from runner.models.mamba2_scan import wide
 
 CHUNK = {"cpu": 2**19, "cuda": 2**26}
 """Numbers of h at once: as fit a core's cache; on a GPU, as keep it busy (256 MiB, twice)."""
-
-
-def wide(tensor: Tensor) -> Tensor:
-    """The tensor as float32, or as it is in float64."""
-    return tensor if tensor.dtype == torch.float64 else tensor.float()
 
 
 def scanned(
@@ -48,13 +44,8 @@ def scanned(
 ) -> tuple[Tensor, Tensor]:
     """Outputs y, (batch, length, inner) in the dtype of C, and the last h.
 
-    Args:
-        u: As the table says, any floating dtype, length ≥ 1; the others likewise.
-        step: Δ.
-        decay: A, float32.
-        inward: B.
-        outward: C.
-        state: h before the first step; not changed.
+    Names and shapes are the table's, length ≥ 1; A is float32, the others of any floating dtype.
+    `state` is h before the first step and is not changed.
     """
     chunk = max(1, CHUNK.get(u.device.type, CHUNK["cpu"]) // state.numel())
     by_time = [tensor.transpose(0, 1).split(chunk) for tensor in (u, step, inward, outward)]
@@ -76,26 +67,20 @@ def scanned(
 
 
 # -----------------------------------------------------------------------------
-# Two ways to have a scan that starts from 0, as mamba-ssm's kernel does, start from a state.
+# From a state by a scan that starts from 0, as mamba-ssm's kernel does
 #
-#   by_pseudo_steps   N steps are put before the first one, the n-th of which writes the n-th column
-#                     of the state: B is 1 at n, Δ = 2^-60, u = h / Δ. exp(ΔA) is then 1 in FP32,
-#                     and Δ u B is the state to the bit: scaling by a power of 2 rounds nothing.
-#   by_adding         what is left of the state at each step, C_t exp(A ΣΔ) h, is added to the
-#                     outputs before the gate, and exp(A ΣΔ) h to the last state.
+# N steps are put before the first one, the n-th of which writes the n-th column of the state: B is
+# 1 at n, Δ = 2^-60, u = h / Δ. exp(ΔA) is then 1 in FP32, and Δ u B is the state to the bit, as
+# scaling by a power of 2 rounds nothing. It costs the scan N (16) more steps and a copy of
+# everything; `python -m benchmarks.scan_starts` has what that takes, beside two other ways.
 #
-# Both are exact up to FP32 rounding, and only the second rounds a sum of Δ. The first costs the
-# scan N (16) more steps and a copy of everything; the second, in plain PyTorch, N exponentials for
-# every number of u and some 4 N passes over it. `python -m benchmarks.scan_starts` has what they
-# take.
-#
-# Both give the scan FP32 inputs and round y once, after the gate, as the kernel does for half
-# inputs. A third way is a kernel that starts from a state (`mamba_scan_triton`), where Triton can
-# compile.
+# The scan gets FP32 inputs and y is rounded once, after the gate, as the kernel does for half
+# inputs. Where Triton can compile, a kernel that starts from a state is taken instead
+# (`mamba_scan_triton`).
 #
 # Reference: mamba-ssm 2.2.2 and 2.3.2, `selective_scan_fn` (read: it multiplies Δ by u first, in
 # FP32, whatever the inputs' dtype).
-# Not covered: gradients; |A| ≥ 2^35 and |h| ≥ 2^67, at which the first would be wrong.
+# Not covered: gradients; |A| ≥ 2^35 and |h| ≥ 2^67, at which it would be wrong.
 
 Scan = Callable[..., tuple[Tensor, Tensor]]
 """`selective_scan_fn`: called with u, delta, A, B, C, D, z and return_last_state by name; gives
@@ -104,9 +89,8 @@ outputs (batch, inner, length) and the last state (batch, inner, N)."""
 TINY = 2.0**-60
 """Δ of a pseudo-step."""
 
-
 Start = Callable[[Scan, "Inputs", Tensor], tuple[Tensor, Tensor]]
-"""One of the ways: gated outputs and the last state, as `by_pseudo_steps` says."""
+"""A way to do it: gated outputs and the last state, as `by_pseudo_steps` says."""
 
 
 class Inputs(NamedTuple):
@@ -152,25 +136,3 @@ def by_pseudo_steps(scan: Scan, inputs: Inputs, state: Tensor) -> tuple[Tensor, 
     }
     y, last = scan(**longer, A=inputs.A, D=inputs.D, return_last_state=True)
     return y[..., count:].to(inputs.u.dtype), last
-
-
-def by_adding(scan: Scan, inputs: Inputs, state: Tensor) -> tuple[Tensor, Tensor]:
-    """As `by_pseudo_steps`."""
-    u, outward = wide(inputs.u), wide(inputs.C)
-    ungated, last = scan(
-        u=u,
-        delta=inputs.delta,
-        A=inputs.A,
-        B=wide(inputs.B),
-        C=outward,
-        D=inputs.D,
-        z=None,
-        return_last_state=True,
-    )
-    elapsed = inputs.delta.cumsum(-1)
-    left = torch.zeros_like(u)
-    for n in range(state.shape[-1]):  # one column at a time: all of them would be N times u
-        decayed = torch.exp(inputs.A[:, n, None] * elapsed) * state[..., n, None]
-        left.addcmul_(outward[:, n, None], decayed)
-    y = (ungated + left) * functional.silu(wide(inputs.z))
-    return y.to(inputs.u.dtype), last + torch.exp(inputs.A * elapsed[..., -1:]) * state

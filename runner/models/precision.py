@@ -1,4 +1,4 @@
-"""What "mixed-precision inference" may mean, applied to a loaded model.
+"""What "mixed-precision inference" may mean, applied to a model; and what it may not round.
 
     weight-cast    every weight is rounded to the dtype; what is computed in more is the model's
                    own choice. lm-eval's `dtype`, and the arm that the paper's words fit best.
@@ -7,8 +7,8 @@
     float32-head   weights are rounded to the dtype, then the output layer is widened to float32:
                    logits and log-softmax are not rounded, so letters tie only if hidden states do.
 
-    ieee           float32 whose products Triton's kernels do not round to TF32; `triton_dot` sees
-                   to it before the model is loaded, and nothing is left to do here.
+    ieee           float32 whose products Triton's kernels do not round to TF32: `ieee_float32`
+                   before the model is loaded, and nothing is left to `apply`.
 
 Between weight-cast and float32-head lies what rounding of the logits alone does to answers.
 
@@ -40,9 +40,7 @@ def weights_dtype(job: ModelJob) -> str:
 def apply(model: nn.Module, job: ModelJob) -> AbstractContextManager[object]:
     """Make a model compute as the job's arm says.
 
-    Args:
-        model: A causal language model of transformers, loaded in `weights_dtype`.
-        job: Its arm and dtype.
+    The model is loaded in `weights_dtype`.
 
     Returns:
         What each forward pass runs inside; may be entered again and again.
@@ -84,7 +82,7 @@ def _widened(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 
 
 # -----------------------------------------------------------------------------
-# FP16 LayerNorm on a CPU: computed in FP32, then rounded to FP16.
+# FP16 LayerNorm on a CPU: computed in FP32, then rounded to FP16
 #
 # torch 2.2.1, the paper's pin, has no such kernel ("LayerNormKernelImpl" not implemented
 # for 'Half'), so that GPT-NeoX cannot run in FP16 on a CPU at all. The CUDA kernel reads
@@ -94,7 +92,7 @@ def _widened(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 # Not covered: the order in which the CUDA kernel adds up, which may move the last bit.
 
 HALF_LAYER_NORM = "float32, rounded to float16"
-"""How a record says that this module was used."""
+"""How a record says that `HalfLayerNorm` ran."""
 
 
 class HalfLayerNorm(nn.LayerNorm):
@@ -122,13 +120,11 @@ def half_layer_norm_is_missing() -> bool:
 def apply_half_layer_norm(model: nn.Module, device: torch.device) -> str:
     """Make the FP16 LayerNorms of a model computable where it lies, in place.
 
-    Args:
-        model: Any model; only `nn.LayerNorm` with float16 weights on a CPU is touched,
-            and only where torch itself has no kernel.
-        device: Where the model runs.
+    Only `nn.LayerNorm` with float16 weights on a CPU is touched, and only where torch itself has
+    no kernel.
 
     Returns:
-        What its LayerNorms run: "none" (it has none), "stock" or `PATH`.
+        What its LayerNorms run: "none" (it has none), "stock" or `HALF_LAYER_NORM`.
     """
     norms = [module for module in model.modules() if type(module) is nn.LayerNorm]
     if not norms:
@@ -142,7 +138,7 @@ def apply_half_layer_norm(model: nn.Module, device: torch.device) -> str:
 
 
 # -----------------------------------------------------------------------------
-# float32 matrix products inside Triton kernels in float32, not in TF32.
+# float32 matrix products inside Triton kernels in float32, not in TF32
 #
 # Triton's `tl.dot` multiplies float32 in TF32 (10 bits of mantissa) unless a kernel says otherwise,
 # whatever torch's flags say; mamba-ssm's kernels for Mamba-2 say nothing. Mamba-1's scan is CUDA

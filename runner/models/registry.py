@@ -1,18 +1,81 @@
-"""Every model family that can be loaded, and which one a checkpoint folder is of.
+"""What every model family offers, and which one a checkpoint folder is of.
+
+A family loads its checkpoints, and says what a prefix leaves behind. That is a state:
+keys and values of every earlier token (attention), or a recurrent state with the last inputs of the
+convolution (Mamba). It is a value: `continued` only reads it, so that one prefix serves any number
+of continuations (`runner.evaluation.prefix_model.branch`). What follows a prefix gets the hidden
+states that it has in the whole sequence, up to rounding.
+
+Models are in evaluation mode, and no gradient is kept. Adapters of PEFT in a model's modules take
+part wherever they do in its own forward.
 
 To add a family: its data in `repro.schema.families`, a module here, a line in `MODELS`.
+
+Reference: transformers 4.40.0 and mamba-ssm 2.2.2, as the paper's stack has them.
+Not covered: writing a model, generating text.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
-from repro.errors import BadInputError, Problem
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
 from repro.schema.families import FAMILIES, named_by
-from runner.models.family import CONFIG, ModelFamily, read_config
+from repro.schema.jobs import Attention
+from repro.weights import foreign_json
+from repro.weights.loadable import CONFIG
+from runner.models import foreign
 from runner.models.mamba import MAMBA
 from runner.models.mamba2_checkpoint import MAMBA2
 from runner.models.transformers_model import GPT_NEOX, LLAMA, OLMO, OPENELM, PHI
+
+State = TypeVar("State")
+
+
+class ModelFamily(Protocol[State]):
+    """One family; `MODELS` holds them all."""
+
+    def load(
+        self, folder: Path, dtype: torch.dtype, attention: Attention, *, remote_code: bool
+    ) -> PreTrainedModel:
+        """The model of a checkpoint on the GPU if there is one, else on the CPU.
+
+        Args:
+            folder: config.json and safetensors, in the family's layout.
+            dtype: What the stored weights are cast to; `Family.kept_wide` are not in half.
+            attention: The kernel asked for. Where model, dtype or machine has it not, eager.
+            remote_code: Whether Python code in the folder may be executed.
+
+        Raises:
+            BadInputError: weights lack, or would be made up; code would run that may not.
+            CannotRunError: the folder's own code needs what is not installed.
+            OSError, ValueError, SafetensorError: as transformers says what it cannot read.
+        """
+
+    def continued(
+        self, model: PreTrainedModel, tokens: Tensor, state: State | None
+    ) -> tuple[Tensor, State]:
+        """What the output layer takes for some tokens, and what they leave behind.
+
+        Args:
+            model: As `load` gives it, or with adapters in its modules.
+            tokens: (batch, length ≥ 1). Padding may stand on the right: nothing flows to the left.
+            state: What the tokens before left, of the same batch; None at the start. Not changed.
+
+        Returns:
+            Hidden states (batch, length, hidden size) after the final norm, right at every token
+            before the padding; the state after all tokens, of no use where some were padding.
+        """
+
+    def head(self, model: PreTrainedModel, hidden: Tensor) -> Tensor:
+        """Logits (…, vocabulary) of hidden states (…, hidden size), as the model's own forward.
+
+        Through the output layer's module where there is one, so that adapters and hooks act.
+        """
+
 
 MODELS: Mapping[str, ModelFamily[Any]] = {
     "mamba": MAMBA,
@@ -32,13 +95,12 @@ def family_of(folder: Path) -> str:
     Raises:
         BadInputError: there is none, or it is of no family that is known here.
     """
-    config = read_config(folder)
+    config = foreign_json.read(folder / CONFIG)
     name = named_by(config)
     if name is None:
         fields = [field for field in ("model_type", "ssm_cfg") if field in config]
         found = ", ".join(f"{field} {config[field]!r}" for field in fields) or "no model_type"
         known = [says for family in FAMILIES.values() for says in family.config]
-        problem = Problem(f"{folder / CONFIG}: $", found, f"one of {', '.join(known)}")
-        message = "cannot load the checkpoint"
-        raise BadInputError(message, [problem])
+        place = f"{folder / CONFIG}: $"
+        raise foreign.refused(place, found, f"one of {', '.join(known)}")
     return name

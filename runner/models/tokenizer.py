@@ -11,7 +11,6 @@ from pathlib import Path
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from repro.errors import BadInputError, Problem
 from runner.models import foreign
 
 _LEGACY = ("add_prefix_space", "str_rep")
@@ -21,9 +20,7 @@ _LEGACY = ("add_prefix_space", "str_rep")
 def load(folder: Path, *, own_code: bool) -> PreTrainedTokenizerBase:
     """The tokenizer of a checkpoint.
 
-    Args:
-        folder: As `loadable.private` gives it.
-        own_code: Whether code in it may be executed.
+    The folder is as `loadable.private` gives it; `own_code`: code in it may be executed.
 
     Raises:
         BadInputError: it cannot be read, or says what the pinned tokenizers passes over.
@@ -38,8 +35,7 @@ def load(folder: Path, *, own_code: bool) -> PreTrainedTokenizerBase:
             passed_over = list(_passed_over(json.loads(path.read_bytes()), read, "$"))
             if passed_over:
                 what = f"{', '.join(passed_over[:3])}: not known to tokenizers 0.19.1"
-                message = "cannot load the checkpoint"
-                raise BadInputError(message, [Problem(str(path), what, "a field that it reads")])
+                raise foreign.refused(path, what, "a field that it reads")
     return found
 
 
@@ -64,7 +60,8 @@ def check(found: PreTrainedTokenizerBase, model: PreTrainedModel, folder: Path) 
         rows = model.get_input_embeddings().weight.shape[0]
         largest = max(found.get_vocab().values(), default=0)
     if largest >= rows:
-        what = f"ids up to {largest} for an embedding of {rows} rows"
-        problem = Problem(f"{folder}: its tokenizer", what, f"ids below {rows}")
-        message = "cannot load the checkpoint"
-        raise BadInputError(message, [problem])
+        place, what = (
+            f"{folder}: its tokenizer",
+            f"ids up to {largest} for an embedding of {rows} rows",
+        )
+        raise foreign.refused(place, what, f"ids below {rows}")

@@ -11,12 +11,12 @@ Reference: transformers 4.40.0; lm-eval 0.4.2, `HFLM._create_model`.
 Not covered: what the folder's code does once it runs. It chooses its own attention.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
+from unittest import mock
 
 import torch
 from safetensors import safe_open
@@ -35,10 +35,10 @@ from repro.errors import BadInputError, Problem
 from repro.inputs import remote_code as own_code
 from repro.schema.families import FAMILIES, unused_by
 from repro.schema.jobs import Attention
-from repro.weights import checkpoint_files, loadable
+from repro.weights import checkpoint_files, foreign_json, loadable
 from repro.weights.checkpoint_files import Tensors
+from repro.weights.loadable import CONFIG
 from runner.models import foreign, kernels
-from runner.models.family import CONFIG, read_config
 
 _LARGEST_BUFFERS = 1 << 32
 """Bytes of masks and tables of angles, which follow from config.json alone."""
@@ -49,7 +49,7 @@ KeysAndValues = tuple[tuple[Tensor, Tensor], ...]
 
 @dataclass(frozen=True)
 class TransformersModel:
-    """Loading and logits, the same for every family; what a prefix leaves is a subclass's."""
+    """Loading, the same for every family; what a prefix leaves is a subclass's."""
 
     name: str
     """Key in `FAMILIES`."""
@@ -69,7 +69,8 @@ class TransformersModel:
             else:
                 config = self.checked(own, stored)
                 kernel = kernels.possible_attention(config, attention, dtype)
-            with foreign.guarded(own), _without_metadata():
+            any_metadata = mock.patch.object(modeling_utils, "safe_open", _Stored)
+            with foreign.guarded(own), any_metadata:
                 model, loading = AutoModelForCausalLM.from_pretrained(
                     str(own),
                     torch_dtype=dtype,
@@ -81,7 +82,7 @@ class TransformersModel:
                 )
             _refuse_missing(own, loading)
             if code:  # only now is there a model to hold it to
-                foreign.check_stored(own, stored, model, unused_by(read_config(own)))
+                foreign.check_stored(own, stored, model, _unused(own))
         return model
 
     def checked(self, folder: Path, stored: Tensors) -> PretrainedConfig:
@@ -102,17 +103,9 @@ class TransformersModel:
         if buffers > _LARGEST_BUFFERS:
             found = f"a model with {buffers / 1e9:,.1f} GB beside its weights"
             expected = f"at most {_LARGEST_BUFFERS / 1e9:.0f}: fewer positions"
-            problem = Problem(str(folder / CONFIG), found, expected)
-            message = "cannot load the checkpoint"
-            raise BadInputError(message, [problem])
-        foreign.check_stored(folder, stored, model, unused_by(read_config(folder)))
+            raise foreign.refused(folder / CONFIG, found, expected)
+        foreign.check_stored(folder, stored, model, _unused(folder))
         return config
-
-    def logits(self, model: PreTrainedModel, tokens: Tensor) -> Tensor:
-        """As `ModelFamily.logits` says."""
-        with torch.no_grad():
-            logits: Tensor = model(tokens).logits
-        return logits
 
     def _widened(self, model: PreTrainedModel, logits: Tensor) -> Tensor:
         """Logits in the dtype that the model's own forward gives them."""
@@ -156,8 +149,12 @@ def _body(model: PreTrainedModel) -> PreTrainedModel | None:
     return body if body is not model and isinstance(body, PreTrainedModel) else None
 
 
+# -----------------------------------------------------------------------------
+# Around transformers' own loading
+
+
 class _Stored:
-    """A safetensors file as transformers opens it, marked as its own are."""
+    """A safetensors file as transformers opens it, whose metadata may be any, or none."""
 
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401  # as given
         self._open: Any = safe_open(*args, **options)  # type: ignore[no-untyped-call]
@@ -178,17 +175,6 @@ class _Stored:
         return {**found, "format": "pt"}
 
 
-@contextmanager
-def _without_metadata() -> Iterator[None]:
-    """Let transformers load weights that were saved without metadata, or with any."""
-    before = modeling_utils.safe_open
-    modeling_utils.safe_open = _Stored
-    try:
-        yield
-    finally:
-        modeling_utils.safe_open = before
-
-
 _CODE: "list[TemporaryDirectory[str]]" = []
 """Folders that transformers copies a checkpoint's code to; gone when the process ends."""
 
@@ -205,16 +191,20 @@ def own_code_of(folder: Path, family: str, *, allowed: bool) -> list[str]:
     Raises:
         BadInputError: it takes code and is not allowed to, or the code lies elsewhere.
     """
-    if read_config(folder).get("model_type") not in FAMILIES[family].own_code:
+    if foreign_json.read(folder / CONFIG).get("model_type") not in FAMILIES[family].own_code:
         return []
     if not allowed:
         what = "a model that the Python code beside it loads"
         expected = "a model of transformers; add --allow-remote-code if the code is to run"
-        problem = Problem(f"{folder / 'config.json'}: $.model_type", what, expected)
+        problem = Problem(f"{folder / CONFIG}: $.model_type", what, expected)
         message = f"{folder.name} is not loaded: that would run its own code"
         raise BadInputError(message, [problem])
     found = own_code.of_folder(folder, folder.name)  # refuses what is not in the folder
     return [name for name in found if name.endswith(".py")]
+
+
+def _unused(folder: Path) -> tuple[str, ...]:
+    return unused_by(foreign_json.read(folder / CONFIG))
 
 
 def _refuse_missing(folder: Path, loading: Mapping[str, Any]) -> None:
@@ -228,55 +218,31 @@ def _refuse_missing(folder: Path, loading: Mapping[str, Any]) -> None:
 
 
 # -----------------------------------------------------------------------------
-# GPT-NeoX (Pythia), by transformers 4.40.0's own class.
+# The families with attention
 #
-# It has eager attention and FlashAttention 2, no SDPA. Scores and softmax stay in the dtype of the
-# weights, and so do the logits. LayerNorm in FP16 on a CPU: `runner.models.precision`.
+# All but OpenELM and hf_olmo are transformers 4.40.0's own classes, whatever code a folder brings
+# along. Not covered: the code of those two was read, not run; no pin holds ai2-olmo.
 
 GPT_NEOX = AttentionModel("gpt-neox")
-
-
-# -----------------------------------------------------------------------------
-# Llama (TinyLlama), by transformers 4.40.0's own class.
-#
-# It has all three attention kernels. Eager scores are rounded to the dtype of the weights, their
-# softmax is taken in float32; norms too. Logits are widened to float32.
+"""Pythia: eager attention and FlashAttention 2, no SDPA. Scores, softmax and logits stay in the
+dtype of the weights. LayerNorm in FP16 on a CPU: `runner.models.precision`."""
 
 LLAMA = AttentionModel("llama", widens=("llama",))
-
-
-# -----------------------------------------------------------------------------
-# OLMo in either of its layouts.
-#
-#     hf_olmo    the checkpoint that Appendix D names. Its own code, a stub in the folder around the
-#                package ai2-olmo, loads it; it takes SDPA whatever is asked for, and returns logits
-#                as computed. transformers 4.40.0 refuses FlashAttention 2 to a class like it.
-#     olmo       transformers' own, for checkpoints converted to it: all three attention kernels,
-#                logits widened to float32. No code of the folder runs.
-#
-# Both have LayerNorm without weights, in float32. `repro.schema.families` has the names of either.
-#
-# Not covered: hf_olmo was read, not run: no pin holds ai2-olmo.
+"""TinyLlama: all three attention kernels. Eager scores are rounded to the dtype of the weights;
+their softmax is taken in float32, norms too."""
 
 OLMO = AttentionModel("olmo", widens=("olmo",))
+"""Either of its layouts, with LayerNorm without weights, in float32.
 
-
-# -----------------------------------------------------------------------------
-# OpenELM, by the code in the checkpoint's folder; transformers 4.40.0 has no class for it.
-#
-# That code takes SDPA with a mask of its own whatever is asked for. Prompts begin with BOS, as its
-# makers' evaluation has them; the tokenizer is Llama 2's.
-#
-# Not covered: the published code was read, not run.
+hf_olmo, which Appendix D names, is loaded by its own code, a stub in the folder around the package
+ai2-olmo: SDPA whatever is asked for, logits as computed, FlashAttention 2 refused by transformers.
+olmo is what was converted for transformers' own class: all three attention kernels.
+"""
 
 OPENELM = AttentionModel("openelm")
-
-
-# -----------------------------------------------------------------------------
-# Phi (Phi-1.5), by transformers 4.40.0's own class.
-#
-# It has all three attention kernels. Eager attention widens queries and keys, so that scores and
-# softmax are float32 (FP16 overflowed without); the other two take them as they are. Logits are
-# widened to float32. A folder may bring code along: transformers' own class is taken all the same.
+"""By the code in the checkpoint's folder, which takes SDPA with a mask of its own whatever is asked
+for. Prompts begin with BOS, as its makers' evaluation has them; the tokenizer is Llama 2's."""
 
 PHI = AttentionModel("phi", widens=("phi",))
+"""Phi-1.5: all three attention kernels. Eager attention widens queries and keys, so that scores and
+softmax are float32 (FP16 overflowed without); the other two take them as they are."""

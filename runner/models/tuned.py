@@ -1,4 +1,4 @@
-"""What fine-tuning made, saved beside a record and put onto its checkpoint again.
+"""What fine-tuning adapts, and what it made: saved, and put onto its checkpoint again.
 
     model.safetensors                                 full: every parameter, float32, tied ones once
     adapter_model.safetensors, adapter_config.json    LoRA: PEFT's own files
@@ -40,9 +40,7 @@ _ADAPTER, _WRAPPED = "default", "base_model.model."
 def save(model: nn.Module, folder: Path) -> Path:
     """Write what was trained of a model.
 
-    Args:
-        model: A checkpoint's model, or PEFT's wrapper around one.
-        folder: It may hold what a killed try left.
+    The model may be wrapped by PEFT; the folder may hold what a killed try left.
 
     Returns:
         `folder`.
@@ -69,10 +67,8 @@ def save(model: nn.Module, folder: Path) -> Path:
 def attach(model: PreTrainedModel, folder: Path, *, mamba_path: TuningPath) -> PreTrainedModel:
     """Put what fine-tuning made onto the checkpoint that it was made of.
 
-    Args:
-        model: Freshly loaded, in any dtype, which the tuned weights are cast to; it is changed.
-        folder: What `save` wrote.
-        mamba_path: Which code the mixers are to run.
+    The model is freshly loaded, in any dtype, which the tuned weights are cast to; it is changed.
+    `mamba_path` is the code that its mixers are to run.
 
     Returns:
         `model`, ready to be evaluated: still transformers' own class, which `HFLM` takes, with
@@ -161,7 +157,7 @@ def _refused(folder: Path, *problems: Problem) -> BadInputError:
 
 
 # -----------------------------------------------------------------------------
-# Which modules each method adapts, by the layout of a checkpoint.
+# Which modules each method adapts, by the layout of a checkpoint
 #
 # Targets are last parts of module names, as PEFT takes them.
 #
@@ -174,9 +170,7 @@ def _refused(folder: Path, *problems: Problem) -> BadInputError:
 def targets(config: Mapping[str, Any], method: Method) -> tuple[str, ...]:
     """Names of the modules that a method adapts; none for full fine-tuning.
 
-    Args:
-        config: What config.json of a checkpoint of some family holds.
-        method: What is trained.
+    `config` is what config.json of a checkpoint of some family holds.
 
     Raises:
         CannotRunError: the paper names no such layers for this family.

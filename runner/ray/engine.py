@@ -1,7 +1,10 @@
 """`--on ray` and `--on ray://…`: all GPUs of this machine, or the nodes of a cluster.
 
-ray: a Ray of its own on this machine, which ends with the run (`on_ray_here`).
-ray://HOST:PORT, ray://auto: a cluster that is there already (`on_ray_there`).
+ray: a Ray of its own on this machine, which ends with the run (`Here`).
+ray://HOST:PORT, ray://auto: a cluster that is there already (`There`).
+
+Reference: Ray 2.31.0. Not covered: who may talk to a cluster; Ray asks nobody for a password
+(docs/cluster.md).
 """
 
 import os
@@ -11,7 +14,6 @@ import socket
 import tempfile
 import time
 import warnings
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
@@ -23,8 +25,8 @@ from ray import exceptions
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from repro import paths
-from repro.environment import machine, revision
 from repro.environment import machine as environment
+from repro.environment import revision
 from repro.environment.machine import Environment
 from repro.errors import CannotRunError, first_line
 from runner.local import Work, room_for
@@ -33,13 +35,10 @@ from runner.ray.pool import Pool
 from runner.ray.worker import Latest
 
 # -----------------------------------------------------------------------------
-# The nodes of a Ray cluster that is there already.
+# The nodes of a cluster that is there already
 #
 # They are asked what they are before anything is planned, so that keys are of the machines that
 # will compute; code, data and weights go to them and records come back.
-#
-# Reference: Ray 2.31.0. Not covered: who may talk to a cluster; Ray asks nobody for a password
-# (docs/cluster.md).
 
 _MOST = 48
 """Processes at once; for one without a node, the cluster's autoscaler starts a node."""
@@ -70,13 +69,12 @@ class There:
         with_gpu = [each for each in nodes if each["Resources"].get("GPU")]
         asked = [_describe(each, gpu=bool(with_gpu)) for each in with_gpu or nodes]
         said, _ = ray.wait(asked, num_returns=len(asked), timeout=_ASK) if asked else ([], [])
-        machines = [machine for machine in map(_answer, said) if machine]
+        machines = [each for each in map(_answer, said) if each]
         if not machines:
             message = f"none of the {len(nodes)} nodes of the cluster said in {_ASK} s what it is"
             raise CannotRunError(message)
-        kinds = Counter(repr(sorted(each.key_parts().items())) for each in machines)
-        most = kinds.most_common(1)[0][0]
-        found = next(each for each in machines if repr(sorted(each.key_parts().items())) == most)
+        kinds = [each.key_parts() for each in machines]
+        found = max(machines, key=lambda each: kinds.count(each.key_parts()))
         # Its code is this process's, sent along; no git lies there that could say which.
         return found.model_copy(update={"revision": revision.own()})
 
@@ -122,7 +120,7 @@ def join(address: str, stack: ExitStack) -> None:
 
 
 def _latest_while_joined(news: Any) -> Callable[[], Latest]:  # noqa: ANN401
-    """`on_ray_remote.latest`, which looks at times whether this process is still in the cluster.
+    """`remote.latest`, which looks at times whether this process is still in the cluster.
 
     Without a node of its own Ray starts no process, and does not always say so; without a head it
     ends this process after a minute, with 1, which is what a contradicted claim has.
@@ -166,7 +164,7 @@ def _describe(node: Mapping[str, Any], *, gpu: bool) -> Any:  # noqa: ANN401
     """Ask a node what it is, with one of its GPUs if it has any."""
     here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
     wanted = {"num_gpus": 1} if gpu else {"num_cpus": 0}
-    task: Any = ray.remote(machine.capture)
+    task: Any = ray.remote(environment.capture)
     return task.options(scheduling_strategy=here, max_retries=0, **wanted).remote()
 
 
@@ -179,15 +177,9 @@ def _answer(reference: Any) -> Environment | None:  # noqa: ANN401
 
 
 # -----------------------------------------------------------------------------
-# `--on ray` and `--on ray://…`: all GPUs of this machine, or the nodes of a cluster.
-
-# -----------------------------------------------------------------------------
-# All GPUs, or all cores, of this machine, by a Ray of the run's own.
+# All GPUs, or all cores, of this machine, by a Ray of the run's own
 #
-# It is on this machine alone, its processes see the same disk, and nothing of it is left
-# afterwards.
-#
-# Reference: Ray 2.31.0.
+# Its processes see the same disk, and nothing of it is left afterwards.
 
 _OBJECTS = 100 << 20
 """Bytes of Ray's object store: nothing large goes through it."""
@@ -251,7 +243,7 @@ def _start_ray(machine: Environment, folder: str) -> None:
 
 
 # -----------------------------------------------------------------------------
-# `--on ray` and `--on ray://…`: all GPUs of this machine, or the nodes of a cluster.
+# Which of them
 
 
 @contextmanager

@@ -5,7 +5,7 @@ waits for the job, fetches the record. A process that is lost, with its node or 
 replaced, and its job goes to whoever is free, three times at most. A job that cannot run is tried
 once.
 
-Not covered: which cluster (`on_ray`).
+Not covered: which cluster (`engine`).
 """
 
 import queue
@@ -49,11 +49,8 @@ class Pool:
     ) -> None:
         """Prepare.
 
-        Args:
-            start: Starts a process; it may have to wait for a node.
-            limit: Most processes at once.
-            work: What to do.
-            ships: Whether nodes see another disk than this process.
+        `start` starts a process and may have to wait for a node; there are at most `limit` at once.
+        Where it `ships`, nodes see another disk than this process.
         """
         self.start, self.limit, self.ships = start, limit, ships
         self.work, self.store, self.machine = work, work.store, work.machine

@@ -1,6 +1,6 @@
 """One process on a node of a Ray cluster, as it is seen from here.
 
-Not covered: which process gets which job (`on_ray_pool`); what it does there (`on_ray_worker`).
+Not covered: which process gets which job (`pool`); what it does there (`worker`).
 """
 
 import os
@@ -118,9 +118,8 @@ class Remote:
         """Send those files of an input that the node lacks."""
         parcel, paths = transfer.parcel_of(located)
         for sha in self.ask("lacks", {item.sha256: item.size for item in parcel.items}):
-            read = transfer.pieces(paths[sha])
             for offset in range(0, paths[sha].stat().st_size, transfer.PIECE):
-                self.ask("write", sha, offset, read(offset))
+                self.ask("write", sha, offset, transfer.piece(paths[sha], offset))
             self.ask("seal", sha)
         return parcel
 

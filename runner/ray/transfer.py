@@ -1,6 +1,6 @@
 """What jobs read made into parcels for a node, and their records brought home.
 
-Not covered: how bytes travel (`on_ray_remote`); the other side (`node_files`).
+Not covered: how bytes travel (`remote`).
 """
 
 import functools
@@ -68,15 +68,11 @@ def _digest(path: Path, _: int) -> str:
     return digest_of_file(path)
 
 
-def pieces(path: Path) -> Callable[[int], bytes]:
-    """Reads a piece of a file at an offset."""
-
-    def read(offset: int) -> bytes:
-        with path.open("rb") as stream:
-            stream.seek(offset)
-            return stream.read(PIECE)
-
-    return read
+def piece(path: Path, offset: int) -> bytes:
+    """`PIECE` bytes of a file, or what is left of it."""
+    with path.open("rb") as stream:
+        stream.seek(offset)
+        return stream.read(PIECE)
 
 
 def bring_home(
@@ -98,7 +94,10 @@ def bring_home(
         with tempfile.TemporaryDirectory(prefix=".home-", dir=store.root) as folder:
             inbox = Store(Path(folder))
             for name, size in files.items():
-                _receive(inbox.folder(key) / safe(name), size, functools.partial(read, name))
+                path = inbox.folder(key) / safe(name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with path.open("wb") as stream:
+                    stream.writelines(read(name, offset) for offset in range(0, size, PIECE))
             try:
                 record, arrays = inbox.load(key)
                 _check_model(inbox.folder(key) / MODEL, record)
@@ -108,13 +107,6 @@ def bring_home(
             model = inbox.folder(key) / MODEL if record.files else None
             with store.lock(key):
                 store.save(arrays, functools.partial(_same, record), model)
-
-
-def _receive(path: Path, size: int, read: Callable[[int], bytes]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as stream:
-        for offset in range(0, size, PIECE):
-            stream.write(read(offset))
 
 
 def safe(name: str) -> str:
@@ -143,7 +135,7 @@ def _same(record: Record, arrays: ArrayFile) -> Record:
 
 
 # -----------------------------------------------------------------------------
-# The files of a node of a cluster: what was sent to it, once, and what its jobs made.
+# The files of a node: what was sent to it, once, and what its jobs made
 #
 #   <cache>/shipped/<sha256>    files by what they hold; a name appears when its digest was checked
 #   <cache>/ran/                a results folder for what is not home yet; lost tunings go on there
@@ -169,8 +161,7 @@ class Node:
     def lacks(self, wanted: Mapping[str, int]) -> list[str]:
         """Which of some files are not here.
 
-        Args:
-            wanted: Bytes by digest.
+        `wanted` has bytes by digest.
 
         Raises:
             NoRoomError: they do not fit on the disk.
@@ -228,7 +219,7 @@ class Node:
 
     def read(self, key: str, name: str, offset: int) -> bytes:
         """A piece of a file of a record."""
-        return pieces(self.store.folder(key) / safe(name))(offset)
+        return piece(self.store.folder(key) / safe(name), offset)
 
     def home(self, key: str) -> None:
         """A record is home: keep the model that it made for those that ask it, and nothing else."""

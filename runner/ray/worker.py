@@ -3,7 +3,7 @@
 A process keeps its GPU for its life, because CUDA keeps the one that it started with, and runs job
 after job, because torch and lm-eval take seconds to import.
 
-Not covered: which process gets which job (`on_ray_pool`). Nothing here imports Ray: `on_ray` hands
+Not covered: which process gets which job (`pool`). Nothing here imports Ray: `remote` hands
 these classes to it.
 """
 
@@ -64,9 +64,8 @@ class Worker(Node):
     def __init__(self, news: Any, root: Path | None) -> None:  # noqa: ANN401
         """Prepare to run jobs.
 
-        Args:
-            news: A handle to `News`.
-            root: The results folder, where this process sees the caller's disk.
+        `news` is a handle to `News`; `root` is the results folder, where this process sees the
+        caller's disk.
         """
         super().__init__()
         self._news, self._told, self._at_home = news, 0.0, root is not None

@@ -35,7 +35,7 @@ leaves X, and then X stands in κ and below: a bound may not grow with what it s
 Rounding. Two honest trajectories are subtracted, so c also carries, each step, what floating
 point may add to their difference: 32 units (2^-53) of |x_{t-1}| + Δ' |B'| |u'|. Counted: at most
 4 for products and sums of both, 10 for exp (two units, its argument, its factor), 8 for the gain.
-The radii (`runner.stability.bounds`) carry the error of the matrix products. Relative errors of c
+The radii carry the error of u + ε and of the matrix products in float64. Relative errors of c
 itself grow by a few units a step; the final comparison allows `RATIO_SLACK` for them.
 
 Reference: paper v2, Section 3.1 and Appendices B, C. Differs: constants; s depends on time, so
@@ -57,13 +57,7 @@ from runner.stability.layers import Layers
 from runner.stability.perturbation import Touched
 
 # -----------------------------------------------------------------------------
-# How far a perturbed input can move what a layer computes from it, from the weights alone.
-#
-# With |u' - u| ≤ ε, softplus 1-Lipschitz, and |W|₁ the sum of the absolute values of a row::
-#
-#     |Δ' - Δ| ≤ r_Δ = |W_Δ|₁ ε     |B' - B| ≤ r_B = |W_B|₁ ε     |C' - C| ≤ r_C = |W_C|₁ ε
-#
-# and on top of each what rounding adds: u + ε and the matrix products are computed in float64.
+# Radii
 
 UNIT = 2.0**-53
 """Unit round-off of float64."""
@@ -118,14 +112,12 @@ def radii(layers: Layers, epsilon: float) -> Radii:
 
 
 # -----------------------------------------------------------------------------
-# Explicit bounds on deviations: Theorems 1 and 2 with their constants filled in.
+# Bounds
 
 ROUNDING = 32 * UNIT
 """Rounding of one step of both trajectories, relative to what enters it (counted above)."""
 TINY = 1e-290
 """Above any error of underflow; keeps 0/0 out of the ratios."""
-
-
 RATIO_SLACK = 2.0**-36
 """How far above 1 a ratio deviation/bound may lie through the bound's own rounding: a few units
 a step, so enough for some 30,000 steps."""

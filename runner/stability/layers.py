@@ -27,6 +27,7 @@ kernels return the pre-activation itself where softplus exceeds 20 (2e-9 less th
 here softplus is exact, because the bounds need its slope to be at most 1.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, Self
 
@@ -34,6 +35,9 @@ import torch
 from torch import Tensor
 
 Hold = Literal["euler", "zoh"]
+
+TENSORS = ("decay", "step_weight", "step_bias", "input_weight", "output_weight", "inputs")
+"""Fields of `Layers` that have a row for each layer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,8 +83,8 @@ class Layers:
 
     def mapped(self, start: int, stop: int, device: torch.device) -> Self:
         """Layers `start` to `stop` of the batch, on `device`."""
-        names = ("decay", "step_weight", "step_bias", "input_weight", "output_weight", "inputs")
-        return replace(self, **{name: getattr(self, name)[start:stop].to(device) for name in names})
+        rows = {name: getattr(self, name)[start:stop].to(device) for name in TENSORS}
+        return replace(self, **rows)
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,10 @@ class Parameters:
     """B, (T, L, 1, N)."""
     outward: Tensor
     """C, (T, L, 1, N)."""
+
+    def laid(self, layout: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Δ, B and C in another order of axes."""
+        return layout(self.step), layout(self.inward), layout(self.outward)
 
 
 def room(layers: Layers, steps: int) -> Tensor:
@@ -107,10 +115,7 @@ def parameters(layers: Layers, inputs: Tensor, memory: Tensor | None = None) -> 
     One matrix product a layer, as x_proj is: a batched product may round differently with the
     number of layers in the batch, and no number may depend on that.
 
-    Args:
-        layers: the layers.
-        inputs: shape (L, T, J).
-        memory: from `room`, at least T steps; B and C are views of it. None takes fresh memory.
+    `inputs` is (L, T, J). `memory` is from `room`, at least T steps, and B and C are views of it.
     """
     steps, size = inputs.shape[1], layers.state_size
     stacked = torch.cat([layers.step_weight, layers.input_weight, layers.output_weight], dim=1)

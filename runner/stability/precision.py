@@ -24,7 +24,7 @@ Recorded for each dtype: `latent_envelope`, `output_envelope` (L, K); `latent_re
 trajectory; `latent_ratio`, `latent_violations` against c_t.
 """
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -32,38 +32,29 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from runner.measurement import Arrays
 from runner.stability.bounds import RATIO_SLACK, TINY
-from runner.stability.layers import Layers, discretise, parameters
-from runner.stability.summary import Arrays
+from runner.stability.layers import TENSORS, Layers, discretise, parameters
 
 LowDtype = Literal["float32", "float16", "bfloat16"]
-
-DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
 def rounded(layers: Layers, dtype: torch.dtype) -> Layers:
     """Weights and inputs rounded to `dtype`, held in float32, in which they are computed with."""
-    tensors = {
-        field.name: getattr(layers, field.name).to(dtype).to(torch.float32)
-        for field in fields(layers)
-        if field.name not in {"hold", "initial"}
-    }
+    tensors = {name: getattr(layers, name).to(dtype).to(torch.float32) for name in TENSORS}
     return replace(layers, **tensors)
 
 
 def low_precision(layers: Layers, names: tuple[LowDtype, ...], times: NDArray[np.int64]) -> Arrays:
     """Roll `layers` out in float64 and in each dtype of `names`.
 
-    Args:
-        layers: a chunk, float64.
-        names: the low precisions.
-        times: steps at which envelopes are kept.
+    Layers are a chunk, float64; envelopes are kept at `times`.
 
     Returns:
         The arrays of the module by `<dtype>/<array>`.
     """
     exact = _Exact(layers)
-    lows = {name: _Low(layers, DTYPES[name]) for name in names}
+    lows = {name: _Low(layers, getattr(torch, name)) for name in names}
     for t in range(layers.steps):
         exact.advance(t)
         for low in lows.values():

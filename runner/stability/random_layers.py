@@ -1,4 +1,4 @@
-"""Random layers: the design that stands in for the paper's undescribed experiment.
+"""Random layers, which stand in for the paper's undescribed experiment; and controls.
 
 The TMLR version reports "a large number of randomly generated SSM layers" and gives neither
 sizes nor distributions. This is what is drawn instead; every number is a choice made here.
@@ -17,15 +17,15 @@ depend neither on how many layers are drawn nor on how they are grouped.
 
 import math
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from runner.stability.layers import Hold, Layers
-from runner.stability.trace import Trace
+from runner.stability.layers import TENSORS, Hold, Layers
+from runner.stability.summary import Trace
 
 Family = Literal["mamba-euler", "mamba-zoh", "mamba2"]
 
@@ -71,27 +71,20 @@ def draw_layers(design: Design, start: int, stop: int) -> Layers:
     draws = []
     for index in range(start, stop):
         rng = np.random.default_rng([design.seed, stream, index])
-        if family == "mamba2":
-            draw = _draw_mamba2(rng, index, channels)
-        else:
-            draw = _draw_mamba1(rng, index, channels, state_size)
+        draw = (
+            _draw_mamba2(rng, index, channels)
+            if family == "mamba2"
+            else _draw_mamba1(rng, index, channels, state_size)
+        )
         draw["input_weight"] = _weight(rng, state_size, channels)
         draw["output_weight"] = _weight(rng, state_size, channels)
         draw["inputs"] = rng.standard_normal((design.steps, channels))
         draws.append(draw)
 
-    def stack(name: str) -> Tensor:
-        return torch.from_numpy(np.stack([draw[name] for draw in draws]))
-
-    return Layers(
-        decay=stack("decay"),
-        step_weight=stack("step_weight"),
-        step_bias=stack("step_bias"),
-        input_weight=stack("input_weight"),
-        output_weight=stack("output_weight"),
-        inputs=stack("inputs"),
-        hold=design.hold,
-    )
+    stacked: dict[str, Any] = {
+        name: torch.from_numpy(np.stack([draw[name] for draw in draws])) for name in TENSORS
+    }
+    return Layers(**stacked, hold=design.hold)
 
 
 def inverse_softplus(step: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -204,12 +197,7 @@ def _input_free(decay: float, raw_step: NDArray[np.float64]) -> Layers:
 def tanh_rnn(count: int, *, steps: int, epsilon: float, at: int, seed: int) -> tuple[Trace, Tensor]:
     """Roll out unstable tanh networks against the bound ε · min(1, ·) ≤ ε of Theorem 1.
 
-    Args:
-        count: networks.
-        steps: T.
-        epsilon: perturbation of the whole state before step `at`.
-        at: that step.
-        seed: of weights and inputs.
+    The whole state is perturbed before step `at`, counted from 0.
 
     Returns:
         The trace, with units in the place of channels and mode `latent-once` only; and the

@@ -1,9 +1,9 @@
 """The fast roll-out: unperturbed and perturbed trajectories of a chunk of layers at once.
 
-States are (1 + M, L, D, N) or (1 + M, N, D, L), see `runner.stability.rollout`: the
-unperturbed trajectory first, then the modes in order. A step is a handful of in-place passes over
-buffers that stay in the CPU's cache for a chunk of the right size; on a GPU one chunk is as many
-layers as memory takes. No number depends on the chunk.
+States are (1 + M, L, D, N) or (1 + M, N, D, L), see `Layout`: the unperturbed trajectory first,
+then the modes in order. A step is a handful of in-place passes over buffers that stay in the CPU's
+cache for a chunk of the right size; on a GPU one chunk is as many layers as memory takes. No number
+depends on the chunk.
 
 What is shared among modes is only what is the same number for all: two sets of parameters
 exist, of the given inputs and of the inputs + ε, and each mode reads one of them at each step.
@@ -12,7 +12,8 @@ The states are not: each mode's trajectory is rolled out from x_0 on its own.
 Time goes by blocks of `BLOCK` steps: their parameters are made, the steps taken, and the trace
 of the block handed on, so that memory does not grow with T.
 
-The slow twin is `runner.stability.rollout`; the bounds are derived in `runner.stability.bounds`.
+The slow twin is `plain_trajectory` with `plain_bound`; the bounds are derived in
+`runner.stability.bounds`.
 """
 
 from collections.abc import Iterator
@@ -22,10 +23,10 @@ import torch
 from torch import Tensor
 
 from runner.stability.bounds import ROUNDING, TINY, BoundTrack, OutputBound, radii
-from runner.stability.layers import Layers, Parameters, discretise, parameters, room
+from runner.stability.layers import Layers, discretise, parameters, room
 from runner.stability.perturbation import MODES, Mode, Touched, touched
 from runner.stability.random_layers import Design
-from runner.stability.trace import Trace
+from runner.stability.summary import Trace
 
 BLOCK = 64
 """Steps whose parameters are computed together; a multiple of any vector width."""
@@ -50,11 +51,8 @@ def roll_out(
 ) -> Iterator[Trace]:
     """Perturb `layers` in each mode by `epsilon` and hold each step against its bound.
 
-    Args:
-        layers: the chunk, float64; its device is where this runs.
-        epsilon: size of the perturbation.
-        at: step of the one-time perturbations.
-        modes: what to run, in the order of `MODES`.
+    Layers are a chunk, float64, whose device is where this runs; `at` is the step of the one-time
+    perturbations; modes come in the order of `MODES`.
 
     Yields:
         The traces of consecutive blocks of steps.
@@ -65,6 +63,80 @@ def roll_out(
         for t in range(start, block.stop):
             run.advance(block, t - start, touched(t, at, modes))
         yield block.trace(run)
+
+
+# -----------------------------------------------------------------------------
+# How states lie in memory, and what is written down at each step
+#
+# Natural order is (..., L, D, N): layers, channels, state entries. Where A is one scalar a channel
+# (Mamba-2, large N) that is also the order in memory. Where A has an entry for each n (Mamba-1,
+# small N) it is (..., N, D, L) instead, so that the inner loops run over channels and layers.
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One of the two orders."""
+
+    entries_last: bool
+    """(..., L, D, N); else (..., N, D, L)."""
+
+    @property
+    def axis(self) -> int:
+        """The axis of n."""
+        return -1 if self.entries_last else -3
+
+    def laid(self, natural: Tensor) -> Tensor:
+        """(..., L, D, N) in this order."""
+        return natural if self.entries_last else natural.transpose(-1, -3).contiguous()
+
+    def natural(self, recorded: Tensor) -> Tensor:
+        """(T, M, L, D, 1) in this order as (T, M, L, D)."""
+        return (recorded if self.entries_last else recorded.transpose(-1, -3))[..., 0]
+
+
+class Recordings:
+    """One block's recordings, reused by the next; views of each step, made once.
+
+    Fresh memory costs more than the arithmetic that fills it.
+    """
+
+    def __init__(self, per_channel: Tensor, steps: int, modes: int) -> None:
+        def buffer(rows: int) -> Tensor:
+            return per_channel.new_zeros(steps, rows, *per_channel.shape)
+
+        self.all = {
+            "outputs": buffer(1 + modes),
+            "latent": buffer(modes),
+            "ratio": buffer(modes),
+            "reach": buffer(modes),
+            "state": buffer(1),
+            "limited": buffer(1),
+            "rounding": buffer(1),
+        }
+        self.outputs = self.all["outputs"].unbind(0)
+        self.latent, self.ratio = self.all["latent"].unbind(0), self.all["ratio"].unbind(0)
+        self.reach = self.all["reach"].unbind(0)
+        self.state = self.all["state"][:, 0].unbind(0)
+        self.limited = self.all["limited"][:, 0].unbind(0)
+        self.rounding = self.all["rounding"][:, 0].unbind(0)
+
+
+def sum_by_halves(product: Tensor) -> Tensor:
+    """Sum over the third axis from the last, in place, by halves.
+
+    torch.sum over an axis that is not the last adds in an order that depends on the size of the
+    others, and no number may depend on how many layers a chunk has.
+    """
+    left = product.shape[-3]
+    while left > 1:
+        half = left // 2
+        product[:, :half].add_(product[:, left - half : left])
+        left -= half
+    return product[:, :1]
+
+
+# -----------------------------------------------------------------------------
+# The steps
 
 
 class _Run:
@@ -159,8 +231,8 @@ class _Block:
         self.start, self.stop = start, stop
         layers, inputs = run.layers, run.layers.inputs[:, start:stop]
         self.plain = parameters(layers, inputs, run.rooms[0])
-        given = _laid(run, self.plain)
-        shifted = _laid(run, parameters(layers, inputs + run.epsilon, run.rooms[1]))
+        given = self.plain.laid(run.layout.laid)
+        shifted = parameters(layers, inputs + run.epsilon, run.rooms[1]).laid(run.layout.laid)
         self.used = _by_step(given), _by_step(shifted)
         drive = self._drive(run, inputs)
         run.bounds.prepare(given[0], given[1], drive[:, 0])
@@ -206,22 +278,18 @@ class _Block:
         )
 
 
-def _laid(run: _Run, used: Parameters) -> tuple[Tensor, Tensor, Tensor]:
-    return run.layout.laid(used.step), run.layout.laid(used.inward), run.layout.laid(used.outward)
-
-
 def _by_step(tensors: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:
     """Views of each step, made once: indexing in the loop costs as much as a small operation."""
     return list(zip(*(tensor.unbind(0) for tensor in tensors), strict=True))
 
 
 # -----------------------------------------------------------------------------
-# The slow roll-out: the equations as they stand, one mode and one step at a time.
+# The slow roll-out: the equations as they stand, one mode and one step at a time
 #
-# The twin of `runner.stability.rollout`, and its oracle: it shares no buffers, no parameters and no
-# layout with it. Arrays are (L, D, N), the parameters of a step are computed in that step from that
-# step's input, and the bound is written as `runner.stability.bounds` derives it. Both must agree to
-# rounding; `benchmarks/stability.py` times one against the other over the same layers.
+# The oracle of the fast one: it shares no buffers, no parameters and no layout with it. Arrays are
+# (L, D, N), the parameters of a step are computed in that step from that step's input, and the
+# bound is written as `runner.stability.bounds` derives it. Both must agree to rounding;
+# `benchmarks/stability.py` times one against the other over the same layers.
 
 
 @dataclass(frozen=True)
@@ -316,74 +384,3 @@ def _step(layers: Layers, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor, Tenso
     if layers.hold == "zoh":
         return transition, torch.expm1(step * layers.decay) / layers.decay, inward, outward
     return transition, step, inward, outward
-
-
-# -----------------------------------------------------------------------------
-# How a roll-out's states lie in memory, and what it writes down at each step.
-#
-# Natural order is (..., L, D, N): layers, channels, state entries. Where A is one scalar a channel
-# (Mamba-2, large N) that is also the order in memory. Where A has an entry for each n (Mamba-1,
-# small N) it is (..., N, D, L) instead, so that the inner loops run over channels and layers.
-
-
-@dataclass(frozen=True)
-class Layout:
-    """One of the two orders."""
-
-    entries_last: bool
-    """(..., L, D, N); else (..., N, D, L)."""
-
-    @property
-    def axis(self) -> int:
-        """The axis of n."""
-        return -1 if self.entries_last else -3
-
-    def laid(self, natural: Tensor) -> Tensor:
-        """(..., L, D, N) in this order."""
-        return natural if self.entries_last else natural.transpose(-1, -3).contiguous()
-
-    def natural(self, recorded: Tensor) -> Tensor:
-        """(T, M, L, D, 1) in this order as (T, M, L, D)."""
-        return (recorded if self.entries_last else recorded.transpose(-1, -3))[..., 0]
-
-
-class Recordings:
-    """One block's recordings, reused by the next; views of each step, made once.
-
-    Fresh memory costs more than the arithmetic that fills it.
-    """
-
-    def __init__(self, per_channel: Tensor, steps: int, modes: int) -> None:
-        def buffer(rows: int) -> Tensor:
-            return per_channel.new_zeros(steps, rows, *per_channel.shape)
-
-        self.all = {
-            "outputs": buffer(1 + modes),
-            "latent": buffer(modes),
-            "ratio": buffer(modes),
-            "reach": buffer(modes),
-            "state": buffer(1),
-            "limited": buffer(1),
-            "rounding": buffer(1),
-        }
-        self.outputs = self.all["outputs"].unbind(0)
-        self.latent = self.all["latent"].unbind(0)
-        self.ratio = self.all["ratio"].unbind(0)
-        self.reach = self.all["reach"].unbind(0)
-        self.state = self.all["state"][:, 0].unbind(0)
-        self.limited = self.all["limited"][:, 0].unbind(0)
-        self.rounding = self.all["rounding"][:, 0].unbind(0)
-
-
-def sum_by_halves(product: Tensor) -> Tensor:
-    """Sum over the third axis from the last, in place, by halves.
-
-    torch.sum over an axis that is not the last adds in an order that depends on the size of the
-    others, and no number may depend on how many layers a chunk has.
-    """
-    left = product.shape[-3]
-    while left > 1:
-        half = left // 2
-        product[:, :half].add_(product[:, left - half : left])
-        left -= half
-    return product[:, :1]

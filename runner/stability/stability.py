@@ -26,18 +26,18 @@ import torch
 from numpy.typing import NDArray
 
 from repro.schema.jobs import StabilityJob
-from runner.measurement import Inputs, Measurement, Progress
-from runner.stability import random_layers as stability_controls
+from runner.measurement import Arrays, Inputs, Measurement, Progress, Values
+from runner.stability import random_layers as controls
 from runner.stability.layers import Layers
 from runner.stability.perturbation import MODES, SWEPT, Mode
 from runner.stability.precision import LowDtype, low_precision
 from runner.stability.random_layers import Design, draw_layers
 from runner.stability.rollout import chunk_size, roll_out
-from runner.stability.summary import Arrays, join, recorded_times, summarise
+from runner.stability.summary import join, recorded_times, summarise
 from runner.stability.trained_layers import trained_layers
 
 # -----------------------------------------------------------------------------
-# The tasks that a stability job is cut into: one chunk of layers for one purpose each.
+# The tasks
 
 CONTROL_LAYERS = 16
 """Layers, and networks, of a control that is random."""
@@ -65,62 +65,64 @@ class Plan:
         """Layers of the sweep and of the precisions."""
         return min(self.job.sweep_layers, self.count)
 
-    def _chunks(self, count: int) -> Iterator[tuple[int, int]]:
+    def _chunks(self, count: int) -> Iterator[tuple[Callable[[], Layers], int]]:
+        """Chunks of the first layers, to be made, and how many layers each has."""
         size = chunk_size(self.design, self.device)
         for start in range(0, count, size):
-            yield start, min(start + size, count)
+            stop = min(start + size, count)
+            yield partial(self.source, start, stop), stop - start
 
-    def _rolled(self, epsilon: float, modes: tuple[Mode, ...], start: int, stop: int) -> Arrays:
-        layers = self.source(start, stop).mapped(0, stop - start, self.device)
+    def _rolled(
+        self, make: Callable[[], Layers], epsilon: float, modes: tuple[Mode, ...] = MODES
+    ) -> Arrays:
+        layers = self._moved(make())
         return summarise(roll_out(layers, epsilon, self.at, modes), layers.decay, self.times)
 
-    def _rounded(self, names: tuple[LowDtype, ...], start: int, stop: int) -> Arrays:
-        layers = self.source(start, stop).mapped(0, stop - start, self.device)
-        return low_precision(layers, names, self.times)
+    def _rounded(self, make: Callable[[], Layers], names: tuple[LowDtype, ...]) -> Arrays:
+        return low_precision(self._moved(make()), names, self.times)
+
+    def _moved(self, layers: Layers) -> Layers:
+        return layers.mapped(0, layers.count, self.device)
 
     def main(self) -> Iterator[Task]:
         """Every layer at the job's ε."""
-        for start, stop in self._chunks(self.count):
-            yield "", partial(self._rolled, self.job.epsilon, MODES, start, stop), stop - start
+        for make, size in self._chunks(self.count):
+            yield "", partial(self._rolled, make, self.job.epsilon), size
 
     def sweeps(self) -> Iterator[Task]:
         """The first layers at every other ε, in the modes of `SWEPT`."""
         for epsilon in self.job.sweep:
             if epsilon == self.job.epsilon:
                 continue
-            for start, stop in self._chunks(self.swept):
-                work = partial(self._rolled, epsilon, SWEPT, start, stop)
-                yield sweep_prefix(epsilon), work, stop - start
+            for make, size in self._chunks(self.swept):
+                yield sweep_prefix(epsilon), partial(self._rolled, make, epsilon, SWEPT), size
 
     def precisions(self) -> Iterator[Task]:
         """The first layers in all low precisions."""
         names = tuple(name for name in self.job.precisions if name != "float64")
-        for start, stop in self._chunks(self.swept) if names else ():
-            yield "precision", partial(self._rounded, names, start, stop), stop - start
+        for make, size in self._chunks(self.swept) if names else ():
+            yield "precision", partial(self._rounded, make, names), size
 
     def controls(self) -> Iterator[Task]:
         """Every control, through the same roll-out and the same summary."""
         count, steps = min(CONTROL_LAYERS, self.job.layers), self.job.steps
-        grown = partial(stability_controls.positive_decay, self.design, count)
-        zero = partial(stability_controls.zero_decay, steps)
-        vanishing = partial(stability_controls.vanishing_step, steps)
+        grown = partial(controls.positive_decay, self.design, count)
+        zero = partial(controls.zero_decay, steps)
+        vanishing = partial(controls.vanishing_step, steps)
         for name, make, epsilon in (
             ("positive-decay", grown, self.job.epsilon),
-            ("zero-decay", zero, stability_controls.DYADIC),
-            ("vanishing-step", vanishing, stability_controls.DYADIC),
+            ("zero-decay", zero, controls.DYADIC),
+            ("vanishing-step", vanishing, controls.DYADIC),
         ):
             yield f"control/{name}", partial(self._control, make, epsilon), 1
         yield "control/tanh-rnn", partial(self._networks, count), 1
 
     def _control(self, make: Callable[[], Layers], epsilon: float) -> Arrays:
-        layers = make()
-        layers = layers.mapped(0, layers.count, self.device)
-        found = summarise(roll_out(layers, epsilon, self.at), layers.decay, self.times)
-        return found | {"epsilon": np.array([epsilon])}
+        return self._rolled(make, epsilon) | {"epsilon": np.array([epsilon])}
 
     def _networks(self, count: int) -> Arrays:
         job = self.job
-        trace, exponent = stability_controls.tanh_rnn(
+        trace, exponent = controls.tanh_rnn(
             count, steps=job.steps, epsilon=job.epsilon, at=self.at, seed=job.seed
         )
         found = summarise([trace], torch.zeros(count, 1, 1, dtype=torch.float64), self.times)
@@ -134,7 +136,7 @@ def sweep_prefix(epsilon: float) -> str:
 
 
 # -----------------------------------------------------------------------------
-# Stability runs: many layers, every perturbation, every bound (Theorems 1 and 2, Lemma 1).
+# The run
 
 ENVELOPE_POINTS = 34
 """Times at which envelopes are kept; close to the perturbation some of them coincide."""
@@ -238,9 +240,9 @@ def _without_envelopes(arrays: Arrays) -> Arrays:
     return {name: value for name, value in arrays.items() if not name.endswith("_envelope")}
 
 
-def _values(job: StabilityJob, count: int, arrays: Arrays) -> dict[str, float | int | str]:
+def _values(job: StabilityJob, count: int, arrays: Arrays) -> Values:
     """A few numbers for people; all of them can be recomputed from the arrays."""
-    values: dict[str, float | int | str] = {
+    values: Values = {
         "layers": count,
         "lambda_max": float(arrays["lambda_max"].max()),
         "latent_entries_checked": count * job.steps * job.channels * job.state_size,

@@ -1,4 +1,4 @@
-"""From a trace of every step to the arrays of a record: per layer, and at chosen times.
+"""What a roll-out leaves of every step, and the arrays of a record: per layer, at chosen times.
 
 Array names, with L layers and K recorded times (`times`, counted from 0):
 
@@ -20,20 +20,44 @@ A NaN deviation or bound counts as a violation.
 """
 
 from collections.abc import Iterable
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from runner.measurement import Arrays
 from runner.stability.bounds import RATIO_SLACK
 from runner.stability.perturbation import MODES
-from runner.stability.trace import Trace
-
-Arrays = dict[str, NDArray[Any]]
 
 EVERY = frozenset(mode.name for mode in MODES if mode.every)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trace:
+    """Deviations of M modes over T steps, L layers, D channels; only state entries are reduced."""
+
+    modes: tuple[str, ...]
+    """Names along the mode axis M."""
+    at: int
+    """Step of the one-time perturbations, counted from 0."""
+    latent: Tensor
+    """max_n |x' - x|, (T, M, L, D)."""
+    latent_ratio: Tensor
+    """max_n |x' - x| / bound: entry by entry where the bound has entries, (T, M, L, D)."""
+    output: Tensor
+    """|y' - y|, (T, M, L, D)."""
+    output_ratio: Tensor
+    """|y' - y| / bound, (T, M, L, D)."""
+    latent_rounding: Tensor
+    """Bound on what rounding alone adds to |x' - x|, (T, 1, L, D)."""
+    output_rounding: Tensor
+    """The same of |y' - y|, (T, 1, L, D)."""
+    state: Tensor
+    """max_n |x| of the unperturbed trajectory, (T, 1, L, D)."""
+    step: Tensor
+    """Δ, unperturbed, (T, L, D)."""
 
 
 def recorded_times(steps: int, at: int, count: int) -> NDArray[np.int64]:

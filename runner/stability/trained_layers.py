@@ -15,10 +15,10 @@ because `runner.stability.layers` bounds the step size by its rows.
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 
@@ -29,7 +29,6 @@ from runner.stability.layers import Layers
 from runner.stability.random_layers import Design
 
 Weights = dict[str, Tensor]
-
 
 _LAYER = re.compile(r"backbone\.layers\.(\d{1,6})\.")
 
@@ -72,18 +71,14 @@ def load_mamba(folder: Path) -> MambaModel:
     if not loadable.weights(folder):
         message = f"{folder.name}: found no safetensors, expected the checkpoint's weights"
         raise UnfitError(message)
-    weights: Weights = {}
     with loadable.private(folder) as own, foreign.guarded(own):
         stored = checkpoint_files.tensors(own)
         numbers = {int(found[1]) for name in stored if (found := _LAYER.match(name))}
         if len(numbers) != config["num_hidden_layers"] or max(numbers, default=0) >= len(numbers):
             message = f"{folder.name}: found {len(numbers)} layers, expected those of config.json"
             raise UnfitError(message)
-        for file in loadable.weights(own):
-            if file != loadable.INDEX:
-                weights |= {name: each.double() for name, each in load_file(own / file).items()}
         return MambaModel(
-            weights=weights,
+            weights={name: each.double() for name, each in foreign.stored_tensors(own)},
             layers=config["num_hidden_layers"],
             state_size=config["state_size"],
             vocabulary=config["vocab_size"],
@@ -119,22 +114,15 @@ def trained_layers(folder: Path, sequences: int, design: Design) -> Layers:
         raise UnfitError(message)
     parts = [_recurrence(model, i, design.channels) for i in range(model.layers)]
 
-    def repeated(name: str) -> Tensor:
-        return torch.stack([part[name] for part in parts]).repeat_interleave(sequences, dim=0)
-
-    return Layers(
-        decay=repeated("decay"),
-        step_weight=repeated("step_weight"),
-        step_bias=repeated("step_bias"),
-        input_weight=repeated("input_weight"),
-        output_weight=repeated("output_weight"),
-        inputs=torch.cat(every_input),
-        hold=design.hold,
-    )
+    repeated: dict[str, Any] = {
+        name: torch.stack([part[name] for part in parts]).repeat_interleave(sequences, dim=0)
+        for name in parts[0]
+    }
+    return Layers(**repeated, inputs=torch.cat(every_input), hold=design.hold)
 
 
 def _recurrence(model: MambaModel, layer: int, channels: int) -> Weights:
-    """A, W_Δ, bias, W_B, W_C of one layer, of its first `channels` channels."""
+    """A, W_Δ, bias, W_B, W_C of the first channels of one layer, named as in `Layers`."""
     mixer = model.mixer(layer)
     size = model.state_size
     projection = mixer["x_proj.weight"]  # rows: dt (R), B (N), C (N)

@@ -30,14 +30,13 @@ the paper's W; "tied" is given a meaning that can fail.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from repro import fileio
 from repro.schema.jobs import WeightTyingJob
-from runner.measurement import Inputs, Measurement, Progress
+from runner.measurement import Arrays, Inputs, Measurement, Progress, Values
 
 Matrix = NDArray[np.int64]
 
@@ -63,7 +62,7 @@ def run(job: WeightTyingJob, inputs: Inputs, progress: Progress) -> Measurement:
     """Check a tied adapter and an untied one; every value is an exact integer."""
     del inputs  # no file is read
     rng = np.random.default_rng(job.seed)
-    values: dict[str, float | int | str] = {"rank": job.rank, "blocks": len(job.blocks)}
+    values: Values = {"rank": job.rank, "blocks": len(job.blocks)}
     tied = tied_adapter(rng, job.blocks, job.inputs, job.rank)
     values |= check(tied, rng)
     progress(1, 2, job.projection)
@@ -77,7 +76,7 @@ def run(job: WeightTyingJob, inputs: Inputs, progress: Progress) -> Measurement:
     )
 
 
-def _factors(case: str, adapter: Adapter) -> dict[str, NDArray[Any]]:
+def _factors(case: str, adapter: Adapter) -> Arrays:
     """Digests of W', and what it has to be the product of, if tied: U stacked, and the first V."""
     return {
         f"{case}/change_sha256": fileio.digests_of_rows(adapter.change),
@@ -144,7 +143,7 @@ def _integers(rng: np.random.Generator, rows: int, columns: int) -> Matrix:
 
 
 # -----------------------------------------------------------------------------
-# Exact ranks of integer matrices, by elimination modulo a prime.
+# Exact ranks of integer matrices, by elimination modulo a prime
 #
 # rank mod p ≤ rank over the integers: a minor that is not 0 mod p is not 0. So a rank found here
 # is a certified lower bound, and equal to the true rank wherever an upper bound meets it (a

@@ -67,11 +67,6 @@ class Pace:
 def write(work: Path, state: object, trainer: TrainerState) -> None:
     """Put a state in place of the one that is there.
 
-    Args:
-        work: Folder of the job.
-        state: See the module.
-        trainer: transformers' own, with the steps done.
-
     Raises:
         CannotSaveError: there is no space, or no right to write.
     """

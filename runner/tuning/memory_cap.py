@@ -1,4 +1,4 @@
-"""The batch size with the most tokens a second among those that fit into memory.
+"""A cap on a GPU's memory, and the batch size with the most tokens a second that fits under it.
 
 Sizes are doubled until one does not fit. Sizes whose answer two others foretell are skipped: the
 peak of the forward pass grows with the batch along a line. What is known at the end is what
@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+
+from runner.models.foreign import ran_out
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def _next(tries: Sequence[Try], limit: int) -> int:
 
 
 # -----------------------------------------------------------------------------
-# A cap on what a process takes of a GPU's memory, emulated where the card has more.
+# The cap, emulated where the card has more
 #
 # The cap counts what torch's allocator reserves and the CUDA context: what the card says is taken,
 # less what is reserved. The allocator gets the rest, by `set_per_process_memory_fraction`. A card
@@ -137,13 +139,9 @@ def fits(do: Callable[[], None]) -> bool:
     try:
         do()
     except RuntimeError as error:
-        # A kernel outside torch reports what torch's allocator throws as a plain RuntimeError.
-        words = str(error)
-        if "out of memory" not in words and "ALLOC_FAILED" not in words:
+        if not ran_out(error):
             raise
-        fit = False
     else:
-        fit = True
-    if not fit:
-        gc.collect()  # frames of the traceback, with their tensors; it takes 0.2 s
-    return fit
+        return True
+    gc.collect()  # frames of the traceback, with their tensors; it takes 0.2 s
+    return False

@@ -8,25 +8,16 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from repro.schema.jobs import Recipe
+from runner.measurement import Arrays, Values
 from runner.models import kernels
+from runner.models.mamba_paths import MAMBA2
 from runner.tuning import examples
 from runner.tuning.adapters import TensorLearning, dead
 from runner.tuning.examples import TuningData
-
-Values = dict[str, float | int | str]
-
-_TAKEN = {
-    "kernels": ("kernels", "fused"),
-    "live": ("live", "unfused"),
-    "slow": ("slow", "plain"),
-}
-"""What `set_path` calls a recipe's path where it could be had, of Mamba and of Mamba-2."""
 
 _NAMED = 3
 """Rows left out, or tensors, that a warning names."""
@@ -66,7 +57,7 @@ class Trained:
     """Whether every trained number is one."""
 
 
-def arrays(course: Course, rows: int, seed: int) -> dict[str, NDArray[Any]]:
+def arrays(course: Course, rows: int, seed: int) -> Arrays:
     """As `finetune.run` says."""
     return {
         "loss": np.array(course.loss, np.float64),
@@ -86,7 +77,7 @@ def values(recipe: Recipe, data: TuningData, trained: Trained) -> Values:
         finite, whether all trained weights are; loss_first, loss_last, loss_epoch_0 and on, means
         over steps, text where they are no number; parameters of the checkpoint and
         trainable_parameters; training_seconds, without loading; trainable_tensors, JSON list of
-        names; pad_token and why it is; and `tuning_examples.summary`.
+        names; pad_token and why it is; and `examples.summary`.
     """
     course = trained.course
     means = [float(np.mean(each)) for each in np.array_split(course.loss, recipe.epochs)]
@@ -118,7 +109,7 @@ def values(recipe: Recipe, data: TuningData, trained: Trained) -> Values:
 def warnings(recipe: Recipe, data: TuningData, trained: Trained) -> Iterator[str]:
     """What a reader of the numbers has to know."""
     course, taken = trained.course, trained.path["mamba_path"]
-    if taken not in (*_TAKEN[recipe.mamba_path], kernels.NONE):
+    if taken not in (recipe.mamba_path, MAMBA2[recipe.mamba_path], kernels.NONE):
         asks = f"the recipe asks for Mamba's path {recipe.mamba_path}, this run took {taken}"
         yield f"{asks}: {trained.path['mamba_lacks']}"
     if found := _without_gradient(course):

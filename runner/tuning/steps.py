@@ -21,14 +21,11 @@ from torch import Tensor
 from repro.errors import CannotRunError
 from repro.schema.jobs import ThroughputJob
 from runner.models import kernels
-from runner.models.mamba_paths import lacking, set_path
+from runner.models.mamba_paths import MAMBA2, lacking, set_path
 from runner.models.shapes import adapted, build, shape_of
 from runner.tuning import memory_cap
 from runner.tuning.memory_cap import Try
 
-_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-_SLOW = ("slow", "plain")
-"""Paths without the scan's kernels, as `set_path` names them."""
 _PRIMING = 24
 """Steps in which float16's scale, from 2^16, has to come down to where gradients are finite."""
 _TRIED = 1
@@ -62,14 +59,14 @@ class Training:
         """
         shape = shape_of(job.checkpoint)
         self.length, self.vocabulary = job.max_length, shape.vocabulary
-        self.dtype = _DTYPES[job.precision]
+        self.dtype = getattr(torch, job.precision)
         torch.manual_seed(job.seed)
         with torch.device("cuda"):
             model = build(shape)
             self.parameters = sum(weight.numel() for weight in model.parameters())
             self.model = adapted(model, job.method, job.rank).train()
         taken = set_path(self.model, job.mamba_path)
-        if taken in _SLOW and job.mamba_path != "slow":
+        if taken in ("slow", MAMBA2["slow"]) and job.mamba_path != "slow":
             message = (
                 f"{job.checkpoint} cannot take the path {job.mamba_path}: {lacking(self.model)}; "
                 "the loop in Python that is left has a speed that compares with nothing. It needs "

@@ -1,7 +1,7 @@
 """Speed and memory of fine-tuning steps, by a model of random weights under a cap of GPU memory.
 
 A few steps of one row run before the cap is set: kernels are compiled, and Adam's moments exist,
-whatever float16's scaling skips at first. Then batch sizes are tried (`runner.tuning.memory_cap`)
+whatever float16's scaling skips at first. Then batch sizes are tried
 under the cap (`runner.tuning.memory_cap`), and the fastest is timed (`runner.tuning.steps`).
 
 Reference: paper v2, section 5.1: tokens a second are all tokens over the training time; memory a
@@ -10,29 +10,22 @@ Differs: every row has `max_length` tokens; the paper's have the lengths of Alpa
 """
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from repro.errors import CannotRunError
 from repro.schema.jobs import ThroughputJob
-from runner.measurement import Inputs, Measurement, Progress
+from runner.measurement import Arrays, Inputs, Measurement, Progress, Values
 from runner.tuning import memory_cap
 from runner.tuning.memory_cap import Try, fastest, search
 from runner.tuning.steps import Timing, Training
-
-Values = dict[str, float | int | str]
 
 
 def run(job: ThroughputJob, inputs: Inputs, progress: Progress) -> Measurement:
     """Measure one way of fine-tuning a model of some size.
 
-    Args:
-        job: What to run.
-        inputs: Nothing is read.
-        progress: Told of timings done.
+    No file is read; progress counts timings.
 
     Returns:
         Arrays: tokens_per_second float64, memory_allocated and memory_reserved int64, (repeats,),
@@ -112,9 +105,7 @@ def _timed(training: Training, rows: int, job: ThroughputJob, progress: Progress
     return []
 
 
-def _arrays(
-    tries: list[Try], timings: list[Timing], uncapped: tuple[int, int]
-) -> dict[str, NDArray[Any]]:
+def _arrays(tries: list[Try], timings: list[Timing], uncapped: tuple[int, int]) -> Arrays:
     """As `run` says."""
     return {
         "tokens_per_second": np.array([each.tokens_per_second for each in timings], np.float64),

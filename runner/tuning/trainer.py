@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
+from torch.utils.data import Subset
 from transformers import PreTrainedTokenizerBase, TrainingArguments
 from trl import SFTTrainer
 
@@ -36,17 +36,6 @@ sixteen. No state is written before."""
 
 LOOK = 1.0
 """Seconds between two reports of progress: each waits for the GPU."""
-
-
-class _Rows(Dataset[Example]):
-    def __init__(self, examples: Sequence[Example]) -> None:
-        self._examples = examples
-
-    def __len__(self) -> int:
-        return len(self._examples)
-
-    def __getitem__(self, row: int) -> Example:
-        return self._examples[row]
 
 
 class Tuner(SFTTrainer):  # type: ignore[misc]
@@ -66,7 +55,7 @@ class Tuner(SFTTrainer):  # type: ignore[misc]
         super().__init__(
             model=model,
             args=training_arguments(recipe, work),
-            train_dataset=_Rows(examples),
+            train_dataset=Subset(examples, range(len(examples))),  # type: ignore[arg-type]
             data_collator=collator,
             tokenizer=tokenizer,
             max_seq_length=recipe.max_length,
@@ -204,12 +193,9 @@ class Tuner(SFTTrainer):  # type: ignore[misc]
 
 
 # -----------------------------------------------------------------------------
-# A recipe in the words of transformers' Trainer.
+# A recipe in the words of transformers' Trainer
 #
 # What a recipe leaves open is Trainer's default, but for what would print, report or save.
-#
-# Reference: paper v2, section 5.1 and Appendix D; transformers 4.40.0, `TrainingArguments`.
-# Not covered: gradient accumulation, gradient checkpointing, several GPUs.
 
 
 def training_arguments(recipe: Recipe, work: Path) -> TrainingArguments:

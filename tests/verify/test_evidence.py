@@ -7,10 +7,12 @@ import made_up_records as records
 import numpy as np
 import pytest
 
+from repro.schema import jobs
+from repro.schema.causes import cause
 from repro.schema.finding import Verdict
 from repro.schema.slots import slots
 from repro.store import run_file
-from verify.evidence import Evidence
+from verify.evidence import KINDS, Evidence
 from verify.judge import judge
 
 PINS = {"torch": "2.2.1"}
@@ -29,12 +31,18 @@ def finding(verdict: Verdict, claim: str) -> Any:
     return next(each for each in verdict.findings if each.claim == claim)
 
 
+def why(found: Any, code: str) -> str:
+    """What is said of the records, where that is all."""
+    (one,) = found.causes
+    assert one.code == code
+    return str(one.values["why"])
+
+
 def test_honest_records_are_shown_and_not_decided(tmp_path: Path) -> None:
     found = finding(judged(tmp_path), "T9.mamba-1.float16")
     assert found.outcome == "inconclusive"
-    assert "tier smoke" in found.reason
-    assert "twin stands in" in found.reason
-    assert "null divergence" in found.working[0]
+    assert cause("tier-and-stand-in", tier="smoke", checkpoint="twin") in found.causes
+    assert found.working
     assert len(found.records) == 10
     assert found.measured != "—"
 
@@ -42,7 +50,7 @@ def test_honest_records_are_shown_and_not_decided(tmp_path: Path) -> None:
 def test_a_family_without_a_twin_is_not_run(tmp_path: Path) -> None:
     found = finding(judged(tmp_path), "T9.phi-1.float16")
     assert (found.outcome, found.measured) == ("not-run", "—")
-    assert "no twin of the family phi" in found.reason
+    assert "no twin of the family phi" in why(found, "no-record")
 
 
 def test_no_measured_claim_is_reproduced_yet(tmp_path: Path) -> None:
@@ -63,7 +71,7 @@ def test_edited_accuracy_with_a_correct_new_digest_is_invalid(tmp_path: Path) ->
 
     found = finding(judged(tmp_path, edit), "T9.mamba-1.float16")
     assert found.outcome == "invalid"
-    assert "it says accuracy 0.75 at 5 shots, its arrays say" in found.reason
+    assert "it says accuracy 0.75 at 5 shots, its arrays say" in why(found, "record-refused")
 
 
 @pytest.mark.parametrize("name", ["ties", "predicted_B"])
@@ -73,7 +81,7 @@ def test_edited_ties_and_letters_are_invalid(tmp_path: Path, name: str) -> None:
 
     found = finding(judged(tmp_path, edit), "T9.mamba-1.float16")
     assert found.outcome == "invalid"
-    assert f"it says {name} 64 at 0 shots" in found.reason
+    assert f"it says {name} 64 at 0 shots" in why(found, "record-refused")
 
 
 def test_nan_log_likelihoods_are_invalid(tmp_path: Path) -> None:
@@ -83,7 +91,7 @@ def test_nan_log_likelihoods_are_invalid(tmp_path: Path) -> None:
 
     found = finding(judged(tmp_path, overflow), "T9.mamba-1.float16")
     assert found.outcome == "invalid"
-    assert "1 of 65 questions at 0 shots" in found.reason
+    assert "1 of 65 questions at 0 shots" in why(found, "record-refused")
 
 
 def test_edited_predictions_are_invalid(tmp_path: Path) -> None:
@@ -102,7 +110,7 @@ def test_other_gold_answers_are_invalid(tmp_path: Path) -> None:
 
     found = finding(judged(tmp_path, edit), "T9.mamba-1.float16")
     assert found.outcome == "invalid"
-    assert "gold answers of arithmetic are not the data set's" in found.reason
+    assert "gold answers of arithmetic are not the data set's" in why(found, "record-refused")
 
 
 @pytest.mark.parametrize("dropped", [slice(1, None), slice(None, -1)])
@@ -114,7 +122,7 @@ def test_left_out_questions_are_invalid(tmp_path: Path, dropped: slice) -> None:
 
     found = finding(judged(tmp_path, edit), "T9.mamba-1.float16")
     assert found.outcome == "invalid"
-    assert "in order" in found.reason
+    assert "in order" in why(found, "record-refused")
 
 
 def test_missing_and_misshapen_arrays_are_invalid(tmp_path: Path) -> None:
@@ -135,7 +143,7 @@ def test_a_key_that_does_not_follow_is_invalid(tmp_path: Path) -> None:
 
     found = finding(judged(tmp_path, edit), "T9.mamba-1.float16")
     assert found.outcome == "invalid"
-    assert "key does not follow" in found.reason
+    assert "key does not follow" in why(found, "record-refused")
 
 
 def test_a_record_of_another_job_is_invalid(tmp_path: Path) -> None:
@@ -147,7 +155,7 @@ def test_a_record_of_another_job_is_invalid(tmp_path: Path) -> None:
     evidence = Evidence(claimed, swapped, store, records.checkpoints(), {"mmlu": records.dataset()})
     found = finding(judge(claimed, evidence, PINS), "T9.mamba-1.float16")
     assert found.outcome == "invalid"
-    assert "another job" in found.reason
+    assert "another job" in why(found, "record-refused")
 
 
 def test_damaged_files_are_invalid(tmp_path: Path) -> None:
@@ -168,7 +176,8 @@ def test_a_margin_edited_after_the_run_is_invalid(tmp_path: Path) -> None:
     claims[0]["margin"]["value"] = "9"
     verdict = judged(tmp_path, claims=claims)
     assert finding(verdict, "T9.mamba-1.float16").outcome == "invalid"
-    assert "changed after the run" in finding(verdict, "T9.mamba-1.float16").reason
+    (why,) = finding(verdict, "T9.mamba-1.float16").causes
+    assert why.code == "changed-after-the-run"
     assert finding(verdict, "T9.phi-1.float16").outcome == "not-run"
 
 
@@ -192,8 +201,8 @@ def test_drift_that_the_claim_depends_on_is_named(tmp_path: Path) -> None:
     store, written = records.run(tmp_path, claimed, tier="full")
     evidence = Evidence(claimed, written, store, records.checkpoints(), {"mmlu": records.dataset()})
     found = finding(judge(claimed, evidence, {"torch": "0.0.1"}), "T9.mamba-1.float16")
-    assert "drift: torch" in found.reason
-    assert "pinned 0.0.1" in found.reason
+    drift = next(each for each in found.causes if each.code == "drift")
+    assert (drift.values["package"], drift.values["pinned"]) == ("torch", "0.0.1")
 
 
 def test_a_run_that_was_cut_short_says_so(tmp_path: Path) -> None:
@@ -206,7 +215,7 @@ def test_a_run_that_was_cut_short_says_so(tmp_path: Path) -> None:
     evidence = Evidence(claimed, written, store, records.checkpoints(), {"mmlu": records.dataset()})
     found = finding(judge(claimed, evidence, PINS), "T9.mamba-1.float16")
     assert found.outcome == "not-run"
-    assert "cut short" in found.reason
+    assert "cut short" in why(found, "no-record")
 
 
 def test_run_files_survive_the_disk(tmp_path: Path) -> None:
@@ -216,3 +225,7 @@ def test_run_files_survive_the_disk(tmp_path: Path) -> None:
     assert set(written.jobs) | set(written.missing) == {
         slot.id for slot in slots(claimed, "smoke", records.checkpoints())
     }
+
+
+def test_every_kind_of_job_says_how_its_record_is_checked() -> None:
+    assert KINDS.keys() == jobs.KINDS.keys()

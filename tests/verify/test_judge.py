@@ -9,10 +9,11 @@ from made_up_worlds import BOTH, named, sentence, table, wobbling, world
 
 from repro.environment import machine
 from repro.environment.machine import Drift
+from repro.schema.causes import Cause, cause
 from repro.schema.finding import Finding, Verdict
 from repro.schema.jobs import Tier
 from verify.evidence import Evidence
-from verify.judge import judge, over_the_table
+from verify.judge import decide, judge, over_the_table
 from verify.outcome import Decided, Judged
 
 TORCH = machine.capture(["torch"]).packages["torch"]
@@ -40,9 +41,12 @@ def lower_tier(
     return judge(claimed, evidence, {})
 
 
-def start(finding: Finding) -> str:
-    """What stands before the reason of the rule."""
-    return finding.reason.partition("; mean off by")[0]
+def against(finding: Finding, count: int = 1) -> tuple[Cause, ...]:
+    """What stands before the causes of the rule."""
+    return finding.causes[:count]
+
+
+STAND_IN = cause("tier-and-stand-in", tier="smoke", checkpoint="twin")
 
 
 @pytest.mark.parametrize(("printed", "outcome"), [("20.0", "reproduced"), ("60.0", "contradicted")])
@@ -53,34 +57,61 @@ def test_drift_shows_where_it_points_and_decides_nothing(
     pinned = named(verdict(tmp_path / "a", {"torch": TORCH}, **changes), BOTH[0])
     assert pinned.outcome == outcome
     drifted = named(verdict(tmp_path / "b", {"torch": "0.0.1"}, **changes), BOTH[0])
-    assert (drifted.outcome, drifted.direction) == ("inconclusive", f"points to {outcome}")
-    assert drifted.reason == f"drift: torch {TORCH}, pinned 0.0.1; {pinned.reason}"
+    points = cause("points-to", outcome=outcome)
+    assert (drifted.outcome, drifted.direction) == ("inconclusive", points)
+    drift = cause("drift", package="torch", installed=TORCH, pinned="0.0.1")
+    assert drifted.causes == (drift, *pinned.causes)
 
 
 def test_an_open_measurement_keeps_its_own_direction_under_drift(tmp_path: Path) -> None:
     """20 points against 30.0, with a margin of 12: its interval crosses it."""
     found = named(verdict(tmp_path, {}, **table({**TWENTY, "mamba-1": "30.0"})), BOTH[0])
-    assert (found.outcome, found.direction) == ("inconclusive", "within the margin")
+    assert found.outcome == "inconclusive"
+    assert found.direction is not None
+    assert found.direction.code != "points-to"
 
 
 def test_drift_names_what_is_not_pinned_and_what_is_not_installed(tmp_path: Path) -> None:
     changes = table(TWENTY)
     changes["claims"][0]["depends_on"] = ["torch", "no-such-thing", "torch"]
     found = named(verdict(tmp_path, {"no-such-thing": "1.0"}, **changes), BOTH[0])
-    assert start(found) == (
-        f"drift: torch {TORCH}, pinned no pin; drift: no-such-thing none, pinned 1.0"
+    assert against(found, 2) == (
+        cause("drift", package="torch", installed=TORCH, pinned="no pin"),
+        cause("drift", package="no-such-thing", installed="none", pinned="1.0"),
     )
+    assert [each.code for each in found.causes].count("drift") == 2
 
 
 def test_a_twin_decides_nothing(tmp_path: Path) -> None:
     """Nor do the versions under which it ran matter."""
     found = named(lower_tier(tmp_path, "smoke", **table(TWENTY)), BOTH[0])
-    assert (found.outcome, start(found)) == ("inconclusive", "tier smoke, twin stands in")
+    assert (found.outcome, against(found)) == ("inconclusive", (STAND_IN,))
+    assert "drift" not in [each.code for each in found.causes]
+
+
+@pytest.mark.parametrize("code", ["not-reproduced-here", "at-the-floor"])
+def test_what_a_stand_in_shows_puts_no_claim_on_a_list(
+    tmp_path: Path, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor what was measured of the model itself under drift: another environment, other numbers."""
+
+    def weak(*_: object) -> Judged:
+        return Judged(Decided("inconclusive", "1", "2", "± 1", (cause(code),)), None, loaded)
+
+    claimed, evidence = world(tmp_path, wobbling({"mamba-1": 13, "phi-1": 13}), **table(TWENTY))
+    loaded = list(decide(claimed, claimed.claims[0], evidence).loaded)
+    monkeypatch.setattr("verify.judge.decide", weak)
+    pinned = named(judge(claimed, evidence, {"torch": TORCH}), BOTH[0])
+    assert pinned.listed_under == code
+    drifted = named(judge(claimed, evidence, {"torch": "0.0.1"}), BOTH[0])
+    assert (drifted.outcome, drifted.listed_under) == ("inconclusive", None)
+    told = [each.code for each in drifted.working]
+    assert (code in told) == (code == "at-the-floor")
 
 
 def test_part_of_the_questions_decides_nothing(tmp_path: Path) -> None:
     found = named(lower_tier(tmp_path, "subset", **table(TWENTY)), BOTH[0])
-    assert (found.outcome, start(found)) == ("inconclusive", "tier subset")
+    assert (found.outcome, against(found)) == ("inconclusive", (cause("tier", tier="subset"),))
 
 
 def test_every_model_of_a_claim_is_looked_at(tmp_path: Path) -> None:
@@ -88,8 +119,10 @@ def test_every_model_of_a_claim_is_looked_at(tmp_path: Path) -> None:
     mean = sentence("mean", published="mean", of=BOTH, margin=margin)
     changes = table(TWENTY, more=[mean])
     found = lower_tier(tmp_path, "subset", ("phi-1",), **changes)
-    assert start(named(found, "it")) == "tier subset; phi-1 was substituted"
-    assert start(named(found, BOTH[0])) == "tier subset"
+    tier, substituted = cause("tier", tier="subset"), cause("substituted", name="phi-1")
+    assert against(named(found, "it"), 2) == (tier, substituted)
+    assert against(named(found, BOTH[0])) == (tier,)
+    assert substituted not in named(found, BOTH[0]).causes
     assert "phi-1 was substituted" in found.notes
 
 
@@ -118,7 +151,7 @@ def test_a_verdict_has_every_claim_in_the_order_of_the_manifest(tmp_path: Path) 
     assert (found.manifest, found.title, found.tier) == ("table9", "Made up", "smoke")
     names = [*BOTH, "mean.printed", "count.measured", "order.measured"]
     assert [each.claim for each in found.findings] == names
-    outcomes = ["inconclusive", "not-run", "reproduced", "not-run", "not-run"]
+    outcomes = ["inconclusive", "not-run", "consistent", "not-run", "not-run"]
     assert [each.outcome for each in found.findings] == outcomes
 
 
@@ -151,8 +184,9 @@ def test_a_sentence_added_after_the_run_is_invalid_if_it_rests_on_measurements(
     found = rerun(tmp_path, claims=[*records.manifest_data()["claims"], *sentences])
     measured, printed = named(found, "measured"), named(found, "printed")
     assert (measured.outcome, measured.basis) == ("invalid", "measured")
-    assert measured.reason == "the claim was added after the run"
-    assert (printed.outcome, printed.basis) == ("reproduced", "printed")
+    what = "the claim was added after the run"
+    assert measured.causes == (cause("changed-after-the-run", what=what),)
+    assert (printed.outcome, printed.basis) == ("consistent", "page")
 
 
 def test_changes_after_the_run_are_noted(tmp_path: Path) -> None:
@@ -161,14 +195,14 @@ def test_changes_after_the_run_are_noted(tmp_path: Path) -> None:
     found = rerun(tmp_path / "a", claims=claims)
     what = "the claim or its margin was changed after the run"
     assert found.notes[0] == f"{BOTH[0]}: {what}"
-    assert named(found, BOTH[0]).reason == what
+    assert named(found, BOTH[0]).causes == (cause("changed-after-the-run", what=what),)
     settings = records.manifest_data()["settings"]
     settings[0]["batch_size"] = 5
     found = rerun(tmp_path / "b", settings=settings)
     what = "the settings or jobs of the manifest were changed after the run"
     assert found.notes[0] == what
     measured = [each for each in found.findings if each.basis == "measured"]
-    assert {each.reason for each in measured} == {what}
+    assert all(each.causes == (cause("changed-after-the-run", what=what),) for each in measured)
     assert len(measured) == 4
 
 
@@ -218,7 +252,11 @@ def test_cells_that_were_not_measured_are_not_counted_as_such(tmp_path: Path) ->
 
 
 def number(outcome: Any, p: float) -> Judged:
-    return Judged(Decided(outcome, "1", "2", "± 0.5", "because"), "up", [], p)
+    return Judged(Decided(outcome, "1", "2", "± 0.5", WHY), UP, [], p)
+
+
+WHY = (cause("every-step", steps=1, direction="rising"),)
+UP = cause("agrees")
 
 
 def test_only_what_was_contradicted_is_taken_back() -> None:
@@ -234,9 +272,11 @@ def test_only_what_was_contradicted_is_taken_back() -> None:
         "reproduced",
         "inconclusive",
     ]
-    assert found["a"].decided.reason == "because; over 3 numbers p = 0.12 (Holm)"
+    (why, holm) = found["a"].decided.causes
+    assert (why, holm.code, holm.values["tests"]) == (WHY[0], "holm", 3)
+    assert holm.values["p"] == pytest.approx(0.12)
     assert found["b"] is judged["b"]
-    assert (found["c"].direction, found["c"].p_contradicted) == ("up", 0.05)
+    assert (found["c"].direction, found["c"].p_contradicted) == (UP, 0.05)
 
 
 def test_a_number_without_a_test_takes_no_part() -> None:
@@ -276,13 +316,14 @@ def test_a_number_changed_after_the_run_counts_over_the_table(tmp_path: Path) ->
     again = Evidence(changed, evidence.run, evidence.store, evidence.checkpoints, evidence.datasets)
     found = named(judge(changed, again, {"torch": TORCH}), BOTH[0])
     assert found.outcome == "inconclusive"
-    assert found.reason.endswith("(p = 0.02); over 3 numbers p = 0.061 (Holm)")
+    assert (found.causes[-1].code, found.causes[-1].values["tests"]) == ("holm", 3)
+    assert found.causes[-1].values["p"] == pytest.approx(0.061, abs=5e-4)
 
 
 def test_a_finding_says_what_was_pinned_on_first_use(tmp_path: Path) -> None:
     """The made-up catalog knows no digest of its checkpoints on the hub."""
     claimed, evidence = world(tmp_path, wobbling({"mamba-1": 13, "phi-1": 13}), **table(TWENTY))
-    line = f"pinned on first use: {BOTH[0].split('.')[1]}"
+    line = cause("pinned-on-first-use", names=BOTH[0].split(".")[1])
     assert named(judge(claimed, evidence, {"torch": TORCH}), BOTH[0]).working[-1] == line
     run = evidence.run.model_copy(update={"substitutions": {"mamba-1": {}}})
     given = Evidence(claimed, run, evidence.store, evidence.checkpoints, evidence.datasets)
@@ -301,4 +342,4 @@ def test_files_that_are_not_the_catalogs_decide_nothing(tmp_path: Path) -> None:
     )
     assert before.outcome == "reproduced"
     assert after.outcome == "inconclusive"
-    assert after.reason.startswith("mamba-1 has other files than the catalog pins; ")
+    assert after.causes[0] == cause("other-files", checkpoint="mamba-1")

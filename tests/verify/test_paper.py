@@ -1,4 +1,4 @@
-"""Findings that need no run, and sentences with several readings. Oracle: written by hand."""
+"""Findings that need no run, and what they may be called. Oracle: written by hand."""
 
 from typing import Any
 
@@ -8,15 +8,18 @@ import pytest
 from pinned_sources import claimed, state_size
 from pydantic import TypeAdapter
 
-from repro.schema.claim_base import Place
+from repro.schema.causes import Estimate, cause
+from repro.schema.claim_base import Place, Standing
 from repro.schema.claims import Claim
-from repro.schema.finding import Finding, Outcome
+from repro.schema.finding import Basis, Finding, Outcome
+from repro.schema.manifest import Manifest
 from verify.outcome import Decided
-from verify.paper import ambiguous, finding_of, paper_against_itself, unmeasured, without_run
+from verify.paper import finding_of, paper_against_itself, unmeasured, without_run
 
 PLACE = {"section": "5", "table": "Table 9"}
 COMMON = {"statement": "a sentence", "place": PLACE, "depends_on": [], "reading": None}
 CLAIMS: TypeAdapter[Any] = TypeAdapter(Claim)
+WHY = (cause("repeated", count=1),)
 
 
 def claim(**fields: Any) -> Any:
@@ -27,30 +30,110 @@ SENTENCE = claim(id="it", kind="ambiguous", missing="which mean", readings=["one
 PLANNED = claim(id="plan", kind="planned", published="mean", needs="throughput", check="it halves")
 
 
+def manifest_of(*claims: Any) -> Manifest:
+    """The made-up manifest with these claims alone, or with its own."""
+    if not claims:
+        return records.manifest()
+    return records.manifest(claims=[each.model_dump(mode="json") for each in claims])
+
+
 def expected(name: str, kind: str, **fields: Any) -> Finding:
     common = {"claim": name, "kind": kind, "statement": "a sentence", "place": Place(**PLACE)}
-    return Finding(**common, **fields)
+    return Finding(**{**common, **fields})
+
+
+def codes(found: Finding) -> list[str]:
+    return [each.code for each in found.causes]
 
 
 def test_a_finding_repeats_its_claim_and_names_each_record_once() -> None:
     read = claim(**{**PLANNED.model_dump(), "reading": "the largest batch"})
-    decided = Decided("invalid", "1", "2", "± 3", "because", ("by", "hand"))
-    assert finding_of(read, decided, "measured", "up", ["b", "a", "b"]) == expected(
+    numbers = (Estimate(label="tokens a second", value=2, low=1, high=3),)
+    decided = Decided("invalid", "1", "2", "± 3", WHY, WHY * 2, numbers)
+    up = cause("points-to", outcome="reproduced")
+    manifest = manifest_of(read)
+    assert finding_of(manifest, read, decided, "measured", up, ["b", "a", "b"]) == expected(
         "plan",
         "planned",
+        quote="0.65",
         basis="measured",
         outcome="invalid",
         published="1",
         measured="2",
         margin="± 3",
-        reason="because",
+        causes=WHY,
         reading="the largest batch",
-        working=("by", "hand"),
-        direction="up",
+        working=WHY * 2,
+        estimates=numbers,
+        direction=up,
         records=("b", "a"),
     )
-    bare = finding_of(PLANNED, decided, "printed")
-    assert (bare.reading, bare.direction, bare.records) == ("", "", ())
+    bare = finding_of(manifest, PLANNED, decided, "page")
+    assert (bare.reading, bare.direction, bare.records) == ("", None, ())
+
+
+# -----------------------------------------------------------------------------
+# What a finding may be called
+
+
+def called(outcome: Outcome, basis: Basis = "measured", **fields: Any) -> Finding:
+    """A claim decided so, with what is given of standing, quote and conditions."""
+    one = claim(**{**PLANNED.model_dump(), "published": None, **fields})
+    decided = Decided(outcome, "1", "2", "exact", WHY)
+    return finding_of(manifest_of(one), one, decided, basis)
+
+
+@pytest.mark.parametrize(
+    ("basis", "outcome"),
+    [
+        ("measured", "reproduced"),
+        ("page", "consistent"),
+        ("code", "consistent"),
+        ("proof", "proved"),
+    ],
+)
+def test_reproduced_is_said_of_what_was_measured(basis: Basis, outcome: Outcome) -> None:
+    found = called("reproduced", basis)
+    assert (found.outcome, found.causes, found.counts) == (outcome, WHY, True)
+
+
+def test_contradicted_is_said_of_a_quoted_sentence_without_a_condition() -> None:
+    quoted = {"quote": "it halves"}
+    found = called("contradicted", **quoted)
+    assert (found.outcome, found.causes) == ("contradicted", WHY)
+    found = called("contradicted")
+    assert (found.outcome, codes(found)) == ("inconclusive", ["not-quoted", "repeated"])
+    conditions = ["mamba-ssm is installed", "causal-conv1d is installed"]
+    found = called("contradicted", conditions=conditions, **quoted)
+    assert (found.outcome, found.listed_under) == ("inconclusive", "contradicted-if")
+    assert found.causes[0].values == {"condition": " and ".join(conditions)}
+    assert found.conditions == tuple(conditions)
+
+
+@pytest.mark.parametrize("standing", ["step", "beside"])
+@pytest.mark.parametrize("conditions", [[], ["it is installed"]])
+def test_what_is_not_printed_has_a_result_and_is_never_contradicted(
+    standing: Standing, conditions: list[str]
+) -> None:
+    given = {"standing": standing, "quote": "it halves", "conditions": conditions}
+    for outcome, result in (
+        ("contradicted", "fails"),
+        ("inconclusive", "open"),
+        ("reproduced", "holds"),
+    ):
+        found = called(outcome, **given)  # type: ignore[arg-type]
+        kept = "reproduced" if (standing, outcome) == ("step", "reproduced") else "inconclusive"
+        assert (found.outcome, found.result, found.counts) == (kept, result, False)
+        assert codes(found)[0] == standing
+        assert found.listed_under is None
+    for outcome in ("not-run", "invalid"):
+        found = called(outcome, **given)  # type: ignore[arg-type]
+        assert (found.outcome, found.result) == (outcome, None)
+
+
+def test_a_number_that_is_printed_is_its_own_quote() -> None:
+    assert called("contradicted", published="mean").quote == "0.65"
+    assert called("contradicted", published="mean").outcome == "contradicted"
 
 
 # -----------------------------------------------------------------------------
@@ -60,12 +143,13 @@ def test_a_finding_repeats_its_claim_and_names_each_record_once() -> None:
 def test_what_is_not_measured_shows_the_published_side() -> None:
     manifest = records.manifest()
     cell = manifest.claims[0]
-    found = unmeasured(manifest, cell, "not-run", "no machine")
-    shown = (found.outcome, found.published, found.measured, found.margin, found.reason)
-    assert shown == ("not-run", "0.20", "—", "± 0.1", "no machine")
+    why = cause("no-record", why="no machine")
+    found = unmeasured(manifest, cell, "not-run", why)
+    shown = (found.outcome, found.published, found.measured, found.margin, found.causes)
+    assert shown == ("not-run", "0.20", "—", "± 0.1", (why,))
     assert found.basis == "measured"
     identity = claim(id="it", kind="identity", jobs=["x"], case="tied", controls=[])
-    found = unmeasured(manifest, identity, "invalid", "no record")
+    found = unmeasured(manifest, identity, "invalid", why)
     assert (found.published, found.margin) == ("identity", "—")
 
 
@@ -81,11 +165,12 @@ def test_jobs_that_are_not_built_are_not_run(unbuilt: Any) -> None:
     manifest = records.manifest()
     found = without_run(manifest, PLANNED)
     shown = {"basis": "measured", "outcome": "not-run", "published": "0.65", "measured": "—"}
-    reason = "no job for it: throughput; it halves"
-    assert found == expected("plan", "planned", **shown, margin="—", reason=reason)
+    shown |= {"quote": "0.65", "published": "0.65"}
+    why = (cause("no-job", needs="throughput"), cause("planned-check", check="it halves"))
+    assert found == expected("plan", "planned", **shown, margin="—", causes=why)
     found = without_run(manifest, unbuilt)
-    reason = "no job for it: few-shot; the gain per shot"
-    assert found == expected("cell", "cell", **shown, margin="± 0.1", reason=reason)
+    why = (cause("no-job", needs="few-shot"), cause("planned-check", check="the gain per shot"))
+    assert found == expected("cell", "cell", **shown, margin="± 0.1", causes=why)
 
 
 def test_what_a_run_decides_is_left_to_it() -> None:
@@ -93,7 +178,7 @@ def test_what_a_run_decides_is_left_to_it() -> None:
     decided = {each.id: without_run(manifest, each) for each in manifest.claims}
     mean = decided.pop("mean.printed")
     assert mean is not None
-    assert (mean.basis, mean.outcome, mean.published) == ("printed", "reproduced", "0.65")
+    assert (mean.basis, mean.outcome, mean.published) == ("page", "consistent", "0.65")
     assert set(decided.values()) == {None}
     assert without_run(manifest, SENTENCE) is None
 
@@ -105,75 +190,30 @@ def test_what_the_page_decides_keeps_its_direction() -> None:
     manifest = printed_pages.manifest({"v0": "9"}, {**row, "source": source, "noise": noise})
     found = without_run(manifest, manifest.claims[0])
     assert found is not None
-    assert (found.claim, found.kind, found.basis) == ("it", "baseline", "printed")
-    assert (found.outcome, found.direction) == ("inconclusive", "points to reproduced")
+    assert (found.claim, found.kind, found.basis) == ("it", "baseline", "page")
+    points = cause("points-to", outcome="reproduced")
+    assert (found.outcome, found.direction) == ("inconclusive", points)
     assert (found.published, found.measured) == ("another model", "1 of 1 columns apart")
 
 
-def test_what_the_code_decides_is_printed() -> None:
+def test_what_the_code_decides_is_consistent() -> None:
     manifest, fact = claimed(state_size())
     found = without_run(manifest, fact)
     assert found is not None
-    assert (found.claim, found.kind, found.basis) == ("it", "fact", "printed")
-    assert (found.outcome, found.published, found.measured) == ("reproduced", "16", "16")
+    assert (found.claim, found.kind, found.basis) == ("it", "fact", "code")
+    assert (found.outcome, found.published, found.measured) == ("consistent", "16", "16")
     manifest, fact = claimed(*[state_size()] * 2, relation="ratio", published="four")
     found = without_run(manifest, fact)
     assert found is not None
-    assert (found.outcome, found.published) == ("contradicted", "4")
+    assert (found.outcome, found.published, found.quote) == ("contradicted", "4", "4")
 
 
-# -----------------------------------------------------------------------------
-# Readings
-
-
-def read(name: str, outcome: Outcome, basis: str = "printed") -> Finding:
-    sides = {"published": "1", "measured": "2", "margin": "exact", "reason": "because"}
-    return expected(name, "count", basis=basis, outcome=outcome, **sides)
-
-
-@pytest.mark.parametrize(
-    ("outcomes", "outcome", "reason"),
-    [
-        (("reproduced", "reproduced"), "reproduced", "reproduced under every reading tried"),
-        (
-            ("contradicted", "contradicted"),
-            "contradicted",
-            "contradicted under every reading tried",
-        ),
-        (("reproduced", "contradicted"), "inconclusive", "it depends on the reading"),
-        (("reproduced", "inconclusive"), "inconclusive", "it depends on the reading"),
-        (("reproduced", "not-run"), "inconclusive", "a reading of it was not run: other"),
-        (("not-run", "not-run"), "not-run", "not-run under every reading tried"),
-    ],
-)
-def test_a_sentence_is_what_all_its_readings_say(
-    outcomes: tuple[Outcome, Outcome], outcome: Outcome, reason: str
-) -> None:
-    others = {"one": read("one", outcomes[0]), "other": read("other", outcomes[1])}
-    assert ambiguous(SENTENCE, others) == expected(
-        "it",
-        "ambiguous",
-        basis="printed",
-        outcome=outcome,
-        published="sentence",
-        measured="2 readings",
-        margin="—",
-        reason=f"cannot be checked as printed: which mean; {reason}",
-        working=(f"one {outcomes[0]}, other {outcomes[1]}",),
-    )
-
-
-def test_one_measured_reading_makes_a_sentence_measured() -> None:
-    one, other = read("one", "reproduced"), read("other", "reproduced", "measured")
-    assert ambiguous(SENTENCE, {"one": one, "other": other}).basis == "measured"
-
-
-def test_a_sentence_without_a_reading_is_never_reproduced() -> None:
-    none = claim(id="it", kind="ambiguous", missing="everything", readings=[])
-    found = ambiguous(none, {})
-    assert (found.outcome, found.measured, found.basis) == ("inconclusive", "0 readings", "printed")
-    reason = "cannot be checked as printed: everything; no reading of it can be measured"
-    assert (found.reason, found.working) == (reason, ())
+def test_a_fact_that_hangs_on_a_condition_is_contradicted_under_it() -> None:
+    manifest, fact = claimed(state_size("64"), quote="of 64", condition="the default is kept")
+    found = without_run(manifest, fact)
+    assert found is not None
+    assert (found.outcome, found.listed_under) == ("inconclusive", "contradicted-if")
+    assert found.conditions == ("the default is kept",)
 
 
 # -----------------------------------------------------------------------------
@@ -201,7 +241,7 @@ def test_the_paper_against_itself_is_what_the_page_alone_decides() -> None:
     assert found.notes == ()
     shown = [(each.claim, each.outcome) for each in found.findings]
     assert shown == [
-        ("printed.first", "reproduced"),
-        ("mean.printed", "reproduced"),
+        ("printed.first", "consistent"),
+        ("mean.printed", "consistent"),
         ("empty", "inconclusive"),
     ]

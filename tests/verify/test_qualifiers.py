@@ -6,6 +6,7 @@ from typing import Any
 import made_up_records as records
 import pytest
 
+from repro.schema.causes import cause
 from repro.schema.finding import Finding
 from verify.evidence import Evidence
 from verify.judge import judge
@@ -30,11 +31,11 @@ def found(root: Path, took: str | None) -> Finding:
 
 @pytest.mark.parametrize("took", [None, "64"])
 def test_the_settings_own_batch_size_counts(tmp_path: Path, took: str | None) -> None:
-    assert "at a time" not in found(tmp_path, took).reason
+    assert "smaller-batch" not in [each.code for each in found(tmp_path, took).causes]
 
 
 def test_another_batch_size_than_the_settings_decides_nothing(tmp_path: Path) -> None:
     one = found(tmp_path, "32")
     assert one.outcome == "inconclusive"
-    assert "mamba-1 was asked 32 at a time and the setting asks for 64" in one.reason
+    assert cause("smaller-batch", checkpoint="mamba-1", took="32", asked="64") in one.causes
     assert one.measured == found(tmp_path / "same", None).measured

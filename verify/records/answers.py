@@ -5,7 +5,7 @@ Shapes: Q questions, 4 letters. All accuracies are fractions of all questions (l
 divergences are in percentage points, as in Table 1 of the paper (v2, section 5).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repro.schema import engines
-from repro.schema.jobs import BenchmarkJob, EvaluateJob
+from repro.schema.jobs import BenchmarkJob, EvaluateJob, ModelJob
 from repro.store.record import Record
 from verify.errors import InvalidError
+from verify.records.recorded import AS_LOADED, Difference, said_otherwise, weights
 
 if TYPE_CHECKING:
     from repro.store.store import Arrays
@@ -151,6 +152,48 @@ def by_length(arrays: "Arrays", shots: int) -> Letters:
     """Normalised predictions, shape (Q,)."""
     characters = arrays[f"shots{shots}/characters"]
     return predictions(_compared(arrays, shots) / np.maximum(characters, 1))
+
+
+# -----------------------------------------------------------------------------
+# What all evaluations say of how they were made.
+
+NUMBERS = "shots*/log_likelihood"
+"""Pattern of the arrays that two evaluations differ in."""
+
+
+def path(record: Record) -> Iterator[str]:
+    """What a path says otherwise than its job, and no warning tells why."""
+    job, taken_path = record.job, record.path
+    assert isinstance(job, ModelJob)  # noqa: S101  # by its kind
+    half = job.dtype != "float32"
+    attention = job.setting.attention_half if half else job.setting.attention_float32
+    live = job.tuned is not None and job.tuned.mamba_path == "live"
+    chosen = {"attention": attention, "mamba_scan": "live" if live else job.setting.mamba_path}
+    said = " ".join(record.warnings)
+    size = str(job.setting.batch_size or taken_path.get("batch_size"))
+    if (took := taken_path.get("batch_size", size)) != size and f"{took} at a time" not in said:
+        yield f"batches of {took}, its job asks for {size}, and no warning says why"
+    for name, wanted in chosen.items():
+        taken = taken_path.get(name, wanted)
+        if taken not in {wanted, *AS_LOADED} and f"this run took {taken}" not in said:
+            yield f"{name} {taken}, its job asks for {wanted}, and no warning says why"
+    loaded = "float32" if job.arm == "autocast" else job.dtype
+    asked = {"arm": job.arm, "weights_dtype": loaded, "order": job.setting.order}
+    yield from said_otherwise(record, asked)
+
+
+def differences(one: Record, other: Record) -> Iterator[Difference]:
+    """What two evaluations of one kind may differ in; two tuned models may be as they were."""
+    left, right = one.job, other.job
+    assert isinstance(left, ModelJob) and isinstance(right, ModelJob)  # noqa: S101, PT018
+    yield "dtypes", left.dtype, right.dtype
+    yield "tasks", _asked(left), _asked(right)
+    if not (left.tuned or right.tuned):
+        yield "checkpoints", weights(one), weights(other)
+
+
+def _asked(job: ModelJob) -> object:
+    return (job.task, job.questions if isinstance(job, BenchmarkJob) else job.subjects)
 
 
 # -----------------------------------------------------------------------------

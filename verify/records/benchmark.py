@@ -27,6 +27,7 @@ from verify.errors import InvalidError
 from verify.records import answers, rounding
 from verify.records.answers import Metric, Right, array_of, by_length, right
 from verify.records.mmlu import hold, overflow
+from verify.records.recorded import Datasets, KindOfRecord
 
 if TYPE_CHECKING:
     from repro.store.store import Arrays
@@ -154,3 +155,14 @@ def overflows(arrays: "Arrays", shots: int) -> Right:
     there = arrays.get(f"shots{shots}/characters", np.ones_like(scores)) > 0
     found: Right = (there & ~np.isfinite(scores)).any(axis=1)
     return found
+
+
+def _check(record: Record, job: BenchmarkJob, arrays: "Arrays", datasets: Datasets) -> None:
+    known = datasets[job.task]
+    assert isinstance(known, Benchmark)  # noqa: S101  # the catalog names each task once
+    check(record, job, arrays, known)
+
+
+KIND = KindOfRecord(
+    numbers=answers.NUMBERS, differences=answers.differences, check=_check, path=answers.path
+)

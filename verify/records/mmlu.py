@@ -19,6 +19,7 @@ from repro.store.record import Record
 from verify.errors import InvalidError
 from verify.records import answers, rounding
 from verify.records.answers import array_of
+from verify.records.recorded import Datasets, KindOfRecord
 
 if TYPE_CHECKING:
     from repro.store.store import Arrays
@@ -138,3 +139,14 @@ def _check_gold(record: Record, job: EvaluateJob, arrays: "Arrays", dataset: Dat
     if not ((subjects >= 0) & (subjects < len(job.subjects))).all():
         message = f"record {short}: questions of subjects that the job does not name"
         raise InvalidError(message)
+
+
+def _check(record: Record, job: EvaluateJob, arrays: "Arrays", datasets: Datasets) -> None:
+    dataset = datasets[job.task]
+    assert isinstance(dataset, Dataset)  # noqa: S101  # the catalog names each task once
+    check(record, job, arrays, dataset)
+
+
+KIND = KindOfRecord(
+    numbers=answers.NUMBERS, differences=answers.differences, check=_check, path=answers.path
+)

@@ -18,6 +18,8 @@ import numpy as np
 from repro.schema.jobs import ThroughputJob
 from repro.store.record import Record
 from verify.errors import InvalidError
+from verify.records import recorded
+from verify.records.recorded import KindOfRecord
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -177,3 +179,17 @@ def _summary(job: ThroughputJob, arrays: "Arrays") -> dict[str, float]:
         found[f"max_memory_{count}"] = float(arrays[f"memory_{count}"].max())
         found[f"memory_per_token_{count}"] = float(memory_of(job, arrays, count) or 0)
     return found
+
+
+def _path(record: Record) -> Iterator[str]:
+    job = record.job
+    assert isinstance(job, ThroughputJob)  # noqa: S101  # by its kind
+    yield from recorded.scan(record, "mamba", job.mamba_path)
+
+
+KIND = KindOfRecord(
+    numbers="tokens_per_second",
+    differences=lambda one, other: [("jobs", one.job, other.job)],
+    check=lambda record, job, arrays, _: check(record, job, arrays),
+    path=_path,
+)

@@ -13,7 +13,7 @@ Not covered: the losses and gradients themselves, which need the model and the d
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,13 +21,17 @@ import numpy as np
 from repro.schema.jobs import Recipe, TuningJob
 from repro.store.record import Record
 from verify.errors import InvalidError
+from verify.records import recorded
 from verify.records.answers import array_of
+from verify.records.recorded import Difference, KindOfRecord
 
 if TYPE_CHECKING:
     from repro.store.store import Arrays
 
 _STEPS = ("loss", "gradient_norm", "learning_rate")
 _TENSORS = ("gradient_arrived", "moved")
+_MIXED: Mapping[str, str] = {"float32": "no", "float16": "fp16", "bfloat16": "bf16"}
+"""Precision of a recipe to Accelerate's name of it."""
 _SLACK = 1 + 1e-9
 """For a learning rate that was computed in floating point."""
 
@@ -118,3 +122,42 @@ def first_overflow(arrays: "Arrays") -> int | None:
     """The step, from 1, whose loss is the first that is no finite number; None without one."""
     bad = np.flatnonzero(~np.isfinite(arrays["loss"]))
     return int(bad[0]) + 1 if len(bad) else None
+
+
+# -----------------------------------------------------------------------------
+# The rest of what a record says
+
+
+def _losses(job: TuningJob, arrays: "Arrays") -> dict[str, float]:
+    """Losses at the ends and as means of epochs; those that are no numbers are told as text."""
+    loss = arrays.get("loss")
+    if loss is None or loss.ndim != 1 or not len(loss):
+        return {}
+    means = enumerate(np.array_split(loss, job.recipe.epochs))
+    found = {f"loss_epoch_{number}": float(np.mean(each)) for number, each in means if len(each)}
+    found |= {"loss_first": float(loss[0]), "loss_last": float(loss[-1])}
+    return {name: each for name, each in found.items() if np.isfinite(each)}
+
+
+def _path(record: Record) -> Iterator[str]:
+    job = record.job
+    assert isinstance(job, TuningJob)  # noqa: S101  # by its kind
+    yield from recorded.scan(record, "mamba_path", job.recipe.mamba_path)
+    asked = {"mixed_precision": _MIXED[job.recipe.precision], "weights_dtype": "float32"}
+    yield from recorded.said_otherwise(record, asked)
+
+
+def _differences(one: Record, other: Record) -> Iterator[Difference]:
+    left, right = one.job, other.job
+    assert isinstance(left, TuningJob) and isinstance(right, TuningJob)  # noqa: S101, PT018
+    yield "precisions", left.recipe.precision, right.recipe.precision
+    yield "checkpoints", recorded.weights(one), recorded.weights(other)
+
+
+KIND = KindOfRecord(
+    numbers="loss",
+    differences=_differences,
+    check=lambda record, job, arrays, _: check(record, job, arrays),
+    path=_path,
+    values=_losses,
+)

@@ -14,6 +14,7 @@ from decimal import Decimal
 from repro.errors import ReproError
 from repro.inputs import sources
 from repro.inputs.sources import SourceChangedError, SourceMissingError
+from repro.schema.causes import Cause, Value, cause, say
 from repro.schema.decimals import half_unit, interval
 from repro.schema.finding import Outcome
 from repro.schema.manifest import Manifest
@@ -34,7 +35,7 @@ class _Looked:
 
     lookup: AnyLookup
     value: str
-    text: str
+    line: Cause
     """The line of the file, and where it was read; where it was not, its digest."""
 
     @property
@@ -42,42 +43,50 @@ class _Looked:
         return self.value == self.lookup.claimed
 
     @property
-    def says(self) -> str:
-        return f"{_place(self.lookup)}: {_subject(self.lookup)} {self.value}"
+    def says(self) -> Cause:
+        return _said(self.lookup, self.value)
 
     @property
-    def beside(self) -> str:
-        return f"{self.says}, {'as claimed' if self.holds else f'claimed: {self.lookup.claimed}'}"
+    def named(self) -> dict[str, Value]:
+        return {"place": _place(self.lookup), "value": self.value}
+
+    def beside(self) -> Iterator[Cause]:
+        """What it says, and what is claimed where that is something else."""
+        yield self.says
+        if not self.holds:
+            yield cause("claimed", claimed=self.lookup.claimed)
 
 
 def decide(manifest: Manifest, claim: FactClaim) -> Decided:
     """Decide one claim about the code; never `reproduced` when nothing was looked up."""
     looked: list[_Looked] = []
-    missing, wrong = dict[str, None](), dict[str, None]()
+    missing, wrong = list[Cause](), list[Cause]()
     for lookup in claim.looked_up():
         try:
             looked.append(_look(lookup))
         except SourceMissingError as error:
-            missing[str(error)] = None
+            missing.append(cause("source-missing", why=str(error)))
         except (SourceChangedError, LookupFailedError) as error:
-            wrong[str(error)] = None
+            wrong.append(cause("misquoted", why=str(error)))
     found, premises = looked[: len(claim.lookups)], looked[len(claim.lookups) :]
     if not wrong and not missing:
-        wrong |= {
-            f"what it rests on does not hold: {e.beside}": None for e in premises if not e.holds
-        }
+        wrong = [
+            cause("premise-fails", claimed=each.lookup.claimed, **each.named)
+            for each in premises
+            if not each.holds
+        ]
     if wrong:
-        return _undecided(manifest, claim, "invalid", "; ".join(wrong))
+        return _undecided(manifest, claim, "invalid", wrong)
     if missing:
-        remedy = f"install it, or let `repro run manifests/{manifest.id}.json` fetch the archive"
-        return _undecided(manifest, claim, "not-run", f"{'; '.join(missing)}; {remedy}")
+        remedy = cause("fetch-the-archive", manifest=manifest.id)
+        return _undecided(manifest, claim, "not-run", [*missing, remedy])
     if claim.relation == "ratio":
         return _ratio(manifest, claim, found, premises)
     outcome: Outcome = "reproduced" if all(each.holds for each in found) else "contradicted"
     published = _joined([each.lookup.claimed for each in found])
     measured = _joined([each.value for each in found])
-    says = [each.beside for each in found]
-    return _decided(claim, outcome, (published, measured, "exact"), says, looked)
+    says = [one for each in found for one in each.beside()]
+    return _decided(outcome, (published, measured, "exact"), says, found, premises)
 
 
 def _look(lookup: AnyLookup) -> _Looked:
@@ -87,21 +96,20 @@ def _look(lookup: AnyLookup) -> _Looked:
     except SourceMissingError:
         if (answer := sources.indexed(lookup)) is None:
             raise
-        text = (
-            f"a line with SHA-256 {answer.line_sha256[:12]}…, by the committed index, made of the "
-            f"archive with SHA-256 {answer.archive[:12]}…"
-        )
-        return _Looked(lookup, answer.value, text)
+        digests = {"line": answer.line_sha256[:12], "archive": answer.archive[:12]}
+        line = cause("line-of-the-index", place=_place(lookup), **digests)
+        return _Looked(lookup, answer.value, line)
     try:
         found = look_up(lookup, read.text)
     except LookupFailedError as error:
         message = f"{_place(lookup)}: {error}"
         raise LookupFailedError(message) from error
     if found.line != lookup.line:
-        message = f"{_place(lookup)}: {_subject(lookup)} {found.value} on line {found.line}"
+        message = f"{say(_said(lookup, found.value))} on line {found.line}"
         raise LookupFailedError(message)
-    line = read.text.split("\n")[found.line - 1].strip()
-    return _Looked(lookup, found.value, f"{line} ({read.where})")
+    text = read.text.split("\n")[found.line - 1].strip()
+    line = cause("line-read", place=_place(lookup), line=text, where=read.where)
+    return _Looked(lookup, found.value, line)
 
 
 def _ratio(
@@ -116,32 +124,32 @@ def _ratio(
         within = possible.low <= ratio <= possible.high
     except (ValueError, ArithmeticError):
         shown = " and ".join(each.value for each in found)
-        return _undecided(manifest, claim, "invalid", f"{shown}: not two numbers with a ratio")
+        return _undecided(manifest, claim, "invalid", [cause("no-quotient", values=shown)])
     outcome: Outcome = "reproduced" if within else "contradicted"
     quotient = f"{over} / {under} = {float(ratio):.4g}"
     sides = (printed, quotient, f"± {half_unit(printed)}")
-    says = [f"{quotient}, published {printed}", *(each.says for each in found)]
-    return _decided(claim, outcome, sides, says, [*found, *premises])
+    says = [cause("quotient", quotient=quotient, published=printed), *(e.says for e in found)]
+    return _decided(outcome, sides, says, found, premises)
 
 
 def _decided(
-    claim: FactClaim,
     outcome: Outcome,
     sides: tuple[str, str, str],
-    says: Sequence[str],
-    looked: Sequence[_Looked],
+    says: Sequence[Cause],
+    found: Sequence[_Looked],
+    premises: Sequence[_Looked],
 ) -> Decided:
-    parts = [*says, *(f"given {each.says}" for each in looked[len(claim.lookups) :])]
-    if claim.condition:
-        parts.append(f"holds if {claim.condition}")
-    working = tuple(f"{_place(each.lookup)}: {each.text}" for each in looked)
-    return Decided(outcome, *sides, "; ".join(parts), working)
+    why = (*says, *(cause("premise", **each.named) for each in premises))
+    return Decided(outcome, *sides, why, tuple(each.line for each in (*found, *premises)))
 
 
-def _undecided(manifest: Manifest, claim: FactClaim, outcome: Outcome, reason: str) -> Decided:
+def _undecided(
+    manifest: Manifest, claim: FactClaim, outcome: Outcome, why: Sequence[Cause]
+) -> Decided:
     claimed = _joined([lookup.claimed for lookup in claim.lookups])
     published = manifest.text_of(claim.published) if claim.published else claimed
-    return Decided(outcome, published, "—", "exact", reason)
+    each_once = tuple(one for place, one in enumerate(why) if one not in why[:place])
+    return Decided(outcome, published, "—", "exact", each_once)
 
 
 def _joined(values: Sequence[str]) -> str:
@@ -153,17 +161,19 @@ def _place(lookup: AnyLookup) -> str:
     return f"{source.package} {source.version}, {source.file}:{lookup.line}"
 
 
-def _subject(lookup: AnyLookup) -> str:
-    """The beginning of a sentence that ends in what was found."""
-    if lookup.kind == "default":
-        return f"{lookup.function} has {lookup.parameter} ="
-    if lookup.kind == "passed":
-        return f"self.{lookup.submodule} reaches {lookup.callee} as"
-    if lookup.kind == "linear":
-        return f"self.{lookup.submodule} is linear,"
-    if lookup.kind == "returns":
-        return f"{lookup.function} returns"
-    return f"the line saying that {lookup.what} is"
+def _said(lookup: AnyLookup, value: str) -> Cause:
+    """What was found, as a sentence about where it was looked for."""
+    said: dict[str, Value] = {"place": _place(lookup), "value": value}
+    match lookup:
+        case DefaultLookup():
+            return cause("default-is", function=lookup.function, parameter=lookup.parameter, **said)
+        case PassedLookup():
+            return cause("passed-as", submodule=lookup.submodule, callee=lookup.callee, **said)
+        case LinearLookup():
+            return cause("linear-of", submodule=lookup.submodule, **said)
+        case LineLookup():
+            return cause("line-is", what=lookup.what, **said)
+    return cause("returns", function=lookup.function, **said)
 
 
 # -----------------------------------------------------------------------------

@@ -1,9 +1,10 @@
 """Claims that printed values alone decide, in exact interval arithmetic.
 
 Every printed number stands for the closed interval of numbers that round to it. A claim is
-`contradicted` if no choice inside the intervals makes it true, `reproduced` if the printed
-digits themselves make it true and, for wins and trends, every choice does, and otherwise
-`inconclusive`. Here are wins, ratios and repeats; the other rules have files of their own.
+`contradicted` if no choice inside the intervals makes it true, `reproduced` (which a finding that
+rests on the page calls `consistent`) if the printed digits themselves make it true and, for wins
+and trends, every choice does, and otherwise `inconclusive`. The other rules on printed values have
+files of their own.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +12,7 @@ from decimal import Decimal
 from fractions import Fraction
 from itertools import product
 
+from repro.schema.causes import Cause, Value, cause
 from repro.schema.claim_base import Published
 from repro.schema.claims import PageClaim
 from repro.schema.decimals import (
@@ -34,15 +36,14 @@ from repro.schema.page_claims import (
     WholeQuestionsClaim,
     WinsClaim,
 )
-from repro.text import counted
-from verify.outcome import OPEN, Decided, first, judged, label, listed, pair
+from verify.outcome import OPEN, Decided, first, judged, label, listed, pair, rounded
 from verify.rules import question, trend
 
 Pair = tuple[Published, Published]
 
 
-def decide(manifest: Manifest, claim: PageClaim | ConcordanceClaim) -> tuple[Decided, str]:
-    """Decide one claim; beside it the direction of an inconclusive finding, or ""."""
+def decide(manifest: Manifest, claim: PageClaim | ConcordanceClaim) -> tuple[Decided, Cause | None]:
+    """Decide one claim; beside it where an inconclusive finding points, if anywhere."""
     match claim:
         case WinsClaim():
             decided = _wins(manifest, claim)
@@ -63,7 +64,7 @@ def decide(manifest: Manifest, claim: PageClaim | ConcordanceClaim) -> tuple[Dec
             decided = question.sampling(manifest, claim)
         case BaselineClaim():
             return baseline(_values(manifest, claim.row), claim)
-    return decided, ""
+    return decided, None
 
 
 def _values(manifest: Manifest, names: Sequence[str]) -> list[Published]:
@@ -88,21 +89,30 @@ def _wins(manifest: Manifest, claim: WinsClaim) -> Decided:
         sure += signs == {wins}
         possible += wins in signs
         if signs != {wins}:
-            tie = "a tie" if Decimal(left.text) == Decimal(right.text) else "too close to tell"
-            working.append(f"{pair(left, right)}: {tie if wins in signs else 'not won'}")
+            tie = "tie" if Decimal(left.text) == Decimal(right.text) else "too-close"
+            working.append(cause(tie if wins in signs else "not-won", values=pair(left, right)))
     total = len(claim.comparisons)
-    shown = str(sure) if sure == possible else f"{sure} to {possible}"
-    reason = (
-        f"of {counted(total, 'comparison')}, {sure} won, {possible - sure} tied or too close "
-        f"to tell, {total - possible} not won; {printed} of {out_of} printed"
-    )
+    counts = {"won": sure, "open": possible - sure, "lost": total - possible, "total": total}
     reached = sure <= Fraction(printed) <= possible and Fraction(printed) % 1 == 0
     reached = reached and Fraction(out_of) == total
     outcome = judged(sure=sure == possible, possible=reached)
-    if outcome == "inconclusive":
-        reason = f"{reason}; {OPEN}"
-    published, measured = f"{printed} of {out_of}", f"{shown} of {total}"
-    return Decided(outcome, published, measured, "exact", reason, tuple(working))
+    return Decided(
+        outcome,
+        f"{printed} of {out_of}",
+        f"{_from_to(sure, possible)} of {total}",
+        "exact",
+        _with_open(outcome, cause("wins-counted", printed=printed, out_of=out_of, **counts)),
+        tuple(working),
+    )
+
+
+def _from_to(least: int, most: int) -> str:
+    return str(least) if least == most else f"{least} to {most}"
+
+
+def _with_open(outcome: Outcome, *why: Cause) -> tuple[Cause, ...]:
+    """Causes, and that the printed precision leaves it open where it does."""
+    return (*why, OPEN) if outcome == "inconclusive" else why
 
 
 # -----------------------------------------------------------------------------
@@ -132,23 +142,25 @@ def _ratio(manifest: Manifest, claim: RatioClaim) -> Decided:
     equal = claim.relation == "equals"
     published = f"{_SIGNS[claim.relation]}{printed}"
     margin = f"± {half_unit(printed)}" if equal else "order"
-    trouble = _undefined(claim.form, texts)
-    if trouble:
-        reason = f"{formula} is not determined: {trouble}"
-        return Decided("inconclusive", published, formula, margin, reason)
+    if trouble := _undefined(claim.form, texts):
+        why = cause(trouble, formula=formula, by=texts[-1])
+        return Decided("inconclusive", published, formula, margin, (why,))
     exact = form(*map(Fraction, texts))
     values = [form(*corner) for corner in product(*map(_ends, texts))]
     ends = min(values), max(values)
     outcome = _related(claim.relation, exact, ends, printed)
     digits = max(map(places, (printed, *texts))) + 2
-    shown, low, high = (
-        as_decimals(each, digits).rstrip("0").rstrip(".") for each in (exact, *ends)
-    )
+    shown = as_decimals(exact, digits).rstrip("0").rstrip(".")
     said = f"{printed} stands for {interval(printed)}" if equal else f"{published} is claimed"
-    reason = f"{formula} = {shown}, from {low} to {high} unrounded; {said}"
-    if outcome == "inconclusive":
-        reason = f"{reason}; {OPEN}"
-    return Decided(outcome, published, f"{shown} from {listed(texts)}", margin, reason)
+    why = cause("follows", formula=formula, value=shown, claimed=said)
+    return Decided(
+        outcome,
+        published,
+        f"{shown} from {listed(texts)}",
+        margin,
+        _with_open(outcome, why),
+        estimates=(rounded(formula, exact, ends),),
+    )
 
 
 def _ends(text: str) -> tuple[Fraction, Fraction]:
@@ -156,13 +168,11 @@ def _ends(text: str) -> tuple[Fraction, Fraction]:
 
 
 def _undefined(form: str, texts: Sequence[str]) -> str:
-    """Why a form has no least and greatest value inside the intervals, or ""."""
+    """Code of why a form has no least and greatest value inside the intervals, or ""."""
     low, high = _ends(texts[-1])
     if form == "times-per-reduction" and high >= _ALL:
-        return f"a reduction by {texts[-1]} % may leave nothing"
-    if len(texts) > 1 and low <= 0 <= high:
-        return f"it divides by {texts[-1]}, which may stand for 0"
-    return ""
+        return "reduction-by-all"
+    return "divides-by-zero" if len(texts) > 1 and low <= 0 <= high else ""
 
 
 def _related(
@@ -190,39 +200,29 @@ def _repeat(pairs: Sequence[Pair]) -> Decided:
     Two rounding rules can print one number in two ways, 132.5 as 132 and as 133: a pair that
     shares nothing else is left open.
     """
-    apart, touching, rounded = [], [], []
+    apart, touching, differing = [], [], []
     for left, right in pairs:
         one, other = interval(left.text), interval(right.text)
         low, high = max(one.low, other.low), min(one.high, other.high)
+        values = pair(left, right)
         if low > high:
-            apart.append(f"{pair(left, right)}: no number prints as both")
+            apart.append(cause("no-number-prints-as-both", values=values))
         elif low == high:
-            touching.append(
-                f"{pair(left, right)}: only {low} prints as both, by two rounding rules"
-            )
+            touching.append(cause("two-rounding-rules", values=values, number=str(low)))
         elif one != other:
-            rounded.append(f"{pair(left, right)}: both are roundings of [{low}, {high}]")
+            ends: dict[str, Value] = {"low": str(low), "high": str(high)}
+            differing.append(cause("roundings-of-one", values=values, **ends))
     outcome = judged(sure=not touching, possible=not apart)
-    if apart:
-        reason = first(apart)
-    elif touching:
-        reason = first(touching)
-    else:
-        reason = f"{counted(len(pairs), 'pair')} the same"
-        if rounded:
-            reason = f"{reason} at the printed precision; {first(rounded)}"
+    why = first(apart or touching)
+    if not why:
+        why = (cause("repeated", count=len(pairs)), *first(differing))
     published, measured = (listed([each[side].text for each in pairs]) for side in (0, 1))
-    working = (*apart, *touching, *rounded)
-    return Decided(outcome, published, measured, "rounding", reason, working)
+    working = (*apart, *touching, *differing)
+    return Decided(outcome, published, measured, "rounding", why, working)
 
 
 # -----------------------------------------------------------------------------
-# The paper against itself: claims decided from printed values alone, in exact decimals.
-#
-# Every printed number stands for the interval of all numbers that round to it. A claim is
-# `contradicted` if no choice inside the intervals makes it true, `reproduced` if the printed
-# digits themselves make it true, and otherwise `inconclusive`: the printed precision does
-# not decide it.
+# Means, counts and orders of printed cells.
 
 
 def decide_printed(manifest: Manifest, claim: MeanClaim | CountClaim | OrderingClaim) -> Decided:
@@ -243,59 +243,68 @@ def _texts(manifest: Manifest, names: Sequence[str]) -> list[str]:
 
 def _mean(printed: str, cells: Sequence[str]) -> Decided:
     exact, possible = mean(cells), mean_interval(cells)
-    margin = f"± {half_unit(printed)}"
-    measured = f"{exact} from {len(cells)} cells"
-    sides = f"the cells give {exact}, between {possible.low} and {possible.high} unrounded"
+    shown: dict[str, Value] = {"cells": " + ".join(cells), "count": len(cells)}
+    outcome, why = "inconclusive", OPEN  # type: Outcome, Cause
     if not possible.overlaps(interval(printed)):
-        outcome: Outcome = "contradicted"
-        reason = f"{sides}; no rounding of them prints {printed}"
+        outcome, why = "contradicted", cause("no-rounding-prints", printed=printed, **shown)
     elif abs(exact - Decimal(printed)) <= half_unit(printed):
-        outcome, reason = "reproduced", f"{' + '.join(cells)} over {len(cells)} is {exact}"
-    else:
-        outcome, reason = "inconclusive", f"{sides}; the printed precision does not decide it"
-    return Decided(outcome, printed, measured, margin, reason)
+        outcome, why = "reproduced", cause("mean-as-printed", mean=str(exact), **shown)
+    return Decided(
+        outcome,
+        printed,
+        f"{exact} from {len(cells)} cells",
+        f"± {half_unit(printed)}",
+        (why,),
+        estimates=(rounded("mean of the cells", exact, _both(possible)),),
+    )
+
+
+def _both(possible: Interval) -> tuple[Decimal, Decimal]:
+    return possible.low, possible.high
 
 
 def _count(printed: str, cells: Sequence[str], above: str) -> Decided:
     limit, wanted = Decimal(above), int(printed)
     sure = [text for text in cells if interval(text).low > limit]
     possible = [text for text in cells if interval(text).high > limit]
-    shown = str(len(sure)) if len(sure) == len(possible) else f"{len(sure)} to {len(possible)}"
+    outcome = judged(sure=len(sure) == len(possible), possible=len(sure) <= wanted <= len(possible))
     which = ", ".join(possible) or "none"
-    reason = f"of {', '.join(cells)}, above {above}: {which}"
-    if not len(sure) <= wanted <= len(possible):
-        outcome: Outcome = "contradicted"
-    elif len(sure) == len(possible):
-        outcome = "reproduced"
-    else:
-        outcome, reason = "inconclusive", f"{reason}; the printed precision does not decide it"
-    return Decided(outcome, printed, shown, "exact", reason)
+    why = cause("above-limit", values=", ".join(cells), limit=above, which=which)
+    shown = _from_to(len(sure), len(possible))
+    return Decided(outcome, printed, shown, "exact", _with_open(outcome, why))
 
 
 def _at_most(left: Sequence[str], right: Sequence[str]) -> Decided:
     a, b = mean_interval(left), mean_interval(right)
+    sides = ("left ≤ right", f"{mean(left)} and {mean(right)}", "order")
+    estimates = (
+        rounded("left mean", mean(left), _both(a)),
+        rounded("right mean", mean(right), _both(b)),
+    )
     if a.high <= b.low:
-        outcome: Outcome = "reproduced"
-    elif a.low > b.high:
-        outcome = "contradicted"
-    else:
-        outcome = "inconclusive"
-    reason = f"unrounded means lie in {a} and {b}"
-    measured = f"{mean(left)} and {mean(right)}"
-    return Decided(outcome, "left ≤ right", measured, "order", reason)
+        why = (cause("left-at-most-right"),)
+        return Decided("reproduced", *sides, why, estimates=estimates)
+    if a.low > b.high:
+        why = (cause("left-above-right"),)
+        return Decided("contradicted", *sides, why, estimates=estimates)
+    return Decided("inconclusive", *sides, (OPEN,), estimates=estimates)
 
 
 def _within_spread(left: Sequence[str], right: Sequence[str]) -> Decided:
     gap, spread = mean_interval(left).distance(mean_interval(right)), _spread(right)
+    numbers = [Decimal(text) for text in right]
+    sides = ("within spread", f"{mean(left)} and {mean(right)}", f"< {spread.low}")
+    estimates = (
+        rounded("difference of the means", abs(mean(left) - mean(right)), _both(gap)),
+        rounded("spread of the right side", max(numbers) - min(numbers), _both(spread)),
+    )
     if gap.high < spread.low:
-        outcome: Outcome = "reproduced"
-    elif gap.low >= spread.high:
-        outcome = "contradicted"
-    else:
-        outcome = "inconclusive"
-    measured = f"{mean(left)} and {mean(right)}"
-    reason = f"unrounded, the means differ by {gap} and the right side spreads over {spread}"
-    return Decided(outcome, "within spread", measured, f"< {spread.low}", reason)
+        why = (cause("within-spread"),)
+        return Decided("reproduced", *sides, why, estimates=estimates)
+    if gap.low >= spread.high:
+        why = (cause("beyond-spread"),)
+        return Decided("contradicted", *sides, why, estimates=estimates)
+    return Decided("inconclusive", *sides, (OPEN,), estimates=estimates)
 
 
 def _spread(texts: Sequence[str]) -> Interval:
@@ -310,8 +319,8 @@ def _spread(texts: Sequence[str]) -> Interval:
 # A printed row against the row of another paper.
 
 
-def baseline(row: Sequence[Published], claim: BaselineClaim) -> tuple[Decided, str]:
-    """The row differs by more than noise in some column; beside it the direction.
+def baseline(row: Sequence[Published], claim: BaselineClaim) -> tuple[Decided, Cause | None]:
+    """The row differs by more than noise in some column; beside it where it points.
 
     Numbers of a source that nobody held against a copy of it decide nothing: the finding is
     `inconclusive` and shows where they point.
@@ -321,39 +330,40 @@ def baseline(row: Sequence[Published], claim: BaselineClaim) -> tuple[Decided, s
     noise = Decimal(claim.noise.value)
     above = sum(distance.low > noise for distance in deciding)
     below = sum(distance.high <= noise for distance in deciding)
-    reason = (
-        f"{counted(len(deciding), 'column')} in {claim.units} against {_source(claim)}: {above} "
-        f"apart by more than {claim.noise.value}, {below} not, {len(deciding) - above - below} open"
-    )
     outcome = judged(sure=above > 0, possible=not deciding or below < len(deciding))
+    counts: dict[str, Value] = {"columns": len(deciding), "above": above, "below": below}
+    source = f"arXiv {claim.source.arxiv}, {claim.source.place}"
+    shown: dict[str, Value] = {"units": claim.units, "source": source, "noise": claim.noise.value}
+    left = len(deciding) - above - below
+    why = [cause("columns-apart", open=left, **counts, **shown)]
     if outcome == "inconclusive":
-        reason = f"{reason}; {OPEN if deciding else 'nothing is left to decide by'}"
-    direction = ""
+        why.append(OPEN if deciding else cause("no-column"))
+    points = None
     if claim.source.status == "unverified":
-        direction = f"points to {outcome}" if outcome != "inconclusive" else ""
+        if outcome != "inconclusive":
+            points = cause("points-to", outcome=outcome)
         outcome = "inconclusive"
-        reason = f"{reason}; the source was not held against a copy of that paper"
+        why.append(cause("source-not-held"))
     published, measured = "another model", f"{above} of {len(deciding)} columns apart"
     margin = f"> {claim.noise.value}"
-    working = tuple(_line(*column, claim.units) for column in columns)
-    return Decided(outcome, published, measured, margin, reason, working), direction
+    working = tuple(_column(*column, claim.units) for column in columns)
+    return Decided(outcome, published, measured, margin, tuple(why), working), points
 
 
 def _distance(value: Published, other: str) -> Interval:
     return interval(value.text).distance(interval(other))
 
 
-def _source(claim: BaselineClaim) -> str:
-    return f"arXiv {claim.source.arxiv}, {claim.source.place}"
-
-
-def _line(value: Published, other: str, units: str) -> str:
+def _column(value: Published, other: str, units: str) -> Cause:
     """One column: both numbers, how far apart, and whether one number can print as both."""
     distance = _distance(value, other)
-    exact = abs(Decimal(value.text) - Decimal(other))
-    overlap = "overlap" if distance.low == 0 else "do not overlap"
-    shown = f"; in {value.unit}: decides nothing" if value.unit != units else ""
-    return (
-        f"{label(value)} {value.text} and {other}: apart by {exact}, from {distance.low} to "
-        f"{distance.high} unrounded; the rounding intervals {overlap}{shown}"
+    code = "column-overlaps" if distance.low == 0 else "column-differs"
+    return cause(
+        code if value.unit == units else "column-of-another-unit",
+        value=f"{label(value)} {value.text}",
+        other=other,
+        exact=str(abs(Decimal(value.text) - Decimal(other))),
+        low=str(distance.low),
+        high=str(distance.high),
+        unit=value.unit,
     )

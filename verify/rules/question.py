@@ -4,11 +4,12 @@ An accuracy of N questions is 100 k / N for a whole k, 0 ≤ k ≤ N. All is exa
 and fractions; only what is shown is rounded.
 """
 
+import math
 from collections.abc import Sequence
-from decimal import Decimal
 from fractions import Fraction
 from math import ceil, floor
 
+from repro.schema.causes import Cause, Estimate, Value, cause
 from repro.schema.claim_base import Published
 from repro.schema.decimals import as_decimals, half_unit, interval, places
 from repro.schema.manifest import Manifest
@@ -48,28 +49,30 @@ def whole_questions(values: Sequence[Published], questions: int) -> Decided:
         if answers:
             reachable.append(f"{value.text} = {_span(answers)}")
         else:
-            missed.append(f"{label(value)} {value.text}: {_nearest(value, questions)}")
+            named = f"{label(value)} {value.text}"
+            near = _nearest(value, questions)
+            missed.append(cause("not-reachable", value=named, questions=questions, nearest=near))
         unit = 2 * Fraction(half_unit(value.text))
         chances.append(min(Fraction(1), unit * questions / _PERCENT))
-    idle = chances.count(Fraction(1))
-    reached = f"{len(values) - len(missed)} of {len(values)}"
-    outcome = judged(sure=not idle, possible=not missed)
-    if missed:
-        reason = first(missed)
-    elif idle:
-        which = "every printed value" if idle == len(values) else f"{idle} of {len(values)} values"
-        reason = f"{which} would be reachable with {questions} questions, whatever was printed: "
-        reason += "the test cannot fail"
-    else:
-        reason = f"{reached} are whole numbers of {questions} questions"
-    chance = as_decimals(max(chances, default=Fraction(1)), 2)
-    working = (
-        *missed,
-        f"right answers of {questions}: {', '.join(reachable) or 'none'}",
-        f"a made-up value would be a whole number with chance {chance}",
+    idle, total = chances.count(Fraction(1)), len(values)
+    why: tuple[Cause, ...] = first(missed)
+    if not missed and idle:
+        why = (cause("cannot-fail", idle=idle, total=total, questions=questions),)
+    elif not missed:
+        why = (cause("whole-numbers", reached=total, total=total, questions=questions),)
+    shown = ", ".join(reachable) or "none"
+    return Decided(
+        judged(sure=not idle, possible=not missed),
+        f"whole {questions}ths",
+        f"{total - len(missed)} of {total} reachable",
+        f"1 / {questions}",
+        why,
+        (*missed, cause("right-answers", questions=questions, reachable=shown)),
+        (Estimate(label=CHANCE, value=float(max(chances, default=1))),),
     )
-    published, margin = f"whole {questions}ths", f"1 / {questions}"
-    return Decided(outcome, published, f"{reached} reachable", margin, reason, working)
+
+
+CHANCE = "chance that a made-up value is a whole number"
 
 
 def _nearest(value: Published, questions: int) -> str:
@@ -81,7 +84,7 @@ def _nearest(value: Published, questions: int) -> str:
         f"({answers} of {questions})"
         for answers in near
     )
-    return f"not reachable, the nearest is {' or '.join(shown)}"
+    return " or ".join(shown)
 
 
 # -----------------------------------------------------------------------------
@@ -89,42 +92,64 @@ def _nearest(value: Published, questions: int) -> str:
 
 
 def sampling(manifest: Manifest, claim: SamplingClaim) -> Decided:
-    """Each difference is beyond what the sampling of questions explains, however they fell."""
+    """Each left arm is better by more than the sampling of questions explains, however they fell.
+
+    z² has no sign, so the difference of right answers is asked first: one the other way counts
+    against, however large, and where there may be none at all nothing is decided.
+    """
     limit = Fraction(claim.z) ** 2
-    groups: dict[str, int] = {"beyond": 0, "within": 0, "open": 0}
+    groups = dict.fromkeys(("beyond", "within", "reversed", "tied", "open"), 0)
     working = []
     for each in claim.comparisons:
         left, right = manifest.printed(each.left), manifest.printed(each.right)
-        group, found = _compared(left.text, right.text, each.questions, limit)
+        arms = (left, right) if each.better == "higher" else (right, left)
+        one, other = (right_answers(arm.text, each.questions) for arm in arms)
+        if one and other:
+            low, high = squared_z(one, other, each.questions)
+            group = _group(one[0] - other[-1], one[-1] - other[0], (low, high), limit)
+            answers: dict[str, Value] = {
+                "left": _span(one),
+                "right": _span(other),
+                "questions": each.questions,
+            }
+            ends = {"low": math.sqrt(low), "high": math.sqrt(high)}
+            step = cause(
+                "difference-of-answers", values=pair(*arms), group=group, **answers, **ends
+            )
+        else:
+            group, never = "open", arms[0].text if not one else arms[1].text
+            questions = each.questions
+            step = cause(
+                "no-answers-print-so", values=pair(*arms), never=never, questions=questions
+            )
         groups[group] += 1
-        working.append(f"{pair(left, right)}: {found}: {group}")
+        working.append(step)
     total = len(claim.comparisons)
-    outcome = judged(sure=groups["beyond"] == total, possible=not groups["within"])
-    measured = ", ".join(f"{number} {group}" for group, number in groups.items())
-    reason = (
-        f"of {counted(total, 'difference')}, {groups['beyond']} beyond |z| {claim.z} however the "
-        f"answers fell, {groups['within']} within it, {groups['open']} open: they hang on answers "
-        "that are not printed"
+    failed = groups["within"] + groups["reversed"]
+    return Decided(
+        judged(sure=groups["beyond"] == total, possible=not failed),
+        f"{counted(total, 'difference')} beyond sampling",
+        ", ".join(f"{number} {group}" for group, number in groups.items()),
+        f"z > {claim.z}",
+        (cause("beyond-sampling", total=total, z=claim.z, **groups),),
+        tuple(working),
     )
-    published = f"{counted(total, 'difference')} beyond sampling"
-    return Decided(outcome, published, measured, f"|z| > {claim.z}", reason, tuple(working))
 
 
-def _compared(left: str, right: str, questions: int, limit: Fraction) -> tuple[str, str]:
-    """Group of one comparison, and how it was found; squares are compared, so it is exact."""
-    one, other = right_answers(left, questions), right_answers(right, questions)
-    if not one or not other:
-        never = left if not one else right
-        return "open", f"no whole number of {questions} answers prints as {never}"
-    least, most = squared_z(one, other, questions)
-    differences = range(one[0] - other[-1], one[-1] - other[0] + 1)
-    found = (
-        f"{_span(one)} and {_span(other)} of {questions} right, difference {_span(differences)}, "
-        f"z {_root(least)} to {_root(most)}"
-    )
-    if least > limit:
-        return "beyond", found
-    return ("within" if most <= limit else "open"), found
+def _group(least: int, most: int, squares: tuple[Fraction, Fraction], limit: Fraction) -> str:
+    """Which way a difference of right answers goes, and whether it is beyond sampling.
+
+    Args:
+        least: The better arm's right answers less the other's, at least.
+        most: The same at most.
+        squares: Least and greatest z², which are compared, so that all is exact.
+        limit: z² that has to be exceeded.
+    """
+    if least <= 0 <= most:
+        return "tied"
+    if most < 0:
+        return "reversed"
+    return "beyond" if squares[0] > limit else "within" if squares[1] <= limit else "open"
 
 
 def squared_z(one: range, other: range, questions: int) -> tuple[Fraction, Fraction]:
@@ -148,7 +173,3 @@ def squared_z(one: range, other: range, questions: int) -> tuple[Fraction, Fract
 
 def _span(numbers: range) -> str:
     return str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
-
-
-def _root(square: Fraction) -> str:
-    return f"{(Decimal(square.numerator) / square.denominator).sqrt():.2f}"

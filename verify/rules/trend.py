@@ -1,15 +1,16 @@
 """Trends of printed values: rising, falling, and the same in two series."""
 
+import math
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from itertools import combinations, pairwise
 from typing import TYPE_CHECKING, Literal
 
+from repro.schema.causes import Cause, Estimate, cause
 from repro.schema.claim_base import Published
 from repro.schema.decimals import Interval, interval
 from repro.schema.manifest import Manifest
-from repro.schema.measured_claims import ConcordanceClaim
-from repro.text import counted
+from repro.schema.measured_claims import CellClaim, ConcordanceClaim
 from verify import noise
 from verify.arms import Arms, arms
 from verify.decidable import input_rounding
@@ -27,7 +28,7 @@ Signs = frozenset[int]
 
 _STEPS = {1: "rises", 0: "stays", -1: "falls"}
 _SPIKES = {1: "above", 0: "not above"}
-_UNITS = {"steps": "step", "ranks": "pair", "spikes": "place"}
+_PLACES = {"steps": "steps", "ranks": "pairs", "spikes": "places"}
 
 
 def monotone(values: Sequence[Published], direction: Literal["rising", "falling"]) -> Decided:
@@ -38,24 +39,24 @@ def monotone(values: Sequence[Published], direction: Literal["rising", "falling"
     """
     wanted = 1 if direction == "rising" else -1
     never = [
-        f"{_step(*both)}: never {direction}"
+        cause("never", step=_step(*both), direction=direction)
         for both in combinations(values, 2)
         if wanted not in _signs(*both)
     ]
     steps, unsure = [], []
     for both in pairwise(values):
-        steps.append(f"{_step(*both)}: {_words(_signs(*both), _STEPS)}")
+        steps.append(cause("step-goes", step=_step(*both), ways=_words(_signs(*both), _STEPS)))
         if _signs(*both) != {wanted}:
             unsure.append(steps[-1])
-    outcome = judged(sure=not unsure, possible=not never)
     if never:
-        reason = first(never)
+        why = first(never)
     elif unsure:
-        reason = f"{first(unsure)}; {OPEN}"
+        why = (*first(unsure), OPEN)
     else:
-        reason = f"{counted(len(steps), 'step')}, each {direction}"
+        why = (cause("every-step", steps=len(steps), direction=direction),)
+    outcome = judged(sure=not unsure, possible=not never)
     measured = listed([value.text for value in values])
-    return Decided(outcome, direction, measured, "order", reason, (*steps, *never))
+    return Decided(outcome, direction, measured, "order", why, (*steps, *never))
 
 
 def concordance(
@@ -68,7 +69,8 @@ def concordance(
     """
     same, differ, unsure, working = 0, [], 0, []
     for where, one, other, names in _compared(left, right, claim):
-        line = f"{where}: {_words(one, names)} and {_words(other, names)}"
+        ways = {"left": _words(one, names), "right": _words(other, names)}
+        line = cause("place", where=where, **ways)
         working.append(line)
         if not one & other:
             differ.append(line)
@@ -76,16 +78,19 @@ def concordance(
             same += 1
         else:
             unsure += 1
-    total = counted(len(working), _UNITS[claim.by])
     outcome = judged(sure=not unsure, possible=not differ)
-    reason = f"of {total}: {same} the same, {len(differ)} not, {unsure} open"
-    if differ:
-        reason = f"{reason}; {first(differ)}"
-    elif unsure:
-        reason = f"{reason}; {OPEN}"
+    why = (_agreeing(claim, same, len(differ), len(working)), *first(differ))
+    if outcome == "inconclusive":
+        why = (*why, OPEN)
     published, measured = (listed([value.text for value in side]) for side in (left, right))
     margin = claim.by if claim.above is None else f"> {claim.above}"
-    return Decided(outcome, published, measured, margin, reason, tuple(working))
+    return Decided(outcome, published, measured, margin, why, tuple(working))
+
+
+def _agreeing(claim: ConcordanceClaim, same: int, differ: int, total: int) -> Cause:
+    """At how many places two series do the same for sure, and at how many they cannot."""
+    counts = {"same": same, "differ": differ, "open": total - same - differ, "total": total}
+    return cause("places-agree", places=_PLACES[claim.by], **counts)
 
 
 def _compared(
@@ -126,6 +131,7 @@ def _words(signs: Signs, names: dict[int, str]) -> str:
 # Whether two measured series follow the same trend.
 
 _ANY: Signs = frozenset({-1, 0, 1})
+_POINTS = "points"
 
 
 def measured_concordance(manifest: Manifest, claim: ConcordanceClaim, evidence: Evidence) -> Judged:
@@ -152,13 +158,44 @@ def measured_concordance(manifest: Manifest, claim: ConcordanceClaim, evidence: 
         outcome = "contradicted"
     elif same == len(places):
         outcome = "reproduced"
-    total = counted(len(places), claim.by.removesuffix("s"))
-    reason = f"of {total}: {same} surely the same, {differ} surely not"
+    why: tuple[Cause, ...] = (_agreeing(claim, same, differ, len(places)),)
+    if outcome == "inconclusive":
+        why = (*_weaker(claim, series, places), *why)
     shown = [", ".join(f"{mean(each.divergences):.2f}" for each in s) for s in series]
-    decided = Decided(outcome, shown[1], shown[0], claim.by, reason)
+    estimates = tuple(
+        _mean_of(cell, each)
+        for side, several in zip(cells, series, strict=True)
+        for cell, each in zip(side, several, strict=True)
+    )
+    decided = Decided(outcome, shown[1], shown[0], claim.by, why, estimates=estimates)
     loaded = [record for side in series for each in side for record in each.loaded]
-    direction = f"{same} of {len(places)} agree"
-    return Judged(decided, direction, loaded)
+    return Judged(decided, cause("agreement", same=same, total=len(places)), loaded)
+
+
+def _mean_of(cell: CellClaim, measured: Arms) -> Estimate:
+    """A cell's divergence, mean over settings; a single one has no interval."""
+    found = noise.of(measured.divergences, measured.least_spread)
+    low, high = found.mean if math.isfinite(found.mean[0]) else (None, None)
+    return Estimate(label=cell.id, value=found.value, low=low, high=high, unit=_POINTS)
+
+
+def _weaker(
+    claim: ConcordanceClaim, series: Sequence[Sequence[Arms]], places: Sequence[tuple[int, ...]]
+) -> Iterator[Cause]:
+    """What an open comparison may be called: one of nothing, or one that the means gainsay."""
+    if claim.above is None and any(each.at_the_floor for side in series for each in side):
+        yield cause("at-the-floor")
+        return
+    left, right = ([mean(each.divergences) for each in side] for side in series)
+    if any(_way_of(claim, left, place) != _way_of(claim, right, place) for place in places):
+        yield cause("not-reproduced-here")
+
+
+def _way_of(claim: ConcordanceClaim, means: Sequence[float], place: tuple[int, ...]) -> int:
+    if claim.above is not None:
+        return int(means[place[0]] > float(claim.above))
+    step = means[place[1]] - means[place[0]]
+    return (step > 0) - (step < 0)
 
 
 def _places(claim: ConcordanceClaim, count: int) -> list[tuple[int, ...]]:

@@ -1,14 +1,15 @@
 """What every kind of job has: words that several use, and the questions that planning asks."""
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 from pydantic import PositiveInt
 
 from repro.schema.base import Frozen, Slug
-from repro.schema.kinds.cost import NO_MODEL, Estimate
+from repro.schema.catalog import Benchmark, Checkpoint, Dataset, Instructions
 
-if TYPE_CHECKING:
-    from repro.schema.catalog import Benchmark, Checkpoint, Dataset, Instructions
+Data = Dataset | Benchmark | Instructions | None
+"""The catalog's entry of the data that a job reads; None for a job without."""
 
 Dtype = Literal["float64", "float32", "float16", "bfloat16"]
 Attention = Literal["eager", "sdpa", "flash_attention_2"]
@@ -64,8 +65,24 @@ LAYERS = 9_000_000
 """Bytes of a record that writes down layers or projections."""
 
 
+@dataclass(frozen=True)
+class Estimate:
+    """What one job takes, wherever it runs, within a factor of three."""
+
+    gpu_seconds: float
+    """Wall time on one H200."""
+    cpu_seconds: float
+    """Wall time on CPU cores."""
+    memory: int
+    """Peak bytes of the device that runs it."""
+
+
 class KindOfJob(Frozen):
-    """Base of every kind of job. A kind answers what its own numbers make different."""
+    """Base of every kind of job. A kind answers what its own numbers make different.
+
+    Where it is asked for costs, `checkpoint` is the catalog's entry of what it names, None for a
+    job without; manifests are held to the catalog before.
+    """
 
     ENTRY: ClassVar[str]
     """Module of `runner` whose `run` computes it; what it imports is part of a job's key."""
@@ -73,6 +90,12 @@ class KindOfJob(Frozen):
     """Packages whose versions can change its numbers."""
     READS_TOKENIZER: ClassVar[bool] = False
     """Whether it reads a checkpoint's tokenizer, and not its weights alone."""
+
+    def specification(self) -> dict[str, Any]:
+        """All that it says but the label of its setting, which changes no number."""
+        said = self.model_dump(mode="json")
+        said.get("setting", {}).pop("id", None)
+        return said
 
     def checkpoint_name(self) -> str:
         """The checkpoint that it reads, by its name in the catalog; empty for a job without."""
@@ -82,25 +105,12 @@ class KindOfJob(Frozen):
         """The data set that it reads, by its name in the catalog; empty for a job without."""
         return ""
 
-    def estimate(
-        self,
-        checkpoint: "Checkpoint | None",  # noqa: ARG002
-        data: "Dataset | Benchmark | Instructions | None",  # noqa: ARG002
-    ) -> Estimate:
-        """What running it costs, within a factor of three.
+    def estimate(self, checkpoint: Checkpoint | None, data: Data) -> Estimate:  # noqa: ARG002
+        """What running it costs; here that of a job that loads no model."""
+        return Estimate(gpu_seconds=1.0, cpu_seconds=1.0, memory=1 << 28)
 
-        Args:
-            checkpoint: The catalog's entry of what it names; None for a job without.
-            data: The catalog's entry of the data that it reads; None for a job without.
-        """
-        return NO_MODEL
-
-    def stored_bytes(
-        self,
-        checkpoint: "Checkpoint | None",  # noqa: ARG002
-        data: "Dataset | Benchmark | Instructions | None",  # noqa: ARG002
-    ) -> int:
-        """Bytes of its record and of the model that it makes; arguments as for `estimate`."""
+    def stored_bytes(self, checkpoint: Checkpoint | None, data: Data) -> int:  # noqa: ARG002
+        """Bytes of its record and of the model that it makes."""
         return LAYERS
 
     def why_gpu(self) -> str:

@@ -5,13 +5,14 @@ parameters elsewhere; jobs that run side by side are counted one after another. 
 prints estimates, records hold what it really took.
 """
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from repro.schema.catalog import Checkpoint
+from repro.schema.families import FAMILIES
+from repro.schema.kinds.base import Attention, Estimate, Setting
 
-from repro.schema.kinds.memory import MAX_LENGTH, SMALL
-
-if TYPE_CHECKING:
-    from repro.schema.catalog import Checkpoint
+MAX_LENGTH = 2048
+"""Tokens kept of a prompt (paper's stack: lm-eval truncates from the left)."""
+_TWIN = 10_000_000
+"""Parameters below which a checkpoint is a twin."""
 
 CHARACTERS_A_TOKEN = {"large": 4.0, "small": 2.5}
 """English benchmark text: a 50,000-entry vocabulary, the twins' 2,048 entries."""
@@ -27,30 +28,9 @@ CHECKED = 2
 """Times that lm-eval answers the sample that the engine prefix is held to."""
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """What one job takes, wherever it runs."""
-
-    gpu_seconds: float
-    """Wall time on one H200."""
-    cpu_seconds: float
-    """Wall time on CPU cores."""
-    memory: int
-    """Peak bytes of the device that runs it."""
-
-
-NO_MODEL = Estimate(1.0, 1.0, 1 << 28)
-"""Of a job that loads no model."""
-
-
-def is_small(checkpoint: "Checkpoint") -> bool:
-    """Whether a checkpoint is a twin."""
-    return checkpoint.parameters < SMALL
-
-
-def rate(checkpoint: "Checkpoint") -> float:
+def rate(checkpoint: Checkpoint) -> float:
     """Characters a token of a checkpoint's tokenizer, about."""
-    return CHARACTERS_A_TOKEN["small" if is_small(checkpoint) else "large"]
+    return CHARACTERS_A_TOKEN["small" if checkpoint.parameters < _TWIN else "large"]
 
 
 def prompt_tokens(prompts: int, question: float, times: int, solved: float) -> float:
@@ -64,7 +44,7 @@ def prompt_tokens(prompts: int, question: float, times: int, solved: float) -> f
 
 
 def passes(
-    checkpoint: "Checkpoint", dtype: str, tokens: float, *, operations: int, loops: int, memory: int
+    checkpoint: Checkpoint, dtype: str, tokens: float, *, operations: int, loops: int, memory: int
 ) -> Estimate:
     """Forward passes, or training steps, over so many tokens.
 
@@ -81,3 +61,73 @@ def passes(
     if checkpoint.family == "mamba":
         cpu += loops * tokens * checkpoint.blocks / _CPU_LOOP[dtype]
     return Estimate(flops / _GPU_FLOPS[dtype] + _START, cpu, memory)
+
+
+# -----------------------------------------------------------------------------
+# Peak memory of an evaluation, before it starts; `benchmarks/memory.py` measures it.
+
+_VOCABULARY = 50_304
+_SMALL_VOCABULARY = 2048
+"""Of a twin."""
+_LARGEST_BATCH = 64
+
+
+def vocabulary_of(checkpoint: Checkpoint) -> int:
+    """Entries of a checkpoint's vocabulary, about."""
+    return _SMALL_VOCABULARY if checkpoint.parameters < _TWIN else _VOCABULARY
+
+
+def fitting_batch(checkpoint: Checkpoint, setting: Setting, memory: int) -> int:
+    """The largest power of two of questions whose float32 evaluation fits some memory, at most 64.
+
+    float32 whatever the job's dtype: both arms of a difference then have the same batches.
+
+    Args:
+        checkpoint: What is evaluated.
+        setting: Its attention kernel for float32.
+        memory: Bytes; 0 if unknown, which gives 1.
+    """
+    size = 1
+    while size < _LARGEST_BATCH and memory >= peak_memory(
+        checkpoint, "float32", 2 * size, setting.attention_float32
+    ):
+        size *= 2
+    return size
+
+
+def peak_memory(checkpoint: Checkpoint, dtype: str, batch_size: int, attention: Attention) -> int:
+    """Peak bytes of an evaluation whose longest prompts fill the context.
+
+    Weights, and the larger of two moments. When a batch is scored: of every position and
+    vocabulary entry its logits, their log-softmax, and that of the batch before, which lm-eval
+    0.4.2 holds until the next is done; in float32 where a layout of the family widens its logits,
+    else in the dtype of the weights. While the blocks run: the scores of the batch before, and what
+    `_blocks` says. Within 15 % of what an H200 measured (`benchmarks/memory.py`).
+
+    Args:
+        checkpoint: Parameters, hidden size, blocks, heads and family.
+        dtype: Dtype of the weights.
+        batch_size: Questions in one forward pass.
+        attention: Kernel of the attention, where there is one.
+    """
+    width = 4 if dtype == "float32" else 2
+    vocabulary = vocabulary_of(checkpoint)
+    tokens = batch_size * MAX_LENGTH
+    layouts = FAMILIES[checkpoint.family].layouts.values()  # which it has is seen on loading
+    widened = any(each.logits == "widened" for each in layouts)
+    scores = (4 if widened else width) * tokens * vocabulary
+    blocks = width * tokens * _blocks(checkpoint, attention)
+    return checkpoint.parameters * width + max(3 * scores, scores + blocks)
+
+
+def _blocks(checkpoint: Checkpoint, attention: Attention) -> int:
+    """Numbers that the blocks hold at once of each token, fitted to `benchmarks/memory.py`.
+
+    transformers keeps keys and values of all blocks, asked or not; eager attention holds
+    products of all positions with all, 2.5 times.
+    """
+    hidden = checkpoint.hidden_size
+    if checkpoint.heads is None:
+        return 16 * hidden
+    products = 2.5 * checkpoint.heads * MAX_LENGTH if attention == "eager" else 0
+    return round(products) + (38 + 2 * checkpoint.blocks) * hidden

@@ -1,15 +1,12 @@
 """Perturbed roll-outs of state-space layers: Lemma 1, Theorems 1 and 2."""
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 
 from repro.schema.base import Slug
-from repro.schema.kinds.base import Dtype, KindOfJob
-from repro.schema.kinds.cost import Estimate
-
-if TYPE_CHECKING:
-    from repro.schema.catalog import Benchmark, Checkpoint, Dataset, Instructions
+from repro.schema.catalog import Checkpoint
+from repro.schema.kinds.base import Data, Dtype, Estimate, KindOfJob
 
 _ELEMENTS_A_SECOND = {"cpu": 4e8, "gpu": 2e10}
 """Perturbed state entries."""
@@ -49,11 +46,7 @@ class StabilityJob(KindOfJob):
         """As `KindOfJob` says."""
         return self.checkpoint or ""
 
-    def estimate(
-        self,
-        checkpoint: "Checkpoint | None",  # noqa: ARG002
-        data: "Dataset | Benchmark | Instructions | None",  # noqa: ARG002
-    ) -> Estimate:
+    def estimate(self, checkpoint: Checkpoint | None, data: Data) -> Estimate:  # noqa: ARG002
         """As `KindOfJob` says."""
         swept = 1 + len(self.sweep) * self.sweep_layers / self.layers
         entries = swept * self.layers * self.channels * self.state_size * self.steps * _MODES

@@ -1,22 +1,33 @@
 """What fine-tuning costs a GPU: tokens a second and memory."""
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import PositiveFloat, PositiveInt
 
-from repro.schema.base import Slug
-from repro.schema.kinds.base import MODELS, TEXT, KindOfJob
-from repro.schema.kinds.cost import Estimate
-from repro.schema.kinds.recipe import Method, Precision, TuningPath
-
-if TYPE_CHECKING:
-    from repro.schema.catalog import Benchmark, Checkpoint, Dataset, Instructions
+from repro.schema.base import Frozen, Slug
+from repro.schema.catalog import Checkpoint
+from repro.schema.kinds.base import MODELS, TEXT, Data, Estimate, KindOfJob
+from repro.schema.kinds.tuning import Method, Precision, TuningPath
 
 _SECONDS = 10.0
 """Of one measurement on a GPU."""
 
 
-class ThroughputJob(KindOfJob):
+class SharedThroughput(Frozen):
+    """What all measurements of a group have in common, whatever the checkpoint, arm and memory."""
+
+    max_length: PositiveInt
+    mamba_path: TuningPath
+    warm_up_steps: PositiveInt
+    """Steps before the clock starts."""
+    steps: PositiveInt
+    """Steps of one timing."""
+    repeats: PositiveInt
+    """Timings."""
+    seed: int
+
+
+class ThroughputJob(SharedThroughput, KindOfJob):
     """Training steps of a model of some size with random weights, under a cap of GPU memory.
 
     Speed and memory do not depend on the values of weights. Every row is `max_length` tokens
@@ -32,31 +43,14 @@ class ThroughputJob(KindOfJob):
     method: Method
     precision: Precision
     rank: PositiveInt | None
-    max_length: PositiveInt
     memory_cap: PositiveFloat
     """GiB of GPU memory that the run may take; emulated where the GPU has more."""
-    mamba_path: TuningPath
-    warm_up_steps: PositiveInt
-    """Steps before the clock starts."""
-    steps: PositiveInt
-    """Steps of one timing."""
-    repeats: PositiveInt
-    """Timings."""
-    seed: int
 
-    def estimate(
-        self,
-        checkpoint: "Checkpoint | None",  # noqa: ARG002
-        data: "Dataset | Benchmark | Instructions | None",  # noqa: ARG002
-    ) -> Estimate:
+    def estimate(self, checkpoint: Checkpoint | None, data: Data) -> Estimate:  # noqa: ARG002
         """As `KindOfJob` says; what does not fit the memory is a result."""
         return Estimate(_SECONDS, _SECONDS, 0)
 
-    def stored_bytes(
-        self,
-        checkpoint: "Checkpoint | None",  # noqa: ARG002
-        data: "Dataset | Benchmark | Instructions | None",  # noqa: ARG002
-    ) -> int:
+    def stored_bytes(self, checkpoint: Checkpoint | None, data: Data) -> int:  # noqa: ARG002
         """As `KindOfJob` says."""
         return TEXT
 

@@ -1,15 +1,74 @@
-"""Fine-tuning of a checkpoint by a recipe."""
+"""Fine-tuning of a checkpoint by a recipe: everything of a run but the model.
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+Table 2 and Appendix D of the paper, and a field of its own for each thing that the paper leaves
+open.
 
-from repro.schema.base import Slug
-from repro.schema.kinds.base import MODELS, TEXT, KindOfJob
-from repro.schema.kinds.cost import Estimate, passes, rate
-from repro.schema.kinds.memory import vocabulary_of
-from repro.schema.kinds.recipe import Recipe
+Reference: paper v2, sections 5.1 and 5.2, Appendix D.
+"""
 
-if TYPE_CHECKING:
-    from repro.schema.catalog import Benchmark, Checkpoint, Dataset, Instructions
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+
+from repro.schema.base import Frozen, Slug
+from repro.schema.catalog import Checkpoint, Instructions
+from repro.schema.kinds.base import MODELS, TEXT, Data, Estimate, KindOfJob
+from repro.schema.kinds.cost import passes, rate, vocabulary_of
+
+Method = Literal["full", "lora-all", "lora-sll", "lora-w", "lora-not-w"]
+"""What is trained: every weight; LoRA on every linear layer of the blocks (ALL), on the layers
+that Appendix D lists (SLL), on W alone (x_proj of Mamba, in_proj of Mamba-2; Appendix F), on every
+linear layer but W."""
+
+Precision = Literal["float32", "float16", "bfloat16"]
+"""Weights are float32 throughout; the other two run torch's automatic mixed precision."""
+
+TuningPath = Literal["kernels", "live", "slow"]
+"""Mamba's code in training. kernels: what the pins do, one call that reads base weights of some
+projections and so passes their adapters by; live: the scan's kernel with projections called as
+modules; slow: the loop in Python."""
+
+
+class SharedRecipe(Frozen):
+    """What all tunings of a group have in common, whatever the checkpoint, method and seed."""
+
+    data: Slug
+    """Instruction data in `catalog/datasets.json`."""
+    rows: PositiveInt | None
+    """Only the first so many rows that are well formed; null for all."""
+    epochs: PositiveInt
+    batch_size: PositiveInt
+    max_length: PositiveInt
+    """Tokens kept of a row."""
+    append_eos: bool
+    """Whether every answer ends in the end-of-sequence token."""
+    loss: Literal["all", "answer"]
+    """Which tokens of a row are learned; padding never is."""
+    weight_decay: NonNegativeFloat
+    adam_betas: Annotated[tuple[float, ...], Field(min_length=2, max_length=2)]
+    adam_epsilon: PositiveFloat
+    max_gradient_norm: PositiveFloat
+    mamba_path: TuningPath
+
+
+class Recipe(SharedRecipe):
+    """One fine-tuning run, but for the model."""
+
+    method: Method
+    precision: Precision
+    learning_rate: PositiveFloat
+    rank: PositiveInt | None
+    """LoRA r; null with method full."""
+    lora_scale: PositiveFloat | None
+    """LoRA alpha over r; null with method full."""
+    lora_dropout: NonNegativeFloat | None
+    """Null with method full."""
+    seed: int
+    """Of the order of rows, of LoRA's A and of dropout."""
+
+
+# -----------------------------------------------------------------------------
+# The job, and what it costs.
 
 _STATES = {"full": 16, "lora": 4.5}
 """Bytes a parameter of the model in training: weights, and of what is trained also a gradient and
@@ -42,14 +101,8 @@ class TuningJob(KindOfJob):
         """As `KindOfJob` says."""
         return self.recipe.data
 
-    def estimate(
-        self,
-        checkpoint: "Checkpoint | None",
-        data: "Dataset | Benchmark | Instructions | None",
-    ) -> Estimate:
+    def estimate(self, checkpoint: Checkpoint | None, data: Data) -> Estimate:
         """As `KindOfJob` says."""
-        from repro.schema.catalog import Instructions
-
         assert checkpoint  # noqa: S101  # manifests are held to the catalog
         assert isinstance(data, Instructions)  # noqa: S101  # the same
         recipe = self.recipe
@@ -69,11 +122,7 @@ class TuningJob(KindOfJob):
             memory=memory,
         )
 
-    def stored_bytes(
-        self,
-        checkpoint: "Checkpoint | None",
-        data: "Dataset | Benchmark | Instructions | None",  # noqa: ARG002
-    ) -> int:
+    def stored_bytes(self, checkpoint: Checkpoint | None, data: Data) -> int:  # noqa: ARG002
         """As `KindOfJob` says: the float32 model, or its adapters."""
         assert checkpoint  # noqa: S101  # manifests are held to the catalog
         share = 1 if self.recipe.method == "full" else _ADAPTED

@@ -6,11 +6,10 @@ from typing import Any
 import pytest
 
 from repro.audit import audit as audits
-from repro.audit.changes import differences
 from repro.container import steps
 from repro.environment import image as audit_image
 from repro.environment import pins
-from repro.environment.image import Image, Kernel
+from repro.environment.image import Image, Kernel, differences
 from repro.errors import BadInputError
 
 SHA, OTHER = "ab" * 32, "cd" * 32

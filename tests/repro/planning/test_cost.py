@@ -3,6 +3,7 @@
 import json
 
 import benchmark_jobs
+import evaluate_jobs
 import made_up_records as records
 import made_up_report as made
 import pytest
@@ -13,33 +14,15 @@ from repro.inputs.locate import Shelf
 from repro.planning import cost
 from repro.schema import catalog
 from repro.schema.causes import Cause, cause
-from repro.schema.jobs import EvaluateJob, Setting, StabilityJob
-from repro.schema.kinds import memory
-from repro.schema.kinds.cost import CHARACTERS_A_TOKEN
+from repro.schema.jobs import EvaluateJob, StabilityJob
+from repro.schema.kinds.cost import CHARACTERS_A_TOKEN, peak_memory
 
 LARGE, SMALL = CHARACTERS_A_TOKEN["large"], CHARACTERS_A_TOKEN["small"]
 
-SETTING = Setting(
-    id="a",
-    batch_size=16,
-    order="length-descending",
-    attention_float32="eager",
-    attention_half="eager",
-    mamba_path="slow",
-)
-
 
 def job(checkpoint: str, dtype: str = "float32", shots: tuple[int, ...] = (0,)) -> EvaluateJob:
-    return EvaluateJob(
-        kind="evaluate",
-        checkpoint=checkpoint,
-        dtype=dtype,  # type: ignore[arg-type]
-        arm="weight-cast",
-        task="mmlu",
-        subjects=("abstract_algebra",),
-        shots=shots,
-        setting=SETTING,
-    )
+    asked = {"subjects": ("abstract_algebra",), "shots": shots}
+    return evaluate_jobs.job(dtype, checkpoint=checkpoint, batch_size=16, **asked)
 
 
 def estimate(asked: EvaluateJob) -> cost.Cost:
@@ -119,15 +102,14 @@ MEASURED = {
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_memory_is_predicted_within_a_fifth_of_what_was_measured(name: str, dtype: str) -> None:
     for batch, peak in zip((4, 16), MEASURED[name][dtype], strict=True):
-        predicted = memory.peak_memory(catalog.checkpoints()[name], dtype, batch, "eager") / 2**30
+        predicted = peak_memory(catalog.checkpoints()[name], dtype, batch, "eager") / 2**30
         assert predicted == pytest.approx(peak, rel=0.2)
 
 
 def test_attention_without_products_of_all_positions_needs_less() -> None:
     known = catalog.checkpoints()["pythia-410m"]
     eager, flash = (
-        memory.peak_memory(known, "bfloat16", 16, kernel)
-        for kernel in ("eager", "flash_attention_2")
+        peak_memory(known, "bfloat16", 16, kernel) for kernel in ("eager", "flash_attention_2")
     )
     assert flash < eager
 

@@ -144,7 +144,7 @@ def test_what_is_done_costs_nothing_and_the_rest_of_its_chain_remains(tmp_path: 
 
 def test_sharing_saves_what_the_same_slots_would_cost_apart(tmp_path: Path) -> None:
     plan = with_cost(planner(tmp_path).plan(small(), "smoke"), 100, 7)
-    one, two = graph.graph_of([plan]), graph.of([plan, plan])
+    one, two = graph.graph_of([plan]), graph.graph_of([plan, plan])
     assert one.nodes.keys() == two.nodes.keys()
     jobs, seconds = (a - b for a, b in zip(two.saved(), one.saved(), strict=True))
     slots = [each for each in plan.jobs if each.slot.job]

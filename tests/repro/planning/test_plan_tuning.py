@@ -16,7 +16,7 @@ from repro.report import console_plan
 from repro.schema import catalog, validate
 from repro.schema import slots as job_slots
 from repro.schema.jobs import BenchmarkJob, EvaluateJob, ModelJob, ThroughputJob, TuningJob
-from repro.schema.kinds.memory import fitting_batch, peak_memory
+from repro.schema.kinds.cost import fitting_batch, peak_memory
 from repro.schema.manifest import Manifest
 from repro.store.commitments import commitments_of
 from repro.store.run_file import RunFile

@@ -140,7 +140,7 @@ def test_data_that_nothing_can_ask_or_tell_apart(tmp_path: Path) -> None:
         data["instructions"]["mmlu"] = data["instructions"]["alpaca"]
 
     others = "hellaswag, arc_easy, arc_challenge, winogrande, lambada_openai"
-    where = "; repro/schema/jobs.py has them"
+    where = "; repro/schema/catalog.py has them"
     assert problems(changed(tmp_path, "datasets.json", change)) == [
         f": $.datasets.mmlu-pro | 'mmlu-pro', which no job asks | one of mmlu{where}",
         f": $.benchmarks.piqua | 'piqua', which no job asks | one of piqa, {others}{where}",

@@ -158,6 +158,15 @@ DATA = "`instructions` of catalog/datasets.json has them, docs/researcher.md add
             "",
         ),
         (
+            "table4",
+            lambda d: next(c for c in d["claims"] if c["kind"] == "wins")["comparisons"][0].update(
+                right="T9"
+            ),
+            ".comparisons[0].right: 'T9', which is not defined",
+            "T",
+            "",
+        ),
+        (
             "figure1",
             lambda d: next(c for c in d["claims"] if c["kind"] == "bars")["checkpoints"].append(
                 "mamba-13m"

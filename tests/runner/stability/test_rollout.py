@@ -22,8 +22,7 @@ from runner.stability.random_layers import (
     zero_decay,
 )
 from runner.stability.rollout import BLOCK, plain_bound, plain_trajectory, roll_out
-from runner.stability.summary import exponents, join, recorded_times, summarise
-from runner.stability.trace import Trace
+from runner.stability.summary import Trace, exponents, join, recorded_times, summarise
 
 STEPS, AT, EPSILON = 150, 9, 1e-3  # two whole blocks and a part
 FAMILIES: tuple[Family, ...] = ("mamba-euler", "mamba-zoh", "mamba2")
@@ -38,7 +37,13 @@ def drawn(family: Family, start: int = 0, stop: int = 5, steps: int = STEPS) -> 
 
 
 def traced(layers: Layers, epsilon: float = EPSILON, at: int = AT) -> Trace:
-    return Trace.joined(roll_out(layers, epsilon, at))
+    """Consecutive blocks as one trace; each is copied before the next overwrites it."""
+    parts: dict[str, list[torch.Tensor]] = {}
+    for block in roll_out(layers, epsilon, at):
+        for name, value in vars(block).items():
+            if isinstance(value, torch.Tensor):
+                parts.setdefault(name, []).append(value.clone())
+    return replace(block, **{name: torch.cat(pieces) for name, pieces in parts.items()})
 
 
 def constant(decay: float, step: float, steps: int, drive: float = 0.0) -> Layers:

@@ -9,11 +9,12 @@ from typing import Any
 import peft
 import pytest
 import torch
+from merged_adapters import merged_difference
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
-from runner.tuning.adapters import AdapterWatch, TensorLearning, dead, merged_difference
+from runner.tuning.adapters import AdapterWatch, TensorLearning, dead
 
 TARGETS = ["query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h", "embed_in"]
 IDS = torch.randint(29, (2, 12), generator=torch.Generator().manual_seed(4))

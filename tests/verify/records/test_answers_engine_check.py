@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from repro.schema import engines
+from repro.schema.causes import cause
 from repro.schema.finding import Finding
 from repro.schema.groups import Slot
 from repro.schema.jobs import BenchmarkJob, BenchmarkTask, EvaluateJob, Setting
@@ -203,10 +204,8 @@ def test_answers_to_a_benchmark_count_over_all_shots(tmp_path: Path) -> None:
     choose(arrays, "stock-other/shots0", 1)
     assert counts(tmp_path / "d", job, arrays) == (2, 1, 8)
     loaded = kept(tmp_path / "e", job, arrays)
-    assert qualifiers._of_the_engine(loaded) == (
-        "the engine prefix gives 2 of 8 answers to its sample otherwise than lm-eval, which gives "
-        "1 otherwise under another batch size"
-    )
+    differs = cause("engine-differs", engine="prefix", apart=2, own=1, asked=8)
+    assert qualifiers._of_the_engine(loaded) == differs
     choose(arrays, "stock-other/shots5", 1)
     assert counts(tmp_path / "f", job, arrays) == (2, 2, 8)
     assert not qualifiers._of_the_engine(kept(tmp_path / "g", job, arrays))

@@ -18,6 +18,7 @@ from repro import paths
 from repro.environment import pins
 from repro.inputs import sources
 from repro.schema import validate
+from repro.schema.causes import Cause, cause
 from repro.schema.page_claims import FactClaim, SourceFile
 from verify.outcome import Decided
 from verify.rules import fact
@@ -45,19 +46,30 @@ def decide(*lookups: dict[str, Any], **more: Any) -> Decided:
 # What is installed
 
 
+STATE_SIZE = cause(
+    "default-is",
+    place=f"transformers 4.40.0, {CONFIG}:108",
+    function="MambaConfig.__init__",
+    parameter="state_size",
+    value="16",
+)
+
+
 def test_a_default_is_what_python_says_it_is() -> None:
     from transformers import MambaConfig
 
     decided = decide(state_size())
     assert (decided.outcome, decided.measured) == ("reproduced", str(MambaConfig().state_size))
-    assert f"transformers 4.40.0, {CONFIG}:108" in decided.reason
-    assert decided.working == (f"transformers 4.40.0, {CONFIG}:108: state_size=16, (as installed)",)
+    assert decided.causes == (STATE_SIZE,)
+    place = f"transformers 4.40.0, {CONFIG}:108"
+    line = {"place": place, "line": "state_size=16,", "where": "as installed"}
+    assert decided.working == (cause("line-read", **line),)
 
 
 def test_another_default_contradicts_and_shows_both_sides() -> None:
     decided = decide(state_size("64"), condition="the default is kept")
     assert (decided.outcome, decided.published, decided.measured) == ("contradicted", "64", "16")
-    assert decided.reason.endswith("state_size = 16, claimed: 64; holds if the default is kept")
+    assert decided.causes == (STATE_SIZE, cause("claimed", claimed="64"))
 
 
 @pytest.mark.parametrize(
@@ -116,7 +128,14 @@ def test_a_line_is_there_or_is_not() -> None:
 def test_a_claim_that_misquotes_its_file_is_invalid(lookup: dict[str, Any], why: str) -> None:
     decided = decide(lookup)
     assert (decided.outcome, decided.measured) == ("invalid", "—")
-    assert why in decided.reason
+    assert why in misquoted(decided)
+
+
+def misquoted(decided: Decided) -> str:
+    """What is said of the only mistake."""
+    (one,) = decided.causes
+    assert one.code == "misquoted"
+    return str(one.values["why"])
 
 
 def test_one_wrong_lookup_of_two_is_enough() -> None:
@@ -128,8 +147,24 @@ def test_a_premise_that_does_not_hold_leaves_nothing_to_decide() -> None:
     fused = passed("x_proj", 159, "module")
     decided = decide(fused, premises=[base_weight()])
     assert decided.outcome == "contradicted"
-    assert "; given peft 0.10.0, " in decided.reason
-    assert decide(fused, premises=[base_weight("the adapted weight")]).outcome == "invalid"
+    assert [each.code for each in decided.causes] == ["passed-as", "claimed", "premise"]
+    premise = {"place": f"peft 0.10.0, {TUNER}:439", "value": "base_layer.weight"}
+    assert decided.causes[-1] == cause("premise", **premise)
+    assert len(decided.steps) == 2
+    fails = decide(fused, premises=[base_weight("the adapted weight")])
+    assert fails.outcome == "invalid"
+    claimed = "the adapted weight"
+    assert fails.causes == (cause("premise-fails", claimed=claimed, **premise),)
+
+
+def test_each_kind_of_lookup_has_a_sentence_of_its_own() -> None:
+    source, line = installed("peft", TUNER), digest(b"weight = base_layer.weight")
+    there = look("line", source, 439, "present", line_sha256=line, what="it is the base's")
+    where = {"function": "MambaMixer.__init__", "submodule": "x_proj"}
+    sizes = look("linear", installed("transformers", MODEL), 129, "d -> T", **where)
+    found = decide(passed("x_proj", 159, "weight"), base_weight(), there, sizes)
+    codes = ["passed-as", "returns", "line-is", "linear-of", "claimed"]
+    assert [each.code for each in found.causes] == codes
 
 
 def test_a_path_cannot_leave_the_package() -> None:
@@ -165,22 +200,23 @@ def test_ratios(lookups: list[dict[str, Any]], outcome: str, measured: str) -> N
 
 def test_two_lookups_without_a_ratio_are_shown() -> None:
     decided = decide(state_size(), expansion("hidden_act", 118), relation="ratio", published="four")
-    assert decided.reason == "16 and 'silu': not two numbers with a ratio"
+    assert decided.causes == (cause("no-quotient", values="16 and 'silu'"),)
 
 
 def test_a_claim_that_is_not_decided_shows_what_was_claimed() -> None:
     wrong = state_size("64", line=1), state_size("32", line=2)
     decided = decide(*wrong)
     assert (decided.outcome, decided.published, decided.margin) == ("invalid", "64; 32", "exact")
-    why = [f"transformers 4.40.0, {CONFIG}:{line}: MambaConfig.__init__ has " for line in (1, 2)]
-    assert decided.reason == "; ".join(f"{each}state_size = 16 on line 108" for each in why)
+    assert [each.code for each in decided.causes] == ["misquoted"] * 2
+    for line, one in enumerate(decided.causes, 1):
+        assert f"{CONFIG}:{line}: " in str(one.values["why"])
     printed = decide(*wrong, relation="ratio", published="four")
     assert (printed.outcome, printed.published) == ("invalid", "4")
 
 
 def test_what_a_misquoted_file_rests_on_is_beside_the_point() -> None:
     wrong, premises = state_size(line=1), [base_weight("one weight"), base_weight("another")]
-    assert decide(wrong, premises=premises).reason == decide(wrong).reason
+    assert decide(wrong, premises=premises).causes == decide(wrong).causes
 
 
 def test_facts_are_exact_and_show_each_value_once() -> None:
@@ -253,7 +289,8 @@ def test_a_package_that_is_nowhere_is_not_run_and_can_be_fetched(cache: Path) ->
     (cache / "made_up_code-1.0.tar.gz").unlink()
     decided = decide(size_in())
     assert decided.outcome == "not-run"
-    assert "repro run manifests/made-up.json" in decided.reason
+    assert [each.code for each in decided.causes] == ["source-missing", "fetch-the-archive"]
+    assert decided.causes[1].values == {"manifest": "made-up"}
     printed = decide(size_in(), state_size(), relation="ratio", published="four")
     assert (printed.outcome, printed.published) == ("not-run", "4")
     (pin,) = sources.missing([claimed(size_in(), state_size())[0]])
@@ -267,17 +304,27 @@ def test_every_package_that_is_nowhere_is_named(cache: Path) -> None:
     other = size_in()
     other["source"] = {**other["source"], "package": "more-code", "version": "2.0"}
     where = f"is neither installed nor, as an archive, in {paths.cache()}"
-    remedy = "install it, or let `repro run manifests/made-up.json` fetch the archive"
-    assert decide(size_in(), other).reason == (
-        f"made-up-code 1.0 {where}; more-code 2.0 {where}; {remedy}"
+    packages = ("made-up-code 1.0", "more-code 2.0")
+    assert decide(size_in(), other).causes == (
+        *(cause("source-missing", why=f"{package} {where}") for package in packages),
+        cause("fetch-the-archive", manifest="made-up"),
     )
+    twice = decide(size_in(), size_in())  # and once only
+    assert [each.code for each in twice.causes] == ["source-missing", "fetch-the-archive"]
+
+
+def missing(decided: Decided) -> str:
+    """What is said of the source that is not to be had."""
+    found = [each for each in decided.causes if each.code == "source-missing"]
+    (one,) = found
+    return str(one.values["why"])
 
 
 def test_another_archive_of_that_name_is_not_read(cache: Path) -> None:
     (cache / "made_up_code-1.0.tar.gz").write_bytes(packed({"code/sizes.py": CODE + b"#\n"}))
     decided = decide(size_in())
     assert decided.outcome == "not-run"
-    assert "(made_up_code-1.0.tar.gz there is not the pinned one)" in decided.reason
+    assert "(made_up_code-1.0.tar.gz there is not the pinned one)" in missing(decided)
 
 
 def test_a_wheel_is_an_archive_too(cache: Path) -> None:
@@ -288,27 +335,27 @@ def test_a_wheel_is_an_archive_too(cache: Path) -> None:
     pins.KERNELS.write_text(f"made-up-code==1.0 --hash=sha256:{digest(path.read_bytes())}\n")
     decided = decide(size_in())
     assert decided.outcome == "reproduced"
-    assert decided.working[0].endswith(f"(from the archive {path.name})")
+    assert decided.steps[0].values["where"] == f"from the archive {path.name}"
     path.write_bytes(b"no archive")
     pins.KERNELS.write_text(f"made-up-code==1.0 --hash=sha256:{digest(b'no archive')}\n")
     sources._read.cache_clear()
     sources._pinned.cache_clear()
-    assert "cannot be read" in decide(size_in()).reason
+    assert "cannot be read" in missing(decide(size_in()))
 
 
 # -----------------------------------------------------------------------------
 # The committed index
 
 
-def every_fact() -> dict[str, tuple[str, str, str]]:
-    """Outcome, measured side and reason of every fact of the bundle."""
+def every_fact() -> dict[str, tuple[str, str, tuple[Cause, ...]]]:
+    """Outcome, measured side and causes of every fact of the bundle."""
     manifests = map(validate.load, sorted(paths.MANIFESTS.glob("*.json")))
     found = {}
     for each in manifests:
         for claim in each.claims:
             if isinstance(claim, FactClaim):
                 decided = fact.decide(each, claim)
-                found[claim.id] = (decided.outcome, decided.measured, decided.reason)
+                found[claim.id] = (decided.outcome, decided.measured, decided.causes)
     return found
 
 
@@ -316,7 +363,7 @@ def every_fact() -> dict[str, tuple[str, str, str]]:
 def nothing_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A light install on a fresh machine: neither the packages nor any archive of them."""
     monkeypatch.setenv("REPRO_CACHE", str(tmp_path))
-    monkeypatch.setattr(sources, "_distribution", lambda _: None)
+    monkeypatch.setattr("repro.environment.installed.distribution", lambda _: None)
     sources._read.cache_clear()
 
 
@@ -342,11 +389,11 @@ def test_the_index_says_what_the_files_say(
 def test_a_finding_says_that_the_index_answered() -> None:
     decided = decide(state_size())
     assert decided.outcome == "reproduced"
-    assert re.fullmatch(
-        rf"transformers 4\.40\.0, {CONFIG}:108: a line with SHA-256 [0-9a-f]{{12}}…, by the "
-        r"committed index, made of the archive with SHA-256 [0-9a-f]{12}…",
-        decided.working[0],
-    )
+    (line,) = decided.steps
+    assert line.code == "line-of-the-index"
+    assert line.values["place"] == f"transformers 4.40.0, {CONFIG}:108"
+    for name in ("line", "archive"):
+        assert re.fullmatch("[0-9a-f]{12}", str(line.values[name]))
     assert decide(state_size(line=1)).outcome == "not-run"  # another question
     assert decide(state_size() | {"parameter": "expand"}).outcome == "not-run"
     assert decide(state_size(sha256="0" * 64)).outcome == "not-run"
@@ -390,7 +437,7 @@ def test_a_damaged_archive_is_a_message(cache: Path, kept: int) -> None:
     pins.KERNELS.write_text(f"made-up-code==1.0 --hash=sha256:{digest(damaged)}\n")
     decided = decide(size_in())
     assert decided.outcome == "not-run"
-    assert "cannot be read" in decided.reason
+    assert "cannot be read" in missing(decided)
 
 
 @pytest.mark.parametrize(
@@ -406,7 +453,7 @@ def test_what_the_archive_does_not_hold_is_invalid(
     assert cache.is_dir()
     decided = decide(lookup)
     assert decided.outcome == "invalid"
-    assert why in decided.reason
+    assert why in misquoted(decided)
 
 
 def test_an_installed_package_of_another_version_is_not_read(

@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
-from printed_pages import COLUMNS, decide, manifest, named, outcome, tables
+from printed_pages import COLUMNS, codes, decide, manifest, named, outcome, tables
 from pydantic import ValidationError
+
+from repro.schema.causes import Cause, cause
 
 SIZES = ("130M", "370M", "780M", "1.3B", "2.7B")
 
@@ -27,9 +29,12 @@ def test_wins_of_table_4_are_29_a_tie_and_5_losses() -> None:
     found, direction = decide({**tables(), "n": "32", "k": "35"}, won(SIZES, "not"))
     assert (found.outcome, direction) == ("contradicted", "")
     assert (found.published, found.measured) == ("32 of 35", "29 to 30 of 35")
-    assert "29 won, 1 tied or too close to tell, 5 not won; 32 of 35 printed" in found.reason
-    assert found.working[0] == "130M WinoGrande 52.17 and 52.17: a tie"
-    assert found.working[1] == "370M PIQA 69.53 and 70.67: not won"
+    counts = {"total": 35, "won": 29, "open": 1, "lost": 5, "printed": "32", "out_of": "35"}
+    assert found.causes == (cause("wins-counted", **counts),)
+    assert found.working[:2] == (
+        cause("tie", values="130M WinoGrande 52.17 and 52.17"),
+        cause("not-won", values="370M PIQA 69.53 and 70.67"),
+    )
     assert len(found.working) == 6
 
 
@@ -100,20 +105,25 @@ def test_a_ratio_shows_how_it_is_computed() -> None:
     claim = {"kind": "ratio", "published": "p", "of": ["a", "b"], "form": "percent-more"}
     found, _ = decide({"a": "429", "b": "300", "p": "143"}, {**claim, "relation": "equals"})
     assert (found.published, found.measured) == ("143", "43 from 429, 300")
-    assert found.reason.startswith("100 × (429 / 300 − 1) = 43, from 42.6 to 43.41 unrounded")
-    assert found.reason.endswith("143 stands for [142.5, 143.5]")
+    formula = "100 × (429 / 300 − 1)"
+    said = {"value": "43", "claimed": "143 stands for [142.5, 143.5]"}
+    assert found.causes == (cause("follows", formula=formula, **said),)
+    (number,) = found.estimates
+    assert (number.label, number.value) == (formula, 43)
+    # The least is 428.5 over 300.5, the most 429.5 over 299.5.
+    assert (number.low, number.high) == pytest.approx((42.5957, 43.4057), abs=1e-4)
 
 
 @pytest.mark.parametrize(
     ("of", "form", "why"),
     [
-        (["3", "0.0"], "times", "it divides by 0.0, which may stand for 0"),
+        (["3", "0.0"], "times", "divides-by-zero"),
         (["3", "0.5e1"], "times", ""),
-        (["0", "0"], "percent-of", "it divides by 0, which may stand for 0"),
+        (["0", "0"], "percent-of", "divides-by-zero"),
         (["99.95"], "times-per-reduction", ""),
         (["99.5"], "times-per-reduction", ""),
-        (["100"], "times-per-reduction", "a reduction by 100 % may leave nothing"),
-        (["250"], "times-per-reduction", "a reduction by 250 % may leave nothing"),
+        (["100"], "times-per-reduction", "reduction-by-all"),
+        (["250"], "times-per-reduction", "reduction-by-all"),
     ],
 )
 @pytest.mark.parametrize("relation", ["equals", "at-least", "at-most"])
@@ -122,28 +132,49 @@ def test_what_divides_by_nothing_is_undecided(
 ) -> None:
     claim = {"kind": "ratio", "published": "p", "of": list(named(of)), "form": form}
     found, _ = decide({**named(of), "p": "1"}, {**claim, "relation": relation})
-    assert (why in found.reason) if why else ("is not determined" not in found.reason)
     if why:
-        assert found.outcome == "inconclusive"
+        assert (found.outcome, codes(found)) == ("inconclusive", [why])
+        assert found.causes[0].values["by"] == of[-1]
+        assert not found.estimates
+    else:
+        assert codes(found)[0] == "follows"
 
 
 @pytest.mark.parametrize(
-    ("left", "right", "expected", "reason"),
+    ("left", "right", "expected", "causes"),
     [
-        (["4.54"], ["4.54"], "reproduced", "1 pair the same"),
-        (["4.54", "65.73"], ["4.54", "65.73"], "reproduced", "2 pairs the same"),
-        (["81"], ["81.5"], "reproduced", "v0 81 and w0 81.5: both are roundings of [81.45, 81.5]"),
-        (["133"], ["132"], "inconclusive", "only 132.5 prints as both, by two rounding rules"),
-        (["133", "81"], ["132", "83"], "contradicted", "v1 81 and w1 83: no number prints as both"),
-        (["1.0e-5"], ["0.000010"], "reproduced", "1 pair the same"),
+        (["4.54"], ["4.54"], "reproduced", [cause("repeated", count=1)]),
+        (["4.54", "65.73"], ["4.54", "65.73"], "reproduced", [cause("repeated", count=2)]),
+        (
+            ["81"],
+            ["81.5"],
+            "reproduced",
+            [
+                cause("repeated", count=1),
+                cause("roundings-of-one", values="v0 81 and w0 81.5", low="81.45", high="81.5"),
+            ],
+        ),
+        (
+            ["133"],
+            ["132"],
+            "inconclusive",
+            [cause("two-rounding-rules", values="v0 133 and w0 132", number="132.5")],
+        ),
+        (
+            ["133", "81"],
+            ["132", "83"],
+            "contradicted",
+            [cause("no-number-prints-as-both", values="v1 81 and w1 83")],
+        ),
+        (["1.0e-5"], ["0.000010"], "reproduced", [cause("repeated", count=1)]),
     ],
 )
-def test_repeats(left: list[str], right: list[str], expected: str, reason: str) -> None:
+def test_repeats(left: list[str], right: list[str], expected: str, causes: list[Cause]) -> None:
     sides = named(left), named(right, "w")
     claim = {"kind": "repeat", "left": list(sides[0]), "right": list(sides[1])}
     found, _ = decide({**sides[0], **sides[1]}, claim)
     assert found.outcome == expected
-    assert reason in found.reason
+    assert list(found.causes) == causes
 
 
 def test_rows_of_table_4_that_table_5_repeats_name_their_places() -> None:
@@ -151,7 +182,7 @@ def test_rows_of_table_4_that_table_5_repeats_name_their_places() -> None:
     claim = {"kind": "repeat", "left": ["1.3B.T4.ppl"], "right": ["1.3B.T5.ppl"]}
     found, _ = decide(texts, claim)
     assert (found.published, found.measured) == ("4.54", "4.45")
-    assert found.reason == "1.3B ppl 4.54 and 4.45: no number prints as both"
+    assert found.causes == (cause("no-number-prints-as-both", values="1.3B ppl 4.54 and 4.45"),)
 
 
 PLACE = {"arxiv": "2405.21060", "place": "zero-shot table", "note": ""}
@@ -181,31 +212,32 @@ def like_pretrained(status: str, noise: str, units: str = "%") -> dict[str, Any]
 )
 def test_a_row_against_another_paper(noise: str, expected: str) -> None:
     assert outcome_of_row("verified", noise) == (expected, "")
-    points = f"points to {expected}" if expected != "inconclusive" else ""
+    points = expected if expected != "inconclusive" else ""
     assert outcome_of_row("unverified", noise) == ("inconclusive", points)
 
 
 def outcome_of_row(status: str, noise: str) -> tuple[str, str]:
     found, direction = decide(tables(), like_pretrained(status, noise), ppl="perplexity")
-    assert ("was not held against a copy" in found.reason) == (status == "unverified")
+    assert ("source-not-held" in codes(found)) == (status == "unverified")
     return found.outcome, direction
 
 
 def test_a_row_shows_every_column() -> None:
     found, _ = decide(tables(), like_pretrained("verified", "0.3"), ppl="perplexity")
     assert len(found.working) == 7
-    assert found.working[0].endswith("intervals overlap; in perplexity: decides nothing")
-    assert found.working[1] == (
-        "2.7B not LAMBADA 69.61 and 69.7: apart by 0.09, from 0.035 to 0.145 unrounded; "
-        "the rounding intervals do not overlap"
-    )
+    assert found.working[0].code == "column-of-another-unit"
+    assert found.working[0].values["unit"] == "perplexity"
+    sides = {"value": "2.7B not LAMBADA 69.61", "other": "69.7", "unit": "%"}
+    apart = {"exact": "0.09", "low": "0.035", "high": "0.145"}
+    assert found.working[1] == cause("column-differs", **sides, **apart)
+    assert found.working[2].code == "column-overlaps"  # 66.60 and 66.6
 
 
 @pytest.mark.parametrize("status", ["verified", "unverified"])
 def test_a_row_with_no_column_that_decides_is_undecided(status: str) -> None:
     found, direction = decide(tables(), like_pretrained(status, "0.3", units="tokens"))
     assert (found.outcome, direction) == ("inconclusive", "")
-    assert "nothing is left to decide by" in found.reason
+    assert "no-column" in codes(found)
 
 
 @pytest.mark.parametrize("text", ["NaN", "", "inf", "1e", "0.5.1", "1\n"])

@@ -1,14 +1,15 @@
-"""What findings on printed values say, whole. Oracle: the sentences, written by hand."""
+"""Decisions on printed values, whole. Oracle: causes and numbers, written by hand."""
 
 from typing import Any
 
 import pytest
 from printed_pages import decide, named
 
+from repro.schema.causes import Cause, Estimate, cause
 from verify.outcome import Decided
-from verify.rules.question import squared_z
+from verify.rules.question import CHANCE, squared_z
 
-OPEN = "the printed precision does not decide it"
+OPEN = cause("printed-precision")
 
 
 def wins(printed: str, *pairs: str) -> Decided:
@@ -23,19 +24,24 @@ def wins(printed: str, *pairs: str) -> Decided:
 
 
 def test_wins_that_are_open() -> None:
+    counts = {"total": 3, "won": 1, "open": 2, "lost": 0, "printed": "2", "out_of": "3"}
     assert wins("2", "52.17 52.17", "52.18 52.17", "5 3") == Decided(
         "inconclusive",
         "2 of 3",
         "1 to 3 of 3",
         "exact",
-        "of 3 comparisons, 1 won, 2 tied or too close to tell, 0 not won; 2 of 3 printed; " + OPEN,
-        ("v0 52.17 and v1 52.17: a tie", "v2 52.18 and v3 52.17: too close to tell"),
+        (cause("wins-counted", **counts), OPEN),
+        (
+            cause("tie", values="v0 52.17 and v1 52.17"),
+            cause("too-close", values="v2 52.18 and v3 52.17"),
+        ),
     )
 
 
 def test_wins_that_are_sure() -> None:
-    reason = "of 1 comparison, 1 won, 0 tied or too close to tell, 0 not won; 1 of 1 printed"
-    assert wins("1", "5 3") == Decided("reproduced", "1 of 1", "1 of 1", "exact", reason)
+    counts = {"total": 1, "won": 1, "open": 0, "lost": 0, "printed": "1", "out_of": "1"}
+    why = (cause("wins-counted", **counts),)
+    assert wins("1", "5 3") == Decided("reproduced", "1 of 1", "1 of 1", "exact", why)
 
 
 def ratio(printed: str, form: str, relation: str, *of: str) -> Decided:
@@ -43,24 +49,37 @@ def ratio(printed: str, form: str, relation: str, *of: str) -> Decided:
     return decide({**named(of), "p": printed}, {**claim, "relation": relation})[0]
 
 
+def follows(formula: str, value: str, claimed: str) -> Cause:
+    return cause("follows", formula=formula, value=value, claimed=claimed)
+
+
 def test_ratios_whole() -> None:
-    why = "3 / 0.0 is not determined: it divides by 0.0, which may stand for 0"
+    why = (cause("divides-by-zero", formula="3 / 0.0", by="0.0"),)
     undefined = Decided("inconclusive", "1", "3 / 0.0", "± 0.5", why)
     assert ratio("1", "times", "equals", "3", "0.0") == undefined
-    said = "2.15 = 2.15, from 2.145 to 2.155 unrounded"
     assert ratio("2.15", "plain", "at-least", "2.15") == Decided(
         "inconclusive",
         "≥ 2.15",
         "2.15 from 2.15",
         "order",
-        f"{said}; ≥ 2.15 is claimed; {OPEN}",
+        (follows("2.15", "2.15", "≥ 2.15 is claimed"), OPEN),
+        estimates=(Estimate(label="2.15", value=2.15, low=2.145, high=2.155),),
     )
-    said = "2 = 2, from 1.5 to 2.5 unrounded; 2.1 stands for [2.05, 2.15]"
-    expected = Decided("inconclusive", "2.1", "2 from 2", "± 0.05", f"{said}; {OPEN}")
-    assert ratio("2.1", "plain", "equals", "2") == expected
-    said = "2.1 = 2.1, from 2.05 to 2.15 unrounded; 2 stands for [1.5, 2.5]"
+    assert ratio("2.1", "plain", "equals", "2") == Decided(
+        "inconclusive",
+        "2.1",
+        "2 from 2",
+        "± 0.05",
+        (follows("2", "2", "2.1 stands for [2.05, 2.15]"), OPEN),
+        estimates=(Estimate(label="2", value=2, low=1.5, high=2.5),),
+    )
     assert ratio("2", "plain", "equals", "2.1") == Decided(
-        "reproduced", "2", "2.1 from 2.1", "± 0.5", said
+        "reproduced",
+        "2",
+        "2.1 from 2.1",
+        "± 0.5",
+        (follows("2.1", "2.1", "2 stands for [1.5, 2.5]"),),
+        estimates=(Estimate(label="2.1", value=2.1, low=2.05, high=2.15),),
     )
 
 
@@ -92,15 +111,22 @@ def repeat(left: str, right: str) -> Decided:
 
 def test_repeats_whole() -> None:
     working = (
-        "v1 81 and w1 83: no number prints as both",
-        "v0 133 and w0 132: only 132.5 prints as both, by two rounding rules",
-        "v2 81 and w2 81.5: both are roundings of [81.45, 81.5]",
+        cause("no-number-prints-as-both", values="v1 81 and w1 83"),
+        cause("two-rounding-rules", values="v0 133 and w0 132", number="132.5"),
+        cause("roundings-of-one", values="v2 81 and w2 81.5", low="81.45", high="81.5"),
     )
     sides = "133, 81, 81", "132, 83, 81.5", "rounding"
     found = repeat("133 81 81", "132 83 81.5")
-    assert found == Decided("contradicted", *sides, working[0], working)
+    assert found == Decided("contradicted", *sides, working[:1], working)
+    same = (cause("repeated", count=1),)
     found = repeat("4.54", "4.54")
-    assert found == Decided("reproduced", "4.54", "4.54", "rounding", "1 pair the same")
+    assert found == Decided("reproduced", "4.54", "4.54", "rounding", same)
+
+
+def test_what_is_apart_many_times_is_named_thrice_and_counted() -> None:
+    found = repeat("1 2 3 4 5", "11 12 13 14 15")
+    assert len(found.steps) == 5
+    assert found.causes == (*found.steps[:3], cause("and-more", total=5))
 
 
 def monotone(*texts: str) -> Decided:
@@ -108,14 +134,22 @@ def monotone(*texts: str) -> Decided:
     return decide(values, {"kind": "monotone", "of": list(values), "direction": "rising"})[0]
 
 
+def goes(step: str, ways: str) -> Cause:
+    return cause("step-goes", step=step, ways=ways)
+
+
 def test_trends_whole() -> None:
-    steps = ("v0 0.1 to v1 0.14: rises or stays or falls", "v1 0.14 to v2 0.54: rises")
-    assert monotone("0.1", "0.14", "0.54") == Decided(
-        "inconclusive", "rising", "0.1, 0.14, 0.54", "order", f"{steps[0]}; {OPEN}", steps
+    steps = (
+        goes("v0 0.1 to v1 0.14", "rises or stays or falls"),
+        goes("v1 0.14 to v2 0.54", "rises"),
     )
-    steps = ("v0 1 to v1 3: rises", "v1 3 to v2 5: rises")
+    assert monotone("0.1", "0.14", "0.54") == Decided(
+        "inconclusive", "rising", "0.1, 0.14, 0.54", "order", (steps[0], OPEN), steps
+    )
+    steps = (goes("v0 1 to v1 3", "rises"), goes("v1 3 to v2 5", "rises"))
+    why = (cause("every-step", steps=2, direction="rising"),)
     assert monotone("1", "3", "5") == Decided(
-        "reproduced", "rising", "1, 3, 5", "order", "2 steps, each rising", steps
+        "reproduced", "rising", "1, 3, 5", "order", why, steps
     )
 
 
@@ -126,6 +160,14 @@ def concordance(left: str, right: str, **fields: Any) -> Decided:
     return decide({**sides[0], **sides[1]}, claim)[0]
 
 
+def place(where: str, left: str, right: str) -> Cause:
+    return cause("place", where=where, left=left, right=right)
+
+
+def agreeing(places: str, **counts: int) -> Cause:
+    return cause("places-agree", places=places, **counts)
+
+
 def test_series_that_are_open() -> None:
     level = "rises or stays or falls"
     assert concordance("1 5 5 5", "2 6 6 6", by="steps") == Decided(
@@ -133,11 +175,11 @@ def test_series_that_are_open() -> None:
         "1, 5, 5, 5",
         "2, 6, 6, 6",
         "steps",
-        f"of 3 steps: 1 the same, 0 not, 2 open; {OPEN}",
+        (agreeing("steps", same=1, differ=0, open=2, total=3), OPEN),
         (
-            "m0 1 to m1 5 and n0 2 to n1 6: rises and rises",
-            f"m1 5 to m2 5 and n1 6 to n2 6: {level} and {level}",
-            f"m2 5 to m3 5 and n2 6 to n3 6: {level} and {level}",
+            place("m0 1 to m1 5 and n0 2 to n1 6", "rises", "rises"),
+            place("m1 5 to m2 5 and n1 6 to n2 6", level, level),
+            place("m2 5 to m3 5 and n2 6 to n3 6", level, level),
         ),
     )
 
@@ -148,10 +190,10 @@ def test_spikes_whole() -> None:
         "1.20, 0.20",
         "1.30, 0.30",
         "> 1",
-        "of 2 places: 2 the same, 0 not, 0 open",
+        (agreeing("places", same=2, differ=0, open=0, total=2),),
         (
-            "m0 1.20 and n0 1.30: above and above",
-            "m1 0.20 and n1 0.30: not above and not above",
+            place("m0 1.20 and n0 1.30", "above", "above"),
+            place("m1 0.20 and n1 0.30", "not above", "not above"),
         ),
     )
 
@@ -163,26 +205,31 @@ def whole(questions: int, *texts: str) -> Decided:
 
 def test_whole_questions_whole() -> None:
     """A hundredth of a percent of 7 questions is 0.0007 of one; half a percent of 1000 is 5."""
-    chance = "a made-up value would be a whole number with chance"
-    assert whole(7, "14.29", "28.57") == Decided(
+    found = whole(7, "14.29", "28.57")
+    assert found == Decided(
         "reproduced",
         "whole 7ths",
         "2 of 2 reachable",
         "1 / 7",
-        "2 of 2 are whole numbers of 7 questions",
-        ("right answers of 7: 14.29 = 1, 28.57 = 2", f"{chance} 0.00"),
+        (cause("whole-numbers", reached=2, total=2, questions=7),),
+        (cause("right-answers", questions=7, reachable="14.29 = 1, 28.57 = 2"),),
+        found.estimates,
     )
+    assert [(each.label, each.value) for each in found.estimates] == [(CHANCE, 0.0007)]
     assert whole(1000, "50") == Decided(
         "inconclusive",
         "whole 1000ths",
         "1 of 1 reachable",
         "1 / 1000",
-        "every printed value would be reachable with 1000 questions, whatever was printed: "
-        "the test cannot fail",
-        ("right answers of 1000: 50 = 495 to 505", f"{chance} 1.00"),
+        (cause("cannot-fail", idle=1, total=1, questions=1000),),
+        (cause("right-answers", questions=1000, reachable="50 = 495 to 505"),),
+        (Estimate(label=CHANCE, value=1),),
     )
-    missed = "v0 14.28: not reachable, the nearest is 0.00 (0 of 7) or 14.29 (1 of 7)"
-    assert whole(7, "14.28").working == (missed, "right answers of 7: none", f"{chance} 0.00")
+    near = "0.00 (0 of 7) or 14.29 (1 of 7)"
+    assert whole(7, "14.28").working == (
+        cause("not-reachable", value="v0 14.28", questions=7, nearest=near),
+        cause("right-answers", questions=7, reachable="none"),
+    )
 
 
 def sampling(left: str, right: str, questions: int) -> Decided:
@@ -193,25 +240,26 @@ def sampling(left: str, right: str, questions: int) -> Decided:
 
 def test_sampling_whole() -> None:
     """96 / sqrt(2 x 2327 - 96) = 1.42 and sqrt(96) = 9.80."""
-    found = "of 1 difference, 0 beyond |z| 1.96 however the answers fell, 0 within it, 1 open"
-    assert sampling("45.16", "43.30", 5153) == Decided(
+    groups = {"beyond": 0, "within": 0, "reversed": 0, "tied": 0, "open": 1}
+    found = sampling("45.16", "43.30", 5153)
+    assert found == Decided(
         "inconclusive",
         "1 difference beyond sampling",
-        "0 beyond, 0 within, 1 open",
-        "|z| > 1.96",
-        f"{found}: they hang on answers that are not printed",
-        ("a 45.16 and b 43.30: 2327 and 2231 of 5153 right, difference 96, z 1.42 to 9.80: open",),
+        "0 beyond, 0 within, 0 reversed, 0 tied, 1 open",
+        "z > 1.96",
+        (cause("beyond-sampling", total=1, z="1.96", **groups),),
+        found.steps,
     )
-    never = "no whole number of 1267 answers prints as 60.09: open"
-    assert sampling("60.09", "60.22", 1267).working == (f"a 60.09 and b 60.22: {never}",)
+    (step,) = found.steps
+    assert (step.code, step.values["group"]) == ("difference-of-answers", "open")
+    assert step.values["values"] == "a 45.16 and b 43.30"
+    assert [step.values[name] for name in ("left", "right", "questions")] == ["2327", "2231", 5153]
+    assert (step.values["low"], step.values["high"]) == pytest.approx((1.42, 9.80), abs=0.005)
+    never = {"values": "a 60.09 and b 60.22", "never": "60.09", "questions": 1267}
+    assert sampling("60.09", "60.22", 1267).steps == (cause("no-answers-print-so", **never),)
     # 60 and 55 of 1000 questions: 595 to 605 and 545 to 555, 40 to 60 apart.
-    assert (
-        sampling("60", "55", 1000)
-        .working[0]
-        .startswith(
-            "a 60 and b 55: 595 to 605 and 545 to 555 of 1000 right, difference 40 to 60, z "
-        )
-    )
+    (step,) = sampling("60", "55", 1000).steps
+    assert (step.values["left"], step.values["right"]) == ("595 to 605", "545 to 555")
 
 
 def test_answers_that_may_be_equal_have_no_least_z() -> None:
@@ -238,11 +286,14 @@ def test_rows_of_another_paper_whole() -> None:
     """Unrounded 0.065 at most, 0.115 to 0.225 and 0.235 at least apart."""
     columns = {"PIQA": ("76.39", "76.4"), "Arc": ("63.93", "64.1"), "LAMBADA": ("69.61", "69.9")}
     found = against_another_paper("0.2", ppl=("4.10", "4.10"), **columns)
-    reason = "3 columns in % against arXiv 0, a table: 1 apart by more than 0.2, 1 not, 1 open"
     shown = "another model", "1 of 3 columns apart", "> 0.2"
-    assert found == Decided("reproduced", *shown, reason, found.working)
-    reason = "1 column in % against arXiv 0, a table: 0 apart by more than 0.2, 0 not, 1 open"
-    assert against_another_paper("0.2", Arc=columns["Arc"]).reason == f"{reason}; {OPEN}"
-    reason = "0 columns in % against arXiv 0, a table: 0 apart by more than 0.2, 0 not, 0 open"
-    none = against_another_paper("0.2", ppl=("4.10", "4.10")).reason
-    assert none == f"{reason}; nothing is left to decide by"
+    why = (apart(columns=3, above=1, below=1, open=1),)
+    assert found == Decided("reproduced", *shown, why, found.working)
+    found = against_another_paper("0.2", Arc=columns["Arc"])
+    assert found.causes == (apart(columns=1, above=0, below=0, open=1), OPEN)
+    none = against_another_paper("0.2", ppl=("4.10", "4.10"))
+    assert none.causes == (apart(columns=0, above=0, below=0, open=0), cause("no-column"))
+
+
+def apart(**counts: int) -> Cause:
+    return cause("columns-apart", units="%", source="arXiv 0, a table", noise="0.2", **counts)

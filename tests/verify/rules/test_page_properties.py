@@ -168,7 +168,7 @@ def test_a_row_is_decided_as_every_choice_says(left: str, right: str, noise: int
     wanted = expected(each > margin for each in apart)
     text = f"{Decimal(noise) / 20:f}"
     assert row([left], [right], text) == row([right], [left], text) == (wanted, "")
-    points = "" if wanted == "inconclusive" else f"points to {wanted}"
+    points = "" if wanted == "inconclusive" else wanted
     assert row([left], [right], text, "unverified") == ("inconclusive", points)
 
 

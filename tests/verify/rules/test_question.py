@@ -21,6 +21,7 @@ from printed_pages import (
     tables,
 )
 
+from repro.schema.causes import Cause, cause
 from verify.rules.question import right_answers, squared_z
 
 
@@ -49,14 +50,16 @@ def test_the_cell_that_no_number_of_answers_prints_is_named() -> None:
     claim = {"kind": "whole-questions", "of": column("WinoGrande"), "questions": 1267}
     found, _ = decide(tables(), claim)
     assert found.measured == "11 of 12 reachable"
-    assert found.reason == (  # 100 · 761 / 1267 = 60.063, 100 · 762 / 1267 = 60.142
-        "780M W WinoGrande 60.09: not reachable, "
-        "the nearest is 60.06 (761 of 1267) or 60.14 (762 of 1267)"
-    )
+    # 100 · 761 / 1267 = 60.063, 100 · 762 / 1267 = 60.142
+    near = "60.06 (761 of 1267) or 60.14 (762 of 1267)"
+    missed = cause("not-reachable", value="780M W WinoGrande 60.09", questions=1267, nearest=near)
+    assert found.causes == (missed,)
+    assert [each.code for each in found.steps] == ["not-reachable", "right-answers"]
+    reached = str(found.steps[1].values["reachable"])
+    assert reached.startswith("52.17 = 661, 52.17 = 661, 57.14 =")
     # 100 / 1267 = 0.079 between neighbours, of which a printed value covers 0.01
-    assert found.working[-1] == "a made-up value would be a whole number with chance 0.13"
-    assert found.working[0] == found.reason
-    assert found.working[1].startswith("right answers of 1267: 52.17 = 661, 52.17 = 661, 57.14 =")
+    (chance,) = found.estimates
+    assert chance.value == pytest.approx(0.1267)
 
 
 @pytest.mark.parametrize(
@@ -86,10 +89,10 @@ def test_whole_questions(texts: list[str], questions: int, expected: str) -> Non
 def test_a_test_that_cannot_fail_says_so() -> None:
     claim = {"kind": "whole-questions", "of": column("HellaSwag"), "questions": 10042}
     found, _ = decide(tables(), claim)
-    assert found.reason.startswith("every printed value would be reachable")
+    assert found.causes == (cause("cannot-fail", idle=12, total=12, questions=10042),)
     values = named(["50.00", "50.1"])
     some, _ = decide(values, {"kind": "whole-questions", "of": list(values), "questions": 1000})
-    assert some.reason.startswith("1 of 2 values would be reachable")
+    assert some.causes == (cause("cannot-fail", idle=1, total=2, questions=1000),)
 
 
 def test_right_answers() -> None:
@@ -98,46 +101,79 @@ def test_right_answers() -> None:
     assert right_answers("50", 1000) == range(495, 506)
 
 
-def compared(left: str, right: str, questions: int, z: str = "1.96") -> tuple[str, str]:
+def compared(
+    left: str, right: str, questions: int, z: str = "1.96", better: str = "higher"
+) -> tuple[str, Cause]:
     """Outcome and working of one comparison."""
-    comparison = {"left": "a", "right": "b", "better": "higher", "questions": questions}
+    comparison = {"left": "a", "right": "b", "better": better, "questions": questions}
     claim = {"kind": "sampling", "comparisons": [comparison], "z": z}
     found, _ = decide({"a": left, "b": right}, claim)
-    return found.outcome, found.working[0]
-
-
-def test_z_of_one_comparison() -> None:
-    """2327 and 2231 of 5153: 96 / sqrt(2 · 2327 - 96) = 1.42, sqrt(96) = 9.80."""
-    assert compared("45.16", "43.30", 5153) == (
-        "inconclusive",
-        "a 45.16 and b 43.30: 2327 and 2231 of 5153 right, difference 96, z 1.42 to 9.80: open",
-    )
+    return found.outcome, found.steps[0]
 
 
 @pytest.mark.parametrize(
     ("left", "right", "questions", "z", "expected"),
     [
-        ("52.17", "52.17", 1267, "1.96", "contradicted"),  # no difference at all
         ("65.02", "64.85", 1838, "1.96", "contradicted"),  # 3 answers: sqrt(3) = 1.73
         ("65.02", "64.85", 1838, "1.73", "inconclusive"),  # 1.7320508…
         ("60", "20", 10, "2", "contradicted"),  # 4 answers: z is 2 at most, not above it
         ("60", "20", 10, "1.99", "inconclusive"),
         ("100", "0", 100, "9.99", "reproduced"),  # only one way to differ by all: z = 10
         ("100", "0", 100, "10", "contradicted"),
-        ("60.22", "60.09", 1267, "1.96", "inconclusive"),  # 60.09 is no whole number
     ],
 )
 def test_sampling(left: str, right: str, questions: int, z: str, expected: str) -> None:
+    """What is better where lower is better is mirrored."""
     assert compared(left, right, questions, z)[0] == expected
-    assert compared(right, left, questions, z)[0] == expected
+    assert compared(right, left, questions, z, "lower")[0] == expected
+
+
+@pytest.mark.parametrize("z", ["0", "1.96", "10"])
+@pytest.mark.parametrize(("left", "right"), [("0", "100"), ("20", "60"), ("44", "56")])
+def test_a_difference_the_other_way_never_counts_for_the_claim(
+    left: str, right: str, z: str
+) -> None:
+    """However far beyond sampling it is; squared, z says nothing of the way."""
+    outcome, step = compared(left, right, 100, z)
+    assert (outcome, step.values["group"]) == ("contradicted", "reversed")
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "questions"),
+    [
+        ("52.17", "52.17", 1267),  # 661 and 661
+        ("60", "60", 1000),  # 595 to 605 each
+        ("60.0", "60", 1000),
+        ("33", "34", 300),  # 98 to 100, 101 to 103: not tied, and one the other way
+    ],
+)
+def test_a_tie_decides_nothing(left: str, right: str, questions: int) -> None:
+    outcome, step = compared(left, right, questions)
+    tied = left != "33"
+    assert step.values["group"] == ("tied" if tied else "reversed")
+    assert outcome == ("inconclusive" if tied else "contradicted")
+
+
+def test_a_tie_beside_sure_differences_leaves_the_claim_open() -> None:
+    texts = {"a": "100", "b": "0", "c": "50", "d": "50"}
+    comparisons = [
+        {"left": left, "right": right, "better": "higher", "questions": 100}
+        for left, right in (("a", "b"), ("c", "d"))
+    ]
+    claim = {"kind": "sampling", "comparisons": comparisons, "z": "1.96"}
+    assert outcome(texts, claim) == "inconclusive"
 
 
 def test_a_text_no_answers_print_is_named() -> None:
-    assert "no whole number of 1267 answers prints as 60.09" in compared("60.22", "60.09", 1267)[1]
+    for sides in (("60.22", "60.09"), ("60.09", "60.22")):
+        found, step = compared(*sides, 1267)
+        assert found == "inconclusive"
+        assert (step.code, step.values["never"]) == ("no-answers-print-so", "60.09")
 
 
-def test_table_4_differs_by_no_more_than_sampling_in_seven_comparisons() -> None:
-    """Those of at most 3 answers, since 1.96² = 3.84: 3, 0, 1, 1, 3, 1 and 2, by hand."""
+def test_table_4_against_the_sampling_of_questions() -> None:
+    """By hand: the left arm gains 3, 3, 1 and 2 answers, within since 1.96² = 3.84; it loses 21,
+    31, 1 and 1; once nobody gains."""
     sizes = ("130M", "370M", "780M", "1.3B", "2.7B")
     comparisons = [
         {"left": f"{size}.W.{name}", "right": f"{size}.not.{name}", "better": "higher"}
@@ -147,7 +183,8 @@ def test_table_4_differs_by_no_more_than_sampling_in_seven_comparisons() -> None
     ]
     claim = {"kind": "sampling", "comparisons": comparisons, "z": "1.96"}
     found, _ = decide(tables(), claim)
-    assert (found.outcome, found.measured) == ("contradicted", "0 beyond, 7 within, 23 open")
+    measured = "0 beyond, 4 within, 4 reversed, 1 tied, 21 open"
+    assert (found.outcome, found.measured) == ("contradicted", measured)
     assert len(found.working) == 30
 
 
@@ -205,21 +242,25 @@ def test_z_agrees_with_every_table_of_answers(
     """Printed to tens, an accuracy leaves several numbers of right answers possible."""
     exact = [Fraction(100 * data.draw(st.integers(0, questions)), questions) for _ in range(2)]
     left, right = (f"{round(each * 10**places)}e{-places}" for each in exact)
-    squares = [
-        Fraction((b - c) ** 2, b + c) if b + c else Fraction(0)
+    tables = [
+        (b, c)
         for b, c, both in product(range(questions + 1), repeat=3)
         if b + c + both <= questions
         and prints(both + b, questions, left)
         and prints(both + c, questions, right)
     ]
+    squares = [Fraction((b - c) ** 2, b + c) if b + c else Fraction(0) for b, c in tables]
     one, other = right_answers(left, questions), right_answers(right, questions)
     assert squared_z(one, other, questions) == (min(squares), max(squares))
+    ways = {(b > c) - (b < c) for b, c in tables}
     for z in ("0", "1", "2", "3"):
-        beyond = expected(square > int(z) ** 2 for square in squares)
-        comparison = {"left": "a", "right": "b", "better": "higher", "questions": questions}
-        claim = {"kind": "sampling", "comparisons": [comparison], "z": z}
-        assert outcome({"a": left, "b": right}, claim) == beyond
-        assert outcome({"a": right, "b": left}, claim) == beyond
+        for sides, way in (((left, right), 1), ((right, left), -1)):
+            beyond = expected(square > int(z) ** 2 for square in squares)
+            if 0 in ways:  # a tie may be all there is
+                beyond = "inconclusive"
+            elif ways == {-way}:
+                beyond = "contradicted"
+            assert compared(*sides, questions, z)[0] == beyond
 
 
 def prints(right: int, questions: int, text: str) -> bool:

@@ -6,6 +6,8 @@ import made_up_records as records
 import numpy as np
 import pytest
 
+from repro.schema.causes import Cause, Estimate, cause
+from repro.schema.finding import Outcome
 from repro.schema.manifest import Manifest
 from repro.schema.measured_claims import CountClaim, MeanClaim, OrderingClaim
 from verify.outcome import Decided
@@ -99,63 +101,92 @@ def test_printed_orderings(left: list[str], right: list[str], relation: str, exp
     assert outcome(left + right, claim) == expected
 
 
-OPEN = "; the printed precision does not decide it"
+OPEN = cause("printed-precision")
 
 
 @pytest.mark.parametrize(
     ("texts", "printed", "above", "expected"),
     [
-        (["1.45", "0.20", "1.00"], "1", "1", ("inconclusive", "1 to 2", "1.45, 1.00" + OPEN)),
+        (["1.45", "0.20", "1.00"], "1", "1", ("inconclusive", "1 to 2", "1.45, 1.00")),
         (["1.45", "0.20"], "1", "1", ("reproduced", "1", "1.45")),
-        (["1.05"], "0", "1.045", ("inconclusive", "0 to 1", "1.05" + OPEN)),  # 1.045 is not above
+        (["1.05"], "0", "1.045", ("inconclusive", "0 to 1", "1.05")),  # 1.045 is not above
         (["1.05"], "0", "1.055", ("reproduced", "0", "none")),
         (["1.05"], "1", "1.055", ("contradicted", "0", "none")),
     ],
 )
 def test_a_count_shows_what_may_be_above(
-    texts: list[str], printed: str, above: str, expected: tuple[str, str, str]
+    texts: list[str], printed: str, above: str, expected: tuple[Outcome, str, str]
 ) -> None:
     of = [f"c{i}" for i in range(len(texts))]
     found = decided(
         texts, {"kind": "count", "published": "printed", "of": of, "above": above}, printed
     )
     outcome, measured, which = expected
-    reason = f"of {', '.join(texts)}, above {above}: {which}"
-    assert found == Decided(outcome, printed, measured, "exact", reason)  # type: ignore[arg-type]
+    why = (cause("above-limit", values=", ".join(texts), limit=above, which=which),)
+    why = (*why, OPEN) if outcome == "inconclusive" else why
+    assert found == Decided(outcome, printed, measured, "exact", why)
 
 
-GIVEN = "the cells give 0.15, between 0.145 and 0.155 unrounded"
+CELLS = {"cells": "0.10 + 0.20", "count": 2}
 
 
 @pytest.mark.parametrize(
-    ("printed", "outcome", "reason"),
+    ("printed", "outcome", "why"),
     [
-        ("0.15", "reproduced", "0.10 + 0.20 over 2 is 0.15"),
-        ("0.16", "inconclusive", GIVEN + OPEN),
-        ("0.17", "contradicted", GIVEN + "; no rounding of them prints 0.17"),
+        ("0.15", "reproduced", cause("mean-as-printed", mean="0.15", **CELLS)),
+        ("0.16", "inconclusive", OPEN),
+        ("0.17", "contradicted", cause("no-rounding-prints", printed="0.17", **CELLS)),
     ],
 )
-def test_a_mean_shows_its_cells(printed: str, outcome: str, reason: str) -> None:
+def test_a_mean_shows_its_cells(printed: str, outcome: Outcome, why: Cause) -> None:
     claim = {"kind": "mean", "published": "printed", "of": ["c0", "c1"]}
     found = decided(["0.10", "0.20"], claim, printed)
     sides = printed, "0.15 from 2 cells", "± 0.005"
-    assert found == Decided(outcome, *sides, reason)  # type: ignore[arg-type]
+    given = (Estimate(label="mean of the cells", value=0.15, low=0.145, high=0.155),)
+    assert found == Decided(outcome, *sides, (why,), estimates=given)
 
 
 def test_an_ordering_shows_both_means() -> None:
     claim = {"kind": "ordering", "left": ["c0"], "right": ["c1", "c2"]}
     texts = ["0.72", "0.10", "0.50"]
-    reason = "unrounded means lie in [0.715, 0.725] and [0.295, 0.305]"
     assert decided(texts, {**claim, "relation": "at-most"}) == Decided(
-        "contradicted", "left ≤ right", "0.72 and 0.30", "order", reason
-    )
-    reason = (
-        "unrounded, the means differ by [0.410, 0.430] and the right side spreads over "
-        "[0.390, 0.410]"
+        "contradicted",
+        "left ≤ right",
+        "0.72 and 0.30",
+        "order",
+        (cause("left-above-right"),),
+        estimates=(
+            Estimate(label="left mean", value=0.72, low=0.715, high=0.725),
+            Estimate(label="right mean", value=0.3, low=0.295, high=0.305),
+        ),
     )
     assert decided(texts, {**claim, "relation": "within-spread"}) == Decided(
-        "contradicted", "within spread", "0.72 and 0.30", "< 0.390", reason
+        "contradicted",
+        "within spread",
+        "0.72 and 0.30",
+        "< 0.390",
+        (cause("beyond-spread"),),
+        estimates=(
+            Estimate(label="difference of the means", value=0.42, low=0.41, high=0.43),
+            Estimate(label="spread of the right side", value=0.4, low=0.39, high=0.41),
+        ),
     )
+
+
+@pytest.mark.parametrize(
+    ("relation", "left", "code"),
+    [
+        ("at-most", "0.20", "left-at-most-right"),
+        ("at-most", "0.30", "printed-precision"),
+        ("within-spread", "0.31", "within-spread"),
+        ("within-spread", "0.70", "printed-precision"),
+    ],
+)
+def test_an_ordering_that_holds_or_is_open_says_so(relation: str, left: str, code: str) -> None:
+    claim = {"kind": "ordering", "left": ["c0"], "right": ["c1", "c2"], "relation": relation}
+    found = decided([left, "0.10", "0.50"], claim)
+    assert [each.code for each in found.causes] == [code]
+    assert len(found.estimates) == 2
 
 
 def test_predictions_take_the_first_letter_of_a_tie() -> None:

@@ -3,6 +3,8 @@
 import pytest
 from printed_pages import decide, named, outcome
 
+from repro.schema.causes import cause
+
 MAMBA = {"fp16": "0.03 0.05 0.21 0.04 0.15", "bf16": "0.05 0.20 0.66 0.31 1.17"}
 MAMBA2 = {"fp16": "0.07 0.05 0.12 0.04 0.26", "bf16": "0.67 0.52 0.29 0.40 1.02"}
 """Divergences of Table 3, from the smallest model to the largest."""
@@ -32,9 +34,9 @@ def test_monotone(texts: str, direction: str, expected: str) -> None:
 def test_monotone_names_the_step_that_breaks_it() -> None:
     values = named(["0.1", "0.5", "0.2"])
     found, _ = decide(values, {"kind": "monotone", "of": list(values), "direction": "rising"})
-    assert found.reason == "v1 0.5 to v2 0.2: never rising"
+    assert found.causes == (cause("never", step="v1 0.5 to v2 0.2", direction="rising"),)
     assert (found.published, found.measured) == ("rising", "0.1, 0.5, 0.2")
-    assert found.working[0] == "v0 0.1 to v1 0.5: rises"
+    assert found.working[0] == cause("step-goes", step="v0 0.1 to v1 0.5", ways="rises")
 
 
 @pytest.mark.parametrize(
@@ -79,9 +81,10 @@ def test_concordance_names_the_step_that_differs() -> None:
         "by": "steps",
     }
     found, _ = decide({**sides[0], **sides[1]}, claim)
-    assert found.reason == (
-        "of 4 steps: 3 the same, 1 not, 0 open; "
-        "m0 0.03 to m1 0.05 and n0 0.07 to n1 0.05: rises and falls"
+    where = "m0 0.03 to m1 0.05 and n0 0.07 to n1 0.05"
+    assert found.causes == (
+        cause("places-agree", places="steps", same=3, differ=1, open=0, total=4),
+        cause("place", where=where, left="rises", right="falls"),
     )
     assert found.measured == "0.07, 0.05, 0.12, 0.04, 0.26"
     assert len(found.working) == 4

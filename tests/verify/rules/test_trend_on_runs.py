@@ -11,41 +11,81 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from made_up_records import shown
 from made_up_worlds import series_world
 from measured_sides import Side
 
+from repro.schema.causes import cause
+from repro.schema.finding import Finding
 from repro.schema.measured_claims import ConcordanceClaim
 from verify.rules import trend
 
 
+def agreeing(found: Finding) -> dict[str, object]:
+    """How many places were compared and what came of them."""
+    (counts,) = (each.values for each in found.causes if each.code == "places-agree")
+    return dict(counts)
+
+
+def means(found: Finding) -> list[float]:
+    return [round(each.value, 2) for each in found.estimates]
+
+
 def test_a_trend_whole(tmp_path: Path) -> None:
     found = series_world(tmp_path, (3, 30, 4, 35), {"by": "steps"})
-    reason = "of 1 step: 1 surely the same, 0 surely not"
-    sides = "6.00, 53.69", "4.46, 46.00"
-    assert shown(found) == ("reproduced", *sides, "steps", reason, "1 of 1 agree")
+    assert (found.outcome, found.basis, found.margin) == ("reproduced", "measured", "steps")
+    assert (found.published, found.measured) == ("6.00, 53.69", "4.46, 46.00")
+    assert agreeing(found) == {"places": "steps", "same": 1, "differ": 0, "open": 0, "total": 1}
+    assert found.direction == cause("agreement", same=1, total=1)
+    assert means(found) == [4.46, 46.0, 6.0, 53.69]
+    labels = [f"T9.{model}.float16" for model in ("mamba-1", "mamba-2", "mamba-3", "phi-1")]
+    assert [each.label for each in found.estimates] == labels
+    # A single interval: 2.7764 sqrt(1 / 5) of the floor of 4.6154.
+    assert {round((each.high or 0) - each.value, 2) for each in found.estimates} == {5.73}
     assert len(found.records) == 40  # four cells, two dtypes, five settings
 
 
 def test_opposite_trends_whole(tmp_path: Path) -> None:
+    """No sentence is quoted that would be contradicted."""
     found = series_world(tmp_path, (3, 36, 36, 3), {"by": "ranks"})
-    reason = "of 1 rank: 0 surely the same, 1 surely not"
-    sides = "55.23, 4.46", "4.46, 55.23"
-    assert shown(found) == ("contradicted", *sides, "ranks", reason, "0 of 1 agree")
+    codes = [each.code for each in found.causes]
+    assert (found.outcome, codes) == ("inconclusive", ["not-quoted", "places-agree"])
+    assert agreeing(found) == {"places": "pairs", "same": 0, "differ": 1, "open": 0, "total": 1}
+    assert found.direction == cause("agreement", same=0, total=1)
+    assert (found.published, found.measured) == ("55.23, 4.46", "4.46, 55.23")
+    quoted = {"by": "ranks", "quote": "both follow the same trend"}
+    found = series_world(tmp_path / "quoted", (3, 36, 36, 3), quoted)
+    assert (found.outcome, found.quote) == ("contradicted", quoted["quote"])
 
 
 def test_spikes_whole(tmp_path: Path) -> None:
-    """55.2 is above 30 even in another draw, 6.0 below it; 30.6 may be either."""
+    """55.2 is above 30 even in another draw, 6.0 below it; 30.6 may be either, and is above."""
     found = series_world(tmp_path, (4, 36, 4, 20), {"by": "spikes", "above": "30"})
-    reason = "of 2 spikes: 1 surely the same, 0 surely not"
-    sides = "6.00, 30.62", "6.00, 55.23"
-    assert shown(found) == ("inconclusive", *sides, "spikes", reason, "1 of 2 agree")
+    assert (found.outcome, found.listed_under) == ("inconclusive", None)
+    assert agreeing(found) == {"places": "places", "same": 1, "differ": 0, "open": 1, "total": 2}
+    assert (found.published, found.measured) == ("6.00, 30.62", "6.00, 55.23")
+    assert found.direction == cause("agreement", same=1, total=2)
+
+
+@pytest.mark.parametrize(
+    ("lost", "claim", "listed"),
+    [
+        ((4, 36, 4, 19), {"by": "spikes", "above": "30"}, "not-reproduced-here"),  # 29.1
+        ((20, 21, 21, 20), {"by": "steps"}, "not-reproduced-here"),
+        ((20, 21, 20, 21), {"by": "steps"}, None),
+        ((0, 21, 21, 20), {"by": "steps"}, "at-the-floor"),
+    ],
+)
+def test_what_is_open_is_listed_by_what_its_means_say(
+    tmp_path: Path, lost: tuple[int, ...], claim: dict[str, str], listed: str | None
+) -> None:
+    found = series_world(tmp_path, lost, claim, wobble=1 if lost[0] else 0)
+    assert (found.outcome, found.listed_under) == ("inconclusive", listed)
 
 
 def test_all_places_share_the_error_rate(tmp_path: Path) -> None:
     """36.8 points twice: above 30 by 2.7764 (31.0), not by 4.3147, for four intervals (27.9)."""
     found = series_world(tmp_path, (4, 24, 4, 24), {"by": "spikes", "above": "30"})
-    assert found.reason == "of 2 spikes: 1 surely the same, 0 surely not"
+    assert (agreeing(found)["same"], agreeing(found)["open"]) == (1, 1)
 
 
 # -----------------------------------------------------------------------------

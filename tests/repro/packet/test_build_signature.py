@@ -9,8 +9,7 @@ import pytest
 from signing import NAME, allow, make_key, sign
 
 from repro.errors import BadInputError, CannotRunError
-from repro.packet import signature
-from repro.packet.build import write_sums
+from repro.packet.build import check_signature, write_sums
 from repro.store.run_file import SUMS
 
 pytestmark = pytest.mark.skipif(not shutil.which("ssh-keygen"), reason="no ssh-keygen here")
@@ -39,7 +38,7 @@ def packet(tmp_path: Path, keys: tuple[Path, Path]) -> Path:
 def refused(packet: Path, allowed: Path) -> str:
     """The one line that a packet is refused with."""
     with pytest.raises(BadInputError) as error:
-        signature.check(packet, allowed, Path("shown"))
+        check_signature(packet, allowed, Path("shown"))
     said = str(error.value)
     assert len(said.splitlines()) == 1
     assert "shown" in said or "--signature" in said
@@ -49,7 +48,7 @@ def refused(packet: Path, allowed: Path) -> str:
 def test_the_signer_and_the_key_are_named(
     packet: Path, keys: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    said = signature.check(packet, allow(tmp_path, keys[0]), packet)
+    said = check_signature(packet, allow(tmp_path, keys[0]), packet)
     fingerprint = subprocess.run(
         ["ssh-keygen", "-lf", str(keys[0])], capture_output=True, text=True, check=True
     ).stdout.split()[1]
@@ -177,7 +176,7 @@ def test_a_signed_list_that_is_none_is_refused(
     (packet / SUMS).write_text("not a digest\n")
     sign(packet, keys[0])
     with pytest.raises(BadInputError, match="SHA256SUMS, line 1: found 'not a digest'"):
-        signature.check(packet, allow(tmp_path, keys[0]), packet)
+        check_signature(packet, allow(tmp_path, keys[0]), packet)
 
 
 def test_without_ssh_keygen_it_says_so(
@@ -186,4 +185,4 @@ def test_without_ssh_keygen_it_says_so(
     allowed = allow(tmp_path, keys[0])
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(CannotRunError, match="found none on the path"):
-        signature.check(packet, allowed, packet)
+        check_signature(packet, allowed, packet)
