@@ -59,7 +59,7 @@ def number(  # noqa: PLR0913, PLR0917  # what a finding has
         (*estimate(MEASURED, mean(measured), span, printed.unit), *estimates),
     )
     decided = not_here(decided, tier, away=away)
-    return Judged(decided, where or "", loaded, decision.p_contradicted)
+    return Judged(decided, where, loaded, decision.p_contradicted)
 
 
 def not_here(decided: Decided, tier: "Tier", *, away: bool) -> Decided:

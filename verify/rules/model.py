@@ -249,12 +249,12 @@ def number(  # noqa: PLR0917  # what a finding has
 def at_floor(decided: Decided, found: Arms) -> Decided:
     """The same, saying where a divergence is what nothing looks like, or that nobody knows."""
     if len(found.rows) == 1:
-        return replace(decided, working=(*decided.steps, cause("no-null")))
+        return replace(decided, working=(*decided.working, cause("no-null")))
     if not found.at_the_floor:
         return decided
     if decided.outcome == "inconclusive":
         return decided.because(cause("at-the-floor"), outcome="inconclusive")
-    return replace(decided, working=(*decided.steps, cause("at-the-floor")))
+    return replace(decided, working=(*decided.working, cause("at-the-floor")))
 
 
 def enough(judged: Judged, found: Sequence[Arms]) -> Judged:

@@ -231,8 +231,8 @@ def beside(judged: Judged) -> Judged:
     if bad:
         asked = sum(_asked(each) for each in tuned.values())
         said = cause("no-finite-likelihood", bad=bad, asked=asked)
-        decided = replace(decided, why=(*decided.causes, said))
-    working = (*decided.steps, *_lines(list(tunings.values())))
+        decided = replace(decided, causes=(*decided.causes, said))
+    working = (*decided.working, *_lines(list(tunings.values())))
     return replace(judged, decided=replace(decided, working=working))
 
 
@@ -305,7 +305,7 @@ def learns(claim: LearnsClaim, evidence: Evidence) -> Judged:
     )
     outcome = _outcome(arrived, moved, total)
     decided = Decided(outcome, "all learn", f"{arrived} of {total} learn", "exact", (why,))
-    return Judged(decided, "", loaded)
+    return Judged(decided, None, loaded)
 
 
 def _outcome(arrived: int, moved: int, total: int) -> Outcome:

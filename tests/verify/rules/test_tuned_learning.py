@@ -120,7 +120,7 @@ def test_adapters_of_all_jobs_count_together() -> None:
         cause("adapters-learn", layer="in_proj", path="kernels", **counts),
     )
     assert (found.decided.published, found.decided.margin) == ("all learn", "exact")
-    assert (found.direction, len(found.loaded)) == ("", 2)
+    assert (found.direction, len(found.loaded)) == (None, 2)
 
 
 def test_a_layer_without_adapters_is_invalid() -> None:
