@@ -46,7 +46,7 @@ def test_a_trend_whole(tmp_path: Path) -> None:
 
 def test_opposite_trends_whole(tmp_path: Path) -> None:
     """No sentence is quoted that would be contradicted."""
-    found = series_world(tmp_path, (3, 36, 36, 3), {"by": "ranks"})
+    found = series_world(tmp_path, (3, 36, 36, 3), {"by": "ranks", "quote": None})
     codes = [each.code for each in found.causes]
     assert (found.outcome, codes) == ("inconclusive", ["not-quoted", "places-agree"])
     assert agreeing(found) == {"places": "pairs", "same": 0, "differ": 1, "open": 0, "total": 1}
