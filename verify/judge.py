@@ -118,7 +118,8 @@ def over_the_table(judged: Mapping[str, Judged], tests: int) -> dict[str, Judged
     for name, p in zip(numbers, adjusted, strict=False):
         decided = judged[name].decided
         if decided.outcome == "contradicted" and not p < ERROR_RATE:
-            why = (*decided.causes, cause("holm", tests=tests, p=p))
+            here = cause("not-reproduced-here")
+            why = (here, *decided.causes, cause("holm", tests=tests, p=p))
             decided = replace(decided, outcome="inconclusive", causes=why)
             kept[name] = replace(judged[name], decided=decided)
     return kept

@@ -341,7 +341,8 @@ def test_contradicted_is_adjusted_over_the_table() -> None:
         "reproduced",
         "contradicted",
     ]
-    assert found["b"].decided.causes == (cause("not-finite"), cause("holm", tests=3, p=0.06))
+    here = cause("not-reproduced-here")
+    assert found["b"].decided.causes == (here, cause("not-finite"), cause("holm", tests=3, p=0.06))
 
 
 def test_a_run_of_one_cell_is_adjusted_as_the_whole_table() -> None:
