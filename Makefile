@@ -38,8 +38,10 @@ others   = awk '/^[^ \#]/ { keep = !/$(1)/ } keep' pinned-requirements.txt
 reproduce: venv
 	@.venv/bin/repro run manifests/*.json --tier smoke || [ $$? -eq 3 ]
 
+# A process a core, each with a copy of torch and of what it makes; a file stays with one process, and the short files of
+# tests/verify come last, so that no process waits long for another.
 test: dev
-	@.venv/bin/python -m pytest
+	@.venv/bin/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # What a CPU decides and takes jobs, but for those of theorem3 that need a GPU's kernels.
 EVIDENCE := manifests/stability.json manifests/v3.json manifests/theorem3.json --only model=mamba-twin,model=mamba-euler,$\

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from benchmarks import flip_process
 from benchmarks.flip_process import QUESTIONS, SHOTS, Counts, Floats, Points, Process
 from verify.statistics import ERROR_RATE, decide, floor, holm
+from verify.statistics import UNDECIDABLE as CODES
 
 SEED = 240_600_209
 ROUNDING = Decimal("0.01")
@@ -72,7 +73,7 @@ def decided(case: Case, count: int) -> tuple[Outcomes, Floats]:
     for run, text in zip(flip_process.divergences(right).tolist(), texts, strict=True):
         margin = case.margin or half_distance(text)
         found = decide(run, text, margin, least_spread=FLOOR, input_rounding=ROUNDING)
-        undecidable = found.reason.startswith(UNDECIDABLE)
+        undecidable = found.why.code in CODES
         outcomes.append(UNDECIDABLE if undecidable else found.outcome)
         p_values.append(found.p_contradicted)
     return np.array(outcomes), np.array(p_values)

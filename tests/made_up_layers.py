@@ -3,9 +3,9 @@
 from typing import Any
 
 import numpy as np
+from single_cells import SINGLE
 
 from repro import fileio
-from repro.schema.jobs import StabilityJob
 
 BOUND = {"kind": "bound", "arrays": ["ratio"], "relation": "at-most", "limit": "1"}
 
@@ -32,20 +32,7 @@ GOOD = {
 IDENTITY = {"kind": "identity", "case": "tied"}
 
 
-JOB = StabilityJob(
-    kind="stability",
-    family="mamba-euler",
-    checkpoint=None,
-    layers=4,
-    channels=2,
-    state_size=2,
-    steps=8,
-    epsilon=0.1,
-    sweep=(),
-    sweep_layers=0,
-    precisions=(),
-    seed=0,
-)
+JOB = SINGLE
 
 
 TREND = {

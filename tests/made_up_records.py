@@ -315,6 +315,34 @@ def run(
     return store, written
 
 
+def codes(finding: Finding) -> list[str]:
+    """Codes of the causes, in order."""
+    return [each.code for each in finding.causes]
+
+
+def said(finding: Finding, code: str) -> dict[str, Any]:
+    """Values of the cause or the step of working that has a code."""
+    every = (*finding.causes, *finding.working, *filter(None, [finding.direction]))
+    return next(dict(each.values) for each in every if each.code == code)
+
+
+def numbers(finding: Finding) -> dict[str, float]:
+    """Estimates by label."""
+    return {each.label: each.value for each in finding.estimates}
+
+
+def interval(finding: Finding, label: str) -> tuple[float | None, float | None]:
+    """Ends of the interval of an estimate."""
+    return next((e.low, e.high) for e in finding.estimates if e.label == label)
+
+
+def pointing(finding: Finding) -> str:
+    """Code of where it points, and of which outcome or relation; empty where nowhere."""
+    if finding.direction is None:
+        return ""
+    return " ".join([finding.direction.code, *map(str, finding.direction.values.values())])
+
+
 def shown(finding: Finding) -> tuple[str, str, str, str, str, str]:
     """Everything that a rule fills in."""
     return (

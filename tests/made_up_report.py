@@ -5,7 +5,7 @@ from typing import Any
 
 import made_up_records as records
 
-from repro.coverage.coverage import Coverage
+from repro.coverage import Coverage
 from repro.environment.machine import Drift
 from repro.report.rows import OUTCOMES
 from repro.report.view import Curve, Envelope, Machine, Pair, Run, Seen, Side, Timing, Tuned
@@ -99,7 +99,7 @@ def seen(manifests: Sequence[Manifest] = (), **changes: Any) -> Seen:
     fields: dict[str, Any] = {
         "manifests": tuple(manifests) or (records.manifest(jobs=[]),),
         "page": (),
-        "coverage": Coverage(sections=(), reasons=(), dangling=(), unbound=()),
+        "coverage": Coverage(sections=(), reasons={}, dangling=(), unbound=()),
         "undecidable": {},
     }
     return Seen(**{**fields, **changes})

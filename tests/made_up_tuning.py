@@ -132,6 +132,7 @@ def claim(kind: str, **fields: Any) -> dict[str, Any]:
         "id": "it",
         "kind": kind,
         "statement": "a sentence",
+        "quote": "a sentence",
         "place": PLACE,
         "depends_on": [],
         **fields,

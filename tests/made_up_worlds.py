@@ -42,6 +42,7 @@ def sentence(kind: str, **fields: Any) -> dict[str, Any]:
         "id": "it",
         "kind": kind,
         "statement": "a sentence",
+        "quote": "a sentence",
         "place": {"section": "5"},
         "depends_on": [],
         "basis": "measured",

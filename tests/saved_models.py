@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import evaluate_jobs
 import pytest
 import tiny_models
 import torch
 from torch import Tensor
 from transformers import dynamic_module_utils
 
-from repro.schema.jobs import Attention, EvaluateJob, Setting
+from repro.schema.jobs import Attention, EvaluateJob
 from runner.models.registry import MODELS, family_of
 
 ATTENTION = ("gpt-neox", "olmo", "phi", "llama")
@@ -32,24 +33,8 @@ def error(found: Tensor, expected: Tensor) -> float:
 
 
 def job(**changes: Any) -> EvaluateJob:
-    setting = Setting(
-        id="test",
-        batch_size=4,
-        order="length-descending",
-        attention_float32="sdpa",
-        attention_half="sdpa",
-        mamba_path="slow",
-    )
-    fields: dict[str, Any] = {"dtype": "float32", "arm": "weight-cast"} | changes
-    return EvaluateJob(
-        kind="evaluate",
-        checkpoint="tiny",
-        task="mmlu",
-        subjects=("anatomy",),
-        shots=(0,),
-        setting=setting,
-        **fields,
-    )
+    attention = {"attention_float32": "sdpa", "attention_half": "sdpa"}
+    return evaluate_jobs.job(subjects=("anatomy",), shots=(0,), **attention, **changes)
 
 
 def load(folder: Path, dtype: torch.dtype = torch.float32, attention: Attention = "eager") -> Any:

@@ -8,12 +8,14 @@ import pytest
 
 from repro import paths
 from repro.schema import validate
+from repro.schema.claims import AmbiguousClaim
 from repro.schema.manifest import Manifest
 from repro.schema.measured_claims import CellClaim, Divergence, MeanClaim
 from repro.schema.page_claims import SamplingClaim, WinsClaim
+from verify import paper
 
 EXPECTED = {
-    "stability": "TH1a TH1b TH1c TH1d TH2 TH4.positive TH4.nonpositive TH5",
+    "stability": "TH1a TH1b TH1c TH1d TH2 TH4.positive TH4.nonpositive TH4.bound TH5",
     "theorem3": "TH3.x_proj TH3.in_proj CODE1 CODE2",
     "table1": "S1.float16.printed S1.bfloat16.printed S2.float16.printed S2.bfloat16.printed "
     "S3.printed S3.measured S4.mamba.printed S4.phi.printed S4.pythia.printed S8.tokens S8.corpus",
@@ -27,7 +29,7 @@ EXPECTED = {
     "figure3": "F3a F3b F3c F3c.abstract F3d F3d.abstract F3e F3f F3g F3h F3i",
     "figure4": "F4a F4b.majority F4b.outlier F4c F4d.none F4d.some F4e.more F4e.of F4f.all "
     "F4f.best F4g.from F4g.below",
-    "prose": "S6 S7",
+    "prose": "S6 S7 EQ.log-space EQ.hold EQ.diagonal EQ.two-linear RUN.checkpoint",
     "v3": "V3.random V3.winogrande.mamba V3.winogrande.transformers V3.diverge V3.stable",
     "lima": "V3.lima",
 }
@@ -125,6 +127,46 @@ def test_divergences_say_what_rounding_of_accuracies_can_do() -> None:
         for claim in each.claims:
             if isinstance(claim, CellClaim) and isinstance(claim.measure, Divergence):
                 assert claim.measure.input_rounding == "0.01"
+
+
+def test_quotes_are_short_and_of_claims_that_are_to_the_paper() -> None:
+    quotes = [claim.quote for each in everything() for claim in each.claims if claim.quote]
+    assert max(len(quote.split()) for quote in quotes) <= 25
+    assert not any("\n" in quote for quote in quotes)
+
+
+def test_what_is_contradicted_is_printed_and_quoted() -> None:
+    """Sentences that fail at their word, by the page and by pinned code; no more, no fewer."""
+    found = [f for each in everything() for f in paper.paper_against_itself(each).findings]
+    failing = {each.claim: each for each in found if each.outcome == "contradicted"}
+    assert set(failing) == {
+        "F1.sizes",
+        "F3i",
+        "F4e.more",
+        "RUN.checkpoint",
+        "S4.pythia.printed",
+        "S7",
+        "T4cnt",
+    }
+    for each in failing.values():
+        claim = next(c for one in everything() for c in one.claims if c.id == each.claim)
+        assert (each.standing, each.conditions) == ("printed", ())
+        assert claim.quote
+        assert each.counts
+
+
+def test_readings_stand_with_one_sentence() -> None:
+    """A reading counts at its sentence, so that it has one; a check of our own is none."""
+    for each in everything():
+        standing = {claim.id: claim.standing for claim in each.claims}
+        read = [
+            name
+            for claim in each.claims
+            if isinstance(claim, AmbiguousClaim) and claim.standing == "printed"
+            for name in claim.readings
+        ]
+        assert len(read) == len(set(read))
+        assert "beside" not in {standing[name] for name in read}
 
 
 def test_readme_counts_the_claims() -> None:

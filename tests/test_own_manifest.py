@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from command_line import repro
+from command_line import repro, repro_here
 from own_manifests import PLACE, manifest_of, save, with_a_job, words
 
 # -----------------------------------------------------------------------------
@@ -25,8 +25,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("here", [".", "mine", "results/runs", "/"])
 def test_a_run_is_judged_from_any_folder(project: Path, here: str) -> None:
     """Oracle: the verdict from where it was run."""
-    done = repro("verify", str(project / "results"), cwd=project / here)
-    there = repro("verify", cwd=project)
+    done = repro_here("verify", str(project / "results"), cwd=project / here)
+    there = repro_here("verify", cwd=project)
     assert (done.returncode, done.stdout) == (0, there.stdout), done.stderr
     assert "1 claim: 1 reproduced" in done.stdout
 
@@ -38,7 +38,7 @@ def test_the_manifest_beside_the_results_comes_before_one_that_lies_here(
     data = with_a_job("ours")
     data["claims"][0]["statement"] = "something else"
     save(tmp_path / "mine", data)
-    done = repro("verify", str(project / "results"), cwd=tmp_path)
+    done = repro_here("verify", str(project / "results"), cwd=tmp_path)
     assert done.returncode == 0, done.stdout
 
 
@@ -46,8 +46,8 @@ def test_results_elsewhere_are_judged_from_where_they_were_run(
     project: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(project / "results", tmp_path / "far")
-    assert repro("verify", str(tmp_path / "far"), cwd=project).returncode == 0
-    done = repro("verify", "far", cwd=tmp_path)
+    assert repro_here("verify", str(tmp_path / "far"), cwd=project).returncode == 0
+    done = repro_here("verify", "far", cwd=tmp_path)
     assert done.returncode == 2
     assert words(done.stderr) == (
         "repro verify: runs/ours.full.json: found no file mine/ours.json, the manifest of that "
@@ -55,21 +55,21 @@ def test_results_elsewhere_are_judged_from_where_they_were_run(
         "where `repro run` was started, or put the file there"
     )
     save(tmp_path / "mine", with_a_job("ours"))
-    assert repro("verify", "far", cwd=tmp_path).returncode == 0
+    assert repro_here("verify", "far", cwd=tmp_path).returncode == 0
 
 
 def test_a_packet_takes_its_manifest_along(project: Path, tmp_path: Path) -> None:
     """From another folder it is made, judged and reported; the packed manifest is what counts."""
     packet = tmp_path / "packet"
     exported = ("export", str(project / "results"), "--format", "ro-crate", "--out", str(packet))
-    done = repro(*exported, cwd=tmp_path)
+    done = repro_here(*exported, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert f"{packet}: 1 record, " in done.stdout
     data = with_a_job("ours")
     data["claims"][0]["statement"] = "something else"
     save(tmp_path / "mine", data)
     for command in (("verify", str(packet)), ("report", str(packet), "--out", str(tmp_path / "p"))):
-        done = repro(*command, cwd=tmp_path)
+        done = repro_here(*command, cwd=tmp_path)
         assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -80,7 +80,7 @@ def test_a_packet_takes_its_manifest_along(project: Path, tmp_path: Path) -> Non
 def test_claims_that_need_no_job_are_complete_when_they_are_judged(tmp_path: Path) -> None:
     """Nothing had to run, and every claim has its finding: `plan` and `run` agree."""
     save(tmp_path, manifest_of("ours"))
-    assert repro("plan", "ours.json", cwd=tmp_path).returncode == 0
+    assert repro_here("plan", "ours.json", cwd=tmp_path).returncode == 0
     done = repro("run", "ours.json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "ours: nothing to run" in done.stdout
@@ -113,8 +113,8 @@ def test_one_is_counted_in_the_singular(project: Path) -> None:
     """Two manifests that need one job. Oracle: the words, written by hand."""
     save(project / "mine", with_a_job("again"))
     both = ("plan", "mine/ours.json", "mine/again.json", "--out", "none")
-    text = words(repro(*both, cwd=project).stdout)
+    text = words(repro_here(*both, cwd=project).stdout)
     assert "ours at tier full: 1 job; about " in text
     assert "together: 1 job; they fill 2 slots sharing saves 1 job, 0.0 GPU-hours" in text
-    text = words(repro("results", "list", cwd=project).stdout)
+    text = words(repro_here("results", "list", cwd=project).stdout)
     assert re.search(r" 1 record, [\d.]+ k?B, 0 broken, 0 that no run file names$", text)

@@ -13,6 +13,7 @@ from typing import Any
 import decoys
 import numpy as np
 import pytest
+from command_line import repro_here
 from safetensors.numpy import load_file, save_file
 
 from repro import paths
@@ -52,8 +53,13 @@ def repro(wheel: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
     )
 
 
+def without_jobs(wheel: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """The same where no job is left to run, in this process."""
+    return repro_here(*map(str, arguments), REPRO_CACHE=str(wheel.parent))
+
+
 def states(wheel: Path, *arguments: object) -> dict[str, str]:
-    done = repro(wheel, "plan", *arguments, "--json")
+    done = without_jobs(wheel, "plan", *arguments, "--json")
     assert done.returncode == 0, done.stderr
     (plan,) = json.loads(done.stdout)
     return {job["slot"]: job["state"] for job in plan["jobs"]}
@@ -97,7 +103,7 @@ def test_smoke_questions_tell_letters_and_dtypes_apart(ran: tuple[Path, Path, An
 def test_a_second_run_reuses_every_job(ran: tuple[Path, Path, Any], data_wheel: Path) -> None:
     path, out, before = ran
     written = {file: file.stat().st_mtime_ns for file in (out / "jobs").rglob("*.json")}
-    done = repro(data_wheel, "run", path, "--out", out, "--json")
+    done = without_jobs(data_wheel, "run", path, "--out", out, "--json")
     assert done.returncode == 0
     assert json.loads(done.stdout) == before
     assert {file: file.stat().st_mtime_ns for file in (out / "jobs").rglob("*.json")} == written
@@ -145,7 +151,7 @@ def test_what_loading_would_read_elsewhere_is_refused_by_name(
     weights = dict.fromkeys(load_file(twin / "model.safetensors"), "../other/model.safetensors")
     (sharded / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weights}))
     for folder, named in ((adapted, "adapter_config.json"), (sharded, "../other/model")):
-        done = repro(
+        done = without_jobs(
             data_wheel,
             *("run", paths.MANIFESTS / "table1.json", "--tier", "smoke", "--offline"),
             *("--engine", "prefix", "--only", "model=mamba-130m,dtype=float32,setting=batch-16"),
@@ -187,10 +193,12 @@ def test_a_partial_run_forgets_no_substitution(
     said = json.loads(file.read_text())
     said["substitutions"] = {"mamba-twin": {"mamba-twin/model.safetensors": "0" * 64}}
     file.write_text(json.dumps(said))
-    done = repro(data_wheel, "run", path, "--out", other, "--only", "model=pythia-160m", "--json")
+    done = without_jobs(
+        data_wheel, "run", path, "--out", other, "--only", "model=pythia-160m", "--json"
+    )
     assert done.returncode == 0, done.stderr
     assert "mamba-twin" in json.loads(file.read_text())["substitutions"]
-    done = repro(data_wheel, "run", path, "--out", other, "--json")
+    done = without_jobs(data_wheel, "run", path, "--out", other, "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(file.read_text())["substitutions"] == {}
 
@@ -203,7 +211,7 @@ def test_a_margin_edited_after_the_run_is_refused(
     data["claims"][0]["margin"]["value"] = "9"
     changed = tmp_path / path.name
     changed.write_text(json.dumps(data))
-    done = repro(data_wheel, "run", changed, "--out", out)
+    done = without_jobs(data_wheel, "run", changed, "--out", out)
     assert done.returncode == 2
     assert "the claim or its margin was changed after the run" in done.stderr
     assert "--fresh" in done.stderr

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from repro.schema.catalog import Benchmark, Dataset
+from repro.schema.causes import Cause, say
 from repro.schema.decimals import half_unit
 from repro.schema.groups import EvaluationGroup, TuningGroup
 from repro.schema.jobs import Tier
@@ -39,6 +40,11 @@ def undecidable(manifest: Manifest, tier: Tier, datasets: Datasets) -> dict[str,
     """
     if tier != "full":
         return {}
+    return {name: say(why) for name, why in _undecidable(manifest, datasets).items()}
+
+
+def _undecidable(manifest: Manifest, datasets: Datasets) -> dict[str, Cause]:
+    """The same as data."""
     found = {}
     for each in _numbers(manifest, datasets):
         margin = each.claim.margin.value if each.claim.margin else "0"
@@ -55,7 +61,7 @@ def family(manifest: Manifest, datasets: Datasets) -> int:
     Holm's adjustment is over these, whatever was run: a run of one cell is no smaller family.
     """
     numbers = list(_numbers(manifest, datasets))
-    return len(numbers) - len(undecidable(manifest, "full", datasets))
+    return len(numbers) - len(_undecidable(manifest, datasets))
 
 
 def input_rounding(

@@ -5,39 +5,83 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from repro.schema.causes import cause
+from repro.schema.causes import MEASURED, Cause, Estimate, cause
 from repro.schema.decimals import as_printed_like
 from repro.schema.validate import MIN_SETTINGS
-from verify.noise import Span
+from verify import noise
 from verify.outcome import Decided, Judged
-from verify.statistics import Decision, mean
+from verify.statistics import UNDECIDABLE, Decision, mean
 
 if TYPE_CHECKING:
-    from repro.schema.causes import Cause
     from repro.schema.finding import Outcome
+    from repro.schema.jobs import Tier
+    from verify.noise import Span
     from verify.records.loaded import Loaded
 
-ALONE = "no spread: one setting alone"
 
-
-def number(
+def number(  # noqa: PLR0913, PLR0917  # what a finding has
     decision: Decision,
     measured: Sequence[float],
     published: str,
     margin: str,
-    working: tuple[str, ...],
+    working: tuple[Cause, ...],
     loaded: "list[Loaded]",
+    estimates: tuple[Estimate, ...],
+    *,
+    least_spread: float,
+    tier: "Tier",
 ) -> Judged:
-    """What measurements say about one printed number, in its unit, one for each setting."""
+    """What measurements say about one printed number, in its unit, one for each setting.
+
+    Args:
+        decision: By `verify.statistics`.
+        measured: The statistic under each setting.
+        published: The printed string.
+        margin: How far they may lie apart.
+        working: Steps behind it.
+        loaded: The records.
+        estimates: Further numbers behind it.
+        least_spread: What the standard deviation is never taken below.
+        tier: Of the run: at full it is of the paper's own models.
+    """
+    where = decision.direction
+    decidable = decision.why.code not in UNDECIDABLE
+    away = where is not None and where.code != "mean-within-margin" and decidable
+    span = noise.of_finite(measured, least_spread).mean
     decided = Decided(
         decision.outcome,
         published,
         over_settings(measured, published),
         f"± {margin}",
-        decision.reason,
+        (decision.why,),
         working,
+        (*estimate(MEASURED, mean(measured), span), *estimates),
     )
-    return Judged(decided, decision.direction, loaded, decision.p_contradicted)
+    decided = not_here(decided, tier, away=away)
+    return Judged(decided, where or "", loaded, decision.p_contradicted)
+
+
+def not_here(decided: Decided, tier: "Tier", *, away: bool) -> Decided:
+    """The same, listed as not reproduced where the paper's own models point away, undecided.
+
+    Args:
+        decided: By measurements.
+        tier: Only full is of the paper's own models.
+        away: Whether the measurements point away from what is claimed.
+    """
+    if decided.outcome == "inconclusive" and tier == "full" and away:
+        return decided.because(cause("not-reproduced-here"), outcome="inconclusive")
+    return decided
+
+
+def estimate(
+    label: str, value: float, span: "Span | None" = None, unit: str = ""
+) -> tuple[Estimate, ...]:
+    """A number behind a finding, with the ends of its interval; none where it is not finite."""
+    if not math.isfinite(value):
+        return ()
+    low, high = span if span and all(map(math.isfinite, span)) else (None, None)
+    return (Estimate(label=label, value=value, low=low, high=high, unit=unit),)
 
 
 def enough(judged: Judged, draws: int, repeated: int) -> Judged:
@@ -77,27 +121,11 @@ def counted(
     return outcome, shown, cause("agrees" if sure <= wanted <= possible else "disagrees")
 
 
-def power(decision: Decision) -> str:
+def power(decision: Decision) -> Cause:
     """How well the decision could have been made."""
-    noticed = f"a shift of {decision.noticed:.2g} is noticed 9 times in 10, alone"
     if math.isinf(decision.noticed):
-        noticed = "no shift, however large, is noticed 9 times in 10"
-    return f"power {decision.power:.2f}; {noticed}"
-
-
-def ends(span: Span, settings: int, between: str) -> str:
-    """An interval over settings, in words where it has no ends.
-
-    Args:
-        span: The interval.
-        settings: How many settings it is over.
-        between: How its ends are put, e.g. `95 % from {:.2f} to {:.2f}`.
-    """
-    if settings == 1:
-        return ALONE
-    if not all(map(math.isfinite, span)):
-        return "no ends: a value is no finite number"
-    return between.format(*span)
+        return cause("power-without-shift", power=decision.power)
+    return cause("power", power=decision.power, shift=decision.noticed)
 
 
 def over_settings(measured: Sequence[float], published: str) -> str:

@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
+from repro.schema.causes import Cause, Value, cause, say
 from repro.schema.decimals import half_unit
-from repro.text import counted
 
 FLIPPED = 3
 """Answers an evaluation that may flip without any cause that we know of."""
@@ -35,6 +35,11 @@ ERROR_RATE = 0.05
 SPREADS_IN_A_MARGIN = 2
 """A margin of fewer standard deviations cannot be decided."""
 
+UNDECIDABLE = ("margin-within-rounding", "margin-within-noise")
+"""Codes of why no measurement could decide a number."""
+
+_FEWEST = 2
+"""Draws that a spread takes."""
 _POWER = 0.9
 """Chance of being noticed that the smallest shift given with a finding has."""
 
@@ -44,14 +49,20 @@ class Decision:
     """What the numbers say about one printed value; lengths in its unit."""
 
     outcome: Literal["reproduced", "contradicted", "inconclusive"]
-    reason: str
-    direction: str
+    why: Cause
+    direction: Cause | None
+    """Where the mean lies; None where there is none."""
     p_contradicted: float
     """p-value of `contradicted`; 1 where nothing could be decided."""
     power: float
     """Chance of `reproduced` for an identical process with this spread."""
     noticed: float
     """Shift that would be contradicted in nine of ten papers, before Holm; inf if none."""
+
+    @property
+    def reason(self) -> str:
+        """Why, in words."""
+        return say(self.why)
 
 
 def floor(questions: int, evaluations: float) -> float:
@@ -73,16 +84,16 @@ def floor(questions: int, evaluations: float) -> float:
     return 100 * FLIPPED / questions * math.sqrt(2 / evaluations)
 
 
-def undecidable(published: str, margin: str, spread: float, input_rounding: Decimal) -> str:
-    """Why no measurement of this spread could decide a number; empty if one could."""
+def undecidable(
+    published: str, margin: str, spread: float, input_rounding: Decimal
+) -> Cause | None:
+    """Why no measurement of this spread could decide a number; None if one could."""
     h = half_unit(published) + input_rounding
     if Decimal(margin) <= h:
-        return f"not decidable: the margin {margin} is within rounding, {_short(h)}"
+        return cause("margin-within-rounding", margin=margin, rounding=_short(h))
     if float(Decimal(margin)) < SPREADS_IN_A_MARGIN * spread:
-        return (
-            f"not decidable: the margin {margin} is under two standard deviations of {spread:.2g}"
-        )
-    return ""
+        return cause("margin-within-noise", margin=margin, spread=spread)
+    return None
 
 
 def decide(
@@ -104,12 +115,12 @@ def decide(
         input_rounding: What rounding before the statistic was computed can add or take away.
     """
     count = len(measured)
-    if count < 2:  # noqa: PLR2004
-        return _nothing(f"{counted(count, 'setting')}, two needed to know a spread", "")
+    if count < _FEWEST:
+        return _nothing(cause("too-few-draws", draws=count, needed=_FEWEST), None)
     m = sum(measured) / count
     s = max(math.sqrt(sum((x - m) * (x - m) for x in measured) / (count - 1)), least_spread)
     if not (math.isfinite(m) and math.isfinite(s) and least_spread > 0):
-        return _nothing("a value that is not a finite number, or no floor of the spread", "")
+        return _nothing(cause("not-finite"), None)
     where = direction(m, published, margin)
     why = undecidable(published, margin, s, input_rounding)
     if why:
@@ -126,7 +137,7 @@ def _decide(  # noqa: PLR0917  # the quantities of the rule
     published: str,
     margin: str,
     input_rounding: Decimal,
-    where: str,
+    where: Cause,
 ) -> Decision:
     from scipy.special import (
         nctdtrinc,
@@ -140,28 +151,31 @@ def _decide(  # noqa: PLR0917  # the quantities of the rule
     reach = abs(off) + float(stdtrit(count - 1, 1 - ERROR_RATE)) * mean_error + h
     beyond = abs(off) - h - limit
     p = 2 * float(stdtr(count - 1, -beyond / draw_error)) if beyond > 0 else 1.0
-    sides = f"mean off by {off:+.3g}, s {s:.2g} over {count} settings, h {h:.2g}"
+    sides: dict[str, Value] = {
+        "off": off,
+        "spread": s,
+        "draws": count,
+        "rounding": h,
+    }
+    outcome: Literal["reproduced", "contradicted", "inconclusive"] = "inconclusive"
+    why = cause("interval-crosses-margin", **sides, margin=margin)
     if reach <= limit:
-        outcome: Literal["reproduced", "contradicted", "inconclusive"] = "reproduced"
-        reason = f"{sides}: within {margin} even at the end of its confidence interval"
+        outcome, why = "reproduced", cause("within-margin", **sides, margin=margin)
     elif p < ERROR_RATE:
-        outcome = "contradicted"
-        reason = f"{sides}: another draw would not have been printed so (p = {p:.2g})"
-    else:
-        outcome, reason = "inconclusive", f"{sides}: the interval crosses {margin}"
+        outcome, why = "contradicted", cause("beyond-another-draw", **sides, p=p)
     room = limit - h - float(stdtrit(count - 1, 1 - ERROR_RATE)) * mean_error
     power = max(0.0, 2 * float(ndtr(room / draw_error)) - 1)
     # Student's t with the shift that exceeds the quantile nine times in ten: 4.40 at R = 5.
     shift = float(nctdtrinc(count - 1, 1 - _POWER, stdtrit(count - 1, 1 - ERROR_RATE / 2)))
-    return Decision(outcome, reason, where, p, power, limit + h + shift * draw_error)
+    return Decision(outcome, why, where, p, power, limit + h + shift * draw_error)
 
 
-def direction(mean: float, published: str, margin: str) -> str:
-    """Where the mean of some measurements lies, in words."""
+def direction(mean: float, published: str, margin: str) -> Cause:
+    """Where the mean of some measurements lies."""
     distance = Decimal(repr(mean)) - Decimal(published)
     if abs(distance) <= Decimal(margin):
-        return "within the margin"
-    return "above the printed value" if distance > 0 else "below the printed value"
+        return cause("mean-within-margin")
+    return cause("mean-above-printed" if distance > 0 else "mean-below-printed")
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -181,8 +195,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _nothing(reason: str, where: str) -> Decision:
-    return Decision("inconclusive", reason, where, 1.0, 0.0, math.inf)
+def _nothing(why: Cause, where: Cause | None) -> Decision:
+    return Decision("inconclusive", why, where, 1.0, 0.0, math.inf)
 
 
 def _short(value: Decimal) -> str:

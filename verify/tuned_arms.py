@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import pairwise
 
+from repro.schema.causes import Cause, Estimate, cause
 from repro.schema.groups import TuningGroup
 from repro.schema.manifest import Manifest
 from repro.schema.tuned_slots import PRETRAINED, TunedModel, arm_name, asked_slot, group_of, tunes
@@ -99,13 +100,23 @@ def where_run(
     return []
 
 
+def left_open(manifest: Manifest, models: Sequence[TunedModel]) -> Cause:
+    """What the paper leaves open of these models, and every number of them rests on all the same.
+
+    Fields of the recipe as the manifest names them; seeds and dtype of the evaluations always.
+    """
+    found = [group_of(manifest, model) for model in models]
+    names = dict.fromkeys(name for each in found if each for name in each[0].left_open)
+    return cause("left-open", names=", ".join([*names, "seeds", f"evaluation in {DTYPE}"]))
+
+
 # -----------------------------------------------------------------------------
 # Controls
 
 
 def controls(
     manifest: Manifest, evidence: Evidence, models: Sequence[TunedModel], task: str
-) -> Iterator[str]:
+) -> Iterator[Estimate]:
     """What a divergence stands beside, means over checkpoints and settings; what was run of it."""
     references = list(dict.fromkeys(reference_of(manifest, model) for model in models))
     names = [each.checkpoint for each in references]
@@ -166,8 +177,8 @@ def _apart(
     return mean([divergence(*pair) for pair in zip(left, right, strict=True)])
 
 
-def _shown(what: str, values: Sequence[float | None]) -> Iterator[str]:
+def _shown(what: str, values: Sequence[float | None]) -> Iterator[Estimate]:
     """One control, if it was run of every checkpoint."""
     known = [each for each in values if each is not None]
     if len(known) == len(values):
-        yield f"{what} {mean(known):.3f}"
+        yield Estimate(label=what, value=mean(known))

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from repro import paths
+from repro import coverage, paths
 from repro.cli import options, verify
 from repro.errors import EXIT_DONE, EXIT_INCOMPLETE, BadInputError
 from repro.report import console_lists
@@ -22,20 +22,21 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--coverage",
         action="store_true",
-        help="instead: which of the paper's printed numbers a claim is about, and why the others "
-        "are set aside",
+        help="instead: which of the paper's sentences a claim is about, and why the others are set "
+        "aside",
     )
     parser.add_argument(
         "--text",
         metavar="FILE",
         type=paths.path,
-        help="with --coverage: extract the numbers again from a copy of the paper and compare",
+        help="with --coverage: take the sentences again from a copy of the paper, and hold the "
+        "ledger and each quote against them",
     )
     parser.epilog = (
         "Counts the jobs that have a record, at the highest tier that was run; `repro verify`\n"
-        "judges them. Exits 0, or 3 if a run file is damaged; with --coverage 3 if a number is\n"
+        "judges them. Exits 0, or 3 if a run file is damaged; with --coverage 3 if a sentence is\n"
         "neither bound nor set aside, is bound to a claim that no manifest has, or is not the\n"
-        "copy's."
+        "copy's, or if a printed claim has no sentence, or a quote is not printed."
     )
 
 
@@ -58,22 +59,19 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _cover(manifests: list[Manifest], text: Path | None, *, as_json: bool) -> int:
-    """Hold the ledger of printed numbers against the manifests, and a copy against the ledger."""
-    from repro.coverage import coverage, numerals
-    from repro.report import console_lists  # the plain list needs none of them
-
+    """Hold the ledger of sentences against the manifests, and a copy against both."""
     ledger = coverage.load()
     found = coverage.tally(ledger, manifests)
-    copy = None if text is None else numerals.from_file(text)
-    differences = [] if copy is None else coverage.compare(ledger, copy)
-    count = None if copy is None else len(copy)
+    copy = None if text is None else coverage.from_file(text)
+    compared = None if copy is None else coverage.compare(ledger, copy, manifests)
     if as_json:
-        print(options.as_json(console_lists.coverage_as_data(found, count, differences)))
+        print(options.as_json(console_lists.coverage_as_data(found, compared)))
     else:
         console_lists.show_coverage(found)
-        if count is not None:
-            console_lists.show_coverage_comparison(count, differences)
-    return EXIT_DONE if found.complete and not differences else EXIT_INCOMPLETE
+        if compared:
+            console_lists.show_coverage_comparison(compared)
+    whole = found.complete and (compared is None or compared.agrees)
+    return EXIT_DONE if whole else EXIT_INCOMPLETE
 
 
 def _stands(manifest: Manifest, store: Store, unread: list[BadInputError]) -> Standing | None:

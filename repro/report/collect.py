@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from repro.coverage import coverage
+from repro import coverage
 from repro.environment import pins
 from repro.errors import BadInputError
 from repro.report.view import Curve, Envelope, Machine, Pair, Run, Seen, Side, Timing, Tuned
@@ -294,7 +294,7 @@ def _curve(loaded: Loaded, mode: str) -> Curve:
         low=tuple(map(float, low)),
         high=tuple(map(float, high)),
         rates=(float(ends[0]), float(ends[1]), float(ends[2])) if ends is not None else None,
-        falling=int((rates.high < 0).sum()),
+        falling=int((rates.value < 0).sum()),
         worst=float(np.max(arrays.get(f"{mode}{_RATIO}", np.array([np.nan])))),
         control=mode.startswith(_CONTROL),
     )

@@ -1,12 +1,13 @@
-"""Manifests, records and printed numbers, listed as tables."""
+"""Manifests, records and the paper's sentences, listed as tables."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from textwrap import shorten
 from typing import Any
 
 from rich.filesize import decimal
 
-from repro.coverage.coverage import Coverage, Difference
+from repro.coverage import REASONS, Compared, Coverage, Difference, Loose
 from repro.report.console import Table, Text, console
 from repro.report.console_plan import duration
 from repro.schema.jobs import Tier
@@ -199,25 +200,31 @@ def _pairs(title: str, pairs: Any) -> Table:  # noqa: ANN401 - any mapping of pl
 
 
 # -----------------------------------------------------------------------------
-# What of the paper's printed numbers is checked, as tables.
+# Which of the paper's sentences are checked, as tables.
 
-_SHOWN = 10
-"""Differences that are printed; one changed table makes hundreds."""
+_SHOWN, _START = 10, 60
+"""Differences that are printed, and characters of a sentence; one other page makes hundreds."""
 
 
 def show_coverage(coverage: Coverage) -> None:
-    """Print the tally of each section, the reasons, and every number that is loose."""
+    """Print the tally of each section, the reasons, and all that is loose."""
     out = console()
     out.print(_sections(coverage))
     out.print(_reasons(coverage))
     for loose in coverage.dangling:
-        where = f"section {loose.section}, number {loose.order}"
-        out.print(Text(f"  {where}: bound to {loose.claim}, which no manifest has", style="red"))
+        text = f"  {_place(loose)}: bound to {loose.claim}, which no manifest has"
+        out.print(Text(text, style="red"))
     for loose in coverage.unbound:
-        where = f"section {loose.section}, number {loose.order}"
-        out.print(Text(f"  {where}: neither bound nor set aside", style="red"))
+        out.print(Text(f"  {_place(loose)}: neither bound nor set aside", style="red"))
+    for name in coverage.unplaced:
+        out.print(Text(f"  {name}: is printed, and no sentence is bound to it", style="red"))
     if coverage.complete:
-        out.print(Text("every printed number is bound or set aside", style="bold green"))
+        text = "every sentence is bound or set aside, every printed claim has one"
+        out.print(Text(text, style="bold green"))
+
+
+def _place(found: Loose | Difference) -> str:
+    return f"section {found.section}, sentence {found.order}"
 
 
 def _sections(coverage: Coverage) -> Table:
@@ -225,7 +232,7 @@ def _sections(coverage: Coverage) -> Table:
     rows = coverage.sections
     table.add_column("section", "all", no_wrap=True, style="bold")
     for heading, field in (
-        ("numbers", "numerals"),
+        ("sentences", "sentences"),
         ("bound", "bound"),
         ("set aside", "aside"),
         ("unbound", "unbound"),
@@ -233,7 +240,7 @@ def _sections(coverage: Coverage) -> Table:
         total = sum(getattr(row, field) for row in rows)
         table.add_column(heading, str(total), justify="right")
     for row in rows:
-        counts = (row.numerals, row.bound, row.aside, row.unbound)
+        counts = (row.sentences, row.bound, row.aside, row.unbound)
         table.add_row(row.section, *map(str, counts))
     return table
 
@@ -241,36 +248,36 @@ def _sections(coverage: Coverage) -> Table:
 def _reasons(coverage: Coverage) -> Table:
     table = Table()
     table.add_column("set aside as", no_wrap=True, style="bold")
-    table.add_column("numbers", justify="right")
+    table.add_column("sentences", justify="right")
     table.add_column("why")
-    for reason in coverage.reasons:
-        table.add_row(reason.reason, str(reason.numerals), reason.sentence)
+    for reason, count in coverage.reasons.items():
+        table.add_row(reason, str(count), REASONS[reason])
     return table
 
 
-def show_coverage_comparison(count: int, differences: Sequence[Difference]) -> None:
-    """Print whether the `count` numerals of a copy are the ledger's, or where they first part."""
+def show_coverage_comparison(compared: Compared) -> None:
+    """Print whether the sentences of a copy are the ledger's, or where they first part."""
     out = console()
-    numerals = counted(count, "numeral")
-    if not differences:
-        out.print(Text(f"{numerals}, all as in the ledger", style="bold green"))
+    sentences = counted(compared.sentences, "sentence")
+    for name in compared.misquoted:
+        text = f"  {name}: its quote is not in the copy's sentence, or in none"
+        out.print(Text(text, style="red"))
+    if not compared.differences:
+        out.print(Text(f"{sentences}, all as in the ledger", style="bold green"))
         return
-    text = f"{numerals}, {counted(len(differences), 'difference')} from the ledger"
+    text = f"{sentences}, {counted(len(compared.differences), 'difference')} from the ledger"
     out.print(Text(text, style="bold red"))
-    for each in differences[:_SHOWN]:
-        copy = f"the copy prints {each.printed}" if each.printed else "the copy lacks a number"
+    for each in compared.differences[:_SHOWN]:
+        printed = shorten(each.printed, _START, placeholder=" …") if each.printed else ""
+        copy = f"the copy prints {printed!r}" if printed else "the copy lacks a sentence"
         ledger = f"has another there ({each.ledger})" if each.ledger else "has none there"
         if not each.printed:
             ledger = f"has one ({each.ledger})"
-        where = f"section {each.section}, number {each.order}"
-        out.print(Text(f"  {where}: {copy}, the ledger {ledger}", style="red"))
-    if len(differences) > _SHOWN:
-        out.print(Text(f"  and {len(differences) - _SHOWN} more", style="dim"))
+        out.print(Text(f"  {_place(each)}: {copy}, the ledger {ledger}", style="red"))
+    if len(compared.differences) > _SHOWN:
+        out.print(Text(f"  and {len(compared.differences) - _SHOWN} more", style="dim"))
 
 
-def coverage_as_data(
-    coverage: Coverage, count: int | None, differences: Sequence[Difference]
-) -> dict[str, Any]:
+def coverage_as_data(coverage: Coverage, compared: Compared | None) -> dict[str, Any]:
     """The same as plain data, for `--json`; without a copy, `text` is null."""
-    text = {"numerals": count, "differences": [each.model_dump() for each in differences]}
-    return coverage.model_dump() | {"text": None if count is None else text}
+    return coverage.model_dump() | {"text": compared and compared.model_dump()}

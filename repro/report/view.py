@@ -9,7 +9,7 @@ Not covered: how a number is decided (`verify`), how it is drawn (`repro.report.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from repro.coverage.coverage import Coverage
+from repro.coverage import Coverage
 from repro.environment.machine import Drift
 from repro.schema.finding import Verdict
 from repro.schema.jobs import Tier

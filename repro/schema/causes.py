@@ -30,12 +30,23 @@ class Estimate(Frozen):
     """One number behind a finding."""
 
     label: str
+    """What it is of; figures draw `MEASURED` and what begins as `BARS`."""
     value: float
     low: float | None = None
     """End of its interval: of 95 % where it was measured, of what the rounding of printed digits
     leaves open where it follows from them; None where there is none."""
     high: float | None = None
     unit: str = ""
+
+
+MEASURED = "measured"
+"""Label of the number beside a printed one; with ` at ` and a view where there are several."""
+
+BARS = {
+    "improvement of ": "improvement with shots, percent",
+    "divergence of ": "divergence, percentage points",
+}
+"""How the label of one model's bar begins, before the model's name; to the axis of such bars."""
 
 
 SENTENCES: dict[str, str] = {
@@ -52,7 +63,9 @@ SENTENCES: dict[str, str] = {
     # What keeps a measurement from deciding, and where it points.
     "holm": "over {tests} numbers p = {p:.2g} (Holm)",
     "few-settings": "{draws} of the {needed} settings needed ({repeated} more repeat one of them)",
-    "divided-by-zero": "the improvement that is divided by may be 0: {ends}",
+    "divided-by-zero": "the improvement that is divided by may be 0: draws from {low:.2f} "
+    "to {high:.2f}",
+    "divisor-without-ends": "the improvement that is divided by may be 0: it has no ends",
     "emulated-cap": "the cap is emulated on a card of {gib:.1f} GiB",
     "other-hardware": "decided on {hardware} alone, measured on {others}",
     "tier-and-stand-in": "tier {tier}, {checkpoint} stands in",
@@ -154,6 +167,87 @@ SENTENCES: dict[str, str] = {
     "misquoted": "{why}",
     "quotient": "{quotient}, published {published}",
     "no-quotient": "{values}: not two numbers with a ratio",
+    # A measured number beside a printed one (`verify.statistics`).
+    "margin-within-rounding": "not decidable: the margin {margin} is within rounding, {rounding}",
+    "margin-within-noise": "not decidable: the margin {margin} is under two standard deviations "
+    "of {spread:.2g}",
+    "too-few-draws": "{draws} of the {needed} draws that a spread takes",
+    "not-finite": "a value is no finite number, or nothing says how far it spreads",
+    "within-margin": "mean off by {off:+.3g}, s {spread:.2g} over {draws} settings, "
+    "h {rounding:.2g}: within {margin} even at the end of its confidence interval",
+    "beyond-another-draw": "mean off by {off:+.3g}, s {spread:.2g} over {draws} settings, "
+    "h {rounding:.2g}: another draw would not have been printed so (p = {p:.2g})",
+    "interval-crosses-margin": "mean off by {off:+.3g}, s {spread:.2g} over {draws} settings, "
+    "h {rounding:.2g}: the interval crosses {margin}",
+    "mean-within-margin": "within the margin",
+    "mean-above-printed": "above the printed value",
+    "mean-below-printed": "below the printed value",
+    "power": "power {power:.2f}; a shift of {shift:.2g} is noticed 9 times in 10, alone",
+    "power-without-shift": "power {power:.2f}; no shift, however large, is noticed 9 times in 10",
+    "other-values-accepted": "{accepted} of {others} other printed values of its kind would be "
+    "accepted",
+    "no-spread": "no spread: one setting alone",
+    "left-open": "left open by the paper and fixed here: {names}",
+    # Divergences of evaluations (`verify.rules.model`).
+    "flips": "a setting loses {lost:g} answers and wins {won:g}",
+    "no-null": "no null divergence: one setting alone",
+    "floor-of": "at the floor: {sides}",
+    "mixed-precision-as": "mixed precision read as {arm}",
+    "counted-above": "of {total} {sure} surely and {possible} possibly above {above}; another draw "
+    "would show {least} to {most}",
+    "not-larger": "the whole interval of the difference is at most 0, and the flips agree",
+    "larger": "another draw would be larger too, and the flips agree",
+    "surely-within-spread": "the sides surely differ by less than the members of the right one do",
+    "surely-beyond-spread": "another draw would differ by as much as the members of the "
+    "right one, or more",
+    "smaller-beyond-null": "surely smaller by more than settings alone differ, and the flips agree",
+    "not-beyond-null": "another draw would not be smaller by more than settings alone differ",
+    "order-open": "the interval of the difference leaves it open",
+    "points-to-relation": "points to {relation}",
+    "points-away-from": "points away from {relation}",
+    # Divergences, scores and learning of tuned models (`verify.rules.tuned`, `.score`).
+    "null-between-tunings": "the null divergence is that between tunings with two seeds",
+    "counted-smaller": "of {total} comparisons {sure} surely smaller, {never} surely not",
+    "counted-agreeing": "{agree} of {total} agree",
+    "highest": "highest {value:.2f}",
+    "counted-won": "of {total} comparisons {sure} surely and {possible} possibly won; another draw "
+    "would show {least} to {most}",
+    "won-beyond-sampling": "{won} won beyond |z| {z} of the sampling of questions (first setting)",
+    "no-finite-likelihood": "{bad} of {asked} answers of tuned models have no finite "
+    "log-likelihood and count as lm-eval counts them, for the first choice",
+    "no-gradient": "{arm}: {dead} of {trainable} tensors got no gradient on the path {path}: "
+    "{names}",
+    "loss-not-finite": "{arm}: loss no finite number in {some} of {tunings} tunings, from step "
+    "{step} on",
+    "every-gradient": "tunings of which every trainable tensor got a gradient: {tunings}",
+    "adapters-learn": "of {total} adapter matrices of {layer}, {arrived} got a gradient and "
+    "{moved} moved, on the path {path}",
+    # Improvement with shots (`verify.rules.improvement`).
+    "counted-conditions": "of {total} conditions {sure} surely hold, {never} surely do not; of "
+    "another draw {never_drawn} surely would not",
+    "slight": "slight is within {errors} standard errors of the sampling of questions",
+    # Speed and memory (`verify.rules.throughput`).
+    "every-view": "{outcome} in every view of {views}",
+    "views-disagree": "caps or counts of memory disagree: reproduced in {reproduced}, contradicted "
+    "in {contradicted}, open in {inconclusive}",
+    "view-within": "{view}: within ± {margin}, rounding included",
+    "view-beyond": "{view}: another timing would be beyond ± {margin}, rounding included",
+    "view-crosses": "{view}: the interval crosses ± {margin}",
+    "view-within-rounding": "{view}: not decidable: the margin {margin} is within rounding",
+    "view-too-few": "{view}: {draws} of the {needed} timings needed to compare",
+    "view-left-out": "{view}: without {runs}, not fitting",
+    "sizes-rise": "{view}: each size gains more than the one before, beyond the spread of timings",
+    "sizes-fall": "{view}: a size gains less than the one before, beyond the spread of timings",
+    "sizes-open": "{view}: a step is within the spread of timings",
+    "size-missing": "{view}: a size has nothing to compare",
+    "more-than-the-card": "{run} takes more than the card has without a cap",
+    # Layers and exact algebra (`verify.rules.layer`).
+    "counterexamples": "{broken:,} of {layers:,} layers break it",
+    "holds-so-far": "holds",
+    "exact-algebra": "exact integer algebra, multiplied again here",
+    "curves-rise": "{rising:,} of {layers:,} layers rise: each third of a curve lies above the one "
+    "before",
+    "curves-not-falling": "the fitted rate of {rest:,} of {layers:,} layers is not negative",
 }
 """Code to sentence; what stands in braces is a value, with its format."""
 
@@ -170,7 +264,9 @@ LISTS: dict[str, str] = {
 STAND_INS: dict[str, str] = {"tier-and-stand-in": "checkpoint", "substituted": "name"}
 """Codes that say that something stood in for what the paper has, and the value that names it."""
 
-NOTICES = frozenset(("power", "other-values-accepted", "controls-caught", "no-control"))
+NOTICES = frozenset(
+    ("power", "power-without-shift", "other-values-accepted", "controls-caught", "no-control")
+)
 """Codes that say which difference a check would have noticed."""
 
 

@@ -157,9 +157,11 @@ class OrderingClaim(ClaimBase):
     basis: Basis
     left: Slugs
     right: Slugs
-    relation: Literal["at-most", "within-spread"]
-    """`within-spread`: |mean(left) - mean(right)| < max(right) - min(right), the two means
-    differ by less than the members of the right side among themselves."""
+    relation: Literal["at-most", "smaller-beyond-null", "within-spread"]
+    """`smaller-beyond-null`: the mean of the left side is smaller by more than two settings of one
+    dtype differ, which only measurements tell; `within-spread`: |mean(left) - mean(right)| <
+    max(right) - min(right), the two means differ by less than the members of the right side among
+    themselves."""
 
 
 class ConcordanceClaim(ClaimBase):

@@ -80,23 +80,23 @@ class BarsClaim(ClaimBase):
     checkpoints: Slugs
     methods: Methods
     precisions: Precisions
-    relation: Literal["none-above", "some-above", "smaller"]
+    relation: Literal["none-above", "some-above", "smaller", "smaller-beyond-null"]
     """`smaller`: for every method and precision the mean over checkpoints is below that of each of
-    the `others`."""
+    the `others`; `smaller-beyond-null`: by more than tunings with two seeds differ."""
     above: DecimalText | None
-    """Threshold in percentage points, exclusive; null for `smaller`."""
+    """Threshold in percentage points, exclusive; null for both of `smaller`."""
     others: tuple[Slugs, ...]
-    """Groups of checkpoints; empty but for `smaller`."""
+    """Groups of checkpoints; empty but for both of `smaller`."""
 
 
 class ImprovementClaim(ClaimBase):
     """A sentence about the improvement of some models with shots.
 
-    Relations on the AIPSS of each model of `of`: none-positive (none by more than twice its
-    sampling error over questions: slight), most-positive (more than half), all-positive; on each
-    shot count by itself: most-positive-throughout (at least three in four of the models are
-    positive at every count), all-positive-throughout; rising and not-rising, of each model's mean
-    score from each shot count to the next; above-partner, at least three in four improve more than
+    One word is one rule: "positive" is of the AIPSS of each model of `of`, "most" and "the
+    majority" are more than half. Relations on the AIPSS: none-positive (none by more than twice its
+    sampling error over questions: slight), most-positive, all-positive; on each shot count by
+    itself: most-positive-throughout (most are positive at every count); rising and not-rising, of
+    each model's mean score from each shot count to the next; above-partner, most improve more than
     the model at the same place of `others`; below-all, each less than every one of `others`;
     highest, the one of `of` improves more than each of `others`; apart-highest and apart-lowest,
     it does so by more than lies between the next two; not-monotone, in the order given neither
@@ -111,7 +111,6 @@ class ImprovementClaim(ClaimBase):
         "most-positive",
         "all-positive",
         "most-positive-throughout",
-        "all-positive-throughout",
         "rising",
         "not-rising",
         "above-partner",

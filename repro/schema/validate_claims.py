@@ -281,6 +281,8 @@ def _misfits(claim: Claim) -> Iterator[Wrong]:
             wanted = 1 if claim.form in ("plain", "times-per-reduction") else 2
             if len(claim.of) != wanted:
                 yield "of", counted(len(claim.of), "value"), f"{wanted} for the form {claim.form!r}"
+        case OrderingClaim(basis="printed", relation="smaller-beyond-null"):
+            yield "relation", claim.relation, "another one: no null divergence is printed"
         case ConcordanceClaim():
             if (claim.by == "spikes") != (claim.above is not None):
                 yield "above", repr(claim.above), "a threshold with `by` spikes, null without"

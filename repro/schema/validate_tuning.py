@@ -159,7 +159,7 @@ def _metric(at: str, task: str, metric: str) -> Iterator[Wrong]:
 
 def _bars(claim: BarsClaim) -> Iterator[Wrong]:
     """A threshold, or groups to compare with, that a relation does not take."""
-    compares = claim.relation == "smaller"
+    compares = claim.relation in ("smaller", "smaller-beyond-null")
     if compares == (claim.above is not None):
         expected = "a threshold with none-above and some-above, null with smaller"
         yield "above", repr(claim.above), expected

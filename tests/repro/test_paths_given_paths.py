@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from command_line import repro
 
 from repro import paths
 from repro.cli.main import COMMANDS, _parser, main
@@ -143,17 +144,6 @@ def test_a_folder_that_this_user_may_not_enter(place: Path) -> None:
 
 # -----------------------------------------------------------------------------
 # Names that are no text
-
-
-def repro(*arguments: str | bytes, cwd: bytes) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "repro.cli.main", *arguments],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(paths.ROOT)},
-    )
 
 
 def test_a_name_that_is_not_utf_8_is_as_good_as_any(tmp_path: Path) -> None:

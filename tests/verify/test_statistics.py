@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from repro.schema.causes import cause, say
 from verify import statistics
 from verify.statistics import Decision
 
@@ -63,7 +64,7 @@ def test_rounding_of_the_inputs_widens_both_intervals() -> None:
 def test_a_margin_within_rounding_is_not_decidable() -> None:
     within = decide("2.0", margin="0.06", measured=[2.0] * 5, input_rounding="0.01")
     assert within.outcome == "inconclusive"
-    assert within.reason == "not decidable: the margin 0.06 is within rounding, 0.06"
+    assert within.why == cause("margin-within-rounding", margin="0.06", rounding="0.06")
     assert decide("2.0", margin="0.061", measured=[2.0] * 5, input_rounding="0.01").outcome == (
         "reproduced"
     )
@@ -72,7 +73,8 @@ def test_a_margin_within_rounding_is_not_decidable() -> None:
 def test_a_margin_under_two_standard_deviations_is_not_decidable() -> None:
     found = decide("2.0", margin="1.41")  # 2 s = 1.4142
     assert (found.outcome, found.p_contradicted, found.power) == ("inconclusive", 1.0, 0.0)
-    assert "under two standard deviations of 0.71" in found.reason
+    assert found.why.code == "margin-within-noise"
+    assert found.why.values["spread"] == pytest.approx(math.sqrt(0.5))
     assert decide("9.9", margin="1.41").outcome == "inconclusive"
     assert decide("2.0", margin="1.42").outcome == "reproduced"
 
@@ -126,25 +128,37 @@ def test_no_power_where_the_interval_alone_fills_the_margin() -> None:
 def test_what_has_no_spread_decides_nothing(measured: list[float]) -> None:
     found = decide("2.0", measured=measured)
     assert found.outcome == "inconclusive"
-    assert "two needed" in found.reason or "finite" in found.reason
+    assert found.why.code == ("too-few-draws" if len(measured) < 2 else "not-finite")
     assert decide("2.0", least_spread=math.nan).outcome == "inconclusive"
     assert decide("2.0", least_spread=0.0).outcome == "inconclusive"
 
 
 def test_directions() -> None:
-    assert decide("2.0").direction == "within the margin"
-    assert decide("3.5").direction == "within the margin"
-    assert decide("3.6").direction == "below the printed value"
-    assert decide("0.4").direction == "above the printed value"
+    assert decide("2.0").direction == cause("mean-within-margin")
+    assert decide("3.5").direction == cause("mean-within-margin")
+    assert decide("3.6").direction == cause("mean-below-printed")
+    assert decide("0.4").direction == cause("mean-above-printed")
 
 
-def test_reasons_show_the_numbers() -> None:
-    assert decide("1.3").reason == (
+def test_causes_have_the_numbers() -> None:
+    within = decide("1.3").why
+    assert within.code == "within-margin"
+    assert within.values == {
+        "off": pytest.approx(0.7),
+        "spread": pytest.approx(math.sqrt(0.5)),
+        "draws": 5,
+        "rounding": pytest.approx(0.05),
+        "margin": "1.5",
+    }
+    beyond = decide("5.9").why
+    assert beyond.code == "beyond-another-draw"
+    assert beyond.values["p"] == pytest.approx(0.039, abs=5e-4)
+    assert decide("1.2").why.code == "interval-crosses-margin"
+    # One golden sentence.
+    assert say(within) == (
         "mean off by +0.7, s 0.71 over 5 settings, h 0.05: within 1.5 even at the end of its "
         "confidence interval"
     )
-    assert "another draw would not have been printed so (p = 0.039)" in decide("5.9").reason
-    assert decide("1.2").reason.endswith("the interval crosses 1.5")
 
 
 def test_holm_by_hand() -> None:

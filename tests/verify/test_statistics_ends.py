@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import pytest
 
+from repro.schema.causes import cause
 from verify import statistics
 
 
@@ -20,40 +21,40 @@ def test_two_settings_are_enough_for_a_spread() -> None:
 
 def test_one_setting_points_nowhere() -> None:
     found = decide([2.0], "2.0", "0.5")
-    assert (found.direction, found.reason) == ("", "1 setting, two needed to know a spread")
+    assert (found.direction, found.why) == (None, cause("too-few-draws", draws=1, needed=2))
 
 
 def test_what_is_not_finite_points_nowhere() -> None:
-    why = "a value that is not a finite number, or no floor of the spread"
+    why = cause("not-finite")
     for found in (
         decide([2.0, math.nan], "2.0", "0.5"),
         statistics.decide([2.0, 2.0], "2.0", "0.5", least_spread=0.0),
     ):
-        assert (found.outcome, found.direction, found.reason) == ("inconclusive", "", why)
+        assert (found.outcome, found.direction, found.why) == ("inconclusive", None, why)
 
 
 @pytest.mark.parametrize(
     ("mean", "expected"),
     [
-        (0.7, "above the printed value"),
-        (0.3, "within the margin"),
-        (0.1, "within the margin"),
-        (-0.3, "below the printed value"),
+        (0.7, "mean-above-printed"),
+        (0.3, "mean-within-margin"),
+        (0.1, "mean-within-margin"),
+        (-0.3, "mean-below-printed"),
     ],
 )
 def test_directions_of_small_numbers(mean: float, expected: str) -> None:
-    assert statistics.direction(mean, "0.2", "0.1") == expected
+    assert statistics.direction(mean, "0.2", "0.1") == cause(expected)
 
 
 def test_nothing_is_left_open_by_exact_inputs() -> None:
     """Without rounding of the inputs h is half a unit: a margin just above it can be decided."""
-    assert statistics.undecidable("2.0", "0.06", 0.01, Decimal(0)) == ""
-    why = "not decidable: the margin 0.05 is within rounding, 0.05"
+    assert statistics.undecidable("2.0", "0.06", 0.01, Decimal(0)) is None
+    why = cause("margin-within-rounding", margin="0.05", rounding="0.05")
     assert statistics.undecidable("2.0", "0.05", 0.01, Decimal(0)) == why
 
 
 def test_a_margin_of_exactly_two_deviations_can_be_decided() -> None:
-    assert statistics.undecidable("2.0", "0.2", 0.1, Decimal(0)) == ""
+    assert statistics.undecidable("2.0", "0.2", 0.1, Decimal(0)) is None
 
 
 def test_no_adjusted_p_value_is_above_1() -> None:

@@ -21,8 +21,11 @@ def test_an_arm_on_another_path_is_a_control_of_its_own_claim_alone(tmp_path: Pa
         groups.append(other)
     claimed = tuned.manifest(groups, [divergence("lora-all")], number="20.0")
     evidence = tuned.run(tmp_path, claimed, losing({"lora-all.bfloat16": 13}))
-    lines = [line for line in it(evidence).working if ".live against" in line or "third" in line]
-    assert lines == ["lora-all.bfloat16.live against full.float32.live 19.846"]
+    found = [
+        each for each in it(evidence).estimates if "live" in each.label or "third" in each.label
+    ]
+    assert [each.label for each in found] == ["lora-all.bfloat16.live against full.float32.live"]
+    assert found[0].value == pytest.approx(19.846, abs=1e-3)
 
 
 @pytest.mark.parametrize(("settings", "lines"), [(1, 0), (2, 1)])
@@ -37,5 +40,6 @@ def test_two_settings_are_enough_to_tell_seeds_apart(
     evidence = tuned.run(tmp_path, claimed, losing({"full.float32": 13}))
     model = TunedModel("mamba-1", "lora-all.bfloat16")
     found = list(tuned_arms.controls(claimed, evidence, [model], "mmlu"))
-    line = "full.float32 between two seeds and settings 0.769"
-    assert [each for each in found if "seeds" in each] == [line] * lines
+    seeds = [each for each in found if "seeds" in each.label]
+    assert [each.label for each in seeds] == ["full.float32 between two seeds and settings"] * lines
+    assert [each.value for each in seeds] == [pytest.approx(0.769, abs=1e-3)] * lines

@@ -65,10 +65,14 @@ def speeds_of(arrays: "Arrays") -> list[float]:
     return [float(each) for each in arrays["tokens_per_second"]]
 
 
-def memory_of(job: ThroughputJob, arrays: "Arrays", count: Count) -> list[float]:
-    """Peak bytes over tokens of a batch, of each timing; none if one row does not fit."""
-    tokens = batch_size(arrays) * job.max_length
-    return [float(each) / tokens for each in arrays[f"memory_{count}"]]
+def memory_of(job: ThroughputJob, arrays: "Arrays", count: Count) -> float | None:
+    """Bytes a token: the peak of the whole run over the tokens of a batch; None if it does not fit.
+
+    Reference: paper v2, section 5.1: the maximum "over the entire fine-tuning run". So it is taken
+    over all timings, and is one number with no noise of a clock.
+    """
+    peaks = arrays[f"memory_{count}"]
+    return float(peaks.max()) / (batch_size(arrays) * job.max_length) if len(peaks) else None
 
 
 def fits(record: Record, job: ThroughputJob, arrays: "Arrays", count: Count) -> bool:
@@ -87,12 +91,10 @@ def fits(record: Record, job: ThroughputJob, arrays: "Arrays", count: Count) -> 
     return 0 < needed <= job.memory_cap * _GIB - context(record)
 
 
-def needed(record: Record, arrays: "Arrays") -> str:
-    """What one row takes without the cap, in words."""
+def needed(record: Record, arrays: "Arrays") -> float | None:
+    """GiB that one row takes without the cap, with the CUDA context; None if the card has less."""
     bytes_ = int(arrays["memory_uncapped"][0])
-    if not bytes_:
-        return "more than the card has"
-    return f"{(bytes_ + context(record)) / _GIB:.1f} GiB"
+    return (bytes_ + context(record)) / _GIB if bytes_ else None
 
 
 def context(record: Record) -> int:
@@ -175,7 +177,7 @@ def _summary(job: ThroughputJob, arrays: "Arrays") -> dict[str, float]:
     found = {"fits": 1, "batch_size": size, "tokens_per_second": sum(speeds) / len(speeds)}
     for count in COUNTS:
         found[f"max_memory_{count}"] = float(arrays[f"memory_{count}"].max())
-        found[f"memory_per_token_{count}"] = max(memory_of(job, arrays, count))
+        found[f"memory_per_token_{count}"] = float(memory_of(job, arrays, count) or 0)
     return found
 
 

@@ -11,18 +11,17 @@ Reference: paper v2, sections 5.2 and 5.3.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise, product
 from typing import TYPE_CHECKING
 
-from repro.schema.causes import cause
+from repro.schema.causes import Cause, Estimate, cause
 from repro.schema.manifest import Manifest
 from repro.schema.measured_claims import CellClaim
 from repro.schema.tuned_claims import ImprovementClaim, ImprovementRatio
 from repro.schema.tuned_slots import models_of
-from repro.text import counted
-from verify import noise, shown
+from verify import noise, shown, tuned_arms
 from verify.evidence import Evidence
 from verify.noise import Span
 from verify.outcome import Decided, Judged
@@ -98,8 +97,9 @@ def in_groups(size: int, inner: Formula, outer: Formula) -> Formula:
     return lambda each: outer([inner(each[at : at + size]) for at in range(0, len(each), size)])
 
 
-def _three_in_four(count: int) -> Formula:
-    return at_least(math.ceil(3 * count / 4))
+def _majority(count: int) -> Formula:
+    """More than half of so many: what "the majority" and "most" mean wherever they stand."""
+    return at_least(count // 2 + 1)
 
 
 # -----------------------------------------------------------------------------
@@ -134,7 +134,7 @@ def _none_positive(of: Sequence[Model], _: Sequence[Model], shots: Shots) -> Sen
 
 
 def _most_positive(of: Sequence[Model], _: Sequence[Model], shots: Shots) -> Sentence:
-    return Sentence(_aipss(of, shots), at_least(len(of) // 2 + 1))
+    return Sentence(_aipss(of, shots), _majority(len(of)))
 
 
 def _all_positive(of: Sequence[Model], _: Sequence[Model], shots: Shots) -> Sentence:
@@ -142,12 +142,8 @@ def _all_positive(of: Sequence[Model], _: Sequence[Model], shots: Shots) -> Sent
 
 
 def _most_throughout(of: Sequence[Model], _: Sequence[Model], shots: Shots) -> Sentence:
-    formula = in_groups(len(shots), every, _three_in_four(len(of)))
+    formula = in_groups(len(shots), every, _majority(len(of)))
     return Sentence(_throughout(of, shots), formula)
-
-
-def _all_throughout(of: Sequence[Model], _: Sequence[Model], shots: Shots) -> Sentence:
-    return Sentence(_throughout(of, shots), every)
 
 
 def _rising(of: Sequence[Model], _: Sequence[Model], shots: Shots) -> Sentence:
@@ -161,7 +157,7 @@ def _not_rising(of: Sequence[Model], _: Sequence[Model], shots: Shots) -> Senten
 
 def _above_partner(of: Sequence[Model], others: Sequence[Model], shots: Shots) -> Sentence:
     pairs = zip(_aipss(of, shots), _aipss(others, shots), strict=True)
-    return Sentence([one - partner for one, partner in pairs], _three_in_four(len(of)))
+    return Sentence([one - partner for one, partner in pairs], _majority(len(of)))
 
 
 def _below_all(of: Sequence[Model], others: Sequence[Model], shots: Shots) -> Sentence:
@@ -201,7 +197,6 @@ RELATIONS: Mapping[str, Relation] = {
     "most-positive": _most_positive,
     "all-positive": _all_positive,
     "most-positive-throughout": _most_throughout,
-    "all-positive-throughout": _all_throughout,
     "rising": _rising,
     "not-rising": _not_rising,
     "above-partner": _above_partner,
@@ -235,12 +230,23 @@ def ratio(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> Judged:
     others = _other_texts(manifest, measure, published)
     accepted = [decided(text).outcome for text in others].count("reproduced")
     working = (
-        *(_line(each, SHOTS) for each in found.models),
-        f"with acc of all five benchmarks the ratio is {mean(plain):.1f}",
         shown.power(decision),
-        f"{accepted} of {len(others)} other values printed for this reading would be accepted",
+        cause("other-values-accepted", accepted=accepted, others=len(others)),
+        tuned_arms.left_open(manifest, models_of(measure)),
     )
-    judged = shown.number(decision, values, published, margin, working, found.loaded)
+    estimates = [*shown.estimate("ratio by acc of all five benchmarks", mean(plain), unit="%")]
+    estimates += [number for each in found.models for number in _numbers(each, SHOTS)]
+    judged = shown.number(
+        decision,
+        values,
+        published,
+        margin,
+        working,
+        found.loaded,
+        tuple(estimates),
+        least_spread=floor,
+        tier=evidence.run.tier,
+    )
     return shown.enough(_divisible(judged, sides[1]), found.settings, found.repeated)
 
 
@@ -282,8 +288,11 @@ def _divisible(judged: Judged, divisors: Sequence[Series]) -> Judged:
     around = [span for span in spans if span[0] <= 0 <= span[1]]
     if not around:
         return judged
-    ends = shown.ends(around[0], len(divisors[0].values), "95 % of draws from {:.2f} to {:.2f}")
-    decided = judged.decided.because(cause("divided-by-zero", ends=ends), outcome="inconclusive")
+    low, high = around[0]
+    why = cause("divisor-without-ends")
+    if math.isfinite(low) and math.isfinite(high):
+        why = cause("divided-by-zero", low=low, high=high)
+    decided = judged.decided.because(why, outcome="inconclusive")
     return replace(judged, decided=decided, p_contradicted=1.0)
 
 
@@ -307,17 +316,28 @@ def relation(manifest: Manifest, claim: ImprovementClaim, evidence: Evidence) ->
     """A sentence about improvements against what was measured."""
     found = improvement_values.models(manifest, evidence, models_of(claim))
     of, others = found.models[: len(claim.of)], found.models[len(claim.of) :]
-    outcome, reason, seen = settle(RELATIONS[claim.relation](of, others, claim.shots))
+    outcome, why, seen = settle(RELATIONS[claim.relation](of, others, claim.shots))
     values = [mean(each.improvement(claim.shots, "relative").values) for each in of]
-    measured = f"AIPSS {_range(values)} %"
-    working = tuple(_line(each, claim.shots) for each in found.models)
-    decided = Decided(outcome, claim.relation, measured, "order", reason, working)
-    direction = f"points to {claim.relation}" if seen else f"points away from {claim.relation}"
+    working = [tuned_arms.left_open(manifest, models_of(claim))]
+    if claim.relation == "none-positive":
+        working.insert(0, cause("slight", errors=SLIGHT))
+    estimates = [number for each in found.models for number in _numbers(each, claim.shots)]
+    decided = Decided(
+        outcome,
+        claim.relation,
+        f"AIPSS {_range(values)} %",
+        "order",
+        (why,),
+        tuple(working),
+        tuple(estimates),
+    )
+    decided = shown.not_here(decided, evidence.run.tier, away=not seen)
+    direction = cause("points-to-relation" if seen else "points-away-from", relation=claim.relation)
     return shown.enough(Judged(decided, direction, found.loaded), found.settings, found.repeated)
 
 
-def settle(sentence: Sentence) -> "tuple[Outcome, str, bool]":
-    """Outcome and reason of a sentence, and whether the means over settings alone would have it."""
+def settle(sentence: Sentence) -> "tuple[Outcome, Cause, bool]":
+    """Outcome and cause of a sentence, and whether the means over settings alone would have it."""
     tests = len(sentence.conditions)
     spans = [noise.of_finite(e.values, e.floor, tests) for e in sentence.conditions]
     by_mean, by_draw = [truth(e.mean) for e in spans], [truth(e.draw) for e in spans]
@@ -326,12 +346,14 @@ def settle(sentence: Sentence) -> "tuple[Outcome, str, bool]":
         outcome = "reproduced"
     elif not sentence.formula(by_draw)[1]:
         outcome = "contradicted"
-    sure, possible = (sum(each[side] for each in by_mean) for side in (0, 1))
-    reason = (
-        f"of {counted(tests, 'condition')} {sure} surely hold, {tests - possible} surely do not; "
-        f"of another draw {tests - sum(each[1] for each in by_draw)} surely would not"
+    why = cause(
+        "counted-conditions",
+        total=tests,
+        sure=sum(sure for sure, _ in by_mean),
+        never=sum(not possible for _, possible in by_mean),
+        never_drawn=sum(not possible for _, possible in by_draw),
     )
-    return outcome, reason, sentence.formula([truth((e.value, e.value)) for e in spans])[0]
+    return outcome, why, sentence.formula([truth((e.value, e.value)) for e in spans])[0]
 
 
 def _range(values: Sequence[float]) -> str:
@@ -339,16 +361,17 @@ def _range(values: Sequence[float]) -> str:
     return f"{low:+.2f}" if len(values) == 1 else f"{low:+.2f} to {high:+.2f}"
 
 
-def _line(model: Model, shots: Sequence[int]) -> str:
-    """One model in the working: AIPSS with its sampling error, by shots, and other readings."""
+def _numbers(model: Model, shots: Sequence[int]) -> Iterator[Estimate]:
+    """AIPSS of one model with its sampling error, by shots, and in the other readings; percent."""
     aipss = model.improvement(shots, "relative")
+    span = noise.of_finite(aipss.values, aipss.floor).mean
+    yield from shown.estimate(f"improvement of {model.name}", mean(aipss.values), span, "%")
     error = mean(model.sampling(shots, "relative").values)
-    by_shots = ", ".join(
-        f"{mean(model.improvement([k], 'relative').values):+.2f} at {k}" for k in shots
-    )
+    yield from shown.estimate(f"standard error over questions, {model.name}", error, unit="%")
+    for k in shots:
+        value = mean(model.improvement([k], "relative").values)
+        yield from shown.estimate(f"at {k} shots, {model.name}", value, unit="%")
     points = mean(model.improvement(shots, "points").values)
+    yield from shown.estimate(f"in points, {model.name}", points, unit="points")
     plain = mean(model.improvement(shots, "relative", PLAIN).values)
-    return (
-        f"{model.name}: {mean(aipss.values):+.2f} % (settings {_range(aipss.values)}; sampling of "
-        f"questions ± {error:.2f}), {by_shots}; {points:+.2f} points; by acc alone {plain:+.2f} %"
-    )
+    yield from shown.estimate(f"by acc alone, {model.name}", plain, unit="%")

@@ -8,67 +8,135 @@ check cannot fail, so it shows nothing.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from repro import fileio
-from repro.schema.causes import cause
+from repro.schema.causes import Cause, cause
+from repro.schema.jobs import StabilityJob
 from repro.schema.measured_claims import BoundClaim, Control, IdentityClaim, TrendClaim
-from repro.text import counted
 from verify.errors import InvalidError
 from verify.evidence import Evidence
 from verify.outcome import Decided, Judged
 from verify.records.loaded import Loaded
+from verify.shown import estimate
 
-_CONFIDENCE = 0.95
+if TYPE_CHECKING:
+    from repro.schema.finding import Outcome
+
 _SIGNS = {"at-most": "≤", "below": "<", "above": ">"}
-_SAMPLED = "sampled layers can refute a theorem, not prove it"
+_FEWEST_POINTS = 3
+_THIRDS = 3
 
 
 def bound(claim: BoundClaim, evidence: Evidence) -> Judged:
     """Every entry of the arrays within the limit, and every entry of each control outside."""
     loaded = [evidence.get(job) for job in claim.jobs]
     limit = float(claim.limit)
-    entries = np.concatenate([_flat(each, name) for each in loaded for name in claim.arrays])
-    broken = int((~_within(entries, claim.relation, limit)).sum())
+    parts = [(each, name, _entries(each, name)) for each in loaded for name in claim.arrays]
+    marked = [(*part[:2], ~_within(part[2], claim.relation, limit)) for part in parts]
+    layers, broken = _of_layers(marked)
     for control in claim.controls:
         for each in loaded:
-            if _within(_flat(each, control.array), claim.relation, limit).any():
+            if _within(_entries(each, control.array), claim.relation, limit).any():
                 raise InvalidError(_toothless(each, control.what))
     published = f"{_SIGNS[claim.relation]} {limit:.6g}"
-    worst = entries.min() if claim.relation == "above" else entries.max()
-    share = f"{broken:,} of {len(entries):,} break it"
-    measured = f"{worst:.6g} at worst; {share if broken else f'none of {len(entries):,} breaks it'}"
+    entries = np.concatenate([np.ravel(part[2]) for part in parts])
+    worst = float(entries.min() if claim.relation == "above" else entries.max())
+    share = f"{broken:,} of {layers:,} layers break it" if broken else f"all of {layers:,} hold it"
+    measured = f"{worst:.6g} at worst; {share}"
+    estimates = (*estimate("worst entry", worst), *estimate("entries", len(entries)))
+    outcome: Outcome = "inconclusive"
+    why, direction = cause("held", count=layers), cause("holds-so-far")
     if broken:
-        reason = f"{share}{_caught(claim.controls)}"
-        return Judged(Decided("contradicted", published, measured, "none", reason), "", loaded)
-    held = cause("held", count=len(entries))
-    why = (held, _caught(claim.controls)[2:])
-    return Judged(Decided("inconclusive", published, measured, "none", why), "holds", loaded)
+        outcome, why = "contradicted", cause("counterexamples", broken=broken, layers=layers)
+    causes = (why, _caught(claim.controls))
+    decided = Decided(outcome, published, measured, "none", causes, (), estimates)
+    return Judged(decided, "" if broken else direction, loaded)
 
 
 def trend(claim: TrendClaim, evidence: Evidence) -> Judged:
-    """The fitted exponential rate of every curve is negative, controls excepted."""
+    """The fitted exponential rate of every curve is negative, controls excepted.
+
+    A recurrence has no noise, and what rounding can make up is left out: the sign of a rate is a
+    fact about the steps that were recorded, without a level of confidence. It says nothing about
+    later steps, so a rate that is not negative refutes nothing and is only not held. A curve
+    contradicts if it rises throughout: each third of it lies wholly above the one before.
+    """
     loaded = [evidence.get(job) for job in claim.jobs]
     pairs = list(zip(claim.arrays, claim.floors, strict=True))
-    rates = _joined([_rates(each, *pair, claim.times) for each in loaded for pair in pairs])
+    every = [
+        (each, name, _rates(each, name, floor, claim.times))
+        for each in loaded
+        for name, floor in pairs
+    ]
     for control in claim.controls:
         for each in loaded:
-            if (_rates(each, control.array, None, claim.times).high < 0).any():
+            if (_rates(each, control.array, None, claim.times).value < 0).any():
                 raise InvalidError(_toothless(each, control.what))
-    falling, rising = int((rates.high < 0).sum()), int((rates.low > 0).sum())
-    total = len(rates.value)
-    measured = f"rates {rates.value.min():.3g} to {rates.value.max():.3g} a step"
-    reason = f"{falling:,} of {total:,} curves fall at 95 % confidence, {rising:,} rise"
-    if rising:
-        return Judged(Decided("contradicted", "rate < 0", measured, "95 % CI", reason), "", loaded)
-    direction = "holds" if falling == total else "undecided for some layers"
-    reason = f"{reason}; {_SAMPLED}"
-    return Judged(
-        Decided("inconclusive", "rate < 0", measured, "95 % CI", reason), direction, loaded
+    layers, rest = _of_layers([(each, name, rates.value >= 0) for each, name, rates in every])
+    _, rising = _of_layers([(each, name, rates.rising) for each, name, rates in every])
+    values = np.concatenate([rates.value for *_, rates in every])
+    least, most = float(values.min()), float(values.max())
+    measured = f"rates {least:.3g} to {most:.3g} a step"
+    estimates = (
+        *estimate("least rate", least, unit="a step"),
+        *estimate("greatest rate", most, unit="a step"),
+        *estimate("curves", len(values)),
     )
+    outcome: Outcome = "inconclusive"
+    why, direction = [cause("held", count=layers)], [cause("holds-so-far")]
+    if rest:
+        why, direction = [cause("curves-not-falling", rest=rest, layers=layers)], []
+    if rising:
+        outcome = "contradicted"
+        why.insert(0, cause("curves-rise", rising=rising, layers=layers))
+    causes = (*why, _caught(claim.controls))
+    decided = Decided(outcome, "rate < 0", measured, "sign of the fit", causes, (), estimates)
+    return Judged(decided, next(iter(direction), ""), loaded)
+
+
+# Which layers entries are of. Random layers of `mamba-euler` and `mamba-zoh` are the same ones,
+# held in two ways; of arrays of one record an entry stands for the layer at its place, and a sweep
+# runs on the first of them; a control has layers of its own.
+
+_SAME_LAYERS = {"mamba-zoh": "mamba-euler"}
+_CONTROL = "control/"
+
+
+def _of_layers(marked: "Sequence[tuple[Loaded, str, NDArray[np.bool_]]]") -> tuple[int, int]:
+    """How many layers some arrays are of, each once, and how many have an entry that is marked.
+
+    Args:
+        marked: Record, name of the array and its marks, shape (layers, ...).
+    """
+    found: dict[tuple[str, str], list[NDArray[np.bool_]]] = {}
+    for loaded, name, marks in marked:
+        by_layer = marks.reshape(len(marks), -1).any(axis=1)
+        found.setdefault((_layers_of(loaded), _case(name)), []).append(by_layer)
+    total = hit = 0
+    for each in found.values():
+        longest = max(map(len, each))
+        padded = [np.pad(marks, (0, longest - len(marks))) for marks in each]
+        total, hit = total + longest, hit + int(np.any(padded, axis=0).sum())
+    return total, hit
+
+
+def _layers_of(loaded: Loaded) -> str:
+    """Alike for two records of the same layers."""
+    job = loaded.record.job
+    if not isinstance(job, StabilityJob):
+        return loaded.record.key
+    family = _SAME_LAYERS.get(job.family, job.family) if job.checkpoint is None else job.family
+    drawn = (family, job.checkpoint, job.channels, job.state_size, job.seed)
+    return "/".join(map(str, drawn))
+
+
+def _case(name: str) -> str:
+    """The control that an array is of; empty for what is no control."""
+    return name.split("/")[1] if name.startswith(_CONTROL) else ""
 
 
 def identity(claim: IdentityClaim, evidence: Evidence) -> Judged:
@@ -82,10 +150,9 @@ def identity(claim: IdentityClaim, evidence: Evidence) -> Judged:
             if not _off_product(each, control.array).any():
                 raise InvalidError(_toothless(each, control.what))
     measured = f"{total - different:,} of {total:,} rows equal"
-    reason = f"exact integer algebra, multiplied again here{_caught(claim.controls)}"
-    if different:
-        return Judged(Decided("contradicted", "equal", measured, "exact", reason), "", loaded)
-    return Judged(Decided("reproduced", "equal", measured, "exact", reason), "", loaded)
+    why = (cause("exact-algebra"), _caught(claim.controls))
+    outcome: Outcome = "contradicted" if different else "reproduced"
+    return Judged(Decided(outcome, "equal", measured, "exact", why), "", loaded)
 
 
 def _off_product(loaded: Loaded, case: str) -> NDArray[np.bool_]:
@@ -105,11 +172,12 @@ def _off_product(loaded: Loaded, case: str) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class Rates:
-    """Fitted exponential rates with 95 % confidence limits, a step; shape (curves,)."""
+    """Fitted exponential rates, a step; shape (curves,)."""
 
     value: NDArray[np.float64]
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
+    """NaN with fewer than three points: a line through two fits anything."""
+    rising: NDArray[np.bool_]
+    """Whether each third of the curve, by points, lies wholly above the third before."""
 
 
 def fit_rates(
@@ -126,16 +194,14 @@ def fit_rates(
             what rounding can make up has no rate, and zero no logarithm.
 
     Returns:
-        Rates a step. The limits take residuals as independent, which envelopes are not:
-        they say how well a straight line fits, no more.
+        Rates a step, without limits of confidence: what a straight line leaves of an envelope is
+        no independent noise, so there is none that a limit could be taken from.
 
     Example:
         >>> t = np.arange(5.0)
         >>> round(float(fit_rates(np.exp(-0.5 * t)[None], t).value[0]), 6)
         -0.5
     """
-    from scipy.special import stdtrit  # 0.1 s that `repro list` need not pay
-
     used = envelopes > floors
     number = used.sum(axis=1)
     logs = np.log(np.where(used, envelopes, 1.0))
@@ -145,31 +211,26 @@ def fit_rates(
         y_mean = (logs.sum(axis=1) / number)[:, None]  # an unused point's logarithm is 0
         dt = np.where(used, times[None, :] - t_mean, 0.0)
         dy = np.where(used, logs - y_mean, 0.0)
-        spread = (dt * dt).sum(axis=1)
-        slope = (dt * dy).sum(axis=1) / spread
-        residual = dy - slope[:, None] * dt
-        freedom = number - 2
-        error = np.sqrt((residual * residual).sum(axis=1) / freedom / spread)
-        half = stdtrit(np.maximum(freedom, 1), 0.5 + _CONFIDENCE / 2) * error
-    return Rates(slope, slope - half, slope + half)
+        slope = (dt * dy).sum(axis=1) / (dt * dt).sum(axis=1)
+    fitted = number >= _FEWEST_POINTS
+    place = (used.cumsum(axis=1) - 1) * _THIRDS // np.maximum(number, 1)[:, None]
+    lows, highs = [], []
+    for third in range(_THIRDS):
+        within = used & (place == third)
+        lows.append(np.where(within, logs, np.inf).min(axis=1))
+        highs.append(np.where(within, logs, -np.inf).max(axis=1))
+    above = [low > high for high, low in zip(highs[:-1], lows[1:], strict=True)]
+    return Rates(np.where(fitted, slope, np.nan), fitted & np.all(above, axis=0))
 
 
 def _rates(loaded: Loaded, name: str, floor: str | None, times: str) -> Rates:
     envelopes = np.atleast_2d(_array(loaded, name)).astype(np.float64)
     floors = np.atleast_2d(_array(loaded, floor)).astype(np.float64) if floor else 0.0
     rates = fit_rates(envelopes, _array(loaded, times).astype(np.float64), floors)
-    if not (np.isfinite(rates.low) & np.isfinite(rates.high)).all():
+    if not np.isfinite(rates.value).all():
         message = f"record {loaded.record.key[:12]}: too few points of {name} above rounding to fit"
         raise InvalidError(message)
     return rates
-
-
-def _joined(every: Sequence[Rates]) -> Rates:
-    return Rates(
-        np.concatenate([each.value for each in every]),
-        np.concatenate([each.low for each in every]),
-        np.concatenate([each.high for each in every]),
-    )
 
 
 def _array(loaded: Loaded, name: str) -> NDArray[Any]:
@@ -179,10 +240,10 @@ def _array(loaded: Loaded, name: str) -> NDArray[Any]:
     return loaded.arrays[name]
 
 
-def _flat(loaded: Loaded, name: str) -> NDArray[Any]:
-    """An array as a list of finite numbers; empty is never success."""
-    found = np.ravel(_array(loaded, name))
-    if not len(found) or not np.isfinite(found).all():
+def _entries(loaded: Loaded, name: str) -> NDArray[Any]:
+    """An array of finite numbers, layers first; empty is never success."""
+    found: NDArray[Any] = np.atleast_1d(_array(loaded, name))
+    if not found.size or not np.isfinite(found).all():
         message = f"record {loaded.record.key[:12]}: {name} is empty or not finite"
         raise InvalidError(message)
     return found
@@ -194,8 +255,8 @@ def _within(entries: NDArray[Any], relation: str, limit: float) -> NDArray[np.bo
     return entries < limit if relation == "below" else entries > limit
 
 
-def _caught(controls: Sequence[Control]) -> str:
-    return f"; {counted(len(controls), 'control')} caught" if controls else "; no control"
+def _caught(controls: Sequence[Control]) -> Cause:
+    return cause("controls-caught", count=len(controls)) if controls else cause("no-control")
 
 
 def _toothless(loaded: Loaded, what: str) -> str:

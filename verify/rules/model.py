@@ -6,9 +6,11 @@ a divergence is folded and positive when nothing happened, so it supports no com
 where it is at the floor, or where coin tosses explain its flips.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 
+from repro.schema.causes import Cause, Estimate, cause
 from repro.schema.finding import Outcome
 from repro.schema.manifest import Manifest
 from repro.schema.measured_claims import CellClaim, CountClaim, Divergence, MeanClaim, OrderingClaim
@@ -30,15 +32,23 @@ def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> Judged:
     decision = _decide(found, published, claim.margin.value, rounding)
     accepted, others = _accepted(manifest, claim, found, rounding)
     lost, won = found.flips()
-    low, high, majority = found.reference_accuracy()
     working = (
-        f"a setting loses {lost:g} answers and wins {won:g}; {null(found)}",
-        f"float32 accuracy {low:.1%} to {high:.1%}, the commonest letter {majority:.1%}",
-        _by_arm(manifest, claim, evidence),
+        cause("flips", lost=lost, won=won),
+        cause("mixed-precision-as", arm="weight-cast"),
         shown.power(decision),
-        f"{accepted} of {others} other values printed for this dtype would be accepted",
+        cause("other-values-accepted", accepted=accepted, others=others),
     )
-    return number(found, decision, published, claim.margin.value, working)
+    by_arm = other_arms(manifest, claim, evidence)
+    estimates = (
+        *nulls(found),
+        *accuracies([found]),
+        *(
+            n
+            for arm, value in by_arm.items()
+            for n in shown.estimate(f"{arm}, first setting", value)
+        ),
+    )
+    return number(found, decision, published, claim.margin.value, working, estimates, evidence)
 
 
 def mean(manifest: Manifest, claim: MeanClaim, evidence: Evidence) -> Judged:
@@ -49,8 +59,8 @@ def mean(manifest: Manifest, claim: MeanClaim, evidence: Evidence) -> Judged:
     published = manifest.text_of(claim.published)
     rounding = input_rounding(manifest, claim, cells)
     decision = _decide(found, published, claim.margin.value, rounding)
-    working = (null(found), shown.power(decision))
-    return number(found, decision, published, claim.margin.value, working)
+    working, margin = (shown.power(decision),), claim.margin.value
+    return number(found, decision, published, margin, working, nulls(found), evidence)
 
 
 def count(manifest: Manifest, claim: CountClaim, evidence: Evidence) -> Judged:
@@ -61,11 +71,11 @@ def count(manifest: Manifest, claim: CountClaim, evidence: Evidence) -> Judged:
     h = max(float(input_rounding(manifest, one, [one])) for one in cells)
     sure, possible, least, most = above(each, limit, h)
     outcome, measured, direction = shown.counted(int(published), sure, possible, least, most)
-    reason = (
-        f"{sure} surely and {possible} possibly above {claim.above}; another draw would show "
-        f"{least} to {most}"
-    )
-    decided = Decided(outcome, published, measured, "exact", reason)
+    why = counted_above(len(each), sure, possible, claim.above, least, most)
+    named = zip(cells, each, strict=True)
+    estimates = [number for one, side in named for number in divergence_of(one.id, side)]
+    decided = Decided(outcome, published, measured, "exact", (why,), (), tuple(estimates))
+    decided = shown.not_here(decided, evidence.run.tier, away=direction.code == "disagrees")
     loaded = [record for one in each for record in one.loaded]
     return enough(Judged(decided, direction, loaded), each)
 
@@ -88,6 +98,19 @@ def above(each: Sequence[Arms], limit: float, h: float) -> tuple[int, int, int, 
     return sure, possible, least, most
 
 
+def counted_above(total: int, sure: int, possible: int, above: str, least: int, most: int) -> Cause:
+    """How many of some divergences are above a limit."""
+    return cause(
+        "counted-above",
+        total=total,
+        sure=sure,
+        possible=possible,
+        above=above,
+        least=least,
+        most=most,
+    )
+
+
 def ordering(manifest: Manifest, claim: OrderingClaim, evidence: Evidence) -> Judged:
     """A printed ordering against the measured means of both sides."""
     cells = [[manifest.cell(name) for name in side] for side in (claim.left, claim.right)]
@@ -95,43 +118,95 @@ def ordering(manifest: Manifest, claim: OrderingClaim, evidence: Evidence) -> Ju
     # Both means are differences of accuracies that may have been rounded first.
     h = 2 * max(float(input_rounding(manifest, one, [one])) for side in cells for one in side)
     gap = noise.difference(left, right)
-    relation = _at_most if claim.relation == "at-most" else _on_par
-    outcome, direction = relation(left, right, gap, h)
-    settings = min(len(left.rows), len(right.rows))
-    reason = f"difference {gap.value:+.3f}, "
-    reason += shown.ends(gap.mean, settings, "95 % between {:+.3f} and {:+.3f}")
+    relation, published, opposite = _RELATIONS[claim.relation]
+    outcome, code, seen = relation(left, right, gap, h)
+    alone = min(len(left.rows), len(right.rows)) == 1
+    why = [cause("no-spread") if alone else cause(code)]
     floors = [name for name, one in (("left", left), ("right", right)) if one.at_the_floor]
     if floors:  # among them what has one setting, so that its null divergence is not known
         outcome = "inconclusive"
-        at = f"{' and '.join(floors)} at the floor (null divergence): "
-        reason += f"; {at * (settings > 1)}supports no ordering"
-    published = "left ≤ right" if claim.relation == "at-most" else "within spread"
+        at = [cause("no-null")]
+        if not alone:
+            at = [cause("at-the-floor"), cause("floor-of", sides=" and ".join(floors))]
+        why = [*at, *why]
     measured = f"{average(left.divergences):.3f} and {average(right.divergences):.3f}"
-    decided = Decided(outcome, published, measured, "order", reason)
+    estimates = [*shown.estimate("difference, left less right", gap.value, gap.mean)]
+    for side, one in (("left", left), ("right", right)):
+        estimates += [*divergence_of(f"the {side} side", one), *nulls(one, f", {side}")]
+    spread = _spread(right)
+    estimates += shown.estimate("range of the right side", spread.value, spread.mean)
+    decided = Decided(outcome, published, measured, "order", tuple(why), (), tuple(estimates))
+    decided = shown.not_here(decided, evidence.run.tier, away=not seen and not floors)
+    direction = cause("points-to-relation", relation=published if seen else opposite)
     return enough(Judged(decided, direction, left.loaded + right.loaded), [left, right])
 
 
-def _at_most(left: Arms, right: Arms, gap: Spans, h: float) -> tuple[Outcome, str]:
+def _at_most(left: Arms, right: Arms, gap: Spans, h: float) -> tuple[Outcome, str, bool]:
     """The divergence of the left side is not larger; the shift has to say so too."""
     shift = average(left.shifts) - average(right.shifts)
-    direction = "points to left ≤ right" if gap.value <= 0 else "points to left > right"
+    seen = gap.value <= 0
     if gap.mean[1] + h <= 0 and shift <= 0:
-        return "reproduced", direction
+        return "reproduced", "not-larger", seen
     if gap.draw[0] - h > 0 and shift > 0:
-        return "contradicted", direction
-    return "inconclusive", direction
+        return "contradicted", "larger", seen
+    return "inconclusive", "order-open", seen
 
 
-def _on_par(_: Arms, right: Arms, gap: Spans, h: float) -> tuple[Outcome, str]:
+def _smaller_beyond_null(
+    left: Arms, right: Arms, gap: Spans, h: float
+) -> tuple[Outcome, str, bool]:
+    """The left side diverges less, by more than two settings of one arm differ: significantly."""
+    shift = average(left.shifts) - average(right.shifts)
+    held = beyond_null(left, right, gap, h, shift)
+    seen = gap.value < -max(left.null, right.null)
+    if held > 0:
+        return "reproduced", "smaller-beyond-null", seen
+    return (
+        ("contradicted", "not-beyond-null", seen) if held else ("inconclusive", "order-open", seen)
+    )
+
+
+def beyond_null(left: Arms, right: Arms, gap: Spans, h: float, shift: float) -> int:
+    """1 if the left side is surely below by more than the null, -1 if surely not, else 0.
+
+    Args:
+        left: What is said to diverge significantly less.
+        right: What it is held against.
+        gap: Divergence of the left side less that of the right.
+        h: What rounding of the accuracies can add or take away.
+        shift: Shift of the left side less that of the right; has to be below 0 as well.
+    """
+    null = max(left.null, right.null)
+    if gap.mean[1] + h < -null and shift < 0:
+        return 1
+    return -1 if gap.draw[0] - h >= -null else 0
+
+
+def _within_spread(_: Arms, right: Arms, gap: Spans, h: float) -> tuple[Outcome, str, bool]:
     """The two sides differ by less than the cells of the right side among themselves."""
-    # A range over cells is moved by one cell, not by their mean: no smaller floor for it.
-    spread = noise.of(right.ranges, right.least_spread * len(right.rows[0]) ** 0.5)
-    direction = f"spread of the right side {spread.value:.3f}"
+    spread = _spread(right)
+    seen = abs(gap.value) < spread.value
     if noise.absolute(gap.mean)[1] + 2 * h < spread.mean[0]:
-        return "reproduced", direction
+        return "reproduced", "surely-within-spread", seen
     if noise.absolute(gap.draw)[0] - 2 * h >= spread.draw[1]:
-        return "contradicted", direction
-    return "inconclusive", direction
+        return "contradicted", "surely-beyond-spread", seen
+    return "inconclusive", "order-open", seen
+
+
+def _spread(right: Arms) -> Spans:
+    """Range over the cells of a side: one cell moves it, not their mean, so no smaller floor."""
+    return noise.of(right.ranges, right.least_spread * len(right.rows[0]) ** 0.5)
+
+
+_Relation = Callable[[Arms, Arms, Spans, float], tuple[Outcome, str, bool]]
+"""Outcome, code of why, and whether the means alone would have it."""
+
+_RELATIONS: Mapping[str, tuple[_Relation, str, str]] = {
+    "at-most": (_at_most, "left ≤ right", "left > right"),
+    "smaller-beyond-null": (_smaller_beyond_null, "left < right - null", "left ≥ right - null"),
+    "within-spread": (_within_spread, "within spread", "beyond spread"),
+}
+"""By the name that a claim gives: the rule, what is claimed, and the opposite."""
 
 
 def _decide(found: Arms, published: str, margin: str, rounding: Decimal) -> Decision:
@@ -144,12 +219,39 @@ def _decide(found: Arms, published: str, margin: str, rounding: Decimal) -> Deci
     )
 
 
-def number(
-    found: Arms, decision: Decision, published: str, margin: str, working: tuple[str, ...]
+def number(  # noqa: PLR0917  # what a finding has
+    found: Arms,
+    decision: Decision,
+    published: str,
+    margin: str,
+    working: tuple[Cause, ...],
+    estimates: tuple[Estimate, ...],
+    evidence: Evidence,
 ) -> Judged:
     """What the divergences of some cells say about one printed number."""
-    judged = shown.number(decision, found.divergences, published, margin, working, found.loaded)
-    return enough(judged, [found])
+    judged = shown.number(
+        decision,
+        found.divergences,
+        published,
+        margin,
+        working,
+        found.loaded,
+        estimates,
+        least_spread=found.least_spread,
+        tier=evidence.run.tier,
+    )
+    return enough(replace(judged, decided=at_floor(judged.decided, found)), [found])
+
+
+def at_floor(decided: Decided, found: Arms) -> Decided:
+    """The same, saying where a divergence is what nothing looks like, or that nobody knows."""
+    if len(found.rows) == 1:
+        return replace(decided, working=(*decided.steps, cause("no-null")))
+    if not found.at_the_floor:
+        return decided
+    if decided.outcome == "inconclusive":
+        return decided.because(cause("at-the-floor"), outcome="inconclusive")
+    return replace(decided, working=(*decided.steps, cause("at-the-floor")))
 
 
 def enough(judged: Judged, found: Sequence[Arms]) -> Judged:
@@ -175,15 +277,23 @@ def _accepted(
     return outcomes.count("reproduced"), len(others)
 
 
-def _by_arm(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> str:
-    """What mixed precision may mean, beside the arm that decides; under one setting."""
-    found = other_arms(manifest, claim, evidence)
-    values = ", ".join(f"{arm} {value:.2f}" for arm, value in found.items())
-    return f"arm weight-cast; under the first setting alone: {values}"
+def divergence_of(name: str, found: Arms) -> tuple[Estimate, ...]:
+    """Mean divergence over settings, with its interval."""
+    span = noise.of(found.divergences, found.least_spread).mean
+    return shown.estimate(f"divergence of {name}", average(found.divergences), span)
 
 
-def null(found: Arms) -> str:
-    """What nothing looks like, and whether the divergence does."""
-    if len(found.rows) == 1:
-        return "no null divergence: one setting alone"
-    return f"null divergence {found.null:.3f}" + " (at the floor)" * found.at_the_floor
+def nulls(found: Arms, of: str = "") -> tuple[Estimate, ...]:
+    """What nothing looks like; nothing is known of one setting alone."""
+    return shown.estimate(f"null divergence{of}", found.null)
+
+
+def accuracies(every: Sequence[Arms]) -> tuple[Estimate, ...]:
+    """How right the references are, beside who always gives the same answer; percent."""
+    lows, highs, commonest = zip(*(each.reference_accuracy() for each in every), strict=True)
+    found = {
+        "least accuracy of a reference": min(lows),
+        "greatest accuracy of a reference": max(highs),
+        "share of the commonest answer": max(commonest),
+    }
+    return tuple(n for name, e in found.items() for n in shown.estimate(name, 100 * e, unit="%"))

@@ -14,11 +14,11 @@ from itertools import product
 
 import numpy as np
 
+from repro.schema.causes import Estimate, cause
 from repro.schema.manifest import Manifest
 from repro.schema.measured_claims import CellClaim
 from repro.schema.tuned_claims import Column, MeasuredWinsClaim, Score
 from repro.schema.tuned_slots import PRETRAINED, TunedModel, models_of
-from repro.text import counted
 from verify import noise, shown, tuned_arms
 from verify.decidable import score_floor
 from verify.evidence import Evidence
@@ -58,21 +58,34 @@ def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> Judged:
     accepted = [decided(text).outcome for text in others].count("reproduced")
     decision = decided(published)
     working = (
-        f"sampling of the questions ± {_standard_error(loaded[0], measure.metric):.2f}",
-        *_before(manifest, evidence, measure),
         shown.power(decision),
-        f"{accepted} of {len(others)} other values printed in this column would be accepted",
+        cause("other-values-accepted", accepted=accepted, others=len(others)),
+        tuned_arms.left_open(manifest, models_of(measure)),
     )
-    judged = shown.number(decision, values, published, margin, working, loaded)
+    error = _standard_error(loaded[0], measure.metric)
+    judged = shown.number(
+        decision,
+        values,
+        published,
+        margin,
+        working,
+        loaded,
+        (
+            *shown.estimate("standard error over questions", error),
+            *_before(manifest, evidence, measure),
+        ),
+        least_spread=least,
+        tier=evidence.run.tier,
+    )
     return shown.enough(judged, len(rows), repeated)
 
 
-def _before(manifest: Manifest, evidence: Evidence, measure: Score) -> list[str]:
+def _before(manifest: Manifest, evidence: Evidence, measure: Score) -> list[Estimate]:
     """The score before tuning, where it was run."""
     model = TunedModel(measure.checkpoint, PRETRAINED)
     found = tuned_arms.where_run(manifest, evidence, model, measure.task)
     values = [score(each.arrays, measure.metric, _SHOTS) for each in found]
-    return [f"before tuning {mean(values):.2f}"] if values else []
+    return [*shown.estimate("before tuning", mean(values))] if values else []
 
 
 def _standard_error(loaded: Loaded, metric: Metric) -> float:
@@ -115,12 +128,15 @@ class _Comparison:
         """Where the margin lies; anywhere where a score is no finite number."""
         return noise.of_finite(self.margins, self.floor, tests)
 
-    def line(self, tests: int) -> str:
-        """For the working."""
-        ends = shown.ends(self.spans(tests).mean, len(self.margins), "{:+.2f} to {:+.2f}")
+    @property
+    def estimates(self) -> tuple[Estimate, ...]:
+        """Both scores, by how much the left is better, and z of the sampling of questions."""
+        span = noise.of_finite(self.margins, self.floor).mean
         return (
-            f"{self.name}: {mean(self.left):.2f} against {mean(self.right):.2f}, better by "
-            f"{mean(self.margins):+.2f} ({ends}), z {self.z:+.1f}"
+            *shown.estimate(f"{self.name}, left", mean(self.left)),
+            *shown.estimate(f"{self.name}, right", mean(self.right)),
+            *shown.estimate(f"{self.name}, better by", mean(self.margins), span),
+            *shown.estimate(f"{self.name}, z of the questions", self.z),
         )
 
 
@@ -142,16 +158,24 @@ def wins(manifest: Manifest, claim: MeasuredWinsClaim, evidence: Evidence) -> Ju
     least, most = _signs([one.draw for one in spans])
     outcome, measured, direction = shown.counted(int(published), sure, possible, least, most)
     beyond = sum(one.z > _SAMPLING for one in each)
-    reason = (
-        f"of {counted(tests, 'comparison')} {sure} surely and {possible} possibly won; another "
-        f"draw would show {least} to {most}"
-    )
-    working = (
-        f"{beyond} won beyond |z| {_SAMPLING} of the sampling of questions (first setting)",
-        *(one.line(tests) for one in each),
-    )
+    why = cause("counted-won", total=tests, sure=sure, possible=possible, least=least, most=most)
+    models = [
+        TunedModel(name, arm) for name in claim.checkpoints for arm in (claim.left, claim.right)
+    ]
     total = f"{published} of {manifest.text_of(claim.out_of)}"
-    decided = Decided(outcome, total, f"{measured} of {tests}", "exact", reason, working)
+    decided = Decided(
+        outcome,
+        total,
+        f"{measured} of {tests}",
+        "exact",
+        (why,),
+        (
+            cause("won-beyond-sampling", won=beyond, z=_SAMPLING),
+            tuned_arms.left_open(manifest, models),
+        ),
+        tuple(number for one in each for number in one.estimates),
+    )
+    decided = shown.not_here(decided, evidence.run.tier, away=direction.code == "disagrees")
     loaded = [record for one in each for record in one.loaded]
     fewest = min(each, key=lambda one: len(one.margins))
     return shown.enough(Judged(decided, direction, loaded), len(fewest.margins), fewest.repeated)

@@ -16,27 +16,32 @@ from itertools import pairwise
 from typing import get_args
 
 from repro.schema import tuned_slots
-from repro.schema.causes import Cause, cause
+from repro.schema.causes import MEASURED, Cause, Estimate, cause
 from repro.schema.decimals import as_printed_like, half_unit
 from repro.schema.finding import Outcome
 from repro.schema.groups import ThroughputGroup
 from repro.schema.jobs import ThroughputJob
 from repro.schema.manifest import Manifest
 from repro.schema.measured_claims import CellClaim, FitsClaim, GrowingClaim, Statistic, Throughput
-from repro.text import counted
 from verify import noise, statistics
 from verify.evidence import Evidence
 from verify.outcome import Decided, Judged
 from verify.records import throughput as records
 from verify.records.loaded import Loaded
+from verify.shown import estimate, not_here
 from verify.statistics import mean
 
 # -----------------------------------------------------------------------------
 # Runs of a throughput group, and what some gain over others in one view of them.
 #
-# A view is what the paper leaves open: the memory cap and, for memory, which count was taken. The
-# timings of a run are its draws: the r-th timing of every arm makes the r-th gain. They have no
-# pairs, so any pairing gives the same spread, on average.
+# A view is what the paper leaves open: the memory cap and, for memory, which count was taken. Of
+# speed the timings of a run are its draws: the r-th timing of every arm makes the r-th gain. They
+# have no pairs, so any pairing gives the same spread, on average. Memory is the maximum over the
+# whole run, as the paper defines it, so each run has one number of it, without a spread.
+
+
+_FEWEST = 2
+"""Timings that a spread takes."""
 
 
 @dataclass(frozen=True)
@@ -73,15 +78,16 @@ class Run:
         return self.job.memory_cap
 
     @property
-    def needed(self) -> str:
-        """What one row takes without the cap, in words."""
+    def needed(self) -> float | None:
+        """GiB that one row takes without the cap; None if that is more than the card has."""
         return records.needed(self.loaded.record, self.loaded.arrays)
 
     def draws(self, view: View) -> list[float]:
-        """Tokens a second, or bytes a token, of each timing; none if it does not fit."""
+        """Tokens a second of each timing, or the bytes a token; none if it does not fit."""
         if view.count is None:
             return records.speeds_of(self.loaded.arrays)
-        return records.memory_of(self.job, self.loaded.arrays, view.count)
+        found = records.memory_of(self.job, self.loaded.arrays, view.count)
+        return [] if found is None else [found]
 
     def fits(self, count: records.Count) -> bool:
         """Whether one row trains under the cap."""
@@ -93,9 +99,17 @@ class Gains:
     """What some arms gain over their reference in one view."""
 
     draws: list[float]
-    """One a timing, times the speed or percent less memory; none if a reference does not fit."""
+    """Times the speed, one a timing, or percent less memory, one; none if a reference does not
+    fit."""
     left_out: tuple[str, ...]
     """Runs that do not fit."""
+    exact: bool = False
+    """Of memory, whose one number has no spread."""
+
+    @property
+    def comparable(self) -> bool:
+        """Whether there is enough to compare."""
+        return len(self.draws) >= (1 if self.exact else _FEWEST)
 
     def __str__(self) -> str:
         return f"{mean(self.draws):.3g}" if self.draws else "—"
@@ -139,12 +153,12 @@ def views(runs: Sequence[Run], statistic: Statistic) -> list[View]:
 def gains(runs: Sequence[Run], wanted: Throughput, view: View) -> Gains:
     """The gain of all arms and sizes of a measure together."""
     at = {(run.job.checkpoint, run.arm): run for run in runs if run.cap == view.cap}
-    found, left_out = [], []
+    found, left_out, exact = [], [], view.count is not None
     for size in wanted.checkpoints:
         reference = (wanted.against or size, wanted.reference)
         base = at[reference].draws(view)
         if not base:
-            return Gains([], (" ".join(reference),))
+            return Gains([], (" ".join(reference),), exact)
         for (name, arm), run in at.items():
             if name != size or arm == wanted.reference:
                 continue
@@ -153,8 +167,9 @@ def gains(runs: Sequence[Run], wanted: Throughput, view: View) -> Gains:
                 found.append([_gain(draw, against, view) for draw, against in pairs])
             else:
                 left_out.append(f"{name} {arm}")
-    together = mean if wanted.form == "mean" else max
-    return Gains([together(draw) for draw in zip(*found, strict=True)], tuple(left_out))
+    if wanted.form == "largest" and found:  # speed is defined as a mean, so the mean comes first
+        found = [max(found, key=mean)]
+    return Gains([mean(draw) for draw in zip(*found, strict=True)], tuple(left_out), exact)
 
 
 def _gain(found: float, base: float, view: View) -> float:
@@ -165,8 +180,6 @@ def _gain(found: float, base: float, view: View) -> float:
 # Claims about the speed and the memory of fine-tuning, decided from timings.
 
 _GIB = 2**30
-_FEWEST = 2
-"""Timings that a spread takes."""
 
 
 def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> Judged:
@@ -180,58 +193,97 @@ def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> Judged:
         isinstance(each, CellClaim) and isinstance(each.measure, Throughput)
         for each in manifest.claims
     )
-    outcomes, working, shown, where = [], [], [], []
+    outcomes, working = list[Outcome](), list[Cause]()
+    estimates, sides, where = list[Estimate](), list[str](), list[Cause]()
     for view in views(runs, wanted.statistic):
         found = gains(runs, wanted, view)
-        outcome, reason = _number(found, published, margin, numbers)
+        outcome, why = _number(found, view, published, margin, numbers)
         outcomes.append(outcome)
-        working.append(f"{view}: {reason}{_left_out(found)}")
+        working += [why, *_left_out(found, str(view))]
         if found.draws:
             middle = mean(found.draws)
-            shown.append(f"{as_printed_like(middle, published)} at {view}")
+            sides.append(f"{as_printed_like(middle, published)} at {view}")
             where.append(statistics.direction(middle, published, margin))
-    outcome, reason = _agreed(outcomes)
-    direction = where[0] if len(set(where)) == 1 else ""
+            estimates += _estimate(f"{MEASURED} at {view}", found)
+    outcome, why = _agreed(outcomes)
+    direction = where[0] if len({each.code for each in where}) == 1 else None
     decided = Decided(
-        outcome, published, "; ".join(shown) or "—", f"± {margin}", reason, tuple(working)
+        outcome,
+        published,
+        "; ".join(sides) or "—",
+        f"± {margin}",
+        (why,),
+        tuple(working),
+        tuple(estimates),
     )
     return _on_hardware(decided, direction, runs, wanted.hardware)
 
 
-def _number(found: Gains, published: str, margin: str, numbers: int) -> tuple[Outcome, str]:
+def _number(
+    found: Gains, view: View, published: str, margin: str, numbers: int
+) -> tuple[Outcome, Cause]:
     """One printed number in one view."""
-    if len(found.draws) < _FEWEST:
-        return "inconclusive", f"{counted(len(found.draws), 'timing')} to compare, {_FEWEST} needed"
+    if not found.comparable:
+        needed = 1 if found.exact else _FEWEST
+        why = cause("view-too-few", view=str(view), draws=len(found.draws), needed=needed)
+        return "inconclusive", why
     h, printed, limit = float(half_unit(published)), float(published), float(margin)
+    at = {"view": str(view), "margin": margin}
     if limit <= h:
-        return "inconclusive", f"not decidable: the margin {margin} is within rounding"
-    spans = noise.of(found.draws, 0.0, numbers)
+        return "inconclusive", cause("view-within-rounding", **at)
+    spans = _spans(found, numbers)
     low, high = noise.widened(spans.mean, h)
     if printed - limit <= low and high <= printed + limit:
-        return "reproduced", f"the mean is between {low:.4g} and {high:.4g}, rounding included"
+        return "reproduced", cause("view-within", **at)
     low, high = noise.widened(spans.draw, h)
-    shown = f"another timing is between {low:.4g} and {high:.4g}, rounding included"
     if high < printed - limit or low > printed + limit:
-        return "contradicted", shown
-    return "inconclusive", f"{shown}, which crosses ± {margin}"
+        return "contradicted", cause("view-beyond", **at)
+    return "inconclusive", cause("view-crosses", **at)
+
+
+def _spans(found: Gains, tests: int) -> noise.Spans:
+    """Intervals over timings; of memory the number itself."""
+    if found.exact:
+        value = mean(found.draws)
+        return noise.Spans(value, (value, value), (value, value))
+    return noise.of(found.draws, 0.0, tests)
+
+
+def _estimate(label: str, found: Gains) -> tuple[Estimate, ...]:
+    """What some arms gain, with its interval over timings; none where nothing is compared."""
+    if not found.draws:
+        return ()
+    return estimate(label, mean(found.draws), _spans(found, 1).mean)
 
 
 def growing(manifest: Manifest, claim: GrowingClaim, evidence: Evidence) -> Judged:
     """Gains in speed and in memory rise from each size to the next."""
     runs = of_group(manifest, claim.group, evidence, set(claim.checkpoints))
-    outcomes, working, shown = [], [], []
+    outcomes, working = list[Outcome](), list[Cause]()
+    estimates, sides = list[Estimate](), list[str]()
     for statistic in get_args(Statistic):
         wanted = [_gain_of(claim, size, statistic) for size in claim.checkpoints]
         for view in views(runs, statistic):
+            at = f"{statistic} at {view}"
             sizes = [gains(runs, each, view) for each in wanted]
-            outcome, reason = _rises(sizes)
+            outcome, code = _rises(sizes)
             outcomes.append(outcome)
-            shown.append(f"{statistic} {', '.join(map(str, sizes))} at {view}")
-            left_out = "".join(map(_left_out, sizes))
-            working.append(f"{statistic} at {view}: {reason}{left_out}")
-    outcome, reason = _agreed(outcomes)
-    decided = Decided(outcome, "rising", "; ".join(shown), "order", reason, tuple(working))
-    return _on_hardware(decided, "", runs, claim.hardware)
+            sides.append(f"{statistic} {', '.join(map(str, sizes))} at {view}")
+            working.append(cause(code, view=at))
+            for name, found in zip(claim.checkpoints, sizes, strict=True):
+                working += _left_out(found, at)
+                estimates += _estimate(f"{at}, {name}", found)
+    outcome, why = _agreed(outcomes)
+    decided = Decided(
+        outcome,
+        "rising",
+        "; ".join(sides),
+        "order",
+        (why,),
+        tuple(working),
+        tuple(estimates),
+    )
+    return _on_hardware(decided, None, runs, claim.hardware)
 
 
 def _gain_of(claim: GrowingClaim, size: str, statistic: Statistic) -> Throughput:
@@ -249,23 +301,21 @@ def _gain_of(claim: GrowingClaim, size: str, statistic: Statistic) -> Throughput
 
 
 def _rises(sizes: Sequence[Gains]) -> tuple[Outcome, str]:
-    """Whether each size gains more than the one before, beyond the spread of timings."""
-    if any(len(each.draws) < _FEWEST for each in sizes):
-        return "inconclusive", "a size has nothing to compare"
-    steps = [
-        noise.of(
-            [late - early for early, late in zip(small.draws, large.draws, strict=True)],
-            0.0,
-            len(sizes) - 1,
-        )
-        for small, large in pairwise(sizes)
-    ]
-    shown = f"steps of {', '.join(f'{step.value:+.3g}' for step in steps)}"
+    """Whether each size gains more than the one before, beyond the spread of timings; and a code.
+
+    Of memory a step is one number, and above or below 0 or at it.
+    """
+    if not all(each.comparable for each in sizes):
+        return "inconclusive", "size-missing"
+    steps = []
+    for small, large in pairwise(sizes):
+        draws = [late - early for early, late in zip(small.draws, large.draws, strict=True)]
+        steps.append(_spans(Gains(draws, (), small.exact), len(sizes) - 1))
     if all(step.mean[0] > 0 for step in steps):
-        return "reproduced", f"{shown} rise beyond the spread of timings"
+        return "reproduced", "sizes-rise"
     if any(step.draw[1] < 0 for step in steps):
-        return "contradicted", f"{shown}, one falls beyond the spread of timings"
-    return "inconclusive", f"{shown}, one is within the spread of timings"
+        return "contradicted", "sizes-fall"
+    return "inconclusive", "sizes-open"
 
 
 def fits(manifest: Manifest, claim: FitsClaim, evidence: Evidence) -> Judged:
@@ -285,36 +335,57 @@ def fits(manifest: Manifest, claim: FitsClaim, evidence: Evidence) -> Judged:
         outcomes.append("reproduced" if held else "contradicted")
         shown.append(f"{', '.join(_verb(fits=fit) for _, fit in at)} at {view}")
     claimed = dict.fromkeys(f"{run} {_verb(fits=each.fits)}" for each, run in pairs)
-    needs = dict.fromkeys(f"{run} takes {run.needed} without a cap" for run in runs)
-    outcome, reason = _agreed(outcomes)
-    decided = Decided(outcome, ", ".join(claimed), "; ".join(shown), "none", reason, tuple(needs))
-    return _on_hardware(decided, "", runs, claim.hardware)
+    takes = {str(run): run.needed for run in runs}
+    larger = [cause("more-than-the-card", run=run) for run, gib in takes.items() if gib is None]
+    estimates = [
+        number
+        for run, gib in takes.items()
+        if gib is not None
+        for number in estimate(f"{run} without a cap", gib, unit="GiB")
+    ]
+    outcome, why = _agreed(outcomes)
+    decided = Decided(
+        outcome,
+        ", ".join(claimed),
+        "; ".join(shown),
+        "none",
+        (why,),
+        tuple(larger),
+        tuple(estimates),
+    )
+    return _on_hardware(decided, None, runs, claim.hardware)
 
 
 def _verb(*, fits: bool) -> str:
     return "fits" if fits else "does not"
 
 
-def _left_out(found: Gains) -> str:
-    return f"; without {', '.join(found.left_out)}, not fitting" if found.left_out else ""
+def _left_out(found: Gains, view: str) -> list[Cause]:
+    runs = ", ".join(found.left_out)
+    return [cause("view-left-out", view=view, runs=runs)] if runs else []
 
 
-def _agreed(outcomes: Sequence[Outcome]) -> tuple[Outcome, str]:
+def _agreed(outcomes: Sequence[Outcome]) -> tuple[Outcome, Cause]:
     """What all views say, or that they disagree."""
     counts = Counter(outcomes)
     if len(counts) == 1:
-        return outcomes[0], f"{outcomes[0]} in every view of {len(outcomes)}"
-    shown = ", ".join(f"{outcome} in {count}" for outcome, count in counts.items())
-    return "inconclusive", f"caps or counts of memory disagree: {shown}"
+        return outcomes[0], cause("every-view", outcome=outcomes[0], views=len(outcomes))
+    each = {name: counts[name] for name in _OPEN_OR_NOT}
+    return "inconclusive", cause("views-disagree", **each)
 
 
-def _on_hardware(decided: Decided, direction: str, runs: Sequence[Run], hardware: str) -> Judged:
+_OPEN_OR_NOT: tuple[Outcome, ...] = ("reproduced", "contradicted", "inconclusive")
+
+
+def _on_hardware(
+    decided: Decided, direction: Cause | None, runs: Sequence[Run], hardware: str
+) -> Judged:
     """Decide nothing on other hardware than the claim names; say that a cap is emulated."""
     machines = [run.loaded.record.environment for run in runs]
     others = dict.fromkeys(m.hardware_class for m in machines if m.hardware_class != hardware)
     pairs = zip(machines, runs, strict=True)
     larger = [machine.memory for machine, run in pairs if machine.memory > run.cap * _GIB]
-    points: str | Cause = direction
+    points: str | Cause = direction or ""
     if larger:
         why = (*decided.causes, cause("emulated-cap", gib=max(larger) / _GIB))
         decided = replace(decided, why=why)
@@ -323,4 +394,6 @@ def _on_hardware(decided: Decided, direction: str, runs: Sequence[Run], hardware
             points = cause("points-to", outcome=decided.outcome)
         why_not = cause("other-hardware", hardware=hardware, others=", ".join(others))
         decided = decided.because(why_not, outcome="inconclusive")
+    elif direction and direction.code != "mean-within-margin":  # a run is the same at every tier
+        decided = not_here(decided, "full", away=True)
     return Judged(decided, points, [run.loaded for run in runs])

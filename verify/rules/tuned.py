@@ -13,6 +13,7 @@ from itertools import product
 
 import numpy as np
 
+from repro.schema.causes import Cause, Estimate, cause
 from repro.schema.decimals import DecimalText
 from repro.schema.finding import Outcome
 from repro.schema.jobs import BenchmarkJob
@@ -20,13 +21,12 @@ from repro.schema.manifest import Manifest
 from repro.schema.measured_claims import CellClaim
 from repro.schema.tuned_claims import BarsClaim, LearnsClaim, TunedDivergence
 from repro.schema.tuned_slots import TunedModel, models_of
-from repro.text import counted
 from verify import noise, shown, tuned_arms
 from verify.arms import Arms
 from verify.decidable import ACCURACY_ROUNDING
 from verify.errors import InvalidError, NotRunError
 from verify.evidence import Evidence
-from verify.outcome import Decided, Judged, Why
+from verify.outcome import Decided, Judged
 from verify.records import tuning
 from verify.records.benchmark import overflows
 from verify.records.loaded import Loaded
@@ -56,17 +56,19 @@ def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> Judged:
     ]
     accepted = [_decide(found, text, margin).outcome for text in others].count("reproduced")
     lost, won = found.flips()
-    low, high, majority = found.reference_accuracy()
     working = (
-        f"a setting loses {lost:g} answers and wins {won:g}",
-        model.null(found)
-        + ", which is that between tunings with two seeds" * (len(found.rows) > 1),
-        f"reference accuracy {low:.1%} to {high:.1%}, the commonest letter {majority:.1%}",
-        *tuned_arms.controls(manifest, evidence, models, _PRINTED),
+        cause("flips", lost=lost, won=won),
+        *(cause("null-between-tunings") for _ in found.rows[1:2]),
         shown.power(decision),
-        f"{accepted} of {len(others)} other values printed for this precision would be accepted",
+        cause("other-values-accepted", accepted=accepted, others=len(others)),
+        tuned_arms.left_open(manifest, models),
     )
-    return model.number(found, decision, published, margin, working)
+    estimates = (
+        *model.nulls(found),
+        *model.accuracies([found]),
+        *tuned_arms.controls(manifest, evidence, models, _PRINTED),
+    )
+    return model.number(found, decision, published, margin, working, estimates, evidence)
 
 
 def bars(manifest: Manifest, claim: BarsClaim, evidence: Evidence) -> Judged:
@@ -81,6 +83,8 @@ def _spikes(manifest: Manifest, claim: BarsClaim, above: DecimalText, evidence: 
     models = models_of(claim)
     each = [tuned_arms.arms(manifest, [model], evidence, claim.task) for model in models]
     sure, possible, least, most = model.above(each, float(above), _H)
+    names = [" ".join(each) for each in models]
+    floors = [name for name, one in zip(names, each, strict=True) if one.at_the_floor]
     outcome: Outcome = "inconclusive"
     if claim.relation == "none-above":
         if not possible:
@@ -91,78 +95,107 @@ def _spikes(manifest: Manifest, claim: BarsClaim, above: DecimalText, evidence: 
         outcome = "reproduced"
     elif not most:
         outcome = "contradicted"
-    reason = (
-        f"of {counted(len(each), 'bar')} {sure} surely and {possible} possibly above {above}; "
-        f"another draw would show {least} to {most}"
-    )
     highest = max(mean(one.divergences) for one in each)
     working = (
-        *(
-            f"{checkpoint} {arm}: {mean(one.divergences):.3f}; {model.null(one)}"
-            for (checkpoint, arm), one in zip(models, each, strict=True)
-        ),
-        _references(each),
-        *tuned_arms.controls(manifest, evidence, models, claim.task),
+        *(cause("floor-of", sides=name) for name in floors if len(each[0].rows) > 1),
+        tuned_arms.left_open(manifest, models),
     )
-    measured = f"{_range(sure, possible)} above, the highest {highest:.2f}"
-    published = f"{claim.relation} {above}"
-    decided = Decided(outcome, published, measured, f"> {above}", reason, working)
+    estimates = [*model.accuracies(each)]
+    for name, one in zip(names, each, strict=True):
+        estimates += [*model.divergence_of(name, one), *model.nulls(one, f", {name}")]
+    estimates += tuned_arms.controls(manifest, evidence, models, claim.task)
+    decided = Decided(
+        outcome,
+        f"{claim.relation} {above}",
+        f"{_range(sure, possible)} above, the highest {highest:.2f}",
+        f"> {above}",
+        (model.counted_above(len(each), sure, possible, above, least, most),),
+        working,
+        tuple(estimates),
+    )
+    seen = (highest > float(above)) == (claim.relation == "some-above")
+    decided = shown.not_here(decided, evidence.run.tier, away=not seen and not floors)
     loaded = [record for one in each for record in one.loaded]
-    return model.enough(Judged(decided, f"highest {highest:.2f}", loaded), each)
+    return model.enough(Judged(decided, cause("highest", value=highest), loaded), each)
 
 
 def _smaller(manifest: Manifest, claim: BarsClaim, evidence: Evidence) -> Judged:
     """For every method and precision the mean over checkpoints is below each other group's."""
-    pairs, working = list[tuple[Arms, Arms]](), list[str]()
+    pairs = list[tuple[Arms, Arms]]()
+    working, estimates = list[Cause](), list[Estimate]()
     tests = len(claim.precisions) * len(claim.methods) * len(claim.others)
-    surely, surely_not = 0, 0
+    surely, never = 0, 0
     for precision, method in product(claim.precisions, claim.methods):
-        sides = [
-            [TunedModel(name, f"{method}.{precision}") for name in names]
-            for names in (claim.checkpoints, *claim.others)
-        ]
-        left, *rights = (tuned_arms.arms(manifest, side, evidence, claim.task) for side in sides)
-        for group, right in zip(claim.others, rights, strict=True):
-            held = _below(left, right, tests)
+        arm = f"{method}.{precision}"
+        groups = (claim.checkpoints, *claim.others)
+        sides = [[TunedModel(name, arm) for name in names] for names in groups]
+        found = [tuned_arms.arms(manifest, side, evidence, claim.task) for side in sides]
+        for names, one in zip(groups, found, strict=True):
+            at = f"{', '.join(names)} {arm}"
+            span = noise.of(one.divergences, one.least_spread).mean
+            value = mean(one.divergences)
+            estimates += shown.estimate(f"mean divergence of {at}", value, span)
+            estimates += model.nulls(one, f", {at}")
+            if one.at_the_floor and len(one.rows) > 1:
+                working.append(cause("floor-of", sides=at))
+        for right in found[1:]:
+            held = _below(found[0], right, tests, beyond=claim.relation == "smaller-beyond-null")
             surely += held == 1
-            surely_not += held == -1
-            pairs.append((left, right))
-            values = f"{mean(left.divergences):.3f} and {mean(right.divergences):.3f}"
-            nulls = f"{model.null(left)} and {model.null(right)}"
-            if len(left.rows) == len(right.rows) == 1:
-                nulls = model.null(left)
-            working.append(f"{method}.{precision} against {', '.join(group)}: {values}; {nulls}")
+            never += held == -1
+            pairs.append((found[0], right))
     outcome: Outcome = "inconclusive"
     if surely == tests:
         outcome = "reproduced"
-    elif surely_not:
+    elif never:
         outcome = "contradicted"
-    reason = f"of {counted(tests, 'comparison')} {surely} surely smaller, {surely_not} surely not"
-    agree = sum(mean(left.divergences) < mean(right.divergences) for left, right in pairs)
+    agree = sum(_seen(claim, *pair) for pair in pairs)
     every = [side for pair in pairs for side in pair]
-    working.append(_references(every))
-    working += tuned_arms.controls(manifest, evidence, sides[0], claim.task)
-    decided = Decided(outcome, "smaller", f"{agree} of {tests}", "order", reason, tuple(working))
+    estimates += model.accuracies(every)
+    estimates += tuned_arms.controls(manifest, evidence, sides[0], claim.task)
+    floors = any(side.at_the_floor for side in every)
+    why = [cause("counted-smaller", total=tests, sure=surely, never=never)]
+    if floors and outcome == "inconclusive" and len(every[0].rows) > 1:
+        why.insert(0, cause("at-the-floor"))
+    decided = Decided(
+        outcome,
+        claim.relation,
+        f"{agree} of {tests}",
+        "order",
+        tuple(why),
+        (*working, tuned_arms.left_open(manifest, sides[0])),
+        tuple(estimates),
+    )
+    decided = shown.not_here(decided, evidence.run.tier, away=agree < tests and not floors)
     loaded = [record for side in every for record in side.loaded]
-    return model.enough(Judged(decided, f"{agree} of {tests} agree", loaded), every)
+    direction = cause("counted-agreeing", agree=agree, total=tests)
+    return model.enough(Judged(decided, direction, loaded), every)
 
 
-def _below(left: Arms, right: Arms, tests: int) -> int:
-    """1 if the left side is surely below, -1 if another draw would surely not be, else 0."""
+def _seen(claim: BarsClaim, left: Arms, right: Arms) -> bool:
+    """Whether the means alone have the left side below, by as much as is claimed."""
+    gap = mean(left.divergences) - mean(right.divergences)
+    null = max(left.null, right.null) if claim.relation == "smaller-beyond-null" else 0.0
+    return gap < -null
+
+
+def _below(left: Arms, right: Arms, tests: int, *, beyond: bool = False) -> int:
+    """1 if the left side is surely below, -1 if another draw would surely not be, else 0.
+
+    Args:
+        left: What is said to diverge less.
+        right: What it is held against.
+        tests: Comparisons that share the error rate.
+        beyond: Whether it has to be by more than the null divergence.
+    """
     if left.at_the_floor or right.at_the_floor:
         return 0
     gap, shift = noise.difference(left, right, tests), mean(left.shifts) - mean(right.shifts)
     # Both means are differences of accuracies that may have been rounded first.
+    if beyond:
+        return model.beyond_null(left, right, gap, 2 * _H, shift)
     if gap.mean[1] + 2 * _H < 0 and shift < 0:
         return 1
     return -1 if gap.draw[0] - 2 * _H >= 0 and shift >= 0 else 0
-
-
-def _references(every: Sequence[Arms]) -> str:
-    """How right the references of some bars are, beside who always gives the same answer."""
-    lows, highs, majorities = zip(*(each.reference_accuracy() for each in every), strict=True)
-    spread = f"{min(lows):.1%} to {max(highs):.1%}"
-    return f"reference accuracy {spread}, the commonest answer {max(majorities):.1%}"
 
 
 def _decide(found: Arms, published: str, margin: str) -> Decision:
@@ -196,14 +229,13 @@ def beside(judged: Judged) -> Judged:
     bad = sum(_overflowed(each) for each in tuned.values())
     if bad:
         asked = sum(_asked(each) for each in tuned.values())
-        what = f"{bad} of {asked} answers of tuned models have no finite log-likelihood"
-        said = f"{what} and count as lm-eval counts them, for the first choice"
+        said = cause("no-finite-likelihood", bad=bad, asked=asked)
         decided = replace(decided, why=(*decided.causes, said))
-    working: Why = (*decided.steps, *_lines(list(tunings.values())))
+    working = (*decided.steps, *_lines(list(tunings.values())))
     return replace(judged, decided=replace(decided, working=working))
 
 
-def _lines(tunings: Sequence[Loaded]) -> Iterator[str]:
+def _lines(tunings: Sequence[Loaded]) -> Iterator[Cause]:
     """Of each tuned checkpoint and arm, over its settings; one line where all is well."""
     arms: dict[str, list[Loaded]] = {}
     for each in tunings:
@@ -213,18 +245,20 @@ def _lines(tunings: Sequence[Loaded]) -> Iterator[str]:
         names = frozenset[str]().union(*(tuning.dead(each.record, each.arrays) for each in found))
         if names:
             dead += 1
-            trainable = len(tuning.names_of(found[0].record))
-            shown = tuning.summed_up(names)
-            path = found[0].record.path.get("mamba_path", "")
-            where = f" on the path {path}" if path else ""
-            yield f"{arm}: {len(names)} of {trainable} tensors got no gradient{where}: {shown}"
-        steps = [tuning.first_overflow(each.arrays) for each in found]
-        if any(steps):
-            first = min(step for step in steps if step)
-            some = f"{len(steps) - steps.count(None)} of {counted(len(steps), 'tuning')}"
-            yield f"{arm}: loss no finite number in {some}, from step {first} on"
+            yield cause(
+                "no-gradient",
+                arm=arm,
+                dead=len(names),
+                trainable=len(tuning.names_of(found[0].record)),
+                path=found[0].record.path.get("mamba_path", "none"),
+                names=tuning.summed_up(names),
+            )
+        steps = [step for step in map(tuning.first_overflow, (e.arrays for e in found)) if step]
+        if steps:
+            some, first = len(steps), min(steps)
+            yield cause("loss-not-finite", arm=arm, some=some, tunings=len(found), step=first)
     if not dead:
-        yield f"every trainable tensor of {counted(len(tunings), 'tuning')} got a gradient"
+        yield cause("every-gradient", tunings=len(tunings))
 
 
 def _overflowed(loaded: Loaded) -> int:
@@ -260,12 +294,16 @@ def learns(claim: LearnsClaim, evidence: Evidence) -> Judged:
         total += len(rows)
         arrived += int(each.arrays["gradient_arrived"][rows].sum())
         moved += int(each.arrays["moved"][rows].sum())
-    reason = (
-        f"of {total} adapter matrices of {claim.layer}, {arrived} got a gradient and {moved} "
-        f"moved, on the path {claim.path}"
+    why = cause(
+        "adapters-learn",
+        total=total,
+        layer=claim.layer,
+        arrived=arrived,
+        moved=moved,
+        path=claim.path,
     )
     outcome = _outcome(arrived, moved, total)
-    decided = Decided(outcome, "all learn", f"{arrived} of {total} learn", "exact", reason)
+    decided = Decided(outcome, "all learn", f"{arrived} of {total} learn", "exact", (why,))
     return Judged(decided, "", loaded)
 
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from command_line import repro_here
 
 from repro import paths
 
@@ -84,8 +85,7 @@ def test_every_encoding_takes_everything(encoding: str) -> None:
         assert b"Traceback" not in done.stderr
         assert b"bug" not in done.stderr
     done = shell("repro verify --paper --json", PYTHONIOENCODING=encoding)
-    plain = shell("repro verify --paper --json")
-    assert json.loads(done.stdout) == json.loads(plain.stdout)
+    assert json.loads(done.stdout) == json.loads(repro_here("verify", "--paper", "--json").stdout)
 
 
 def test_a_locale_without_utf_8_is_as_good() -> None:

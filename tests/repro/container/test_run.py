@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import repro, repro_here
 from docker.models.containers import _create_container_args
 from docker.utils.build import exclude_paths
 
@@ -300,24 +301,13 @@ def test_each_refusal_is_one_line(said: str, words: str) -> None:
     assert "\n" not in line
 
 
-def repro(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "repro.cli.main", "container", *arguments],
-        cwd=paths.ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(paths.ROOT), **environ},
-    )
-
-
 @pytest.mark.parametrize(
     "arguments",
     [["build"], ["run", "manifests/table1.json"], ["audit"]],
     ids=lambda words: words[0],
 )
 def test_without_an_engine_every_action_says_so(arguments: list[str], tmp_path: Path) -> None:
-    done = repro(*arguments, DOCKER_HOST=f"unix://{tmp_path}/none.sock")
+    done = repro("container", *arguments, DOCKER_HOST=f"unix://{tmp_path}/none.sock")
     assert done.returncode == 3
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1
@@ -326,13 +316,13 @@ def test_without_an_engine_every_action_says_so(arguments: list[str], tmp_path: 
 
 def test_without_the_sdk_it_is_named(tmp_path: Path) -> None:
     (tmp_path / "docker.py").write_text("raise ImportError", encoding="utf-8")
-    done = repro("audit", PYTHONPATH=f"{tmp_path}:{paths.ROOT}")
+    done = repro("container", "audit", PYTHONPATH=f"{tmp_path}:{paths.ROOT}")
     assert done.returncode == 3
     assert "needs the package docker" in done.stderr
 
 
 def test_a_bad_build_argument_is_named() -> None:
-    done = repro("build", "--build-arg", "BASE")
+    done = repro_here("container", "build", "--build-arg", "BASE")
     assert done.returncode == 2
     assert "--build-arg BASE: expected NAME=VALUE" in done.stderr
 

@@ -3,6 +3,9 @@
 import json
 
 import benchmark_jobs
+import evaluate_jobs
+import made_up_records as records
+import made_up_report as made
 import pytest
 
 from repro import paths
@@ -10,32 +13,16 @@ from repro.environment import machine as environment
 from repro.inputs.locate import Shelf
 from repro.planning import cost
 from repro.schema import catalog
-from repro.schema.jobs import EvaluateJob, Setting, StabilityJob
+from repro.schema.causes import Cause, cause
+from repro.schema.jobs import EvaluateJob, StabilityJob
 from repro.schema.kinds.cost import CHARACTERS_A_TOKEN, peak_memory
 
 LARGE, SMALL = CHARACTERS_A_TOKEN["large"], CHARACTERS_A_TOKEN["small"]
 
-SETTING = Setting(
-    id="a",
-    batch_size=16,
-    order="length-descending",
-    attention_float32="eager",
-    attention_half="eager",
-    mamba_path="slow",
-)
-
 
 def job(checkpoint: str, dtype: str = "float32", shots: tuple[int, ...] = (0,)) -> EvaluateJob:
-    return EvaluateJob(
-        kind="evaluate",
-        checkpoint=checkpoint,
-        dtype=dtype,  # type: ignore[arg-type]
-        arm="weight-cast",
-        task="mmlu",
-        subjects=("abstract_algebra",),
-        shots=shots,
-        setting=SETTING,
-    )
+    asked = {"subjects": ("abstract_algebra",), "shots": shots}
+    return evaluate_jobs.job(dtype, checkpoint=checkpoint, batch_size=16, **asked)
 
 
 def estimate(asked: EvaluateJob) -> cost.Cost:
@@ -151,3 +138,47 @@ def test_stability_scales_with_its_entries() -> None:
     machine = environment.capture(["torch"])
     one, ten = (cost.of_job(layers(count), Shelf(), machine) for count in (100, 1000))
     assert ten.seconds - 1 == pytest.approx(10 * (one.seconds - 1))
+
+
+def undecided(codes: dict[str, Cause], beyond: str = "") -> str:
+    """What claims take of which findings have one cause each, beside a text that says nothing."""
+    findings = {}
+    for number, (outcome, each) in enumerate(codes.items()):
+        one = made.finding(number, "not-run" if outcome == "not-run" else "inconclusive")
+        findings[one.claim] = one.model_copy(update={"causes": (*one.causes, each)})
+    return cost.Undecided(records.manifest(jobs=[]), findings, {beyond: "why"}).needs()
+
+
+def test_what_would_decide_a_claim_follows_from_the_codes_of_its_causes() -> None:
+    """Details stand in brackets, each once; what no run decides is said before any cause."""
+    held = cause("held", count=3)
+    drift = cause("drift", package="torch", installed="2.3.0", pinned="2.2.1")
+    hardware = cause("other-hardware", hardware="NVIDIA A10G", others="NVIDIA H100")
+    every = {
+        "a": hardware,
+        "b": drift,
+        "c": drift,
+        "d": held,
+        "e": cause("open-words", missing="how much is greatly"),
+        "not-run": cause("no-job", needs="authors' runs"),
+        "g": cause("no-control"),
+    }
+    assert undecided(every) == (
+        "2: the pinned version (torch); 1: the paper's GPU (NVIDIA A10G); "
+        "1: held: samples prove no theorem; 1: a clearer sentence; "
+        "1: no job for it (authors' runs); 1: more settings"
+    )
+    assert undecided({"a": hardware}, "C0") == "1: beyond any run: the margin is within noise"
+
+
+def test_a_claim_that_drifted_on_another_card_waits_for_the_card() -> None:
+    """The first of the kinds in order, whichever cause comes first."""
+    one = made.finding(0, "inconclusive")
+    causes = [
+        cause("drift", package="torch", installed="2.3.0", pinned="2.2.1"),
+        cause("other-hardware", hardware="NVIDIA A10G", others="NVIDIA H100"),
+    ]
+    for each in (causes, causes[::-1]):
+        findings = {"C0": one.model_copy(update={"causes": tuple(each)})}
+        found = cost.Undecided(records.manifest(jobs=[]), findings, {}).needs()
+        assert found == "1: the paper's GPU (NVIDIA A10G)"

@@ -9,7 +9,7 @@ import pytest
 
 from repro import paths
 from repro.cli.main import main
-from repro.coverage.coverage import Difference
+from repro.coverage import Compared, Difference
 from repro.environment.machine import capture
 from repro.inputs.locate import Shelf
 from repro.planning.planner import Filter, Planner, Reach
@@ -85,13 +85,14 @@ def test_what_takes_more_than_a_month_is_beyond_this_machine(tmp_path: Path) -> 
     assert not re.search(r"\d,\d{3} h", said)
 
 
-def test_a_copy_with_one_number_that_differs(capsys: pytest.CaptureFixture[str]) -> None:
-    one = Difference(section="5", order=1, printed="2", ledger="1")
-    console_lists.show_coverage_comparison(1, [one])
+def test_a_copy_with_one_sentence_that_differs(capsys: pytest.CaptureFixture[str]) -> None:
+    one = Difference(section="5", order=1, printed="It is so.", ledger="t:a")
+    same = Compared(sentences=1, differences=(), misquoted=())
+    console_lists.show_coverage_comparison(same.model_copy(update={"differences": (one,)}))
     said = capsys.readouterr().out.splitlines()
-    assert said[0] == "1 numeral, 1 difference from the ledger"
-    console_lists.show_coverage_comparison(1, [])
-    assert capsys.readouterr().out == "1 numeral, all as in the ledger\n"
+    assert said[0] == "1 sentence, 1 difference from the ledger"
+    console_lists.show_coverage_comparison(same)
+    assert capsys.readouterr().out == "1 sentence, all as in the ledger\n"
 
 
 def planner(root: Path) -> Planner:

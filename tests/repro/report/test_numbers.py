@@ -1,36 +1,43 @@
-"""Numbers of a finding as points. Oracle: what `verify` writes of numbers chosen here."""
+"""Numbers of a finding as points. Oracle: estimates chosen here; what `verify` says of draws."""
 
 import made_up_report as made
 import pytest
 
 from repro.report.numbers import Point, bars_of, line_of
+from repro.schema.causes import BARS, Estimate
 from verify import shown
+from verify.statistics import decide
 
 
 @pytest.mark.parametrize(
     ("values", "point"),
-    [([0.2, 0.3], Point("", 0.25, 0.2, 0.3)), ([-0.2], Point("", -0.2, -0.2, -0.2))],
+    [
+        # t is 12.706 at one degree of freedom, s 0.0707: 0.635 to both sides.
+        (
+            [0.2, 0.3],
+            Point("", 0.25, pytest.approx(-0.3853, abs=1e-4), pytest.approx(0.8853, abs=1e-4)),
+        ),
+        ([-0.2], Point("", -0.2, -0.2, -0.2)),
+    ],
 )
-def test_what_the_verifier_writes_of_settings_is_read_back(
-    values: list[float], point: Point
-) -> None:
-    measured = shown.over_settings(values, "0.20")
-    line = line_of(made.finding(measured=measured, published="0.20", margin="± 0.1"))
+def test_what_the_verifier_says_of_settings_is_drawn(values: list[float], point: Point) -> None:
+    decision = decide(values, "0.20", "0.1", least_spread=0.01)
+    judged = shown.number(
+        decision, values, "0.20", "0.1", (), [], (), least_spread=0.01, tier="full"
+    )
+    numbers = judged.decided.estimates
+    line = line_of(made.finding(published="0.20", margin="± 0.1", estimates=numbers))
     assert line is not None
     assert (line.printed, line.margin, line.points) == (0.2, 0.1, (point,))
 
 
 def test_several_views_are_several_points_with_their_intervals() -> None:
-    one = made.finding(
-        published="62.7",
-        measured="52.2 at 22 GiB, allocated; 36.6 at 24 GiB, reserved",
-        margin="± 1.4",
-        working=(
-            "22 GiB, allocated: another timing is between 52.15 and 52.25, rounding included",
-            "24 GiB, reserved: 0 timings to compare, 2 needed",
-        ),
+    numbers = (
+        Estimate(label="measured at 22 GiB, allocated", value=52.2, low=52.15, high=52.25),
+        Estimate(label="measured at 24 GiB, reserved", value=36.6),
+        Estimate(label="null divergence", value=0.1),
     )
-    line = line_of(one)
+    line = line_of(made.finding(published="62.7", margin="± 1.4", estimates=numbers))
     assert line is not None
     assert line.points == (
         Point("22 GiB, allocated", 52.2, 52.15, 52.25),
@@ -49,18 +56,21 @@ def test_what_was_not_measured_has_no_points() -> None:
     assert (line.points, line.margin) == ((), 0.0)
 
 
-def test_bars_come_from_the_working_of_claims_about_many_models() -> None:
-    lines = (
-        "mamba-130m pretrained: +12.50 % (settings +12.00 to +13.00; sampling of questions ± 1.10)",
-        "mamba-370m pretrained: -1.25 % (settings -1.25; sampling of questions ± 0.20)",
-        "mamba-790m full.bfloat16: 0.123; at the floor",
-        "some other line",
+def test_bars_come_from_the_estimates_of_claims_about_many_models() -> None:
+    numbers = (
+        Estimate(label="improvement of mamba-130m pretrained", value=12.5, low=12.0, high=13.0),
+        Estimate(label="improvement of mamba-370m pretrained", value=-1.25),
+        Estimate(label="at 1 shots, mamba-370m pretrained", value=3.0),
+        Estimate(label="divergence of mamba-790m full.bfloat16", value=0.123),
+        Estimate(label="null divergence, mamba-790m full.bfloat16", value=0.1),
+        Estimate(label="mean divergence of mamba-790m lora-all.bfloat16", value=0.1),
     )
-    found = bars_of(made.finding(kind="improvement", working=lines))
+    found = bars_of(made.finding(kind="improvement", estimates=numbers))
+    assert list(found) == list(BARS.values())
     improvement, divergence = found.values()
     assert improvement == [
         Point("mamba-130m pretrained", 12.5, 12.0, 13.0),
         Point("mamba-370m pretrained", -1.25, -1.25, -1.25),
     ]
     assert divergence == [Point("mamba-790m full.bfloat16", 0.123, 0.123, 0.123)]
-    assert bars_of(made.finding(kind="fact", working=lines)) == {}
+    assert bars_of(made.finding(kind="fact", estimates=numbers)) == {}

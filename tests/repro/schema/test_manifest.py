@@ -91,6 +91,19 @@ def test_three_mistakes_are_reported_at_once(tmp_path: Path) -> None:
     assert "Nothing was run or written" in text
 
 
+BEYOND_NULL = {
+    "id": "it",
+    "kind": "ordering",
+    "statement": "it",
+    "place": {"section": "5"},
+    "depends_on": [],
+    "basis": "printed",
+    "relation": "smaller-beyond-null",
+    "left": ["T9.mamba-1.float16"],
+    "right": ["T9.phi-1.float16"],
+}
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -102,6 +115,7 @@ def test_three_mistakes_are_reported_at_once(tmp_path: Path) -> None:
         (lambda d: d["claims"][0]["depends_on"].append("triton"), "'triton', which is not defined"),
         (lambda d: d["jobs"][0]["tiers"]["full"]["settings"].append("x"), "'x', which is not"),
         (lambda d: d["claims"][0].pop("kind"), "kind"),
+        (lambda d: d["claims"].append(BEYOND_NULL), "another one: no null divergence is printed"),
     ],
 )
 def test_what_makes_no_sense_is_refused(tmp_path: Path, change: Any, words: str) -> None:

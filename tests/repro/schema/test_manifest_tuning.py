@@ -373,6 +373,12 @@ ONE, TWO = [model("mamba-130m")], [model(name) for name in MAMBA]
     ("name", "change", "words"),
     [
         ("bars", relation("smaller", others=[]), "others: 0 groups | some with smaller"),
+        (
+            "bars",
+            relation("smaller-beyond-null", others=[]),
+            "others: 0 groups | some with",
+        ),
+        ("bars", relation("smaller-beyond-null", above="1"), "above: '1' | a threshold with none"),
         ("bars", relation("smaller", above="1"), "above: '1' | a threshold with none-above"),
         ("bars", relation("none-above", others=[]), "above: None | a threshold with none-above"),
         ("bars", relation("some-above", above="1"), "others: 1 group | some with smaller"),

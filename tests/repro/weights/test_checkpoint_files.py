@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import evaluate_jobs
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
@@ -14,7 +15,7 @@ from repro.inputs.locate import Shelf
 from repro.inputs.located import Located, Missing
 from repro.schema import catalog
 from repro.schema.families import FAMILIES
-from repro.schema.jobs import EvaluateJob, Setting, StabilityJob
+from repro.schema.jobs import EvaluateJob, StabilityJob
 from repro.weights import checkpoint_files
 
 TWIN = paths.ROOT / "twins" / "gpt-neox-twin"
@@ -110,24 +111,7 @@ def test_a_header_that_is_none_is_told(folder: Path, header: bytes, expected: st
 
 
 def evaluation(checkpoint: str) -> EvaluateJob:
-    setting = Setting(
-        id="plain",
-        batch_size=4,
-        order="length-descending",
-        attention_float32="eager",
-        attention_half="eager",
-        mamba_path="slow",
-    )
-    return EvaluateJob(
-        kind="evaluate",
-        checkpoint=checkpoint,
-        dtype="float32",
-        arm="weight-cast",
-        task="mmlu",
-        subjects=("anatomy",),
-        shots=(0,),
-        setting=setting,
-    )
+    return evaluate_jobs.job(checkpoint=checkpoint, subjects=("anatomy",), shots=(0,))
 
 
 def located(name: str, folder: Path) -> Located | Missing:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import evaluate_jobs
 import made_up_mmlu
 import numpy as np
 import pytest
@@ -41,18 +42,7 @@ SHARED = paths.ROOT.parent / "shared" / "tokenizers" / "gpt-neox-20b" / "tokeniz
 
 
 def job(dtype: str = "float32", arm: str = "weight-cast", **setting: Any) -> EvaluateJob:
-    chosen: dict[str, Any] = {
-        "id": "test",
-        "batch_size": 4,
-        "order": "length-descending",
-        "attention_float32": "eager",
-        "attention_half": "eager",
-        "mamba_path": "slow",
-    }
-    return EvaluateJob.model_validate(
-        {"kind": "evaluate", "checkpoint": "tiny", "dtype": dtype, "task": "mmlu", "arm": arm}
-        | {"subjects": ("anatomy",), "shots": (0,), "setting": chosen | setting}
-    )
+    return evaluate_jobs.job(dtype, arm=arm, subjects=("anatomy",), shots=(0,), **setting)
 
 
 @pytest.fixture(scope="module")

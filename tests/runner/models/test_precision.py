@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import evaluate_jobs
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
 from repro.errors import CannotRunError
-from repro.schema.jobs import Arm, EvaluateJob, Setting
+from repro.schema.jobs import Arm, EvaluateJob
 from runner.evaluation import language_model, loading
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch and transformers warn about each other
@@ -18,24 +19,7 @@ FAMILIES = ("mamba", "gpt-neox")
 
 
 def job(arm: Arm, dtype: str = "bfloat16") -> EvaluateJob:
-    setting = Setting(
-        id="test",
-        batch_size=4,
-        order="length-descending",
-        attention_float32="eager",
-        attention_half="eager",
-        mamba_path="slow",
-    )
-    return EvaluateJob(
-        kind="evaluate",
-        checkpoint="tiny",
-        dtype=dtype,  # type: ignore[arg-type]
-        arm=arm,
-        task="mmlu",
-        subjects=("anatomy",),
-        shots=(0,),
-        setting=setting,
-    )
+    return evaluate_jobs.job(dtype, arm=arm, subjects=("anatomy",), shots=(0,))
 
 
 def stock(folder: Path, dtype: torch.dtype) -> torch.nn.Module:

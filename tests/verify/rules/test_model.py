@@ -6,10 +6,12 @@ questions right; the candidate loses some of those and wins some of the others.
 """
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import made_up_records as records
 import pytest
+from made_up_records import codes, interval, numbers, pointing, said
 from made_up_worlds import (
     BOTH,
     Flips,
@@ -23,11 +25,14 @@ from made_up_worlds import (
     world,
 )
 
+from repro.schema.causes import cause
 from verify import arms, statistics
 from verify.decidable import family, undecidable
 from verify.evidence import Evidence
 from verify.judge import judge, over_the_table
+from verify.noise import Spans
 from verify.outcome import Decided, Judged
+from verify.rules import model as rules
 
 POINT = 100 / 65
 
@@ -47,14 +52,28 @@ def test_a_number_that_comes_out_again_is_reproduced(tmp_path: Path) -> None:
     assert (finding.outcome, finding.published, finding.margin) == ("reproduced", "20.0", "± 12")
     # Settings give 19.2, 20, 20.8, 19.2 and 20 points.
     assert finding.measured == "19.8 (5 settings: 19.2 to 20.8)"
-    assert finding.working[0] == "a setting loses 25.8 answers and wins 0; null divergence 1.538"
-    assert finding.working[1] == "float32 accuracy 61.5% to 61.5%, the commonest letter 26.2%"
+    assert codes(finding) == ["within-margin"]
+    assert said(finding, "flips") == {"lost": pytest.approx(25.8), "won": 0}
+    assert said(finding, "mixed-precision-as") == {"arm": "weight-cast"}
     # Room 12 - 0.06 - 2.1318 x 4.615 / sqrt(5) = 7.54, over 4.615 sqrt(1.2) = 5.06: 1.49.
-    assert finding.working[2] == (
-        "arm weight-cast; under the first setting alone: weight-cast 19.23"
+    assert said(finding, "power") == {
+        "power": pytest.approx(0.86, abs=5e-3),
+        "shift": pytest.approx(34, abs=0.5),
+    }
+    assert said(finding, "other-values-accepted") == {"accepted": 1, "others": 1}
+    assert numbers(finding) == pytest.approx(
+        {
+            "measured": 19.846,
+            "null divergence": 1.538,
+            "least accuracy of a reference": 61.538,
+            "greatest accuracy of a reference": 61.538,
+            "share of the commonest answer": 26.154,
+            "weight-cast, first setting": 19.231,
+        },
+        abs=1e-3,
     )
-    assert finding.working[3].startswith("power 0.86; a shift of 34 is noticed")
-    assert finding.working[4] == "1 of 1 other values printed for this dtype would be accepted"
+    # 2.7764 x 4.615 / sqrt(5) = 5.7307 to both sides.
+    assert interval(finding, "measured") == pytest.approx((14.1155, 25.5768), abs=1e-3)
     assert len(finding.records) == 10
 
 
@@ -65,7 +84,8 @@ def test_a_number_that_no_draw_would_print_is_contradicted(tmp_path: Path) -> No
         **table({"mamba-1": "60.0", "phi-1": "20.0"}),
     )
     assert named(found, BOTH[0]).outcome == "contradicted"
-    assert "p = " in named(found, BOTH[0]).reason
+    assert codes(named(found, BOTH[0])) == ["beyond-another-draw"]
+    assert said(named(found, BOTH[0]), "beyond-another-draw")["p"] < 0.05
     assert named(found, BOTH[1]).outcome == "reproduced"
 
 
@@ -107,7 +127,7 @@ def test_a_repeated_setting_is_no_further_draw(tmp_path: Path) -> None:
     assert (len(found.rows), found.repeated) == (2, 3)
     finding = named(judge(claimed, evidence, {}), BOTH[0])
     assert finding.outcome == "inconclusive"
-    assert "2 of the 5 settings needed (3 more repeat one of them)" in finding.reason
+    assert said(finding, "few-settings") == {"draws": 2, "needed": 5, "repeated": 3}
 
 
 # -----------------------------------------------------------------------------
@@ -124,7 +144,7 @@ def test_means(tmp_path: Path, lost: tuple[int, int], expected: str) -> None:
     finding = judged_sentence(tmp_path, dict(zip(("mamba-1", "phi-1"), lost, strict=True)), claim)
     assert finding.outcome == expected
     # h is half of 0.1, of the cells' own 0.1 and the 0.01 of the accuracies.
-    assert "h 0.11" in finding.reason
+    assert next(iter(finding.causes)).values["rounding"] == pytest.approx(0.11)
 
 
 @pytest.mark.parametrize(
@@ -146,11 +166,15 @@ def test_counts(tmp_path: Path, lost: tuple[int, int], above: str, expected: str
 @pytest.mark.parametrize(
     ("lost", "expected", "direction"),
     [
-        ((4, 30), "reproduced", "points to left ≤ right"),
-        ((30, 4), "contradicted", "points to left > right"),
-        ((13, 14), "inconclusive", "points to left ≤ right"),
-        ((14, 13), "inconclusive", "points to left > right"),
-        ((0, 30), "inconclusive", "points to left ≤ right"),  # left loses one answer or none
+        ((4, 30), "reproduced", "points-to-relation left ≤ right"),
+        ((30, 4), "contradicted", "points-to-relation left > right"),
+        ((13, 14), "inconclusive", "points-to-relation left ≤ right"),
+        ((14, 13), "inconclusive", "points-to-relation left > right"),
+        (
+            (0, 30),
+            "inconclusive",
+            "points-to-relation left ≤ right",
+        ),  # left loses one answer or none
     ],
 )
 def test_orderings(tmp_path: Path, lost: tuple[int, int], expected: str, direction: str) -> None:
@@ -161,8 +185,10 @@ def test_orderings(tmp_path: Path, lost: tuple[int, int], expected: str, directi
     )
     data = table({"mamba-1": "20.0", "phi-1": "20.0"}, more=[claim])
     finding = named(verdict(tmp_path, flips, **data), "it")
-    assert (finding.outcome, finding.direction) == (expected, direction)
-    assert ("left at the floor" in finding.reason) == (lost[0] == 0)
+    assert (finding.outcome, pointing(finding)) == (expected, direction)
+    assert ("at-the-floor" in codes(finding)) == (lost[0] == 0)
+    # What points away, is not contradicted, and is at no floor.
+    assert ("not-reproduced-here" in codes(finding)) == (lost == (14, 13))
 
 
 @pytest.mark.parametrize(("right", "expected"), [(27, "inconclusive"), (28, "reproduced")])
@@ -180,6 +206,46 @@ def test_an_ordering_needs_the_shift_to_agree(tmp_path: Path, right: int, expect
         return (39 if shots else 0) + wobble, 0
 
     assert named(verdict(tmp_path, flips, **data), "it").outcome == expected
+
+
+@pytest.mark.parametrize(
+    ("right", "at_most", "beyond"),
+    [(20, "reproduced", "reproduced"), (13, "reproduced", "inconclusive")],
+)
+def test_significantly_smaller_is_by_more_than_settings_differ(
+    tmp_path: Path, right: int, at_most: str, beyond: str
+) -> None:
+    """The left loses 6 answers. On the right a setting differs from the next by up to 8 at 5 shots,
+    4 on average or 6.15 points: the null. The mean difference reaches 8.10 and rounding 0.02: 13
+    answers are 10.8 points more than 6, 20 are 21.5, which is more than 14.3."""
+    claims = [
+        {**sentence("ordering", left=BOTH[:1], right=BOTH[1:], relation=name), "id": name}
+        for name in ("at-most", "smaller-beyond-null")
+    ]
+    data = table({"mamba-1": "20.0", "phi-1": "20.0"}, more=claims)
+
+    def flips(model: str, setting: int, shots: int) -> tuple[int, int]:
+        wobble = 4 * (setting % 3 - 1) * (shots > 0)
+        return (6 if model == "mamba-1" else right + wobble), 0
+
+    found = verdict(tmp_path, flips, **data)
+    first, second = (named(found, each["id"]) for each in claims)
+    assert (first.outcome, second.outcome) == (at_most, beyond)
+    assert second.published == "left < right - null"
+    assert numbers(second)["null divergence, right"] == pytest.approx(4 * POINT)
+    assert codes(second)[-1] == ("smaller-beyond-null" if beyond == "reproduced" else "order-open")
+    assert pointing(second) == "points-to-relation left < right - null"
+
+
+@pytest.mark.parametrize(("gap", "expected"), [(-2.0, 1), (-1.0, 0), (0.0, -1), (2.0, -1)])
+def test_what_is_surely_within_the_null_is_not_significant(gap: float, expected: int) -> None:
+    """A null of 1: the mean is known to 0.25, another draw to 0.5, and rounding adds 0.125."""
+    spans = Spans(gap, (gap - 0.25, gap + 0.25), (gap - 0.5, gap + 0.5))
+    sides: Any = [SimpleNamespace(null=each) for each in (1.0, 0.5)]
+    for pair in (sides, sides[::-1]):
+        assert rules.beyond_null(*pair, spans, 0.125, -1.0) == expected
+    shift_disagrees = rules.beyond_null(*sides, spans, 0.125, 0.0)
+    assert shift_disagrees == min(expected, 0)
 
 
 @pytest.mark.parametrize(
@@ -235,7 +301,6 @@ def test_measured_trends(tmp_path: Path, lost: tuple[int, ...], expected: str) -
     first_is_nothing = lost[0] == 0
     found = series_world(tmp_path, (1, *lost[1:]) if first_is_nothing else lost, {"by": "steps"})
     assert found.outcome == expected
-    assert found.reason.startswith("of 1 step: ")
 
 
 @pytest.mark.parametrize(
@@ -256,7 +321,8 @@ def test_measured_spikes(tmp_path: Path, lost: tuple[int, ...], expected: str) -
 
 
 def number(outcome: str, p: float) -> Judged:
-    decided = Decided(outcome, "1", "2", "± 0.5", "because")  # type: ignore[arg-type]
+    why = (cause("not-finite"),)
+    decided = Decided(outcome, "1", "2", "± 0.5", why)  # type: ignore[arg-type]
     return Judged(decided, "", [], p)
 
 
@@ -266,7 +332,7 @@ def test_contradicted_is_adjusted_over_the_table() -> None:
         "a": number("contradicted", 0.001),
         "b": number("contradicted", 0.03),
         "c": number("reproduced", 1.0),
-        "count": Judged(Decided("contradicted", "1", "2", "exact", "because"), "", []),
+        "count": Judged(Decided("contradicted", "1", "2", "exact", (cause("agrees"),)), "", []),
     }
     found = over_the_table(judged, 3)
     assert [found[name].decided.outcome for name in judged] == [
@@ -275,7 +341,7 @@ def test_contradicted_is_adjusted_over_the_table() -> None:
         "reproduced",
         "contradicted",
     ]
-    assert found["b"].decided.reason == "because; over 3 numbers p = 0.06 (Holm)"
+    assert found["b"].decided.causes == (cause("not-finite"), cause("holm", tests=3, p=0.06))
 
 
 def test_a_run_of_one_cell_is_adjusted_as_the_whole_table() -> None:

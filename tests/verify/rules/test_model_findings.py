@@ -12,9 +12,10 @@ from typing import Any
 
 import made_up_records as records
 import pytest
-from made_up_records import shown
+from made_up_records import codes, interval, numbers, pointing, said
 from made_up_worlds import BOTH, judged_sentence, named, sentence, table, verdict, wobbling, world
 
+from repro.schema.causes import cause
 from repro.schema.finding import Finding
 from verify import statistics
 from verify.outcome import Judged
@@ -56,19 +57,27 @@ def test_a_cell_gives_its_p_value_to_the_table(tmp_path: Path) -> None:
 def test_too_few_settings_decide_nothing_and_have_no_p_value(tmp_path: Path) -> None:
     judged = judged_cell(tmp_path, "60.0", settings=4)
     assert (judged.decided.outcome, judged.p_contradicted) == ("inconclusive", 1.0)
-    assert judged.decided.reason.startswith("4 of the 5 settings needed; mean off by -40.2, s 4.6")
+    assert judged.decided.causes[0] == cause("few-settings", draws=4, needed=5, repeated=0)
+    assert judged.decided.causes[1].code == "beyond-another-draw"
+    assert judged.decided.causes[1].values["off"] == pytest.approx(-40.1923, abs=1e-3)
     two = judged_cell(tmp_path / "two", "60.0", settings=2)
     assert two.decided.measured == "19.6 (2 settings: 19.2 to 20.0)"
     one = judged_cell(tmp_path / "one", "60.0", settings=1)
     assert one.decided.measured == "19.2 (1 setting)"
-    assert one.decided.reason.startswith("1 of the 5 settings needed; 1 setting, two needed")
+    assert one.decided.causes[:2] == (
+        cause("few-settings", draws=1, needed=5, repeated=0),
+        cause("too-few-draws", draws=1, needed=2),
+    )
+    assert cause("no-null") in one.decided.steps
+    measured = one.decided.estimates[0]
+    assert (measured.label, measured.low, measured.high) == ("measured", None, None)
+    assert measured.value == pytest.approx(12.5 * 100 / 65)
 
 
 def test_a_cell_counts_the_other_values_that_it_would_accept(tmp_path: Path) -> None:
     """60.0, and not its own 20.0."""
     judged = judged_cell(tmp_path, "20.0")
-    end = "other values printed for this dtype would be accepted"
-    assert judged.decided.working[-1] == f"0 of 1 {end}"
+    assert cause("other-values-accepted", accepted=0, others=1) in judged.decided.steps
 
 
 def test_a_divergence_that_settings_alone_can_make_is_at_the_floor(tmp_path: Path) -> None:
@@ -78,9 +87,37 @@ def test_a_divergence_that_settings_alone_can_make_is_at_the_floor(tmp_path: Pat
         lambda _, setting, shots: (int(setting == 2 and shots == 5), 0),
         **table({"mamba-1": "20.0", "phi-1": "20.0"}),
     )
-    assert named(found, BOTH[0]).working[0] == (
-        "a setting loses 0.2 answers and wins 0; null divergence 0.769 (at the floor)"
-    )
+    one = named(found, BOTH[0])
+    assert said(one, "flips") == {"lost": pytest.approx(0.2), "won": 0}
+    assert numbers(one)["null divergence"] == pytest.approx(0.769, abs=1e-3)
+    assert (one.outcome, one.listed_under) == ("inconclusive", "at-the-floor")
+
+
+def test_a_number_that_comes_out_at_the_floor_says_so(tmp_path: Path) -> None:
+    """Nothing is lost, and next to nothing is printed."""
+    data = table({"mamba-1": "0.1", "phi-1": "0.1"})
+    one = named(verdict(tmp_path, lambda *_: (0, 0), **data), BOTH[0])
+    assert (one.outcome, one.listed_under) == ("reproduced", None)
+    assert said(one, "at-the-floor") == {}
+    assert "at-the-floor" not in codes(one)
+
+
+@pytest.mark.parametrize(("printed", "listed"), [("34.0", "not-reproduced-here"), ("29.0", None)])
+def test_what_is_off_and_not_contradicted_is_not_reproduced_here(
+    tmp_path: Path, printed: str, listed: str | None
+) -> None:
+    """19.85, within 12 of 29.0 though not surely, and 14.2 from 34.0."""
+    data = table({"mamba-1": printed, "phi-1": "20.0"})
+    one = named(verdict(tmp_path, wobbling(losing(13, 13)), **data), BOTH[0])
+    assert one.outcome == "inconclusive"
+    assert codes(one)[-1] == "interval-crosses-margin"
+    assert one.listed_under == listed
+
+
+def test_a_margin_within_noise_reproduces_nothing_and_fails_nothing(tmp_path: Path) -> None:
+    data = table({"mamba-1": "60.0", "phi-1": "20.0"}, margin="9")
+    one = named(verdict(tmp_path, wobbling(losing(13, 13)), **data), BOTH[0])
+    assert codes(one) == ["margin-within-noise"]
 
 
 def test_a_mean_whole(tmp_path: Path) -> None:
@@ -88,15 +125,18 @@ def test_a_mean_whole(tmp_path: Path) -> None:
     claim = sentence("mean", published="mean", of=BOTH, margin=margin)
     found = judged_sentence(tmp_path, losing(13, 13), claim)
     # The floor is that of four evaluations, 3.26: room 12 - 0.11 - 2.1318 x 3.2636 / sqrt(5).
-    reason = (
-        "mean off by -0.154, s 3.3 over 5 settings, h 0.11: within 12 even at the end of its "
-        "confidence interval"
-    )
-    measured = "19.8 (5 settings: 19.2 to 20.8)"
-    expected = ("reproduced", "20.0", measured, "± 12", reason, "within the margin")
-    assert shown(found) == expected
-    assert found.working[0] == "null divergence 1.538"
-    assert found.working[1].startswith("power 0.99; a shift of ")
+    assert (found.outcome, found.published, found.margin) == ("reproduced", "20.0", "± 12")
+    assert found.measured == "19.8 (5 settings: 19.2 to 20.8)"
+    assert said(found, "within-margin") == {
+        "off": pytest.approx(-0.154, abs=1e-3),
+        "spread": pytest.approx(3.2636, abs=1e-4),
+        "draws": 5,
+        "rounding": pytest.approx(0.11),
+        "margin": "12",
+    }
+    assert pointing(found) == "mean-within-margin"
+    assert numbers(found) == pytest.approx({"measured": 19.846, "null divergence": 1.538}, abs=1e-3)
+    assert said(found, "power")["power"] == pytest.approx(0.99, abs=5e-3)
 
 
 # -----------------------------------------------------------------------------
@@ -107,23 +147,27 @@ def test_a_mean_whole(tmp_path: Path) -> None:
     ("lost", "above", "expected"),
     [
         # 46.0 and 6.0 points: surely above 25 is the first, even in another draw (28.3).
-        ((30, 4), "25", ("reproduced", "1", "1 surely and 1 possibly", "1 to 1", "agrees")),
-        ((30, 4), "30", ("reproduced", "1", "1 surely and 1 possibly", "0 to 1", "agrees")),
+        ((30, 4), "25", ("reproduced", "1", (1, 1, 1, 1), "agrees")),
+        ((30, 4), "30", ("reproduced", "1", (1, 1, 0, 1), "agrees")),
         # 58.3 and 26.0: the second may be above, from 18.8 on.
-        ((38, 17), "25", ("inconclusive", "1 to 2", "1 surely and 2 possibly", "1 to 2", "agrees")),
-        ((17, 4), "25", ("inconclusive", "0 to 1", "0 surely and 1 possibly", "0 to 1", "agrees")),
-        ((38, 38), "25", ("contradicted", "2", "2 surely and 2 possibly", "2 to 2", "disagrees")),
-        ((4, 4), "40", ("contradicted", "0", "0 surely and 0 possibly", "0 to 0", "disagrees")),
+        ((38, 17), "25", ("inconclusive", "1 to 2", (1, 2, 1, 2), "agrees")),
+        ((17, 4), "25", ("inconclusive", "0 to 1", (0, 1, 0, 1), "agrees")),
+        ((38, 38), "25", ("contradicted", "2", (2, 2, 2, 2), "disagrees")),
+        ((4, 4), "40", ("contradicted", "0", (0, 0, 0, 0), "disagrees")),
     ],
 )
 def test_counts_whole(
-    tmp_path: Path, lost: tuple[int, int], above: str, expected: tuple[str, ...]
+    tmp_path: Path, lost: tuple[int, int], above: str, expected: tuple[Any, ...]
 ) -> None:
     claim = sentence("count", published="count", of=BOTH, above=above)
     found = judged_sentence(tmp_path, losing(*lost), claim)
-    outcome, measured, sure, draws, direction = expected
-    reason = f"{sure} above {above}; another draw would show {draws}"
-    assert shown(found) == (outcome, "1", measured, "exact", reason, direction)
+    outcome, measured, counts, direction = expected
+    assert (found.outcome, found.published, found.measured) == (outcome, "1", measured)
+    assert (found.margin, pointing(found)) == ("exact", direction)
+    names = ("sure", "possible", "least", "most")
+    wanted = dict(zip(names, counts, strict=True)) | {"total": 2, "above": above}
+    assert said(found, "counted-above") == wanted
+    assert [each.label for each in found.estimates] == [f"divergence of {name}" for name in BOTH]
 
 
 def judged(root: Path, lost: dict[str, int], claim: dict[str, Any], rounding: str) -> Finding:
@@ -145,7 +189,8 @@ def test_a_count_allows_for_rounding(tmp_path: Path, rounding: str, sure: int) -
     """58.308 - 7.215 = 51.093 points, 26.093 above the threshold."""
     claim = sentence("count", published="count", of=BOTH, above="25")
     found = judged(tmp_path, losing(38, 17), claim, rounding)
-    assert found.reason.startswith(f"{sure} surely and 2 possibly above 25; ")
+    counts = said(found, "counted-above")
+    assert (counts["sure"], counts["possible"]) == (sure, 2)
 
 
 def test_what_coin_tosses_explain_is_not_surely_above(tmp_path: Path) -> None:
@@ -153,7 +198,8 @@ def test_what_coin_tosses_explain_is_not_surely_above(tmp_path: Path) -> None:
     claim = sentence("count", published="count", of=BOTH, above="-10")
     data = table({"mamba-1": "20.0", "phi-1": "20.0"}, more=[claim])
     found = verdict(tmp_path, lambda model, *_: (1 + (model == "phi-1"), 0), **data)
-    assert named(found, "it").reason.startswith("1 surely and 2 possibly above -10; ")
+    counts = said(named(found, "it"), "counted-above")
+    assert (counts["sure"], counts["possible"]) == (1, 2)
 
 
 # -----------------------------------------------------------------------------
@@ -167,17 +213,25 @@ def ordering(root: Path, lost: dict[str, int], rounding: str = "0.01", **fields:
 
 def test_an_ordering_whole(tmp_path: Path) -> None:
     found = ordering(tmp_path, losing(4, 30), relation="at-most")
-    reason = "difference -40.000, 95 % between -48.105 and -31.895"
-    measured, direction = "6.000 and 46.000", "points to left ≤ right"
-    assert shown(found) == ("reproduced", "left ≤ right", measured, "order", reason, direction)
+    assert (found.outcome, found.published) == ("reproduced", "left ≤ right")
+    assert (found.measured, found.margin) == ("6.000 and 46.000", "order")
+    assert (codes(found), pointing(found)) == (["not-larger"], "points-to-relation left ≤ right")
+    gap = "difference, left less right"
+    assert numbers(found)[gap] == pytest.approx(-40)
+    assert interval(found, gap) == pytest.approx((-48.105, -31.895), abs=1e-3)
+    assert numbers(found)["divergence of the left side"] == pytest.approx(6)
 
 
 def test_an_equality_whole(tmp_path: Path) -> None:
     """The right side, of two cells, has a floor of 3.2636: 2.7764 sqrt((4.6154² + 3.2636²) / 5)."""
     found = ordering(tmp_path, losing(13, 13), right=BOTH, relation="within-spread")
-    reason = "difference +0.000, 95 % between -7.019 and +7.019"
-    measured, direction = "19.846 and 19.846", "spread of the right side 0.000"
-    assert shown(found) == ("inconclusive", "within spread", measured, "order", reason, direction)
+    assert (found.outcome, found.published) == ("inconclusive", "within spread")
+    assert found.measured == "19.846 and 19.846"
+    assert codes(found) == ["not-reproduced-here", "order-open"]
+    assert pointing(found) == "points-to-relation beyond spread"
+    gap = "difference, left less right"
+    assert interval(found, gap) == pytest.approx((-7.019, 7.019), abs=1e-3)
+    assert numbers(found)["range of the right side"] == 0
 
 
 @pytest.mark.parametrize(
@@ -186,9 +240,9 @@ def test_an_equality_whole(tmp_path: Path) -> None:
 def test_sides_at_the_floor_are_named(tmp_path: Path, lost: tuple[int, int], sides: str) -> None:
     found = ordering(tmp_path, losing(*lost), relation="at-most")
     assert found.outcome == "inconclusive"
-    assert found.reason.startswith("difference ")
-    at = f"; {sides} at the floor (null divergence): supports no ordering"
-    assert found.reason.endswith(at)
+    assert codes(found)[:2] == ["at-the-floor", "floor-of"]
+    assert said(found, "floor-of") == {"sides": sides}
+    assert found.listed_under == "at-the-floor"
 
 
 @pytest.mark.parametrize(

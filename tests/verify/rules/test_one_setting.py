@@ -3,6 +3,7 @@
 Oracle: no text of any finding has "nan" or "inf" in it, and nothing is decided.
 """
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import made_up_records as records
 import made_up_tuning as tuned
 import pytest
+from made_up_records import codes, interval, numbers
 from made_up_worlds import BOTH, sentence, table, verdict, wobbling
 
 from repro.schema.finding import Finding
@@ -24,7 +26,7 @@ NO_NUMBER = re.compile(r"\b(nan|inf)\b")
 def texts(finding: Finding) -> list[str]:
     """Everything that a person reads."""
     sides = (finding.published, finding.measured, finding.margin)
-    return [*sides, finding.reason, finding.direction, *finding.working]
+    return [*sides, finding.reason, finding.points, *finding.steps]
 
 
 def hold(findings: tuple[Finding, ...], *kinds: str) -> dict[str, Finding]:
@@ -60,16 +62,15 @@ def test_claims_about_pretrained_models(tmp_path: Path) -> None:
     findings = verdict(tmp_path, lost, **data).findings
     found = hold(findings, "cell", "mean", "ordering", "count")
     cell = found[BOTH[0]]
-    assert cell.reason == "1 of the 5 settings needed; 1 setting, two needed to know a spread"
-    assert cell.working[0] == (
-        "a setting loses 25 answers and wins 0; no null divergence: one setting alone"
-    )
-    assert cell.working[3] == "power 0.00; no shift, however large, is noticed 9 times in 10"
+    assert codes(cell) == ["few-settings", "too-few-draws"]
+    assert {"no-null", "power-without-shift"} <= {each.code for each in cell.working}
+    assert interval(cell, "measured") == (None, None)
+    assert "null divergence" not in numbers(cell)
     for name in ("order", "par"):
-        assert found[name].reason == (
-            "1 of the 5 settings needed; difference -26.154, no spread: one setting alone; "
-            "supports no ordering"
-        )
+        assert codes(found[name]) == ["few-settings", "no-null", "no-spread"]
+        gap = "difference, left less right"
+        assert numbers(found[name])[gap] == pytest.approx(-26.154, abs=1e-3)
+        assert interval(found[name], gap) == (None, None)
 
 
 def test_claims_about_divergences_of_tuned_models(tmp_path: Path) -> None:
@@ -96,12 +97,11 @@ def test_claims_about_divergences_of_tuned_models(tmp_path: Path) -> None:
     claimed = tuned.manifest([group], claims, number="20.0")
     evidence = tuned.run(tmp_path, claimed, lambda *at: 40 if at[1] == "full.float32" else 27)
     found = hold(judge(claimed, evidence, {}).findings, "cell", "bars")
-    assert found["it"].working[1] == "no null divergence: one setting alone"
-    assert (
-        found["smaller"]
-        .working[0]
-        .endswith(": 20.000 and 20.000; no null divergence: one setting alone")
-    )
+    codes_of = {name: {each.code for each in one.working} for name, one in found.items()}
+    assert "no-null" in codes_of["it"]
+    assert not any("null-between-tunings" in each for each in codes_of.values())
+    assert numbers(found["smaller"])["mean divergence of mamba-2 lora-all.bfloat16"] == 20
+    assert not [name for each in found.values() for name in numbers(each) if "null" in name]
 
 
 def test_claims_about_scores_of_tuned_models(tmp_path: Path) -> None:
@@ -131,27 +131,22 @@ def test_claims_about_scores_of_tuned_models(tmp_path: Path) -> None:
     claimed = tuned.manifest([group], claims, number="60.0", two="2")
     evidence = tuned.run(tmp_path, claimed, lambda *at: 50 + at[4] + (at[1] == left))
     found = hold(judge(claimed, evidence, {}).findings, "cell", "measured-wins", "improvement")
-    assert (
-        found["wins"]
-        .working[1]
-        .startswith(
-            "mamba-1 piqa accuracy: 51.00 against 50.00, better by +1.00 (no spread: one setting "
-            "alone), z "
-        )
-    )
-    assert (
-        "the improvement that is divided by may be 0: no spread: one setting alone; "
-        in found["ratio"].reason
-    )
+    better = "mamba-1 piqa accuracy, better by"
+    assert (numbers(found["wins"])[better], interval(found["wins"], better)) == (1, (None, None))
+    assert codes(found["ratio"]) == ["few-settings", "divisor-without-ends", "too-few-draws"]
 
 
 @pytest.mark.parametrize(
-    ("span", "settings", "expected"),
+    ("value", "span", "expected"),
     [
-        ((-1.0, 2.0), 5, "from -1.0 to 2.0"),
-        ((float("-inf"), float("inf")), 5, "no ends: a value is no finite number"),
-        ((float("-inf"), float("inf")), 1, "no spread: one setting alone"),
+        (1.0, (-1.0, 2.0), (-1.0, 2.0)),
+        (1.0, (-math.inf, math.inf), (None, None)),
+        (1.0, None, (None, None)),
     ],
 )
-def test_ends_of_an_interval(span: tuple[float, float], settings: int, expected: str) -> None:
-    assert shown.ends(span, settings, "from {:.1f} to {:.1f}") == expected
+def test_ends_of_an_estimate(
+    value: float, span: tuple[float, float] | None, expected: tuple[float | None, ...]
+) -> None:
+    [one] = shown.estimate("a", value, span, "points")
+    assert (one.label, one.value, (one.low, one.high), one.unit) == ("a", value, expected, "points")
+    assert shown.estimate("a", math.nan, span) == shown.estimate("a", math.inf, span) == ()

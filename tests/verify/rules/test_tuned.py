@@ -13,8 +13,12 @@ import made_up_records as records
 import made_up_tuning as tuned
 import numpy as np
 import pytest
+from made_up_records import codes, numbers, pointing, said
 from tuned_worlds import ARMS, MODELS, divergence, it, losing
 
+from repro.report.numbers import bars_of
+from repro.schema.causes import BARS, cause
+from repro.schema.finding import Finding
 from repro.schema.jobs import BenchmarkJob, EvaluateJob
 from repro.schema.tuned_slots import TunedModel
 from verify import statistics, tuned_arms
@@ -24,6 +28,25 @@ from verify.judge import judge
 from verify.rules import score as score_rules
 
 POINT = 100 / 65
+
+
+def controls_of(finding: Finding) -> dict[str, float]:
+    """What a divergence stands beside."""
+    return {name: v for name, v in numbers(finding).items() if "against" in name or "two" in name}
+
+
+def accuracies(finding: Finding) -> tuple[float, ...]:
+    """Of the references: least, greatest, and who always gives the commonest answer."""
+    found = numbers(finding)
+    ends = ("least accuracy of a reference", "greatest accuracy of a reference")
+    return tuple(found[name] for name in (*ends, "share of the commonest answer"))
+
+
+def zs(finding: Finding) -> list[float]:
+    """z of the sampling of questions, comparison by comparison."""
+    return [
+        value for name, value in numbers(finding).items() if name.endswith("z of the questions")
+    ]
 
 
 def divergences(
@@ -51,10 +74,11 @@ def test_printed_divergences(tmp_path: Path) -> None:
         assert found.margin == "± 12"
         assert found.measured == "19.8 (5 settings: 19.2 to 20.8)"
         # Of accuracies printed to four digits: half of 0.1 and 0.01.
-        assert "h 0.06" in found.reason
-        assert found.working[1] == (
-            "null divergence 1.538, which is that between tunings with two seeds"
-        )
+        assert found.causes[-1].values["rounding"] == pytest.approx(0.06)
+        assert said(found, "null-between-tunings") == {}
+        assert numbers(found)["null divergence"] == pytest.approx(1.538, abs=1e-3)
+        # What the made-up manifest says that the paper leaves open, and what no manifest has to.
+        assert said(found, "left-open") == {"names": "loss, seeds, evaluation in float32"}
 
 
 def test_a_divergence_is_the_mean_over_checkpoints_and_methods(tmp_path: Path) -> None:
@@ -88,19 +112,16 @@ def test_a_divergence_stands_beside_its_controls(tmp_path: Path) -> None:
     asked = tuned.group(MODELS, ARMS, ("mmlu",))["questions"]
     asked += [{**asked[0], "dtypes": ["bfloat16"], "of": "first-arm"}]
     evidence = divergences(tmp_path, divergence("lora-all"), lost, questions=asked)
-    assert it(evidence).working[3:7] == (
-        "full.float32 between two seeds and settings 0.000",
-        "pretrained against full.float32 39.846",
-        "lora-all.float32 against full.float32 19.846",
-        "full.float32 evaluated in bfloat16 against float32 0.000",
-    )
+    controls = {
+        "full.float32 between two seeds and settings": 0.0,
+        "pretrained against full.float32": 39.846,
+        "lora-all.float32 against full.float32": 19.846,
+        "full.float32 evaluated in bfloat16 against float32": 0.0,
+    }
+    assert controls_of(it(evidence)) == pytest.approx(controls, abs=1e-3)
     left_out = it(tuned.without(evidence, "pretrained", "mmlu.bfloat16"))
-    assert left_out.working[3:6] == (
-        "full.float32 between two seeds and settings 0.000",
-        "lora-all.float32 against full.float32 19.846",
-        left_out.working[5],
-    )
-    assert left_out.working[5].startswith("power ")
+    kept = {name: controls[name] for name in list(controls)[::2]}
+    assert controls_of(left_out) == pytest.approx(kept, abs=1e-3)
 
 
 def test_the_same_arms_on_another_path_are_a_control(tmp_path: Path) -> None:
@@ -109,8 +130,8 @@ def test_the_same_arms_on_another_path_are_a_control(tmp_path: Path) -> None:
     live["recipe"]["mamba_path"] = "live"
     claimed = tuned.manifest([group, live], [divergence("lora-all")], number="20.0")
     evidence = tuned.run(tmp_path, claimed, losing({"lora-all.bfloat16": 13}))
-    lines = it(evidence).working
-    assert "lora-all.bfloat16.live against full.float32.live 19.846" in lines
+    name = "lora-all.bfloat16.live against full.float32.live"
+    assert numbers(it(evidence))[name] == pytest.approx(19.846, abs=1e-3)
 
 
 def test_other_printed_values_that_would_have_been_accepted(tmp_path: Path) -> None:
@@ -125,8 +146,7 @@ def test_other_printed_values_that_would_have_been_accepted(tmp_path: Path) -> N
     texts = {"number": "20.0", "at.21.0": "21.0", "at.60.0": "60.0"}
     claimed = tuned.manifest([group], cells, **texts)
     evidence = tuned.run(tmp_path, claimed, losing({"lora-all.bfloat16": 13}))
-    line = "1 of 2 other values printed for this precision would be accepted"
-    assert line in it(evidence).working
+    assert said(it(evidence), "other-values-accepted") == {"accepted": 1, "others": 2}
 
 
 def test_what_was_left_out_of_a_run_is_not_run(tmp_path: Path) -> None:
@@ -143,8 +163,9 @@ def test_a_twin_decides_nothing_about_tuned_models(tmp_path: Path) -> None:
     claimed = tuned.manifest([group], cells, number="20.0")
     evidence = tuned.run(tmp_path, claimed, losing({"lora-all.bfloat16": 13}), "smoke")
     found, phi = judge(claimed, evidence, {}).findings
-    assert (found.outcome, found.direction) == ("inconclusive", "points to reproduced")
-    assert found.reason.startswith("tier smoke, twin stands in; mean off by")
+    assert (found.outcome, pointing(found)) == ("inconclusive", "points-to reproduced")
+    assert codes(found) == ["tier-and-stand-in", "within-margin"]
+    assert said(found, "tier-and-stand-in") == {"tier": "smoke", "checkpoint": "twin"}
     assert (phi.outcome, phi.reason) == ("not-run", "tier smoke has no twin of the family phi")
 
 
@@ -161,13 +182,14 @@ def test_drift_of_what_tunes_keeps_a_number_open(tmp_path: Path) -> None:
     claim = {**divergence("lora-all"), "depends_on": ["torch"]}
     evidence = divergences(tmp_path, claim, {"lora-all.bfloat16": 13})
     found = judge(evidence.manifest, evidence, {"torch": "0.0.1"}).findings[0]
-    assert found.reason.startswith("drift: torch ")
+    assert codes(found)[0] == "drift"
+    assert said(found, "drift")["package"] == "torch"
 
 
 def test_substituted_instruction_data_keeps_a_number_open(tmp_path: Path) -> None:
     evidence = divergences(tmp_path, divergence("lora-all"), {"lora-all.bfloat16": 13})
     evidence.run = evidence.run.model_copy(update={"substitutions": {"alpaca": {}}})
-    assert it(evidence).reason.startswith("alpaca was substituted; ")
+    assert it(evidence).causes[0] == cause("substituted", name="alpaca")
 
 
 # -----------------------------------------------------------------------------
@@ -211,9 +233,13 @@ def test_spikes(
     assert (first.outcome, second.outcome) == (none, some)
     assert first.published == f"none-above {above}"
     assert first.measured.startswith(f"{measured} above, the highest ")
-    assert first.reason.startswith("of 2 bars ")
+    assert said(first, "counted-above")["total"] == 2
     # 40 of 65 right; the commonest letter stands 17 times.
-    assert first.working[2] == "reference accuracy 61.5% to 61.5%, the commonest answer 26.2%"
+    assert accuracies(first) == pytest.approx((61.538, 61.538, 26.154), abs=1e-3)
+    points = {each.label: each.value for each in bars_of(first)[BARS["divergence of "]]}
+    assert points == pytest.approx(
+        {f"mamba-1 {arm}": (count - 0.1) * POINT for arm, count in zip(arms, lost, strict=True)}
+    )
 
 
 @pytest.mark.parametrize(
@@ -242,11 +268,10 @@ def test_spikes_of_winogrande(tmp_path: Path, lost: int, none: str, some: str) -
     assert (first.outcome, second.outcome, mmlu.outcome) == (none, some, "inconclusive")
     # One answer less is lost in two of five settings, one more in another, at three of four shots.
     measured = lost + 3 / 4 * (-1 + 0 + 1 - 1 + 0) / 5
-    assert first.working[0].startswith(f"mamba-1 lora-all.bfloat16: {measured:.3f}; null diverg")
-    assert first.working[2:4] == (
-        "reference accuracy 40.0% to 40.0%, the commonest answer 50.0%",
-        "full.float32 between two seeds and settings 0.000",
-    )
+    assert numbers(first)["divergence of mamba-1 lora-all.bfloat16"] == pytest.approx(measured)
+    assert numbers(first)["null divergence, mamba-1 lora-all.bfloat16"] > 0
+    assert accuracies(first) == pytest.approx((40, 40, 50))
+    assert numbers(first)["full.float32 between two seeds and settings"] == 0
     asked = {evidence.store.load(key)[0].job for key in first.records}
     assert {job.task for job in asked if isinstance(job, BenchmarkJob)} == {"winogrande"}
     assert not any(isinstance(job, EvaluateJob) for job in asked)
@@ -263,20 +288,22 @@ def test_a_spike_at_the_floor_is_no_spike(tmp_path: Path) -> None:
     claimed = tuned.manifest([group], [bars("some-above", above="1")])
     found = it(tuned.run(tmp_path, claimed, right))
     assert found.outcome == "inconclusive"
-    assert "0 surely and 2 possibly above 1" in found.reason
+    counts = said(found, "counted-above")
+    assert (counts["sure"], counts["possible"], counts["above"]) == (0, 2, "1")
+    assert said(found, "floor-of") == {"sides": "mamba-1 lora-all.bfloat16"}
 
 
 @pytest.mark.parametrize(
     ("first", "second", "expected", "agree", "counts"),
     [
-        ((4, 4), (30, 30), "reproduced", 2, "2 surely smaller, 0 surely not"),
+        ((4, 4), (30, 30), "reproduced", 2, (2, 0)),
         # One method is enough.
-        ((30, 4), (4, 30), "contradicted", 1, "1 surely smaller, 1 surely not"),
+        ((30, 4), (4, 30), "contradicted", 1, (1, 1)),
         # The other is open.
-        ((4, 13), (30, 14), "inconclusive", 2, "1 surely smaller, 0 surely not"),
+        ((4, 13), (30, 14), "inconclusive", 2, (1, 0)),
         # Nothing at all is at the floor.
-        ((0, 4), (30, 30), "inconclusive", 2, "1 surely smaller, 0 surely not"),
-        ((4, 13), (30, 13), "inconclusive", 1, "1 surely smaller, 0 surely not"),
+        ((0, 4), (30, 30), "inconclusive", 2, (1, 0)),
+        ((4, 13), (30, 13), "inconclusive", 1, (1, 0)),
     ],
 )
 def test_smaller_bars(
@@ -285,20 +312,55 @@ def test_smaller_bars(
     second: tuple[int, int],
     expected: str,
     agree: int,
-    counts: str,
+    counts: tuple[int, int],
 ) -> None:
     lost = {
         f"{name} {method}.bfloat16": count
-        for name, counts in zip(MODELS, (first, second), strict=True)
-        for method, count in zip(("lora-all", "lora-sll"), counts, strict=True)
+        for name, each in zip(MODELS, (first, second), strict=True)
+        for method, count in zip(("lora-all", "lora-sll"), each, strict=True)
     }
     claim = bars("smaller", others=[["mamba-2"]])
     found = it(divergences(tmp_path, claim, lost))
     assert found.outcome == expected
     assert found.published == "smaller"
-    assert found.working[0].startswith("lora-all.bfloat16 against mamba-2: ")
-    assert ("at the floor" in found.working[0]) == (first[0] == 0)
-    assert (found.measured, found.reason) == (f"{agree} of 2", f"of 2 comparisons {counts}")
+    assert "null divergence, mamba-2 lora-sll.bfloat16" in numbers(found)
+    assert ("at-the-floor" in codes(found)) == (first[0] == 0)
+    if first[0] == 0:
+        assert said(found, "floor-of") == {"sides": "mamba-1 lora-all.bfloat16"}
+    assert (found.measured, pointing(found)) == (f"{agree} of 2", f"counted-agreeing {agree} 2")
+    sure, never = counts
+    assert said(found, "counted-smaller") == {"total": 2, "sure": sure, "never": never}
+    assert ("not-reproduced-here" in codes(found)) == (
+        expected == "inconclusive" and agree < 2 and first[0] > 0
+    )
+
+
+@pytest.mark.parametrize(
+    ("lost", "smaller", "beyond"),
+    [(30, "reproduced", "reproduced"), (11, "reproduced", "inconclusive")],
+)
+def test_significantly_smaller_bars_are_by_more_than_seeds_differ(
+    tmp_path: Path, lost: int, smaller: str, beyond: str
+) -> None:
+    """4 answers against 11 are 10.77 points; the mean of one comparison reaches 8.10, which leaves
+    2.65: less than the null divergence of two tunings, if that is 4 answers at one of two shots."""
+    relations = ("smaller", "smaller-beyond-null")
+    claims = [
+        {**bars(name, others=[["mamba-2"]], methods=["lora-all"]), "id": name} for name in relations
+    ]
+
+    def right(checkpoint: str, arm: str, setting: int, _: str, shots: int) -> int:
+        if arm != "lora-all.bfloat16":
+            return 40
+        return 36 if checkpoint == "mamba-1" else 40 - lost - 2 * (setting % 3 - 1) * (shots > 0)
+
+    group = tuned.group(MODELS, ARMS, ("mmlu",))
+    evidence = tuned.run(tmp_path, tuned.manifest([group], claims), right)
+    found = judge(evidence.manifest, evidence, {}).findings
+    assert [each.outcome for each in found] == [smaller, beyond]
+    assert numbers(found[1])["null divergence, mamba-2 lora-all.bfloat16"] == pytest.approx(
+        2 * POINT
+    )
 
 
 def test_bars_smaller_than_two_groups(tmp_path: Path) -> None:
@@ -312,15 +374,15 @@ def test_bars_smaller_than_two_groups(tmp_path: Path) -> None:
     )
     found = it(tuned.run(tmp_path, claimed, losing(lost)))
     assert (found.outcome, found.measured) == ("reproduced", "4 of 4")
-    assert found.reason == "of 4 comparisons 4 surely smaller, 0 surely not"
-    heads = [line.partition(":")[0] for line in found.working[:4]]
+    assert said(found, "counted-smaller") == {"total": 4, "sure": 4, "never": 0}
+    heads = [label for label in numbers(found) if label.startswith("mean divergence of ")]
     assert heads == [
-        f"{method}.bfloat16 against {name}"
+        f"mean divergence of {name} {method}.bfloat16"
         for method in ("lora-all", "lora-sll")
-        for name in names[1:]
+        for name in names
     ]
     # Six answers of 65 are 9.231 points, less 0.154 for the settings that lose fewer.
-    assert "pretrained against full.float32 9.077" in found.working
+    assert numbers(found)["pretrained against full.float32"] == pytest.approx(9.077, abs=1e-3)
 
 
 def test_bars_stand_beside_how_right_their_references_are(tmp_path: Path) -> None:
@@ -333,8 +395,7 @@ def test_bars_stand_beside_how_right_their_references_are(tmp_path: Path) -> Non
     claimed = tuned.manifest([group], claims)
     evidence = tuned.run(tmp_path, claimed, lambda *at: 30 if at[0] == "mamba-1" else 40)
     for found in judge(claimed, evidence, {}).findings:
-        line = "reference accuracy 46.2% to 61.5%, the commonest answer 26.2%"
-        assert line in found.working
+        assert accuracies(found) == pytest.approx((46.154, 61.538, 26.154), abs=1e-3)
 
 
 # -----------------------------------------------------------------------------
@@ -384,12 +445,12 @@ def test_a_printed_score(tmp_path: Path, printed: str, outcome: str) -> None:
     found = it(scores(tmp_path, [score("piqa", "accuracy")], right, number=printed))
     assert (found.outcome, found.published, found.margin) == (outcome, printed, "± 9")
     assert found.measured == "60.0 (5 settings: 60.0 to 60.0)"
-    assert ", s 3 over 5 settings" in found.reason
+    why = found.causes[-1].values
+    assert (why["spread"], why["draws"]) == (3, 5)
     error = 100 * math.sqrt(0.6 * 0.4 / 99)
-    assert found.working[:2] == (
-        f"sampling of the questions ± {error:.2f}",
-        "before tuning 40.00",
-    )
+    expected = {"measured": 60, "standard error over questions": error, "before tuning": 40}
+    assert numbers(found) == pytest.approx(expected)
+    assert said(found, "left-open")["names"].endswith("seeds, evaluation in float32")
 
 
 def test_a_printed_perplexity(tmp_path: Path) -> None:
@@ -398,14 +459,14 @@ def test_a_printed_perplexity(tmp_path: Path) -> None:
     found = it(scores(tmp_path, cells, lambda *_: 60, number="6.05"))
     assert found.outcome == "reproduced"
     assert found.measured == "6.06 (5 settings: 6.05 to 6.07)"
-    assert f"s {6.06 * math.expm1(0.03):.2g}" in found.reason
+    assert said(found, "within-margin")["spread"] == pytest.approx(
+        6.06 * math.expm1(0.03), rel=0.01
+    )
     # Nats have a standard deviation of 2 sqrt(0.24 x 100 / 99) over questions, the first setting
     # a perplexity of 6.0496.
     error = 6.0496 * 2 * math.sqrt(0.24 / 99)
-    assert found.working[:2] == (
-        f"sampling of the questions ± {error:.2f}",
-        "before tuning 6.06",
-    )
+    assert numbers(found)["standard error over questions"] == pytest.approx(error, rel=1e-3)
+    assert numbers(found)["before tuning"] == pytest.approx(6.06, abs=5e-3)
 
 
 def test_other_values_of_a_column_that_would_have_been_accepted(tmp_path: Path) -> None:
@@ -415,11 +476,10 @@ def test_other_values_of_a_column_that_would_have_been_accepted(tmp_path: Path) 
     cells += [{**cells[0], "id": name, "published": name} for name in ("near", "far")]
     texts = {"number": "60.0", "near": "61.0", "far": "90.0"}
     evidence = scores(tmp_path, cells, lambda *_: 60, None, **texts)
-    line = "1 of 2 other values printed in this column would be accepted"
-    assert line in it(evidence).working
+    assert said(it(evidence), "other-values-accepted") == {"accepted": 1, "others": 2}
     # Without what was before tuning a score stands alone.
     alone = it(tuned.without(evidence, "pretrained"))
-    assert (alone.outcome, alone.working[1][:6]) == ("reproduced", "power ")
+    assert (alone.outcome, "before tuning" in numbers(alone)) == ("reproduced", False)
 
 
 def test_floors_of_scores() -> None:
@@ -536,27 +596,33 @@ def test_sampling_of_questions_is_told_beside_wins(tmp_path: Path) -> None:
     """12 questions that the left alone has right: McNemar's z is 12 / sqrt(12) = 3.46."""
     claims, texts = wins("2", COLUMNS[2:])
     found = it(scores(tmp_path, claims, by_arm({"mamba-1": 12, "mamba-2": 3}), **texts))
-    assert found.working[0] == "1 won beyond |z| 2 of the sampling of questions (first setting)"
-    assert found.working[1].startswith(
-        "mamba-1 piqa accuracy: 64.00 against 52.00, better by +12.00 ("
-    )
-    assert found.working[1].endswith("z +3.5")
-    assert found.working[2].endswith("z +1.7")
+    assert said(found, "won-beyond-sampling") == {"won": 1, "z": 2}
+    expected = {
+        "mamba-1 piqa accuracy, left": 64,
+        "mamba-1 piqa accuracy, right": 52,
+        "mamba-1 piqa accuracy, better by": 12,
+        "mamba-1 piqa accuracy, z of the questions": math.sqrt(12),
+        "mamba-2 piqa accuracy, left": 55,
+        "mamba-2 piqa accuracy, right": 52,
+        "mamba-2 piqa accuracy, better by": 3,
+        "mamba-2 piqa accuracy, z of the questions": math.sqrt(3),
+    }
+    assert numbers(found) == pytest.approx(expected)
 
 
 def test_two_standard_errors_of_the_questions_are_not_beyond_two(tmp_path: Path) -> None:
     """5 / sqrt(5) is 2.24, 4 / sqrt(4) is 2."""
     claims, texts = wins("2", COLUMNS[2:])
     found = it(scores(tmp_path, claims, by_arm({"mamba-1": 5, "mamba-2": 4}), **texts))
-    assert found.working[0].startswith("1 won beyond |z| 2 ")
-    assert [line[-6:] for line in found.working[1:3]] == ["z +2.2", "z +2.0"]
+    assert said(found, "won-beyond-sampling") == {"won": 1, "z": 2}
+    assert zs(found) == pytest.approx([math.sqrt(5), 2])
 
 
 def test_sampling_of_words_is_told_beside_wins(tmp_path: Path) -> None:
     """Of 100 words 10 are likelier by 2 nats: 0.2 on average, over 2 sqrt(0.09 / 99) = 0.0603."""
     claims, texts = wins("2", COLUMNS[:1])
     found = it(scores(tmp_path, claims, by_arm({"mamba-1": 10, "mamba-2": 0}), **texts))
-    assert [line[-6:] for line in found.working[1:3]] == ["z +3.3", "z +0.0"]
+    assert zs(found) == pytest.approx([0.2 / (2 * math.sqrt(0.09 / 99)), 0])
 
 
 def test_a_perplexity_that_is_no_number_is_neither_won_nor_lost(tmp_path: Path) -> None:
@@ -570,4 +636,4 @@ def test_a_perplexity_that_is_no_number_is_neither_won_nor_lost(tmp_path: Path) 
     claims, texts = wins("2", COLUMNS[:1])
     found = it(scores(tmp_path, claims, by_arm({"mamba-1": 40, "mamba-2": 40}), overflow, **texts))
     assert (found.outcome, found.measured) == ("inconclusive", "0 to 2 of 2")
-    assert "; 10 of 2000 answers of tuned models have no finite" in found.reason
+    assert said(found, "no-finite-likelihood") == {"bad": 10, "asked": 2000}

@@ -15,6 +15,7 @@ from safetensors.numpy import load_file, save_file
 from repro import fileio, paths
 from repro.environment import pins
 from repro.schema import catalog, validate
+from repro.schema.causes import cause
 from repro.schema.finding import Verdict
 from repro.schema.tuned_claims import LearnsClaim
 from repro.store import run_file
@@ -66,9 +67,9 @@ def changed(tmp_path: Path, **changes: Any) -> Path:
 def test_the_committed_records_of_a_gpu() -> None:
     found = outcomes(EVIDENCE)
     # Mamba: all that decides it, transformers and peft, is at its pins on that machine.
-    assert found["CODE2.run.mamba"] == "contradicted"
-    assert found["CODE2.run.mamba.dt_proj"] == "contradicted"
-    assert found["CODE2.run.mamba.out_proj"] == "contradicted"
+    for layer in ("x_proj", "dt_proj", "out_proj"):
+        assert learns(layer, "code2.mamba.kernels").decided.outcome == "contradicted"
+    assert found["CODE2.run.mamba"] != "reproduced"
     assert found["CODE2.run.mamba.in_proj"] == "reproduced"
     assert found["CODE2.live.mamba"] == found["CODE2.live.mamba2"] == "reproduced"
     # Mamba-2: mamba-ssm has drifted there.
@@ -78,8 +79,8 @@ def test_the_committed_records_of_a_gpu() -> None:
 
 def test_drifted_records_show_where_they_point() -> None:
     found = {each.claim: each.direction for each in verdict(EVIDENCE).findings}
-    assert found["CODE2.run.mamba2"] == "points to reproduced"
-    assert found["CODE2.run.mamba2.out_proj"] == "points to contradicted"
+    assert found["CODE2.run.mamba2"] == cause("points-to", outcome="reproduced")
+    assert found["CODE2.run.mamba2.out_proj"] == cause("points-to", outcome="contradicted")
 
 
 @pytest.mark.parametrize(
@@ -114,8 +115,9 @@ def test_adapters_of_all_jobs_count_together() -> None:
     job = "code2.mamba.kernels"
     found = learns("in_proj", job, job)
     assert (found.decided.outcome, found.decided.measured) == ("reproduced", "8 of 8 learn")
-    assert found.decided.reason == (
-        "of 8 adapter matrices of in_proj, 8 got a gradient and 8 moved, on the path kernels"
+    counts = {"total": 8, "arrived": 8, "moved": 8}
+    assert found.decided.causes == (
+        cause("adapters-learn", layer="in_proj", path="kernels", **counts),
     )
     assert (found.decided.published, found.decided.margin) == ("all learn", "exact")
     assert (found.direction, len(found.loaded)) == ("", 2)

@@ -1,0 +1,129 @@
+"""Writes `docs/verdict-changes.md`: which words about the paper changed, and why.
+
+    python -m tools.describe_verdicts > docs/verdict-changes.md
+    python -m tools.describe_verdicts words evidence     the words of today, for the next snapshot
+
+`docs/verdict-changes.json` holds the words of every claim on some day and the changes since, each
+with a reason that the authors of the paper would have to accept. After a change of words: a
+snapshot of the words before, and a change for every claim whose word is another one.
+"""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from pydantic import Field, TypeAdapter
+
+from repro import paths
+from repro.report import collect, rows
+from repro.schema.base import Frozen
+from repro.schema.claim_base import Text
+from repro.schema.finding import Finding
+from repro.store import run_file
+from repro.text import in_markdown
+
+COMMAND = "python -m tools.describe_verdicts"
+SOURCE = paths.ROOT / "docs" / "verdict-changes.json"
+NONE = "no claim"
+"""Word of a claim that is new, or gone."""
+
+
+class Change(Frozen):
+    """What became of the words of some claims, for one reason."""
+
+    since: Text
+    """Day of the snapshot that it is a change from."""
+    claims: tuple[Text, ...] = Field(min_length=1)
+    """`<manifest>:<claim>` of each."""
+    before: Text
+    after: Text
+    why: Text
+
+
+class Note(Frozen):
+    """What was asked for and answered otherwise, with reasons."""
+
+    since: Text
+    about: Text
+    why: Text
+
+
+class Changes(Frozen):
+    """Every change of words since the first snapshot."""
+
+    snapshots: dict[Text, dict[Text, Text]]
+    """Day to the word of each claim on that day, oldest first."""
+    changes: tuple[Change, ...]
+    notes: tuple[Note, ...]
+
+
+def load(path: Path = SOURCE) -> Changes:
+    """The committed data."""
+    return TypeAdapter(Changes).validate_json(path.read_text(encoding="utf-8"))
+
+
+# -----------------------------------------------------------------------------
+# Words
+
+
+def word_of(finding: Finding) -> str:
+    """What is said of a claim: its outcome, its list, or the result of what is no sentence."""
+    if finding.standing != "printed":
+        return f"{finding.standing}: {finding.result or finding.outcome}"
+    return finding.listed_under or finding.outcome
+
+
+def words(evidence: Path) -> dict[str, str]:
+    """The word of every claim, from the manifests and the records of some folders."""
+    seen = collect.gather(run_file.folders_of([evidence]))
+    every = rows.strongest(rows.rows(seen))
+    return {f"{row.manifest}:{row.finding.claim}": word_of(row.finding) for row in every}
+
+
+def differing(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """Claims whose word is another one, with both; a claim that is only in one has none there."""
+    sides = {name: (before.get(name, NONE), after.get(name, NONE)) for name in {**before, **after}}
+    return {name: side for name, side in sides.items() if side[0] != side[1]}
+
+
+# -----------------------------------------------------------------------------
+# The page
+
+_HEAD = f"""\
+# Which words changed, and why
+
+Made by `{COMMAND}` from `docs/verdict-changes.json`. A word is the outcome of a
+claim, or the list that an inconclusive one stands in (`contradicted-if`, `fails-by-one-reading`,
+`held`, …); a step of a sentence or a check of our own has a result (`holds`, `fails`, `open`) and
+no verdict. What the words mean: [verdicts](verdicts.md), [ADR](adr/0022-findings-are-data.md)."""
+
+
+def describe(data: Changes) -> str:
+    """The whole page."""
+    return "\n\n".join([_HEAD, *_parts(data)]) + "\n"
+
+
+def _parts(data: Changes) -> Iterator[str]:
+    for since, then in reversed(data.snapshots.items()):
+        changes = [each for each in data.changes if each.since == since]
+        count = sum(len(each.claims) for each in changes)
+        yield f"## Since {since}\n\n{count} words, of {len(then)} claims and of new ones."
+        for pair in dict.fromkeys((each.before, each.after) for each in changes):
+            lines = [f"### {pair[0]} → {pair[1]}", "", "| claims | why |", "| :-- | :-- |"]
+            for each in changes:
+                if (each.before, each.after) == pair:
+                    names = ", ".join(f"`{name}`" for name in each.claims)
+                    lines.append(f"| {names} | {in_markdown(each.why)} |")
+            yield "\n".join(lines)
+        notes = [each for each in data.notes if each.since == since]
+        if notes:
+            said = [f"- **{in_markdown(each.about)}**: {in_markdown(each.why)}" for each in notes]
+            yield "\n".join(["### Asked for, and answered otherwise", "", *said])
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["words"]:
+        print(json.dumps(words(Path(sys.argv[2])), indent=1, ensure_ascii=False))
+    else:
+        sys.stdout.write(describe(load()))
