@@ -47,7 +47,7 @@ def test_long_lists_are_cut() -> None:
     digits = list("123456789")
     assert outcome.listed(digits[:7]) == "1, 2, 3, 4, 5, 6, 7"
     assert outcome.listed(digits[:8]) == "1, 2, 3, 4, 5, 6, 7 … (8 in all)"
-    steps = [cause("tie", values=each) for each in digits]
+    steps = [cause("misquoted", why=each) for each in digits]
     assert outcome.first(steps[:3]) == tuple(steps[:3])
     assert outcome.first(steps[:4]) == (*steps[:3], cause("and-more", total=4))
 

@@ -11,6 +11,7 @@ import made_up_tuning as tuned
 import numpy as np
 import pytest
 
+from repro.schema.causes import cause
 from repro.schema.jobs import BenchmarkJob, EvaluateJob, TuningJob
 from verify.errors import InvalidError, NotRunError
 from verify.evidence import Evidence
@@ -394,10 +395,10 @@ def test_what_did_not_learn_stands_beside_the_number(tmp_path: Path) -> None:
 
     evidence = evidence_of(tmp_path, TuningJob, kill)
     finding = judge(evidence.manifest, evidence, {}).findings[0]
-    assert finding.working[-2] == (
-        "mamba-1.lora-w.bfloat16: 2 of 3 tensors got no gradient on the path kernels: "
-        "layers.*.x_proj.lora_A (2)"
-    )
+    names, arm = "layers.*.x_proj.lora_A (2)", "mamba-1.lora-w.bfloat16"
+    counts = {"dead": 2, "trainable": 3}
+    dead = cause("no-gradient", arm=arm, path="kernels", names=names, **counts)
+    assert dead in finding.working
     tunings = {key for name, key in evidence.run.jobs.items() if name.count(".") == 3}
     assert len(tunings) == 5
     assert tunings <= set(finding.records)
@@ -406,7 +407,7 @@ def test_what_did_not_learn_stands_beside_the_number(tmp_path: Path) -> None:
 def test_all_that_learned_is_one_line(tmp_path: Path) -> None:
     evidence = evidence_of(tmp_path)
     finding = judge(evidence.manifest, evidence, {}).findings[0]
-    assert finding.working[-2] == "every trainable tensor of 5 tunings got a gradient"
+    assert cause("every-gradient", tunings=5) in finding.working
 
 
 def test_a_loss_that_became_no_number_is_told(tmp_path: Path) -> None:
@@ -419,7 +420,6 @@ def test_a_loss_that_became_no_number_is_told(tmp_path: Path) -> None:
     loaded = evidence.get("mamba-1.lora-w.bfloat16.batch-8")
     assert tuning.first_overflow(loaded.arrays) == 3
     finding = judge(evidence.manifest, evidence, {}).findings[0]
-    assert (
-        "mamba-1.lora-w.bfloat16: loss no finite number in 4 of 5 tunings, from step 3 on"
-        in finding.working
-    )
+    arm = "mamba-1.lora-w.bfloat16"
+    lost = cause("loss-not-finite", arm=arm, some=4, tunings=5, step=3)
+    assert lost in finding.working
