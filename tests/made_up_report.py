@@ -9,15 +9,20 @@ from repro.coverage import Coverage
 from repro.environment.machine import Drift
 from repro.report.rows import OUTCOMES
 from repro.report.view import Curve, Envelope, Machine, Pair, Run, Seen, Side, Timing, Tuned
-from repro.schema.causes import cause
+from repro.schema.causes import Cause, cause
 from repro.schema.claim_base import Place
 from repro.schema.finding import Finding, Outcome, Verdict
 from repro.schema.manifest import Manifest
-from verify.outcome import as_causes
 
 HOSTILE = "<script>alert(1)</script>\"'&amp;$x^{2}$<b>\x1b[2J\u202e"
 LONG = "/".join(["results-of-a-very-long-path-that-nobody-would-type"] * 8)
 SECTIONS = ("Abstract; 1", "5.1, after Figure 1", "Appendix D", "3.1", "v3, abstract")
+
+
+def as_causes(texts: str | Sequence[str | Cause]) -> tuple[Cause, ...]:
+    """Causes; a text is one that says it."""
+    every = (texts,) if isinstance(texts, str) else texts
+    return tuple(cause("no-record", why=e) if isinstance(e, str) else e for e in every)
 
 
 def finding(number: int = 0, outcome: Outcome = "reproduced", **changes: Any) -> Finding:

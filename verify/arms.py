@@ -44,6 +44,9 @@ Pair = tuple[Loaded, Loaded]
 Row = TypeVar("Row")
 """All that was evaluated under one setting."""
 
+POINTS = "percentage points"
+"""Unit of divergences."""
+
 _NULL_QUANTILE = 0.95
 
 

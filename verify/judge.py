@@ -48,7 +48,7 @@ from verify import qualifiers
 from verify.decidable import family
 from verify.errors import InvalidError, NotRunError
 from verify.evidence import Evidence
-from verify.outcome import Decided, Judged, as_direction
+from verify.outcome import Decided, Judged
 from verify.paper import finding_of, unmeasured, with_sentences, without_run
 from verify.records.benchmark import uncovered
 from verify.records.loaded import Loaded
@@ -118,8 +118,9 @@ def over_the_table(judged: Mapping[str, Judged], tests: int) -> dict[str, Judged
     for name, p in zip(numbers, adjusted, strict=False):
         decided = judged[name].decided
         if decided.outcome == "contradicted" and not p < ERROR_RATE:
-            why = (*decided.causes, cause("holm", tests=tests, p=p))
-            decided = replace(decided, outcome="inconclusive", why=why)
+            here = cause("not-reproduced-here")
+            why = (here, *decided.causes, cause("holm", tests=tests, p=p))
+            decided = replace(decided, outcome="inconclusive", causes=why)
             kept[name] = replace(judged[name], decided=decided)
     return kept
 
@@ -145,7 +146,7 @@ def _qualified(
     manifest: Manifest, claim: Claim, judged: Judged, evidence: Evidence, pins: Pins
 ) -> Finding:
     """The finding of a measured claim, with what keeps its records from deciding it."""
-    decided, direction = judged.decided, as_direction(judged.direction)
+    decided, direction = judged.decided, judged.direction
     loaded = _with_tunings(judged.loaded)
     against = qualifiers.against(claim, loaded, evidence, pins)
     if against:
@@ -154,7 +155,7 @@ def _qualified(
         decided = _of_a_stand_in(decided).because(*against, outcome="inconclusive")
     if first := qualifiers.pinned_on_first_use(loaded, evidence):
         line = cause("pinned-on-first-use", names=", ".join(first))
-        decided = replace(decided, working=(*decided.steps, line))
+        decided = replace(decided, working=(*decided.working, line))
     keys = [each.record.key for each in loaded]
     return finding_of(manifest, claim, decided, "measured", direction, keys)
 
@@ -163,7 +164,7 @@ def _of_a_stand_in(decided: Decided) -> Decided:
     """What was measured of something else than the claim is about belongs to no list of claims."""
     kept = tuple(each for each in decided.causes if each.code not in _OF_THE_MODELS)
     floor = [each for each in decided.causes if each.code == "at-the-floor"]
-    return replace(decided, why=kept, working=(*floor, *decided.steps))
+    return replace(decided, causes=kept, working=(*floor, *decided.working))
 
 
 _OF_THE_MODELS = ("not-reproduced-here", "at-the-floor")

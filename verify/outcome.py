@@ -15,20 +15,6 @@ if TYPE_CHECKING:  # printed claims are decided without numpy
 
 Number = Fraction | Decimal
 
-Why = str | tuple[str | Cause, ...]
-"""Causes; a text stands for itself."""
-
-
-def as_causes(why: Why) -> tuple[Cause, ...]:
-    """Causes, texts among them as causes of their own."""
-    every = (why,) if isinstance(why, str) and why else why
-    return tuple(cause("text", text=each) if isinstance(each, str) else each for each in every)
-
-
-def as_direction(direction: str | Cause | None) -> Cause | None:
-    """Where a measurement points, if anywhere."""
-    return next(iter(as_causes(direction)), None) if isinstance(direction, str) else direction
-
 
 @dataclass(frozen=True)
 class Decided:
@@ -38,26 +24,16 @@ class Decided:
     published: str
     measured: str
     margin: str
-    why: Why
-    """The causes, most telling first."""
-    working: Why = ()
+    causes: tuple[Cause, ...]
+    """Why, most telling first."""
+    working: tuple[Cause, ...] = ()
     """Steps behind them, where the causes cannot hold all that is needed to follow it by hand."""
     estimates: tuple[Estimate, ...] = ()
     """Numbers behind them."""
 
-    @property
-    def causes(self) -> tuple[Cause, ...]:
-        """Why, as data."""
-        return as_causes(self.why)
-
-    @property
-    def steps(self) -> tuple[Cause, ...]:
-        """The working, as data."""
-        return as_causes(self.working)
-
     def because(self, *first: Cause, outcome: Outcome) -> "Decided":
         """The same with another outcome, and what made it so before the other causes."""
-        return replace(self, outcome=outcome, why=(*first, *self.causes))
+        return replace(self, outcome=outcome, causes=(*first, *self.causes))
 
 
 @dataclass(frozen=True)
@@ -65,7 +41,7 @@ class Judged:
     """What measurements say about a claim."""
 
     decided: Decided
-    direction: str | Cause | None
+    direction: Cause | None
     """Where they point; shown where they do not decide."""
     loaded: "list[Loaded]"
     """The records that it rests on."""

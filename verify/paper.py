@@ -19,7 +19,7 @@ from repro.schema.measured_claims import (
 )
 from repro.schema.page_claims import FactClaim, RepeatClaim, WholeQuestionsClaim
 from repro.schema.tuned_claims import BarsClaim, ImprovementClaim
-from verify.outcome import Decided, as_direction, listed
+from verify.outcome import Decided, listed
 from verify.rules import fact, page
 
 
@@ -28,7 +28,7 @@ def finding_of(
     claim: Claim,
     decided: Decided,
     basis: Basis,
-    direction: str | Cause | None = None,
+    direction: Cause | None = None,
     records: Sequence[str] = (),
 ) -> Finding:
     """One claim, decided, in words that its standing, its quote and its conditions bear.
@@ -80,10 +80,10 @@ def finding_of(
         measured=decided.measured,
         margin=decided.margin,
         causes=decided.causes,
-        working=decided.steps,
+        working=decided.working,
         estimates=decided.estimates,
         conditions=conditions,
-        direction=as_direction(direction),
+        direction=direction,
         reading=claim.reading or "",
         reading_of=sentence.id if sentence else None,
         records=tuple(dict.fromkeys(records)),

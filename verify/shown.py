@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from repro.schema.causes import MEASURED, Cause, Estimate, cause
+from repro.schema.claim_base import Published
 from repro.schema.decimals import as_printed_like
 from repro.schema.validate import MIN_SETTINGS
 from verify import noise
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 def number(  # noqa: PLR0913, PLR0917  # what a finding has
     decision: Decision,
     measured: Sequence[float],
-    published: str,
+    printed: Published,
     margin: str,
     working: tuple[Cause, ...],
     loaded: "list[Loaded]",
@@ -36,7 +37,7 @@ def number(  # noqa: PLR0913, PLR0917  # what a finding has
     Args:
         decision: By `verify.statistics`.
         measured: The statistic under each setting.
-        published: The printed string.
+        printed: The published value.
         margin: How far they may lie apart.
         working: Steps behind it.
         loaded: The records.
@@ -50,15 +51,15 @@ def number(  # noqa: PLR0913, PLR0917  # what a finding has
     span = noise.of_finite(measured, least_spread).mean
     decided = Decided(
         decision.outcome,
-        published,
-        over_settings(measured, published),
+        printed.text,
+        over_settings(measured, printed.text),
         f"± {margin}",
         (decision.why,),
         working,
-        (*estimate(MEASURED, mean(measured), span), *estimates),
+        (*estimate(MEASURED, mean(measured), span, printed.unit), *estimates),
     )
     decided = not_here(decided, tier, away=away)
-    return Judged(decided, where or "", loaded, decision.p_contradicted)
+    return Judged(decided, where, loaded, decision.p_contradicted)
 
 
 def not_here(decided: Decided, tier: "Tier", *, away: bool) -> Decided:

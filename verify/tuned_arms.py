@@ -17,7 +17,7 @@ from repro.schema.causes import Cause, Estimate, cause
 from repro.schema.groups import TuningGroup
 from repro.schema.manifest import Manifest
 from repro.schema.tuned_slots import PRETRAINED, TunedModel, arm_name, asked_slot, group_of, tunes
-from verify.arms import Arms, distinct, divergence, of_rows
+from verify.arms import POINTS, Arms, distinct, divergence, of_rows
 from verify.errors import NotRunError
 from verify.evidence import Evidence
 from verify.records.loaded import Loaded
@@ -181,4 +181,4 @@ def _shown(what: str, values: Sequence[float | None]) -> Iterator[Estimate]:
     """One control, if it was run of every checkpoint."""
     known = [each for each in values if each is not None]
     if len(known) == len(values):
-        yield Estimate(label=what, value=mean(known))
+        yield Estimate(label=what, value=mean(known), unit=POINTS)

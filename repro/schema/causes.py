@@ -50,7 +50,6 @@ BARS = {
 
 
 SENTENCES: dict[str, str] = {
-    "text": "{text}",
     # What a finding is worth, whatever its rule said. Each of the first five has a list of its own.
     "contradicted-if": "contradicted if {condition}",
     "fails-by-one-reading": "it fails read as {failing}, and may be read as {others} too",

@@ -272,7 +272,8 @@ def test_only_what_was_contradicted_is_taken_back() -> None:
         "reproduced",
         "inconclusive",
     ]
-    (why, holm) = found["a"].decided.causes
+    (here, why, holm) = found["a"].decided.causes
+    assert here == cause("not-reproduced-here")
     assert (why, holm.code, holm.values["tests"]) == (WHY[0], "holm", 3)
     assert holm.values["p"] == pytest.approx(0.12)
     assert found["b"] is judged["b"]

@@ -239,7 +239,7 @@ def ratio(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> Judged:
     judged = shown.number(
         decision,
         values,
-        published,
+        manifest.printed(claim.published),
         margin,
         working,
         found.loaded,

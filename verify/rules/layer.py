@@ -54,7 +54,7 @@ def bound(claim: BoundClaim, evidence: Evidence) -> Judged:
         outcome, why = "contradicted", cause("counterexamples", broken=broken, layers=layers)
     causes = (why, _caught(claim.controls))
     decided = Decided(outcome, published, measured, "none", causes, (), estimates)
-    return Judged(decided, "" if broken else direction, loaded)
+    return Judged(decided, None if broken else direction, loaded)
 
 
 def trend(claim: TrendClaim, evidence: Evidence) -> Judged:
@@ -95,7 +95,7 @@ def trend(claim: TrendClaim, evidence: Evidence) -> Judged:
         why.insert(0, cause("curves-rise", rising=rising, layers=layers))
     causes = (*why, _caught(claim.controls))
     decided = Decided(outcome, "rate < 0", measured, "sign of the fit", causes, (), estimates)
-    return Judged(decided, next(iter(direction), ""), loaded)
+    return Judged(decided, next(iter(direction), None), loaded)
 
 
 # Which layers entries are of. Random layers of `mamba-euler` and `mamba-zoh` are the same ones,
@@ -152,7 +152,7 @@ def identity(claim: IdentityClaim, evidence: Evidence) -> Judged:
     measured = f"{total - different:,} of {total:,} rows equal"
     why = (cause("exact-algebra"), _caught(claim.controls))
     outcome: Outcome = "contradicted" if different else "reproduced"
-    return Judged(Decided(outcome, "equal", measured, "exact", why), "", loaded)
+    return Judged(Decided(outcome, "equal", measured, "exact", why), None, loaded)
 
 
 def _off_product(loaded: Loaded, case: str) -> NDArray[np.bool_]:

@@ -11,11 +11,12 @@ from dataclasses import replace
 from decimal import Decimal
 
 from repro.schema.causes import Cause, Estimate, cause
+from repro.schema.claim_base import Published
 from repro.schema.finding import Outcome
 from repro.schema.manifest import Manifest
 from repro.schema.measured_claims import CellClaim, CountClaim, Divergence, MeanClaim, OrderingClaim
 from verify import noise, shown
-from verify.arms import Arms, arms, other_arms
+from verify.arms import POINTS, Arms, arms, other_arms
 from verify.decidable import input_rounding
 from verify.evidence import Evidence
 from verify.noise import Spans
@@ -45,10 +46,11 @@ def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> Judged:
         *(
             n
             for arm, value in by_arm.items()
-            for n in shown.estimate(f"{arm}, first setting", value)
+            for n in shown.estimate(f"{arm}, first setting", value, unit=POINTS)
         ),
     )
-    return number(found, decision, published, claim.margin.value, working, estimates, evidence)
+    printed = manifest.printed(claim.published)
+    return number(found, decision, printed, claim.margin.value, working, estimates, evidence)
 
 
 def mean(manifest: Manifest, claim: MeanClaim, evidence: Evidence) -> Judged:
@@ -60,7 +62,8 @@ def mean(manifest: Manifest, claim: MeanClaim, evidence: Evidence) -> Judged:
     rounding = input_rounding(manifest, claim, cells)
     decision = _decide(found, published, claim.margin.value, rounding)
     working, margin = (shown.power(decision),), claim.margin.value
-    return number(found, decision, published, margin, working, nulls(found), evidence)
+    printed = manifest.printed(claim.published)
+    return number(found, decision, printed, margin, working, nulls(found), evidence)
 
 
 def count(manifest: Manifest, claim: CountClaim, evidence: Evidence) -> Judged:
@@ -130,11 +133,11 @@ def ordering(manifest: Manifest, claim: OrderingClaim, evidence: Evidence) -> Ju
             at = [cause("at-the-floor"), cause("floor-of", sides=" and ".join(floors))]
         why = [*at, *why]
     measured = f"{average(left.divergences):.3f} and {average(right.divergences):.3f}"
-    estimates = [*shown.estimate("difference, left less right", gap.value, gap.mean)]
+    estimates = [*shown.estimate("difference, left less right", gap.value, gap.mean, POINTS)]
     for side, one in (("left", left), ("right", right)):
         estimates += [*divergence_of(f"the {side} side", one), *nulls(one, f", {side}")]
     spread = _spread(right)
-    estimates += shown.estimate("range of the right side", spread.value, spread.mean)
+    estimates += shown.estimate("range of the right side", spread.value, spread.mean, POINTS)
     decided = Decided(outcome, published, measured, "order", tuple(why), (), tuple(estimates))
     decided = shown.not_here(decided, evidence.run.tier, away=not seen and not floors)
     direction = cause("points-to-relation", relation=published if seen else opposite)
@@ -222,7 +225,7 @@ def _decide(found: Arms, published: str, margin: str, rounding: Decimal) -> Deci
 def number(  # noqa: PLR0917  # what a finding has
     found: Arms,
     decision: Decision,
-    published: str,
+    printed: Published,
     margin: str,
     working: tuple[Cause, ...],
     estimates: tuple[Estimate, ...],
@@ -232,7 +235,7 @@ def number(  # noqa: PLR0917  # what a finding has
     judged = shown.number(
         decision,
         found.divergences,
-        published,
+        printed,
         margin,
         working,
         found.loaded,
@@ -246,12 +249,12 @@ def number(  # noqa: PLR0917  # what a finding has
 def at_floor(decided: Decided, found: Arms) -> Decided:
     """The same, saying where a divergence is what nothing looks like, or that nobody knows."""
     if len(found.rows) == 1:
-        return replace(decided, working=(*decided.steps, cause("no-null")))
+        return replace(decided, working=(*decided.working, cause("no-null")))
     if not found.at_the_floor:
         return decided
     if decided.outcome == "inconclusive":
         return decided.because(cause("at-the-floor"), outcome="inconclusive")
-    return replace(decided, working=(*decided.steps, cause("at-the-floor")))
+    return replace(decided, working=(*decided.working, cause("at-the-floor")))
 
 
 def enough(judged: Judged, found: Sequence[Arms]) -> Judged:
@@ -280,12 +283,12 @@ def _accepted(
 def divergence_of(name: str, found: Arms) -> tuple[Estimate, ...]:
     """Mean divergence over settings, with its interval."""
     span = noise.of(found.divergences, found.least_spread).mean
-    return shown.estimate(f"divergence of {name}", average(found.divergences), span)
+    return shown.estimate(f"divergence of {name}", average(found.divergences), span, POINTS)
 
 
 def nulls(found: Arms, of: str = "") -> tuple[Estimate, ...]:
     """What nothing looks like; nothing is known of one setting alone."""
-    return shown.estimate(f"null divergence{of}", found.null)
+    return shown.estimate(f"null divergence{of}", found.null, unit=POINTS)
 
 
 def accuracies(every: Sequence[Arms]) -> tuple[Estimate, ...]:

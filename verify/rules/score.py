@@ -66,7 +66,7 @@ def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> Judged:
     judged = shown.number(
         decision,
         values,
-        published,
+        manifest.printed(claim.published),
         margin,
         working,
         loaded,

@@ -385,10 +385,10 @@ def _on_hardware(
     others = dict.fromkeys(m.hardware_class for m in machines if m.hardware_class != hardware)
     pairs = zip(machines, runs, strict=True)
     larger = [machine.memory for machine, run in pairs if machine.memory > run.cap * _GIB]
-    points: str | Cause = direction or ""
+    points = direction
     if larger:
         why = (*decided.causes, cause("emulated-cap", gib=max(larger) / _GIB))
-        decided = replace(decided, why=why)
+        decided = replace(decided, causes=why)
     if others:
         if decided.outcome != "inconclusive":
             points = cause("points-to", outcome=decided.outcome)

@@ -22,7 +22,7 @@ from repro.schema.measured_claims import CellClaim
 from repro.schema.tuned_claims import BarsClaim, LearnsClaim, TunedDivergence
 from repro.schema.tuned_slots import TunedModel, models_of
 from verify import noise, shown, tuned_arms
-from verify.arms import Arms
+from verify.arms import POINTS, Arms
 from verify.decidable import ACCURACY_ROUNDING
 from verify.errors import InvalidError, NotRunError
 from verify.evidence import Evidence
@@ -68,7 +68,8 @@ def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> Judged:
         *model.accuracies([found]),
         *tuned_arms.controls(manifest, evidence, models, _PRINTED),
     )
-    return model.number(found, decision, published, margin, working, estimates, evidence)
+    printed = manifest.printed(claim.published)
+    return model.number(found, decision, printed, margin, working, estimates, evidence)
 
 
 def bars(manifest: Manifest, claim: BarsClaim, evidence: Evidence) -> Judged:
@@ -134,7 +135,7 @@ def _smaller(manifest: Manifest, claim: BarsClaim, evidence: Evidence) -> Judged
             at = f"{', '.join(names)} {arm}"
             span = noise.of(one.divergences, one.least_spread).mean
             value = mean(one.divergences)
-            estimates += shown.estimate(f"mean divergence of {at}", value, span)
+            estimates += shown.estimate(f"mean divergence of {at}", value, span, POINTS)
             estimates += model.nulls(one, f", {at}")
             if one.at_the_floor and len(one.rows) > 1:
                 working.append(cause("floor-of", sides=at))
@@ -230,8 +231,8 @@ def beside(judged: Judged) -> Judged:
     if bad:
         asked = sum(_asked(each) for each in tuned.values())
         said = cause("no-finite-likelihood", bad=bad, asked=asked)
-        decided = replace(decided, why=(*decided.causes, said))
-    working = (*decided.steps, *_lines(list(tunings.values())))
+        decided = replace(decided, causes=(*decided.causes, said))
+    working = (*decided.working, *_lines(list(tunings.values())))
     return replace(judged, decided=replace(decided, working=working))
 
 
@@ -304,7 +305,7 @@ def learns(claim: LearnsClaim, evidence: Evidence) -> Judged:
     )
     outcome = _outcome(arrived, moved, total)
     decided = Decided(outcome, "all learn", f"{arrived} of {total} learn", "exact", (why,))
-    return Judged(decided, "", loaded)
+    return Judged(decided, None, loaded)
 
 
 def _outcome(arrived: int, moved: int, total: int) -> Outcome:

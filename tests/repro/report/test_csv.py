@@ -47,7 +47,7 @@ def test_what_stood_in_is_never_a_measurement_of_the_papers_model() -> None:
     (cells,) = (row for row in read(text) if row["claim"] == finding.claim)
     assert (cells["measured"], cells["stand-ins"]) == ("—", "twin-mamba")
     assert cells["measured of stand-ins"] == finding.measured
-    assert cells["causes"] == "tier-and-stand-in text"
+    assert cells["causes"] == "tier-and-stand-in no-record"
 
 
 def test_quotes_commas_and_line_ends_come_back() -> None:

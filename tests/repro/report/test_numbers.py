@@ -5,8 +5,11 @@ import pytest
 
 from repro.report.numbers import Point, bars_of, line_of
 from repro.schema.causes import BARS, Estimate
+from repro.schema.claim_base import Place, Published
 from verify import shown
 from verify.statistics import decide
+
+PRINTED = Published(id="it", text="0.20", unit="percentage points", place=Place(section="5"))
 
 
 @pytest.mark.parametrize(
@@ -23,9 +26,10 @@ from verify.statistics import decide
 def test_what_the_verifier_says_of_settings_is_drawn(values: list[float], point: Point) -> None:
     decision = decide(values, "0.20", "0.1", least_spread=0.01)
     judged = shown.number(
-        decision, values, "0.20", "0.1", (), [], (), least_spread=0.01, tier="full"
+        decision, values, PRINTED, "0.1", (), [], (), least_spread=0.01, tier="full"
     )
     numbers = judged.decided.estimates
+    assert numbers[0].unit == "percentage points"
     line = line_of(made.finding(published="0.20", margin="± 0.1", estimates=numbers))
     assert line is not None
     assert (line.printed, line.margin, line.points) == (0.2, 0.1, (point,))

@@ -169,7 +169,7 @@ def test_hostile_names_are_words_and_no_markup() -> None:
         margin=made.HOSTILE,
         reading=made.HOSTILE,
         working=(made.HOSTILE,),
-        direction=cause("text", text=made.HOSTILE),
+        direction=cause("no-record", why=made.HOSTILE),
         place=made.Place(section=made.HOSTILE, table=made.HOSTILE),
     )
     seen = made.seen(

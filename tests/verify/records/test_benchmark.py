@@ -11,7 +11,6 @@ import made_up_tuning as tuned
 import numpy as np
 import pytest
 
-from repro.schema.causes import cause
 from repro.schema.jobs import BenchmarkJob, EvaluateJob, TuningJob
 from verify.errors import InvalidError, NotRunError
 from verify.evidence import Evidence
@@ -395,10 +394,13 @@ def test_what_did_not_learn_stands_beside_the_number(tmp_path: Path) -> None:
 
     evidence = evidence_of(tmp_path, TuningJob, kill)
     finding = judge(evidence.manifest, evidence, {}).findings[0]
-    names, arm = "layers.*.x_proj.lora_A (2)", "mamba-1.lora-w.bfloat16"
-    counts = {"dead": 2, "trainable": 3}
-    dead = cause("no-gradient", arm=arm, path="kernels", names=names, **counts)
-    assert dead in finding.working
+    assert records.said(finding, "no-gradient") == {
+        "arm": "mamba-1.lora-w.bfloat16",
+        "dead": 2,
+        "trainable": 3,
+        "path": "kernels",
+        "names": "layers.*.x_proj.lora_A (2)",
+    }
     tunings = {key for name, key in evidence.run.jobs.items() if name.count(".") == 3}
     assert len(tunings) == 5
     assert tunings <= set(finding.records)
@@ -407,7 +409,7 @@ def test_what_did_not_learn_stands_beside_the_number(tmp_path: Path) -> None:
 def test_all_that_learned_is_one_line(tmp_path: Path) -> None:
     evidence = evidence_of(tmp_path)
     finding = judge(evidence.manifest, evidence, {}).findings[0]
-    assert cause("every-gradient", tunings=5) in finding.working
+    assert records.said(finding, "every-gradient") == {"tunings": 5}
 
 
 def test_a_loss_that_became_no_number_is_told(tmp_path: Path) -> None:
@@ -420,6 +422,5 @@ def test_a_loss_that_became_no_number_is_told(tmp_path: Path) -> None:
     loaded = evidence.get("mamba-1.lora-w.bfloat16.batch-8")
     assert tuning.first_overflow(loaded.arrays) == 3
     finding = judge(evidence.manifest, evidence, {}).findings[0]
-    arm = "mamba-1.lora-w.bfloat16"
-    lost = cause("loss-not-finite", arm=arm, some=4, tunings=5, step=3)
-    assert lost in finding.working
+    lost = {"arm": "mamba-1.lora-w.bfloat16", "some": 4, "tunings": 5, "step": 3}
+    assert records.said(finding, "loss-not-finite") == lost

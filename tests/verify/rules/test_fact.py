@@ -150,7 +150,7 @@ def test_a_premise_that_does_not_hold_leaves_nothing_to_decide() -> None:
     assert [each.code for each in decided.causes] == ["passed-as", "claimed", "premise"]
     premise = {"place": f"peft 0.10.0, {TUNER}:439", "value": "base_layer.weight"}
     assert decided.causes[-1] == cause("premise", **premise)
-    assert len(decided.steps) == 2
+    assert len(decided.working) == 2
     fails = decide(fused, premises=[base_weight("the adapted weight")])
     assert fails.outcome == "invalid"
     claimed = "the adapted weight"
@@ -335,7 +335,7 @@ def test_a_wheel_is_an_archive_too(cache: Path) -> None:
     pins.KERNELS.write_text(f"made-up-code==1.0 --hash=sha256:{digest(path.read_bytes())}\n")
     decided = decide(size_in())
     assert decided.outcome == "reproduced"
-    assert decided.steps[0].values["where"] == f"from the archive {path.name}"
+    assert decided.working[0].values["where"] == f"from the archive {path.name}"
     path.write_bytes(b"no archive")
     pins.KERNELS.write_text(f"made-up-code==1.0 --hash=sha256:{digest(b'no archive')}\n")
     sources._read.cache_clear()
@@ -389,7 +389,7 @@ def test_the_index_says_what_the_files_say(
 def test_a_finding_says_that_the_index_answered() -> None:
     decided = decide(state_size())
     assert decided.outcome == "reproduced"
-    (line,) = decided.steps
+    (line,) = decided.working
     assert line.code == "line-of-the-index"
     assert line.values["place"] == f"transformers 4.40.0, {CONFIG}:108"
     for name in ("line", "archive"):

@@ -261,7 +261,7 @@ def test_what_is_divided_by_is_surely_not_nothing(
 
 def test_nothing_at_all_divides_nothing() -> None:
     """Without any spread, too."""
-    judged = Judged(Decided("reproduced", "200", "200", "± 100", CLOSE, ()), "", [])
+    judged = Judged(Decided("reproduced", "200", "200", "± 100", CLOSE, ()), None, [])
     found = improvement._divisible(judged, [_series(9.0), Series((0.0,) * 5, 0.0)])
     assert found.decided.outcome == "inconclusive"
     assert found.decided.causes == (cause("divided-by-zero", low=0.0, high=0.0), *CLOSE)

@@ -323,7 +323,7 @@ def test_measured_spikes(tmp_path: Path, lost: tuple[int, ...], expected: str) -
 def number(outcome: str, p: float) -> Judged:
     why = (cause("not-finite"),)
     decided = Decided(outcome, "1", "2", "± 0.5", why)  # type: ignore[arg-type]
-    return Judged(decided, "", [], p)
+    return Judged(decided, None, [], p)
 
 
 def test_contradicted_is_adjusted_over_the_table() -> None:
@@ -332,7 +332,7 @@ def test_contradicted_is_adjusted_over_the_table() -> None:
         "a": number("contradicted", 0.001),
         "b": number("contradicted", 0.03),
         "c": number("reproduced", 1.0),
-        "count": Judged(Decided("contradicted", "1", "2", "exact", (cause("agrees"),)), "", []),
+        "count": Judged(Decided("contradicted", "1", "2", "exact", (cause("agrees"),)), None, []),
     }
     found = over_the_table(judged, 3)
     assert [found[name].decided.outcome for name in judged] == [
@@ -341,7 +341,8 @@ def test_contradicted_is_adjusted_over_the_table() -> None:
         "reproduced",
         "contradicted",
     ]
-    assert found["b"].decided.causes == (cause("not-finite"), cause("holm", tests=3, p=0.06))
+    here = cause("not-reproduced-here")
+    assert found["b"].decided.causes == (here, cause("not-finite"), cause("holm", tests=3, p=0.06))
 
 
 def test_a_run_of_one_cell_is_adjusted_as_the_whole_table() -> None:

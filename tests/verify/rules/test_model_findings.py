@@ -68,7 +68,7 @@ def test_too_few_settings_decide_nothing_and_have_no_p_value(tmp_path: Path) -> 
         cause("few-settings", draws=1, needed=5, repeated=0),
         cause("too-few-draws", draws=1, needed=2),
     )
-    assert cause("no-null") in one.decided.steps
+    assert cause("no-null") in one.decided.working
     measured = one.decided.estimates[0]
     assert (measured.label, measured.low, measured.high) == ("measured", None, None)
     assert measured.value == pytest.approx(12.5 * 100 / 65)
@@ -77,7 +77,7 @@ def test_too_few_settings_decide_nothing_and_have_no_p_value(tmp_path: Path) -> 
 def test_a_cell_counts_the_other_values_that_it_would_accept(tmp_path: Path) -> None:
     """60.0, and not its own 20.0."""
     judged = judged_cell(tmp_path, "20.0")
-    assert cause("other-values-accepted", accepted=0, others=1) in judged.decided.steps
+    assert cause("other-values-accepted", accepted=0, others=1) in judged.decided.working
 
 
 def test_a_divergence_that_settings_alone_can_make_is_at_the_floor(tmp_path: Path) -> None:

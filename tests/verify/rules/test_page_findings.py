@@ -125,8 +125,8 @@ def test_repeats_whole() -> None:
 
 def test_what_is_apart_many_times_is_named_thrice_and_counted() -> None:
     found = repeat("1 2 3 4 5", "11 12 13 14 15")
-    assert len(found.steps) == 5
-    assert found.causes == (*found.steps[:3], cause("and-more", total=5))
+    assert len(found.working) == 5
+    assert found.causes == (*found.working[:3], cause("and-more", total=5))
 
 
 def monotone(*texts: str) -> Decided:
@@ -248,17 +248,17 @@ def test_sampling_whole() -> None:
         "0 beyond, 0 within, 0 reversed, 0 tied, 1 open",
         "z > 1.96",
         (cause("beyond-sampling", total=1, z="1.96", **groups),),
-        found.steps,
+        found.working,
     )
-    (step,) = found.steps
+    (step,) = found.working
     assert (step.code, step.values["group"]) == ("difference-of-answers", "open")
     assert step.values["values"] == "a 45.16 and b 43.30"
     assert [step.values[name] for name in ("left", "right", "questions")] == ["2327", "2231", 5153]
     assert (step.values["low"], step.values["high"]) == pytest.approx((1.42, 9.80), abs=0.005)
     never = {"values": "a 60.09 and b 60.22", "never": "60.09", "questions": 1267}
-    assert sampling("60.09", "60.22", 1267).steps == (cause("no-answers-print-so", **never),)
+    assert sampling("60.09", "60.22", 1267).working == (cause("no-answers-print-so", **never),)
     # 60 and 55 of 1000 questions: 595 to 605 and 545 to 555, 40 to 60 apart.
-    (step,) = sampling("60", "55", 1000).steps
+    (step,) = sampling("60", "55", 1000).working
     assert (step.values["left"], step.values["right"]) == ("595 to 605", "545 to 555")
 
 

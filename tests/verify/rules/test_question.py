@@ -54,8 +54,8 @@ def test_the_cell_that_no_number_of_answers_prints_is_named() -> None:
     near = "60.06 (761 of 1267) or 60.14 (762 of 1267)"
     missed = cause("not-reachable", value="780M W WinoGrande 60.09", questions=1267, nearest=near)
     assert found.causes == (missed,)
-    assert [each.code for each in found.steps] == ["not-reachable", "right-answers"]
-    reached = str(found.steps[1].values["reachable"])
+    assert [each.code for each in found.working] == ["not-reachable", "right-answers"]
+    reached = str(found.working[1].values["reachable"])
     assert reached.startswith("52.17 = 661, 52.17 = 661, 57.14 =")
     # 100 / 1267 = 0.079 between neighbours, of which a printed value covers 0.01
     (chance,) = found.estimates
@@ -108,7 +108,7 @@ def compared(
     comparison = {"left": "a", "right": "b", "better": better, "questions": questions}
     claim = {"kind": "sampling", "comparisons": [comparison], "z": z}
     found, _ = decide({"a": left, "b": right}, claim)
-    return found.outcome, found.steps[0]
+    return found.outcome, found.working[0]
 
 
 @pytest.mark.parametrize(

@@ -45,11 +45,16 @@ def test_a_trend_whole(tmp_path: Path) -> None:
 
 
 def test_opposite_trends_whole(tmp_path: Path) -> None:
-    found = series_world(tmp_path, (3, 36, 36, 3), {"by": "ranks"})
-    assert (found.outcome, found.quote) == ("contradicted", "a sentence")
+    """No sentence is quoted that would be contradicted."""
+    found = series_world(tmp_path, (3, 36, 36, 3), {"by": "ranks", "quote": None})
+    codes = [each.code for each in found.causes]
+    assert (found.outcome, codes) == ("inconclusive", ["not-quoted", "places-agree"])
     assert agreeing(found) == {"places": "pairs", "same": 0, "differ": 1, "open": 0, "total": 1}
     assert found.direction == cause("agreement", same=0, total=1)
     assert (found.published, found.measured) == ("55.23, 4.46", "4.46, 55.23")
+    quoted = {"by": "ranks", "quote": "both follow the same trend"}
+    found = series_world(tmp_path / "quoted", (3, 36, 36, 3), quoted)
+    assert (found.outcome, found.quote) == ("contradicted", quoted["quote"])
 
 
 def test_spikes_whole(tmp_path: Path) -> None:
