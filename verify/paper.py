@@ -61,11 +61,11 @@ def finding_of(
         failed = standing == "beside" or outcome == "contradicted"
         said = cause(standing, result=_SAID[result])
         decided = decided.because(said, outcome="inconclusive" if failed else decided.outcome)
+    elif outcome == "contradicted" and not quote:
+        decided = decided.because(cause("not-quoted"), outcome="inconclusive")
     elif outcome == "contradicted" and conditions:
         why = cause("contradicted-if", condition=" and ".join(conditions))
         decided = decided.because(why, outcome="inconclusive")
-    elif outcome == "contradicted" and not quote:
-        decided = decided.because(cause("not-quoted"), outcome="inconclusive")
     return Finding(
         claim=claim.id,
         kind=claim.kind,

@@ -108,6 +108,8 @@ def test_contradicted_is_said_of_a_quoted_sentence_without_a_condition() -> None
     assert (found.outcome, found.listed_under) == ("inconclusive", "contradicted-if")
     assert found.causes[0].values == {"condition": " and ".join(conditions)}
     assert found.conditions == tuple(conditions)
+    found = called("contradicted", conditions=conditions)  # nothing printed would be
+    assert (found.listed_under, codes(found)[0]) == (None, "not-quoted")
 
 
 @pytest.mark.parametrize("standing", ["step", "beside"])

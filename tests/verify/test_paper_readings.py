@@ -330,6 +330,9 @@ def test_every_word_of_any_manifest_is_a_fair_one(manifest: Manifest) -> None:
     sentences = {each.id: each for each in manifest.claims if each.kind == "ambiguous"}
     for each in found.values():
         assert each.outcome != "reproduced"  # nothing was measured
+        if "contradicted-if" in codes(each):
+            assert each.quote
+            assert each.conditions
         if each.outcome == "contradicted":
             assert each.standing == "printed"
             assert each.quote

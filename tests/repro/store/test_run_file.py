@@ -172,7 +172,7 @@ def test_a_damaged_run_file_costs_its_own_run(here: Folder, text: str) -> None:
     assert here.say("run", "mine/other.json")[0] == 0
     here.path.write_text(text)
     for arguments, shown in (
-        (("verify",), "2 claims: 2 reproduced"),
+        (("verify",), "2 claims of the paper: 2 reproduced"),
         (("verify", "--json"), '"other"'),
         (("verify", "--markdown", "results"), "other"),
         (("list",), "table1"),
@@ -248,7 +248,7 @@ def test_a_copy_of_a_run_file_does_not_count_twice(here: Folder) -> None:
     shutil.copy(here.path, here.path.with_name("ours.full copy.json"))
     code, out, told = here.say("verify")
     assert code == 3
-    assert "2 claims: 2 reproduced" in out
+    assert "2 claims of the paper: 2 reproduced" in out
     assert "found:    the run of ours at tier full" in told
 
 
@@ -258,7 +258,7 @@ def test_a_run_whose_manifest_is_gone_costs_its_own_run(here: Folder) -> None:
     path.unlink()
     code, out, told = here.say("verify")
     assert code == 3
-    assert "2 claims: 2 reproduced" in out
+    assert "2 claims of the paper: 2 reproduced" in out
     assert "runs/other.full.json: found no file mine/other.json" in told
 
 
