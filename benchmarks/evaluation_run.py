@@ -20,7 +20,7 @@ import torch
 from runner.evaluation import tasks as harness_tasks
 from runner.evaluation import tokens
 from runner.evaluation.offline import import_lm_eval
-from runner.evaluation.prefix_model import PrefixLM, distinct
+from runner.evaluation.prefix_model import PrefixLM, distinct_inputs
 from runner.evaluation.prefix_tree import first_differing
 from runner.evaluation.tasks import RenderedOnce
 
@@ -147,8 +147,8 @@ def compared(stock: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
 def distinct_tokens(lm: PrefixLM, tasks: dict[str, Any]) -> int:
     """Tokens of a case, each prefix counted once: what no engine can do without."""
     pairs = [instance.args for task in tasks.values() for instance in task.instances]
-    ids = tokens.encoded(lm.tokenizer, pairs)
-    inputs = distinct([(p, *i) for p, i in zip(pairs, ids, strict=True)], lm.max_length)
+    ids = tokens.encode_pairs(lm.tokenizer, pairs)
+    inputs = distinct_inputs([(p, *i) for p, i in zip(pairs, ids, strict=True)], lm.max_length)
     rows = sorted(inputs, key=lambda each: each.tokens.astype(">i4").tobytes())
     shared = sum(first_differing(one.tokens, two.tokens) for one, two in itertools.pairwise(rows))
     return sum(len(each.tokens) for each in rows) - shared

@@ -29,7 +29,7 @@ from repro import paths
 from repro.schema.jobs import Method, Recipe
 from runner.models import shapes
 from runner.models.mamba_paths import set_path
-from runner.models.tuned import targets
+from runner.models.tuned_weights import adapter_targets
 from runner.tuning import finetune, trainer
 from runner.tuning.examples import Collator, Example
 from runner.tuning.finetune import one_run
@@ -72,7 +72,7 @@ def texts() -> list[str]:
 
 def stock(model: Any, _: shapes.Shape, method: Method, rows: list[str]) -> float:  # noqa: ANN401
     """Seconds of a step of TRL's loop."""
-    names = targets(model.config.to_dict(), method)
+    names = adapter_targets(model.config.to_dict(), method)
     arguments = TrainingArguments(
         output_dir=tempfile.mkdtemp(),
         num_train_epochs=1,

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from runner.models.mamba2_scan import wide
-from runner.models.mamba_scan import Inputs, Scan, by_pseudo_steps
+from runner.models.mamba2_scan import at_least_float32
+from runner.models.mamba_scan import Scan, ScanInputs, by_pseudo_steps
 from runner.models.mamba_scan_triton import by_one_kernel
 
 CHANNELS = {"mamba-130m": 1536, "mamba-790m": 3072}
@@ -26,18 +26,18 @@ ROWS = [(512, 64), (1, 1024)]
 REPEATS = 20
 
 
-def by_adding(scan: Scan, inputs: Inputs, state: Tensor) -> tuple[Tensor, Tensor]:
+def by_adding(scan: Scan, inputs: ScanInputs, state: Tensor) -> tuple[Tensor, Tensor]:
     """As `by_pseudo_steps`: what is left of the state is added to what the scan gives from 0.
 
     That is C_t exp(A ΣΔ) h before the gate, and exp(A ΣΔ) h at the end, exact up to FP32 rounding,
     of ΣΔ too; in plain PyTorch N exponentials for every number of u and some 4 N passes over it.
     """
-    u, outward = wide(inputs.u), wide(inputs.C)
+    u, outward = at_least_float32(inputs.u), at_least_float32(inputs.C)
     ungated, last = scan(
         u=u,
         delta=inputs.delta,
         A=inputs.A,
-        B=wide(inputs.B),
+        B=at_least_float32(inputs.B),
         C=outward,
         D=inputs.D,
         z=None,
@@ -48,16 +48,16 @@ def by_adding(scan: Scan, inputs: Inputs, state: Tensor) -> tuple[Tensor, Tensor
     for n in range(state.shape[-1]):  # one column at a time: all of them would be N times u
         decayed = torch.exp(inputs.A[:, n, None] * elapsed) * state[..., n, None]
         left.addcmul_(outward[:, n, None], decayed)
-    y = (ungated + left) * functional.silu(wide(inputs.z))
+    y = (ungated + left) * functional.silu(at_least_float32(inputs.z))
     return y.to(inputs.u.dtype), last + torch.exp(inputs.A * elapsed[..., -1:]) * state
 
 
-def inputs_of(inner: int, rows: int, length: int, dtype: torch.dtype) -> tuple[Inputs, Tensor]:
+def inputs_of(inner: int, rows: int, length: int, dtype: torch.dtype) -> tuple[ScanInputs, Tensor]:
     """Random inputs in the layout that a mixer has them in, and a state."""
     torch.manual_seed(0)
     u, z = torch.randn(2, rows, length, inner, device="cuda").to(dtype).mT
     selected = torch.randn(rows, length, 32, device="cuda").to(dtype).transpose(1, 2)
-    made = Inputs(
+    made = ScanInputs(
         u=u,
         delta=torch.rand(rows, length, inner, device="cuda").mT / 10,
         A=-torch.rand(inner, 16, device="cuda") * 16,
@@ -69,7 +69,7 @@ def inputs_of(inner: int, rows: int, length: int, dtype: torch.dtype) -> tuple[I
     return made, torch.randn(rows, 16, inner, device="cuda").mT
 
 
-def ways_of(inputs: Inputs, state: Tensor) -> dict[str, Callable[[], object]]:
+def ways_of(inputs: ScanInputs, state: Tensor) -> dict[str, Callable[[], object]]:
     """The four, ready to be called."""
     from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
 

@@ -50,7 +50,7 @@ from repro.store import keys
 from repro.store.store import Store
 from runner.local import Work
 from runner.models import shapes
-from runner.ray.engine import Here
+from runner.ray.engine import RayOnThisMachine
 
 TOKENIZER = paths.ROOT / "twins" / "gpt-neox-twin"
 WORDS = ("layer", "state", "token", "weight", "model", "paper", "answer", "number")
@@ -85,7 +85,7 @@ def checkpoint(shape: str, folder: Path) -> Located:
     for file in TOKENIZER.glob("*token*"):
         shutil.copy(file, folder / shape)
     path = folder / shape
-    return Located(shape, path, checkpoints.of_folder(path, shape), True, False)  # noqa: FBT003
+    return Located(shape, path, checkpoints.checkpoint_digests(path, shape), True, False)  # noqa: FBT003
 
 
 def sentences(folder: Path, count: int) -> Located:
@@ -128,7 +128,7 @@ def planned(
             setting=setting,
         )
         inputs = {"checkpoint": located, "data": data}
-        key = keys.of_job(
+        key = keys.job_key(
             job,
             {name: sha for each in inputs.values() for name, sha in each.files.items()},
             keys.code_of(job.kind),
@@ -157,7 +157,7 @@ def measure(slots: int, jobs: Mapping[str, PlannedJob], machine: Environment) ->
     """One arm, once."""
     with tempfile.TemporaryDirectory() as folder, on(slots, machine) as here:
         store, watch, begin = Store(Path(folder)), Watch(), time.perf_counter()
-        failed = Here().execute(Work(jobs, store, here, watch, lambda _: {}, 1 << 30))
+        failed = RayOnThisMachine().execute(Work(jobs, store, here, watch, lambda _: {}, 1 << 30))
         wall = time.perf_counter() - begin
         if failed:
             raise SystemExit("\n".join(sorted(set(failed.values()))))

@@ -39,7 +39,7 @@ def hold(folder: Path, scratch: Path) -> None:
         with warnings.catch_warnings(), guard.watched(scratch) as seen:
             warnings.simplefilter("ignore")
             family = registry.family_of(folder)
-            with loadable.private(folder) as own:
+            with loadable.private_copy(folder) as own:
                 model = registry.MODELS[family].load(own, torch.float32, "eager", remote_code=False)
                 tokenizer.check(tokenizer.load(own, own_code=False), model, own)
     except ReproError as error:

@@ -55,8 +55,8 @@ def main() -> int:
     parser.add_argument("--again", metavar="HEX", help="with --target: one input, and what it did")
     given = parser.parse_args()
     KEPT.mkdir(parents=True, exist_ok=True)
-    if given.again is not None:
-        return _again(given.target, bytes.fromhex(given.again))
+    if given.replan is not None:
+        return _again(given.target, bytes.fromhex(given.replan))
     if given.target:
         _fuzz(given.target, given.inputs, given.seed)
     return _all(given.inputs, given.seed)

@@ -262,5 +262,5 @@ def _committed() -> list[Path]:
 
 
 def _jobs(path: Path) -> int:
-    claimed, known = validate.load(path), catalog.checkpoints()
+    claimed, known = validate.load_manifest(path), catalog.checkpoints()
     return sum(len(slots.slots(claimed, tier, known)) for tier in claimed.tiers())

@@ -120,7 +120,7 @@ class SectionTally(Frozen):
     unbound: int
 
 
-class Loose(Frozen):
+class UncheckedNumber(Frozen):
     """A sentence that no existing claim checks."""
 
     section: str
@@ -135,8 +135,8 @@ class Coverage(Frozen):
     sections: tuple[SectionTally, ...]
     reasons: dict[Aside, int]
     """How many sentences are set aside for each reason."""
-    dangling: tuple[Loose, ...]
-    unbound: tuple[Loose, ...]
+    dangling: tuple[UncheckedNumber, ...]
+    unbound: tuple[UncheckedNumber, ...]
     unplaced: tuple[ClaimName, ...] = ()
     """Printed claims of this version of the paper that no sentence is bound to; a reading stands
     where its sentence does."""
@@ -172,13 +172,13 @@ def tally(ledger: Ledger, manifests: Sequence[Manifest]) -> Coverage:
         ),
         reasons={reason: asides[reason] for reason in REASONS},
         dangling=tuple(
-            Loose(section=name, order=entry.order, claim=claim)
+            UncheckedNumber(section=name, order=entry.order, claim=claim)
             for name, entry in every
             for claim in entry.claims
             if claim not in known
         ),
         unbound=tuple(
-            Loose(section=name, order=entry.order, claim=None)
+            UncheckedNumber(section=name, order=entry.order, claim=None)
             for name, entry in every
             if entry.kept_as == "unbound"
         ),
@@ -251,14 +251,14 @@ class Sentence:
         return hashlib.sha256(self.plain.encode()).hexdigest()
 
 
-def from_file(path: Path) -> list[Sentence]:
+def read_paper(path: Path) -> list[Sentence]:
     """All sentences of a copy of the paper.
 
     Raises:
         BadInputError: if it cannot be read, is not UTF-8, or lacks headings of SECTIONS.
     """
     try:
-        text = fileio.text(path)
+        text = fileio.read_text(path)
     except OSError as error:
         message = f"cannot read the copy of the paper {path}: {error.strerror}"
         raise BadInputError(message) from error

@@ -76,7 +76,7 @@ def first_line(error: BaseException) -> str:
 
 
 @contextmanager
-def saving(path: Path, named_by: str = "--out") -> Iterator[None]:
+def save_errors(path: Path, named_by: str = "--out") -> Iterator[None]:
     """Turn a failure to write `path` into a message that says what to do about it.
 
     Args:

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from pydantic import BaseModel
 
-from repro.errors import BadInputError, Problem, saving
+from repro.errors import BadInputError, Problem, save_errors
 
 if TYPE_CHECKING:  # numpy takes a quarter of the start-up that `repro list` is allowed
     import numpy as np
@@ -44,11 +44,11 @@ def write_text(path: Path, text: str) -> None:
         CannotSaveError: there is no space, or no right to write.
         BadInputError: a file cannot be written there: a folder, a pipe that nobody reads.
     """
-    with saving(path):
+    with save_errors(path):
         write_bytes(path, escaped(text).encode())
 
 
-def have_scratch(folder: Path) -> None:
+def provide_temporary_folder(folder: Path) -> None:
     """Let temporary files go into a folder that is there, if this machine has no place for them.
 
     Libraries want such a place, even where they write nothing; processes of ours inherit it.
@@ -64,9 +64,9 @@ def escaped(text: str) -> str:
     return text.encode(errors="backslashreplace").decode()
 
 
-def move(draft: Path, path: Path) -> None:
+def rename_draft(draft: Path, path: Path) -> None:
     """Give a finished file of the same file system its name, as `write_bytes` does."""
-    stream = opened_stream(path)
+    stream = open_device(path)
     if stream is None:
         draft.replace(os.path.realpath(path))
         return
@@ -76,14 +76,14 @@ def move(draft: Path, path: Path) -> None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """The same of bytes; a failure to write is the system's own error."""
-    stream = opened_stream(path)
+    stream = open_device(path)
     if stream is not None:
         with stream:
             stream.write(content)
         return
     path = Path(os.path.realpath(path))
     make_folder(path.parent)
-    draft = unused(path.parent, ".writing-")
+    draft = unused_path(path.parent, ".writing-")
     try:
         with draft.open("xb") as file:
             file.write(content)
@@ -95,7 +95,7 @@ def write_bytes(path: Path, content: bytes) -> None:
         draft.unlink(missing_ok=True)
 
 
-def opened_stream(path: Path) -> BinaryIO | None:
+def open_device(path: Path) -> BinaryIO | None:
     """Where a name leads to no file that could be replaced: that, open for writing.
 
     Returns:
@@ -114,7 +114,7 @@ def opened_stream(path: Path) -> BinaryIO | None:
         raise
     sys.stdout.flush()  # what was printed before stands before
     if stat.S_ISREG(found.st_mode):
-        ours = (each for each in (1, 2) if _is(each, found))
+        ours = (each for each in (1, 2) if _is_same_file(each, found))
         return next((os.fdopen(os.dup(each), "wb") for each in ours), None)
     if stat.S_ISDIR(found.st_mode):
         raise _no_file(path, "a folder")
@@ -131,7 +131,7 @@ def opened_stream(path: Path) -> BinaryIO | None:
     return os.fdopen(handle, "wb")
 
 
-def _is(handle: int, found: os.stat_result) -> bool:
+def _is_same_file(handle: int, found: os.stat_result) -> bool:
     """Whether a file is what a handle of ours writes to."""
     try:
         return os.path.samestat(os.fstat(handle), found)
@@ -143,7 +143,7 @@ def _no_file(path: Path, what: str) -> BadInputError:
     return BadInputError(f"{path}: found {what}, expected a file or a free name")
 
 
-def unused(folder: Path, prefix: str) -> Path:
+def unused_path(folder: Path, prefix: str) -> Path:
     """A name in a folder that nobody has; `tempfile` would keep others from reading what it makes.
 
     What is made under it has to be made as new (`open("x")`, `mkdir`).
@@ -229,27 +229,27 @@ _KINDS = (
 )
 
 
-def opened(path: Path) -> BufferedReader:
+def open_regular_file(path: Path) -> BufferedReader:
     """A regular file, for reading.
 
     Raises:
         OSError: it cannot be opened, or is something else, such as a pipe or a device.
     """
     try:
-        _refuse(os.stat(path).st_mode, path)  # noqa: PTH116  # opening some devices does something
+        _refuse_irregular(os.stat(path).st_mode, path)  # noqa: PTH116  # opening some devices does something
         # Without the flag the opening of a pipe waits for a writer.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except ValueError as error:
         raise OSError(errno.EINVAL, "a name with a zero byte", str(path)) from error
     try:
-        _refuse(os.fstat(handle).st_mode, path)
+        _refuse_irregular(os.fstat(handle).st_mode, path)
     except OSError:
         os.close(handle)
         raise
     return os.fdopen(handle, "rb")
 
 
-def _refuse(mode: int, path: Path) -> None:
+def _refuse_irregular(mode: int, path: Path) -> None:
     """Everything but a regular file."""
     if not stat.S_ISREG(mode):
         what = next(
@@ -258,14 +258,14 @@ def _refuse(mode: int, path: Path) -> None:
         raise OSError(errno.EINVAL, what, str(path))
 
 
-def content(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
     """All of a document.
 
     Raises:
         OSError: the same, or it is larger than any document is.
     """
     found = bytearray()
-    with opened(path) as stream:
+    with open_regular_file(path) as stream:
         while len(found) <= LARGEST and (piece := stream.read(1 << 20)):  # no 64 MiB at once
             found += piece
     if len(found) > LARGEST:
@@ -273,14 +273,14 @@ def content(path: Path) -> bytes:
     return bytes(found)
 
 
-def text(path: Path) -> str:
+def read_text(path: Path) -> str:
     """All of a document in UTF-8, without the mark that some editors begin one with.
 
     Raises:
         OSError: the same.
         UnicodeDecodeError: it is no UTF-8.
     """
-    return content(path).decode("utf-8-sig")
+    return read_bytes(path).decode("utf-8-sig")
 
 
 # -----------------------------------------------------------------------------
@@ -289,7 +289,7 @@ def text(path: Path) -> str:
 
 def digest_of_file(path: Path) -> str:
     """SHA-256 of a file's bytes, lower-case hexadecimal."""
-    with opened(path) as stream:
+    with open_regular_file(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
@@ -322,7 +322,7 @@ def digests_of_rows(matrix: "NDArray[Any]") -> "NDArray[np.uint8]":
 
 
 @dataclass(frozen=True)
-class Draft:
+class DraftFile:
     """A file that will have this content, or has it already."""
 
     path: Path
@@ -349,7 +349,7 @@ class Drafts:
         for path in self._temporary:
             path.unlink(missing_ok=True)
 
-    def write(self, name: str, content: Iterable[bytes | memoryview]) -> Draft:
+    def write(self, name: str, content: Iterable[bytes | memoryview]) -> DraftFile:
         """Write a file under a temporary name, or compare it with the one that has its name.
 
         Raises:
@@ -360,7 +360,7 @@ class Drafts:
         if os.path.lexists(path):
             return _compare(path, content)
         self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = unused(self.folder, ".writing-")
+        temporary = unused_path(self.folder, ".writing-")
         self._temporary.append(temporary)
         digest, size = hashlib.sha256(), 0
         with temporary.open("xb") as stream:
@@ -370,7 +370,7 @@ class Drafts:
             stream.flush()
             os.fsync(stream.fileno())
         self._whole[temporary] = path
-        return Draft(path, size, digest.hexdigest(), written=True)
+        return DraftFile(path, size, digest.hexdigest(), written=True)
 
     def publish(self) -> None:
         """Give every file its name."""
@@ -378,7 +378,7 @@ class Drafts:
             temporary.replace(path)
 
 
-def _compare(path: Path, content: Iterable[bytes | memoryview]) -> Draft:
+def _compare(path: Path, content: Iterable[bytes | memoryview]) -> DraftFile:
     """Tell the same file, made before, from one that must not be overwritten."""
     digest, size = hashlib.sha256(), 0
     for chunk in content:
@@ -390,4 +390,4 @@ def _compare(path: Path, content: Iterable[bytes | memoryview]) -> Draft:
         message = "a file of that name is there, with another content; nothing was written"
         remedy = f"none, or sha256 {expected}; move it away, or choose another folder with --out"
         raise BadInputError(message, [Problem(str(path), f"sha256 {found}", remedy)])
-    return Draft(path, size, expected, written=False)
+    return DraftFile(path, size, expected, written=False)

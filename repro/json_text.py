@@ -29,7 +29,7 @@ def parse(text: str | bytes) -> Any:  # noqa: ANN401  # any JSON
     Raises:
         ValueError: it is no JSON, or refused.
     """
-    text = _unmarked(text)
+    text = _without_byte_order_mark(text)
     repeated, found = keys_and_content(text)
     if repeated:
         raise ValueError(f"the key {repeated[0]!r} twice in one object")
@@ -66,7 +66,7 @@ def load(path: Path) -> Any:  # noqa: ANN401  # any JSON
         OSError: it cannot be read, or is no file.
         ValueError: it is no JSON, or refused.
     """
-    return parse(fileio.content(path))
+    return parse(fileio.read_bytes(path))
 
 
 def lines(text: str | bytes) -> list[str]:
@@ -75,10 +75,10 @@ def lines(text: str | bytes) -> list[str]:
     Raises:
         UnicodeDecodeError: it is no UTF-8.
     """
-    return [line for line in _unmarked(text).split("\n") if line.strip()]
+    return [line for line in _without_byte_order_mark(text).split("\n") if line.strip()]
 
 
-def held(path: Path, validate: Callable[..., Held]) -> Held:
+def load_model(path: Path, validate: Callable[..., Held]) -> Held:
     """What a file holds, held to its schema, strictly.
 
     Args:
@@ -87,22 +87,22 @@ def held(path: Path, validate: Callable[..., Held]) -> Held:
 
     Raises:
         OSError: it cannot be read, or is no file.
-        ValueError: it does not match, or is refused; `why` says it in a line.
+        ValueError: it does not match, or is refused; `explain_error` says it in a line.
     """
-    text = _unmarked(fileio.content(path))
+    text = _without_byte_order_mark(fileio.read_bytes(path))
     found = validate(text, strict=True)
     parse(text)
     return found
 
 
-def why(error: OSError | ValueError) -> str:
+def explain_error(error: OSError | ValueError) -> str:
     """What is wrong with a file, in a few words."""
     if isinstance(error, OSError):
         return error.strerror or str(error)
     return error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
 
 
-def _unmarked(text: str | bytes) -> str:
+def _without_byte_order_mark(text: str | bytes) -> str:
     if isinstance(text, str):
         return text.removeprefix("\ufeff")
     return text.decode("utf-8-sig")

@@ -46,7 +46,7 @@ def home() -> Path:
 # Paths as the command line takes them: one that cannot be used is refused before anything runs.
 
 
-class Named(str):
+class NamedPath(str):
     """`NAME=PATH` as it was given; an argument of this type is a path wherever it is looked at."""
 
     __slots__ = ()
@@ -54,11 +54,11 @@ class Named(str):
     def __new__(cls, text: str) -> Self:
         """Refuse what the system cannot look at; `pairs` reads it."""
         if text.partition("=")[2]:
-            path(text.partition("=")[2])
+            path_argument(text.partition("=")[2])
         return super().__new__(cls, text)
 
 
-def path(text: str) -> Path:
+def path_argument(text: str) -> Path:
     """An argument: a file or folder, whether it is there or not.
 
     Raises:
@@ -76,13 +76,13 @@ def path(text: str) -> Path:
     return Path(text)
 
 
-def folder(text: str) -> Path:
+def folder_argument(text: str) -> Path:
     """An argument: a folder, or the name of one that can be made.
 
     Raises:
         argparse.ArgumentTypeError: something else is in its way.
     """
-    found = path(text)
+    found = path_argument(text)
     there = next((each for each in (found, *found.parents) if os.path.lexists(each)), Path())
     if not there.is_dir():
         what = "a file" if there.exists() else "a link that leads nowhere"
@@ -91,22 +91,22 @@ def folder(text: str) -> Path:
     return found
 
 
-def new(text: str) -> Path:
+def new_path_argument(text: str) -> Path:
     """An argument: a file or folder to be made, in a folder that is there or can be made.
 
     Raises:
         argparse.ArgumentTypeError: something is in the way.
     """
-    folder(os.path.dirname(text) or os.curdir)  # noqa: PTH120
-    return path(text)
+    folder_argument(os.path.dirname(text) or os.curdir)  # noqa: PTH120
+    return path_argument(text)
 
 
-def manifest(text: str) -> Path:
+def manifest_argument(text: str) -> Path:
     """An argument: a file as it was given, else the bundle's manifest of that name.
 
     A folder of that name is no manifest, and often holds the results of one.
     """
-    given, named = path(text), MANIFESTS / f"{text}.json"
+    given, named = path_argument(text), MANIFESTS / f"{text}.json"
     if os.sep in text or given.is_file() or not named.is_file():
         return given
     here = Path.cwd()

@@ -27,7 +27,7 @@ def visible(text: str) -> str:
     """
     if text.isascii() and text.isprintable():
         return text
-    return "".join(map(_seen, text))
+    return "".join(map(_visible_character, text))
 
 
 def visible_lines(text: str) -> str:
@@ -47,7 +47,7 @@ def in_markdown(text: str) -> str:
 
 
 @cache
-def _seen(character: str) -> str:
+def _visible_character(character: str) -> str:
     category = unicodedata.category(character)
     if category[0] == "C" or category in _CATEGORIES or _BLANK.match(character):
         return character.encode("unicode_escape").decode("ascii")
@@ -58,7 +58,7 @@ def _seen(character: str) -> str:
 # A number with its noun, and the first of many names, for everything that prints counts.
 
 
-def counted(number: int, noun: str) -> str:
+def plural(number: int, noun: str) -> str:
     """A number with its noun, whose plural takes an s.
 
     Example:
@@ -68,7 +68,7 @@ def counted(number: int, noun: str) -> str:
     return f"1 {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def listed(names: Sequence[str], most: int = 3) -> str:
+def first_few(names: Sequence[str], most: int = 3) -> str:
     """The first of several names, and how many more there are.
 
     Example:
@@ -86,7 +86,7 @@ _SHOWN = 6
 """Candidates that a message names."""
 
 
-def one_of(name: str, known: Iterable[str]) -> str:
+def known_names(name: str, known: Iterable[str]) -> str:
     """What a name could have been, the nearest first, in words for `expected`.
 
     Example:

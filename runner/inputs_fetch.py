@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from repro import fileio, paths
 from repro.environment.pins import Pin
-from repro.errors import CannotRunError, first_line, saving
+from repro.errors import CannotRunError, first_line, save_errors
 from repro.schema.catalog import Benchmark, Checkpoint, Dataset, HubSource, Instructions, Wheel
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def fetch_source(pin: Pin) -> Path:
 def _download(what: str, pin: Pin, pattern: str, options: Sequence[str]) -> Path:
     """Let pip download one file whose name matches a pattern and whose digest is pinned."""
     cache = paths.cache()
-    with saving(cache, "REPRO_CACHE"):
+    with save_errors(cache, "REPRO_CACHE"):
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".fetching-", dir=cache) as folder:
             hashes = " ".join(f"--hash=sha256:{each}" for each in pin.hashes)

@@ -76,7 +76,7 @@ def run_job(
         started = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
         clock = time.perf_counter()
         function, code = _imported(job.kind)
-        unnamed = _unnamed(located)
+        unnamed = _undigested_inputs(located)
         if unnamed:  # what an earlier try left may be of other data
             shutil.rmtree(store.work / key, ignore_errors=True)
         _check_key(key, job, digests, code, machine)  # what is left half done is this code's
@@ -86,7 +86,7 @@ def run_job(
         code = keys.code_of(job.kind)
         _check_key(key, job, digests, code, machine)
         path = measured.path | ({UNNAMED: unnamed} if unnamed else {})
-        made = _files(measured.model)
+        made = _model_digests(measured.model)
 
         def make_record(arrays: ArrayFile) -> Record:
             draft = Record(
@@ -121,10 +121,10 @@ def _inputs(located: Mapping[str, Located], work: Path) -> Iterator[Inputs]:
             if each.path and (each.path.is_dir() or role == "tuned"):
                 try:
                     paths[role] = stack.enter_context(
-                        loadable.private(each.path, held=each.held, work=work)
+                        loadable.private_copy(each.path, held=each.digests_by_name, work=work)
                     )
                 except loadable.ChangedError as error:
-                    raise CannotRunError(_changed(role, each, error)) from error
+                    raise CannotRunError(_changed_inputs(role, each, error)) from error
         yield Inputs(
             checkpoint=paths.get("checkpoint"),
             remote_code=any(each.executes for each in located.values()),
@@ -134,7 +134,7 @@ def _inputs(located: Mapping[str, Located], work: Path) -> Iterator[Inputs]:
         )
 
 
-def _changed(role: str, located: Located, error: loadable.ChangedError) -> str:
+def _changed_inputs(role: str, located: Located, error: loadable.ChangedError) -> str:
     """What to do about files that are not those of the key; nobody digests tuned ones to plan."""
     if role != "tuned":
         return f"{located.name}: {error}"
@@ -153,17 +153,17 @@ def _check_key(
 ) -> None:
     """That the key is of this code."""
     libraries = keys.libraries_of(job.kind, machine.packages)
-    if keys.of_job(job, digests, code, libraries, machine.key_parts()) != key:
+    if keys.job_key(job, digests, code, libraries, machine.key_parts()) != key:
         message = "the code of the job was changed while it ran; run it again"
         raise CannotRunError(message)
 
 
-def _unnamed(located: Mapping[str, Located]) -> str:
+def _undigested_inputs(located: Mapping[str, Located]) -> str:
     """Inputs that no digest names: their record is true of today and is never reused."""
     return ", ".join(each.name for each in located.values() if each.path is None or not each.files)
 
 
-def _files(model: Path | None) -> dict[str, str]:
+def _model_digests(model: Path | None) -> dict[str, str]:
     """Digest of every file of a model that a job made."""
     if model is None:
         return {}

@@ -45,7 +45,7 @@ KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 32), "MALLOC_TRIM_THRESHOLD_":
 quarter of the time of Mamba's loop (25 s against 33 s for two jobs of the twin)."""
 
 
-class Watch(Protocol):
+class ProgressWatcher(Protocol):
     """Told how the jobs get on."""
 
     def advance(self, job: PlannedJob, done: int, total: int, note: str) -> None:
@@ -65,19 +65,19 @@ class Work:
     """Where records go."""
     machine: Environment
     """What jobs were planned for, and what is recorded where they run on this machine."""
-    watch: Watch
+    watch: ProgressWatcher
     then: Then
     """Asked for more whenever a job is done."""
     memory: int
     """Predicted peak bytes of the largest job, with those that `then` brings."""
 
 
-def alone(planned: PlannedJob) -> bool:
+def needs_own_process(planned: PlannedJob) -> bool:
     """Whether a job sets its process up in its own way, and has to have a new one to itself."""
     return isinstance(planned.slot.job, ModelJob) and planned.slot.job.arm == "ieee"
 
 
-def largest(jobs: Iterable[PlannedJob], memory: int = 0) -> int:
+def largest_memory(jobs: Iterable[PlannedJob], memory: int = 0) -> int:
     """Predicted peak bytes of the largest of some jobs."""
     return max([1, memory, *(job.cost.memory for job in jobs if job.cost)])
 
@@ -88,7 +88,7 @@ def longest_first(item: tuple[str, PlannedJob]) -> float:
     return -cost.seconds if cost else 0.0
 
 
-def room_for(machine: Environment, memory: int) -> int:
+def jobs_at_once(machine: Environment, memory: int) -> int:
     """How many jobs a CPU runs at once: cores over threads a job, as far as the memory reaches."""
     cores = len(os.sched_getaffinity(0)) // machine.cpu.threads
     room = machine.memory // (2 * memory) if machine.memory else 1
@@ -115,7 +115,7 @@ def execute(work: Work) -> dict[str, str]:
         os.environ.setdefault(name, value)  # read by the workers' C library as they start
     failed: dict[str, str] = {}
     waiting = dict(work.jobs)
-    memory = largest(work.jobs.values(), work.memory)
+    memory = largest_memory(work.jobs.values(), work.memory)
     while waiting:
         batch = _batch(waiting)
         for key in batch:
@@ -126,14 +126,14 @@ def execute(work: Work) -> dict[str, str]:
 
 def _batch(jobs: Mapping[str, PlannedJob]) -> dict[str, PlannedJob]:
     """Jobs that share processes; where there are none left, one that does not."""
-    shared = {key: planned for key, planned in jobs.items() if not alone(planned)}
+    shared = {key: planned for key, planned in jobs.items() if not needs_own_process(planned)}
     return shared or dict([next(iter(jobs.items()))])
 
 
 def _split(found: Mapping[str, PlannedJob], later: dict[str, PlannedJob]) -> dict[str, PlannedJob]:
     """Those that go on in the pool; the others wait for a process of their own."""
-    later |= {key: planned for key, planned in found.items() if alone(planned)}
-    return {key: planned for key, planned in found.items() if not alone(planned)}
+    later |= {key: planned for key, planned in found.items() if needs_own_process(planned)}
+    return {key: planned for key, planned in found.items() if not needs_own_process(planned)}
 
 
 @dataclass
@@ -151,7 +151,7 @@ class _Pool:
         context = multiprocessing.get_context("spawn")
         news: SimpleQueue[News] = context.SimpleQueue()
         machine, watch = self.work.machine, self.work.watch
-        size = 1 if machine.gpu else room_for(machine, memory)
+        size = 1 if machine.gpu else jobs_at_once(machine, memory)
         # Processes start as jobs come: more than there are jobs never do.
         with ProcessPoolExecutor(size, context, _start_worker, (news, os.getpid())) as pool:
             self._submit(pool, self.jobs)
@@ -183,7 +183,7 @@ class _Pool:
             if job := planned.slot.job:
                 root, machine = self.work.store.root, self.work.machine
                 given = (key, job, planned.inputs, root, machine, planned.replaces)
-                self.waiting[pool.submit(_work, *given)] = key
+                self.waiting[pool.submit(_run_in_worker, *given)] = key
 
     def _cancel(self, reason: str) -> dict[str, str]:
         """Take back what has not started; what runs already is waited for."""
@@ -219,7 +219,7 @@ def _start_worker(news: "SimpleQueue[News]", parent: int) -> None:
     threading.Thread(target=follow, daemon=True).start()
 
 
-def _work(
+def _run_in_worker(
     key: str,
     job: Job,
     located: Mapping[str, Located],

@@ -27,10 +27,12 @@ JOB = evaluate_jobs.job(
 
 def digested(folder: Path) -> dict[str, str]:
     """As planning digests a checkpoint that the user allowed to bring code."""
-    found = checkpoints.of_folder(folder, "tiny")
+    found = checkpoints.checkpoint_digests(folder, "tiny")
     config = registry.family_of(folder)
     if FAMILIES[config].own_code == FAMILIES[config].config:
-        found |= {f"tiny/{name}": sha for name, sha in remote_code.of_folder(folder, "x").items()}
+        found |= {
+            f"tiny/{name}": sha for name, sha in remote_code.code_digests(folder, "x").items()
+        }
     return found
 
 
@@ -44,12 +46,12 @@ def load(folder: Path) -> None:
         loading.load(JOB, inputs.checkpoint, remote_code=inputs.remote_code)
     loading.load(JOB, folder, remote_code=bool(code))
     if folder.name == "mamba":
-        trained_layers.load_mamba(folder)
+        trained_layers.load_mamba_weights(folder)
 
 
 @contextmanager
 def let_through(folder: Path, **_: object) -> Iterator[Path]:
-    """In place of `loadable.private`: the folder itself."""
+    """In place of `loadable.private_copy`: the folder itself."""
     yield folder
 
 
@@ -57,7 +59,7 @@ if __name__ == "__main__":
     warnings.simplefilter("ignore")
     for each in sorted(Path(sys.argv[1]).iterdir()):
         if sys.argv[2:]:
-            loadable.private = let_through
+            loadable.private_copy = let_through
             loading.load(JOB, each)
         else:
             load(each)

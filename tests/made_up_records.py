@@ -260,7 +260,7 @@ def save_record(
     libraries = keys.libraries_of(job.kind, machine.packages)
     fields: dict[str, Any] = {
         "schema_version": 1,
-        "key": keys.of_job(job, inputs, code, libraries, machine.key_parts()),
+        "key": keys.job_key(job, inputs, code, libraries, machine.key_parts()),
         "job": job,
         "inputs": inputs,
         "code": code,

@@ -7,8 +7,18 @@ import made_up_records as records
 
 from repro.coverage import Coverage
 from repro.environment.machine import Drift
+from repro.report.report_data import (
+    Curve,
+    Envelope,
+    Machine,
+    PrecisionPair,
+    PrecisionSide,
+    ReportData,
+    Run,
+    Timing,
+    TuningSummary,
+)
 from repro.report.rows import OUTCOMES
-from repro.report.view import Curve, Envelope, Machine, Pair, Run, Seen, Side, Timing, Tuned
 from repro.schema.causes import Cause, cause
 from repro.schema.claim_base import Place
 from repro.schema.finding import Finding, Outcome, Verdict
@@ -64,11 +74,19 @@ def run(findings: Sequence[Finding], folder: str = "results", **changes: Any) ->
     return Run(folder, "2026-01-01T00:00:00+00:00", verdict(findings, **changes), 3, 4)
 
 
-def pair(model: str = "mamba-1") -> Pair:
+def pair(model: str = "mamba-1") -> PrecisionPair:
     """Flips and letters of one model."""
-    reference = Side("float32", (10, 20, 30, 40), 0)
-    return Pair(
-        model, "batch-4", 100, 3, 2, 7, (25,) * 4, reference, Side("float16", (11, 19, 30, 40), 2)
+    reference = PrecisionSide("float32", (10, 20, 30, 40), 0)
+    return PrecisionPair(
+        model,
+        "batch-4",
+        100,
+        3,
+        2,
+        7,
+        (25,) * 4,
+        reference,
+        PrecisionSide("float16", (11, 19, 30, 40), 2),
     )
 
 
@@ -99,7 +117,7 @@ def envelope(what: str = "mamba-euler, random layers") -> Envelope:
     return Envelope(what, 10, 1000, tuple(map(float, range(6))), curves, "b" * 64)
 
 
-def seen(manifests: Sequence[Manifest] = (), **changes: Any) -> Seen:
+def seen(manifests: Sequence[Manifest] = (), **changes: Any) -> ReportData:
     """A page's worth; nothing was run unless `changes` say so."""
     fields: dict[str, Any] = {
         "manifests": tuple(manifests) or (records.manifest(jobs=[]),),
@@ -107,10 +125,10 @@ def seen(manifests: Sequence[Manifest] = (), **changes: Any) -> Seen:
         "coverage": Coverage(sections=(), reasons={}, dangling=(), unbound=()),
         "undecidable": {},
     }
-    return Seen(**{**fields, **changes})
+    return ReportData(**{**fields, **changes})
 
 
-def everything(findings: int = 20, models: int = 3, name: str = "mamba") -> Seen:
+def everything(findings: int = 20, models: int = 3, name: str = "mamba") -> ReportData:
     """All parts of a page, with that many findings and models, each named after `name`."""
     many = [finding(number, OUTCOMES[number % len(OUTCOMES)]) for number in range(findings)]
     names = [f"{name}-{number}" for number in range(models)]
@@ -119,7 +137,7 @@ def everything(findings: int = 20, models: int = 3, name: str = "mamba") -> Seen
         machines=(machine(),),
         pairs=tuple(pair(each) for each in names),
         tunings=tuple(
-            Tuned(each, "lora-all", "float32", "kernels", 8, 4, ("layers.*.x_proj (4)",))
+            TuningSummary(each, "lora-all", "float32", "kernels", 8, 4, ("layers.*.x_proj (4)",))
             for each in names
         ),
         timings=tuple(Timing(f"{each} full.float32", 24.0, (1.0, 2.0, 3.0)) for each in names),

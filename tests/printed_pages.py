@@ -9,7 +9,7 @@ from repro.fileio import canonical
 from repro.schema.claims import PageClaim
 from repro.schema.manifest import Manifest
 from repro.schema.measured_claims import ConcordanceClaim
-from verify.outcome import Decided
+from verify.outcome import RuleDecision
 from verify.rules import page
 
 COLUMNS = ("ppl", "LAMBADA", "HellaSwag", "PIQA", "Arc-E", "Arc-C", "WinoGrande")
@@ -66,7 +66,9 @@ def manifest(texts: Mapping[str, str], claim: Mapping[str, Any], **units: str) -
     return Manifest.model_validate_json(canonical(data))
 
 
-def decide(texts: Mapping[str, str], claim: Mapping[str, Any], **units: str) -> tuple[Decided, str]:
+def decide(
+    texts: Mapping[str, str], claim: Mapping[str, Any], **units: str
+) -> tuple[RuleDecision, str]:
     """What the rules say, and the outcome that it points to, or ""."""
     claimed = manifest(texts, claim, **units)
     found = claimed.claims[0]
@@ -75,7 +77,7 @@ def decide(texts: Mapping[str, str], claim: Mapping[str, Any], **units: str) -> 
     return decided, str(points.values["outcome"]) if points else ""
 
 
-def codes(found: Decided) -> list[str]:
+def codes(found: RuleDecision) -> list[str]:
     """Codes of its causes."""
     return [each.code for each in found.causes]
 

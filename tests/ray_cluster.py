@@ -60,9 +60,9 @@ def run(arguments: list[str]) -> int:
     from runner.ray import engine, remote
 
     engine._SILENCE = SILENCE
-    ask = remote.Remote.ask
+    ask = remote.RemoteProcess.ask
 
-    def said(self: remote.Remote, method: str, *given: object) -> object:
+    def said(self: remote.RemoteProcess, method: str, *given: object) -> object:
         name = given[0] if given and isinstance(given[0], str) else ""
         sys.stderr.write(f"ASK {method} {name} {getattr(self, 'node', '')}\n")
         sys.stderr.flush()
@@ -71,7 +71,7 @@ def run(arguments: list[str]) -> int:
             self.node = answer[0]
         return answer
 
-    remote.Remote.ask = said
+    remote.RemoteProcess.ask = said
     return main(arguments)
 
 

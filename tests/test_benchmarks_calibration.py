@@ -25,8 +25,8 @@ from benchmarks.decision_trials import (
 )
 from benchmarks.flip_process import QUESTIONS, RIGHT, Counts, Process, steady
 from benchmarks.scenarios import TABLE_1, off_by, on_the_margin
-from verify.judge import over_the_table
-from verify.outcome import Decided, Judged
+from verify.judge import adjust_over_table
+from verify.outcome import JudgedClaim, RuleDecision
 from verify.records import answers
 
 ROOT = Path(__file__).parents[1]
@@ -167,11 +167,11 @@ def test_holm_over_a_table_is_the_verifiers() -> None:
     outcomes = np.array(["contradicted"] * 3 + ["inconclusive", "reproduced"])
     p_values = np.array([0.004, 0.013, 0.02, 1.0, 1.0])
 
-    def judged(outcome: Any, p: float) -> Judged:
-        return Judged(Decided(outcome, "1", "1", "± 1", ""), "", [], p)
+    def judged(outcome: Any, p: float) -> JudgedClaim:
+        return JudgedClaim(RuleDecision(outcome, "1", "1", "± 1", ""), "", [], p)
 
     table = {str(i): judged(*each) for i, each in enumerate(zip(outcomes, p_values, strict=True))}
-    kept = [each.decided.outcome == "contradicted" for each in over_the_table(table, 5).values()]
+    kept = [each.decided.outcome == "contradicted" for each in adjust_over_table(table, 5).values()]
     assert standing(outcomes, p_values).tolist() == kept == [True, False, False, False, False]
 
 

@@ -178,7 +178,7 @@ def test_a_name_finds_a_planted_bug(
         for name in ("path", "folder", "new"):
             monkeypatch.setattr(paths, name, Path)
     else:
-        monkeypatch.setattr(main, "prepare", lambda: None)
+        monkeypatch.setattr(main, "make_streams_safe", lambda: None)
 
     def many() -> None:
         draw = random.Random(0)  # of the same inputs each time

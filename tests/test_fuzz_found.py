@@ -27,9 +27,9 @@ from repro.store.record import Record
 from repro.store.store import BrokenRecordError
 from verify.errors import InvalidError
 from verify.evidence import Evidence
-from verify.judge import judge, over_the_table
+from verify.judge import adjust_over_table, judge
 from verify.records import mmlu, tuning
-from verify.records.loaded import Loaded
+from verify.records.checked_record import CheckedRecord
 from verify.rules import layer
 
 BOTH = ["T9.mamba-1.float16", "T9.phi-1.float16"]
@@ -78,7 +78,7 @@ def test_a_subject_that_the_catalog_lacks_is_named(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_and_data_that_the_catalog_lacks_are_named() -> None:
-    shelf = locate.Shelf()
+    locator = locate.InputLocator()
     layers: dict[str, Any] = {
         "kind": "stability",
         "family": "mamba2",
@@ -91,7 +91,7 @@ def test_a_checkpoint_and_data_that_the_catalog_lacks_are_named() -> None:
         "seed": 0,
     }
     with pytest.raises(BadInputError, match="no checkpoint 'nowhere'"):
-        shelf.for_job(StabilityJob(**layers))
+        locator.for_job(StabilityJob(**layers))
     data = tuned.group(("mamba-1",), ("full.float32",), ("mmlu",))
     recipe = Recipe(
         **{**data["recipe"], "data": "nowhere", "adam_betas": (0.9, 0.999)},
@@ -102,7 +102,7 @@ def test_a_checkpoint_and_data_that_the_catalog_lacks_are_named() -> None:
         seed=0,
     )
     with pytest.raises(BadInputError, match="no data set 'nowhere'"):
-        shelf.data_of(TuningJob(kind="tuning", checkpoint="mamba-130m", recipe=recipe))
+        locator.data_of(TuningJob(kind="tuning", checkpoint="mamba-130m", recipe=recipe))
 
 
 # -----------------------------------------------------------------------------
@@ -173,7 +173,7 @@ def test_a_run_file_can_name_anything_as_its_manifest(tmp_path: Path, file: str)
 def test_pins_nested_without_bottom_are_damaged(tmp_path: Path) -> None:
     (tmp_path / "pins.json").write_text("[" * 100_000, encoding="utf-8")
     with pytest.raises(BadInputError, match="is damaged"):
-        locate.load_pins(tmp_path)
+        locate.load_first_use_pins(tmp_path)
 
 
 # -----------------------------------------------------------------------------
@@ -239,7 +239,7 @@ def test_a_product_of_what_is_no_matrix_is_invalid(tmp_path: Path, shape: tuple[
     }
     for odd, array in good.items():
         arrays = {**good, odd: np.ones(shape, dtype=array.dtype)}
-        loaded = Loaded(next(iter(found.slots.values())), record, arrays)
+        loaded = CheckedRecord(next(iter(found.slots.values())), record, arrays)
         with pytest.raises(InvalidError, match="no product of integer matrices"):
             layer._off_product(loaded, "tied")
 
@@ -312,9 +312,9 @@ def test_a_claim_taken_away_after_the_run_makes_no_other_easier_to_contradict(
 
     def counted(judged: Any, count: int) -> Any:
         tests.append(count)
-        return over_the_table(judged, count)
+        return adjust_over_table(judged, count)
 
-    monkeypatch.setattr("verify.judge.over_the_table", counted)
+    monkeypatch.setattr("verify.judge.adjust_over_table", counted)
     claims = records.manifest_data()["claims"]
     for now in (claims, claims[:1]):
         outcomes(tmp_path, claims, now)

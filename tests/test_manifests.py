@@ -41,7 +41,7 @@ CELLS = {"table1": 24, "table3": 34, "table4": 70, "table5": 14}
 
 @cache
 def load(name: str) -> Manifest:
-    return validate.load(paths.MANIFESTS / f"{name}.json")
+    return validate.load_manifest(paths.MANIFESTS / f"{name}.json")
 
 
 def everything() -> list[Manifest]:

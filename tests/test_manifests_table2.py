@@ -21,7 +21,7 @@ CLASSES = {
 }
 """Rows of Table 2: size class to its checkpoints."""
 CLASS_OF = {name: size for size, names in CLASSES.items() for name in names}
-TABLE2 = validate.load(paths.MANIFESTS / "table2.json")
+TABLE2 = validate.load_manifest(paths.MANIFESTS / "table2.json")
 GIVEN = {
     "alpaca": {"data", "epochs", "max_length", "max_gradient_norm"},
     "openhermes": {"epochs", "max_gradient_norm"},
@@ -38,7 +38,7 @@ NOT_TABLE2 = {("table5", "r128")}
 def groups() -> Iterator[tuple[str, TuningGroup | ThroughputGroup]]:
     """Every group that trains, with its manifest and id as a label."""
     for path in sorted(paths.MANIFESTS.glob("*.json")):
-        found = validate.load(path)
+        found = validate.load_manifest(path)
         for group in found.jobs:
             if isinstance(group, TuningGroup | ThroughputGroup):
                 yield f"{found.id}/{group.id}", group

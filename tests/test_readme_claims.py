@@ -14,7 +14,7 @@ import pytest
 from repro import paths
 from repro.cli.main import main
 from repro.report import collect, markdown, rows
-from repro.report.view import Seen
+from repro.report.report_data import ReportData
 from repro.schema import validate
 from repro.schema.causes import LISTS, Cause, cause
 from repro.schema.finding import Finding, Outcome
@@ -68,7 +68,7 @@ def test_every_claim_is_counted_once_and_has_one_line(made: str) -> None:
 # Made up
 
 
-def seen(*runs: dict[str, Finding], **changes: Any) -> Seen:
+def seen(*runs: dict[str, Finding], **changes: Any) -> ReportData:
     """Runs of a manifest that has two claims and no job."""
     whole = records.manifest(jobs=[])
     two = whole.model_copy(update={"claims": whole.claims[:2]})
@@ -97,7 +97,7 @@ def test_of_two_runs_the_one_that_decides_counts(
     outcomes: tuple[Outcome, Outcome], expected: Outcome
 ) -> None:
     for order in (outcomes, outcomes[::-1]):
-        every = rows.strongest(rows.rows(seen(*(both(each) for each in order))))
+        every = rows.strongest_findings(rows.rows(seen(*(both(each) for each in order))))
         assert [row.finding.outcome for row in every if row.finding.claim == FIRST] == [expected]
 
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from repro import fileio, paths
 from repro.environment.machine import Environment, Gpu
-from repro.inputs.locate import Shelf
+from repro.inputs.locate import InputLocator
 from repro.planning.plan import Plan, PlannedJob
-from repro.planning.planner import Filter, Planner, Reach
+from repro.planning.planner import FetchSources, Planner, SlotFilter
 from repro.schema import validate
 from repro.schema.catalog import HubSource
 from repro.schema.jobs import TuningJob
@@ -24,7 +24,7 @@ TUNED = "mamba-130m.lora-all.bfloat16.batch-16"
 ASKED = f"{TUNED}.lambada_openai.float32"
 
 
-FIGURE1 = validate.load(paths.MANIFESTS / "figure1.json")
+FIGURE1 = validate.load_manifest(paths.MANIFESTS / "figure1.json")
 
 
 GIB = 1 << 30
@@ -46,11 +46,11 @@ def planner(root: Path, here: Environment | None = None, **changes: Any) -> Plan
     words = root / "words.jsonl"
     words.write_text('{"text": "one two"}\n')
     said: dict[str, Any] = {
-        "only": Filter(),
-        "reach": Reach(hub=False, index=False),
+        "only": SlotFilter(),
+        "fetch_sources": FetchSources(hub=False, index=False),
         "fresh": False,
     }
-    on_shelf = changes.pop("on_shelf", None) or shelf(words)
+    on_shelf = changes.pop("on_shelf", None) or locator(words)
     return Planner(on_shelf, Store(root), here or machine(), **said | changes)
 
 
@@ -74,9 +74,9 @@ def save(root: Path, tuning: PlannedJob, weights: str = "1" * 64) -> str:
     return key
 
 
-def shelf(words: Path | None = None) -> Shelf:
+def locator(words: Path | None = None) -> InputLocator:
     """The catalog with data of the hub at an address of which no cache holds anything."""
-    found = Shelf(data={"lambada_openai": words} if words else {})
+    found = InputLocator(data={"lambada_openai": words} if words else {})
     nowhere = HubSource(kind="hub", repository="made-up/rows", revision="main", remote_code=False)
     moved = {
         name: found.datasets[name].model_copy(update={"hub": nowhere})

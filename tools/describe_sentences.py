@@ -55,7 +55,7 @@ def main(path: Path) -> str:
     exists = (paths.CATALOG / "sentences.json").exists()
     ledger = coverage.load() if exists else None
     known = [e for each in ledger.sections.values() for e in each] if ledger else []
-    return describe(coverage.from_file(path), known)
+    return describe(coverage.read_paper(path), known)
 
 
 if __name__ == "__main__":

@@ -49,10 +49,10 @@ def _answer(lookup: AnyLookup) -> dict[str, Any]:
     source = lookup.source
     pin = (pins.read(pins.LOCK) | pins.read(pins.KERNELS))[source.package]
     try:
-        content, archive = sources.archived(pin, source.file, paths.cache())
+        content, archive = sources.read_from_archive(pin, source.file, paths.cache())
     except SourceMissingError:
         inputs_fetch.fetch_source(pin)
-        content, archive = sources.archived(pin, source.file, paths.cache())
+        content, archive = sources.read_from_archive(pin, source.file, paths.cache())
     text = content.decode(errors="replace")
     found = fact.look_up(lookup, text)
     if hashlib.sha256(content).hexdigest() != source.sha256 or found.line != lookup.line:
@@ -62,7 +62,7 @@ def _answer(lookup: AnyLookup) -> dict[str, Any]:
     return {
         "source": source.model_dump(mode="json"),
         "archive": fileio.digest_of_file(archive),
-        "asks": sources.asks(lookup),
+        "asks": sources.question_of(lookup),
         "line": found.line,
         "line_sha256": hashlib.sha256(line.encode()).hexdigest(),
         "value": found.value,

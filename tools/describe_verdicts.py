@@ -77,7 +77,7 @@ def word_of(finding: Finding) -> str:
 def words(evidence: Path) -> dict[str, str]:
     """The word of every claim, from the manifests and the records of some folders."""
     seen = collect.gather(run_file.folders_of([evidence]))
-    every = rows.strongest(rows.rows(seen))
+    every = rows.strongest_findings(rows.rows(seen))
     return {f"{row.manifest}:{row.finding.claim}": word_of(row.finding) for row in every}
 
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from repro.decimals import half_unit
 from repro.schema.catalog import Benchmark, Dataset
 from repro.schema.causes import Cause, say
-from repro.schema.decimals import half_unit
 from repro.schema.groups import EvaluationGroup, TuningGroup
 from repro.schema.jobs import Tier
 from repro.schema.manifest import Manifest
@@ -23,7 +23,7 @@ ACCURACY_ROUNDING = Decimal("0.01")
 
 
 @dataclass(frozen=True)
-class Number:
+class DecidableNumber:
     """A printed number that tier full decides."""
 
     claim: CellClaim | MeanClaim
@@ -79,7 +79,7 @@ def input_rounding(
     return accuracies + max(half_unit(manifest.text_of(each.published)) for each in cells)
 
 
-def _numbers(manifest: Manifest, datasets: Datasets) -> Iterator[Number]:
+def _numbers(manifest: Manifest, datasets: Datasets) -> Iterator[DecidableNumber]:
     """Printed numbers that tier full decides."""
     for claim in manifest.claims:
         if isinstance(claim, CellClaim) and not isinstance(claim.measure, Divergence):
@@ -95,7 +95,7 @@ def _numbers(manifest: Manifest, datasets: Datasets) -> Iterator[Number]:
         if groups[0] and all(groups):
             questions = _questions(groups[0], datasets)
             spread = statistics.floor(questions, len(cells) * len(groups[0].shots))
-            yield Number(claim, spread, input_rounding(manifest, claim, cells))
+            yield DecidableNumber(claim, spread, input_rounding(manifest, claim, cells))
 
 
 def _group(manifest: Manifest, cell: CellClaim) -> EvaluationGroup | None:
@@ -111,7 +111,7 @@ def _group(manifest: Manifest, cell: CellClaim) -> EvaluationGroup | None:
     return None
 
 
-def _tuned(manifest: Manifest, claim: CellClaim, datasets: Datasets) -> Iterator[Number]:
+def _tuned(manifest: Manifest, claim: CellClaim, datasets: Datasets) -> Iterator[DecidableNumber]:
     """A number of tuned models, if tier full tunes any."""
     groups = [
         group for group in manifest.jobs if isinstance(group, TuningGroup) and "full" in group.tiers
@@ -120,21 +120,21 @@ def _tuned(manifest: Manifest, claim: CellClaim, datasets: Datasets) -> Iterator
     if not groups:
         return
     if isinstance(measure, TunedDivergence):
-        group = next(each for each in groups if _tunes(each, measure.checkpoints[0]))
+        group = next(each for each in groups if _tunes_at_full(each, measure.checkpoints[0]))
         shots = next(each.shots for each in group.questions if each.task == "mmlu")
-        # All methods of a checkpoint share their reference: see `verify.arms`.
+        # All methods of a checkpoint share their reference: see `verify.paired`.
         methods = len(measure.methods)
         evaluations = 2 * len(measure.checkpoints) * methods * len(shots) / (1 + methods)
         spread = statistics.floor(_questions(group, datasets), evaluations)
-        yield Number(claim, spread, ACCURACY_ROUNDING)
+        yield DecidableNumber(claim, spread, ACCURACY_ROUNDING)
     elif isinstance(measure, Score):
         known = datasets[measure.task]
         assert isinstance(known, Benchmark)  # noqa: S101  # the catalog names each task once
         printed = float(manifest.text_of(claim.published))
         spread = score_floor(measure.metric, printed, known.questions)
-        yield Number(claim, spread, Decimal(0))
+        yield DecidableNumber(claim, spread, Decimal(0))
     elif isinstance(measure, ImprovementRatio):
-        yield Number(claim, 0.0, Decimal(0))  # what flips do to it hangs on the scores
+        yield DecidableNumber(claim, 0.0, Decimal(0))  # what flips do to it hangs on the scores
 
 
 def score_floor(metric: str, score: float, questions: int) -> float:
@@ -153,7 +153,7 @@ def score_floor(metric: str, score: float, questions: int) -> float:
     return 100 * statistics.FLIPPED / questions
 
 
-def _tunes(group: TuningGroup, checkpoint: str) -> bool:
+def _tunes_at_full(group: TuningGroup, checkpoint: str) -> bool:
     return checkpoint in {each.checkpoint for each in group.checkpoints}
 
 

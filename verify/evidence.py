@@ -26,17 +26,9 @@ from repro.store.record import Record
 from repro.store.run_file import RunFile
 from repro.store.store import MODEL, BrokenRecordError, Store
 from verify.errors import InvalidError, NotRunError
-from verify.records import (
-    benchmark,
-    mmlu,
-    recorded,
-    stability,
-    throughput,
-    tuning,
-    weight_tying,
-)
-from verify.records.loaded import Loaded
-from verify.records.recorded import Datasets, KindOfRecord
+from verify.records import benchmark, consistency, mmlu, stability, throughput, tuning, weight_tying
+from verify.records.checked_record import CheckedRecord
+from verify.records.consistency import Datasets, KindOfRecord
 
 if TYPE_CHECKING:
     from repro.store.store import Arrays
@@ -61,9 +53,9 @@ class Evidence:
             str, tuple[Record, Arrays] | InvalidError | NotRunError | FileNotFoundError
         ] = {}
         self._copied: dict[str, str] | None = None
-        self._loaded: dict[str, Loaded | InvalidError | NotRunError] = {}
+        self._loaded: dict[str, CheckedRecord | InvalidError | NotRunError] = {}
 
-    def get(self, slot_id: str) -> Loaded:
+    def get(self, slot_id: str) -> CheckedRecord:
         """The record of a slot.
 
         Raises:
@@ -80,7 +72,7 @@ class Evidence:
             raise found
         return found
 
-    def _load(self, slot_id: str) -> Loaded:
+    def _load(self, slot_id: str) -> CheckedRecord:
         slot = self.slots.get(slot_id)
         if slot is None:
             message = f"tier {self.run.tier} has no {slot_id}"
@@ -100,9 +92,9 @@ class Evidence:
         _check_identity(record, slot.job)
         if copied := self._copies().get(key):
             raise InvalidError(copied)
-        return Loaded(slot, record, arrays, self._tuning(slot, slot.job, record))
+        return CheckedRecord(slot, record, arrays, self._tuning(slot, slot.job, record))
 
-    def _tuning(self, slot: Slot, job: Job, record: Record) -> Loaded | None:
+    def _tuning(self, slot: Slot, job: Job, record: Record) -> CheckedRecord | None:
         """(5) the tuning whose weights an evaluation was made with."""
         if not isinstance(job, ModelJob) or job.tuned is None:
             return None
@@ -123,7 +115,7 @@ class Evidence:
         if self._copied is None:
             every = {key: self._check(key) for key in dict.fromkeys(self.run.jobs.values())}
             whole = {key: each for key, each in every.items() if not isinstance(each, Exception)}
-            self._copied = copies(whole)
+            self._copied = copied_numbers(whole)
         return self._copied
 
     def _check(
@@ -158,7 +150,7 @@ KINDS: Mapping[str, KindOfRecord] = {
 def _check_content(record: Record, arrays: "Arrays", datasets: Datasets) -> None:
     """(3) what can be recomputed."""
     kind = KINDS[record.job.kind]
-    recorded.check(record, arrays, kind)
+    consistency.check(record, arrays, kind)
     kind.check(record, record.job, arrays, datasets)
 
 
@@ -170,7 +162,7 @@ def _check_identity(record: Record, asked: Job) -> None:
         raise InvalidError(message)
     libraries = keys.libraries_of(record.job.kind, record.environment.packages)
     machine = record.environment.key_parts()
-    if record.key != keys.of_job(record.job, record.inputs, record.code, libraries, machine):
+    if record.key != keys.job_key(record.job, record.inputs, record.code, libraries, machine):
         message = f"record {short}: its key does not follow from its content"
         raise InvalidError(message)
 
@@ -199,7 +191,7 @@ _TELLING = 4
 _WHOLE = "arrays"
 
 
-def copies(records: "Mapping[str, tuple[Record, Arrays]]") -> dict[str, str]:
+def copied_numbers(records: "Mapping[str, tuple[Record, Arrays]]") -> dict[str, str]:
     """What is wrong with each record that shares numbers which it cannot, by key.
 
     Args:
@@ -212,7 +204,7 @@ def copies(records: "Mapping[str, tuple[Record, Arrays]]") -> dict[str, str]:
     wrong: dict[str, str] = {}
     for (name, _), several in alike.items():
         for one, other in combinations(several, 2):
-            if apart := _apart(one, other):
+            if apart := _differing_numbers(one, other):
                 message = (
                     f"records {one.key[:12]} and {other.key[:12]} have the same {name}, bit for "
                     f"bit, and are of {apart}: at least one is a copy"
@@ -237,7 +229,7 @@ def _numbers(record: Record, arrays: "Arrays") -> Iterator[tuple[str, str]]:
             )
 
 
-def _apart(one: Record, other: Record) -> str:
+def _differing_numbers(one: Record, other: Record) -> str:
     """In what two records differ that no two measurements agree in; empty if in nothing."""
     kinds = one.job.kind, other.job.kind
     if kinds[0] != kinds[1]:

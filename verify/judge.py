@@ -29,7 +29,7 @@ from repro.schema.measured_claims import (
     IdentityClaim,
     MeanClaim,
     OrderingClaim,
-    Throughput,
+    ThroughputGain,
     TrendClaim,
 )
 from repro.schema.tuned_claims import (
@@ -43,17 +43,17 @@ from repro.schema.tuned_claims import (
 )
 from repro.store import keys, run_file
 from repro.store.record import Record
-from repro.text import counted, listed
+from repro.text import first_few, plural
 from verify import qualifiers
 from verify.decidable import family
 from verify.errors import InvalidError, NotRunError
 from verify.evidence import Evidence
-from verify.outcome import Decided, Judged
-from verify.paper import finding_of, unmeasured, with_sentences, without_run
-from verify.records.benchmark import uncovered
-from verify.records.loaded import Loaded
+from verify.outcome import JudgedClaim, RuleDecision
+from verify.paper import finding_of, unmeasured_finding, with_sentences, without_run
+from verify.records.benchmark import unchecked_gold
+from verify.records.checked_record import CheckedRecord
 from verify.rules import improvement, layer, model, score, throughput, trend, tuned
-from verify.rules.tuned import beside
+from verify.rules.tuned import with_learning_notes
 from verify.statistics import ERROR_RATE, holm
 
 Pins = Mapping[str, str]
@@ -70,19 +70,19 @@ def judge(manifest: Manifest, evidence: Evidence, pins: Pins) -> Verdict:
     """
     changed = run_file.changes(evidence.run, manifest)
     found: dict[str, Finding] = {}
-    judged: dict[str, Judged] = {}
+    judged: dict[str, JudgedClaim] = {}
     for claim in manifest.claims:
-        finding: Finding | Judged | None = without_run(manifest, claim)  # (1)
+        finding: Finding | JudgedClaim | None = without_run(manifest, claim)  # (1)
         if finding is None and not isinstance(claim, AmbiguousClaim):
             what = changed.get(claim.id, changed.get("", ""))
             finding = _measured(manifest, claim, evidence, what)  # (2)
-        if isinstance(finding, Judged):
+        if isinstance(finding, JudgedClaim):
             judged[claim.id] = finding
         elif finding:
             found[claim.id] = finding
     # What was changed may have been a number of the table when it ran: it counts still.
     tests = family(manifest, evidence.datasets) + len(changed)
-    judged = over_the_table(judged, tests)  # (3)
+    judged = adjust_over_table(judged, tests)  # (3)
     for claim in manifest.claims:
         if claim.id in judged:
             found[claim.id] = _qualified(manifest, claim, judged[claim.id], evidence, pins)  # (4)
@@ -104,7 +104,7 @@ def judge(manifest: Manifest, evidence: Evidence, pins: Pins) -> Verdict:
     )
 
 
-def over_the_table(judged: Mapping[str, Judged], tests: int) -> dict[str, Judged]:
+def adjust_over_table(judged: Mapping[str, JudgedClaim], tests: int) -> dict[str, JudgedClaim]:
     """Take back what Holm's adjustment over all numbers of a table does not let stand.
 
     Args:
@@ -125,17 +125,19 @@ def over_the_table(judged: Mapping[str, Judged], tests: int) -> dict[str, Judged
     return kept
 
 
-def _measured(manifest: Manifest, claim: Claim, evidence: Evidence, what: str) -> Judged | Finding:
+def _measured(
+    manifest: Manifest, claim: Claim, evidence: Evidence, what: str
+) -> JudgedClaim | Finding:
     """What records say about a claim, or why they say nothing; `what` was changed since the run."""
     if what:
-        return unmeasured(manifest, claim, "invalid", _changed(what))
+        return unmeasured_finding(manifest, claim, "invalid", _changed(what))
     try:
         return decide(manifest, claim, evidence)
     except InvalidError as error:
         why = cause("record-refused", why=str(error))
-        return unmeasured(manifest, claim, "invalid", why)
+        return unmeasured_finding(manifest, claim, "invalid", why)
     except NotRunError as error:
-        return unmeasured(manifest, claim, "not-run", cause("no-record", why=str(error)))
+        return unmeasured_finding(manifest, claim, "not-run", cause("no-record", why=str(error)))
 
 
 def _changed(what: str) -> Cause:
@@ -143,12 +145,12 @@ def _changed(what: str) -> Cause:
 
 
 def _qualified(
-    manifest: Manifest, claim: Claim, judged: Judged, evidence: Evidence, pins: Pins
+    manifest: Manifest, claim: Claim, judged: JudgedClaim, evidence: Evidence, pins: Pins
 ) -> Finding:
     """The finding of a measured claim, with what keeps its records from deciding it."""
     decided, direction = judged.decided, judged.direction
     loaded = _with_tunings(judged.loaded)
-    against = qualifiers.against(claim, loaded, evidence, pins)
+    against = qualifiers.disqualifiers(claim, loaded, evidence, pins)
     if against:
         if decided.outcome != "inconclusive":
             direction = cause("points-to", outcome=decided.outcome)
@@ -160,7 +162,7 @@ def _qualified(
     return finding_of(manifest, claim, decided, "measured", direction, keys)
 
 
-def _of_a_stand_in(decided: Decided) -> Decided:
+def _of_a_stand_in(decided: RuleDecision) -> RuleDecision:
     """What was measured of something else than the claim is about belongs to no list of claims."""
     kept = tuple(each for each in decided.causes if each.code not in _OF_THE_MODELS)
     floor = [each for each in decided.causes if each.code == "at-the-floor"]
@@ -171,7 +173,7 @@ _OF_THE_MODELS = ("not-reproduced-here", "at-the-floor")
 """Lists of claims about the paper's own models, measured as their manifest asks."""
 
 
-def _with_tunings(loaded: Sequence[Loaded]) -> list[Loaded]:
+def _with_tunings(loaded: Sequence[CheckedRecord]) -> list[CheckedRecord]:
     """Records and those of the tunings that they rest on, each once."""
     every = [each for one in loaded for each in (one, one.tuning) if each]
     return list({(each.slot.id, each.record.key): each for each in every}.values())
@@ -194,8 +196,8 @@ def _table_notes(manifest: Manifest, found: Mapping[str, Finding]) -> list[str]:
     if not measured:
         return []
     reproduced = sum(each.outcome == "reproduced" for each in measured)
-    every = counted(len(cells), "cell")
-    falsely = f"up to {ERROR_RATE * len(measured):g} of {counted(len(measured), 'cell')}"
+    every = plural(len(cells), "cell")
+    falsely = f"up to {ERROR_RATE * len(measured):g} of {plural(len(measured), 'cell')}"
     return [
         f"{reproduced} of {every} reproduced; the table is only if every cell is",
         f"{falsely} would be reproduced falsely if each lay just at its margin",
@@ -216,7 +218,7 @@ def _notes(evidence: Evidence) -> list[str]:
         for warning in record.warnings:
             notes[warning] = None
         if isinstance(record.job, BenchmarkJob):
-            notes |= _uncovered(record.job, evidence)
+            notes |= _unchecked_gold(record.job, evidence)
         notes |= dict.fromkeys(_drift(record.environment, evidence.manifest))
         made |= {record.key: record}
     return [*notes, *_other_code(list(made.values()))]
@@ -224,18 +226,18 @@ def _notes(evidence: Evidence) -> list[str]:
 
 def _other_code(records: Sequence[Record]) -> Iterator[str]:
     """Records made by code that this is not; they are judged all the same."""
-    apart = {record.key: keys.differing(record.code) for record in records}
+    apart = {record.key: keys.changed_modules(record.code) for record in records}
     several = [key for key, names in apart.items() if names]
     if several:
         names = sorted({name for each in apart.values() for name in each})
         yield (
-            f"made by other code: {len(several)} of {counted(len(records), 'record')}; "
-            f"{listed(names)} of this checkout {'is' if len(names) == 1 else 'are'} not what ran"
+            f"made by other code: {len(several)} of {plural(len(records), 'record')}; "
+            f"{first_few(names)} of this checkout {'is' if len(names) == 1 else 'are'} not what ran"
         )
     seen = {each.environment.revision for each in records if each.environment.revision}
     for one in sorted(seen, key=str):
         if one.changed:
-            yield f"made by code that was not as {one.of} has it: {listed(one.changed)}"
+            yield f"made by code that was not as {one.of} has it: {first_few(one.changed)}"
 
 
 def _drift(environment: Environment, manifest: Manifest) -> list[str]:
@@ -249,24 +251,24 @@ def _drift(environment: Environment, manifest: Manifest) -> list[str]:
     return found
 
 
-def _uncovered(job: BenchmarkJob, evidence: Evidence) -> dict[str, None]:
+def _unchecked_gold(job: BenchmarkJob, evidence: Evidence) -> dict[str, None]:
     """What of a benchmark's gold answers nothing holds to the data set."""
     known = evidence.datasets[job.task]
-    what = uncovered(job, known) if isinstance(known, Benchmark) else ""
+    what = unchecked_gold(job, known) if isinstance(known, Benchmark) else ""
     return {what: None} if what else {}
 
 
 # -----------------------------------------------------------------------------
 # Which rule decides which kind of measured claim.
 
-Rule = Callable[[Manifest, Any, Evidence], Judged]
+Rule = Callable[[Manifest, Any, Evidence], JudgedClaim]
 
 CELLS: Mapping[type, Rule] = {
     Divergence: model.cell,
     TunedDivergence: tuned.cell,
     Score: score.cell,
     ImprovementRatio: improvement.ratio,
-    Throughput: throughput.cell,
+    ThroughputGain: throughput.cell,
 }
 """By what a cell measures."""
 
@@ -288,7 +290,7 @@ CLAIMS: Mapping[type, Rule] = {
 """By kind, of claims that are no cells."""
 
 
-def decide(manifest: Manifest, claim: Claim, evidence: Evidence) -> Judged:
+def decide(manifest: Manifest, claim: Claim, evidence: Evidence) -> JudgedClaim:
     """What the records say about one claim, with what tuned models did not learn beside it.
 
     Raises:
@@ -296,4 +298,4 @@ def decide(manifest: Manifest, claim: Claim, evidence: Evidence) -> Judged:
         InvalidError: if one cannot be trusted.
     """
     rule = CELLS[type(claim.measure)] if isinstance(claim, CellClaim) else CLAIMS[type(claim)]
-    return beside(rule(manifest, claim, evidence))
+    return with_learning_notes(rule(manifest, claim, evidence))

@@ -8,14 +8,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from verify.arms import Arms
+from verify.paired import PairedCells
 from verify.statistics import ERROR_RATE, mean
 
 Span = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Spans:
+class Intervals:
     """One statistic over the settings."""
 
     value: float
@@ -26,7 +26,7 @@ class Spans:
     """Prediction interval of one more draw."""
 
 
-def of(values: Sequence[float], least_spread: float, tests: int = 1) -> Spans:
+def intervals_of(values: Sequence[float], least_spread: float, tests: int = 1) -> Intervals:
     """Intervals of one statistic.
 
     Args:
@@ -38,18 +38,20 @@ def of(values: Sequence[float], least_spread: float, tests: int = 1) -> Spans:
     value, variance = _moments(values, least_spread)
     reach = _quantile(count - 1, tests)
     error, draw = math.sqrt(variance / count), math.sqrt(variance * (1 + 1 / count))
-    return Spans(value, _around(value, reach * error), _around(value, reach * draw))
+    return Intervals(
+        value, _interval_around(value, reach * error), _interval_around(value, reach * draw)
+    )
 
 
-def of_finite(values: Sequence[float], least_spread: float, tests: int = 1) -> Spans:
+def finite_intervals_of(values: Sequence[float], least_spread: float, tests: int = 1) -> Intervals:
     """The same, and all that there is where a value is no finite number."""
     if all(math.isfinite(each) for each in (*values, least_spread)):
-        return of(values, least_spread, tests)
+        return intervals_of(values, least_spread, tests)
     anywhere = (-math.inf, math.inf)
-    return Spans(math.nan, anywhere, anywhere)
+    return Intervals(math.nan, anywhere, anywhere)
 
 
-def difference(left: Arms, right: Arms, tests: int = 1) -> Spans:
+def difference_intervals(left: PairedCells, right: PairedCells, tests: int = 1) -> Intervals:
     """Intervals of the divergence of the left side minus that of the right side.
 
     The settings of two families are no pairs; the degrees of freedom are those of the side
@@ -63,10 +65,10 @@ def difference(left: Arms, right: Arms, tests: int = 1) -> Spans:
     draw = sum(
         variance * (1 + 1 / count) for (_, variance), count in zip(sides, counts, strict=True)
     )
-    return Spans(
+    return Intervals(
         value,
-        _around(value, reach * math.sqrt(error)),
-        _around(value, reach * math.sqrt(draw)),
+        _interval_around(value, reach * math.sqrt(error)),
+        _interval_around(value, reach * math.sqrt(draw)),
     )
 
 
@@ -102,5 +104,5 @@ def _quantile(freedom: int, tests: int) -> float:
     return float(stdtrit(max(freedom, 1), 1 - ERROR_RATE / 2 / tests))
 
 
-def _around(value: float, reach: float) -> Span:
+def _interval_around(value: float, reach: float) -> Span:
     return value - reach, value + reach

@@ -11,13 +11,13 @@ from repro.schema.claim_base import Published
 from repro.schema.finding import Outcome
 
 if TYPE_CHECKING:  # printed claims are decided without numpy
-    from verify.records.loaded import Loaded
+    from verify.records.checked_record import CheckedRecord
 
 Number = Fraction | Decimal
 
 
 @dataclass(frozen=True)
-class Decided:
+class RuleDecision:
     """The parts of a finding that a rule fills in."""
 
     outcome: Outcome
@@ -31,19 +31,19 @@ class Decided:
     estimates: tuple[Estimate, ...] = ()
     """Numbers behind them."""
 
-    def because(self, *first: Cause, outcome: Outcome) -> "Decided":
+    def because(self, *first: Cause, outcome: Outcome) -> "RuleDecision":
         """The same with another outcome, and what made it so before the other causes."""
         return replace(self, outcome=outcome, causes=(*first, *self.causes))
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedClaim:
     """What measurements say about a claim."""
 
-    decided: Decided
+    decided: RuleDecision
     direction: Cause | None
     """Where they point; shown where they do not decide."""
-    loaded: "list[Loaded]"
+    loaded: "list[CheckedRecord]"
     """The records that it rests on."""
     p_contradicted: float = 1.0
     """For Holm's adjustment over the numbers of a table; 1 where there is no such test."""
@@ -65,35 +65,35 @@ _NAMED = 3
 """The same for the steps that are causes too."""
 
 
-def judged(*, sure: bool, possible: bool) -> Outcome:
+def outcome_of_bounds(*, sure: bool, possible: bool) -> Outcome:
     """The outcome of what holds for sure, or at best possibly, inside the rounding intervals."""
     if not possible:
         return "contradicted"
     return "reproduced" if sure else "inconclusive"
 
 
-def label(value: Published) -> str:
+def place_label(value: Published) -> str:
     """Row and column where a value stands, or its id where it stands in a sentence."""
     at = (value.place.row, value.place.column)
     return " ".join(word for word in at if word) or value.id
 
 
-def pair(left: Published, right: Published) -> str:
+def pair_in_words(left: Published, right: Published) -> str:
     """Two values by what their places have in common, e.g. `130M WinoGrande 52.17 and 52.17`."""
-    there = label(right).split()
-    common = " ".join(word for word in label(left).split() if word in there)
+    there = place_label(right).split()
+    common = " ".join(word for word in place_label(left).split() if word in there)
     if common:
         return f"{common} {left.text} and {right.text}"
-    return f"{label(left)} {left.text} and {label(right)} {right.text}"
+    return f"{place_label(left)} {left.text} and {place_label(right)} {right.text}"
 
 
-def listed(texts: Sequence[str]) -> str:
+def first_few_texts(texts: Sequence[str]) -> str:
     """All numbers, or the first few and how many there are."""
     shown = ", ".join(texts[:_SHOWN])
     return shown if len(texts) <= _SHOWN else f"{shown} … ({len(texts)} in all)"
 
 
-def first(steps: Sequence[Cause]) -> tuple[Cause, ...]:
+def first_lines(steps: Sequence[Cause]) -> tuple[Cause, ...]:
     """The steps of a working that are causes too; the rest stand in the working alone."""
     if len(steps) <= _NAMED:
         return tuple(steps)

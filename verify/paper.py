@@ -15,18 +15,18 @@ from repro.schema.measured_claims import (
     GrowingClaim,
     MeanClaim,
     OrderingClaim,
-    Unbuilt,
+    UnbuiltMeasure,
 )
 from repro.schema.page_claims import FactClaim, RepeatClaim, WholeQuestionsClaim
 from repro.schema.tuned_claims import BarsClaim, ImprovementClaim
-from verify.outcome import Decided, listed
+from verify.outcome import RuleDecision, first_few_texts
 from verify.rules import fact, page
 
 
 def finding_of(
     manifest: Manifest,
     claim: Claim,
-    decided: Decided,
+    decided: RuleDecision,
     basis: Basis,
     direction: Cause | None = None,
     records: Sequence[str] = (),
@@ -117,7 +117,7 @@ def quoted(manifest: Manifest, claim: Claim) -> str:
         return claim.quote
     names = () if isinstance(claim, _START_AT_A_NUMBER) else _printed_names(claim)
     values = [manifest.printed(name) for name in names if name]
-    return listed([value.word or value.text for value in values]) if values else ""
+    return first_few_texts([value.word or value.text for value in values]) if values else ""
 
 
 _START_AT_A_NUMBER = (BarsClaim, ImprovementClaim, FitsClaim, GrowingClaim)
@@ -152,17 +152,17 @@ def without_run(manifest: Manifest, claim: Claim) -> Finding | None:
         return finding_of(manifest, claim, fact.decide(manifest, claim), "code")
     if isinstance(claim, PlannedClaim):
         return _not_built(manifest, claim, claim.needs, claim.check)
-    if isinstance(claim, CellClaim) and isinstance(claim.measure, Unbuilt):
+    if isinstance(claim, CellClaim) and isinstance(claim.measure, UnbuiltMeasure):
         return _not_built(manifest, claim, claim.measure.needs, claim.measure.what)
     return None
 
 
 def _not_built(manifest: Manifest, claim: Claim, needs: str, check: str) -> Finding:
     why = (cause("no-job", needs=needs), cause("planned-check", check=check))
-    return unmeasured(manifest, claim, "not-run", *why)
+    return unmeasured_finding(manifest, claim, "not-run", *why)
 
 
-def unmeasured(manifest: Manifest, claim: Claim, outcome: Outcome, *why: Cause) -> Finding:
+def unmeasured_finding(manifest: Manifest, claim: Claim, outcome: Outcome, *why: Cause) -> Finding:
     """A finding with no measured side."""
     name = getattr(claim, "published", None)
     if isinstance(claim, BarsClaim | ImprovementClaim):
@@ -171,11 +171,13 @@ def unmeasured(manifest: Manifest, claim: Claim, outcome: Outcome, *why: Cause) 
         published = manifest.text_of(name) if name else claim.kind
     margin = getattr(claim, "margin", None)
     shown = f"± {margin.value}" if margin else "—"
-    decided = Decided(outcome, published, "—", shown, why)
+    decided = RuleDecision(outcome, published, "—", shown, why)
     return finding_of(manifest, claim, decided, "measured")
 
 
-def ambiguous(manifest: Manifest, claim: AmbiguousClaim, others: Mapping[str, Finding]) -> Finding:
+def decide_readings(
+    manifest: Manifest, claim: AmbiguousClaim, others: Mapping[str, Finding]
+) -> Finding:
     """A sentence by its readings: what they all say, or that they disagree.
 
     A sentence with no reading that could be measured is `inconclusive`: empty is never success.
@@ -212,7 +214,7 @@ def ambiguous(manifest: Manifest, claim: AmbiguousClaim, others: Mapping[str, Fi
     else:
         alike = []
     said = (why, *alike, cause("open-words", missing=claim.missing))
-    decided = Decided(outcome, "sentence", f"{len(read)} readings", "—", said)
+    decided = RuleDecision(outcome, "sentence", f"{len(read)} readings", "—", said)
     found = finding_of(manifest, _with_quote(claim, read), decided, basis)
     readings = tuple(Reading(claim=each.claim, outcome=each.outcome) for each in read)
     every = tuple(dict.fromkeys((*found.conditions, *conditions)))
@@ -232,7 +234,9 @@ def _with_quote(claim: AmbiguousClaim, read: Sequence[Finding]) -> AmbiguousClai
 
 def _by_one_reading(sentence: AmbiguousClaim, failing: Sequence[str]) -> Cause:
     others = [name for name in sentence.readings if name not in failing]
-    return cause("fails-by-one-reading", failing=listed(failing), others=listed(others))
+    return cause(
+        "fails-by-one-reading", failing=first_few_texts(failing), others=first_few_texts(others)
+    )
 
 
 def with_sentences(manifest: Manifest, found: Mapping[str, Finding]) -> dict[str, Finding]:
@@ -246,7 +250,7 @@ def with_sentences(manifest: Manifest, found: Mapping[str, Finding]) -> dict[str
         if not isinstance(claim, AmbiguousClaim):
             continue
         if set(claim.readings) <= found.keys():
-            every[claim.id] = ambiguous(manifest, claim, found)
+            every[claim.id] = decide_readings(manifest, claim, found)
         read = [found[name] for name in claim.readings if name in found]
         failing = [each.claim for each in read if each.outcome == "contradicted"]
         for name in failing if set(failing) != set(claim.readings) else ():

@@ -12,22 +12,22 @@ from repro.schema.causes import Cause, cause
 from repro.schema.claims import Claim
 from repro.schema.jobs import ModelJob, TuningJob
 from verify.evidence import Evidence
-from verify.records.answers import counted
-from verify.records.loaded import Loaded
+from verify.records.answers import count_engine_differences
+from verify.records.checked_record import CheckedRecord
 
 _PICKLE = ".bin"
 """The catalog may pin a pickle, which is not what is loaded; `repro run` held the two together."""
 
 
-def against(
-    claim: Claim, loaded: Sequence[Loaded], evidence: Evidence, pins: Mapping[str, str]
+def disqualifiers(
+    claim: Claim, loaded: Sequence[CheckedRecord], evidence: Evidence, pins: Mapping[str, str]
 ) -> list[Cause]:
     """What keeps these records from deciding this claim."""
     found: list[Cause] = []
     for each in loaded:
         job, slot = each.record.job, each.slot
         if isinstance(job, ModelJob | TuningJob):
-            found += _of_the_model(job, each, evidence)
+            found += _reasons_of_model(job, each, evidence)
             if slot.checkpoint is not None and evidence.run.tier != "full":
                 continue  # the versions of what decides nothing are beside the point
         for name in claim.depends_on:
@@ -38,7 +38,9 @@ def against(
     return [each for place, each in enumerate(found) if each not in found[:place]]
 
 
-def _of_the_model(job: ModelJob | TuningJob, loaded: Loaded, evidence: Evidence) -> Iterator[Cause]:
+def _reasons_of_model(
+    job: ModelJob | TuningJob, loaded: CheckedRecord, evidence: Evidence
+) -> Iterator[Cause]:
     """The same of the model and the data that one record is about."""
     paper, tier = loaded.slot.checkpoint, evidence.run.tier
     if paper is not None and job.checkpoint != paper:  # a single job is about what it names
@@ -48,9 +50,9 @@ def _of_the_model(job: ModelJob | TuningJob, loaded: Loaded, evidence: Evidence)
     for name in (job.checkpoint, job.data_name()):
         if name in evidence.run.substitutions:
             yield cause("substituted", name=name)
-    if not _is_the_catalogs(loaded, evidence):
+    if not _matches_catalog(loaded, evidence):
         yield cause("other-files", checkpoint=job.checkpoint)
-    if apart := _of_the_engine(loaded):
+    if apart := _reasons_of_engine(loaded):
         yield apart
     asked = str(job.setting.batch_size) if isinstance(job, ModelJob) else ""
     took = loaded.record.path.get("batch_size", asked)
@@ -58,7 +60,7 @@ def _of_the_model(job: ModelJob | TuningJob, loaded: Loaded, evidence: Evidence)
         yield cause("smaller-batch", checkpoint=job.checkpoint, took=took, asked=asked)
 
 
-def pinned_on_first_use(loaded: Sequence[Loaded], evidence: Evidence) -> list[str]:
+def pinned_on_first_use(loaded: Sequence[CheckedRecord], evidence: Evidence) -> list[str]:
     """Checkpoints of the hub that the catalog knows no digest of: some run took what was there."""
     found: dict[str, None] = {}
     for each in loaded:
@@ -71,7 +73,7 @@ def pinned_on_first_use(loaded: Sequence[Loaded], evidence: Evidence) -> list[st
     return list(found)
 
 
-def _is_the_catalogs(loaded: Loaded, evidence: Evidence) -> bool:
+def _matches_catalog(loaded: CheckedRecord, evidence: Evidence) -> bool:
     """Whether a record read the files that the catalog pins, where it pins any."""
     job = loaded.record.job
     assert isinstance(job, ModelJob | TuningJob)  # noqa: S101  # the caller looked
@@ -85,12 +87,12 @@ def _is_the_catalogs(loaded: Loaded, evidence: Evidence) -> bool:
     )
 
 
-def _of_the_engine(loaded: "Loaded") -> Cause | None:
+def _reasons_of_engine(loaded: "CheckedRecord") -> Cause | None:
     """Why a record's engine may not stand for lm-eval; None if it may."""
     job = loaded.record.job
     if not isinstance(job, ModelJob) or job.engine == "lm-eval":
         return None
-    apart, own, asked = counted(loaded.record, job, loaded.arrays)
+    apart, own, asked = count_engine_differences(loaded.record, job, loaded.arrays)
     if apart <= own:
         return None
     return cause("engine-differs", engine=job.engine, apart=apart, asked=asked, own=own)

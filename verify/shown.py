@@ -5,33 +5,33 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from repro.decimals import as_printed_like
 from repro.schema.causes import MEASURED, Cause, Estimate, cause
 from repro.schema.claim_base import Published
-from repro.schema.decimals import as_printed_like
 from repro.schema.validate import MIN_SETTINGS
 from verify import noise
-from verify.outcome import Decided, Judged
+from verify.outcome import JudgedClaim, RuleDecision
 from verify.statistics import UNDECIDABLE, Decision, mean
 
 if TYPE_CHECKING:
     from repro.schema.finding import Outcome
     from repro.schema.jobs import Tier
     from verify.noise import Span
-    from verify.records.loaded import Loaded
+    from verify.records.checked_record import CheckedRecord
 
 
-def number(  # noqa: PLR0913, PLR0917  # what a finding has
+def decided_number(  # noqa: PLR0913, PLR0917  # what a finding has
     decision: Decision,
     measured: Sequence[float],
     printed: Published,
     margin: str,
     working: tuple[Cause, ...],
-    loaded: "list[Loaded]",
+    loaded: "list[CheckedRecord]",
     estimates: tuple[Estimate, ...],
     *,
     least_spread: float,
     tier: "Tier",
-) -> Judged:
+) -> JudgedClaim:
     """What measurements say about one printed number, in its unit, one for each setting.
 
     Args:
@@ -48,21 +48,21 @@ def number(  # noqa: PLR0913, PLR0917  # what a finding has
     where = decision.direction
     decidable = decision.why.code not in UNDECIDABLE
     away = where is not None and where.code != "mean-within-margin" and decidable
-    span = noise.of_finite(measured, least_spread).mean
-    decided = Decided(
+    span = noise.finite_intervals_of(measured, least_spread).mean
+    decided = RuleDecision(
         decision.outcome,
         printed.text,
-        over_settings(measured, printed.text),
+        mean_over_settings(measured, printed.text),
         f"± {margin}",
         (decision.why,),
         working,
         (*estimate(MEASURED, mean(measured), span, printed.unit), *estimates),
     )
     decided = not_here(decided, tier, away=away)
-    return Judged(decided, where, loaded, decision.p_contradicted)
+    return JudgedClaim(decided, where, loaded, decision.p_contradicted)
 
 
-def not_here(decided: Decided, tier: "Tier", *, away: bool) -> Decided:
+def not_here(decided: RuleDecision, tier: "Tier", *, away: bool) -> RuleDecision:
     """The same, listed as not reproduced where the paper's own models point away, undecided.
 
     Args:
@@ -85,7 +85,7 @@ def estimate(
     return (Estimate(label=label, value=value, low=low, high=high, unit=unit),)
 
 
-def enough(judged: Judged, draws: int, repeated: int) -> Judged:
+def require_settings(judged: JudgedClaim, draws: int, repeated: int) -> JudgedClaim:
     """The same, but that too few settings which gave numbers of their own decide nothing.
 
     Args:
@@ -101,7 +101,7 @@ def enough(judged: Judged, draws: int, repeated: int) -> Judged:
     return replace(judged, decided=decided, p_contradicted=p)
 
 
-def counted(
+def count_sides(
     wanted: int, sure: int, possible: int, least: int, most: int
 ) -> "tuple[Outcome, str, Cause]":
     """Outcome, measured side and where it points, of a printed count.
@@ -122,14 +122,14 @@ def counted(
     return outcome, shown, cause("agrees" if sure <= wanted <= possible else "disagrees")
 
 
-def power(decision: Decision) -> Cause:
+def power_in_words(decision: Decision) -> Cause:
     """How well the decision could have been made."""
     if math.isinf(decision.noticed):
         return cause("power-without-shift", power=decision.power)
     return cause("power", power=decision.power, shift=decision.noticed)
 
 
-def over_settings(measured: Sequence[float], published: str) -> str:
+def mean_over_settings(measured: Sequence[float], published: str) -> str:
     """Mean over settings, with the range behind it."""
     mean_of = as_printed_like(mean(measured), published)
     if len(measured) == 1:

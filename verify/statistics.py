@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
+from repro.decimals import half_unit
 from repro.schema.causes import Cause, Value, cause, say
-from repro.schema.decimals import half_unit
 
 FLIPPED = 3
 """Answers an evaluation that may flip without any cause that we know of."""
@@ -116,15 +116,15 @@ def decide(
     """
     count = len(measured)
     if count < _FEWEST:
-        return _nothing(cause("too-few-draws", draws=count, needed=_FEWEST), None)
+        return _undecided(cause("too-few-draws", draws=count, needed=_FEWEST), None)
     m = sum(measured) / count
     s = max(math.sqrt(sum((x - m) * (x - m) for x in measured) / (count - 1)), least_spread)
     if not (math.isfinite(m) and math.isfinite(s) and least_spread > 0):
-        return _nothing(cause("not-finite"), None)
+        return _undecided(cause("not-finite"), None)
     where = direction(m, published, margin)
     why = undecidable(published, margin, s, input_rounding)
     if why:
-        return _nothing(why, where)
+        return _undecided(why, where)
     return _decide(
         m - float(Decimal(published)), s, count, published, margin, input_rounding, where
     )
@@ -195,7 +195,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _nothing(why: Cause, where: Cause | None) -> Decision:
+def _undecided(why: Cause, where: Cause | None) -> Decision:
     return Decision("inconclusive", why, where, 1.0, 0.0, math.inf)
 
 

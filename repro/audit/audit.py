@@ -119,15 +119,15 @@ def audit(
     lock_file = against or pins.LOCK
     lock, kernels = pins.read(lock_file), pins.read(pins.KERNELS)
     development = pins.read(pins.DEVELOPMENT)
-    distributions, files = installed.find(search)
-    changed = installed.changed(distributions, files, progress)
-    stray, inside = installed.unlisted(distributions)
+    distributions, files = installed.find_distributions(search)
+    changed = installed.altered_by_distribution(distributions, files, progress)
+    stray, inside = installed.unrecorded_files(distributions)
     for index, lines in inside.items():
         changed[index] = [*changed.get(index, []), *lines]
     code = revision.own()
     machine = environment.capture(lock | kernels).model_copy(update={"revision": code})
     has_gpu = bool(machine.gpus)
-    books = _Books(lock, kernels, development, pins.paper(), has_gpu)
+    books = _ExpectedPackages(lock, kernels, development, pins.paper(), has_gpu)
     found: dict[str, list[int]] = {}
     for index, each in enumerate(distributions):
         found.setdefault(each.name, []).append(index)
@@ -152,13 +152,13 @@ def audit(
         rows=tuple(rows),
         problems=problems,
         environment=machine,
-        floating=catalog.floating(catalog.checkpoints()),
+        floating=catalog.unpinned_checkpoints(catalog.checkpoints()),
         image=image,
     )
 
 
 @dataclass(frozen=True)
-class _Books:
+class _ExpectedPackages:
     """Everything that says what should be installed."""
 
     lock: Mapping[str, Pin]

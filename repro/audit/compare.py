@@ -42,7 +42,7 @@ class Difference(Frozen):
 def is_audit(path: Path) -> bool:
     """Whether a file is JSON, and so no lock file."""
     try:
-        return fileio.text(path).lstrip()[:1] == "{"
+        return fileio.read_text(path).lstrip()[:1] == "{"
     except (OSError, UnicodeDecodeError):
         return False  # whoever reads it as a lock says what is wrong
 
@@ -54,9 +54,9 @@ def load(path: Path) -> Audit:
         BadInputError: it is not what `repro audit --json` prints.
     """
     try:
-        return json_text.held(path, Audit.model_validate_json)
+        return json_text.load_model(path, Audit.model_validate_json)
     except (OSError, ValueError) as error:
-        why = json_text.why(error)
+        why = json_text.explain_error(error)
         raise BadInputError(f"{path}: {why}; expected what `repro audit --json` prints") from error
 
 

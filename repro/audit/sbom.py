@@ -47,7 +47,7 @@ Said = Mapping[str, tuple[Sequence[str], Sequence[str]]]
 
 def cyclonedx(audit: Audit) -> str:
     """The bill of materials as JSON."""
-    said = _said(audit)
+    said = _declared_by_packages(audit)
     content = [audit.model_dump(mode="json"), said]
     bom = Bom(serial_number=uuid.UUID(fileio.digest_of_data(content)[:32]))
     root = Component(name=BUNDLE, type=ComponentType.APPLICATION, bom_ref=BUNDLE)
@@ -59,7 +59,7 @@ def cyclonedx(audit: Audit) -> str:
     return JsonV1Dot6(bom).output_as_string(indent=1)
 
 
-def _said(audit: Audit) -> Said:
+def _declared_by_packages(audit: Audit) -> Said:
     """What the lock and the packages themselves say of every package of an audit."""
     locks = (pins.DEVELOPMENT, pins.KERNELS, pins.LOCK)
     lock = {name: pin for path in locks if path.is_file() for name, pin in pins.read(path).items()}

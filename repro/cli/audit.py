@@ -28,7 +28,7 @@ def add_anywhere(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--against",
         metavar="FILE",
-        type=paths.path,
+        type=paths.path_argument,
         help="another lock file (default: the bundle's pinned-requirements.txt); or what `repro "
         "audit --json` printed elsewhere: how the two environments differ, and which claims that "
         "can touch",

@@ -10,7 +10,7 @@ from repro.cli import run as run_command
 from repro.container import engine
 from repro.container import run as container_run
 from repro.container.engine import Build
-from repro.container.run import Box
+from repro.container.run import ContainerOptions
 from repro.environment import machine
 from repro.errors import EXIT_DONE, BadInputError
 
@@ -57,11 +57,13 @@ def run(arguments: argparse.Namespace) -> int:
         return _build(arguments)
     with engine.engine() as client:
         image = engine.image(client, arguments.image)
-        shown = container_run.terminal()
+        shown = container_run.terminal_environment()
         running = arguments.action == "run"
-        box = Box(
+        box = ContainerOptions(
             image=image.id,
-            inside=container_run.of(arguments.action, _parser(arguments.action), arguments),
+            inside=container_run.image_command(
+                arguments.action, _parser(arguments.action), arguments
+            ),
             results=arguments.out if running else None,
             gpus=bool(machine.find_gpus()) and not arguments.no_gpu,
             environment=shown or {},
@@ -90,9 +92,9 @@ def _build(arguments: argparse.Namespace) -> int:
     wanted = Build(arguments.target, arguments.tag, arguments.network, given)
     with engine.engine() as client:
         for line in engine.build(client, wanted):
-            options.say(line, error=True)
+            options.print_line(line, error=True)
         made = engine.image(client, arguments.tag)
-    options.say(f"{arguments.tag}: {made.id}, {made.attrs['Size'] / 1e9:.2f} GB")
+    options.print_line(f"{arguments.tag}: {made.id}, {made.attrs['Size'] / 1e9:.2f} GB")
     return EXIT_DONE
 
 

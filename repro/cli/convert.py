@@ -7,10 +7,10 @@ from repro import paths
 from repro.cli import options
 from repro.errors import EXIT_DONE, BadInputError
 from repro.report import console
-from repro.text import counted, listed
+from repro.text import first_few, plural
 from repro.weights import convert, olmo
 from repro.weights.convert import Converted
-from repro.weights.torch_zip import shown
+from repro.weights.torch_zip import printable
 
 _MOST_SHOWN = 5
 
@@ -20,14 +20,14 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "file",
         metavar="FILE",
-        type=paths.path,
+        type=paths.path_argument,
         help="pytorch_model.bin, one shard of it, or pytorch_model.bin.index.json for all shards: "
         "write the same weights as safetensors",
     )
     parser.add_argument(
         "--out",
         metavar="FOLDER",
-        type=paths.folder,
+        type=paths.folder_argument,
         help="folder to write to (default: the folder of FILE)",
     )
     parser.add_argument(
@@ -73,17 +73,19 @@ def _lay_out(arguments: argparse.Namespace) -> int:
         print(options.as_json([asdict(each) for each in made]))
     else:
         for each in made:
-            options.say(f"{each.path}: {each.size:,} bytes, sha256 {each.sha256}")
+            options.print_line(f"{each.path}: {each.size:,} bytes, sha256 {each.sha256}")
     return EXIT_DONE
 
 
 def _show(made: Converted) -> None:
     state = "" if made.written else " (was there already, the same to the byte)"
-    options.say(f"{made.target}: {counted(made.tensors, 'tensor')}{state}")
-    options.say(f"    read     {made.source_bytes:>16,} bytes, sha256 {made.source_sha256}")
-    options.say(f"    written  {made.target_bytes:>16,} bytes, sha256 {made.target_sha256}")
+    options.print_line(f"{made.target}: {plural(made.tensors, 'tensor')}{state}")
+    options.print_line(f"    read     {made.source_bytes:>16,} bytes, sha256 {made.source_sha256}")
+    options.print_line(f"    written  {made.target_bytes:>16,} bytes, sha256 {made.target_sha256}")
     for names in made.shared[:_MOST_SHOWN]:
-        several = listed([shown(name) for name in names], _MOST_SHOWN)
-        options.say(f"    one storage, written in full under each name: {several}")
+        several = first_few([printable(name) for name in names], _MOST_SHOWN)
+        options.print_line(f"    one storage, written in full under each name: {several}")
     if made.shared[_MOST_SHOWN:]:
-        options.say(f"    and {counted(len(made.shared) - _MOST_SHOWN, 'more shared storage')}")
+        options.print_line(
+            f"    and {plural(len(made.shared) - _MOST_SHOWN, 'more shared storage')}"
+        )

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 
 from repro import fileio, paths
 from repro.cli import options, report, verify
-from repro.errors import BadInputError, saving
-from repro.fileio import have_scratch
+from repro.errors import BadInputError, save_errors
+from repro.fileio import provide_temporary_folder
 from repro.packet import build
 from repro.packet.build import SIGNATURE
 from repro.store import run_file
 from repro.store.run_file import SUMS
-from repro.text import counted
+from repro.text import plural
 
 if TYPE_CHECKING:  # what a packet is made of is imported when one is made
-    from repro.packet.layout import Contents, Left
+    from repro.packet.layout import Contents, NotPacked
 
 _SIGN = "ssh-keygen -Y sign -f KEY -n repro"
 _AS_TEXT = (
@@ -49,7 +49,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--out",
-        type=paths.new,
+        type=paths.new_path_argument,
         required=True,
         metavar="PATH",
         help="what to write: for ro-crate a folder, or a zip file if it ends in .zip; for csv a "
@@ -92,7 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
     ]
     _check_free(out, as_folder=arguments.format == "ro-crate" and out.suffix != ".zip")
     write = _write_table if arguments.format == "csv" else _write_packet
-    return verify.left_out(write(folders, out))
+    return verify.report_unread(write(folders, out))
 
 
 def _check_free(out: Path, *, as_folder: bool) -> None:
@@ -115,8 +115,8 @@ def _write_table(folders: list[Path], out: Path) -> Sequence[str]:
     seen = collect.gather(folders)
     fileio.write_text(out, csv.as_csv(seen))
     if not out.is_relative_to("/dev"):  # its name is no part of a table on our own output
-        options.say(str(out))
-    options.say(_AS_TEXT, error=True)
+        options.print_line(str(out))
+    options.print_line(_AS_TEXT, error=True)
     return seen.unread
 
 
@@ -125,9 +125,9 @@ def _write_packet(folders: list[Path], out: Path) -> Sequence[str]:
     from repro.packet import crate, layout
 
     place = Path(os.path.realpath(out))  # a link is followed
-    with saving(out):
+    with save_errors(out):
         place.parent.mkdir(parents=True, exist_ok=True)
-        have_scratch(place.parent)
+        provide_temporary_folder(place.parent)
         with tempfile.TemporaryDirectory(prefix=".writing-", dir=place.parent) as draft:
             packet, zipped = Path(draft) / "packet", Path(draft) / "packet.zip"
             left = layout.stage(folders, packet)
@@ -137,14 +137,14 @@ def _write_packet(folders: list[Path], out: Path) -> Sequence[str]:
             count = len(list(build.files_of(packet)))
             if out.suffix == ".zip":
                 build.write_zip(packet, zipped)
-                fileio.move(zipped, out)
+                fileio.rename_draft(zipped, out)
             else:
                 packet.replace(place)
     _say(contents, left, count, out)
     return list(map(str, left.unread))
 
 
-def _add_results(packet: Path, left: "Left", folders: int) -> "Contents":
+def _add_results(packet: Path, left: "NotPacked", folders: int) -> "Contents":
     """Judge what was copied, and add the page, the table and the bills of materials."""
     from repro.packet import layout
     from repro.report import collect, csv, page
@@ -164,21 +164,23 @@ def _add_results(packet: Path, left: "Left", folders: int) -> "Contents":
     return contents
 
 
-def _say(contents: "Contents", left: "Left", files: int, out: Path) -> None:
+def _say(contents: "Contents", left: "NotPacked", files: int, out: Path) -> None:
     """What was packed, what was not, and how to sign it."""
-    options.say(f"{out}: {counted(len(contents.records), 'record')}, {counted(files, 'file')}")
+    options.print_line(f"{out}: {plural(len(contents.records), 'record')}, {plural(files, 'file')}")
     for place in contents.damaged:
-        options.say(f"packed as it is, and not to be trusted: {place}")
+        options.print_line(f"packed as it is, and not to be trusted: {place}")
     weights = {one.sha256 for each in contents.records for one in each.left_out}
     if weights:
         where = "ro-crate-metadata.json has digest and size of each"
-        options.say(f"left out: {counted(len(weights), 'file')} of weights that jobs made; {where}")
+        options.print_line(
+            f"left out: {plural(len(weights), 'file')} of weights that jobs made; {where}"
+        )
     if left.unnamed:
-        options.say(f"left out: {counted(left.unnamed, 'record')} that no run names")
+        options.print_line(f"left out: {plural(left.unnamed, 'record')} that no run names")
     shown, sums = shlex.quote(str(out)), shlex.quote(str(out / SUMS))
     if out.suffix == ".zip":
-        options.say(f"to sign it:  unzip -p {shown} {SUMS} > {SUMS}")
-        options.say(f"             {_SIGN} {SUMS} && zip {shown} {SIGNATURE}")
+        options.print_line(f"to sign it:  unzip -p {shown} {SUMS} > {SUMS}")
+        options.print_line(f"             {_SIGN} {SUMS} && zip {shown} {SIGNATURE}")
     else:
-        options.say(f"to sign it:  {_SIGN} {sums}")
-    options.say(f"to check it: repro verify {shown} --signature ALLOWED_SIGNERS")
+        options.print_line(f"to sign it:  {_SIGN} {sums}")
+    options.print_line(f"to check it: repro verify {shown} --signature ALLOWED_SIGNERS")

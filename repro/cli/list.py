@@ -7,7 +7,7 @@ from repro import coverage, paths
 from repro.cli import options, verify
 from repro.errors import EXIT_DONE, EXIT_INCOMPLETE, BadInputError
 from repro.report import console_lists
-from repro.report.console_lists import Standing
+from repro.report.console_lists import RunProgress
 from repro.schema import catalog, validate
 from repro.schema import slots as job_slots
 from repro.schema.manifest import Manifest
@@ -28,7 +28,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--text",
         metavar="FILE",
-        type=paths.path,
+        type=paths.path_argument,
         help="with --coverage: take the sentences again from a copy of the paper, and hold the "
         "ledger and each quote against them",
     )
@@ -47,22 +47,22 @@ def run(arguments: argparse.Namespace) -> int:
         raise BadInputError(message)
     manifests = validate.load_manifests([])
     if arguments.coverage:
-        return _cover(manifests, arguments.text, as_json=arguments.json)
+        return _show_coverage(manifests, arguments.text, as_json=arguments.json)
     store = Store(arguments.out)
     unread: list[BadInputError] = []
-    rows = [(each, _stands(each, store, unread)) for each in manifests]
+    rows = [(each, _run_progress(each, store, unread)) for each in manifests]
     if arguments.json:
         print(options.as_json([console_lists.manifest_as_data(*row) for row in rows]))
     else:
         console_lists.show_manifests(rows)
-    return verify.left_out(unread)
+    return verify.report_unread(unread)
 
 
-def _cover(manifests: list[Manifest], text: Path | None, *, as_json: bool) -> int:
+def _show_coverage(manifests: list[Manifest], text: Path | None, *, as_json: bool) -> int:
     """Hold the ledger of sentences against the manifests, and a copy against both."""
     ledger = coverage.load()
     found = coverage.tally(ledger, manifests)
-    copy = None if text is None else coverage.from_file(text)
+    copy = None if text is None else coverage.read_paper(text)
     compared = None if copy is None else coverage.compare(ledger, copy, manifests)
     if as_json:
         print(options.as_json(console_lists.coverage_as_data(found, compared)))
@@ -74,7 +74,9 @@ def _cover(manifests: list[Manifest], text: Path | None, *, as_json: bool) -> in
     return EXIT_DONE if whole else EXIT_INCOMPLETE
 
 
-def _stands(manifest: Manifest, store: Store, unread: list[BadInputError]) -> Standing | None:
+def _run_progress(
+    manifest: Manifest, store: Store, unread: list[BadInputError]
+) -> RunProgress | None:
     """What was run at the highest tier of which there is a run file; others go to `unread`."""
     for tier in reversed(manifest.tiers()):
         path = run_file.path_of(store.root, manifest.id, tier)
@@ -89,5 +91,5 @@ def _stands(manifest: Manifest, store: Store, unread: list[BadInputError]) -> St
             slots = job_slots.slots(manifest, tier, catalog.checkpoints())
             no_twin = found.missing.keys() & {each.id for each in slots if each.job is None}
             missing = len(found.missing) - len(no_twin)
-            return Standing(tier, done, len(keys), missing, len(no_twin))
+            return RunProgress(tier, done, len(keys), missing, len(no_twin))
     return None

@@ -69,23 +69,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     name = next((word for word in given if word in COMMANDS), "")
     try:
-        prepare()
+        make_streams_safe()
         try:
             code = _run(given)
         finally:  # also where argparse is about to end the process, after its help
             if sys.stdout:
                 sys.stdout.flush()
     except ReproError as error:
-        return _say(f"repro {name}: {error}", error.exit_code)
+        return _print_error(f"repro {name}: {error}", error.exit_code)
     except KeyboardInterrupt:
         said = "\ninterrupted; finished jobs are kept, the same command goes on"
-        return _say(said, EXIT_INTERRUPTED)
-    except NobodyReadsError:
+        return _print_error(said, EXIT_INTERRUPTED)
+    except OutputClosedError:
         return EXIT_UNREAD
     except Exception as error:  # noqa: BLE001  # the boundary
-        if isinstance(error, OSError) and (said := _refused(error)):
-            return _say(f"repro {name}: {said}", EXIT_BAD_INPUT)
-        return _say(_bug_report(given), EXIT_BUG)  # whatever it is, it is our bug
+        if isinstance(error, OSError) and (said := _system_refusal(error)):
+            return _print_error(f"repro {name}: {said}", EXIT_BAD_INPUT)
+        return _print_error(_bug_report(given), EXIT_BUG)  # whatever it is, it is our bug
     return code
 
 
@@ -97,7 +97,7 @@ def _run(given: Sequence[str]) -> int:
     return code
 
 
-def _refused(error: OSError) -> str:
+def _system_refusal(error: OSError) -> str:
     """What the system refused and what to do about it; empty if we may have asked wrongly."""
     if error.filename and error.errno in _OF_THE_SYSTEM:
         found = f"found {error.strerror!r}, expected a file or folder that this user may use"
@@ -107,7 +107,7 @@ def _refused(error: OSError) -> str:
     return ""
 
 
-def _say(text: str, code: int) -> int:
+def _print_error(text: str, code: int) -> int:
     print(visible_lines(text), file=sys.stderr)
     return code
 
@@ -172,14 +172,14 @@ def _bug_report(given: Sequence[str]) -> str:
 # Not covered: what compiled code and other processes write to them.
 
 
-class NobodyReadsError(Exception):
+class OutputClosedError(Exception):
     """The reader of standard output went away, as `head` does: an end, and no error."""
 
 
-def prepare() -> None:
+def make_streams_safe() -> None:
     """Make the streams safe to write to, before the first file is opened.
 
-    From then on a write to standard output raises `NobodyReadsError` or `BadInputError`.
+    From then on a write to standard output raises `OutputClosedError` or `BadInputError`.
 
     Raises:
         BadInputError: standard output is closed: nothing that is found could be told.
@@ -190,9 +190,9 @@ def prepare() -> None:
         except OSError:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # noqa: FBT003
     if sys.stderr is sys.__stderr__:  # and no test's or caller's own
-        sys.stderr = _wrapped(sys.stderr, _Unheard(2, "w", closefd=False))
+        sys.stderr = _stream_like(sys.stderr, _UnfailingStandardError(2, "w", closefd=False))
     if sys.stdout is sys.__stdout__ and sys.stdout is not None:
-        sys.stdout = _wrapped(sys.stdout, _Output(1, "w", closefd=False))
+        sys.stdout = _stream_like(sys.stdout, _Output(1, "w", closefd=False))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -203,10 +203,10 @@ def prepare() -> None:
         )
 
 
-def _wrapped(stream: TextIO | None, raw: io.FileIO) -> io.TextIOWrapper:
+def _stream_like(stream: TextIO | None, raw: io.FileIO) -> io.TextIOWrapper:
     """A stream of the same encoding."""
     encoding = stream.encoding if stream else "utf-8"
-    by_line = raw.isatty() or isinstance(raw, _Unheard)
+    by_line = raw.isatty() or isinstance(raw, _UnfailingStandardError)
     return io.TextIOWrapper(io.BufferedWriter(raw), encoding, line_buffering=by_line)
 
 
@@ -219,14 +219,14 @@ class _Output(io.FileIO):
         except OSError as error:
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())  # Python flushes at its end
             if isinstance(error, BrokenPipeError):
-                raise NobodyReadsError from error
+                raise OutputClosedError from error
             raise BadInputError(
                 f"standard output: cannot be written ({error.strerror}), expected room for what "
                 "is printed; free some space or send it elsewhere. What was saved is kept"
             ) from error
 
 
-class _Unheard(io.FileIO):
+class _UnfailingStandardError(io.FileIO):
     """Standard error: what cannot be said there is dropped, and stops nothing."""
 
     def write(self, data: "ReadableBuffer") -> int:

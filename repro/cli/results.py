@@ -37,14 +37,14 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             console_lists.show_records(entries)
     elif arguments.action == "show":
-        entry = contents.find(store, arguments.key)
+        entry = contents.find_record(store, arguments.key)
         if arguments.json:
             print(options.as_json(console_lists.record_as_data(entry)))
         else:
             console_lists.show_record(entry)
     else:
         _clear_up(store, yes=arguments.yes, as_json=arguments.json)
-    return verify.left_out(contents.unread(store))
+    return verify.report_unread(contents.unreadable_run_files(store))
 
 
 def _clear_up(store: Store, *, yes: bool, as_json: bool) -> None:

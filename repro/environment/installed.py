@@ -34,7 +34,7 @@ _IGNORED = frozenset({"__pycache__", "README.txt", "README"})
 
 
 @dataclass(frozen=True)
-class File:
+class RecordedFile:
     """One line of a RECORD."""
 
     owner: int
@@ -66,14 +66,14 @@ class Distribution:
         return frozenset(name.partition("/")[0].partition(".")[0] for name in self.names)
 
 
-def find(search: Sequence[str]) -> tuple[list[Distribution], list[File]]:
+def find_distributions(search: Sequence[str]) -> tuple[list[Distribution], list[RecordedFile]]:
     """Find all distributions on a search path, and all files whose digest is recorded.
 
     The path is as `sys.path` is; a folder that is listed twice is searched once.
     """
     folders = {str(Path(entry).resolve()): None for entry in search if Path(entry or ".").is_dir()}
     distributions: list[Distribution] = []
-    files: list[File] = []
+    files: list[RecordedFile] = []
     for found in importlib.metadata.distributions(path=list(folders)):
         place = Path(str(found.locate_file("")))
         # Read here: from Python 3.12 on, `found.files` leaves out the files that are gone.
@@ -97,7 +97,7 @@ def distribution(package: str) -> importlib.metadata.Distribution | None:
         return None
 
 
-def files_of(found: importlib.metadata.Distribution, owner: int = 0) -> list[File]:
+def files_of(found: importlib.metadata.Distribution, owner: int = 0) -> list[RecordedFile]:
     """Every file of a distribution whose digest its RECORD lists, but for byte code."""
     files = []
     for name, recorded, length in _rows(found.read_text("RECORD")):
@@ -105,7 +105,7 @@ def files_of(found: importlib.metadata.Distribution, owner: int = 0) -> list[Fil
             algorithm, _, digest = recorded.partition("=")
             size = int(length) if length.isdecimal() else 0
             path = Path(str(found.locate_file(name)))
-            files.append(File(owner, path, name, algorithm, digest, size))
+            files.append(RecordedFile(owner, path, name, algorithm, digest, size))
     return files
 
 
@@ -113,7 +113,7 @@ def _rows(record: str | None) -> list[list[str]]:
     return [row for row in csv.reader((record or "").splitlines()) if len(row) == _COLUMNS]
 
 
-def check(files: Sequence[File]) -> dict[str, str]:
+def altered_files(files: Sequence[RecordedFile]) -> dict[str, str]:
     """Which files are gone or no longer what was installed.
 
     Text is digested; what is compiled is held to its size, which takes no reading of gigabytes.
@@ -127,26 +127,28 @@ def check(files: Sequence[File]) -> dict[str, str]:
             there = file.path.stat().st_size if file.path.is_file() else -1
             problem = "" if there == file.size else "deleted" if there < 0 else "changed"
         else:
-            problem = _problem(file)
+            problem = _alteration(file)
         if problem:
             now = fileio.digest_of_file(file.path) if file.path.is_file() else ""
             found[f"{file.name}: {problem}"] = now
     return found
 
 
-def edited(package: str) -> dict[str, str]:
-    """The files of an installed package that a run has to know of, as `check` tells them.
+def altered_package_files(package: str) -> dict[str, str]:
+    """The files of an installed package that a run has to know of, as `altered_files` tells them.
 
     Not covered, and told by `repro audit`: compiled code of the same size, and files that were
     added.
     """
     found = distribution(package)
     files = files_of(found) if found else []
-    return check([each for each in files if each.name.endswith((".py", *_COMPILED))])
+    return altered_files([each for each in files if each.name.endswith((".py", *_COMPILED))])
 
 
-def changed(
-    distributions: Sequence[Distribution], files: Sequence[File], progress: Progress | None = None
+def altered_by_distribution(
+    distributions: Sequence[Distribution],
+    files: Sequence[RecordedFile],
+    progress: Progress | None = None,
 ) -> dict[int, list[str]]:
     """Files that are gone or no longer what was installed.
 
@@ -166,8 +168,8 @@ def changed(
     return found
 
 
-def _batches(files: Iterable[File]) -> Iterator[list[File]]:
-    batch: list[File] = []
+def _batches(files: Iterable[RecordedFile]) -> Iterator[list[RecordedFile]]:
+    batch: list[RecordedFile] = []
     size = 0
     for file in files:
         batch.append(file)
@@ -179,16 +181,16 @@ def _batches(files: Iterable[File]) -> Iterator[list[File]]:
         yield batch
 
 
-def _check_batch(files: Sequence[File]) -> list[tuple[int, str]]:
-    checked = ((file, _problem(file)) for file in files)
+def _check_batch(files: Sequence[RecordedFile]) -> list[tuple[int, str]]:
+    checked = ((file, _alteration(file)) for file in files)
     return [(file.owner, f"{file.name}: {problem}") for file, problem in checked if problem]
 
 
-def _problem(file: File) -> str:
+def _alteration(file: RecordedFile) -> str:
     if file.algorithm not in _TRUSTED:
         return f"recorded with {file.algorithm}, which proves nothing"
     try:
-        with fileio.opened(file.path) as stream:
+        with fileio.open_regular_file(file.path) as stream:
             digest = hashlib.file_digest(stream, file.algorithm).digest()
     except FileNotFoundError:
         return "deleted"
@@ -198,7 +200,9 @@ def _problem(file: File) -> str:
     return "" if seen == file.digest.rstrip("=") else "changed"
 
 
-def unlisted(distributions: Sequence[Distribution]) -> tuple[list[Path], dict[int, list[str]]]:
+def unrecorded_files(
+    distributions: Sequence[Distribution],
+) -> tuple[list[Path], dict[int, list[str]]]:
     """Files beside and inside the distributions that no RECORD lists.
 
     Byte code is left out where Python takes it only together with a source, which is listed.

@@ -17,7 +17,7 @@ from repro.environment import pins, revision
 from repro.environment.revision import Revision
 from repro.schema.base import Frozen
 from repro.schema.jobs import KINDS
-from repro.text import counted
+from repro.text import plural
 
 # -----------------------------------------------------------------------------
 # CPU, memory and GPUs of this machine, from the operating system and `nvidia-smi`.
@@ -74,12 +74,12 @@ def cpu() -> Cpu:
         model=fields.get("model name") or platform.processor() or "unknown",
         vendor=fields.get("vendor_id") or fields.get("CPU implementer") or "",
         machine=platform.machine(),
-        level=level(features),
+        level=vector_extension(features),
         threads=_threads(),
     )
 
 
-def level(features: Iterable[str]) -> str:
+def vector_extension(features: Iterable[str]) -> str:
     """The best vector extension among a CPU's features.
 
     Example:
@@ -101,7 +101,7 @@ def _threads() -> int:
     return os.cpu_count() or 1
 
 
-def ram() -> int:
+def main_memory() -> int:
     """Bytes of main memory, or of this container's limit if that is less; 0 if unknown."""
     try:
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -118,7 +118,7 @@ def ram() -> int:
 
 
 @functools.cache
-def _ask(*arguments: str) -> str:
+def _nvidia_smi(*arguments: str) -> str:
     """What `nvidia-smi` prints; empty if it is not there, fails or hangs."""
     program = shutil.which("nvidia-smi")
     if program is None:
@@ -135,8 +135,8 @@ def _ask(*arguments: str) -> str:
 def find_gpus() -> tuple[Gpu, ...]:
     """The GPUs that this process may use; none without a working driver."""
     fields = "--query-gpu=name,driver_version,memory.total,uuid"
-    found = parse_gpus(_ask(fields, "--format=csv,noheader,nounits"))
-    return visible(found, os.environ.get("CUDA_VISIBLE_DEVICES"))
+    found = parse_gpus(_nvidia_smi(fields, "--format=csv,noheader,nounits"))
+    return visible_gpus(found, os.environ.get("CUDA_VISIBLE_DEVICES"))
 
 
 def parse_gpus(text: str) -> tuple[Gpu, ...]:
@@ -149,7 +149,7 @@ def parse_gpus(text: str) -> tuple[Gpu, ...]:
     )
 
 
-def visible(found: tuple[Gpu, ...], chosen: str | None) -> tuple[Gpu, ...]:
+def visible_gpus(found: tuple[Gpu, ...], chosen: str | None) -> tuple[Gpu, ...]:
     """Keep the GPUs that CUDA_VISIBLE_DEVICES names, in its order, up to the first bad name.
 
     `nvidia-smi` does not heed the variable, CUDA does.
@@ -168,9 +168,9 @@ def visible(found: tuple[Gpu, ...], chosen: str | None) -> tuple[Gpu, ...]:
     return tuple(kept)
 
 
-def cuda() -> str | None:
+def driver_cuda_version() -> str | None:
     """The newest CUDA version that the driver supports."""
-    found = re.search(r"CUDA Version:\s*(\d+\.\d+)", _ask())
+    found = re.search(r"CUDA Version:\s*(\d+\.\d+)", _nvidia_smi())
     return found[1] if found else None
 
 
@@ -287,7 +287,9 @@ def capture(packages: Iterable[str] | None = None) -> Environment:
     pinned = pins.versions()
     found = installed(pinned if packages is None else packages)
     if packages is None:
-        found |= _edited(tuple((name, version) for name, version in found.items() if version))
+        found |= _altered_versions(
+            tuple((name, version) for name, version in found.items() if version)
+        )
     gpus = find_gpus()
     # Kernels need a GPU: without one their absence is the expected state, not drift.
     optional = set() if gpus else set(pins.read(pins.KERNELS)) - set(pins.read(pins.LOCK))
@@ -298,18 +300,18 @@ def capture(packages: Iterable[str] | None = None) -> Environment:
         implementation=platform.python_implementation(),
         platform=platform.platform(),
         cpu=cpu(),
-        ram=ram(),
+        ram=main_memory(),
         gpus=gpus,
-        cuda=cuda() if gpus else None,
+        cuda=driver_cuda_version() if gpus else None,
         packages={name: version for name, version in found.items() if version},
-        flags=flags(),
+        flags=environment_flags(),
         drift=drift(found, held),
         revision=revision.own() if packages is None else None,
     )
 
 
 @functools.cache
-def _edited(versions: tuple[tuple[str, str], ...]) -> Mapping[str, str | None]:
+def _altered_versions(versions: tuple[tuple[str, str], ...]) -> Mapping[str, str | None]:
     """Versions of packages that compute something and are not as they were installed.
 
     Looked at once a process, as what it imported stays as it was.
@@ -317,10 +319,12 @@ def _edited(versions: tuple[tuple[str, str], ...]) -> Mapping[str, str | None]:
     found = dict(versions)
     computing = sorted({name for kind in KINDS.values() for name in kind.LIBRARIES} & set(found))
     with ThreadPoolExecutor(2) as pool:
-        several = zip(computing, pool.map(distributions.edited, computing), strict=True)
+        several = zip(
+            computing, pool.map(distributions.altered_package_files, computing), strict=True
+        )
     return {
         # What it was changed to is part of the keys of what it computes.
-        name: f"{found[name]} ({counted(len(files), 'file')} not as installed, "
+        name: f"{found[name]} ({plural(len(files), 'file')} not as installed, "
         f"{next(iter(files))}; {fileio.digest_of_data(files)[:12]})"
         for name, files in several
         if files
@@ -342,6 +346,6 @@ def drift(found: Mapping[str, str | None], pinned: Mapping[str, str]) -> tuple[D
     )
 
 
-def flags() -> dict[str, str]:
+def environment_flags() -> dict[str, str]:
     """Environment variables that are set and matter."""
     return {name: os.environ[name] for name in NUMERIC_FLAGS + OTHER_FLAGS if name in os.environ}

@@ -83,9 +83,9 @@ def read(path: Path) -> dict[str, Pin]:
             package without hashes, a marker, an option, a second version of a package.
     """
     try:
-        text = fileio.text(path)
+        text = fileio.read_text(path)
     except (OSError, UnicodeDecodeError) as error:
-        why = json_text.why(error)
+        why = json_text.explain_error(error)
         raise BadInputError(f"{path}: cannot be read as a lock file: {why}") from error
     pins: dict[str, Pin] = {}
     problems: list[Problem] = []
@@ -130,7 +130,7 @@ def _logical_lines(text: str) -> list[tuple[int, str]]:
 
 def python_version(path: Path) -> str | None:
     """The Python that a lock file was compiled for, from the command in its header."""
-    found = _PYTHON.search(fileio.text(path))
+    found = _PYTHON.search(fileio.read_text(path))
     return found[1] if found else None
 
 

@@ -88,5 +88,5 @@ def _wheel() -> Revision | None:
     own_files = [each for each in files if each.name.startswith(FOLDERS)]
     if found is None or not own_files:
         return None
-    apart = installed.check(own_files)
+    apart = installed.altered_files(own_files)
     return Revision(of=f"wheel {found.version}", changed=tuple(apart))

@@ -16,7 +16,7 @@ PICKLED = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
-def of_folder(folder: Path, name: str) -> dict[str, str]:
+def checkpoint_digests(folder: Path, name: str) -> dict[str, str]:
     """SHA-256 of every file of a checkpoint folder that loading it reads, its own code left out.
 
     Returns:
@@ -50,20 +50,22 @@ def of_folder(folder: Path, name: str) -> dict[str, str]:
         try:
             held[f"{name}/{file}"] = fileio.digest_of_file(folder / file)
         except OSError as error:
-            problems.append(Problem(str(folder / file), json_text.why(error), "a file to read"))
+            problems.append(
+                Problem(str(folder / file), json_text.explain_error(error), "a file to read")
+            )
     if problems:
         raise BadInputError(f"checkpoint {name}: {folder} cannot be read", problems)
     return held
 
 
-def agree(found: Mapping[str, str], pinned: Mapping[str, str], folder: Path) -> bool:
+def matches_pins(found: Mapping[str, str], pinned: Mapping[str, str], folder: Path) -> bool:
     """Whether a folder has every pinned file, and no other weights or tokenizer beside them.
 
     A pinned pickle counts as the safetensors made of it. What is pinned and never read (another
     form of the weights) has to be there as well. A tokenizer may be added where none is pinned.
 
     Args:
-        found: Digest by `<name>/<file>`, from `of_folder`.
+        found: Digest by `<name>/<file>`, from `checkpoint_digests`.
         pinned: The same, as pinned; at least one.
         folder: The checkpoint.
     """
@@ -76,7 +78,7 @@ def agree(found: Mapping[str, str], pinned: Mapping[str, str], folder: Path) -> 
     return (
         not beside & may_not
         and all(_digest(folder, file, found) == sha for file, sha in plain.items())
-        and (not pickles or _made_of(folder, pickles))
+        and (not pickles or _is_converted_from(folder, pickles))
     )
 
 
@@ -92,7 +94,7 @@ def _is_pickle(file: str) -> bool:
     return file.endswith((".bin", ".bin.index.json"))
 
 
-def _made_of(folder: Path, pickles: Mapping[str, str]) -> bool:
+def _is_converted_from(folder: Path, pickles: Mapping[str, str]) -> bool:
     """Whether the safetensors of a folder are what `repro convert` makes of these pickles."""
     for file, sha in pickles.items():
         if not (folder / file).is_file() or fileio.digest_of_file(folder / file) != sha:
@@ -100,7 +102,7 @@ def _made_of(folder: Path, pickles: Mapping[str, str]) -> bool:
     index = [file for file in pickles if file.endswith(".json")]
     source = folder / (index or list(pickles))[0]
     try:
-        shards = checkpoint_files.find(source)
+        shards = checkpoint_files.find_shards(source)
         expected = {*shards.targets.values(), *([loadable.INDEX] if index else [])}
         if expected != {path.name for path in folder.glob("*.safetensors*")}:
             return False

@@ -34,7 +34,7 @@ _PATIENCE = 30
 
 
 @dataclass(frozen=True)
-class Pinned:
+class PinnedCheckpoint:
     """One checkpoint, as the hub has it now."""
 
     name: str
@@ -50,7 +50,7 @@ class Pinned:
     """What could not be pinned, and why; may be empty."""
 
 
-def pin(names: Sequence[str], path: Path | None = None) -> list[Pinned]:
+def pin(names: Sequence[str], path: Path | None = None) -> list[PinnedCheckpoint]:
     """Pin checkpoints in the catalog, all or none.
 
     Args:
@@ -74,16 +74,16 @@ def pin(names: Sequence[str], path: Path | None = None) -> list[Pinned]:
         message = f"--checkpoints {' '.join(unknown)}: expected any of {', '.join(on_hub)}"
         raise BadInputError(message)
     hub, problems = _Hub(), list[Problem]()
-    found = [_resolve(name, *on_hub[name], hub, problems) for name in names or on_hub]
+    found = [_pin_checkpoint(name, *on_hub[name], hub, problems) for name in names or on_hub]
     if problems:
         raise BadInputError("the hub's file changed, or is gone; nothing was written", problems)
-    write(path, found)
+    write_pins(path, found)
     return found
 
 
-def _resolve(
+def _pin_checkpoint(
     name: str, known: Checkpoint, source: HubSource, hub: "_Hub", problems: list[Problem]
-) -> Pinned:
+) -> PinnedCheckpoint:
     """What the hub has of one checkpoint, held to what the catalog has."""
     info = hub.info(source.repository, source.revision)
     wanted = _matching(info, _READ)
@@ -106,7 +106,7 @@ def _resolve(
             problems.append(Problem(where, now, f"sha256 {sha}, as the catalog has it"))
     added = tuple(sorted(found.keys() - known.files.keys()))
     files = dict(sorted(found.items()))
-    return Pinned(name, source.repository, source.revision, info.sha, files, added, note)
+    return PinnedCheckpoint(name, source.repository, source.revision, info.sha, files, added, note)
 
 
 def _matching(info: Any, patterns: Iterable[str]) -> list[str]:  # noqa: ANN401  # untyped library
@@ -154,7 +154,7 @@ class _Hub:
         with tempfile.TemporaryDirectory(prefix="repro-pin-") as folder:
             for file in _matching(info, (*remote_code.MAPS, "*.py")):
                 self._fetch(info, file, folder)
-            found = remote_code.of_folder(Path(folder), name)
+            found = remote_code.code_digests(Path(folder), name)
         return {file: sha for file, sha in found.items() if file.endswith(".py")}
 
     def _fetch(self, info: Any, file: str, folder: str) -> Path:  # noqa: ANN401
@@ -186,14 +186,14 @@ class _Hub:
 # The catalog's text
 
 
-def write(path: Path, found: Iterable[Pinned]) -> None:
+def write_pins(path: Path, found: Iterable[PinnedCheckpoint]) -> None:
     """Write revisions and digests into the catalog's file; every other byte stays as it is.
 
     Raises:
         BadInputError: if the file is not laid out as the bundle's: one entry of two spaces'
             indent for each checkpoint.
     """
-    text = fileio.text(path)
+    text = fileio.read_text(path)
     expected = json_text.parse(text)
     for each in found:
         entry = expected["checkpoints"][each.name]
@@ -205,7 +205,7 @@ def write(path: Path, found: Iterable[Pinned]) -> None:
     write_text(path, text)
 
 
-def _entry_replaced(text: str, pinned: Pinned) -> str:
+def _entry_replaced(text: str, pinned: PinnedCheckpoint) -> str:
     """The catalog with the revision and files of one entry replaced."""
     start = text.find(f"\n  {json.dumps(pinned.name)}: {{")
     end = text.find("\n  }", start)

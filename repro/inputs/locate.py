@@ -26,7 +26,7 @@ from repro.schema import catalog
 from repro.schema.base import Sha256
 from repro.schema.catalog import Benchmark, Checkpoint, HubSource, Instructions, Wheel
 from repro.schema.jobs import Job
-from repro.text import one_of
+from repro.text import known_names
 from repro.weights import checkpoint_files, loadable
 
 Data = catalog.Dataset | catalog.Benchmark | catalog.Instructions
@@ -39,7 +39,7 @@ HUB = Path("hub")
 
 
 @dataclass
-class Shelf:
+class InputLocator:
     """Where to look: the catalog, the user's replacements and the pins of earlier runs."""
 
     substitutes: Mapping[str, Path] = field(default_factory=dict)
@@ -61,7 +61,7 @@ class Shelf:
         ):
             for name in given:
                 if name not in known:
-                    expected = one_of(name, sorted(known))
+                    expected = known_names(name, sorted(known))
                     raise BadInputError(
                         f"{flag} {name}=…: the catalog has no {name!r}, expected {expected}"
                     )
@@ -102,7 +102,7 @@ class Shelf:
         if name not in self._found:
             known, given = self.datasets[name], self.data.get(name)
             from_hub = given == HUB and isinstance(known, catalog.Dataset)
-            found = self._hub_dataset(name) if from_hub else find(name, known, given)
+            found = self._hub_dataset(name) if from_hub else find_data_file(name, known, given)
             self._found[name] = found
         return self._found[name]
 
@@ -114,7 +114,7 @@ class Shelf:
         known = self.checkpoints[name]
         if name in self.substitutes:
             try:
-                return self._judge(name, self.substitutes[name], given=True)
+                return self._identify(name, self.substitutes[name], given=True)
             except loadable.NotLoadableError as error:
                 why = " ".join(str(error).split())  # in a cell of a table
                 return Missing("checkpoint", name, f"a sound copy of {name}", why, 0)
@@ -123,38 +123,38 @@ class Shelf:
             if not folder.is_dir():
                 remedy = f"restore {known.source.folder} from the repository"
                 return Missing("checkpoint", name, f"the bundled checkpoint {name}", remedy, 0)
-            return self._judge(name, folder, given=False)
+            return self._identify(name, folder, given=False)
         cached = _in_hub_cache(known.source)
         if cached is not None:
             try:
-                return self._judge(name, cached, given=False)
+                return self._identify(name, cached, given=False)
             except BadInputError as error:  # nobody gave it: the other checkpoints are sound
                 return Missing("checkpoint", name, f"sound weights of {name}", str(error), 0)
         size = known.stored_bytes
         if known.tokenizer != "own" or not self._may_fetch(known.source, known):
             size = 0
-        remedy = located.bring_weights(name, known, known.source)
+        remedy = located.how_to_get_weights(name, known, known.source)
         return Missing("checkpoint", name, f"weights of {name}", remedy, size)
 
     def _may_fetch(self, source: catalog.HubSource, known: catalog.Checkpoint) -> bool:
         """Whether what a repository has would be enough, and could be used."""
-        pinned = bool(known.files) or not source.floats
+        pinned = bool(known.files) or not source.is_unpinned
         return not source.remote_code or (self.allow_remote_code and pinned)
 
-    def _judge(self, name: str, folder: Path, *, given: bool) -> Located | Missing:
+    def _identify(self, name: str, folder: Path, *, given: bool) -> Located | Missing:
         """Tell the checkpoint itself from a substitute, by digest; refuse what is neither."""
         known = self.checkpoints[name]
-        files = checkpoints.of_folder(folder, name)
+        files = checkpoints.checkpoint_digests(folder, name)
         checkpoint_files.check(folder, name, known.family)
         code: dict[str, str] = {}
         if isinstance(known.source, catalog.HubSource) and known.source.remote_code:
-            code = remote_code.of_folder(folder, name)
+            code = remote_code.code_digests(folder, name)
         loadable.check(folder, [file for file in code if file.endswith(".py")])
         executes = {f"{name}/{file}": sha for file, sha in code.items()}
         files |= executes
         in_catalog = {f"{name}/{file}": sha for file, sha in known.files.items()}
         pinned = in_catalog or self.pins.get(name, {})
-        same = bool(pinned) and checkpoints.agree(files, pinned, folder)
+        same = bool(pinned) and checkpoints.matches_pins(files, pinned, folder)
         if code:
             held = given or ((same or not pinned) and self._is_pinned(known, pinned, code))
             refused = self._refuse(name, folder, code, held=held)
@@ -170,7 +170,7 @@ class Shelf:
         known: catalog.Checkpoint, pinned: Mapping[str, str], code: Mapping[str, str]
     ) -> bool:
         """Whether code of the hub is pinned, by a commit or by its digests."""
-        by_commit = isinstance(known.source, catalog.HubSource) and not known.source.floats
+        by_commit = isinstance(known.source, catalog.HubSource) and not known.source.is_unpinned
         names = {file.partition("/")[2] for file in pinned}
         return by_commit or {file for file in code if file.endswith(".py")} <= names
 
@@ -178,11 +178,11 @@ class Shelf:
         self, name: str, folder: Path, code: Mapping[str, str], *, held: bool
     ) -> Missing | None:
         """What is missing before code is executed, if anything is."""
-        lacking = remote_code.lacking(folder, code)
+        lacking = remote_code.missing_imports(folder, code)
         if not self.allow_remote_code:
-            what, remedy = "leave to execute", located.allow_code(name, code, lacking)
+            what, remedy = "leave to execute", located.how_to_allow_code(name, code, lacking)
         elif not held:
-            what, remedy = "a pin for", located.pin_code(name, folder)
+            what, remedy = "a pin for", located.how_to_pin_code(name, folder)
         elif lacking:
             what, remedy = "a package for", lacking
         else:
@@ -196,7 +196,7 @@ class Shelf:
         known = self.checkpoints[found.name]
         if checkpoint_files.has_tokenizer(found.path, own=known.tokenizer == "own"):
             return found
-        remedy = located.bring_tokenizer(found.name, known, found.path)
+        remedy = located.how_to_get_tokenizer(found.name, known, found.path)
         return Missing("checkpoint", found.name, f"tokenizer of {found.name}", remedy, 0)
 
     def _hub_dataset(self, name: str) -> Located:
@@ -239,22 +239,22 @@ def _in_hub_cache(source: catalog.HubSource) -> Path | None:
     return path if any(path.glob("*.safetensors")) else None
 
 
-def load_pins(out: Path) -> dict[str, dict[str, str]]:
+def load_first_use_pins(out: Path) -> dict[str, dict[str, str]]:
     """What earlier runs pinned on first use, by checkpoint."""
     path = out / "pins.json"
     if not path.exists():
         return {}
     try:
-        return json_text.held(path, _PINS.validate_json)
+        return json_text.load_model(path, _PINS.validate_json)
     except PermissionError as error:
         raise BadInputError(cannot_read(path, error)) from error
     except (OSError, ValueError) as error:
-        why = json_text.why(error)
+        why = json_text.explain_error(error)
         message = f"{path} is damaged ({why}); it holds what later runs are held to"
         raise BadInputError(message) from error
 
 
-def save_pins(out: Path, pins: Mapping[str, Mapping[str, str]]) -> None:
+def save_first_use_pins(out: Path, pins: Mapping[str, Mapping[str, str]]) -> None:
     """Write down what was pinned on first use."""
     if pins:
         write_text(out / "pins.json", json.dumps(pins, indent=1, sort_keys=True) + "\n")
@@ -273,7 +273,7 @@ _OPENERS: Mapping[str, Callable[[Path], IO[bytes]]] = {
 }
 
 
-def find(name: str, known: Data, given: Path | None) -> Located | Missing:
+def find_data_file(name: str, known: Data, given: Path | None) -> Located | Missing:
     """The file that a data set is read from; `given` is the user's copy.
 
     Raises:
@@ -281,7 +281,7 @@ def find(name: str, known: Data, given: Path | None) -> Located | Missing:
     """
     if given is not None:
         try:
-            fileio.opened(given).close()
+            fileio.open_regular_file(given).close()
         except OSError as error:
             gone = isinstance(error, FileNotFoundError)
             what = "there is no such file" if gone else f"{error.strerror}; expected a file"

@@ -27,7 +27,7 @@ class Located:
     """Those of `files` that are code which loading executes; the user allowed it."""
 
     @property
-    def held(self) -> dict[str, str]:
+    def digests_by_name(self) -> dict[str, str]:
         """SHA-256 of every file that lies in `path`, by its bare name.
 
         Of code that is executed, modules of the folder alone: a package is installed elsewhere.
@@ -60,7 +60,7 @@ TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json
 """What a folder takes from the repository of a tokenizer."""
 
 
-def bring_weights(name: str, known: Checkpoint, source: HubSource) -> str:
+def how_to_get_weights(name: str, known: Checkpoint, source: HubSource) -> str:
     """How to bring the files of a checkpoint."""
     here = f"{source.repository} at {source.revision}"
     if FAMILIES[known.family].layout == "mamba-ssm" or "pytorch_model.bin" in known.files:
@@ -88,7 +88,7 @@ def bring_weights(name: str, known: Checkpoint, source: HubSource) -> str:
     return text
 
 
-def bring_tokenizer(name: str, known: Checkpoint, folder: Path) -> str:
+def how_to_get_tokenizer(name: str, known: Checkpoint, folder: Path) -> str:
     """How to complete a folder that has no tokenizer."""
     if known.tokenizer == "own":
         return f"bring a whole copy: {folder} has neither tokenizer.json nor tokenizer.model"
@@ -98,14 +98,14 @@ def bring_tokenizer(name: str, known: Checkpoint, folder: Path) -> str:
     )
 
 
-def allow_code(name: str, files: Mapping[str, str], lacking: str) -> str:
+def how_to_allow_code(name: str, files: Mapping[str, str], lacking: str) -> str:
     """What would be executed, and what allows it."""
     listed = ", ".join(f"{file} (sha256 {sha})" for file, sha in files.items())
     also = f"; {lacking}" if lacking else ""
     return f"loading {name} executes {listed}: read them, then --allow-remote-code{also}"
 
 
-def pin_code(name: str, folder: Path) -> str:
+def how_to_pin_code(name: str, folder: Path) -> str:
     """How to pin code that is here and was allowed."""
     return (
         f"{folder} is of a revision that floats, or has other digests than those pinned; "

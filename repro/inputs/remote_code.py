@@ -27,7 +27,7 @@ _ENTRY = re.compile(r"(\w+)\.\w+")
 _PACKAGE, _DISTRIBUTION = "hf_olmo", "ai2-olmo"
 
 
-def of_folder(folder: Path, name: str) -> dict[str, str]:
+def code_digests(folder: Path, name: str) -> dict[str, str]:
     """SHA-256 of every Python file that loading a checkpoint of this name would execute.
 
     Returns:
@@ -40,9 +40,9 @@ def of_folder(folder: Path, name: str) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     problems: list[Problem] = []
-    waiting = list(_named(folder, problems))
+    waiting = list(_modules_named(folder, problems))
     if not waiting and not problems:
-        problems += _loaded_by_nobody(folder)
+        problems += _unnamed_model_type(folder)
     while waiting:
         where, module = waiting.pop()
         path = folder / f"{module}.py"
@@ -63,11 +63,11 @@ def of_folder(folder: Path, name: str) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
-def lacking(folder: Path, code: Mapping[str, str]) -> str:
+def missing_imports(folder: Path, code: Mapping[str, str]) -> str:
     """What the code of a folder imports that is not installed, as a sentence; or nothing."""
     if _DISTRIBUTION in code:
         return ""
-    trees = [ast.parse(fileio.content(folder / file)) for file in code]
+    trees = [ast.parse(fileio.read_bytes(folder / file)) for file in code]
     if not any(_PACKAGE in _absolute(tree) for tree in trees):
         return ""
     return (
@@ -76,7 +76,7 @@ def lacking(folder: Path, code: Mapping[str, str]) -> str:
     )
 
 
-def _named(folder: Path, problems: list[Problem]) -> Iterator[tuple[str, str]]:
+def _modules_named(folder: Path, problems: list[Problem]) -> Iterator[tuple[str, str]]:
     """Where a module is named, and the module."""
     for file in MAPS:
         path = folder / file
@@ -108,7 +108,7 @@ def _texts(value: object) -> Iterator[str]:
         yield from (text for each in value for text in _texts(each))
 
 
-def _loaded_by_nobody(folder: Path) -> Iterator[Problem]:
+def _unnamed_model_type(folder: Path) -> Iterator[Problem]:
     """A model type that needs code, in a folder that names none."""
     path = folder / MAPS[0]
     model_type = foreign_json.read(path).get("model_type")
@@ -119,7 +119,7 @@ def _loaded_by_nobody(folder: Path) -> Iterator[Problem]:
 
 def _parse(path: Path, problems: list[Problem]) -> ast.Module:
     try:
-        return ast.parse(fileio.content(path))
+        return ast.parse(fileio.read_bytes(path))
     # All but the first are the parser's.
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
         problems.append(Problem(str(path), f"no Python ({error})", "a module of the checkpoint"))

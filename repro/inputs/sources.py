@@ -42,7 +42,7 @@ class SourceChangedError(ReproError):
 
 
 @dataclass(frozen=True)
-class Read:
+class SourceText:
     """A file that was read."""
 
     text: str
@@ -50,7 +50,7 @@ class Read:
     """Of what, for people: as installed, or from which archive."""
 
 
-class Answer(Frozen):
+class IndexedAnswer(Frozen):
     """What one lookup found in a file of a pinned archive."""
 
     source: SourceFile
@@ -68,20 +68,20 @@ class Answer(Frozen):
 
 class _Index(Frozen):
     written_by: str
-    answers: tuple[Answer, ...]
+    answers: tuple[IndexedAnswer, ...]
 
 
-def asks(lookup: AnyLookup) -> dict[str, str]:
+def question_of(lookup: AnyLookup) -> dict[str, str]:
     """The question of a lookup, as the index has it."""
     beside = {"source", "line", "claimed", "what"}
     found: dict[str, str] = lookup.model_dump(mode="json", exclude=beside)
     return found
 
 
-def indexed(lookup: AnyLookup) -> Answer | None:
+def indexed_answer(lookup: AnyLookup) -> IndexedAnswer | None:
     """What the index says of a lookup; None if it was made without it, or of another archive."""
     pin = _pinned(pins.LOCK, pins.KERNELS).get(lookup.source.package)
-    question = (lookup.source, asks(lookup), lookup.line)
+    question = (lookup.source, question_of(lookup), lookup.line)
     for each in _index(INDEX):
         if (each.source, each.asks, each.line) == question and pin and each.archive in pin.hashes:
             return each
@@ -89,14 +89,14 @@ def indexed(lookup: AnyLookup) -> Answer | None:
 
 
 @functools.cache
-def _index(path: Path) -> tuple[Answer, ...]:
+def _index(path: Path) -> tuple[IndexedAnswer, ...]:
     if not path.is_file():
         return ()
     advice = "It is part of the bundle: restore it."
     return reading.load(path, "index of facts", _Index, advice).answers
 
 
-def read(source: SourceFile) -> Read:
+def read(source: SourceFile) -> SourceText:
     """A file, which has the digest that the claim names.
 
     Raises:
@@ -108,7 +108,7 @@ def read(source: SourceFile) -> Read:
 
 
 @functools.cache
-def _read(source: SourceFile, cache: Path, *locks: Path) -> Read:
+def _read(source: SourceFile, cache: Path, *locks: Path) -> SourceText:
     """What was found once is found: a process reads each file one time."""
     package = f"{source.package} {source.version}"
     pin = _pinned(*locks).get(source.package)
@@ -117,7 +117,7 @@ def _read(source: SourceFile, cache: Path, *locks: Path) -> Read:
         raise SourceChangedError(f"the claim is about {package}, the lock files pin {pinned}")
     content, where = _installed(source), "as installed"
     if content is None:
-        content, archive = archived(pin, source.file, cache)
+        content, archive = read_from_archive(pin, source.file, cache)
         where = f"from the archive {archive.name}"
     digest = hashlib.sha256(content).hexdigest()
     if digest != source.sha256:
@@ -125,7 +125,7 @@ def _read(source: SourceFile, cache: Path, *locks: Path) -> Read:
             f"{source.file} of {package} is not the one that the claim was written for: "
             f"digest {digest[:12]}…, expected {source.sha256[:12]}…"
         )
-    return Read(content.decode(errors="replace"), where)
+    return SourceText(content.decode(errors="replace"), where)
 
 
 def lookups(manifests: Iterable[Manifest]) -> list[AnyLookup]:
@@ -135,18 +135,18 @@ def lookups(manifests: Iterable[Manifest]) -> list[AnyLookup]:
     return [lookup for claim in facts for lookup in claim.looked_up()]
 
 
-def missing(manifests: Iterable[Manifest]) -> list[Pin]:
+def missing_archives(manifests: Iterable[Manifest]) -> list[Pin]:
     """Packages whose archive is needed to decide some fact: it is neither here nor in the index."""
     pinned = _pinned(pins.LOCK, pins.KERNELS)
-    absent = (each.source.package for each in lookups(manifests) if _absent(each))
+    absent = (each.source.package for each in lookups(manifests) if _needs_archive(each))
     return [pinned[name] for name in dict.fromkeys(absent)]
 
 
-def _absent(lookup: AnyLookup) -> bool:
+def _needs_archive(lookup: AnyLookup) -> bool:
     try:
         read(lookup.source)
     except SourceMissingError:
-        return indexed(lookup) is None
+        return indexed_answer(lookup) is None
     except SourceChangedError:
         return False
     return False
@@ -167,13 +167,13 @@ def _installed(source: SourceFile) -> bytes | None:
 
 def _bytes(path: Path) -> bytes | None:
     try:
-        with fileio.opened(path) as stream:
+        with fileio.open_regular_file(path) as stream:
             return stream.read()
     except OSError:
         return None
 
 
-def archived(pin: Pin, file: str, cache: Path) -> tuple[bytes, Path]:
+def read_from_archive(pin: Pin, file: str, cache: Path) -> tuple[bytes, Path]:
     """A file as the archive in the cache has it, which is returned too; nothing is unpacked.
 
     Raises:

@@ -29,7 +29,7 @@ from pathlib import Path, PurePosixPath
 
 from repro import fileio
 from repro.errors import BadInputError, CannotRunError, Problem, cannot_read
-from repro.store.run_file import SUMS, inside, is_packet
+from repro.store.run_file import SUMS, is_packet, results_below
 
 SIGNATURE = f"{SUMS}.sig"
 _MODE = 0o100644 << 16
@@ -88,14 +88,14 @@ def differences(folder: Path, sums: bytes) -> list[str]:
     ]
 
 
-def hold(folder: Path, shown: Path) -> None:
+def check_digests(folder: Path, shown: Path) -> None:
     """Hold a packet to its own list of digests.
 
     Raises:
         BadInputError: with every file that was changed, is missing or is not listed.
     """
     try:
-        found = differences(folder, fileio.content(folder / SUMS))
+        found = differences(folder, fileio.read_bytes(folder / SUMS))
     except OSError as error:
         raise BadInputError(cannot_read(error.filename, error)) from error
     if found:
@@ -146,7 +146,7 @@ def check_signature(folder: Path, allowed: Path, shown: Path) -> str:
         message += 'line: "name@example.org ssh-ed25519 AAAA…"'
         raise BadInputError(message)
     try:
-        sums = fileio.content(folder / SUMS)
+        sums = fileio.read_bytes(folder / SUMS)
     except OSError as error:
         raise BadInputError(cannot_read(error.filename, error)) from error
     signer = _signer(sums, folder / SIGNATURE, allowed, shown)
@@ -219,7 +219,7 @@ def opened(path: Path) -> Iterator[Path]:
         yield path
         return
     try:
-        with fileio.opened(path) as stream:
+        with fileio.open_regular_file(path) as stream:
             zipped = zipfile.is_zipfile(stream)
     except PermissionError as error:
         raise BadInputError(cannot_read(path, error)) from error
@@ -244,7 +244,7 @@ def opened(path: Path) -> Iterator[Path]:
             *(OSError, EOFError, ValueError),
         ) as error:
             raise BadInputError(f"{path}: cannot be unpacked: {error}") from error
-        yield _top(Path(folder), path)
+        yield _packet_folder(Path(folder), path)
 
 
 def _check(path: Path, members: Sequence[zipfile.ZipInfo], free: int) -> None:
@@ -286,11 +286,11 @@ def _plain(member: zipfile.ZipInfo) -> str:
     return member.filename.removeprefix("./").rstrip("/")
 
 
-def _top(folder: Path, shown: Path) -> Path:
+def _packet_folder(folder: Path, shown: Path) -> Path:
     """The packet in what was unpacked: all of it, or its one folder."""
     if is_packet(folder) or (folder / "runs").is_dir():
         return folder
-    found = inside(folder)
+    found = results_below(folder)
     if len(found) > 1:
         names = ", ".join(each.name for each in found)
         message = f"{shown}: found several packets or results, {names}; expected one in a zip file"

@@ -19,7 +19,14 @@ from rocrate.rocrate import ROCrate  # type: ignore[import-untyped]
 
 from repro import fileio
 from repro.packet.build import files_of
-from repro.packet.layout import Contents, LeftOut, Packed, ended, environments, software_of
+from repro.packet.layout import (
+    Contents,
+    Packed,
+    UnpackedWeights,
+    end_time,
+    environments,
+    software_of,
+)
 from repro.store import keys
 from repro.store.record import Record
 
@@ -71,7 +78,7 @@ def write(contents: Contents, packet: Path) -> None:
     for name, made in environments(contents).values():  # a bill of materials, and what ran there
         kinds = dict.fromkeys(map(_tool_of, made))
         crate.dereference(name)["about"] = _one_or_many(tools[each] for each in kinds)
-    _things(crate, contents.records)
+    _add_unpacked_files(crate, contents.records)
     actions = [_action(crate, each, tools[_tool_of(each.record)]) for each in contents.records]
     if actions:
         root["mentions"] = _one_or_many(actions)
@@ -162,10 +169,10 @@ def _library(crate: ROCrate, kind: str, name: str, version: str) -> ContextEntit
 # What was done
 
 
-def _things(crate: ROCrate, records: Iterable[Packed]) -> None:
+def _add_unpacked_files(crate: ROCrate, records: Iterable[Packed]) -> None:
     """Everything that a job read or made and that is not packed, once for each digest."""
     names: dict[str, set[str]] = {}
-    left: dict[str, LeftOut] = {}
+    left: dict[str, UnpackedWeights] = {}
     for packed in records:
         for name, sha256 in packed.record.inputs.items():
             names.setdefault(sha256, set()).add(name)
@@ -196,7 +203,7 @@ def _action(crate: ROCrate, packed: Packed, tool: ContextEntity) -> ContextEntit
             "name": f"{record.job.kind} job {short}",
             "description": f"{', '.join(packed.asked)}; on {environment.hardware_class}",
             "startTime": started.isoformat(timespec="milliseconds"),
-            "endTime": ended(record).isoformat(timespec="milliseconds"),
+            "endTime": end_time(record).isoformat(timespec="milliseconds"),
             "actionStatus": "http://schema.org/CompletedActionStatus",
         },
     )

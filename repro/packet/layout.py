@@ -35,7 +35,7 @@ FILES = ("record.json", "arrays.safetensors")
 
 
 @dataclass
-class Left:
+class NotPacked:
     """What was not copied."""
 
     weights: dict[str, int]
@@ -46,7 +46,7 @@ class Left:
     """Run files that are damaged, or cannot be read."""
 
 
-def stage(folders: Sequence[Path], packet: Path) -> Left:
+def stage(folders: Sequence[Path], packet: Path) -> NotPacked:
     """Copy what some results folders hold into a new folder.
 
     Raises:
@@ -54,7 +54,7 @@ def stage(folders: Sequence[Path], packet: Path) -> Left:
             meanwhile.
         CannotReadError: if a file may not be read.
     """
-    left = Left({}, 0)
+    left = NotPacked({}, 0)
     try:
         for path in sorted(paths.MANIFESTS.glob("*.json")):
             _copy(path, packet / MANIFESTS / path.name)
@@ -70,7 +70,7 @@ def stage(folders: Sequence[Path], packet: Path) -> Left:
     return left
 
 
-def _stage(folder: Path, packet: Path, place: str, left: Left) -> None:
+def _stage(folder: Path, packet: Path, place: str, left: NotPacked) -> None:
     """One results folder."""
     store, named = Store(folder), set[str]()
     runs, damaged = run_file.read(folder)
@@ -118,7 +118,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class UnpackedWeights:
     """A file of weights that a job made and that is not packed."""
 
     name: str
@@ -136,7 +136,7 @@ class Packed:
     record: Record
     asked: tuple[str, ...]
     """Which runs asked for it, and as what."""
-    left_out: tuple[LeftOut, ...]
+    left_out: tuple[UnpackedWeights, ...]
 
     def files(self) -> list[str]:
         """What of it is packed."""
@@ -154,7 +154,7 @@ class Contents:
     """Day of the newest record or run; today where there is none."""
 
 
-def read(packet: Path, left: Left) -> Contents:
+def read(packet: Path, left: NotPacked) -> Contents:
     """Read the records of a staged packet."""
     records: list[Packed] = []
     damaged: list[str] = []
@@ -163,7 +163,7 @@ def read(packet: Path, left: Left) -> Contents:
         store = Store(folder)
         runs = {path: run_file.load(path) for path in run_file.paths(folder)}
         times += [run.started for run in runs.values()]
-        for key, slots in _asked(runs).items():
+        for key, slots in _slots_by_key(runs).items():
             place = f"{folder.name}/jobs/{key}"
             try:
                 record, _ = store.load(key)
@@ -173,16 +173,16 @@ def read(packet: Path, left: Left) -> Contents:
                 damaged.append(place)
                 continue
             left_out = tuple(
-                LeftOut(name, sha256, left.weights.get(f"{place}/{name}"))
+                UnpackedWeights(name, sha256, left.weights.get(f"{place}/{name}"))
                 for name, sha256 in sorted(record.files.items())
             )
             records.append(Packed(place, record, slots, left_out))
-    times += [ended(each.record).isoformat() for each in records]
+    times += [end_time(each.record).isoformat() for each in records]
     date = max(times)[:10] if times else dt.datetime.now(dt.UTC).date().isoformat()
     return Contents(tuple(records), tuple(damaged), date)
 
 
-def ended(record: Record) -> dt.datetime:
+def end_time(record: Record) -> dt.datetime:
     """When a job was done: its beginning and the seconds that it took."""
     return dt.datetime.fromisoformat(record.started) + dt.timedelta(seconds=record.seconds)
 
@@ -207,7 +207,7 @@ def software_of(environment: Environment) -> str:
     return fileio.digest_of_data([environment.python, environment.packages])
 
 
-def _asked(runs: Mapping[Path, RunFile]) -> dict[str, tuple[str, ...]]:
+def _slots_by_key(runs: Mapping[Path, RunFile]) -> dict[str, tuple[str, ...]]:
     """Every job key that some runs name, with the slots that it fills."""
     found: dict[str, list[str]] = {}
     for path, run in runs.items():
@@ -235,7 +235,7 @@ def _bom(made: Sequence[Record]) -> str:
     environment = made[0].environment
     audit = Audit(rows=_rows(environment), problems=(), environment=environment, floating=())
     found = json.loads(sbom.cyclonedx(audit))
-    newest = max(ended(record) for record in made)
+    newest = max(end_time(record) for record in made)
     found["metadata"]["timestamp"] = newest.isoformat(timespec="seconds")
     return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
 

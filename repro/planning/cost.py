@@ -6,7 +6,7 @@ from functools import cached_property
 
 from repro import fileio
 from repro.environment.machine import Environment
-from repro.inputs.locate import Shelf
+from repro.inputs.locate import InputLocator
 from repro.schema import slots as job_slots
 from repro.schema.claims import AmbiguousClaim
 from repro.schema.finding import Finding
@@ -27,9 +27,9 @@ class Cost:
     """Peak bytes of the device that runs it."""
 
 
-def of_job(job: Job, shelf: Shelf, machine: Environment) -> Cost:
+def estimate_cost(job: Job, locator: InputLocator, machine: Environment) -> Cost:
     """Estimate one job on this machine."""
-    found = job.estimate(shelf.checkpoint_of(job), shelf.data_of(job))
+    found = job.estimate(locator.checkpoint_of(job), locator.data_of(job))
     here = found.gpu_seconds if machine.gpu else found.cpu_seconds
     return Cost(here, found.gpu_seconds, found.memory)
 
@@ -39,9 +39,9 @@ def distinct(jobs: Iterable[Job | None]) -> list[Job]:
     return list({fileio.digest_of_data(job): job for job in jobs if job is not None}.values())
 
 
-def gpu_hours(jobs: Iterable[Job], shelf: Shelf) -> float:
+def gpu_hours(jobs: Iterable[Job], locator: InputLocator) -> float:
     """Hours of distinct jobs on one H200, one after another, with nothing cached."""
-    found = (job.estimate(shelf.checkpoint_of(job), shelf.data_of(job)) for job in jobs)
+    found = (job.estimate(locator.checkpoint_of(job), locator.data_of(job)) for job in jobs)
     return sum(each.gpu_seconds for each in found) / 3600
 
 
@@ -64,7 +64,7 @@ these counts."""
 
 
 @dataclass(frozen=True)
-class Undecided:
+class UndecidedClaims:
     """The claims of one manifest, as they stand."""
 
     manifest: Manifest
@@ -114,9 +114,9 @@ class Undecided:
         names = {name for group in self.manifest.jobs for name in job_slots.checkpoints_of(group)}
         if not names:
             return "`make reproduce`", ""
-        shelf = Shelf()
-        slots = job_slots.slots(self.manifest, self.manifest.tiers()[-1], shelf.checkpoints)
-        hours = gpu_hours(distinct(each.job for each in slots), shelf)
+        locator = InputLocator()
+        slots = job_slots.slots(self.manifest, self.manifest.tiers()[-1], locator.checkpoints)
+        hours = gpu_hours(distinct(each.job for each in slots), locator)
         return "weights", f"{len(names)} checkpoints, {hours:.0f} h on one H200"
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from repro import fileio
-from repro.inputs.locate import Shelf
+from repro.inputs.locate import InputLocator
 from repro.inputs.located import Located, Missing
 from repro.planning import cost
 from repro.schema.groups import Slot
@@ -131,7 +131,7 @@ def choose_tier(plans: Mapping[Tier, Plan]) -> Tier:
 
 
 @dataclass(frozen=True)
-class Node:
+class JobNode:
     """One job, and everything that asks for it."""
 
     planned: PlannedJob
@@ -156,7 +156,7 @@ class Node:
 class JobGraph:
     """Distinct jobs by the digest of their specification."""
 
-    nodes: Mapping[str, Node]
+    nodes: Mapping[str, JobNode]
 
     def order(self) -> tuple[str, ...]:
         """Every node after what it waits for."""
@@ -210,9 +210,9 @@ class JobGraph:
     def made(self) -> int:
         """Bytes of tuned models and records that are still to be made, about."""
         jobs = [node.planned for node in self.nodes.values() if not node.planned.done]
-        shelf = Shelf()
+        locator = InputLocator()
         return sum(
-            job.stored_bytes(shelf.checkpoint_of(job), shelf.data_of(job))
+            job.stored_bytes(locator.checkpoint_of(job), locator.data_of(job))
             for each in jobs
             if (job := each.slot.job)
         )
@@ -226,23 +226,23 @@ def graph_of(plans: Iterable[Plan]) -> JobGraph:
         for planned in plan.jobs:
             if planned.slot.job is None:
                 continue
-            name = name_of(planned.slot.job)
+            name = job_digest(planned.slot.job)
             first.setdefault(name, planned)
             needed.setdefault(name, []).append(f"{plan.manifest.id}/{planned.slot.id}")
     return JobGraph(
         {
-            name: Node(planned, tuple(needed[name]), _after(planned, first))
+            name: JobNode(planned, tuple(needed[name]), _dependencies(planned, first))
             for name, planned in first.items()
         }
     )
 
 
-def name_of(job: Job) -> str:
+def job_digest(job: Job) -> str:
     """The digest of what a job computes."""
     return fileio.digest_of_data(job.specification())
 
 
-def _after(planned: PlannedJob, known: Mapping[str, PlannedJob]) -> str | None:
+def _dependencies(planned: PlannedJob, known: Mapping[str, PlannedJob]) -> str | None:
     tuning = planned.slot.job and tuning_of(planned.slot.job)
-    name = name_of(tuning) if tuning else ""
+    name = job_digest(tuning) if tuning else ""
     return name if name in known else None

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from repro import fileio
 from repro.environment.machine import Environment
-from repro.inputs.locate import Shelf
+from repro.inputs.locate import InputLocator
 from repro.inputs.located import Located, Missing
 from repro.planning import cost
 from repro.planning.plan import Plan, PlannedJob, State, tuning_of
@@ -23,7 +23,7 @@ from repro.store.store import MODEL, Store
 
 
 @dataclass(frozen=True)
-class Reach:
+class FetchSources:
     """Where missing inputs could be fetched from."""
 
     hub: bool
@@ -31,14 +31,14 @@ class Reach:
     index: bool
     """The package index may be asked (not `--offline`)."""
 
-    def has(self, missing: Missing) -> bool:
+    def can_fetch(self, missing: Missing) -> bool:
         """Whether a missing input could be fetched."""
         on_hub = missing.hub or missing.role == "checkpoint"
         return bool(missing.download) and (self.hub if on_hub else self.index)
 
 
 @dataclass(frozen=True)
-class Filter:
+class SlotFilter:
     """`--only model=…,dtype=…,setting=…`: run these slots and leave the others."""
 
     model: frozenset[str] = frozenset()
@@ -59,28 +59,28 @@ class Planner:
 
     def __init__(
         self,
-        shelf: Shelf,
+        locator: InputLocator,
         store: Store,
         machine: Environment,
         *,
-        only: Filter,
-        reach: Reach,
+        only: SlotFilter,
+        fetch_sources: FetchSources,
         fresh: bool,
         engine: Engine = "lm-eval",
     ) -> None:
         """Prepare to plan.
 
         Args:
-            shelf: Where inputs are looked for.
+            locator: Where inputs are looked for.
             store: Where finished records lie.
             machine: What this machine is.
             only: Slots to keep.
-            reach: What could be fetched.
+            fetch_sources: What could be fetched.
             fresh: Ignore finished records.
             engine: What evaluates.
         """
-        self.shelf, self.store, self.machine = shelf, store, machine
-        self.only, self.reach, self.fresh, self.engine = only, reach, fresh, engine
+        self.locator, self.store, self.machine = locator, store, machine
+        self.only, self.fetch_sources, self.fresh, self.engine = only, fetch_sources, fresh, engine
         self._code: dict[str, dict[str, str]] = {}
         self._done: dict[str, bool] = {}
         self._old: dict[str, str] = {}
@@ -89,7 +89,7 @@ class Planner:
 
     def plan(self, manifest: Manifest, tier: Tier) -> Plan:
         """Plan one manifest at one tier."""
-        slots = job_slots.slots(manifest, tier, self.shelf.checkpoints, self.engine)
+        slots = job_slots.slots(manifest, tier, self.locator.checkpoints, self.engine)
         asked = [each.job for each in slots if self.only.keeps(each)]
         needed = {fileio.digest_of_data(each) for each in map(tuning_of, asked) if each}
         return Plan(
@@ -109,8 +109,8 @@ class Planner:
         if isinstance(job, ModelJob) and job.setting.batch_size is None:
             job = self._fitted(job)
             slot = replace(slot, job=job)
-        estimate = cost.of_job(job, self.shelf, self.machine)
-        needs = self.shelf.for_job(job)
+        estimate = cost.estimate_cost(job, self.locator, self.machine)
+        needs = self.locator.for_job(job)
         missing = tuple(each for each in needs.values() if isinstance(each, Missing))
         tuning = tuning_of(job)
         if tuning:
@@ -125,7 +125,7 @@ class Planner:
                 return PlannedJob(slot, "waits", None, {}, tuned.missing, reason, estimate)
         located = {role: each for role, each in needs.items() if isinstance(each, Located)}
         if missing:
-            fetchable = all(self.reach.has(each) for each in missing)
+            fetchable = all(self.fetch_sources.can_fetch(each) for each in missing)
             reason = "" if fetchable else "; ".join(f"{each.what} missing" for each in missing)
             state: State = "fetch" if fetchable else "blocked"
             return PlannedJob(slot, state, None, located, missing, reason, estimate)
@@ -133,7 +133,7 @@ class Planner:
         if self._is_done(key):
             return PlannedJob(slot, "done", key, located, (), "", estimate)
         gpu = "" if self.machine.gpu else job.why_gpu()
-        short = _removed(located) or gpu or self._short_of_memory(estimate)
+        short = _removed_weights(located) or gpu or self._short_of_memory(estimate)
         state = "blocked" if short else "ready"
         return PlannedJob(slot, state, key, located, (), short, estimate, self._replaced(key))
 
@@ -162,7 +162,7 @@ class Planner:
     def _fitted(self, job: ModelJob) -> ModelJob:
         """The job with the batch size that the memory of this machine allows."""
         size = fitting_batch(
-            self.shelf.checkpoints[job.checkpoint], job.setting, self.machine.memory
+            self.locator.checkpoints[job.checkpoint], job.setting, self.machine.memory
         )
         setting = job.setting.model_copy(update={"batch_size": size})
         return job.model_copy(update={"setting": setting})
@@ -171,7 +171,7 @@ class Planner:
         """The key of a job whose inputs are all here."""
         if job.kind not in self._code:
             self._code[job.kind] = keys.code_of(job.kind)
-        return keys.of_job(
+        return keys.job_key(
             job,
             {name: sha for each in located.values() for name, sha in each.files.items()},
             self._code[job.kind],
@@ -179,7 +179,7 @@ class Planner:
             self.machine.key_parts(),
         )
 
-    def look_again(self, ran: Iterable[str]) -> None:
+    def forget_records_of(self, ran: Iterable[str]) -> None:
         """Jobs were run: their records count, whatever was to be ignored before."""
         self._ran |= set(ran)
         # A record that was there is there: thousands of them are not read again.
@@ -210,7 +210,7 @@ class Planner:
         )
 
 
-def _removed(located: Mapping[str, Located]) -> str:
+def _removed_weights(located: Mapping[str, Located]) -> str:
     """Why a tuned model cannot be asked: its weights lay beside its record, and no more."""
     tuned = located.get("tuned")
     if tuned is None or tuned.path is None or tuned.path.is_dir():

@@ -15,7 +15,17 @@ from numpy.typing import NDArray
 from repro import coverage
 from repro.environment import pins
 from repro.errors import BadInputError
-from repro.report.view import Curve, Envelope, Machine, Pair, Run, Seen, Side, Timing, Tuned
+from repro.report.report_data import (
+    Curve,
+    Envelope,
+    Machine,
+    PrecisionPair,
+    PrecisionSide,
+    ReportData,
+    Run,
+    Timing,
+    TuningSummary,
+)
 from repro.schema import catalog, validate
 from repro.schema.jobs import EvaluateJob, StabilityJob, ThroughputJob, TuningJob
 from repro.store import contents, run_file
@@ -28,18 +38,18 @@ from verify.evidence import Evidence
 from verify.judge import judge
 from verify.paper import paper_against_itself
 from verify.records import answers, throughput, tuning
-from verify.records.loaded import Loaded
+from verify.records.checked_record import CheckedRecord
 from verify.rules import layer
 
 
-def gather(folders: Sequence[Path]) -> Seen:
+def gather(folders: Sequence[Path]) -> ReportData:
     """Judge every run in some results folders and look into its records."""
     bundled = validate.load_manifests([])
     claimed = {each.id: each for each in bundled}
     runs: list[Run] = []
     records: dict[str, Record] = {}
-    arrays = Found()
-    checkpoints, asked, pinned = catalog.checkpoints(), catalog.asked(), pins.versions()
+    arrays = RecordCollector()
+    checkpoints, asked, pinned = catalog.checkpoints(), catalog.question_sets(), pins.versions()
     unread: list[BadInputError] = []
     for folder, run in _runs(folders, unread):
         try:
@@ -49,13 +59,13 @@ def gather(folders: Sequence[Path]) -> Seen:
             continue
         evidence = Evidence(claimed[run.manifest], run, Store(folder), checkpoints, asked)
         verdict = judge(claimed[run.manifest], evidence, pinned)
-        verdict = verdict.also(contents.orphans(evidence.store))
-        loaded = list(_loaded(evidence))
+        verdict = verdict.with_notes(contents.orphans(evidence.store))
+        loaded = list(_checked_records(evidence))
         records |= {each.record.key: each.record for each in loaded}
-        arrays.look_at(loaded)
+        arrays.add_records(loaded)
         runs.append(Run(str(folder), run.started, verdict, len(loaded), len(evidence.slots)))
     every = tuple(claimed[name] for name in sorted(claimed))
-    return Seen(
+    return ReportData(
         manifests=every,
         page=tuple(paper_against_itself(each) for each in every),
         coverage=coverage.tally(coverage.load(), every),
@@ -77,7 +87,7 @@ def _runs(folders: Sequence[Path], unread: list[BadInputError]) -> Iterator[tupl
         yield from ((folder, run) for run in runs.values())
 
 
-def _loaded(evidence: Evidence) -> Iterator[Loaded]:
+def _checked_records(evidence: Evidence) -> Iterator[CheckedRecord]:
     """What passed every check; findings say what did not, and why."""
     for slot in evidence.slots:
         try:
@@ -112,14 +122,14 @@ _LETTERS = 4
 _PEFT = ("base_model.model.", ".default.weight")
 
 
-class Found:
+class RecordCollector:
     """What was seen so far; a record that several runs share is looked at once."""
 
     def __init__(self) -> None:
-        self._pairs: dict[tuple[str, str], Pair] = {}
+        self._pairs: dict[tuple[str, str], PrecisionPair] = {}
         self._by_kind: dict[str, dict[str, Any]] = {kind: {} for kind in SUMMARIES}
 
-    def look_at(self, loaded: Sequence[Loaded]) -> None:
+    def add_records(self, loaded: Sequence[CheckedRecord]) -> None:
         """Add what the records of one run hold."""
         for each in loaded:
             job, key = each.record.job, each.record.key
@@ -131,16 +141,16 @@ class Found:
             if at not in self._pairs:
                 self._pairs[at] = _pair(reference, candidate)
 
-    def pairs(self) -> tuple[Pair, ...]:
+    def pairs(self) -> tuple[PrecisionPair, ...]:
         """Every pair of precisions, by model."""
         found = self._pairs.values()
         return tuple(
             sorted(found, key=lambda each: (each.model, each.candidate.precision, each.setting))
         )
 
-    def tunings(self) -> tuple[Tuned, ...]:
+    def tunings(self) -> tuple[TuningSummary, ...]:
         """Fine-tunings; those that differ in seed alone are one."""
-        counted: dict[Tuned, int] = defaultdict(int)
+        counted: dict[TuningSummary, int] = defaultdict(int)
         for each in self._by_kind["tuning"].values():
             counted[each] += 1
         found = [replace(each, runs=count) for each, count in counted.items()]
@@ -161,9 +171,11 @@ class Found:
 # Precision pairs
 
 
-def _precision_pairs(loaded: Sequence[Loaded]) -> Iterator[tuple[Loaded, Loaded]]:
+def _precision_pairs(
+    loaded: Sequence[CheckedRecord],
+) -> Iterator[tuple[CheckedRecord, CheckedRecord]]:
     """Evaluations that differ in precision alone, of inference or of tuning; float32 first."""
-    alike: dict[str, dict[str, Loaded]] = defaultdict(dict)
+    alike: dict[str, dict[str, CheckedRecord]] = defaultdict(dict)
     for each in loaded:
         job = each.record.job
         if isinstance(job, EvaluateJob):
@@ -187,7 +199,7 @@ def _precision(job: EvaluateJob) -> str:
     return f"{job.tuned.precision} tuning{asked}"
 
 
-def _pair(reference: Loaded, candidate: Loaded) -> Pair:
+def _pair(reference: CheckedRecord, candidate: CheckedRecord) -> PrecisionPair:
     shots = reference.shots()
     gold = [reference.arrays[f"shots{k}/gold"] for k in shots]
     flips = [
@@ -198,7 +210,7 @@ def _pair(reference: Loaded, candidate: Loaded) -> Pair:
     assert isinstance(job, EvaluateJob)  # noqa: S101  # the caller chose them
     tuned = f", {job.tuned.method} seed {job.tuned.seed}" if job.tuned else ""
     arm = "" if job.arm == "weight-cast" else f", {job.arm}"
-    return Pair(
+    return PrecisionPair(
         model=f"{job.checkpoint}{tuned}",
         setting=f"{job.setting.id}{arm}",
         answers=sum(len(each) for each in gold),
@@ -211,11 +223,11 @@ def _pair(reference: Loaded, candidate: Loaded) -> Pair:
     )
 
 
-def _side(loaded: Loaded) -> Side:
+def _side(loaded: CheckedRecord) -> PrecisionSide:
     job = loaded.record.job
     assert isinstance(job, EvaluateJob)  # noqa: S101  # the same
     shots = loaded.shots()
-    return Side(
+    return PrecisionSide(
         _precision(job),
         _letters([loaded.predicted(k) for k in shots]),
         sum(answers.ties(loaded.arrays[f"shots{k}/log_likelihood"]) for k in shots),
@@ -231,26 +243,26 @@ def _letters(every: Sequence[NDArray[np.int64]]) -> tuple[int, ...]:
 # Fine-tuning and roll-outs
 
 
-def _tuned(loaded: Loaded, job: TuningJob) -> Tuned:
-    dead = tuning.dead(loaded.record, loaded.arrays)
-    return Tuned(
+def _tuned(loaded: CheckedRecord, job: TuningJob) -> TuningSummary:
+    dead = tuning.without_gradient(loaded.record, loaded.arrays)
+    return TuningSummary(
         job.checkpoint,
         job.recipe.method,
         job.recipe.precision,
         loaded.record.path.get("mamba_path", "plain"),
         len(tuning.names_of(loaded.record)),
         len(dead),
-        _named(dead),
+        _layer_names(dead),
     )
 
 
-def _named(dead: frozenset[str]) -> tuple[str, ...]:
+def _layer_names(dead: frozenset[str]) -> tuple[str, ...]:
     """Names of tensors without what peft puts around each."""
     bare = {name.removeprefix(_PEFT[0]).removesuffix(_PEFT[1]) for name in dead}
-    return tuple(tuning.summed_up(frozenset(bare)).split(", ")) if bare else ()
+    return tuple(tuning.grouped_names(frozenset(bare)).split(", ")) if bare else ()
 
 
-def _timing(loaded: Loaded, job: ThroughputJob) -> Timing:
+def _timing(loaded: CheckedRecord, job: ThroughputJob) -> Timing:
     rank = f" r = {job.rank}" if job.rank else ""
     return Timing(
         f"{job.checkpoint} {job.method}.{job.precision}{rank}",
@@ -259,7 +271,7 @@ def _timing(loaded: Loaded, job: ThroughputJob) -> Timing:
     )
 
 
-def _envelope(loaded: Loaded, job: StabilityJob) -> Envelope:
+def _envelope(loaded: CheckedRecord, job: StabilityJob) -> Envelope:
     arrays = loaded.arrays
     every = [name.removesuffix(_ENVELOPE) for name in sorted(arrays) if name.endswith(_ENVELOPE)]
     modes = [name for name in every if not name.startswith(_NOT_MODES)]
@@ -278,7 +290,7 @@ def _envelope(loaded: Loaded, job: StabilityJob) -> Envelope:
     )
 
 
-def _curve(loaded: Loaded, mode: str) -> Curve:
+def _curve(loaded: CheckedRecord, mode: str) -> Curve:
     """Quantiles over layers, and the verifier's own fit of each layer."""
     arrays = loaded.arrays
     found = arrays[f"{mode}{_ENVELOPE}"].astype(np.float64)
@@ -303,7 +315,7 @@ def _curve(loaded: Loaded, mode: str) -> Curve:
 # -----------------------------------------------------------------------------
 # What the page shows of one record, by kind of job.
 
-SUMMARIES: Mapping[str, Callable[[Loaded, Any], Any] | None] = {
+SUMMARIES: Mapping[str, Callable[[CheckedRecord, Any], Any] | None] = {
     "evaluate": None,  # in pairs of precisions
     "benchmark": None,  # in findings alone
     "tuning": _tuned,

@@ -94,7 +94,7 @@ class Table(rich.table.Table):
             for column, below in zip(self.columns, cells, strict=True):
                 below.append(column.footer)
         for name, *others in zip(*cells, strict=True):
-            yield from stacked(_words(name, "bold"), zip(headings, others, strict=True))
+            yield from stacked_row(_words(name, "bold"), zip(headings, others, strict=True))
         yield ""
 
     def _least(self, console: Console, options: ConsoleOptions, column: rich.table.Column) -> int:
@@ -109,7 +109,7 @@ class Table(rich.table.Table):
         return (_SENTENCE if whole > 2 * _SENTENCE else min(word, _WORD)) + 2
 
 
-def stacked(
+def stacked_row(
     first: rich.text.Text, others: Iterable[tuple[str, RenderableType]]
 ) -> Iterable[RenderableType]:
     """One row where there is no room for columns: its first cell, and below it the others."""
@@ -135,7 +135,7 @@ def console(*, stderr: bool = False) -> Console:
 # Progress of long work on standard error: one bar for all jobs, one for the job that runs.
 
 
-class Bars:
+class ProgressBars:
     """The bars of one run: all jobs, and each job that is running."""
 
     def __init__(self, progress: Progress) -> None:
@@ -176,11 +176,11 @@ class _Words(TextColumn):
 
 
 @contextmanager
-def bars(*, quiet: bool) -> Iterator[Bars]:
+def progress_bars(*, quiet: bool) -> Iterator[ProgressBars]:
     """Bars on standard error; nothing is drawn where it is not a terminal."""
     counted = (MofNCompleteColumn(), TimeElapsedColumn())
     with _progress(_Words("{task.description}"), *counted, quiet=quiet) as shown:
-        yield Bars(shown)
+        yield ProgressBars(shown)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from repro.audit.audit import Audit, Row
 from repro.audit.compare import EVERY, Difference
 from repro.environment.image import UNBUILT
 from repro.report.console import Table, Text, console
-from repro.text import counted
+from repro.text import plural
 
 
 def show(audit: Audit) -> None:
@@ -25,11 +25,11 @@ def show(audit: Audit) -> None:
         out.print(Text(f"  drift: {problem}", style="red"))
     if audit.floating:
         where = "floating revisions" if len(audit.floating) > 1 else "a floating revision"
-        checkpoints = counted(len(audit.floating), "checkpoint")
+        checkpoints = plural(len(audit.floating), "checkpoint")
         out.print(Text(f"  {checkpoints} at {where}; the first fetch pins each"))
     drifted = [row.package for row in audit.rows if row.drifted]
     if audit.drifted:
-        differences = counted(len(drifted) + len(audit.problems), "difference")
+        differences = plural(len(drifted) + len(audit.problems), "difference")
         out.print()
         out.print(Text(f"drift: {differences} from the pins", style="bold red"))
     else:
@@ -45,7 +45,7 @@ def show_differences(differences: Sequence[Difference]) -> None:
         table.add_row(each.what, each.here or "—", each.there or "—", _touched(each))
     if differences:
         out.print(table)
-    count = counted(len(differences), "difference")
+    count = plural(len(differences), "difference")
     out.print(Text(count, style="bold red" if differences else ""))
 
 
@@ -61,11 +61,11 @@ def _image(audit: Audit) -> Group:
     image = audit.image
     assert image is not None  # noqa: S101  # asked before
     failed = "failed" in image.probe
-    paths = "failed" if failed else f"{counted(len(image.probe), 'path')} of a forward pass"
+    paths = "failed" if failed else f"{plural(len(image.probe), 'path')} of a forward pass"
     parts = (
-        counted(len(image.os_packages), "OS package"),
-        counted(len(image.wheels), "wheel"),
-        counted(len(image.kernels), "kernel"),
+        plural(len(image.os_packages), "OS package"),
+        plural(len(image.wheels), "wheel"),
+        plural(len(image.kernels), "kernel"),
         paths,
     )
     text = f"  image: target {image.target}, commit {image.revision}, {', '.join(parts)}"

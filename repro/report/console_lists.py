@@ -7,17 +7,17 @@ from typing import Any
 
 from rich.filesize import decimal
 
-from repro.coverage import REASONS, Compared, Coverage, Difference, Loose
+from repro.coverage import REASONS, Compared, Coverage, Difference, UncheckedNumber
 from repro.report.console import Table, Text, console
 from repro.report.console_plan import duration
 from repro.schema.jobs import Tier
 from repro.schema.manifest import Manifest
 from repro.store.contents import SHORT, Entry, Garbage
-from repro.text import counted
+from repro.text import plural
 
 
 @dataclass(frozen=True)
-class Standing:
+class RunProgress:
     """How far a manifest was run."""
 
     tier: Tier
@@ -31,14 +31,12 @@ class Standing:
     """Slots that have no job at this tier: nothing stands in for their checkpoint."""
 
     def __str__(self) -> str:
-        text = f"{self.tier}: {self.done} of {counted(self.jobs, 'job')}"
-        text += f", {counted(self.missing, 'result')} missing" if self.missing else ""
-        return text + (
-            f"; {counted(self.no_twin, 'result')} without a twin" if self.no_twin else ""
-        )
+        text = f"{self.tier}: {self.done} of {plural(self.jobs, 'job')}"
+        text += f", {plural(self.missing, 'result')} missing" if self.missing else ""
+        return text + (f"; {plural(self.no_twin, 'result')} without a twin" if self.no_twin else "")
 
 
-Row = tuple[Manifest, Standing | None]
+Row = tuple[Manifest, RunProgress | None]
 
 
 def show_manifests(rows: Sequence[Row]) -> None:
@@ -49,13 +47,13 @@ def show_manifests(rows: Sequence[Row]) -> None:
     table.add_column("claims", justify="right")
     table.add_column("tiers")
     table.add_column("ran")
-    for manifest, standing in rows:
+    for manifest, progress in rows:
         table.add_row(
             manifest.id,
             manifest.title,
             str(len(manifest.claims)),
             ", ".join(manifest.tiers()),
-            str(standing) if standing else Text("not yet", style="dim"),
+            str(progress) if progress else Text("not yet", style="dim"),
         )
     out = console()
     out.print(table)
@@ -63,14 +61,14 @@ def show_manifests(rows: Sequence[Row]) -> None:
     out.print(Text(f"{next_steps}repro verify judges what was run"))
 
 
-def manifest_as_data(manifest: Manifest, standing: Standing | None) -> dict[str, Any]:
+def manifest_as_data(manifest: Manifest, progress: RunProgress | None) -> dict[str, Any]:
     """One row as plain data, for `--json`."""
     return {
         "manifest": manifest.id,
         "title": manifest.title,
         "claims": len(manifest.claims),
         "tiers": list(manifest.tiers()),
-        "ran": asdict(standing) if standing else None,
+        "ran": asdict(progress) if progress else None,
     }
 
 
@@ -107,7 +105,7 @@ def show_records(entries: Sequence[Entry]) -> None:
     total = decimal(sum(each.size for each in entries))
     orphans = sum(not each.used_by for each in entries)
     out.print(
-        f"{counted(len(entries), 'record')}, {total}, {broken} broken, "
+        f"{plural(len(entries), 'record')}, {total}, {broken} broken, "
         f"{orphans} that no run file names"
     )
 
@@ -223,7 +221,7 @@ def show_coverage(coverage: Coverage) -> None:
         out.print(Text(text, style="bold green"))
 
 
-def _place(found: Loose | Difference) -> str:
+def _place(found: UncheckedNumber | Difference) -> str:
     return f"section {found.section}, sentence {found.order}"
 
 
@@ -258,14 +256,14 @@ def _reasons(coverage: Coverage) -> Table:
 def show_coverage_comparison(compared: Compared) -> None:
     """Print whether the sentences of a copy are the ledger's, or where they first part."""
     out = console()
-    sentences = counted(compared.sentences, "sentence")
+    sentences = plural(compared.sentences, "sentence")
     for name in compared.misquoted:
         text = f"  {name}: its quote is not in the copy's sentence, or in none"
         out.print(Text(text, style="red"))
     if not compared.differences:
         out.print(Text(f"{sentences}, all as in the ledger", style="bold green"))
         return
-    text = f"{sentences}, {counted(len(compared.differences), 'difference')} from the ledger"
+    text = f"{sentences}, {plural(len(compared.differences), 'difference')} from the ledger"
     out.print(Text(text, style="bold red"))
     for each in compared.differences[:_SHOWN]:
         printed = shorten(each.printed, _START, placeholder=" …") if each.printed else ""

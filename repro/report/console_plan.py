@@ -12,8 +12,8 @@ from repro.schema import catalog
 from repro.schema.claims import PlannedClaim
 from repro.schema.jobs import ModelJob, Recipe, Tier, TuningJob
 from repro.schema.manifest import Manifest
-from repro.schema.measured_claims import CellClaim, Unbuilt
-from repro.text import counted
+from repro.schema.measured_claims import CellClaim, UnbuiltMeasure
+from repro.text import plural
 
 _ORDER: tuple[Tier, ...] = ("smoke", "subset", "full")
 _WORTH_A_GPU = 600
@@ -42,7 +42,7 @@ def show(
         out.print(jobs_table(plan))
     if plan.missing():
         out.print(_missing(plan))
-    for file, sha in executed(plan).items():
+    for file, sha in executed_code(plan).items():
         out.print(Text(f"  executes {file}, sha256 {sha}"))
     for reason in dict.fromkeys(job.reason for job in plan.jobs if job.stuck and job.key):
         out.print(Text(f"  cannot run here: {reason}"))
@@ -50,8 +50,8 @@ def show(
         out.print(Text(f"  not run: {reason}", style="dim"))
     for line in (*_floating(plan), *_undecidable(undecidable, brief=brief)):
         out.print(line)
-    for needs, count in unbuilt(plan.manifest).items():
-        waiting = f"{counted(count, 'claim')} {'waits' if count == 1 else 'wait'}"
+    for needs, count in unbuilt_job_types(plan.manifest).items():
+        waiting = f"{plural(count, 'claim')} {'waits' if count == 1 else 'wait'}"
         out.print(Text(f"  {waiting} for {needs}, for which there is no job", style="dim"))
     if following:
         above, command = following
@@ -61,7 +61,7 @@ def show(
 def _floating(plan: Plan) -> list[Text]:
     """How many of the paper's checkpoints nothing pins yet; twins stand in for them at smoke."""
     names = {job.slot.checkpoint for job in plan.jobs if isinstance(job.slot.job, NAMED)}
-    count = len(names & set(catalog.floating(catalog.checkpoints())))
+    count = len(names & set(catalog.unpinned_checkpoints(catalog.checkpoints())))
     if not count or plan.tier == "smoke":
         return []
     text = f"{count} checkpoints at floating revisions: the first use pins them"
@@ -74,27 +74,27 @@ def _undecidable(found: Mapping[str, str], *, brief: bool) -> list[Text]:
     """How many numbers no run could decide, and each with its reason."""
     if not found:
         return []
-    numbers = counted(len(found), "number")
+    numbers = plural(len(found), "number")
     lines = [Text(f"  {numbers} cannot be decided, whatever is measured")]
     if not brief:
         lines += [Text(f"    {name}: {why}", style="dim") for name, why in found.items()]
     return lines
 
 
-def executed(plan: Plan) -> dict[str, str]:
+def executed_code(plan: Plan) -> dict[str, str]:
     """Code of checkpoints that a run of this plan would execute: SHA-256 by `<name>/<file>`."""
     waiting = [job for job in plan.jobs if not job.done]
     located = [each for job in waiting for each in job.inputs.values()]
     return {file: sha for each in located for file, sha in each.executes.items()}
 
 
-def unbuilt(manifest: Manifest) -> dict[str, int]:
+def unbuilt_job_types(manifest: Manifest) -> dict[str, int]:
     """Job types that are not built yet, with the number of claims that wait for each."""
     needs = Counter[str]()
     for claim in manifest.claims:
         if isinstance(claim, PlannedClaim):
             needs[claim.needs] += 1
-        elif isinstance(claim, CellClaim) and isinstance(claim.measure, Unbuilt):
+        elif isinstance(claim, CellClaim) and isinstance(claim.measure, UnbuiltMeasure):
             needs[claim.measure.needs] += 1
     return dict(needs)
 
@@ -112,7 +112,7 @@ def cost_of(plan: Plan) -> str:
     """Time, GPU time, download and disk of what is not done yet."""
     if not plan.seconds():
         return "nothing left to run"
-    parts = [here(plan.seconds())]
+    parts = [duration_here(plan.seconds())]
     if plan.gpu_seconds() > _WORTH_A_GPU:
         parts.append(f"{duration(plan.gpu_seconds())} on one H200")
     download = sum(missing.download for missing in plan.missing())
@@ -140,9 +140,9 @@ def as_data(plan: Plan, undecidable: Mapping[str, str]) -> dict[str, Any]:
             }
             for job in plan.jobs
         ],
-        "executes": executed(plan),
+        "executes": executed_code(plan),
         "undecidable": dict(undecidable),
-        "not_built": unbuilt(plan.manifest),
+        "not_built": unbuilt_job_types(plan.manifest),
         "missing": [
             {"what": each.what, "remedy": each.remedy, "download_bytes": each.download}
             for each in plan.missing()
@@ -157,7 +157,7 @@ def _headline(plan: Plan) -> Text:
     done = sum(job.done for job in distinct)
     stuck = sum(job.stuck for job in distinct)
     text = Text.assemble((plan.manifest.id, "bold"), f" at tier {plan.tier}: ")
-    text.append(counted(len(distinct), "job"))
+    text.append(plural(len(distinct), "job"))
     text.append(tunings(distinct))
     text.append(f", {done} done" if done else "")
     text.append(f", {stuck} cannot run here" if stuck else "", style="bold")
@@ -179,41 +179,41 @@ def _missing(plan: Plan) -> Table:
 # What several plans come to together: distinct jobs, what sharing saves, the longest chain.
 
 
-def show_together(plans: Sequence[Plan]) -> None:
+def show_summary(plans: Sequence[Plan]) -> None:
     """Print the summary of several plans."""
     out = console()
     out.print()
-    for line in together(plans):
+    for line in summary_lines(plans):
         out.print(line)
 
 
-def together(plans: Sequence[Plan]) -> list[Text]:
+def summary_lines(plans: Sequence[Plan]) -> list[Text]:
     """The summary of several plans, a line each."""
-    found = together_as_data(plans)
-    head = Text.assemble(("together", "bold"), f": {counted(found['jobs'], 'job')}")
+    found = summary_as_data(plans)
+    head = Text.assemble(("together", "bold"), f": {plural(found['jobs'], 'job')}")
     head.append(f", {found['done']:,} done" if found["done"] else "")
     head.append(f", {found['stuck']:,} cannot run here" if found["stuck"] else "", style="bold")
-    head.append(f"; they fill {counted(found['slots'], 'slot')}")
+    head.append(f"; they fill {plural(found['slots'], 'slot')}")
     hours = {
         each: f"{found[f'{each}_gpu_seconds'] / 3600:,.1f}" for each in ("shared", "estimated")
     }
-    time = here(found["estimated_seconds"])
+    time = duration_here(found["estimated_seconds"])
     fetched, disk = (f"{found[f'{each}_bytes'] / 1e9:.1f}" for each in ("download", "disk"))
     told = [
         head,
-        f"sharing saves {counted(found['shared_jobs'], 'job')}, {hours['shared']} GPU-hours",
+        f"sharing saves {plural(found['shared_jobs'], 'job')}, {hours['shared']} GPU-hours",
         f"to run one by one: {time}, {hours['estimated']} GPU-hours (H200)",
         f"to fetch {fetched} GB; disk with tuned models and records {disk} GB",
     ]
     if found["critical_path"]:
         chain = ", then ".join(found["critical_path"])
-        told.append(f"longest chain: {here(found['critical_path_seconds'])}, {chain}")
+        told.append(f"longest chain: {duration_here(found['critical_path_seconds'])}, {chain}")
     if found["missing"]:
         told.append(f"missing: {', '.join(found['missing'])}")
     return [each if isinstance(each, Text) else Text(f"  {each}") for each in told]
 
 
-def together_as_data(plans: Sequence[Plan]) -> dict[str, Any]:
+def summary_as_data(plans: Sequence[Plan]) -> dict[str, Any]:
     """The same as plain data, for `--json`."""
     graph = job_graph.graph_of(plans)
     planned = [node.planned for node in graph.nodes.values()]
@@ -260,7 +260,7 @@ def jobs_table(plan: Plan) -> Table:
             dtype,
             str(len(jobs)),
             ", ".join(f"{count} {state}" for state, count in states.items()),
-            estimate(sum(cost.seconds for cost in costs)),
+            rough_duration(sum(cost.seconds for cost in costs)),
             duration(sum(cost.gpu_seconds for cost in costs)),
             f"{max(cost.memory for cost in costs) / 2**30:.1f} GiB",
             _stands_for(plan, jobs[0]),
@@ -278,8 +278,8 @@ def tunings(jobs: Sequence[PlannedJob]) -> str:
     before = sum(job.tuned is None for job in evaluations)
     reference = sum(_is_reference(job.recipe) for job in tuned)
     return (
-        f" ({counted(len(tuned), 'fine-tuning')}, {reference} of them FP32 Full under its seeds; "
-        f"{counted(len(evaluations), 'evaluation')}, {before} of them before any tuning)"
+        f" ({plural(len(tuned), 'fine-tuning')}, {reference} of them FP32 Full under its seeds; "
+        f"{plural(len(evaluations), 'evaluation')}, {before} of them before any tuning)"
     )
 
 
@@ -292,14 +292,14 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:,.0f} h"
 
 
-def estimate(seconds: float) -> str:
+def rough_duration(seconds: float) -> str:
     """What is worth saying of a time on this machine: nobody waits for more than a month."""
     return duration(seconds) if seconds <= _A_MONTH else _BEYOND
 
 
-def here(seconds: float) -> str:
+def duration_here(seconds: float) -> str:
     """The same in words, for a line."""
-    time = estimate(seconds)
+    time = rough_duration(seconds)
     return f"beyond this machine ({time})" if time == _BEYOND else f"about {time} here"
 
 
@@ -311,14 +311,16 @@ def _row_of(job: PlannedJob) -> tuple[str, str]:
     """What is run, and in which dtype."""
     asked = job.slot.job
     if isinstance(asked, TuningJob):
-        return f"{asked.checkpoint}: tune {_arm(asked.recipe)}", asked.recipe.precision
+        return f"{asked.checkpoint}: tune {_method_and_path(asked.recipe)}", asked.recipe.precision
     if isinstance(asked, ModelJob):
-        tuned = f" after {_arm(asked.tuned)} {asked.tuned.precision}" if asked.tuned else ""
+        tuned = (
+            f" after {_method_and_path(asked.tuned)} {asked.tuned.precision}" if asked.tuned else ""
+        )
         return f"{asked.checkpoint}{tuned}: {asked.task}", asked.dtype
     return job.slot.id, "—"
 
 
-def _arm(recipe: Recipe) -> str:
+def _method_and_path(recipe: Recipe) -> str:
     path = "" if recipe.mamba_path == "kernels" else f" ({recipe.mamba_path})"
     return f"{recipe.method}{path}"
 

@@ -7,10 +7,10 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.rule import Rule
 
-from repro.report.console import INDENT, Table, Text, console, stacked
+from repro.report.console import INDENT, Table, Text, console, stacked_row
 from repro.schema.causes import say
 from repro.schema.finding import Finding, Outcome, Verdict, uncounted
-from repro.text import counted
+from repro.text import plural
 
 STYLES: Mapping[Outcome, str] = {
     "reproduced": "green",
@@ -62,7 +62,7 @@ def verdict_table(verdict: Verdict) -> Group:
     shown = [each for each in verdict.findings if each.outcome != "not-run"]
     rows = [_cells(finding) for finding in shown]
     head = tuple(Text(name, style="bold") for name in _HEAD)
-    widths = _fitting([max(map(len, column)) for column in zip(head, *rows, strict=True)])
+    widths = _column_widths([max(map(len, column)) for column in zip(head, *rows, strict=True)])
     lines: list[RenderableType] = ["", title, ""]
     lines += [_line(head, widths)] * bool(widths) + [Rule(style="dim")]
     for row, finding in zip(rows, shown, strict=True):
@@ -124,7 +124,7 @@ def _cells(finding: Finding) -> tuple[Text, ...]:
     )
 
 
-def _fitting(widths: list[int]) -> list[int]:
+def _column_widths(widths: list[int]) -> list[int]:
     """Widths for one line of the terminal: the two sides give way, the outcome never does.
 
     Returns:
@@ -142,7 +142,7 @@ def _stacked(cells: Sequence[Text]) -> list[RenderableType]:
     """A row without columns: the claim and its outcome, and below them the sides."""
     claim, *sides, outcome = cells
     named = zip(_HEAD[1:-1], sides, strict=True)
-    return [*stacked(Text.assemble(claim, "  ", outcome), named)]
+    return [*stacked_row(Text.assemble(claim, "  ", outcome), named)]
 
 
 def _line(cells: Sequence[Text], widths: Sequence[int]) -> RenderableType:
@@ -170,7 +170,7 @@ def _tally(verdicts: Sequence[Verdict]) -> Text:
     """How many claims ended how, over all manifests; then those that are none of the paper's."""
     findings = [finding for verdict in verdicts for finding in verdict.findings]
     total = sum(finding.counts for finding in findings)
-    text = Text(f"{counted(total, 'claim')} of the paper: ")
+    text = Text(f"{plural(total, 'claim')} of the paper: ")
     parts = []
     for outcome, style in STYLES.items():
         count = sum(verdict.count(outcome) for verdict in verdicts)
@@ -178,5 +178,5 @@ def _tally(verdicts: Sequence[Verdict]) -> Text:
             parts.append(Text(f"{count} {outcome}", style=style))
     text.append_text(Text(", ").join(parts))
     apart = Counter(uncounted(each) for each in findings if not each.counts)
-    more = ", ".join(counted(count, name) for name, count in apart.items())
+    more = ", ".join(plural(count, name) for name, count in apart.items())
     return text.append(f"; and {more}, which are in no count" if more else "", style="dim")

@@ -13,8 +13,8 @@ import io
 import re
 
 from repro.report import rows
+from repro.report.report_data import ReportData
 from repro.report.rows import Row
-from repro.report.view import Seen
 from repro.text import visible_lines
 
 NAME = "findings.csv"
@@ -29,7 +29,7 @@ _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 _FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]|[\t\r\n]")  # wide ones count in some editions
 
 
-def as_csv(seen: Seen) -> str:
+def as_csv(data: ReportData) -> str:
     """Every finding, in the order of the page.
 
     Returns:
@@ -38,12 +38,12 @@ def as_csv(seen: Seen) -> str:
     text = io.StringIO(newline="")
     table = csv.writer(text)
     table.writerow(COLUMNS)
-    for row in rows.rows(seen):
-        table.writerow([guarded(visible_lines(cell)) for cell in _cells(row)])
+    for row in rows.rows(data):
+        table.writerow([without_formula(visible_lines(cell)) for cell in _cells(row)])
     return _MARK + text.getvalue()
 
 
-def guarded(text: str) -> str:
+def without_formula(text: str) -> str:
     """A cell that no spreadsheet computes.
 
     Example:

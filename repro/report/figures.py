@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from repro.report.numbers import Line, Point
-from repro.report.view import Curve, Envelope
+from repro.report.numbers import MeasuredPoint, PrintedLine
+from repro.report.report_data import Curve, Envelope
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -40,8 +40,8 @@ _DECADES = 100
 def numbers(
     name: str,
     title: str,
-    panels: Mapping[str, Sequence[Line]],
-    bars: Mapping[str, Sequence[Point]],
+    panels: Mapping[str, Sequence[PrintedLine]],
+    bars: Mapping[str, Sequence[MeasuredPoint]],
 ) -> str:
     """Printed numbers with their margins, and what was measured with its range.
 
@@ -53,7 +53,7 @@ def numbers(
     """
     heights = [_HEAD + _LINE * len(lines) for lines in panels.values()]
     heights += [_HEAD + _BAR * len(points) for points in bars.values()]
-    with settings():
+    with figure_settings():
         figure = new_figure(_WIDTH, sum(heights) + 0.3)
         axes = figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
         for at, (unit, lines) in zip(axes, panels.items(), strict=False):
@@ -62,10 +62,10 @@ def numbers(
             _bars(at, unit, points)
         handles = (_published(), _measured())[not panels :]
         figure.legend(handles=handles, loc="outside upper left", ncols=2)
-        return inline(figure, name, title)
+        return as_inline_svg(figure, name, title)
 
 
-def _panel(at: "Axes", unit: str, lines: Sequence[Line]) -> None:
+def _panel(at: "Axes", unit: str, lines: Sequence[PrintedLine]) -> None:
     """Printed numbers, one a line, and what was measured of each."""
     for place, line in enumerate(lines):
         at.barh(place, 2 * line.margin, left=line.printed - line.margin, height=0.5, color=BAND)
@@ -76,14 +76,14 @@ def _panel(at: "Axes", unit: str, lines: Sequence[Line]) -> None:
     _finish(at, unit, [line.name for line in lines])
 
 
-def _bars(at: "Axes", unit: str, points: Sequence[Point]) -> None:
+def _bars(at: "Axes", unit: str, points: Sequence[MeasuredPoint]) -> None:
     """Measured numbers, one a line."""
     for place, point in enumerate(points):
         _point(at, place, point)
     _finish(at, unit, [point.label for point in points])
 
 
-def _point(at: "Axes", y: float, point: Point) -> None:
+def _point(at: "Axes", y: float, point: MeasuredPoint) -> None:
     at.plot([point.low, point.high], [y, y], "|-", color=MEASURED, linewidth=1.4, markersize=5)
     at.plot(point.value, y, "o", color=MEASURED, markersize=3.5)
 
@@ -119,7 +119,7 @@ def envelope(name: str, title: str, shown: Envelope) -> str:
     """Deviations of perturbed layers over time: median, 5 to 95 %, and the fitted median rate."""
     curves = [each for each in shown.curves if not each.control]
     lines = -(-len(curves) // _COLUMNS)
-    with settings():
+    with figure_settings():
         figure = new_figure(_WIDTH, 0.4 + 1.6 * lines)
         axes = figure.subplots(lines, _COLUMNS, squeeze=False, sharex=True)
         for place, at in enumerate(axes.flat):
@@ -129,7 +129,7 @@ def envelope(name: str, title: str, shown: Envelope) -> str:
                 at.set_axis_off()
         figure.supxlabel("step", fontsize=9)
         figure.supylabel("deviation of the latent state", fontsize=9)
-        return inline(figure, name, title)
+        return as_inline_svg(figure, name, title)
 
 
 def _curve(at: "Axes", times: Sequence[float], curve: Curve) -> None:
@@ -225,14 +225,14 @@ def new_figure(width: float, height: float) -> "Figure":
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def settings() -> "AbstractContextManager[None]":
+def figure_settings() -> "AbstractContextManager[None]":
     """Context in which figures are made and written."""
     from matplotlib import rc_context
 
     return rc_context(_SETTINGS)
 
 
-def inline(figure: "Figure", name: str, title: str) -> str:
+def as_inline_svg(figure: "Figure", name: str, title: str) -> str:
     """Write a figure for a page.
 
     Args:

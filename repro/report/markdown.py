@@ -1,15 +1,15 @@
 """The claims as Markdown: what holds, what fails, what the rest takes; then each in one line.
 
-Source: findings of `verify`, as `repro.report.view.Seen` holds them.
+Source: findings of `verify`, as `repro.report.report_data.ReportData` holds them.
 Not covered: how a claim is decided (`verify`); margins and working (`repro report`).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from repro.planning.cost import Undecided
+from repro.planning.cost import UndecidedClaims
 from repro.report import rows
+from repro.report.report_data import ReportData
 from repro.report.rows import Row
-from repro.report.view import Seen
 from repro.schema.causes import LISTS
 from repro.schema.finding import Basis, Finding, Outcome
 from repro.schema.manifest import Manifest
@@ -31,22 +31,22 @@ _TITLE, _STATEMENT, _READING, _QUOTE, _SIDE, _REASON = 64, 160, 80, 160, 60, 150
 """Characters before a text is cut."""
 
 
-def render(seen: Seen) -> str:
+def render(data: ReportData) -> str:
     """The whole document, the table of README between its markers."""
-    every = rows.strongest(rows.rows(seen))
-    table = "\n\n".join([BEGIN, *_table(seen, every), END])
+    every = rows.strongest_findings(rows.rows(data))
+    table = "\n\n".join([BEGIN, *_table(data, every), END])
     tables = [
-        _every(manifest, [row for row in every if row.manifest == manifest.id])
-        for manifest in seen.manifests
+        _claims_table(manifest, [row for row in every if row.manifest == manifest.id])
+        for manifest in data.manifests
     ]
-    return "\n\n".join([_HEAD, table, *_lists(seen, every), *tables]) + "\n"
+    return "\n\n".join([_HEAD, table, *_lists(data, every), *tables]) + "\n"
 
 
 # -----------------------------------------------------------------------------
 # The summary: the paper's claims alone, each once
 
 
-def _table(seen: Seen, every: Sequence[Row]) -> Iterator[str]:
+def _table(data: ReportData, every: Sequence[Row]) -> Iterator[str]:
     """How many claims of each manifest ended in which way, and on what they rest."""
     found = rows.counts(every)
     outcomes: tuple[Outcome, ...] = (*_SHOWN, *(("invalid",) if found["invalid"] else ()))
@@ -54,7 +54,7 @@ def _table(seen: Seen, every: Sequence[Row]) -> Iterator[str]:
     yield ", ".join(f"{symbol} {name}" for symbol, name in zip(symbols, outcomes, strict=True))
     lines = [_row("manifest", "claims", *symbols)]
     lines.append(_row(":--", *("--:" for _ in ("claims", *outcomes))))
-    for manifest in seen.manifests:
+    for manifest in data.manifests:
         name = f"**{manifest.id}** {_cut(manifest.title, _TITLE)}"
         mine = [row for row in every if row.manifest == manifest.id]
         lines.append(_row(name, *_counts(mine, outcomes)))
@@ -80,7 +80,7 @@ def _counts(mine: Iterable[Row], outcomes: Sequence[Outcome]) -> list[str]:
     return [str(sum(found.values())), *(str(found[each] or "") for each in outcomes)]
 
 
-def _lists(seen: Seen, every: Sequence[Row]) -> Iterator[str]:
+def _lists(data: ReportData, every: Sequence[Row]) -> Iterator[str]:
     """What was decided; what is nearly so, a list a cause; what the rest takes."""
     counted = [row.finding for row in every if row.finding.counts]
     yield _list("Contradicted", (one for one in counted if one.outcome == "contradicted"))
@@ -92,7 +92,7 @@ def _lists(seen: Seen, every: Sequence[Row]) -> Iterator[str]:
         "Our own checks, which are no verdict on the paper",
         (row.finding for row in every if row.finding.result and not row.finding.counts),
     )
-    yield "\n".join(["**What the undecided claims take:**", "", *_needs(seen, every)])
+    yield "\n".join(["**What the undecided claims take:**", "", *_needs(data, every)])
 
 
 def _list(heading: str, findings: Iterable[Finding]) -> str:
@@ -105,13 +105,14 @@ def _line(one: Finding) -> str:
     printed = f"; printed: “{_cut(one.quote, _QUOTE)}”" if one.quote else ""
     found = "" if one.readings else f"; found {_cut(one.measured_here, _SIDE)}"
     result = f": **{one.result}**" if one.result else ""
-    return f"- `{one.claim}` {_said(one)}{printed}{found}; {_cut(one.reason, _REASON)}{result}"
+    why = _cut(one.reason, _REASON)
+    return f"- `{one.claim}` {_claim_and_reading(one)}{printed}{found}; {why}{result}"
 
 
-def _needs(seen: Seen, every: Sequence[Row]) -> Iterator[str]:
-    for each in seen.manifests:
+def _needs(data: ReportData, every: Sequence[Row]) -> Iterator[str]:
+    for each in data.manifests:
         mine = {row.finding.claim: row.finding for row in every if row.manifest == each.id}
-        undecided = Undecided(each, mine, seen.undecidable.get(each.id, {}))
+        undecided = UndecidedClaims(each, mine, data.undecidable.get(each.id, {}))
         if needs := undecided.needs():
             yield f"- **{each.id}**: {needs}"
 
@@ -120,7 +121,7 @@ def _needs(seen: Seen, every: Sequence[Row]) -> Iterator[str]:
 # Every claim
 
 
-def _every(manifest: Manifest, mine: Sequence[Row]) -> str:
+def _claims_table(manifest: Manifest, mine: Sequence[Row]) -> str:
     lines = [f"## {manifest.id}: {in_markdown(manifest.title)}", ""]
     lines.append(_row("claim", "place", "what is claimed", "outcome", "claimed", "found", "why"))
     lines.append(_row(*[":--"] * 7))
@@ -129,11 +130,11 @@ def _every(manifest: Manifest, mine: Sequence[Row]) -> str:
         place = _cut(one.place.section, _SIDE)
         why = _cut(one.reason, _REASON)
         outcome = one.result if one.standing == "beside" and one.result else one.outcome
-        lines.append(_row(f"`{one.claim}`", place, _said(one), outcome, *sides, why))
+        lines.append(_row(f"`{one.claim}`", place, _claim_and_reading(one), outcome, *sides, why))
     return "\n".join(lines)
 
 
-def _said(one: Finding) -> str:
+def _claim_and_reading(one: Finding) -> str:
     """What is claimed, and in brackets how it was read."""
     reading = f" ({_cut(one.reading, _READING)})" if one.reading else ""
     return _cut(one.statement, _STATEMENT) + reading

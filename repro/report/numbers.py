@@ -9,7 +9,7 @@ _AT = f"{MEASURED} at "
 
 
 @dataclass(frozen=True)
-class Point:
+class MeasuredPoint:
     """One measured number."""
 
     label: str
@@ -21,7 +21,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Line:
+class PrintedLine:
     """One printed number beside what was measured of it."""
 
     name: str
@@ -29,10 +29,10 @@ class Line:
     statement: str
     printed: float
     margin: float
-    points: tuple[Point, ...]
+    points: tuple[MeasuredPoint, ...]
 
 
-def line_of(finding: Finding) -> Line | None:
+def line_of(finding: Finding) -> PrintedLine | None:
     """The numbers of a finding, None where the published side is no number."""
     printed, margin = (_number(text) for text in (finding.published, finding.margin.strip("± ")))
     if printed is None:
@@ -42,12 +42,12 @@ def line_of(finding: Finding) -> Line | None:
         for each in finding.estimates
         if each.label == MEASURED or each.label.startswith(_AT)
     ]
-    return Line(finding.claim, finding.statement, printed, margin or 0.0, tuple(points))
+    return PrintedLine(finding.claim, finding.statement, printed, margin or 0.0, tuple(points))
 
 
-def bars_of(finding: Finding) -> dict[str, list[Point]]:
+def bars_of(finding: Finding) -> dict[str, list[MeasuredPoint]]:
     """What a figure shows and the paper does not print: one point a model, by axis."""
-    found: dict[str, list[Point]] = {}
+    found: dict[str, list[MeasuredPoint]] = {}
     for each in finding.estimates if finding.kind in ("bars", "improvement") else ():
         for start, axis in BARS.items():
             if each.label.startswith(start):
@@ -55,9 +55,9 @@ def bars_of(finding: Finding) -> dict[str, list[Point]]:
     return found
 
 
-def _point(of: Estimate, label: str) -> Point:
+def _point(of: Estimate, label: str) -> MeasuredPoint:
     low, high = (of.value if end is None else end for end in (of.low, of.high))
-    return Point(label, of.value, low, high)
+    return MeasuredPoint(label, of.value, low, high)
 
 
 def _number(text: str) -> float | None:

@@ -16,15 +16,15 @@ from repro import __version__
 from repro.report import figures as report_figures
 from repro.report import rows as claim_rows
 from repro.report import tables
-from repro.report.numbers import Line, Point, bars_of, line_of
+from repro.report.numbers import MeasuredPoint, PrintedLine, bars_of, line_of
+from repro.report.report_data import Machine, ReportData, Timing
 from repro.report.rows import OUTCOMES, SYMBOLS, Row
-from repro.report.view import Machine, Seen, Timing
 from repro.schema.claim_base import Place
 from repro.schema.finding import Basis, Outcome
 from repro.text import visible_lines
 
 if TYPE_CHECKING:
-    from repro.report.view import Envelope
+    from repro.report.report_data import Envelope
     from repro.schema.manifest import Manifest
 
 
@@ -33,18 +33,18 @@ _TEMPLATE = "report_page.html.j2"
 _SCRIPT = "report_page.js"
 
 
-def render(seen: Seen) -> str:
+def render(data: ReportData) -> str:
     """The whole page as HTML.
 
     Args:
-        seen: Verdicts, and what their records hold.
+        data: Verdicts, and what their records hold.
     """
     import jinja2
     from markupsafe import Markup
 
     script = (_HERE / _SCRIPT).read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    rows = claim_rows.rows(seen)
+    rows = claim_rows.rows(data)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE),
         autoescape=True,
@@ -57,15 +57,15 @@ def render(seen: Seen) -> str:
     environment.filters["svg"] = Markup  # figures of this package: their words are escaped
     page = environment.get_template(_TEMPLATE).render(
         version=__version__,
-        seen=seen,
-        head=head(seen, rows),
+        data=data,
+        head=head(data, rows),
         outcomes=OUTCOMES,
         symbols=SYMBOLS,
         sections=claim_rows.by_section(rows),
-        tables=tables.tables(seen, rows),
-        figures=figures(seen, rows),
-        envelopes=envelopes(seen),
-        waiting=tables.waiting(seen, rows),
+        tables=tables.tables(data, rows),
+        figures=figures(data, rows),
+        envelopes=envelopes(data),
+        waiting=tables.open_claims(data, rows),
         script=Markup(script),  # noqa: S704  # a file of this package
         script_digest=digest,
     )
@@ -92,13 +92,13 @@ class Head:
     drifted: tuple[Machine, ...]
 
 
-def head(seen: Seen, rows: tuple[Row, ...]) -> Head:
+def head(data: ReportData, rows: tuple[Row, ...]) -> Head:
     """Sum everything up."""
-    best = [row for row in claim_rows.strongest(rows) if row.finding.counts]
+    best = [row for row in claim_rows.strongest_findings(rows) if row.finding.counts]
     by_manifest = {
-        each.id: [row for row in best if row.manifest == each.id] for each in seen.manifests
+        each.id: [row for row in best if row.manifest == each.id] for each in data.manifests
     }
-    started = sorted(run.started for run in seen.runs)
+    started = sorted(run.started for run in data.runs)
     return Head(
         claims=len(best),
         rows=len(rows),
@@ -114,11 +114,11 @@ def head(seen: Seen, rows: tuple[Row, ...]) -> Head:
                 len(by_manifest[each.id]),
                 claim_rows.counts(by_manifest[each.id]),
             )
-            for each in seen.manifests
+            for each in data.manifests
         ),
         tiers=tuple(dict.fromkeys(row.tier for row in rows)),
         started=(started[0], started[-1]) if started else None,
-        drifted=tuple(each for each in seen.machines if each.drift),
+        drifted=tuple(each for each in data.machines if each.drift),
     )
 
 
@@ -144,21 +144,21 @@ class Plot:
     """Of the manifest."""
     svg: str
     """Empty where nothing can be drawn."""
-    lines: tuple[Line, ...]
+    lines: tuple[PrintedLine, ...]
     """The printed numbers in it, for those who do not see it."""
-    bars: tuple[tuple[str, tuple[Point, ...]], ...]
+    bars: tuple[tuple[str, tuple[MeasuredPoint, ...]], ...]
     """Unit to measured points that the paper prints no number of; what is drawn of them."""
     left_out: int
     """Points that are not drawn."""
 
 
-def figures(seen: Seen, rows: Sequence[Row]) -> tuple[Plot, ...]:
+def figures(data: ReportData, rows: Sequence[Row]) -> tuple[Plot, ...]:
     """Every figure that a manifest of its own has, in order: Figure 3 is manifest figure3."""
     found = []
-    for manifest in seen.manifests:
+    for manifest in data.manifests:
         if number := re.fullmatch(r"figure(\d+)", manifest.id):
             mine = _best([row for row in rows if row.manifest == manifest.id])
-            found.append((int(number[1]), _plot(seen, manifest, mine)))
+            found.append((int(number[1]), _plot(data, manifest, mine)))
     return tuple(plot for _, plot in sorted(found, key=lambda each: each[0]))
 
 
@@ -167,16 +167,16 @@ def _best(rows: Sequence[Row]) -> list[Row]:
     return list({row.finding.claim: row for row in rows}.values())
 
 
-def _plot(seen: Seen, manifest: "Manifest", rows: Sequence[Row]) -> Plot:
+def _plot(data: ReportData, manifest: "Manifest", rows: Sequence[Row]) -> Plot:
     units = {value.id: value.unit for value in manifest.published}
-    panels: dict[str, list[Line]] = {}
+    panels: dict[str, list[PrintedLine]] = {}
     for row in rows:
         claim = next((each for each in manifest.claims if each.id == row.finding.claim), None)
         if claim is None or claim.kind != "cell":
             continue
         if line := line_of(row.finding):
             panels.setdefault(units[claim.published], []).append(line)
-    every = {unit: points for unit, points in _bars(seen, manifest.id, rows) if points}
+    every = {unit: points for unit, points in _bars(data, manifest.id, rows) if points}
     bars = {unit: points[:_MOST] for unit, points in every.items()}
     name = manifest.id.replace("figure", "Figure ")
     lines = tuple(line for each in panels.values() for line in each)
@@ -192,9 +192,11 @@ def _plot(seen: Seen, manifest: "Manifest", rows: Sequence[Row]) -> Plot:
     )
 
 
-def _bars(seen: Seen, manifest: str, rows: Sequence[Row]) -> Iterator[tuple[str, list[Point]]]:
+def _bars(
+    data: ReportData, manifest: str, rows: Sequence[Row]
+) -> Iterator[tuple[str, list[MeasuredPoint]]]:
     """Measured points by unit, a model once."""
-    found: dict[str, dict[str, Point]] = {}
+    found: dict[str, dict[str, MeasuredPoint]] = {}
     for row in rows:
         if row.finding.stand_ins:
             continue  # bars are drawn by the names of the paper's models, and these are not they
@@ -202,10 +204,10 @@ def _bars(seen: Seen, manifest: str, rows: Sequence[Row]) -> Iterator[tuple[str,
             found.setdefault(unit, {}).update({point.label: point for point in points})
     yield from ((unit, list(points.values())) for unit, points in found.items())
     if manifest == "figure2":
-        yield from _speeds(seen.timings)
+        yield from _speeds(data.timings)
 
 
-def _speeds(timings: Sequence[Timing]) -> Iterator[tuple[str, list[Point]]]:
+def _speeds(timings: Sequence[Timing]) -> Iterator[tuple[str, list[MeasuredPoint]]]:
     """Tokens a second by cap of memory; what does not fit is counted."""
     for cap in dict.fromkeys(each.cap for each in timings):
         at = [each for each in timings if each.cap == cap]
@@ -213,15 +215,18 @@ def _speeds(timings: Sequence[Timing]) -> Iterator[tuple[str, list[Point]]]:
         more = f"; {len(at) - len(timed)} more do not fit" if len(timed) < len(at) else ""
         yield (
             f"tokens a second under {cap:g} GiB{more}",
-            [Point(name, sum(each) / len(each), min(each), max(each)) for name, each in timed],
+            [
+                MeasuredPoint(name, sum(each) / len(each), min(each), max(each))
+                for name, each in timed
+            ],
         )
 
 
-def envelopes(seen: Seen) -> "tuple[tuple[Envelope, str], ...]":
+def envelopes(data: ReportData) -> "tuple[tuple[Envelope, str], ...]":
     """Each record of roll-outs with its plot."""
     return tuple(
         (each, report_figures.envelope(f"envelope{number}", _seen_in(each), each))
-        for number, each in enumerate(seen.envelopes)
+        for number, each in enumerate(data.envelopes)
     )
 
 

@@ -10,12 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-from repro.report.view import Seen
+from repro.report.report_data import ReportData
 from repro.schema.causes import NOTICES, cause, say
 from repro.schema.claims import AmbiguousClaim, Claim
 from repro.schema.finding import Basis, Finding, Outcome, Reading
 from repro.schema.manifest import Manifest
-from verify.paper import unmeasured
+from verify.paper import unmeasured_finding
 
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 BASES: tuple[Basis, ...] = get_args(Basis)
@@ -58,11 +58,11 @@ class Row:
     """The other steps."""
 
 
-def rows(seen: Seen) -> tuple[Row, ...]:
+def rows(data: ReportData) -> tuple[Row, ...]:
     """Every claim, in the order of the paper, then of the manifests."""
     found: list[tuple[str, str, Finding]] = []
-    for manifest in seen.manifests:
-        mine = list(dict.fromkeys(_findings(seen, manifest)))
+    for manifest in data.manifests:
+        mine = list(dict.fromkeys(_findings(data, manifest)))
         done = {one.claim for _, one in mine if one.outcome != "not-run"}
         found += [
             (manifest.id, tier, one)
@@ -74,10 +74,10 @@ def rows(seen: Seen) -> tuple[Row, ...]:
     return tuple(_row(*each, anchors) for _, each in ordered)
 
 
-def _findings(seen: Seen, manifest: Manifest) -> Iterator[tuple[str, Finding]]:
+def _findings(data: ReportData, manifest: Manifest) -> Iterator[tuple[str, Finding]]:
     """Tier and finding: of the page, then of each run, then of what nobody ran."""
-    verdicts = [each for each in seen.page if each.manifest == manifest.id]
-    verdicts += [run.verdict for run in seen.runs if run.verdict.manifest == manifest.id]
+    verdicts = [each for each in data.page if each.manifest == manifest.id]
+    verdicts += [run.verdict for run in data.runs if run.verdict.manifest == manifest.id]
     said, decided = set[str](), dict[str, Outcome]()
     for verdict in verdicts:
         for finding in verdict.findings:
@@ -94,11 +94,13 @@ def _not_run(manifest: Manifest, claim: Claim, decided: Mapping[str, Outcome]) -
     """The finding of a claim that no run here bears on."""
     needs = getattr(claim, "needs", None) or getattr(getattr(claim, "measure", None), "needs", None)
     if needs:
-        return unmeasured(manifest, claim, "not-run", cause("no-job", needs=needs))
+        return unmeasured_finding(manifest, claim, "not-run", cause("no-job", needs=needs))
     if not isinstance(claim, AmbiguousClaim):
-        return unmeasured(manifest, claim, "not-run", cause("no-run-here", manifest=manifest.id))
+        return unmeasured_finding(
+            manifest, claim, "not-run", cause("no-run-here", manifest=manifest.id)
+        )
     waiting = ", ".join(name for name in claim.readings if name not in decided)
-    found = unmeasured(manifest, claim, "not-run", cause("reading-waits", names=waiting))
+    found = unmeasured_finding(manifest, claim, "not-run", cause("reading-waits", names=waiting))
     read = (
         Reading(claim=name, outcome=decided[name]) for name in claim.readings if name in decided
     )
@@ -163,7 +165,7 @@ def by_section(every: Sequence[Row]) -> dict[str, list[Row]]:
 # What the claims come to: each once, whatever was run where, and those that are printed alone
 
 
-def strongest(every: Sequence[Row]) -> list[Row]:
+def strongest_findings(every: Sequence[Row]) -> list[Row]:
     """One row for each claim of each manifest, in the order of `rows`: the run that says most."""
     found: dict[tuple[str, str], Row] = {}
     for row in every:

@@ -5,10 +5,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from repro.inputs.locate import Shelf
+from repro.inputs.locate import InputLocator
 from repro.planning import cost
+from repro.report.report_data import ReportData
 from repro.report.rows import Row
-from repro.report.view import Seen
 from repro.schema.catalog import HubSource
 from repro.schema.causes import say
 from repro.schema.manifest import Manifest
@@ -41,10 +41,10 @@ class Table:
     """Claims about whole rows and columns."""
 
 
-def tables(seen: Seen, rows: Sequence[Row]) -> tuple[Table, ...]:
+def tables(data: ReportData, rows: Sequence[Row]) -> tuple[Table, ...]:
     """Every table that a manifest of its own has, in order: Table 3 is manifest table3."""
     found = []
-    for manifest in seen.manifests:
+    for manifest in data.manifests:
         if number := re.fullmatch(r"table(\d+)", manifest.id):
             name = f"Table {number[1]}"
             mine = [row for row in rows if row.manifest == manifest.id]
@@ -90,7 +90,7 @@ def _table(manifest: Manifest, name: str, rows: Sequence[Row]) -> Table:
 
 
 @dataclass(frozen=True)
-class Waiting:
+class OpenClaims:
     """The claims of one manifest that are not decided by measurement yet."""
 
     manifest: str
@@ -110,12 +110,12 @@ class Waiting:
     """Claims that it could not decide either, and why."""
 
 
-def waiting(seen: Seen, rows: Sequence[Row]) -> tuple[Waiting, ...]:
+def open_claims(data: ReportData, rows: Sequence[Row]) -> tuple[OpenClaims, ...]:
     """What is open in each manifest; those with nothing open are left out."""
-    shelf = Shelf()
+    locator = InputLocator()
     return tuple(
-        _waiting(seen, manifest, mine, shelf)
-        for manifest in seen.manifests
+        _waiting(data, manifest, mine, locator)
+        for manifest in data.manifests
         if (
             mine := [row for row in rows if row.manifest == manifest.id and _is_open(row, manifest)]
         )
@@ -127,21 +127,23 @@ def _is_open(row: Row, manifest: Manifest) -> bool:
     return row.finding.outcome == "not-run" or below
 
 
-def _waiting(seen: Seen, manifest: Manifest, mine: Sequence[Row], shelf: Shelf) -> Waiting:
-    tier, weights = manifest.tiers()[-1], shelf.checkpoints
+def _waiting(
+    data: ReportData, manifest: Manifest, mine: Sequence[Row], locator: InputLocator
+) -> OpenClaims:
+    tier, weights = manifest.tiers()[-1], locator.checkpoints
     jobs = cost.distinct(slot.job for slot in slots(manifest, tier, weights))
     reasons = Counter(
         say(row.finding.causes[0]) for row in mine if row.finding.outcome == "not-run"
     )
     fetched = {name for job in jobs if (name := job.checkpoint_name())}
-    return Waiting(
+    return OpenClaims(
         manifest=manifest.id,
         title=manifest.title,
         open=tuple(mine),
         reasons=tuple(sorted(reasons.items(), key=lambda each: (-each[1], each[0]))),
         command=f"repro run manifests/{manifest.id}.json --tier {tier}" if jobs else "",
         jobs=len(jobs),
-        gpu_hours=cost.gpu_hours(jobs, shelf),
+        gpu_hours=cost.gpu_hours(jobs, locator),
         gigabytes=sum(
             weights[name].stored_bytes
             for name in fetched
@@ -149,5 +151,5 @@ def _waiting(seen: Seen, manifest: Manifest, mine: Sequence[Row], shelf: Shelf) 
         )
         / 1e9,
         gpu=any(job.why_gpu() for job in jobs),
-        undecidable=tuple(seen.undecidable.get(manifest.id, {}).items()),
+        undecidable=tuple(data.undecidable.get(manifest.id, {}).items()),
     )

@@ -14,8 +14,8 @@ from repro.schema import reading
 from repro.schema.base import Frozen, Repository, Sha256, Slug
 from repro.schema.claim_base import Text
 from repro.schema.families import FAMILIES
-from repro.schema.reading import Wrong, key
-from repro.text import one_of
+from repro.schema.reading import Wrong, path_key
+from repro.text import known_names
 
 GATED = frozenset({"meta-llama/Llama-2-7b-hf"})
 """Tokenizers that the hub gives only to those who accepted a licence."""
@@ -40,7 +40,7 @@ class HubSource(Frozen):
     """Whether loading it would execute code from the repository."""
 
     @property
-    def floats(self) -> bool:
+    def is_unpinned(self) -> bool:
         """Whether the revision is a name, which may point elsewhere tomorrow, and no commit."""
         return re.fullmatch("[0-9a-f]{40}", self.revision) is None
 
@@ -185,12 +185,12 @@ def checkpoints(path: Path | None = None) -> Mapping[str, Checkpoint]:
     return _load(path, _Checkpoints, _wrong_checkpoints).checkpoints
 
 
-def floating(known: Mapping[str, Checkpoint]) -> tuple[str, ...]:
+def unpinned_checkpoints(known: Mapping[str, Checkpoint]) -> tuple[str, ...]:
     """Checkpoints that nothing pins yet: a floating revision and no digest of a file."""
     return tuple(
         name
         for name, each in known.items()
-        if isinstance(each.source, HubSource) and each.source.floats and not each.files
+        if isinstance(each.source, HubSource) and each.source.is_unpinned and not each.files
     )
 
 
@@ -204,7 +204,7 @@ def benchmarks() -> Mapping[str, Benchmark]:
     return _datasets().benchmarks
 
 
-def asked() -> Mapping[str, Dataset | Benchmark]:
+def question_sets() -> Mapping[str, Dataset | Benchmark]:
     """Everything that models are asked, MMLU and the benchmarks, in one reading of the file."""
     found = _datasets()
     return {**found.datasets, **found.benchmarks}
@@ -227,9 +227,9 @@ def _wrong_checkpoints(found: _Checkpoints) -> Iterator[Wrong]:
     """Families that there are not."""
     for name, each in found.checkpoints.items():
         if each.family not in FAMILIES:
-            expected = f"{one_of(each.family, FAMILIES)}; repro/schema/families.py has them"
+            expected = f"{known_names(each.family, FAMILIES)}; repro/schema/families.py has them"
             found_there = f"{each.family!r}, which is no known family"
-            yield f"checkpoints{key(name)}.family", found_there, expected
+            yield f"checkpoints{path_key(name)}.family", found_there, expected
 
 
 def _wrong_datasets(found: _Datasets) -> Iterator[Wrong]:
@@ -238,11 +238,11 @@ def _wrong_datasets(found: _Datasets) -> Iterator[Wrong]:
     for field, known in named.items():
         for name in getattr(found, field):
             if name not in known:
-                expected = f"{one_of(name, known)}; repro/schema/catalog.py has them"
-                yield f"{field}{key(name)}", f"{name!r}, which no job asks", expected
+                expected = f"{known_names(name, known)}; repro/schema/catalog.py has them"
+                yield f"{field}{path_key(name)}", f"{name!r}, which no job asks", expected
     for name, times in Counter([*found.datasets, *found.benchmarks, *found.instructions]).items():
         if times > 1:
-            yield f"instructions{key(name)}", f"{name!r} {times} times", "each name once"
+            yield f"instructions{path_key(name)}", f"{name!r} {times} times", "each name once"
 
 
 def _load(

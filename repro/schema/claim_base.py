@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import StringConstraints
 
+from repro.decimals import DecimalText, Unsigned
 from repro.schema.base import Frozen, Slug
-from repro.schema.decimals import DecimalText, Unsigned
 
 Basis = Literal["printed", "measured"]
 

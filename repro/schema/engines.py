@@ -16,7 +16,7 @@ QUESTIONS = 100
 """Of a benchmark, the first."""
 
 
-def by(job: Job, engine: Engine) -> Job:
+def with_engine(job: Job, engine: Engine) -> Job:
     """The same job by an engine; jobs that ask no questions are left as they are."""
     if not isinstance(job, ModelJob) or engine == job.engine:
         return job

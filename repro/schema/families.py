@@ -167,7 +167,7 @@ FAMILIES: Mapping[str, Family] = {
 """Family, as `catalog/checkpoints.json` names it, to what is known of it."""
 
 
-def told_by(config: Mapping[str, object]) -> tuple[str, Layout] | None:
+def family_and_layout(config: Mapping[str, object]) -> tuple[str, Layout] | None:
     """The family and the layout of a checkpoint, told by what its config.json holds.
 
     None for any other.
@@ -182,13 +182,13 @@ def told_by(config: Mapping[str, object]) -> tuple[str, Layout] | None:
     return None
 
 
-def named_by(config: Mapping[str, object]) -> str | None:
+def family_named(config: Mapping[str, object]) -> str | None:
     """The family alone."""
-    found = told_by(config)
+    found = family_and_layout(config)
     return found[0] if found else None
 
 
-def unused_by(config: Mapping[str, object]) -> tuple[str, ...]:
+def unused_tensors(config: Mapping[str, object]) -> tuple[str, ...]:
     """Patterns of names that a checkpoint may store and loading passes over."""
-    found = told_by(config)
+    found = family_and_layout(config)
     return found[1].unused if found else ()

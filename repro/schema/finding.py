@@ -136,7 +136,7 @@ class Verdict(Frozen):
     notes: tuple[str, ...]
     """What qualifies all of them: drift, substitutions, controls."""
 
-    def also(self, notes: tuple[str, ...]) -> "Verdict":
+    def with_notes(self, notes: tuple[str, ...]) -> "Verdict":
         """The same with more notes."""
         return self.model_copy(update={"notes": (*self.notes, *notes)})
 

@@ -1,7 +1,7 @@
 """Groups of jobs in a manifest: what each tier runs, and with what in the place of what.
 
 A setting of a tuning group is a setting of its evaluations together with a seed of its tuning, so
-that both arms of a difference saw the same rows in the same order.
+that both sides of a difference saw the same rows in the same order.
 """
 
 from dataclasses import dataclass

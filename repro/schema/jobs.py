@@ -15,27 +15,20 @@ from typing import Annotated, get_args
 from pydantic import Field
 
 from repro.schema.catalog import BenchmarkTask
-from repro.schema.kinds.base import Arm, Attention, Dtype, Engine, KindOfJob, Setting, Tier
+from repro.schema.kinds.base import Attention, CastMode, Dtype, Engine, KindOfJob, Setting, Tier
 from repro.schema.kinds.benchmark import BenchmarkJob
 from repro.schema.kinds.evaluate import EvaluateJob
 from repro.schema.kinds.stability import StabilityJob
 from repro.schema.kinds.throughput import SharedThroughput, ThroughputJob
-from repro.schema.kinds.tuning import (
-    Method,
-    Precision,
-    Recipe,
-    SharedRecipe,
-    TuningJob,
-    TuningPath,
-)
+from repro.schema.kinds.tuning import Method, Precision, Recipe, SharedRecipe, TuningJob, TuningPath
 from repro.schema.kinds.weight_tying import WeightTyingJob
 
 __all__ = [
     "KINDS",
-    "Arm",
     "Attention",
     "BenchmarkJob",
     "BenchmarkTask",
+    "CastMode",
     "Dtype",
     "Engine",
     "EvaluateJob",

@@ -72,10 +72,10 @@ class Manifest(Frozen):
 PATH = paths.CATALOG / "manifest.schema.json"
 
 
-def text() -> str:
+def schema_text() -> str:
     """The schema, with the docstring under each field as its description."""
     return json.dumps(Manifest.model_json_schema(), indent=1, ensure_ascii=False) + "\n"
 
 
 if __name__ == "__main__":
-    write_text(PATH, text())
+    write_text(PATH, schema_text())

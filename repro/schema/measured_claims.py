@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from repro.decimals import DecimalText, Unsigned
 from repro.schema.base import Frozen, Slug, Slugs
 from repro.schema.claim_base import Basis, ClaimBase, Margin, Text
-from repro.schema.decimals import DecimalText, Unsigned
 from repro.schema.tuned_claims import ImprovementRatio, Score, TunedDivergence
 
 # -----------------------------------------------------------------------------
@@ -31,7 +31,7 @@ from repro.schema.tuned_claims import ImprovementRatio, Score, TunedDivergence
 Statistic = Literal["speed", "memory"]
 
 
-class Throughput(Frozen):
+class ThroughputGain(Frozen):
     """Gain of every other arm of a throughput group over a reference arm."""
 
     kind: Literal["throughput"]
@@ -51,7 +51,7 @@ class Throughput(Frozen):
     """The GPU that it was printed of, as its driver names it."""
 
 
-class Fit(Frozen):
+class MemoryFit(Frozen):
     """Whether one row trains within the memory."""
 
     group: Slug
@@ -68,7 +68,7 @@ class FitsClaim(ClaimBase):
 
     kind: Literal["fits"]
     published: Slug | None
-    runs: Annotated[tuple[Fit, ...], Field(min_length=1)]
+    runs: Annotated[tuple[MemoryFit, ...], Field(min_length=1)]
     hardware: Text
     """The GPU that it was said of, as its driver names it."""
 
@@ -107,7 +107,7 @@ class Divergence(Frozen):
     lm-eval 0.4.2 prints fractions to four digits, so two of them move a difference by 0.01."""
 
 
-class Unbuilt(Frozen):
+class UnbuiltMeasure(Frozen):
     """Something whose job type is not built yet."""
 
     kind: Literal["unbuilt"]
@@ -122,7 +122,7 @@ class CellClaim(ClaimBase):
     kind: Literal["cell"]
     published: Slug
     measure: Annotated[
-        Divergence | TunedDivergence | Score | ImprovementRatio | Throughput | Unbuilt,
+        Divergence | TunedDivergence | Score | ImprovementRatio | ThroughputGain | UnbuiltMeasure,
         Field(discriminator="kind"),
     ]
     margin: Margin

@@ -7,13 +7,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt, StringConstraints
 
+from repro.decimals import DecimalText, Unsigned
 from repro.schema.base import Frozen, Sha256, Slug, Slugs
 from repro.schema.claim_base import ClaimBase, Margin, Text
-from repro.schema.decimals import DecimalText, Unsigned
 
 
 class Comparison(Frozen):
-    """Two printed values of the same thing in two arms."""
+    """Two printed values of the same thing on two sides."""
 
     left: Slug
     """The arm that is said to win."""
@@ -73,7 +73,7 @@ class WholeQuestionsClaim(ClaimBase):
 
 
 class SampledComparison(Comparison):
-    """Two accuracies in percent of two arms that saw the same questions."""
+    """Two accuracies in percent of two sides that saw the same questions."""
 
     questions: PositiveInt
 
@@ -81,7 +81,7 @@ class SampledComparison(Comparison):
 class SamplingClaim(ClaimBase):
     """The left arm's accuracies are better by more than the sampling of questions explains.
 
-    Both arms saw the same questions, so the test is McNemar's, z = (b - c) / sqrt(b + c), with
+    Both sides saw the same questions, so the test is McNemar's, z = (b - c) / sqrt(b + c), with
     b the questions that only the left arm answers and c those that only the right one does. Only
     b - c is printed; z is given for every b + c that is possible. A tie decides nothing. Where
     the paper claims no significance, such a claim stands beside it.

@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 from repro import fileio, json_text
 from repro.errors import BadInputError, Problem
 from repro.schema.base import HUB_NAME, Frozen
-from repro.text import counted
+from repro.text import plural
 
 Model = TypeVar("Model", bound=Frozen)
 
@@ -46,7 +46,7 @@ def load(
     if found is not None:
         problems += [Problem(f"{path}: $.{where}", *sides) for where, *sides in senseless(found)]
     if problems or found is None:
-        count = counted(len(problems), "problem")
+        count = plural(len(problems), "problem")
         message = f"{path} is not a valid {what}: {count}. {advice}"
         raise BadInputError(message, problems)
     return found
@@ -63,7 +63,7 @@ def _read(path: Path, what: str, model: type[Model]) -> tuple[Model | None, list
         BadInputError: if it cannot be read at all.
     """
     try:
-        text = fileio.text(path)
+        text = fileio.read_text(path)
     except OSError as error:
         message = f"cannot read the {what} {path}: {error.strerror}"
         raise BadInputError(message) from error
@@ -152,7 +152,7 @@ def _where(steps: Sequence[int | str], document: object) -> str:
             continue
         if step == "[key]":  # pydantic's, for a key that is wrong itself
             continue
-        where += f"[{step}]" if isinstance(step, int) else key(step)
+        where += f"[{step}]" if isinstance(step, int) else path_key(step)
         try:
             document = document[step]  # type: ignore[index]
         except (KeyError, IndexError, TypeError):
@@ -160,6 +160,6 @@ def _where(steps: Sequence[int | str], document: object) -> str:
     return where
 
 
-def key(name: str) -> str:
+def path_key(name: str) -> str:
     """One key of a path and its dot; quoted where a dot or a space in it would be misread."""
     return f".{name}" if re.fullmatch(r"[\w-]+", name) else f"[{_shown(name)}]"

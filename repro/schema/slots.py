@@ -19,11 +19,13 @@ from repro.schema.groups import (
     ThroughputGroup,
     TuningGroup,
 )
-from repro.schema.jobs import Arm, Engine, EvaluateJob, Setting, Tier
+from repro.schema.jobs import CastMode, Engine, EvaluateJob, Setting, Tier
 from repro.schema.manifest import Manifest
 
 
-def evaluation_slot(checkpoint: str, dtype: str, setting: str, arm: Arm = "weight-cast") -> str:
+def evaluation_slot(
+    checkpoint: str, dtype: str, setting: str, arm: CastMode = "weight-cast"
+) -> str:
     """The id of the slot of one evaluation."""
     named = "" if arm == "weight-cast" else f"{arm}."
     return f"{checkpoint}.{dtype}.{named}{setting}"
@@ -65,7 +67,9 @@ def slots(
             made = tuned_slots.tuning(group, settings, tier, checkpoints)
         else:
             made = _evaluations(manifest, group, tier, checkpoints)
-        found += [replace(each, job=each.job and engines.by(each.job, engine)) for each in made]
+        found += [
+            replace(each, job=each.job and engines.with_engine(each.job, engine)) for each in made
+        ]
     return tuple(found)
 
 
@@ -114,8 +118,8 @@ def _evaluations(
 
 
 def _arms(
-    group: EvaluationGroup, family: str, others: tuple[Arm, ...]
-) -> Iterator[tuple[Literal["float32", "float16", "bfloat16"], Arm]]:
+    group: EvaluationGroup, family: str, others: tuple[CastMode, ...]
+) -> Iterator[tuple[Literal["float32", "float16", "bfloat16"], CastMode]]:
     """Every dtype with its arms; Mamba-2's kernels alone have two ways of float32."""
     for dtype in group.dtypes:
         yield dtype, "weight-cast"

@@ -12,9 +12,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
 
+from repro.decimals import DecimalText
 from repro.schema.base import Frozen, Slug, Slugs
 from repro.schema.claim_base import ClaimBase
-from repro.schema.decimals import DecimalText
 from repro.schema.jobs import BenchmarkTask, Method, Precision
 
 Methods = Annotated[tuple[Method, ...], Field(min_length=1)]
@@ -45,7 +45,7 @@ class Score(Frozen):
     metric: Literal["accuracy", "accuracy_norm", "perplexity"]
 
 
-class Model(Frozen):
+class ClaimedModel(Frozen):
     """A checkpoint as it was, or as an arm of a tuning group left it."""
 
     checkpoint: Slug
@@ -53,7 +53,7 @@ class Model(Frozen):
     """`<method>.<precision>`, or `pretrained`."""
 
 
-Models = Annotated[tuple[Model, ...], Field(min_length=1)]
+Models = Annotated[tuple[ClaimedModel, ...], Field(min_length=1)]
 
 
 class ImprovementRatio(Frozen):
@@ -120,12 +120,12 @@ class ImprovementClaim(ClaimBase):
         "apart-lowest",
         "not-monotone",
     ]
-    others: tuple[Model, ...]
+    others: tuple[ClaimedModel, ...]
     shots: tuple[PositiveInt, ...]
     """Shot counts that the mean is over."""
 
 
-class Column(Frozen):
+class ScoreColumn(Frozen):
     """One column of a table of scores; a lower perplexity wins, a higher accuracy."""
 
     task: BenchmarkTask
@@ -143,7 +143,7 @@ class MeasuredWinsClaim(ClaimBase):
     left: Slug
     """Arm that is said to win, `<method>.<precision>`."""
     right: Slug
-    columns: Annotated[tuple[Column, ...], Field(min_length=1)]
+    columns: Annotated[tuple[ScoreColumn, ...], Field(min_length=1)]
 
 
 class LearnsClaim(ClaimBase):

@@ -93,7 +93,7 @@ def tuning(
                 tuned.append((PRETRAINED, None))
             for number, (arm_id, recipe_) in enumerate(tuned):
                 for each, dtype in _questions(group, spec, first_arm=number == 0):
-                    found = runs and _asked(spec, each, runs, recipe_, dtype, setting)
+                    found = runs and _question_job(spec, each, runs, recipe_, dtype, setting)
                     slot = asked_slot(row.checkpoint, arm_id, name, each.task, dtype)
                     yield Slot(slot, found or None, reason, row.checkpoint, dtype, name)
 
@@ -120,7 +120,7 @@ def recipe_of(
     return Recipe(**said)
 
 
-def _asked(
+def _question_job(
     spec: TuningTier,
     asked: Questions,
     checkpoint: str,
@@ -189,7 +189,7 @@ class TunedModel(NamedTuple):
 def group_of(manifest: Manifest, model: TunedModel) -> tuple[TuningGroup, str] | None:
     """The first group that runs a model, and the arm as its slots name it; None if none does."""
     for group in manifest.jobs:
-        if isinstance(group, TuningGroup) and tunes(group, model.checkpoint):
+        if isinstance(group, TuningGroup) and has_checkpoint(group, model.checkpoint):
             if model.arm == PRETRAINED and group.pretrained:
                 return group, PRETRAINED
             for arm in group.arms:
@@ -198,7 +198,7 @@ def group_of(manifest: Manifest, model: TunedModel) -> tuple[TuningGroup, str] |
     return None
 
 
-def tunes(group: TuningGroup, checkpoint: str) -> bool:
+def has_checkpoint(group: TuningGroup, checkpoint: str) -> bool:
     """Whether a group has a checkpoint."""
     return any(each.checkpoint == checkpoint for each in group.checkpoints)
 

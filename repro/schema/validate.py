@@ -27,7 +27,7 @@ from repro.schema.manifest import Manifest
 from repro.schema.reading import Wrong
 from repro.schema.slots import checkpoints_of
 from repro.schema.validate_claims import ClaimSense
-from repro.text import counted, one_of
+from repro.text import known_names, plural
 
 MIN_SETTINGS = 5
 """Settings that tier full needs: fewer give no spread to decide by."""
@@ -74,7 +74,7 @@ _KNOWN: Mapping[str, tuple[Callable[[], Collection[str]], str]] = {
         catalog.instructions,
         "`instructions` of catalog/datasets.json has them, docs/researcher.md adds some",
     ),
-    "task": (catalog.asked, "catalog/datasets.json has them"),
+    "task": (catalog.question_sets, "catalog/datasets.json has them"),
     "subject of MMLU": (
         lambda: [name for each in catalog.datasets().values() for name in each.subjects],
         "`subjects` of mmlu in catalog/datasets.json has them",
@@ -93,7 +93,7 @@ def unknown_names(manifest: Manifest) -> Iterator[Wrong]:
             if kind not in known:  # a file of the catalog is read if something of it is named
                 known[kind] = every()
             if name not in known[kind]:
-                expected = f"{one_of(name, known[kind])}; {advice}"
+                expected = f"{known_names(name, known[kind])}; {advice}"
                 yield f"jobs[{index}].{where}", f"{name!r}, which is no known {kind}", expected
 
 
@@ -153,10 +153,10 @@ def _misfits(manifest: Manifest, group: Group) -> Iterator[Wrong]:
             at = f"tiers.{tier}.settings"
             for name in spec.settings:
                 if name not in settings:
-                    yield at, f"{name!r}, which is not defined", one_of(name, settings)
+                    yield at, f"{name!r}, which is not defined", known_names(name, settings)
             count = len(set(spec.settings))
             if tier == "full" and count < MIN_SETTINGS:
-                yield at, counted(count, "setting"), f"at least {MIN_SETTINGS}"
+                yield at, plural(count, "setting"), f"at least {MIN_SETTINGS}"
         if isinstance(group, TuningGroup):
             yield from _misfits_of_tuning(group)
 
@@ -168,7 +168,7 @@ def _not_rolled_out(group: SingleJob) -> Iterator[Wrong]:
         if name in known and known[name].family != "mamba":
             mambas = [other for other, each in known.items() if each.family == "mamba"]
             found = f"{name!r}, of the family {known[name].family}"
-            yield "job.checkpoint", found, f"of the family mamba: {one_of(name, mambas)}"
+            yield "job.checkpoint", found, f"of the family mamba: {known_names(name, mambas)}"
 
 
 def _shots(group: EvaluationGroup | TuningGroup) -> Iterator[Wrong]:
@@ -224,7 +224,7 @@ def _undefined_methods(group: TuningGroup) -> Iterator[Wrong]:
 def _misfits_of_tier(group: TuningGroup, spec: TuningTier) -> Iterator[Wrong]:
     """What is wrong with what one tier of a tuning group runs."""
     if len(spec.seeds) != len(spec.settings):
-        seeds, settings = counted(len(spec.seeds), "seed"), counted(len(spec.settings), "setting")
+        seeds, settings = plural(len(spec.seeds), "seed"), plural(len(spec.settings), "setting")
         yield "seeds", f"{seeds} for {settings}", "one for each"
     first = group.arms[0]
     if first.precision not in spec.precisions:
@@ -235,7 +235,7 @@ def _misfits_of_tier(group: TuningGroup, spec: TuningTier) -> Iterator[Wrong]:
         if task not in asked:
             yield "tasks", f"{task!r}, which the group does not ask", f"of {', '.join(asked)}"
     if ("mmlu" in spec.tasks) != bool(spec.subjects):
-        found = counted(len(spec.subjects), "subject")
+        found = plural(len(spec.subjects), "subject")
         yield "subjects", found, "some with the task mmlu, none without"
 
 
@@ -243,7 +243,7 @@ def _misfits_of_tier(group: TuningGroup, spec: TuningTier) -> Iterator[Wrong]:
 # Reading manifests.
 
 
-def load(path: Path) -> Manifest:
+def load_manifest(path: Path) -> Manifest:
     """Read and check one manifest.
 
     Raises:
@@ -266,12 +266,12 @@ def load_manifests(paths: list[Path]) -> list[Manifest]:
     errors = []
     for path in paths or sorted(bundle.MANIFESTS.glob("*.json")):
         try:
-            found = load(path)
+            found = load_manifest(path)
             bundled = bundle.MANIFESTS / f"{found.id}.json"
             own = paths and bundled.is_file() and not bundled.samefile(path)
-            other = (bundled, load(bundled)) if own else loaded.get(found.id)
+            other = (bundled, load_manifest(bundled)) if own else loaded.get(found.id)
         except BadInputError as error:
-            errors.append(f"{error}{_near(path)}")
+            errors.append(f"{error}{_similar_files(path)}")
             continue
         if other is not None and other[1] != found:
             what = "the bundle's own" if own else "another manifest"
@@ -291,9 +291,9 @@ def load_manifests(paths: list[Path]) -> list[Manifest]:
     return [each for _, each in loaded.values()]
 
 
-def _near(path: Path) -> str:
+def _similar_files(path: Path) -> str:
     """What a file that is not there may have been, in words."""
     names = [each.stem for each in sorted(paths.MANIFESTS.glob("*.json"))]
     if os.path.exists(path) or not names:  # noqa: PTH110  # as above
         return ""
-    return f"; expected a file, or the name of a manifest: {one_of(path.stem, names)}"
+    return f"; expected a file, or the name of a manifest: {known_names(path.stem, names)}"

@@ -23,9 +23,9 @@ from repro.schema.measured_claims import (
     GrowingClaim,
     MeanClaim,
     OrderingClaim,
-    Throughput,
+    ThroughputGain,
     TrendClaim,
-    Unbuilt,
+    UnbuiltMeasure,
 )
 from repro.schema.page_claims import (
     BaselineClaim,
@@ -45,7 +45,7 @@ from repro.schema.tuned_claims import (
     Score,
     TunedDivergence,
 )
-from repro.text import counted, one_of
+from repro.text import known_names, plural
 
 POINTS, PERCENT, TIMES, PERPLEXITY = "percentage points", "percent", "times", "perplexity"
 _SAME = {"points": POINTS, "%": PERCENT, "x": TIMES, "×": TIMES}
@@ -92,7 +92,7 @@ class ClaimSense:
         self.cells = {
             each.id: each.published
             for each in manifest.claims
-            if isinstance(each, CellClaim) and isinstance(each.measure, Divergence | Unbuilt)
+            if isinstance(each, CellClaim) and isinstance(each.measure, Divergence | UnbuiltMeasure)
         }
         """Cells that a measured claim may name, to the printed value that each is about."""
 
@@ -118,7 +118,7 @@ class ClaimSense:
         for field, known, names in self._names(claim):
             for name in names:
                 if name not in known:
-                    yield field, f"{name!r}, which is not defined", one_of(name, known)
+                    yield field, f"{name!r}, which is not defined", known_names(name, known)
 
     def _names(self, claim: Claim) -> Iterator[tuple[str, Sequence[str], Sequence[str]]]:
         """Every field that holds names, with what could stand there."""
@@ -203,7 +203,7 @@ class ClaimSense:
         if measure.checkpoint in runs:
             near = f"{measure.checkpoint} in {'; or in '.join(runs[measure.checkpoint])}"
         else:
-            near = one_of(measure.checkpoint, runs)
+            near = known_names(measure.checkpoint, runs)
         found = f"{measure.checkpoint} in {measure.dtype} and {measure.reference}"
         what = "a checkpoint and dtypes that one evaluation of this manifest runs"
         yield "measure", found, f"{what}: {near}"
@@ -248,7 +248,7 @@ def _units_of(claim: Claim) -> Mapping[str, str]:
             return _RATIOS[claimed.form]
         case Score():
             return {"published": PERPLEXITY if claimed.metric == "perplexity" else PERCENT}
-        case Throughput():
+        case ThroughputGain():
             return {"published": TIMES if claimed.statistic == "speed" else PERCENT}
     return _UNITS.get(type(claimed), {})
 
@@ -280,7 +280,7 @@ def _misfits(claim: Claim) -> Iterator[Wrong]:
         case RatioClaim():
             wanted = 1 if claim.form in ("plain", "times-per-reduction") else 2
             if len(claim.of) != wanted:
-                yield "of", counted(len(claim.of), "value"), f"{wanted} for the form {claim.form!r}"
+                yield "of", plural(len(claim.of), "value"), f"{wanted} for the form {claim.form!r}"
         case OrderingClaim(basis="printed", relation="smaller-beyond-null"):
             yield "relation", claim.relation, "another one: no null divergence is printed"
         case ConcordanceClaim():
@@ -295,7 +295,7 @@ def _misfits(claim: Claim) -> Iterator[Wrong]:
 def _timed(claimed: object) -> Iterator[tuple[str, str, Sequence[str], Sequence[str]]]:
     """What a claim about throughput names: path up to it, a group, checkpoints, arms."""
     match claimed:
-        case Throughput():
+        case ThroughputGain():
             against = [claimed.against] if claimed.against else []
             sizes = [*claimed.checkpoints, *against]
             yield "measure.", claimed.group, sizes, [claimed.reference]

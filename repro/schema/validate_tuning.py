@@ -20,7 +20,7 @@ from repro.schema.tuned_claims import (
     TunedDivergence,
 )
 from repro.schema.tuned_slots import PRETRAINED, arm_name, group_of, models_of
-from repro.text import counted, one_of
+from repro.text import known_names, plural
 
 BENCHMARKS = ("hellaswag", "piqa", "arc_easy", "arc_challenge", "winogrande")
 """What an improvement with shots is the mean over."""
@@ -45,7 +45,7 @@ def problems_of(manifest: Manifest, claimed: Tuned | LearnsClaim, at: str) -> It
         at: Field of the claim that names the models.
     """
     if isinstance(claimed, LearnsClaim):
-        yield from _tunes_nothing(manifest, claimed)
+        yield from _jobs_without_tuning(manifest, claimed)
         return
     models = dict.fromkeys(models_of(claimed))
     runs = {model: found for model in models if (found := group_of(manifest, model))}
@@ -53,7 +53,7 @@ def problems_of(manifest: Manifest, claimed: Tuned | LearnsClaim, at: str) -> It
         if model not in runs:
             name = f"{model.checkpoint} as {model.arm}"
             what = "a checkpoint and arm that a tuning group of this manifest runs"
-            yield at, name, f"{what}: {one_of(name, _tuned(manifest))}"
+            yield at, name, f"{what}: {known_names(name, _tuned(manifest))}"
         elif isinstance(claimed, TunedDivergence | BarsClaim) and len(runs) == len(models):
             group, arm = runs[model]
             if arm == arm_name(group, group.arms[0]):
@@ -65,7 +65,7 @@ def problems_of(manifest: Manifest, claimed: Tuned | LearnsClaim, at: str) -> It
     yield from _misfits(manifest, claimed)
 
 
-def _tunes_nothing(manifest: Manifest, claim: LearnsClaim) -> Iterator[Wrong]:
+def _jobs_without_tuning(manifest: Manifest, claim: LearnsClaim) -> Iterator[Wrong]:
     """Single jobs that a claim about learning names and that are no fine-tuning."""
     for group in manifest.jobs:
         tunes = isinstance(group, SingleJob) and isinstance(group.job, TuningJob)
@@ -130,26 +130,26 @@ def _misfits(manifest: Manifest, claimed: Tuned) -> Iterator[Wrong]:
     """Fields that do not go together."""
     match claimed:
         case Score():
-            yield from _metric("measure", claimed.task, claimed.metric)
+            yield from _metric_problems("measure", claimed.task, claimed.metric)
         case ImprovementRatio():
             if len(claimed.left) != len(claimed.right):
-                found = f"{len(claimed.left)} over {counted(len(claimed.right), 'model')}"
+                found = f"{len(claimed.left)} over {plural(len(claimed.right), 'model')}"
                 yield "measure", found, "one a size each"
         case BarsClaim():
             yield from _bars(claimed)
         case MeasuredWinsClaim():
             for index, column in enumerate(claimed.columns):
-                yield from _metric(f"columns[{index}]", column.task, column.metric)
+                yield from _metric_problems(f"columns[{index}]", column.task, column.metric)
             pairs = len(claimed.checkpoints) * len(claimed.columns)
             for each in manifest.published:
                 if each.id == claimed.out_of and each.text != str(pairs):
-                    found = f"{counted(pairs, 'comparison')} for the printed {each.text}"
+                    found = f"{plural(pairs, 'comparison')} for the printed {each.text}"
                     yield "out_of", found, "checkpoints times columns"
         case ImprovementClaim():
-            yield from _improvement(claimed)
+            yield from _improvement_problems(claimed)
 
 
-def _metric(at: str, task: str, metric: str) -> Iterator[Wrong]:
+def _metric_problems(at: str, task: str, metric: str) -> Iterator[Wrong]:
     """A metric that lm-eval does not give of a task."""
     if (metric == "perplexity") > (task == "lambada_openai"):
         yield at, f"{metric} of {task}", "perplexity of lambada_openai alone"
@@ -165,12 +165,12 @@ def _bars(claim: BarsClaim) -> Iterator[Wrong]:
         yield "above", repr(claim.above), expected
     if compares != bool(claim.others):
         expected = "some with smaller, none with the other relations"
-        yield "others", counted(len(claim.others), "group"), expected
+        yield "others", plural(len(claim.others), "group"), expected
 
 
-def _improvement(claim: ImprovementClaim) -> Iterator[Wrong]:
+def _improvement_problems(claim: ImprovementClaim) -> Iterator[Wrong]:
     """Models and shot counts that a relation cannot be asked of."""
-    of, others = counted(len(claim.of), "model"), counted(len(claim.others), "model")
+    of, others = plural(len(claim.of), "model"), plural(len(claim.others), "model")
     least = _OTHERS.get(claim.relation, 0)
     if len(claim.others) < least or (claim.others and not least):
         expected = f"at least {least}" if least else "none"

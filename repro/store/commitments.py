@@ -98,7 +98,7 @@ class _Version1(Frozen):
 @functools.cache
 def _version_1() -> _Version1:
     path = bundle.CATALOG / "commitments-v1.json"
-    return json_text.held(path, _Version1.model_validate_json)
+    return json_text.load_model(path, _Version1.model_validate_json)
 
 
 def of_version_1(then: Commitments, manifest: Manifest) -> Commitments:

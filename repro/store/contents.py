@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from repro import fileio
-from repro.errors import BadInputError, CannotReadError, saving
+from repro.errors import BadInputError, CannotReadError, save_errors
 from repro.schema.jobs import Job
 from repro.store import run_file
 from repro.store.record import Record
 from repro.store.run_file import RunFile
 from repro.store.store import MODEL, BrokenRecordError, Store
-from repro.text import counted, listed
+from repro.text import first_few, plural
 
 SHORT = 12
 """Digits of a key that are shown; any unambiguous number of them is understood."""
@@ -41,7 +41,7 @@ def runs(store: Store) -> dict[str, RunFile]:
     return {path.stem: run for path, run in run_file.read(store.root)[0].items()}
 
 
-def unread(store: Store) -> list[BadInputError]:
+def unreadable_run_files(store: Store) -> list[BadInputError]:
     """Run files that cannot be read, each with what to do."""
     return run_file.read(store.root)[1]
 
@@ -75,8 +75,8 @@ def orphans(store: Store) -> tuple[str, ...]:
     if not found:
         return ()
     note = (
-        f"in no count: {counted(len(found), 'record')} in {store.root.name} that no run file names "
-        f"({listed(found)}); an earlier run's, or its run file is gone (`repro results list`)"
+        f"in no count: {plural(len(found), 'record')} in {store.root.name} that no run file names "
+        f"({first_few(found)}); an earlier run's, or its run file is gone (`repro results list`)"
     )
     return (note,)
 
@@ -88,14 +88,16 @@ def entry(store: Store, key: str, known: Mapping[str, RunFile]) -> Entry:
     record, broken = None, ""
     try:
         record = store.load(key)[0]
-        broken = _damaged(store.folder(key) / MODEL, record.files)
+        broken = _damaged_weights(store.folder(key) / MODEL, record.files)
     except (BrokenRecordError, CannotReadError, OSError) as error:
         broken = str(error)
-    what = ", ".join(dict.fromkeys(slots)) or (_described(record.job) if record else "unknown")
+    what = ", ".join(dict.fromkeys(slots)) or (
+        _add_bills_of_materials(record.job) if record else "unknown"
+    )
     return Entry(key, what, record, broken, size_of(store.folder(key)), used_by)
 
 
-def find(store: Store, prefix: str) -> Entry:
+def find_record(store: Store, prefix: str) -> Entry:
     """The record whose key begins so.
 
     Raises:
@@ -125,7 +127,7 @@ def check_folder(store: Store) -> None:
         raise BadInputError(message)
 
 
-def _damaged(folder: Path, files: Mapping[str, str]) -> str:
+def _damaged_weights(folder: Path, files: Mapping[str, str]) -> str:
     """Which weights are not what their record says; empty if none."""
     wrong: Sequence[str] = [
         name
@@ -135,7 +137,7 @@ def _damaged(folder: Path, files: Mapping[str, str]) -> str:
     return f"its weights are damaged or gone: {', '.join(wrong)}" if wrong else ""
 
 
-def _described(job: Job) -> str:
+def _add_bills_of_materials(job: Job) -> str:
     """A job in the words of a slot."""
     said = [getattr(job, name, None) for name in ("checkpoint", "task", "family", "projection")]
     setting = getattr(job, "setting", None)
@@ -175,7 +177,7 @@ def garbage(store: Store) -> list[Garbage]:
         BadInputError: no such folder, or a damaged run file: it may refer to anything.
     """
     check_folder(store)
-    if damaged := unread(store):
+    if damaged := unreadable_run_files(store):
         told = "\n".join(map(str, damaged))
         message = f"nothing may go while a run file cannot be read, which may need it\n{told}"
         raise BadInputError(message)
@@ -197,7 +199,7 @@ def remove_garbage(store: Store, garbage: list[Garbage]) -> int:
     """
     freed = 0
     for each in garbage:
-        with saving(each.path):
+        with save_errors(each.path):
             if not each.key:
                 each.path.unlink(missing_ok=True)
                 freed += each.size

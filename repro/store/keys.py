@@ -23,7 +23,7 @@ NO_NUMBERS: Mapping[str, str] = {
 what only they import is not followed."""
 
 
-def of_job(
+def job_key(
     job: Job,
     inputs: Mapping[str, str],
     code: Mapping[str, str],
@@ -91,7 +91,7 @@ def code_of(kind: str, root: Path | None = None) -> dict[str, str]:
     return dict(sorted(seen.items()))
 
 
-def differing(code: Mapping[str, str]) -> list[str]:
+def changed_modules(code: Mapping[str, str]) -> list[str]:
     """Modules of a record's `code` that are gone here, or others."""
     folder = _folder("runner", None).parent
     return [name for name, sha in sorted(code.items()) if _digest(folder / name) != sha]

@@ -20,7 +20,7 @@ from repro.schema.base import Frozen, Sha256, Slug
 from repro.schema.claims import AmbiguousClaim, Claim, ModelClaim, PageClaim, PlannedClaim
 from repro.schema.jobs import Engine, Tier
 from repro.schema.manifest import Manifest
-from repro.schema.measured_claims import CellClaim, Unbuilt
+from repro.schema.measured_claims import CellClaim, UnbuiltMeasure
 from repro.schema.page_claims import FactClaim
 from repro.store import commitments
 from repro.store.commitments import Commitments, of_version_1
@@ -86,19 +86,21 @@ def load(path: Path) -> RunFile:
         BadInputError: if it cannot be read.
     """
     try:
-        run = json_text.held(path, RunFile.model_validate_json)
+        run = json_text.load_model(path, RunFile.model_validate_json)
     except OSError as error:
         message = f"the run file {cannot_read(path, error)}"
         raise BadInputError(message) from error
     except ValueError as error:
         steps = error.errors()[0]["loc"] if isinstance(error, ValidationError) else ()
         where = ".".join(map(str, steps))
-        problem = Problem(f"{path}: $.{where}", json_text.why(error), "what `repro run` wrote")
-        raise DamagedRunError(_remedy(path), [problem]) from error
+        problem = Problem(
+            f"{path}: $.{where}", json_text.explain_error(error), "what `repro run` wrote"
+        )
+        raise DamagedRunError(_how_to_remake(path), [problem]) from error
     name = f"{run.manifest}.{run.tier}.json"
     if path.name != name:  # a copy, which would count twice
         problem = Problem(str(path), f"the run of {run.manifest} at tier {run.tier}", name)
-        raise DamagedRunError(_remedy(path), [problem])
+        raise DamagedRunError(_how_to_remake(path), [problem])
     return run.model_copy(update={"file": _manifest_of(run, path.parent.parent)})
 
 
@@ -114,7 +116,7 @@ def read(out: Path) -> tuple[dict[Path, RunFile], list[BadInputError]]:
     return runs, unread
 
 
-def earlier(path: Path) -> RunFile | None:
+def earlier_run(path: Path) -> RunFile | None:
     """The run file that a run finds; None where there is none, or a damaged one to be replaced.
 
     Raises:
@@ -126,7 +128,7 @@ def earlier(path: Path) -> RunFile | None:
         return None
 
 
-def _remedy(path: Path) -> str:
+def _how_to_remake(path: Path) -> str:
     """What a damaged run file costs, and how it is made again."""
     name, _, tier = path.stem.rpartition(".")
     known = (bundle.MANIFESTS / f"{name}.json").is_file()
@@ -167,7 +169,7 @@ def changes(run: RunFile, manifest: Manifest) -> dict[str, str]:
     return {name: f"{what} (its run file is of version 1)" for name, what in changed.items()}
 
 
-def too_late(run: RunFile, manifest: Manifest) -> dict[str, str]:
+def late_changes(run: RunFile, manifest: Manifest) -> dict[str, str]:
     """Those of `changes` by which records that are there may not be judged.
 
     A claim that was added and that no record bears on has nothing to be committed in advance of.
@@ -189,7 +191,7 @@ def _needs_no_record(claim: Claim, claims: Mapping[str, Claim]) -> bool:
     if isinstance(claim, AmbiguousClaim):
         return all(_needs_no_record(claims[name], claims) for name in claim.readings)
     if isinstance(claim, CellClaim):
-        return isinstance(claim.measure, Unbuilt)
+        return isinstance(claim.measure, UnbuiltMeasure)
     return isinstance(claim, PageClaim | FactClaim | PlannedClaim)
 
 
@@ -201,7 +203,7 @@ def manifest_of(run: RunFile) -> Manifest:
     """
     bundled = bundle.MANIFESTS / f"{run.manifest}.json"
     if bundled.is_file():
-        return validate.load(bundled)
+        return validate.load_manifest(bundled)
     if not os.path.isfile(run.file):  # noqa: PTH113  # a path may be too long to be one
         message = (
             f"runs/{run.manifest}.{run.tier}.json: found no file {visible(run.file)}, the manifest "
@@ -209,7 +211,7 @@ def manifest_of(run: RunFile) -> Manifest:
             "the folder where `repro run` was started, or put the file there"
         )
         raise BadInputError(message)
-    return validate.load(Path(run.file))
+    return validate.load_manifest(Path(run.file))
 
 
 def folders_of(given: Sequence[Path]) -> list[Path]:
@@ -217,7 +219,7 @@ def folders_of(given: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for folder in given:
         whole = (folder / "runs").is_dir() or is_packet(folder)
-        below = [] if whole else inside(folder)
+        below = [] if whole else results_below(folder)
         found += below or [folder]
     return found
 
@@ -249,7 +251,7 @@ def results_of(folder: Path) -> list[Path]:
     return [folder / place_of(number) for number in numbers]
 
 
-def inside(folder: Path) -> list[Path]:
+def results_below(folder: Path) -> list[Path]:
     """Packets and results folders just below a folder."""
     below = sorted(folder.iterdir()) if folder.is_dir() else []
     return [each for each in below if is_packet(each) or (each / "runs").is_dir()]

@@ -28,8 +28,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from repro import fileio, json_text
-from repro.errors import CannotReadError, CannotSaveError, cannot_read, saving
-from repro.fileio import exchange, make_folder, sync, sync_tree, unused, write_bytes
+from repro.errors import CannotReadError, CannotSaveError, cannot_read, save_errors
+from repro.fileio import exchange, make_folder, sync, sync_tree, unused_path, write_bytes
 
 if TYPE_CHECKING:  # numpy takes a quarter of the start-up that `repro list` is allowed
     from collections.abc import Mapping
@@ -87,7 +87,7 @@ class Store:
         Raises:
             CannotSaveError: the folder cannot be written, or its file system has no locks.
         """
-        while (handle := _taken(self.locks / key)) is None:
+        while (handle := _try_lock(self.locks / key)) is None:
             waiting(_owner(self.locks / key))
             time.sleep(_POLL)
         with _held(self.locks / key, handle):
@@ -96,7 +96,7 @@ class Store:
     @contextmanager
     def lock_now(self, key: str) -> Iterator[bool]:
         """The same if nobody is; tells whether."""
-        handle = _taken(self.locks / key)
+        handle = _try_lock(self.locks / key)
         with nullcontext() if handle is None else _held(self.locks / key, handle):
             yield handle is not None
 
@@ -124,9 +124,9 @@ class Store:
 
         folder = self.folder(key)
         try:
-            record = json_text.held(folder / "record.json", Record.model_validate_json)
+            record = json_text.load_model(folder / "record.json", Record.model_validate_json)
         except ValueError as error:
-            message = f"record {key[:12]} is not a record: {json_text.why(error)}"
+            message = f"record {key[:12]} is not a record: {json_text.explain_error(error)}"
             raise BrokenRecordError(message) from error
         except FileNotFoundError:
             raise
@@ -196,9 +196,9 @@ class Store:
         sha = hashlib.sha256(content).hexdigest()
         file = ArrayFile(name="arrays.safetensors", sha256=sha, size=len(content))
         record = make_record(file)
-        with saving(self.jobs):
+        with save_errors(self.jobs):
             make_folder(self.jobs)
-            draft = unused(self.jobs, f"{_WRITING}{record.key}-")
+            draft = unused_path(self.jobs, f"{_WRITING}{record.key}-")
             draft.mkdir()
             try:
                 write_bytes(draft / file.name, content)
@@ -228,8 +228,8 @@ class Store:
 
     def remove(self, key: str) -> None:
         """Remove a record; its name goes first, so that no half of it is ever found."""
-        with saving(self.jobs):
-            gone = unused(self.jobs, f"{_GONE}{key}-")
+        with save_errors(self.jobs):
+            gone = unused_path(self.jobs, f"{_GONE}{key}-")
             gone.mkdir()
             self.folder(key).rename(gone / "record")
             sync(self.jobs)
@@ -278,9 +278,9 @@ def _held(path: Path, handle: int) -> Iterator[None]:
         os.close(handle)
 
 
-def _taken(path: Path) -> int | None:
+def _try_lock(path: Path) -> int | None:
     """The open file, locked; None while somebody else has it."""
-    with saving(path):
+    with save_errors(path):
         make_folder(path.parent)
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)  # never inherited by a new program
     try:
@@ -308,6 +308,6 @@ def _taken(path: Path) -> int | None:
 def _owner(path: Path) -> str:
     """Who holds a lock, for people."""
     try:
-        return fileio.content(path).decode(errors="replace") or "another process"
+        return fileio.read_bytes(path).decode(errors="replace") or "another process"
     except OSError:
         return "another process"

@@ -19,10 +19,10 @@ from typing import Any
 from repro import fileio, json_text
 from repro.errors import BadInputError, Problem
 from repro.schema.families import FAMILIES, Family
-from repro.text import listed
+from repro.text import first_few
 from repro.weights import foreign_json, loadable
 from repro.weights.torch_pickle import Tensor
-from repro.weights.torch_zip import shown
+from repro.weights.torch_zip import printable
 
 _LARGEST_HEADER = 100_000_000
 """Bytes; the limit of the safetensors library."""
@@ -45,7 +45,7 @@ def check(folder: Path, name: str, family: str) -> None:
     known = FAMILIES[family]
     problems = list(_config_problems(folder, known))
     try:
-        found = tensors(folder)
+        found = stored_tensors(folder)
     except BadInputError as error:
         problems += error.problems
     else:
@@ -68,7 +68,7 @@ def has_tokenizer(folder: Path, *, own: bool) -> bool:
     return files and (own or (folder / "tokenizer_config.json").is_file())
 
 
-def tensors(folder: Path) -> dict[str, Mapping[str, Any]]:
+def stored_tensors(folder: Path) -> dict[str, Mapping[str, Any]]:
     """The tensors of a checkpoint by name, from the headers of its files.
 
     Raises:
@@ -85,7 +85,7 @@ def tensors(folder: Path) -> dict[str, Mapping[str, Any]]:
         if file == loadable.INDEX:
             continue
         try:
-            part = header(folder / file)
+            part = safetensors_header(folder / file)
         except (OSError, ValueError) as error:
             problems.append(Problem(str(folder / file), str(error), "a whole safetensors file"))
             continue
@@ -101,7 +101,9 @@ def tensors(folder: Path) -> dict[str, Mapping[str, Any]]:
             ("in a shard alone", [name for name, file in differences if name not in missing]),
         ):
             if names:
-                told = f"{len(names)} tensors {what}: {listed([shown(name) for name in names])}"
+                told = (
+                    f"{len(names)} tensors {what}: {first_few([printable(name) for name in names])}"
+                )
                 expected = "each tensor in the shard that the index names, and in no other"
                 problems.append(Problem(str(path), told, expected))
     if problems:
@@ -109,13 +111,13 @@ def tensors(folder: Path) -> dict[str, Mapping[str, Any]]:
     return found
 
 
-def header(path: Path) -> dict[str, Mapping[str, Any]]:
+def safetensors_header(path: Path) -> dict[str, Mapping[str, Any]]:
     """The tensors of a safetensors file, by name.
 
     Raises:
         ValueError: if the file is cut short, longer than its header says, or no safetensors.
     """
-    with fileio.opened(path) as file:
+    with fileio.open_regular_file(path) as file:
         size = os.fstat(file.fileno()).st_size
         length = int.from_bytes(file.read(8), "little")
         if size < 8 or length > min(size, _LARGEST_HEADER):  # noqa: PLR2004
@@ -184,7 +186,7 @@ def _vocabulary_problems(folder: Path, family: Family, tensors: Tensors) -> Iter
         return
     rows = next(iter(embedding["shape"]), 0)
     try:
-        tokenizer = foreign_json.parse(fileio.content(path))
+        tokenizer = foreign_json.parse(fileio.read_bytes(path))
         ids = [*tokenizer["model"]["vocab"].values()]
         ids += [each["id"] for each in tokenizer.get("added_tokens", [])]
         largest = max(int(each) for each in ids)
@@ -211,17 +213,17 @@ class Shards:
     """Tensor to the name of its torch file, as an index says; None where there is no index."""
 
 
-def find(file: Path) -> Shards:
+def find_shards(file: Path) -> Shards:
     """The files that a name given by the user stands for: itself, or what an index lists.
 
     Raises:
         BadInputError: if there is no such file, or the index names none in its own folder.
     """
     try:
-        fileio.opened(file).close()
+        fileio.open_regular_file(file).close()
     except OSError as error:
         expected = "pytorch_model.bin, a shard of it, or its index"
-        problem = Problem(str(file), json_text.why(error), expected)
+        problem = Problem(str(file), json_text.explain_error(error), expected)
         raise BadInputError("there is no checkpoint file", [problem]) from error
     if file.suffix != ".json":
         named = _NAME.fullmatch(file.name)
@@ -230,13 +232,13 @@ def find(file: Path) -> Shards:
         promised = loadable.weight_map(file)
     except (OSError, ValueError) as error:
         expected = "JSON whose weight_map names a shard a tensor"
-        problem = Problem(str(file), json_text.why(error), expected)
+        problem = Problem(str(file), json_text.explain_error(error), expected)
         message = "no index of a torch checkpoint; nothing was written"
         raise BadInputError(message, [problem]) from error
     names = sorted(set(promised.values()))
     where, expected = f"{file}: $.weight_map", "the name of a file in the same folder"
     absent = [name for name in names if not loadable.lies_beside(file.parent, name)]
-    problems = [Problem(where, f"the shard {shown(name)}", expected) for name in absent]
+    problems = [Problem(where, f"the shard {printable(name)}", expected) for name in absent]
     if problems:
         raise BadInputError("an index of shards that are not there; nothing was written", problems)
     count = len(names)
@@ -258,7 +260,9 @@ def index(file: Path, shards: Shards, tensors: Mapping[Path, Mapping[str, Tensor
     held = {(name, path.name) for path, each in tensors.items() for name in each}
     differences = sorted(held ^ shards.promised.items())
     if differences:
-        first = listed([f"{shown(name)} in {shown(shard)}" for name, shard in differences])
+        first = first_few(
+            [f"{printable(name)} in {printable(shard)}" for name, shard in differences]
+        )
         found = f"{len(differences)} tensors in the index or in a shard alone: {first}"
         problem = Problem(str(file), found, "each tensor in the shard that the index names")
         message = "an index that is not that of its shards; nothing was written"

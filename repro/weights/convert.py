@@ -56,7 +56,7 @@ def convert(file: Path, out: Path | None, progress: Progress) -> list[Converted]
     """
     folder = out or file.parent
     try:
-        shards = checkpoint_files.find(file)
+        shards = checkpoint_files.find_shards(file)
         archives = _load(shards.targets)
         text = checkpoint_files.index(file, shards, {each.path: each.tensors for each in archives})
         with Drafts(folder) as drafts:
@@ -90,7 +90,7 @@ def _weights(archive: Archive, name: str, drafts: Drafts, meter: "_Meter") -> Co
     """Write the tensors of one torch file."""
     meter.note = archive.path.name
     try:
-        with fileio.opened(archive.path) as file:
+        with fileio.open_regular_file(archive.path) as file:
             sha256 = torch_zip.digest(file, archive.members, archive.size, meter)
         draft = drafts.write(name, _safetensors(archive, meter))
     except RefusedError as error:

@@ -48,9 +48,9 @@ def read(path: Path) -> Json:
         BadInputError: there is none.
     """
     try:
-        return parse(fileio.content(path))
+        return parse(fileio.read_bytes(path))
     except (OSError, ValueError) as error:
-        problem = Problem(str(path), json_text.why(error), "a JSON object")
+        problem = Problem(str(path), json_text.explain_error(error), "a JSON object")
         raise BadInputError("cannot load the checkpoint", [problem]) from error
 
 
@@ -73,7 +73,7 @@ def parse(content: bytes) -> Json:
 # What may not be said
 
 
-def problems(path: Path, *, own_code: bool) -> Iterator[Problem]:
+def forbidden_settings(path: Path, *, own_code: bool) -> Iterator[Problem]:
     """What a file of a checkpoint says that loading may not follow.
 
     Args:
@@ -84,7 +84,7 @@ def problems(path: Path, *, own_code: bool) -> Iterator[Problem]:
     if check is None:
         return
     try:
-        found = parse(fileio.content(path))
+        found = parse(fileio.read_bytes(path))
     except ValueError as error:
         yield Problem(str(path), f"{error}", "a JSON object")
         return

@@ -11,7 +11,7 @@ what loads them is given a folder with those and nothing else, in which
                         later, is not read, and one that is written to meanwhile is told;
     tokenizer.json      has the form that the pinned tokenizers reads (`foreign_json.tokenizer`).
 
-No file of the list may send a library elsewhere (`foreign_json.problems`).
+No file of the list may send a library elsewhere (`foreign_json.forbidden_settings`).
 
 Not covered: what a checkpoint's own code does once it was allowed to run; whoever writes into a
 file of weights and sets its time back.
@@ -26,8 +26,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 
 from repro import fileio, json_text
-from repro.errors import BadInputError, CannotRunError, CannotSaveError, Problem, saving
-from repro.text import listed
+from repro.errors import BadInputError, CannotRunError, CannotSaveError, Problem, save_errors
+from repro.text import first_few
 from repro.weights import foreign_json
 
 CONFIG = "config.json"
@@ -107,7 +107,7 @@ def weights(folder: Path) -> list[str]:
     bad = [each for each in named if not (each.endswith(_LINKED) and lies_beside(folder, each))]
     if bad:
         lost = sorted(tensor for tensor, name in shards.items() if name in bad)
-        shown = listed([ascii(each)[1:-1] for each in lost])
+        shown = first_few([ascii(each)[1:-1] for each in lost])
         expected = "the name of a safetensors file that lies in this folder"
         raise _refused(
             folder,
@@ -126,7 +126,7 @@ def shards_of(path: Path) -> dict[str, str]:
     try:
         return weight_map(path)
     except (OSError, ValueError) as error:
-        found = f"no index of tensors ({json_text.why(error)})"
+        found = f"no index of tensors ({json_text.explain_error(error)})"
     expected = "a JSON object with weight_map: tensor to shard"
     raise _refused(path.parent, Problem(str(path), found, expected))
 
@@ -138,7 +138,7 @@ def weight_map(path: Path) -> dict[str, str]:
         OSError: it cannot be read.
         ValueError: it is no index.
     """
-    named = foreign_json.parse(fileio.content(path)).get("weight_map")
+    named = foreign_json.parse(fileio.read_bytes(path)).get("weight_map")
     if isinstance(named, dict) and named and all(type(each) is str for each in named.values()):
         return named
     raise ValueError("no weight_map")
@@ -166,11 +166,11 @@ def _problems(folder: Path, listed: Collection[str]) -> list[Problem]:
     found = [
         problem
         for name in listed
-        for problem in foreign_json.problems(folder / name, own_code=own_code)
+        for problem in foreign_json.forbidden_settings(folder / name, own_code=own_code)
     ]
     if _WORDS in listed:
         try:
-            foreign_json.tokenizer(fileio.content(folder / _WORDS))
+            foreign_json.tokenizer(fileio.read_bytes(folder / _WORDS))
         except (OSError, ValueError) as error:
             expected = "a tokenizer as tokenizers 0.19.1 reads it"
             found.append(Problem(str(folder / _WORDS), str(error), expected))
@@ -189,7 +189,7 @@ _PRIVATE: dict[Path, Path] = {}
 
 
 @contextmanager
-def private(
+def private_copy(
     folder: Path,
     *,
     held: Mapping[str, str] | None = None,
@@ -215,7 +215,7 @@ def private(
     listed = names(folder, code) if held is None else list(held)
     with ExitStack() as stack:
         own = Path(stack.enter_context(_scratch(work))) / (folder.resolve().name or "checkpoint")
-        with saving(own):
+        with save_errors(own):
             own.mkdir()
             opened = [
                 _placed(stack, folder / name, own / name, (held or {}).get(name)) for name in listed
@@ -250,7 +250,7 @@ def _scratch(work: Path | None) -> TemporaryDirectory[str]:
             message = f"{error.strerror}; set TMPDIR to a folder that can be written"
             raise CannotSaveError(message) from error
         place = work
-    with saving(place):
+    with save_errors(place):
         place.mkdir(parents=True, exist_ok=True)
         return TemporaryDirectory(prefix="repro-loading-", dir=place, ignore_cleanup_errors=True)
 
@@ -264,7 +264,7 @@ def _placed(
 ) -> tuple[Path, BufferedReader, State]:
     """Put one file into a private folder, by the open file that was digested."""
     try:
-        stream = stack.enter_context(fileio.opened(path))
+        stream = stack.enter_context(fileio.open_regular_file(path))
     except OSError as error:
         raise ChangedError(path, f"cannot be read ({error.strerror})") from error
     before = _state(stream)

@@ -24,7 +24,7 @@ from typing import Any
 
 from repro import fileio, json_text
 from repro.errors import BadInputError, Problem
-from repro.fileio import Draft, Drafts
+from repro.fileio import DraftFile, Drafts
 from repro.weights import checkpoint_files, foreign_json
 
 _NEEDED: Mapping[str, tuple[object, ...]] = {
@@ -55,7 +55,7 @@ Range = tuple[str, list[int], int, int]
 """Dtype, shape, and where the bytes begin and end in the source's data."""
 
 
-def convert(file: Path, out: Path) -> list[Draft]:
+def convert(file: Path, out: Path) -> list[DraftFile]:
     """Write config.json, model.safetensors and the tokenizer in the layout of transformers.
 
     Args:
@@ -68,7 +68,7 @@ def convert(file: Path, out: Path) -> list[Draft]:
     try:
         config = json_text.load(file.parent / "config.json")
         known = _checked(config, file.parent / "config.json")
-        ranges = _ranges(checkpoint_files.header(file), known, file)
+        ranges = _ranges(checkpoint_files.safetensors_header(file), known, file)
         with Drafts(out) as drafts:
             made = [drafts.write("model.safetensors", _weights(file, ranges))]
             made.append(drafts.write("config.json", [_text(_new_config(config))]))
@@ -76,7 +76,7 @@ def convert(file: Path, out: Path) -> list[Draft]:
             drafts.publish()
     except (OSError, ValueError) as error:
         where = f" ({error.filename})" if isinstance(error, OSError) and error.filename else ""
-        why = f"{json_text.why(error)}{where}"
+        why = f"{json_text.explain_error(error)}{where}"
         message = f"{file} cannot be turned into another layout: {why}; nothing was written"
         raise BadInputError(message) from error
     return made
@@ -109,7 +109,7 @@ def _ranges(
     made: dict[str, Range] = {}
     problems = []
     for name, tensor in sorted(source.items(), key=lambda each: each[1]["data_offsets"][0]):
-        parts = _parts(name, tensor["shape"], config)
+        parts = _renamed_rows(name, tensor["shape"], config)
         if not parts or sum(rows for _, rows in parts) != tensor["shape"][0]:
             found = f"{name} of shape {tensor['shape']}"
             problems.append(Problem(str(file), found, "a weight of an OLMo of its config.json"))
@@ -128,7 +128,7 @@ def _ranges(
     return made
 
 
-def _parts(name: str, shape: list[int], config: Mapping[str, Any]) -> list[tuple[str, int]]:
+def _renamed_rows(name: str, shape: list[int], config: Mapping[str, Any]) -> list[tuple[str, int]]:
     """New names and rows of a tensor; empty for one that is not known."""
     if len(shape) != 2 or not shape[0]:  # noqa: PLR2004  # no matrix
         return []
@@ -159,7 +159,7 @@ def _weights(file: Path, ranges: Mapping[str, Range]) -> Iterator[bytes]:
     yield checkpoint_files.new_header(
         (name, dtype, shape, end - begin) for name, (dtype, shape, begin, end) in ranges.items()
     )
-    with fileio.opened(file) as stream:
+    with fileio.open_regular_file(file) as stream:
         data = 8 + int.from_bytes(stream.read(8), "little")
         for _, _, begin, end in ranges.values():
             stream.seek(data + begin)
@@ -194,7 +194,7 @@ def _tokenizer(folder: Path) -> Iterator[tuple[str, bytes]]:
     """The tokenizer's files; its class, code of the hub, becomes the one that it derives from."""
     for name in ("tokenizer.json", "special_tokens_map.json"):
         if (folder / name).is_file():
-            yield name, fileio.content(folder / name)
+            yield name, fileio.read_bytes(folder / name)
     path = folder / "tokenizer_config.json"
     if path.is_file():
         settings = foreign_json.read(path)

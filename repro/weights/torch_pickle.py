@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from repro.weights.torch_zip import RefusedError, refuse, shown
+from repro.weights.torch_zip import RefusedError, printable, refuse
 
 LARGEST_PICKLE = 16_000_000
 """Bytes; a tensor takes some 150."""
@@ -32,7 +32,7 @@ def interpret(data: bytes) -> object:
         RefusedError: at the first opcode that is not on the allow-list, is not used as torch
             uses it, or describes a tensor that is none.
     """
-    stream, machine, at = io.BytesIO(data), Machine(), 0
+    stream, machine, at = io.BytesIO(data), PickleMachine(), 0
     try:
         for _ in range(_MOST_OPCODES):
             at = stream.tell()
@@ -63,7 +63,7 @@ def _next(stream: io.BytesIO) -> tuple[str, Any]:
             return opcode.name, b".".join((_line(stream), _line(stream))).decode()
         return opcode.name, opcode.arg.reader(stream) if opcode.arg else None
     except ValueError as error:
-        found = f"the opcode {opcode.name} with a broken argument ({shown(str(error))})"
+        found = f"the opcode {opcode.name} with a broken argument ({printable(str(error))})"
         raise RefusedError(found, WRITTEN) from error
 
 
@@ -145,7 +145,7 @@ class Tensor:
         return True
 
 
-def view(storage: object, offset: object, shape: object, stride: object) -> Tensor:
+def tensor_view(storage: object, offset: object, shape: object, stride: object) -> Tensor:
     """A tensor from what a pickle says of it, held to its storage; allocates nothing.
 
     Raises:
@@ -218,7 +218,7 @@ class OrderedDict(dict[str, object]):
     __slots__ = ()
 
 
-class Machine:
+class PickleMachine:
     """The stack, the memo and the storages of one pickle."""
 
     def __init__(self) -> None:
@@ -286,7 +286,7 @@ class Machine:
     def name(self, name: object) -> None:
         """What would be imported, on top."""
         if name not in _NAMES:
-            refuse(f"the global {shown(str(name))}", ONLY)
+            refuse(f"the global {printable(str(name))}", ONLY)
         self.push(_Global(str(name)))
 
     def name_from_stack(self) -> None:
@@ -300,28 +300,32 @@ class Machine:
         """Keys and values, one after the other, into the dict on top."""
         target = self.pop()
         if not isinstance(target, dict) or len(items) % 2:
-            refuse(f"items for {kind(target)}", "keys and values for a dict")
+            refuse(f"items for {kind_of_value(target)}", "keys and values for a dict")
         for key, value in zip(items[::2], items[1::2], strict=True):
             if not isinstance(key, str):
-                refuse(f"{kind(key)} as a key", "names as keys")
+                refuse(f"{kind_of_value(key)} as a key", "names as keys")
             if key in target:
-                refuse(f"the key {shown(key)} twice", "every key once")
+                refuse(f"the key {printable(key)} twice", "every key once")
             target[key] = value
         self.push(target)
 
     def reduce(self) -> None:
         """A call: an ordered dict, a tensor or a parameter."""
         arguments, called = self.pop(), self.pop()
-        name = called.name if isinstance(called, _Global) else kind(called)
+        name = called.name if isinstance(called, _Global) else kind_of_value(called)
         match name, arguments:
             case "collections.OrderedDict", ():
                 self.push(OrderedDict())
             case "torch._utils._rebuild_tensor_v2", (storage, start, shape, stride, bool(), dict()):
-                self.push(view(storage, start, shape, stride))
+                self.push(tensor_view(storage, start, shape, stride))
             case "torch._utils._rebuild_parameter", (Tensor() as tensor, bool(), dict()):
                 self.push(tensor)
             case _:
-                kinds = ", ".join(map(kind, arguments[:9])) if type(arguments) is tuple else "?"
+                kinds = (
+                    ", ".join(map(kind_of_value, arguments[:9]))
+                    if type(arguments) is tuple
+                    else "?"
+                )
                 refuse(f"a call of {name} with ({kinds})", ONLY)
 
     def build(self) -> None:
@@ -329,7 +333,7 @@ class Machine:
         state, target = self.pop(), self.pop()
         plain = isinstance(state, dict) and state.keys() <= {"_metadata"}
         if not (plain and isinstance(target, OrderedDict)):
-            found = f"state for {kind(target)}"
+            found = f"state for {kind_of_value(target)}"
             refuse(found, "no state but the _metadata of an ordered dict")
         self.push(target)
 
@@ -339,14 +343,14 @@ class Machine:
             case ("storage", _Global(name), str(key), str(), int(numel)) if name in STORAGES:
                 storage = Storage(key, STORAGES[name], numel)
                 if numel < 0 or self.storages.setdefault(key, storage) != storage:
-                    found = f"storage {shown(key)} of {numel:,} elements of {name}"
+                    found = f"storage {printable(key)} of {numel:,} elements of {name}"
                     refuse(found, "one length and one type for each storage")
                 self.push(storage)
             case other:
-                refuse(f"a reference by {kind(other)}", "references to storages")
+                refuse(f"a reference by {kind_of_value(other)}", "references to storages")
 
 
-def kind(value: object) -> str:
+def kind_of_value(value: object) -> str:
     """What a value is, for a message."""
     return value.name if isinstance(value, _Global) else type(value).__name__
 
@@ -355,19 +359,19 @@ _OPCODES: Mapping[bytes, pickletools.OpcodeInfo] = {
     each.code.encode("latin-1"): each for each in pickletools.opcodes
 }
 
-_ACTIONS: Mapping[str, Callable[[Machine, Any], None]] = {
+_ACTIONS: Mapping[str, Callable[[PickleMachine, Any], None]] = {
     "PROTO": lambda _machine, _protocol: None,
     "FRAME": lambda _machine, _length: None,
     "STOP": lambda _machine, _: None,
     "NONE": lambda machine, _: machine.push(None),
     "NEWTRUE": lambda machine, _: machine.push(True),  # noqa: FBT003
     "NEWFALSE": lambda machine, _: machine.push(False),  # noqa: FBT003
-    "BININT": Machine.push,
-    "BININT1": Machine.push,
-    "BININT2": Machine.push,
-    "LONG1": Machine.push,
-    "BINUNICODE": Machine.text,
-    "SHORT_BINUNICODE": Machine.text,
+    "BININT": PickleMachine.push,
+    "BININT1": PickleMachine.push,
+    "BININT2": PickleMachine.push,
+    "LONG1": PickleMachine.push,
+    "BINUNICODE": PickleMachine.text,
+    "SHORT_BINUNICODE": PickleMachine.text,
     "EMPTY_DICT": lambda machine, _: machine.push({}),
     "EMPTY_TUPLE": lambda machine, _: machine.push(()),
     "TUPLE": lambda machine, _: machine.push(tuple(machine.to_mark())),
@@ -377,12 +381,12 @@ _ACTIONS: Mapping[str, Callable[[Machine, Any], None]] = {
     "MARK": lambda machine, _: machine.mark(),
     "SETITEM": lambda machine, _: machine.set_items([machine.pop(), machine.pop()][::-1]),
     "SETITEMS": lambda machine, _: machine.set_items(machine.to_mark()),
-    "BINPUT": Machine.put,
-    "LONG_BINPUT": Machine.put,
+    "BINPUT": PickleMachine.put,
+    "LONG_BINPUT": PickleMachine.put,
     "MEMOIZE": lambda machine, _: machine.put(len(machine.memo)),
-    "BINGET": Machine.get,
-    "LONG_BINGET": Machine.get,
-    "GLOBAL": Machine.name,
+    "BINGET": PickleMachine.get,
+    "LONG_BINGET": PickleMachine.get,
+    "GLOBAL": PickleMachine.name,
     "STACK_GLOBAL": lambda machine, _: machine.name_from_stack(),
     "REDUCE": lambda machine, _: machine.reduce(),
     "BUILD": lambda machine, _: machine.build(),

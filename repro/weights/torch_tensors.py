@@ -13,7 +13,7 @@ from pathlib import Path
 from repro import fileio
 from repro.weights import torch_pickle, torch_zip
 from repro.weights.torch_pickle import Tensor
-from repro.weights.torch_zip import WHOLE, Member, refuse, shown
+from repro.weights.torch_zip import WHOLE, Member, printable, refuse
 
 _SMALL = ("version", "byteorder", ".data/serialization_id", ".format_version", ".storage_alignment")
 """What torch writes beside the pickle and the storages."""
@@ -71,7 +71,7 @@ def load(path: Path) -> Archive:
         RefusedError: if it is anything but named tensors in an archive of torch.save.
         OSError: if it cannot be read.
     """
-    with fileio.opened(path) as file:
+    with fileio.open_regular_file(path) as file:
         size = os.fstat(file.fileno()).st_size
         _check_format(file.read(512), size)
         members = torch_zip.members(file, size)
@@ -79,7 +79,7 @@ def load(path: Path) -> Archive:
         if "byteorder" in members:  # torch before 2.1 wrote none, and little-endian
             order = torch_zip.content(file, members, "byteorder", 16)
             if order != b"little":
-                found = f"byte order {shown(order.decode(errors='replace'))}"
+                found = f"byte order {printable(order.decode(errors='replace'))}"
                 refuse(found, "little", "member byteorder")
         pickle = torch_zip.content(file, members, "data.pkl", torch_pickle.LARGEST_PICKLE)
     tensors = _named_tensors(torch_pickle.interpret(pickle))
@@ -115,7 +115,7 @@ def _check_members(members: Mapping[str, Member]) -> None:
     for name in members:
         if name not in ("data.pkl", *_SMALL) and not name.startswith("data/"):
             expected = "only data.pkl, its storages under data/ and torch's own marks"
-            refuse("no part of a checkpoint", expected, f"member {shown(name)}")
+            refuse("no part of a checkpoint", expected, f"member {printable(name)}")
     if "data.pkl" not in members:
         refuse("no member data.pkl", WHOLE)
 
@@ -133,17 +133,17 @@ def _named_tensors(value: object) -> dict[str, Tensor]:
         refuse("no tensors", _MAPPING, where)
     for name, tensor in value.items():
         if not isinstance(tensor, Tensor):
-            found = f"a value of type {type(tensor).__name__} under the key {shown(name)}"
+            found = f"a value of type {type(tensor).__name__} under the key {printable(name)}"
             refuse(found, _MAPPING, where)
         if not name.isprintable() or name == "__metadata__":
-            refuse(f"a tensor named {shown(name)}", "a name that prints", where)
+            refuse(f"a tensor named {printable(name)}", "a name that prints", where)
     return value
 
 
 def _check_storage(tensor: Tensor, members: Mapping[str, Member]) -> None:
     """Hold a storage's length to its member's."""
     storage = tensor.storage
-    where = f"member data/{shown(storage.key)}"
+    where = f"member data/{printable(storage.key)}"
     member = members.get(f"data/{storage.key}")
     if member is None:
         refuse("no such member", "every storage that data.pkl names", where)

@@ -34,7 +34,7 @@ def refuse(found: str, expected: str, where: str = "") -> NoReturn:
     raise RefusedError(found, expected, where)
 
 
-def shown(text: str) -> str:
+def printable(text: str) -> str:
     """Text of a file that is not trusted, so that it cannot drive a terminal."""
     escaped = ascii(text)[1:-1]
     return escaped if len(escaped) <= _LONGEST_SHOWN else escaped[:_LONGEST_SHOWN] + "…"
@@ -71,7 +71,7 @@ class Member:
         if crc != self.crc:
             found = f"data with the checksum {crc:08x}"
             expected = f"{self.crc:08x}: the file is damaged; copy or download it again"
-            refuse(found, expected, f"member {shown(name)}")
+            refuse(found, expected, f"member {printable(name)}")
 
 
 def read(file: BinaryIO, start: int, length: int) -> bytes:
@@ -95,7 +95,7 @@ def content(file: BinaryIO, found: Mapping[str, Member], name: str, largest: int
     """
     member = found.get(name)
     if member is None:
-        refuse(f"no member {shown(name)}", WHOLE)
+        refuse(f"no member {printable(name)}", WHOLE)
     if member.size > largest:
         refuse(f"{member.size:,} bytes", f"at most {largest:,}", f"member {name}")
     data = read(file, member.offset, member.size)
@@ -166,13 +166,13 @@ def members(file: BinaryIO, size: int) -> dict[str, Member]:
         folder, _, name = _name(raw).partition("/")
         folders.add(folder)
         if name in found:
-            refuse("the name twice", "every name once", f"member {shown(name)}")
+            refuse("the name twice", "every name once", f"member {printable(name)}")
         if header + _LOCAL.size + bytes_ > start:
             found_ = f"{bytes_:,} bytes from byte {header:,}"
-            refuse(found_, f"the end before byte {start:,}", f"member {shown(name)}")
+            refuse(found_, f"the end before byte {start:,}", f"member {printable(name)}")
         mark, *_, name_size, extra_size = _LOCAL.unpack(read(file, header, _LOCAL.size))
         if mark != b"PK\x03\x04" or file.read(name_size) != raw:
-            refuse("another name in its header", WHOLE, f"member {shown(name)}")
+            refuse("another name in its header", WHOLE, f"member {printable(name)}")
         offset = header + _LOCAL.size + name_size + extra_size
         found[name] = Member(header, offset, bytes_, crc)
     if len(folders) != 1:
@@ -231,7 +231,7 @@ def _entries(directory: bytes, count: int) -> Iterator[tuple[bytes, int, int, in
         if mark != b"PK\x01\x02" or at > len(directory):
             refuse("a damaged directory", WHOLE, _END_OF_ZIP)
         size, packed, header = _widened(extra, size, packed, header)
-        where = f"member {shown(name.decode(errors='replace'))}"
+        where = f"member {printable(name.decode(errors='replace'))}"
         if method or packed != size:
             found = f"{size:,} bytes, compressed to {packed:,} by method {method}"
             refuse(found, "members that are not compressed", where)
@@ -260,7 +260,7 @@ def _name(raw: bytes) -> str:
     parts = name.split("/")
     inside = len(parts) > 1 and not {"", ".", ".."} & set(parts)
     if not inside or "\\" in name or not name.isprintable() or name.encode() != raw:
-        found = f"the name {shown(name)}"
+        found = f"the name {printable(name)}"
         refuse(found, "a name inside the archive's one folder", "a member")
     return name
 

@@ -150,7 +150,7 @@ def scores_of(
     arrays: Arrays = {"log_likelihood": log_likelihood, "tokens": lengths.max(axis=1)}
     if task.config.doc_to_choice is None:
         greedy = np.array([right for _, right in pairs], dtype=np.uint8)
-        hold(samples, {"acc": greedy, "perplexity": log_likelihood[:, 0]})
+        check_scores(samples, {"acc": greedy, "perplexity": log_likelihood[:, 0]})
         return arrays | {"greedy": greedy}
     compared = np.where(there, log_likelihood, -np.inf)
     prediction = compared.argmax(axis=1).astype(np.int64)  # np.argmax, as lm-eval's acc
@@ -160,7 +160,7 @@ def scores_of(
         for sample in samples
     ]
     gold = np.array(answers, dtype=np.int64)
-    hold(samples, {"acc": prediction == gold, "acc_norm": normalised == gold})
+    check_scores(samples, {"acc": prediction == gold, "acc_norm": normalised == gold})
     return arrays | {
         "characters": characters,
         "prediction": prediction,
@@ -169,7 +169,7 @@ def scores_of(
     }
 
 
-def hold(samples: list[Sample], expected: Arrays) -> None:
+def check_scores(samples: list[Sample], expected: Arrays) -> None:
     """Stop where lm-eval scored a question otherwise; it has no acc_norm for WinoGrande."""
     for metric, ours in expected.items():
         theirs = [sample[metric] for sample in samples if metric in sample]

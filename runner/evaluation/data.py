@@ -166,7 +166,7 @@ def _lambada(file: Path) -> Iterator[Row]:
         yield from pq.read_table(file, columns=["text"]).to_pylist()
         return
     unpacked = {".gz": gzip.decompress, ".xz": lzma.decompress}.get(file.suffix, bytes)
-    with fileio.opened(file) as stream:
+    with fileio.open_regular_file(file) as stream:
         content = stream.read()
     for line in json_text.lines(unpacked(content)):
         yield {"text": json_text.parse(line)["text"]}

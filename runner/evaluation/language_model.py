@@ -70,7 +70,7 @@ class MeasuredLM(HFLM):  # type: ignore[misc]
         """Tokens of each request's input before truncation, of the last call."""
         self.logits_dtype = ""
         """Dtype of the logits that the model returned, whose log-softmax was taken."""
-        self._asked = kernels.asked_attention(job), asked_scan(job)
+        self._asked = kernels.asked_attention(job), scan_of_job(job)
         super().__init__(
             pretrained=model,
             tokenizer=tokenizer,
@@ -149,7 +149,7 @@ class MeasuredLM(HFLM):  # type: ignore[misc]
             "mamba_scan": self._scan,
             "mamba_lacks": mamba_paths.lacking(self.model),
             "layer_norm": self._layer_norm,
-            "triton_float32": "ieee" if precision.is_set() else "tf32",
+            "triton_float32": "ieee" if precision.is_ieee_float32() else "tf32",
             "arm": self._arm,
             "weights_dtype": str(self.model.dtype).removeprefix("torch."),
             "logits_dtype": self.logits_dtype,
@@ -172,7 +172,7 @@ class MeasuredLM(HFLM):  # type: ignore[misc]
         )
 
 
-def asked_scan(job: ModelJob) -> TuningPath:
+def scan_of_job(job: ModelJob) -> TuningPath:
     """A model that was tuned with live adapters is evaluated with them live."""
     live = job.tuned is not None and job.tuned.mamba_path == "live"
     return "live" if live else job.setting.mamba_path

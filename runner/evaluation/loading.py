@@ -14,12 +14,12 @@ from repro.errors import BadInputError, first_line
 from repro.schema.families import FAMILIES
 from repro.schema.jobs import ModelJob
 from repro.weights import loadable
-from runner.evaluation.language_model import MeasuredLM, asked_scan
+from runner.evaluation.language_model import MeasuredLM, scan_of_job
 from runner.evaluation.offline import import_lm_eval
 from runner.models import kernels, precision, registry
 from runner.models import tokenizer as tokenizer_of
-from runner.models import tuned as tuned_model
-from runner.models.foreign import memory_to_spare, ran_out, refused
+from runner.models import tuned_weights as tuned_model
+from runner.models.checkpoint_checks import is_out_of_memory, memory_to_spare, refused
 from runner.models.transformers_model import own_code_of
 
 import_lm_eval()  # the import below fails offline without it
@@ -53,7 +53,7 @@ def load(
         precision.ieee_float32()
     family = registry.family_of(checkpoint)
     code = own_code_of(checkpoint, family, allowed=remote_code)
-    with loadable.private(checkpoint, code=code) as own:
+    with loadable.private_copy(checkpoint, code=code) as own:
         return _loaded(job, own, family, tuned=tuned, own_code=bool(code))
 
 
@@ -70,7 +70,7 @@ def _loaded(
             if not own_code:
                 tokenizer_of.check(tokenizer, model, checkpoint)
             if job.tuned and tuned:
-                model = tuned_model.attach(model, tuned, mamba_path=asked_scan(job))
+                model = tuned_model.attach(model, tuned, mamba_path=scan_of_job(job))
             bos = FAMILIES[family].begins
             if job.engine == "prefix":
                 from runner.evaluation.prefix_model import PrefixLM
@@ -82,7 +82,9 @@ def _loaded(
         raise refused(checkpoint, first_line(error), expected) from error
 
 
-def in_memory(model: MeasuredLM, what: str, answer: Callable[[], _T]) -> tuple[_T, list[str]]:
+def answer_in_batches(
+    model: MeasuredLM, what: str, answer: Callable[[], _T]
+) -> tuple[_T, list[str]]:
     """Ask a model, in batches half as large as before whenever the memory runs out.
 
     `answer` asks it all, from the beginning. The batch size stays what was needed: longer questions
@@ -100,7 +102,7 @@ def in_memory(model: MeasuredLM, what: str, answer: Callable[[], _T]) -> tuple[_
             found = answer()
         except (MemoryError, RuntimeError) as error:
             with memory_to_spare(f"{what}, one at a time"):
-                if model.batch_size == 1 or not ran_out(error):
+                if model.batch_size == 1 or not is_out_of_memory(error):
                     raise
         else:
             note = f"too little memory for {what}, {asked} at a time: {model.batch_size} at a time"

@@ -22,12 +22,12 @@ from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save
 
 from repro import fileio, json_text
-from repro.errors import BadInputError, saving
+from repro.errors import BadInputError, save_errors
 from repro.fileio import write_bytes
 from repro.schema import engines
 from repro.schema.jobs import BenchmarkJob, EvaluateJob
 from runner.evaluation.language_model import AnswerHook, MeasuredLM
-from runner.evaluation.loading import in_memory, load
+from runner.evaluation.loading import answer_in_batches, load
 from runner.evaluation.offline import import_lm_eval
 from runner.evaluation.prefix_model import PrefixLM
 from runner.measurement import Arrays, Inputs, Measurement, Progress, Values
@@ -163,11 +163,13 @@ class PartialAnswers:
         Raises:
             CannotRunError: not even one question at a time fits the memory, or the disk is full.
         """
-        kept = self._kept(name)
+        kept = self._load_part(name)
         if kept is None:
-            (arrays, values), notes = in_memory(model, what, lambda: _anew(model, answer))
+            (arrays, values), notes = answer_in_batches(
+                model, what, lambda: _answer_from_start(model, answer)
+            )
             facts = {"values": values, "notes": notes, **_state(model)}
-            self._keep(name, arrays, facts)
+            self._save_part(name, arrays, facts)
         else:
             arrays, facts = kept
             model.batch_size_per_gpu = facts["batch_size"]
@@ -177,13 +179,13 @@ class PartialAnswers:
         self.notes += facts["notes"]
         return arrays, facts["values"]
 
-    def _kept(self, name: str) -> tuple[Arrays, dict[str, Any]] | None:
+    def _load_part(self, name: str) -> tuple[Arrays, dict[str, Any]] | None:
         """Arrays and facts of a part, if they are what was written."""
         if self.work is None:
             return None
         try:
             said = json_text.load(self.work / f"{name}.json")
-            with fileio.opened(self.work / f"{name}.safetensors") as stream:
+            with fileio.open_regular_file(self.work / f"{name}.safetensors") as stream:
                 content = stream.read()
         except (OSError, ValueError):
             return None
@@ -192,17 +194,17 @@ class PartialAnswers:
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
         return load_arrays(content), json.loads(header["__metadata__"][_FACTS])
 
-    def _keep(self, name: str, arrays: Arrays, facts: dict[str, Any]) -> None:
+    def _save_part(self, name: str, arrays: Arrays, facts: dict[str, Any]) -> None:
         if self.work is None:
             return
         whole = {key: np.ascontiguousarray(array) for key, array in arrays.items()}
         content = save(whole, metadata={_FACTS: json.dumps(facts)})
-        with saving(self.work):
+        with save_errors(self.work):
             write_bytes(self.work / f"{name}.safetensors", content)
             write_bytes(self.work / f"{name}.json", json.dumps(_digest(content)).encode())
 
 
-def _anew(model: MeasuredLM, answer: Answer) -> Answered:
+def _answer_from_start(model: MeasuredLM, answer: Answer) -> Answered:
     """Ask, counting from nothing."""
     if isinstance(model, PrefixLM):
         model.counts = dict.fromkeys(model.counts, 0)

@@ -35,7 +35,7 @@ from torch.utils._pytree import (  # private, and the same in every torch since 
 from runner.evaluation import tokens
 from runner.evaluation.language_model import MeasuredLM, Request
 from runner.evaluation.offline import import_lm_eval
-from runner.evaluation.prefix_tree import Group, Limits, planned
+from runner.evaluation.prefix_tree import Group, Limits, plan_groups
 from runner.models import mamba, mamba_paths, registry
 
 import_lm_eval()  # the import below fails offline without it
@@ -51,7 +51,7 @@ from lm_eval.api.model import CacheHook  # noqa: E402
 
 
 @dataclass
-class Input:
+class ModelInput:
     """What the model reads for one or more requests."""
 
     tokens: NDArray[np.int64]
@@ -62,9 +62,9 @@ class Input:
     """Whether nothing was cut off at the left."""
 
 
-def distinct(requests: list[Request], max_length: int) -> list[Input]:
+def distinct_inputs(requests: list[Request], max_length: int) -> list[ModelInput]:
     """Distinct inputs, cut at the left as `HFLM` cuts them."""
-    found: dict[bytes, Input] = {}
+    found: dict[bytes, ModelInput] = {}
     contexts: dict[int, NDArray[np.int64]] = {}
     for number, (_, context, continuation) in enumerate(requests):
         if id(context) not in contexts:  # requests of one question share a list of thousands
@@ -73,14 +73,14 @@ def distinct(requests: list[Request], max_length: int) -> list[Input]:
         tokens = np.concatenate([contexts[id(context)], read])[-max_length:]
         reads = len(tokens) - len(continuation)
         whole = len(context) + len(continuation) - 1 <= max_length
-        each = found.setdefault(tokens.tobytes(), Input(tokens, reads))
+        each = found.setdefault(tokens.tobytes(), ModelInput(tokens, reads))
         each.reads, each.whole = min(each.reads, reads), each.whole and whole
         each.requests.append(number)
     return list(found.values())
 
 
-def positions(
-    inputs: list[Input], continuations: list[list[int]], before: int
+def score_positions(
+    inputs: list[ModelInput], continuations: list[list[int]], before: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Where scores are read in a batch, and which.
 
@@ -108,13 +108,13 @@ def positions(
 # memory hold it once: the rows of a branch that was not copied cost nothing.
 
 
-def size(state: object) -> int:
+def state_bytes(state: object) -> int:
     """Bytes of memory that a state keeps from being freed."""
     storages = [tensor.untyped_storage() for tensor in tree_leaves(state)]
     return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
 
 
-def branch(state: Any, rows: Tensor) -> Any:  # noqa: ANN401 - the same nested tuples come back
+def state_rows(state: Any, rows: Tensor) -> Any:  # noqa: ANN401 - the same nested tuples come back
     """Row i of the result is row rows[i] of the state.
 
     Args:
@@ -153,7 +153,7 @@ class PrefixLM(MeasuredLM):
     def __init__(self, *args: Any, family: str, **options: Any) -> None:  # noqa: ANN401
         super().__init__(*args, **options)
         self._family = registry.MODELS[family]
-        self._cuts = tokens.cuts(self.tokenizer, bos=self.add_bos_token)
+        self._cuts = tokens.encodes_in_parts(self.tokenizer, bos=self.add_bos_token)
         self._limits: dict[int, Limits] = {}
         """By batch size, which is halved where the memory runs out."""
         self._stock = False
@@ -181,7 +181,7 @@ class PrefixLM(MeasuredLM):
         if self._stock or not self._cuts or any(not context for context, _ in pairs):
             answers: list[Answer] = super().loglikelihood(requests)
             return answers
-        ids = tokens.encoded(self.tokenizer, pairs)
+        ids = tokens.encode_pairs(self.tokenizer, pairs)
         return self._loglikelihood_tokens([(p, *i) for p, i in zip(pairs, ids, strict=True)])
 
     def _loglikelihood_tokens(self, requests: list[Request], **options: object) -> list[Answer]:
@@ -189,12 +189,12 @@ class PrefixLM(MeasuredLM):
         if self._stock:
             return super()._loglikelihood_tokens(requests, **options)
         self.input_lengths = [len(context) + len(letter) - 1 for _, context, letter in requests]
-        inputs = distinct(requests, self.max_length)
+        inputs = distinct_inputs(requests, self.max_length)
         if self.batch_size not in self._limits:
             self._limits[self.batch_size] = self._measured_limits()
         limits = self._limits[self.batch_size]
         free = [each.reads if each.whole else 0 for each in inputs]
-        root = planned([each.tokens for each in inputs], free, limits)
+        root = plan_groups([each.tokens for each in inputs], free, limits)
         self.counts["tokens_stock"] += sum(len(each.tokens) for each in inputs)
         self.counts["truncated"] += sum(not each.whole for each in inputs)
         answers: list[Answer] = [(float("nan"), False)] * len(requests)
@@ -210,7 +210,7 @@ class PrefixLM(MeasuredLM):
     def _hidden(
         self,
         group: Group,
-        inputs: list[Input],
+        inputs: list[ModelInput],
         limits: Limits,
         state: Any,  # noqa: ANN401
     ) -> Iterator[tuple[list[int], int, Tensor]]:
@@ -244,7 +244,7 @@ class PrefixLM(MeasuredLM):
         for row, each in zip(padded, tokens, strict=True):
             row[: len(each)] = each
         if state is not None:
-            state = branch(state, torch.tensor(rows))
+            state = state_rows(state, torch.tensor(rows))
         with self._precision:
             hidden, after = self._family.continued(
                 self.model, torch.from_numpy(padded).to(self.device), state
@@ -252,10 +252,10 @@ class PrefixLM(MeasuredLM):
         return hidden, after
 
     def _scored(
-        self, inputs: list[Input], continuations: list[list[int]], before: int, hidden: Tensor
+        self, inputs: list[ModelInput], continuations: list[list[int]], before: int, hidden: Tensor
     ) -> list[Answer]:
         """Answers to the requests of a batch's inputs, one input after the other."""
-        reads, entries = positions(inputs, continuations, before)
+        reads, entries = score_positions(inputs, continuations, before)
         wanted = torch.from_numpy(reads).to(self.device)
         picked = hidden[wanted[0], wanted[1]]
         read, token = torch.from_numpy(entries).to(self.device)
@@ -280,7 +280,7 @@ class PrefixLM(MeasuredLM):
         sizes = []
         for length in (1, 2):
             hidden, state = self._continued([np.zeros(length, np.int64)], None, [0])
-            sizes.append(size(state))
+            sizes.append(state_bytes(state))
         with self._precision:
             logits = self._family.head(self.model, hidden[:, -1])
         self.counts["tokens_run"] = tokens_run

@@ -127,7 +127,7 @@ class _Node:
         return self
 
 
-def planned(tokens: Sequence[Tokens], free: Sequence[int], limits: Limits) -> Group:
+def plan_groups(tokens: Sequence[Tokens], free: Sequence[int], limits: Limits) -> Group:
     """The groups that run every sequence.
 
     Args:
@@ -144,7 +144,7 @@ def planned(tokens: Sequence[Tokens], free: Sequence[int], limits: Limits) -> Gr
     order = sorted(range(len(tokens)), key=keys.__getitem__)
     top = _tree([tokens[place] for place in order], [free[place] for place in order])
     root = Group(0)
-    _fill(root, [(0, top)], order, limits)
+    _add_children(root, [(0, top)], order, limits)
     return root
 
 
@@ -177,7 +177,9 @@ def first_differing(one: Tokens, other: Tokens) -> int:
     return int(differ.argmax()) if differ.any() else length
 
 
-def _fill(group: Group, nodes: list[tuple[int, _Node]], order: list[int], limits: Limits) -> None:
+def _add_children(
+    group: Group, nodes: list[tuple[int, _Node]], order: list[int], limits: Limits
+) -> None:
     """Hang what is below some nodes, each at a row of the group, on the group."""
     while nodes:
         group.leaves += [(row, order[place]) for row, node in nodes for place in node.leaves()]
@@ -185,19 +187,19 @@ def _fill(group: Group, nodes: list[tuple[int, _Node]], order: list[int], limits
         worth = [each for each in below if each[1].saves(each[1].length - group.length) > 0]
         nodes = [each for each in below if each[1].saves(each[1].length - group.length) <= 0]
         halved = replace(limits, memory=limits.memory // 2)  # the other half is for what follows
-        for batch in _alike(worth, group.length, halved):
+        for batch in _by_length(worth, group.length, halved):
             cut = batch[0][1].length
             if sum(node.saves(cut - group.length) for _, node in batch) < CALL:
                 nodes += batch
                 continue
             made = Group(cut, [order[node.start] for _, node in batch], [row for row, _ in batch])
             rows = [(row, node) for row, (_, node) in enumerate(batch)]
-            _fill(made, rows, order, made.below(limits))
+            _add_children(made, rows, order, made.below(limits))
             group.groups.append(made)
     group.groups.sort(key=lambda each: each.length, reverse=limits.falling)
 
 
-def _alike(
+def _by_length(
     nodes: list[tuple[int, _Node]], before: int, limits: Limits
 ) -> Iterator[list[tuple[int, _Node]]]:
     """Nodes in batches of similar length, the shortest first.

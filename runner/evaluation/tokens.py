@@ -14,7 +14,7 @@ character and a blank or line break. The pattern never looks back, and looks ahe
 blank to what follows it: both sides match as they do together. NFC changes neither character and
 joins nothing across them. Added tokens are searched first; none may reach across.
 
-Not covered: other tokenizers (Llama's), which `cuts` refuses.
+Not covered: other tokenizers (Llama's), which `encodes_in_parts` refuses.
 
 Reference: lm-eval 0.4.2; tokenizers 0.15; `tokenizer.json` of EleutherAI's GPT-NeoX-20B.
 """
@@ -39,12 +39,12 @@ BOUNDARY = re.compile(r"[!-~][ \n]")
 """The characters around a cut between context and continuation."""
 
 
-def cuts(tokenizer: PreTrainedTokenizerBase, *, bos: bool) -> bool:
+def encodes_in_parts(tokenizer: PreTrainedTokenizerBase, *, bos: bool) -> bool:
     """Whether a tokenizer encodes the two sides of a cut as it encodes both together."""
     if bos or not tokenizer.is_fast:
         return False
     backend = tokenizer.backend_tokenizer
-    words, normalizer = _said_by(backend.pre_tokenizer), _said_by(backend.normalizer)
+    words, normalizer = _description_of(backend.pre_tokenizer), _description_of(backend.normalizer)
     return (
         type(backend.model).__name__ == "BPE"
         and not backend.model.dropout
@@ -59,18 +59,18 @@ def cuts(tokenizer: PreTrainedTokenizerBase, *, bos: bool) -> bool:
     )
 
 
-def _said_by(part: Any) -> dict[str, Any]:  # noqa: ANN401 - of tokenizers, which has no types
+def _description_of(part: Any) -> dict[str, Any]:  # noqa: ANN401 - of tokenizers, which has no types
     """What a part of a tokenizer says of itself in tokenizer.json."""
     return json.loads(part.__getstate__()) if part is not None else {}
 
 
-def encoded(
+def encode_pairs(
     tokenizer: PreTrainedTokenizerBase, pairs: Iterable[Pair]
 ) -> list[tuple[list[int], list[int]]]:
     """Context and continuation ids of each request; requests of one context share its list.
 
     Args:
-        tokenizer: One that `cuts`.
+        tokenizer: One that `encodes_in_parts`.
         pairs: Contexts are not empty: for that lm-eval has a rule of its own.
     """
     moved = [_without_trailing_blanks(*pair) for pair in pairs]

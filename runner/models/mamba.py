@@ -4,7 +4,7 @@ Loaded as lm-eval does, through a `device_map`, in half precision all weights ar
 too, though it stays a float32 tensor. Without a `device_map` transformers rounds all but A_log.
 
 Its own cache takes one token at a time once it holds something, and in half precision rounds the
-recurrent state at each. So a state here is a `MixerState` a block, in float32, and the pass from
+recurrent state at each. So a state here is a `MambaState` a block, in float32, and the pass from
 state to state is ours.
 """
 
@@ -16,9 +16,9 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from runner.models.mamba2_mixer import convolved_by_kernel, kernels_lacking
-from runner.models.mamba2_scan import wide
+from runner.models.mamba2_scan import at_least_float32
 from runner.models.mamba_paths import Path, path_of, scan_arguments
-from runner.models.mamba_scan import Inputs, Start, by_pseudo_steps, scanned
+from runner.models.mamba_scan import ScanInputs, Start, by_pseudo_steps, scan_from_state
 from runner.models.transformers_model import TransformersModel
 
 # -----------------------------------------------------------------------------
@@ -47,7 +47,7 @@ FROM_STATE = _start()
 """How kernels scan from a state (`mamba_scan`, `mamba_scan_triton`)."""
 
 
-class MixerState(NamedTuple):
+class MambaState(NamedTuple):
     """What a mixer carries from one token to the next; a value, never changed."""
 
     driven: Tensor
@@ -59,8 +59,8 @@ class MixerState(NamedTuple):
 def continued(
     mixer: Any,  # noqa: ANN401 - transformers' `MambaMixer` has no types
     hidden: Tensor,
-    before: MixerState | None,
-) -> tuple[Tensor, MixerState]:
+    before: MambaState | None,
+) -> tuple[Tensor, MambaState]:
     """The mixer's output for what follows a state, and the state after it.
 
     Args:
@@ -75,18 +75,18 @@ def continued(
     path = path_of(mixer)
     if path == "slow":
         padded = torch.cat([earlier, driven], dim=-1)
-        y, last = _slow(mixer, padded, gate, before)
+        y, last = _by_pytorch(mixer, padded, gate, before)
     else:  # channels side by side, as they are and as most steps here want them
         padded = torch.cat([earlier.mT, driven.mT], dim=1).mT
         y, last = _by_kernels(mixer, padded, gate, before, path)
-    return mixer.out_proj(y), MixerState(padded[..., length:].clone(), last)
+    return mixer.out_proj(y), MambaState(padded[..., length:].clone(), last)
 
 
-def _slow(
+def _by_pytorch(
     mixer: Any,  # noqa: ANN401
     padded: Tensor,
     gate: Tensor,
-    before: MixerState | None,
+    before: MambaState | None,
 ) -> tuple[Tensor, Tensor]:
     """What enters out_proj, (batch, length, inner), and h."""
     length, states = gate.shape[-1], mixer.ssm_state_size
@@ -94,9 +94,11 @@ def _slow(
     u = mixer.act(mixer.conv1d(padded)[..., first : first + length]).transpose(1, 2)
     low, inward, outward = mixer.x_proj(u).split([mixer.time_step_rank, states, states], dim=-1)
     step = functional.softplus(mixer.dt_proj(low))
-    start = before.scanned if before else wide(step.new_zeros(len(u), states, u.shape[-1]))
+    start = (
+        before.scanned if before else at_least_float32(step.new_zeros(len(u), states, u.shape[-1]))
+    )
     decay = -torch.exp(mixer.A_log.float()).T
-    y, last = scanned(u, step, decay, inward, outward, start)
+    y, last = scan_from_state(u, step, decay, inward, outward, start)
     return (y + u * mixer.D) * mixer.act(gate.transpose(1, 2)), last
 
 
@@ -104,10 +106,10 @@ def _by_kernels(
     mixer: Any,  # noqa: ANN401
     padded: Tensor,
     gate: Tensor,
-    before: MixerState | None,
+    before: MambaState | None,
     path: Path,
 ) -> tuple[Tensor, Tensor]:
-    """As `_slow`."""
+    """As `_by_pytorch`."""
     from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
 
     first = padded.shape[-1] - gate.shape[-1]
@@ -119,7 +121,7 @@ def _by_kernels(
         )
     else:
         delta = functional.softplus(raw["delta"] + raw["delta_bias"][:, None])  # FP32, as the bias
-        inputs = Inputs(delta=delta, z=gate, **given)
+        inputs = ScanInputs(delta=delta, z=gate, **given)
         y, last = FROM_STATE(selective_scan_fn, inputs, before.scanned.transpose(1, 2))
     return y.transpose(1, 2), last.transpose(1, 2)
 
@@ -127,7 +129,7 @@ def _by_kernels(
 # -----------------------------------------------------------------------------
 # The model
 
-States = tuple[MixerState, ...]
+States = tuple[MambaState, ...]
 """What each block's mixer carries on."""
 
 

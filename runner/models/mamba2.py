@@ -18,7 +18,7 @@ from transformers.modeling_outputs import CausalLMOutput
 
 from runner.models.mamba2_config import Mamba2Config
 from runner.models.mamba2_mixer import Mamba2Mixer, RMSNorm
-from runner.models.mamba2_scan import wide
+from runner.models.mamba2_scan import at_least_float32
 
 
 def add_and_norm(
@@ -38,7 +38,11 @@ def add_and_norm(
     Returns:
         What enters the next block, in the dtype of `hidden`, and the stream.
     """
-    total = wide(hidden) if residual is None else wide(hidden) + wide(residual)
+    total = (
+        at_least_float32(hidden)
+        if residual is None
+        else at_least_float32(hidden) + at_least_float32(residual)
+    )
     rounded = total if config.fused_add_norm else total.to(norm.weight.dtype)
     kept = total if config.residual_in_fp32 else total.to(hidden.dtype)
     return norm(rounded).to(hidden.dtype), kept
@@ -148,7 +152,7 @@ class Mamba2ForCausalLM(PreTrainedModel):  # type: ignore[misc]
         logits = self.lm_head(self.backbone(input_ids))
         loss = None
         if labels is not None:
-            predictions = wide(logits[:, :-1]).flatten(0, 1)
+            predictions = at_least_float32(logits[:, :-1]).flatten(0, 1)
             loss = functional.cross_entropy(predictions, labels[:, 1:].flatten())
         return CausalLMOutput(loss=loss, logits=logits)
 

@@ -17,16 +17,16 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import PretrainedConfig
 
-from repro.errors import BadInputError, Problem, saving
+from repro.errors import BadInputError, Problem, save_errors
 from repro.fileio import write_text
 from repro.schema.families import FAMILIES
 from repro.schema.jobs import Attention
 from repro.weights import checkpoint_files, foreign_json, loadable
 from repro.weights.loadable import CONFIG, INDEX, WEIGHTS
-from runner.models import foreign, kernels
+from runner.models import checkpoint_checks, kernels
 from runner.models.mamba2 import Mamba2ForCausalLM, add_and_norm
-from runner.models.mamba2_config import FIXED, Mamba2Config, faults
-from runner.models.mamba2_mixer import MixerState
+from runner.models.mamba2_config import FIXED, Mamba2Config, config_problems
+from runner.models.mamba2_mixer import Mamba2State
 
 PICKLE = "pytorch_model.bin"
 EMBEDDING, HEAD = "backbone.embedding.weight", "lm_head.weight"
@@ -62,25 +62,27 @@ def load(folder: Path, dtype: torch.dtype = torch.float32) -> Mamba2ForCausalLM:
         found = pickled if (folder / PICKLE).is_file() else "no weights"
         raise _refused(folder, Problem(str(folder), found, f"{WEIGHTS}, or {INDEX} and its shards"))
     config = _config(folder)
-    with loadable.private(folder) as own, foreign.guarded(own):
+    with loadable.private_copy(folder) as own, checkpoint_checks.checkpoint_errors(own):
         return _loaded(own, config, dtype)
 
 
 def _loaded(folder: Path, config: Mamba2Config, dtype: torch.dtype) -> Mamba2ForCausalLM:
     """The same, of a private folder."""
-    stored = checkpoint_files.tensors(folder)
-    foreign.check_layers(folder, config.n_layer, stored)
+    stored = checkpoint_files.stored_tensors(folder)
+    checkpoint_checks.check_layers(folder, config.n_layer, stored)
     with torch.device("meta"):
         model = Mamba2ForCausalLM(config)
     shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     missing = shapes.keys() - stored.keys() - ({HEAD} if config.tie_embeddings else set())
     hint = f"{config.rows} rows: vocab_size {config.vocab_size} padded to a multiple of"
     advice = f"; an embedding of {hint} {config.pad_vocab_size_multiple}"
-    if problems := list(foreign.problems_of(folder, stored, shapes, missing, advice=advice)):
+    if problems := list(
+        checkpoint_checks.tensor_problems(folder, stored, shapes, missing, advice=advice)
+    ):
         raise _refused(folder, *problems)
     weights = {
         name: tensor.to(stored_dtype(name, dtype))
-        for name, tensor in foreign.stored_tensors(folder)
+        for name, tensor in checkpoint_checks.stored_tensors(folder)
     }
     if config.tie_embeddings:
         if not torch.equal(weights.get(HEAD, weights[EMBEDDING]), weights[EMBEDDING]):
@@ -107,7 +109,7 @@ def save(model: Mamba2ForCausalLM, folder: Path) -> None:
         for name, tensor in model.state_dict().items()
         if not (tied and name == HEAD)
     }
-    with saving(folder / WEIGHTS):
+    with save_errors(folder / WEIGHTS):
         folder.mkdir(parents=True, exist_ok=True)
         save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
     write_text(folder / CONFIG, json.dumps(model.config.official(), indent=2) + "\n")
@@ -128,7 +130,7 @@ def _config(folder: Path) -> Mamba2Config:
             Problem(f"{place}.{name}", "an unknown field", expected)
             for name in sorted(found.keys() - READ - BOOKKEEPING)
         ),
-        *(Problem(f"{place}.{field}", what, only) for field, what, only in faults(found)),
+        *(Problem(f"{place}.{field}", what, only) for field, what, only in config_problems(found)),
     ]
     if problems:
         raise _refused(folder, *problems)
@@ -142,7 +144,7 @@ def _config(folder: Path) -> Mamba2Config:
 # Chunks start anew after a prefix, which in half precision moves what is rounded (`mamba2_scan`).
 # Attention and remote code have no meaning here and are not read.
 
-States = tuple[MixerState, ...]
+States = tuple[Mamba2State, ...]
 """What each block's mixer carries on."""
 
 

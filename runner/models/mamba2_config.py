@@ -79,7 +79,7 @@ class Mamba2Config(PretrainedConfig):  # type: ignore[misc]
         self.pad_vocab_size_multiple = pad_vocab_size_multiple
         fixed = {name: others.pop(name) for name in FIXED if name in others}
         super().__init__(tie_word_embeddings=tie_embeddings, **others)
-        if found := list(faults(self.official() | fixed)):
+        if found := list(config_problems(self.official() | fixed)):
             lines = (
                 f"{field}: found {found}, expected {expected}" for field, found, expected in found
             )
@@ -120,7 +120,7 @@ def _sizes(ssm_cfg: Mapping[str, Any]) -> Sizes:
     return Sizes(**{name: size for name, size in ssm_cfg.items() if name != "layer"})
 
 
-def faults(config: Mapping[str, Any]) -> Iterator[Fault]:
+def config_problems(config: Mapping[str, Any]) -> Iterator[Fault]:
     """What of a config.json is not covered or does not fit; fields that lack are the defaults'."""
     for name, only in FIXED.items():
         if config.get(name, only) != only:
@@ -137,10 +137,10 @@ def faults(config: Mapping[str, Any]) -> Iterator[Fault]:
     if unknown := sorted(ssm_cfg.keys() - {"layer", *known}):
         yield f"ssm_cfg.{unknown[0]}", "not covered", f"among layer, {', '.join(known)}"
         return
-    yield from _misfits(config, _sizes(ssm_cfg))
+    yield from _size_problems(config, _sizes(ssm_cfg))
 
 
-def _misfits(config: Mapping[str, Any], sizes: Sizes) -> Iterator[Fault]:
+def _size_problems(config: Mapping[str, Any], sizes: Sizes) -> Iterator[Fault]:
     """Sizes that are none, or that cut heads or groups in two."""
     names = ("d_model", "n_layer", "vocab_size", "pad_vocab_size_multiple")
     found = {name: config[name] for name in names if name in config}

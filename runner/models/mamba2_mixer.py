@@ -39,7 +39,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from runner.models.mamba2_config import Mamba2Config
-from runner.models.mamba2_scan import chunked, wide
+from runner.models.mamba2_scan import at_least_float32, chunked_scan
 
 MixerPath = Literal["plain", "unfused", "fused"]
 """Plain PyTorch; mamba-ssm's kernels one by one; its one call for the whole block."""
@@ -61,13 +61,13 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalised x, (..., width), in float32 (float64 where x is)."""
-        grouped = wide(x).unflatten(-1, (self.groups, -1))
+        grouped = at_least_float32(x).unflatten(-1, (self.groups, -1))
         scale = torch.rsqrt(grouped.square().mean(-1, keepdim=True) + self.eps)
-        normed: Tensor = (grouped * scale).flatten(-2) * wide(self.weight)
+        normed: Tensor = (grouped * scale).flatten(-2) * at_least_float32(self.weight)
         return normed
 
 
-class MixerState(NamedTuple):
+class Mamba2State(NamedTuple):
     """What a mixer carries from one token to the next; a value, never changed."""
 
     driven: Tensor
@@ -114,7 +114,7 @@ class Mamba2Mixer(nn.Module):
         mixed: Tensor = self.out_proj(normed)
         return mixed
 
-    def continued(self, hidden: Tensor, before: MixerState | None) -> tuple[Tensor, MixerState]:
+    def continued(self, hidden: Tensor, before: Mamba2State | None) -> tuple[Tensor, Mamba2State]:
         """The mixer's output for what follows a state, and the state after it.
 
         Path fused hands out no state: its work is done by the kernels of path unfused, and like it
@@ -131,33 +131,33 @@ class Mamba2Mixer(nn.Module):
             padded = self._padded(projected.split(self.parts, dim=-1)[1], before)
             start = before.scanned if before else None
             normed, last = continue_unfused(self, projected, padded, start)
-            after = MixerState(padded[:, hidden.shape[1] :].clone(), last)
+            after = Mamba2State(padded[:, hidden.shape[1] :].clone(), last)
         if self.path == "fused":
             return functional.linear(normed, self.out_proj.weight, self.out_proj.bias), after
         return self.out_proj(normed), after
 
-    def _scanned(self, projected: Tensor, before: MixerState | None) -> tuple[Tensor, MixerState]:
+    def _scanned(self, projected: Tensor, before: Mamba2State | None) -> tuple[Tensor, Mamba2State]:
         """What enters out_proj, (batch, length, inner), from what leaves in_proj, in PyTorch."""
         with torch.autocast(projected.device.type, enabled=False):  # the table holds under it too
             gate, driven, step = projected.split(self.parts, dim=-1)
             padded = self._padded(driven, before)
             x, inward, outward = self.split(self._convolved(padded))
-            y, scanned = chunked(
+            y, scanned = chunked_scan(
                 x,
-                functional.softplus(wide(step) + wide(self.dt_bias)),
-                -torch.exp(wide(self.A_log)),
+                functional.softplus(at_least_float32(step) + at_least_float32(self.dt_bias)),
+                -torch.exp(at_least_float32(self.A_log)),
                 inward,
                 outward,
                 self.D,
                 initial=before.scanned if before else None,
                 chunk=self.sizes.chunk_size,
             )
-            gated = wide(y.flatten(2)) * functional.silu(wide(gate))
+            gated = at_least_float32(y.flatten(2)) * functional.silu(at_least_float32(gate))
             normed: Tensor = self.norm(gated)
             last = padded[:, driven.shape[1] :].clone()  # a view would keep all of it
-            return normed.to(projected.dtype), MixerState(last, scanned)
+            return normed.to(projected.dtype), Mamba2State(last, scanned)
 
-    def _padded(self, driven: Tensor, before: MixerState | None) -> Tensor:
+    def _padded(self, driven: Tensor, before: Mamba2State | None) -> Tensor:
         """Inputs of the convolution behind those that it still sees; 0 before a sequence."""
         if before:
             return torch.cat([before.driven, driven], dim=1)
@@ -168,10 +168,12 @@ class Mamba2Mixer(nn.Module):
 
         A sum of shifted copies: cuDNN's convolution would take TF32 for float32.
         """
-        kernel = wide(self.conv1d.weight)[:, 0]  # (channels, width)
+        kernel = at_least_float32(self.conv1d.weight)[:, 0]  # (channels, width)
         width = kernel.shape[1]
-        length, rows = padded.shape[1] - width + 1, wide(padded)
-        summed = wide(self.conv1d.get_parameter("bias")) + rows[:, :length] * kernel[:, 0]
+        length, rows = padded.shape[1] - width + 1, at_least_float32(padded)
+        summed = (
+            at_least_float32(self.conv1d.get_parameter("bias")) + rows[:, :length] * kernel[:, 0]
+        )
         for late in range(1, width):
             summed = torch.addcmul(summed, rows[:, late : late + length], kernel[:, late])
         return functional.silu(summed).to(padded.dtype)

@@ -16,13 +16,13 @@ For each head, with a state h of P rows and N columns that starts from `initial`
 | h       | `state`   | (batch, heads, P, N)           | float32 (float64 where x is)       |
 | Q       | `chunk`   |                                | steps a chunk, 256 in the release  |
 
-`recurrence` is the definition, one step after the other: the slow twin. `chunked` is the SSD form:
-within a chunk the outputs are one masked Q × Q matrix product a head, as in attention; between
-chunks only the state is carried.
+`stepwise_scan` is the definition, one step after the other: the slow twin. `chunked_scan` is the
+SSD form: within a chunk the outputs are one masked Q × Q matrix product a head, as in attention;
+between chunks only the state is carried.
 
 Precision: everything is float32, or float64 where x is float64; y is rounded once, to the dtype of
-x. Where that is FP16 or BF16, `chunked` also rounds what the released kernels round before their
-tensor-core products (mamba-ssm 2.2.2, `ssd_chunk_scan.py`, `ssd_chunk_state.py`,
+x. Where that is FP16 or BF16, `chunked_scan` also rounds what the released kernels round before
+their tensor-core products (mamba-ssm 2.2.2, `ssd_chunk_scan.py`, `ssd_chunk_state.py`,
 `ssd_state_passing.py`): the masked scores, the weighted B, and the state that a chunk starts from
 where C reads it. Decays, Δ, CBᵀ, all sums and the state that is carried on stay float32 there and
 here. So half-precision outputs depend on Q, in the release as here.
@@ -38,12 +38,12 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 
-def wide(tensor: Tensor) -> Tensor:
+def at_least_float32(tensor: Tensor) -> Tensor:
     """The tensor as float32, or as it is in float64."""
     return tensor if tensor.dtype == torch.float64 else tensor.float()
 
 
-def recurrence(
+def stepwise_scan(
     x: Tensor,
     step: Tensor,
     decay: Tensor,
@@ -61,21 +61,23 @@ def recurrence(
         y in the shape and dtype of x; the last h, float32 (float64 where x is).
     """
     share = x.shape[2] // inward.shape[2]
-    every_inward = wide(inward).repeat_interleave(share, dim=2)  # (batch, length, heads, N)
-    every_outward = wide(outward).repeat_interleave(share, dim=2)
-    transition = torch.exp(wide(step) * wide(decay))
-    driven = wide(step)[..., None] * wide(x)
+    every_inward = at_least_float32(inward).repeat_interleave(
+        share, dim=2
+    )  # (batch, length, heads, N)
+    every_outward = at_least_float32(outward).repeat_interleave(share, dim=2)
+    transition = torch.exp(at_least_float32(step) * at_least_float32(decay))
+    driven = at_least_float32(step)[..., None] * at_least_float32(x)
     state = _start(x, inward, initial)
     outputs = []
     for t in range(x.shape[1]):
         fed = driven[:, t, :, :, None] * every_inward[:, t, :, None]
         state = transition[:, t, :, None, None] * state + fed
         outputs.append(torch.einsum("bhpn,bhn->bhp", state, every_outward[:, t]))
-    y = torch.stack(outputs, dim=1) + wide(skip)[:, None] * wide(x)
+    y = torch.stack(outputs, dim=1) + at_least_float32(skip)[:, None] * at_least_float32(x)
     return y.to(x.dtype), state
 
 
-def chunked(
+def chunked_scan(
     x: Tensor,
     step: Tensor,
     decay: Tensor,
@@ -86,7 +88,7 @@ def chunked(
     initial: Tensor | None = None,
     chunk: int = 256,
 ) -> tuple[Tensor, Tensor]:
-    """Outputs and last state, chunk by chunk; takes and returns what `recurrence` does.
+    """Outputs and last state, chunk by chunk; takes and returns what `stepwise_scan` does.
 
     Memory is that of one chunk, batch · heads · chunk² numbers a few times over. Where gradients
     are taken, each chunk is computed again on the way back instead of being kept.
@@ -104,16 +106,16 @@ def chunked(
             y, state = checkpoint(_chunk, *given, use_reentrant=False, preserve_rng_state=False)
         else:
             y, state = _chunk(*given)
-        outputs.append((y + wide(skip)[:, None] * wide(x_part)).to(x.dtype))
+        outputs.append((y + at_least_float32(skip)[:, None] * at_least_float32(x_part)).to(x.dtype))
     return torch.cat(outputs, dim=1), state
 
 
 def _start(x: Tensor, inward: Tensor, initial: Tensor | None) -> Tensor:
     """The state before the first step."""
     if initial is not None:
-        return wide(initial)
+        return at_least_float32(initial)
     batch, _, heads, rows = x.shape
-    return wide(x.new_zeros(())).new_zeros(batch, heads, rows, inward.shape[-1])
+    return at_least_float32(x.new_zeros(())).new_zeros(batch, heads, rows, inward.shape[-1])
 
 
 def _chunk(
@@ -130,14 +132,17 @@ def _chunk(
     (j ≤ i), p row and n column of the state.
     """
     groups = inward.shape[2]
-    values = wide(x).unflatten(2, (groups, -1)).permute(0, 2, 3, 1, 4)  # bgrjp
-    steps = wide(step).unflatten(2, (groups, -1)).permute(0, 2, 3, 1)  # bgrj
-    into, out = wide(inward).transpose(1, 2), wide(outward).transpose(1, 2)  # bgjn, bgin
+    values = at_least_float32(x).unflatten(2, (groups, -1)).permute(0, 2, 3, 1, 4)  # bgrjp
+    steps = at_least_float32(step).unflatten(2, (groups, -1)).permute(0, 2, 3, 1)  # bgrj
+    into, out = (
+        at_least_float32(inward).transpose(1, 2),
+        at_least_float32(outward).transpose(1, 2),
+    )  # bgjn, bgin
     held = state.unflatten(1, (groups, -1))  # bgrpn
 
     # The logarithm of a decay is a sum of ΔA ≤ 0. A difference of two sums may round to above 0
     # where they are huge, hence the clamps: nothing overflows.
-    log_decay = torch.cumsum(steps * wide(decay).view(groups, -1, 1), dim=-1)
+    log_decay = torch.cumsum(steps * at_least_float32(decay).view(groups, -1, 1), dim=-1)
     between = log_decay[..., :, None] - log_decay[..., None, :]  # bgrij
     later = torch.ones(between.shape[-2:], dtype=torch.bool, device=x.device).triu(1)
     decays = between.masked_fill_(later, -torch.inf).clamp(max=0.0).exp_()

@@ -33,13 +33,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from runner.models.mamba2_scan import wide
+from runner.models.mamba2_scan import at_least_float32
 
 CHUNK = {"cpu": 2**19, "cuda": 2**26}
 """Numbers of h at once: as fit a core's cache; on a GPU, as keep it busy (256 MiB, twice)."""
 
 
-def scanned(
+def scan_from_state(
     u: Tensor, step: Tensor, decay: Tensor, inward: Tensor, outward: Tensor, state: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Outputs y, (batch, length, inner) in the dtype of C, and the last h.
@@ -55,12 +55,12 @@ def scanned(
         for u_part, step_part, inward_part, outward_part in zip(*by_time, strict=True):
             now, held = decays[: len(u_part)], fed[: len(u_part)]
             torch.mul(step_part[:, :, None], decay, out=now).exp_()
-            driven = wide(step_part) * u_part.float()
+            driven = at_least_float32(step_part) * u_part.float()
             torch.mul(driven[:, :, None], inward_part.float()[..., None], out=held)
             for each, decayed in zip(held, now, strict=True):
                 state = each.addcmul_(decayed, state)  # what was fed becomes h
-            read = wide(held.to(outward.dtype))
-            y = (wide(outward_part)[:, :, None] @ read)[:, :, 0]
+            read = at_least_float32(held.to(outward.dtype))
+            y = (at_least_float32(outward_part)[:, :, None] @ read)[:, :, 0]
             outputs.append(y.to(outward.dtype))
             state = state.clone()  # the next chunk is fed into the same memory
     return torch.cat(outputs).transpose(0, 1), state
@@ -89,11 +89,11 @@ outputs (batch, inner, length) and the last state (batch, inner, N)."""
 TINY = 2.0**-60
 """Δ of a pseudo-step."""
 
-Start = Callable[[Scan, "Inputs", Tensor], tuple[Tensor, Tensor]]
+Start = Callable[[Scan, "ScanInputs", Tensor], tuple[Tensor, Tensor]]
 """A way to do it: gated outputs and the last state, as `by_pseudo_steps` says."""
 
 
-class Inputs(NamedTuple):
+class ScanInputs(NamedTuple):
     """What the kernel scans, named as its arguments are."""
 
     u: Tensor
@@ -112,7 +112,7 @@ class Inputs(NamedTuple):
     """The gate before its SiLU, in the shape of u."""
 
 
-def by_pseudo_steps(scan: Scan, inputs: Inputs, state: Tensor) -> tuple[Tensor, Tensor]:
+def by_pseudo_steps(scan: Scan, inputs: ScanInputs, state: Tensor) -> tuple[Tensor, Tensor]:
     """Gated outputs, in the dtype of u, and the last state of a scan from `state`.
 
     Args:
@@ -131,7 +131,7 @@ def by_pseudo_steps(scan: Scan, inputs: Inputs, state: Tensor) -> tuple[Tensor, 
         "z": nothing,
     }
     longer = {
-        name: torch.cat([first, wide(getattr(inputs, name))], dim=-1)
+        name: torch.cat([first, at_least_float32(getattr(inputs, name))], dim=-1)
         for name, first in before.items()
     }
     y, last = scan(**longer, A=inputs.A, D=inputs.D, return_last_state=True)

@@ -7,7 +7,7 @@ for few long rows; behind a prefix there are many short ones, and every row star
 
 Arithmetic in FP32, y rounded once, after the gate, as mamba-ssm's kernel does; Δ u is made first.
 
-Twins: `mamba_scan.by_pseudo_steps`, and `mamba_scan.scanned` in plain PyTorch.
+Twins: `mamba_scan.by_pseudo_steps`, and `mamba_scan.scan_from_state` in plain PyTorch.
 `python -m benchmarks.scan_starts` holds their speeds against each other.
 
 Reference: Gu and Dao 2023, arXiv 2312.00752, Algorithm 2, with D and the gate of mamba-ssm 2.2.2,
@@ -25,13 +25,13 @@ import triton.language as tl  # type: ignore[import-untyped]
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from runner.models.mamba_scan import Inputs
+    from runner.models.mamba_scan import ScanInputs
 
 CHANNELS = 64
 """Of one program, which is one warp: with N = 16, 32 numbers of h a thread."""
 
 
-def by_one_kernel(_: object, inputs: "Inputs", state: Tensor) -> tuple[Tensor, Tensor]:
+def by_one_kernel(_: object, inputs: "ScanInputs", state: Tensor) -> tuple[Tensor, Tensor]:
     """As `mamba_scan.by_pseudo_steps`, on a GPU; it needs no scan from 0.
 
     Fastest where channels lie side by side in memory, in the inputs as in the state.

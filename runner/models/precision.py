@@ -172,7 +172,7 @@ def ieee_float32() -> None:
             "install the pinned torch for CUDA, which brings it"
         )
         raise CannotRunError(message)
-    if is_set():
+    if is_ieee_float32():
         return
     run = _kernels_run()
     if run:
@@ -185,21 +185,21 @@ def ieee_float32() -> None:
     if Path(usual).name != FOLDER:
         os.environ["TRITON_CACHE_DIR"] = str(Path(usual) / FOLDER)
     os.environ["TRITON_F32_DEFAULT"] = "ieee"
-    if _old():
+    if _has_old_signature():
         _forbid_tf32()
 
 
-def _old() -> bool:
+def _has_old_signature() -> bool:
     """Whether this Triton takes the default from its own signature."""
     version: str = importlib.import_module("triton").__version__
     return version.startswith("2.")
 
 
-def is_set() -> bool:
+def is_ieee_float32() -> bool:
     """Whether kernels of this process are compiled with float32 products."""
     folder = Path(os.environ.get("TRITON_CACHE_DIR", "")).name == FOLDER
     asked = folder and os.environ.get("TRITON_F32_DEFAULT") == "ieee"
-    return asked and not (_old() and _parameters()["allow_tf32"].default)
+    return asked and not (_has_old_signature() and _parameters()["allow_tf32"].default)
 
 
 def _dot() -> FunctionType:

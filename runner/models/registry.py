@@ -3,8 +3,8 @@
 A family loads its checkpoints, and says what a prefix leaves behind. That is a state:
 keys and values of every earlier token (attention), or a recurrent state with the last inputs of the
 convolution (Mamba). It is a value: `continued` only reads it, so that one prefix serves any number
-of continuations (`runner.evaluation.prefix_model.branch`). What follows a prefix gets the hidden
-states that it has in the whole sequence, up to rounding.
+of continuations (`runner.evaluation.prefix_model.state_rows`). What follows a prefix gets the
+hidden states that it has in the whole sequence, up to rounding.
 
 Models are in evaluation mode, and no gradient is kept. Adapters of PEFT in a model's modules take
 part wherever they do in its own forward.
@@ -23,11 +23,11 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from repro.schema.families import FAMILIES, named_by
+from repro.schema.families import FAMILIES, family_named
 from repro.schema.jobs import Attention
 from repro.weights import foreign_json
 from repro.weights.loadable import CONFIG
-from runner.models import foreign
+from runner.models import checkpoint_checks
 from runner.models.mamba import MAMBA
 from runner.models.mamba2_checkpoint import MAMBA2
 from runner.models.transformers_model import GPT_NEOX, LLAMA, OLMO, OPENELM, PHI
@@ -96,11 +96,11 @@ def family_of(folder: Path) -> str:
         BadInputError: there is none, or it is of no family that is known here.
     """
     config = foreign_json.read(folder / CONFIG)
-    name = named_by(config)
+    name = family_named(config)
     if name is None:
         fields = [field for field in ("model_type", "ssm_cfg") if field in config]
         found = ", ".join(f"{field} {config[field]!r}" for field in fields) or "no model_type"
         known = [says for family in FAMILIES.values() for says in family.config]
         place = f"{folder / CONFIG}: $"
-        raise foreign.refused(place, found, f"one of {', '.join(known)}")
+        raise checkpoint_checks.refused(place, found, f"one of {', '.join(known)}")
     return name

@@ -26,7 +26,7 @@ from repro.errors import CannotRunError
 from repro.schema.jobs import Method
 from runner.models.mamba2 import Mamba2ForCausalLM
 from runner.models.mamba2_config import Mamba2Config
-from runner.models.tuned import targets
+from runner.models.tuned_weights import adapter_targets
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def build(shape: Shape) -> PreTrainedModel:
     )
 
 
-def adapted(model: PreTrainedModel, method: Method, rank: int | None) -> nn.Module:
+def with_adapters(model: PreTrainedModel, method: Method, rank: int | None) -> nn.Module:
     """The model with what a method trains: all of it, or LoRA adapters and nothing else.
 
     alpha = r and no dropout: neither changes a byte, and dropout of 0 is an identity in PEFT.
@@ -115,7 +115,7 @@ def adapted(model: PreTrainedModel, method: Method, rank: int | None) -> nn.Modu
     Raises:
         CannotRunError: as `targets`.
     """
-    names = targets(model.config.to_dict(), method)
+    names = adapter_targets(model.config.to_dict(), method)
     found: nn.Module = model
     if names:
         assert rank is not None  # noqa: S101  # the expansion gives every LoRA arm its row's

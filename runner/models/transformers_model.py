@@ -33,12 +33,12 @@ from transformers.modeling_utils import no_init_weights
 
 from repro.errors import BadInputError, Problem
 from repro.inputs import remote_code as own_code
-from repro.schema.families import FAMILIES, unused_by
+from repro.schema.families import FAMILIES, unused_tensors
 from repro.schema.jobs import Attention
 from repro.weights import checkpoint_files, foreign_json, loadable
 from repro.weights.checkpoint_files import Tensors
 from repro.weights.loadable import CONFIG
-from runner.models import foreign, kernels
+from runner.models import checkpoint_checks, kernels
 
 _LARGEST_BUFFERS = 1 << 32
 """Bytes of masks and tables of angles, which follow from config.json alone."""
@@ -61,8 +61,8 @@ class TransformersModel:
     ) -> PreTrainedModel:
         """As `ModelFamily.load` says."""
         code = own_code_of(folder, self.name, allowed=remote_code)
-        with loadable.private(folder, code=code) as own:
-            stored = checkpoint_files.tensors(own)
+        with loadable.private_copy(folder, code=code) as own:
+            stored = checkpoint_files.stored_tensors(own)
             kernel: Attention = "eager"  # its own code chooses; this is what all of them accept
             if code:
                 _use_an_empty_code_folder()
@@ -70,7 +70,7 @@ class TransformersModel:
                 config = self.checked(own, stored)
                 kernel = kernels.possible_attention(config, attention, dtype)
             any_metadata = mock.patch.object(modeling_utils, "safe_open", _Stored)
-            with foreign.guarded(own), any_metadata:
+            with checkpoint_checks.checkpoint_errors(own), any_metadata:
                 model, loading = AutoModelForCausalLM.from_pretrained(
                     str(own),
                     torch_dtype=dtype,
@@ -82,7 +82,7 @@ class TransformersModel:
                 )
             _refuse_missing(own, loading)
             if code:  # only now is there a model to hold it to
-                foreign.check_stored(own, stored, model, _unused(own))
+                checkpoint_checks.check_stored(own, stored, model, _unused(own))
         return model
 
     def checked(self, folder: Path, stored: Tensors) -> PretrainedConfig:
@@ -91,9 +91,9 @@ class TransformersModel:
         Raises:
             BadInputError: they are not, or there is no such model.
         """
-        with foreign.guarded(folder):
+        with checkpoint_checks.checkpoint_errors(folder):
             config = AutoConfig.from_pretrained(str(folder))
-            foreign.check_layers(folder, config.num_hidden_layers, stored)
+            checkpoint_checks.check_layers(folder, config.num_hidden_layers, stored)
             with torch.device("meta"), no_init_weights():
                 model = AutoModelForCausalLM.from_config(
                     config, attn_implementation="eager", trust_remote_code=False
@@ -103,8 +103,8 @@ class TransformersModel:
         if buffers > _LARGEST_BUFFERS:
             found = f"a model with {buffers / 1e9:,.1f} GB beside its weights"
             expected = f"at most {_LARGEST_BUFFERS / 1e9:.0f}: fewer positions"
-            raise foreign.refused(folder / CONFIG, found, expected)
-        foreign.check_stored(folder, stored, model, _unused(folder))
+            raise checkpoint_checks.refused(folder / CONFIG, found, expected)
+        checkpoint_checks.check_stored(folder, stored, model, _unused(folder))
         return config
 
     def _widened(self, model: PreTrainedModel, logits: Tensor) -> Tensor:
@@ -199,12 +199,12 @@ def own_code_of(folder: Path, family: str, *, allowed: bool) -> list[str]:
         problem = Problem(f"{folder / CONFIG}: $.model_type", what, expected)
         message = f"{folder.name} is not loaded: that would run its own code"
         raise BadInputError(message, [problem])
-    found = own_code.of_folder(folder, folder.name)  # refuses what is not in the folder
+    found = own_code.code_digests(folder, folder.name)  # refuses what is not in the folder
     return [name for name in found if name.endswith(".py")]
 
 
 def _unused(folder: Path) -> tuple[str, ...]:
-    return unused_by(foreign_json.read(folder / CONFIG))
+    return unused_tensors(foreign_json.read(folder / CONFIG))
 
 
 def _refuse_missing(folder: Path, loading: Mapping[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """`--on ray` and `--on ray://…`: all GPUs of this machine, or the nodes of a cluster.
 
-ray: a Ray of its own on this machine, which ends with the run (`Here`).
-ray://HOST:PORT, ray://auto: a cluster that is there already (`There`).
+ray: a Ray of its own on this machine, which ends with the run (`RayOnThisMachine`).
+ray://HOST:PORT, ray://auto: a cluster that is there already (`RayCluster`).
 
 Reference: Ray 2.31.0. Not covered: who may talk to a cluster; Ray asks nobody for a password
 (docs/cluster.md).
@@ -29,9 +29,9 @@ from repro.environment import machine as environment
 from repro.environment import revision
 from repro.environment.machine import Environment
 from repro.errors import CannotRunError, first_line
-from runner.local import Work, room_for
+from runner.local import Work, jobs_at_once
 from runner.ray import remote
-from runner.ray.pool import Pool
+from runner.ray.pool import JobPool
 from runner.ray.worker import Latest
 
 # -----------------------------------------------------------------------------
@@ -52,7 +52,7 @@ _SILENCE = 20
 """Seconds without a head after which a run gives up; Ray takes 60."""
 
 
-class There:
+class RayCluster:
     """The nodes of a cluster that this process has joined."""
 
     def __init__(self, *, from_outside: bool) -> None:
@@ -69,7 +69,7 @@ class There:
         with_gpu = [each for each in nodes if each["Resources"].get("GPU")]
         asked = [_describe(each, gpu=bool(with_gpu)) for each in with_gpu or nodes]
         said, _ = ray.wait(asked, num_returns=len(asked), timeout=_ASK) if asked else ([], [])
-        machines = [each for each in map(_answer, said) if each]
+        machines = [each for each in map(_wait_for, said) if each]
         if not machines:
             message = f"none of the {len(nodes)} nodes of the cluster said in {_ASK} s what it is"
             raise CannotRunError(message)
@@ -88,7 +88,7 @@ class There:
         start = partial(remote.start, work.machine, work.memory, news, None)
         latest = partial(remote.latest, news) if self._from_outside else _latest_while_joined(news)
         try:
-            return Pool(start, _MOST, work, ships=True).run(latest)
+            return JobPool(start, _MOST, work, ships=True).run(latest)
         except Exception as error:
             # Ray's client is not connected any more: it says so by a plain Exception.
             lost = isinstance(error, OSError) or not ray.is_initialized()
@@ -102,7 +102,7 @@ class There:
             raise CannotRunError(message) from error
 
 
-def join(address: str, stack: ExitStack) -> None:
+def join_cluster(address: str, stack: ExitStack) -> None:
     """Connect, with the code of this bundle for the nodes."""
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="repro-code-")))
     for name in _CODE:
@@ -134,7 +134,7 @@ def _latest_while_joined(news: Any) -> Callable[[], Latest]:  # noqa: ANN401
         now = time.monotonic()
         if now - looked >= _LOOK:
             looked = now
-            heard = now if _listens(head) else heard
+            heard = now if _is_listening(head) else heard
             _check_joined(own, head, now - heard)
         return remote.latest(news)
 
@@ -151,7 +151,7 @@ def _check_joined(own: str, head: str, silence: float) -> None:
         raise ConnectionError(message)
 
 
-def _listens(address: str) -> bool:
+def _is_listening(address: str) -> bool:
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=2).close()
@@ -168,7 +168,7 @@ def _describe(node: Mapping[str, Any], *, gpu: bool) -> Any:  # noqa: ANN401
     return task.options(scheduling_strategy=here, max_retries=0, **wanted).remote()
 
 
-def _answer(reference: Any) -> Environment | None:  # noqa: ANN401
+def _wait_for(reference: Any) -> Environment | None:  # noqa: ANN401
     try:
         found: Environment = ray.get(reference)
     except exceptions.RayError:
@@ -185,7 +185,7 @@ _OBJECTS = 100 << 20
 """Bytes of Ray's object store: nothing large goes through it."""
 
 
-class Here:
+class RayOnThisMachine:
     """All GPUs, or all cores, of this machine."""
 
     machine = staticmethod(environment.capture)
@@ -193,15 +193,15 @@ class Here:
     def execute(self, work: Work) -> dict[str, str]:
         """As `runner.local.execute`."""
         machine = work.machine
-        limit = len(machine.gpus) or room_for(machine, work.memory)
-        with _ray_here(machine):
+        limit = len(machine.gpus) or jobs_at_once(machine, work.memory)
+        with _ray_on_this_machine(machine):
             news, root = remote.news(), work.store.root.resolve()
             start = partial(remote.start, machine, work.memory, news, root)
-            return Pool(start, limit, work).run(lambda: remote.latest(news))
+            return JobPool(start, limit, work).run(lambda: remote.latest(news))
 
 
 @contextmanager
-def _ray_here(machine: Environment) -> Iterator[None]:
+def _ray_on_this_machine(machine: Environment) -> Iterator[None]:
     """A Ray of this process's own, which leaves nothing behind."""
     # Not the user's TMPDIR: a socket's path may have 107 characters, and sockets lie in it.
     base = os.environ.get("RAY_TMPDIR", "/tmp")  # noqa: S108
@@ -247,18 +247,18 @@ def _start_ray(machine: Environment, folder: str) -> None:
 
 
 @contextmanager
-def engine(where: str) -> Iterator[Here | There]:
+def engine(where: str) -> Iterator[RayOnThisMachine | RayCluster]:
     """What `--on` names; whatever it started is gone afterwards.
 
     Raises:
         CannotRunError: no cluster answers there, or it is another Ray.
     """
     if where == "ray":
-        yield Here()
+        yield RayOnThisMachine()
         return
     with ExitStack() as stack:
         try:
-            join("auto" if where == "ray://auto" else where, stack)
+            join_cluster("auto" if where == "ray://auto" else where, stack)
         except (ConnectionError, RuntimeError, exceptions.RayError) as error:
             hint = (
                 "start this on a node of one, or name one: ray://HOST:PORT"
@@ -268,4 +268,4 @@ def engine(where: str) -> Iterator[Here | There]:
             said = first_line(error).rstrip(".")
             message = f"--on {where}: no cluster can be joined there: {said}; {hint}"
             raise CannotRunError(message) from error
-        yield There(from_outside=where != "ray://auto")
+        yield RayCluster(from_outside=where != "ray://auto")

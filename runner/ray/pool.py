@@ -16,9 +16,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from repro.planning.plan import PlannedJob
-from runner.local import Work, alone, longest_first
-from runner.ray.remote import LostError, Remote, UnfitError
-from runner.ray.worker import Latest, Outcome
+from runner.local import Work, longest_first, needs_own_process
+from runner.ray.remote import LostProcessError, RemoteProcess, UnsuitableProcessError
+from runner.ray.worker import JobResult, Latest
 
 TRIES = 3
 """Losses of its process after which a job is given up."""
@@ -29,19 +29,19 @@ _POLL = 0.3
 
 
 @dataclass(frozen=True)
-class Ended:
+class JobEnd:
     """A job ended, one way or the other."""
 
     key: str
-    outcome: Outcome
+    outcome: JobResult
 
 
-class Pool:
+class JobPool:
     """Some jobs on the processes of a cluster, and those that come while they run."""
 
     def __init__(
         self,
-        start: Callable[[], Remote],
+        start: Callable[[], RemoteProcess],
         limit: int,
         work: Work,
         *,
@@ -56,11 +56,11 @@ class Pool:
         self.work, self.store, self.machine = work, work.store, work.machine
         self.jobs: dict[str, PlannedJob] = {}
         self._queue: list[str] = []
-        self._events: queue.Queue[Ended | BaseException] = queue.Queue()
+        self._events: queue.Queue[JobEnd | BaseException] = queue.Queue()
         self._threads: list[threading.Thread] = []
-        self._remotes: set[Remote] = set()
+        self._remotes: set[RemoteProcess] = set()
         self._unfit: dict[str, None] = {}
-        self._fit: set[Remote] = set()
+        self._fit: set[RemoteProcess] = set()
         self._losses = Counter[str]()
         self._sending: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._lock = threading.Condition()
@@ -80,7 +80,7 @@ class Pool:
                     if key in left:
                         self.work.watch.advance(self.jobs[key], *said)
                 lively = time.monotonic() if self._fit else lively
-                reason = self._hopeless(time.monotonic() - lively)
+                reason = self._why_stuck(time.monotonic() - lively)
                 event = self._next()
                 if isinstance(event, BaseException):
                     raise event  # anything unexpected is a bug and ends the run
@@ -111,13 +111,13 @@ class Pool:
             self._threads.append(threading.Thread(target=self._serve, daemon=True))
             self._threads[-1].start()
 
-    def _next(self) -> Ended | BaseException | None:
+    def _next(self) -> JobEnd | BaseException | None:
         try:
             return self._events.get(timeout=_POLL)
         except queue.Empty:
             return None
 
-    def _hopeless(self, idle: float) -> str:
+    def _why_stuck(self, idle: float) -> str:
         """Why no job can run any more; empty while one may."""
         if not any(thread.is_alive() for thread in self._threads) and self._events.empty():
             return "no process of the cluster can run it: " + "; ".join(self._unfit)
@@ -151,14 +151,14 @@ class Pool:
             with self._lock:
                 self._remotes.add(remote)
             try:
-                node = remote.greet(self.machine)
+                node = remote.wait_and_check(self.machine)
                 lost = 0
                 self._serve_one(remote, node)
-            except LostError as error:
+            except LostProcessError as error:
                 lost += 1
                 if lost == TRIES:
                     self._unfit[f"a process was lost {TRIES} times as it started: {error}"] = None
-            except UnfitError as error:
+            except UnsuitableProcessError as error:
                 self._unfit[str(error)] = None
                 return
             except BaseException as error:  # noqa: BLE001  # the main thread raises it
@@ -170,42 +170,46 @@ class Pool:
                     self._fit.discard(remote)
                 remote.end()
 
-    def _serve_one(self, remote: Remote, node: str) -> None:
+    def _serve_one(self, remote: RemoteProcess, node: str) -> None:
         """Hand one process its jobs, until it is no more use."""
         with self._lock:
             self._fit.add(remote)
         while key := self._take(remote):
             planned = self.jobs[key]
-            remote.used, remote.spent = True, alone(planned)
+            remote.used, remote.spent = True, needs_own_process(planned)
             try:
                 if self.ships:
-                    outcome = remote.run_away(key, planned, self.store, self._sending[node])
+                    outcome = remote.run_on_own_disk(key, planned, self.store, self._sending[node])
                 else:
-                    outcome = remote.run(key, planned)
-            except LostError as error:
-                self._lost(key, str(error))
+                    outcome = remote.run_on_shared_disk(key, planned)
+            except LostProcessError as error:
+                self._process_lost(key, str(error))
                 raise
-            except UnfitError:
+            except UnsuitableProcessError:
                 self._give_back(key)
                 raise
-            self._events.put(Ended(key, outcome))
+            self._events.put(JobEnd(key, outcome))
 
-    def _take(self, remote: Remote) -> str:
+    def _take(self, remote: RemoteProcess) -> str:
         """The next job; empty if there will be none, or none for this process."""
         with self._lock:
             while not self._queue and not self._over and not remote.spent:
                 self._lock.wait(_POLL)
-            if self._over or remote.spent or (remote.used and alone(self.jobs[self._queue[0]])):
+            if (
+                self._over
+                or remote.spent
+                or (remote.used and needs_own_process(self.jobs[self._queue[0]]))
+            ):
                 return ""
             return self._queue.pop(0)
 
-    def _lost(self, key: str, why: str) -> None:
+    def _process_lost(self, key: str, why: str) -> None:
         self._losses[key] += 1
         if self._losses[key] < TRIES:
             self._give_back(key)
         else:
             reason = f"its process was lost {TRIES} times (node, preemption or memory): {why}"
-            self._events.put(Ended(key, Outcome(reason, is_last=False)))
+            self._events.put(JobEnd(key, JobResult(reason, is_last=False)))
 
     def _give_back(self, key: str) -> None:
         with self._lock:

@@ -25,7 +25,7 @@ from repro.store.store import Store
 from runner.local import KEEP_MEMORY
 from runner.ray import transfer
 from runner.ray.transfer import NoRoomError
-from runner.ray.worker import Latest, News, Outcome, Worker
+from runner.ray.worker import JobResult, Latest, ProgressNews, Worker
 
 _LOST = (
     exceptions.RayActorError,
@@ -39,15 +39,15 @@ _LOST = (
 """A node went, or Ray's own killer took the process for want of memory: no fault of the job."""
 
 
-class LostError(Exception):
+class LostProcessError(Exception):
     """A process is gone, with its node or without."""
 
 
-class UnfitError(Exception):
+class UnsuitableProcessError(Exception):
     """A process cannot take these jobs; another may."""
 
 
-class Remote:
+class RemoteProcess:
     """One process on a node."""
 
     def __init__(self, actor: Any) -> None:  # noqa: ANN401
@@ -60,14 +60,14 @@ class Remote:
         try:
             return ray.get(getattr(self.actor, method).remote(*arguments))
         except _LOST as error:
-            raise LostError(first_line(error)) from error
+            raise LostProcessError(first_line(error)) from error
 
     def end(self) -> None:
         """End the process, whatever it is doing."""
         with suppress(Exception):  # it is gone; or all are, and Ray's client says no more than that
             ray.kill(self.actor)
 
-    def greet(self, planned: Environment) -> str:
+    def wait_and_check(self, planned: Environment) -> str:
         """Wait for it to be there, and hold its environment to what was planned.
 
         Returns:
@@ -80,18 +80,20 @@ class Remote:
         different = differences(planned, found)
         if different:
             message = f"{node} differs from what was planned: {', '.join(different)}"
-            raise UnfitError(message)
+            raise UnsuitableProcessError(message)
         self.ask("know_revision", planned.revision)
         return str(node)
 
-    def run(self, key: str, planned: PlannedJob) -> Outcome:
+    def run_on_shared_disk(self, key: str, planned: PlannedJob) -> JobResult:
         """Run a job where it sees the disk that this process sees."""
-        outcome: Outcome = self.ask("work", key, planned.slot.job, planned.inputs, planned.replaces)
+        outcome: JobResult = self.ask(
+            "work", key, planned.slot.job, planned.inputs, planned.replaces
+        )
         return outcome
 
-    def run_away(
+    def run_on_own_disk(
         self, key: str, planned: PlannedJob, store: Store, sending: threading.Lock
-    ) -> Outcome:
+    ) -> JobResult:
         """Send what a job reads, run it, and bring its record home.
 
         Raises:
@@ -102,26 +104,26 @@ class Remote:
             with sending:  # never twice to one node
                 sent = {role: self._send(each) for role, each in planned.inputs.items()}
         except NoRoomError as error:
-            raise UnfitError(str(error)) from error
-        outcome: Outcome = self.ask("work", key, planned.slot.job, sent, planned.replaces)
+            raise UnsuitableProcessError(str(error)) from error
+        outcome: JobResult = self.ask("work", key, planned.slot.job, sent, planned.replaces)
         if outcome.reason:
             self.ask("forget", key)
             return outcome
         try:
-            transfer.bring_home(key, outcome.files, lambda *at: self.ask("read", key, *at), store)
+            transfer.fetch_record(key, outcome.files, lambda *at: self.ask("read", key, *at), store)
         except CannotRunError as error:
-            return Outcome(str(error), is_last=isinstance(error, CannotSaveError))
+            return JobResult(str(error), is_last=isinstance(error, CannotSaveError))
         self.ask("home", key)
         return outcome
 
-    def _send(self, located: Located) -> transfer.Parcel:
+    def _send(self, located: Located) -> transfer.SentInput:
         """Send those files of an input that the node lacks."""
-        parcel, paths = transfer.parcel_of(located)
-        for sha in self.ask("lacks", {item.sha256: item.size for item in parcel.items}):
+        sent_input, paths = transfer.input_to_send(located)
+        for sha in self.ask("lacks", {item.sha256: item.size for item in sent_input.items}):
             for offset in range(0, paths[sha].stat().st_size, transfer.PIECE):
                 self.ask("write", sha, offset, transfer.piece(paths[sha], offset))
             self.ask("seal", sha)
-        return parcel
+        return sent_input
 
 
 def differences(planned: Environment, found: Environment) -> list[str]:
@@ -144,18 +146,18 @@ def flags() -> dict[str, str]:
     return KEEP_MEMORY | here
 
 
-def start(machine: Environment, memory: int, news: Any, root: Path | None) -> Remote:  # noqa: ANN401
+def start(machine: Environment, memory: int, news: Any, root: Path | None) -> RemoteProcess:  # noqa: ANN401
     """Ask for a process: one GPU, or the threads and the memory of a job."""
     wanted: dict[str, Any] = {"num_gpus": 1, "num_cpus": 1}
     if machine.gpu is None:
         wanted = {"num_cpus": machine.cpu.threads, "memory": memory}
     actor: Any = ray.remote(Worker)
-    return Remote(actor.options(**wanted).remote(news, root))
+    return RemoteProcess(actor.options(**wanted).remote(news, root))
 
 
 def news() -> Any:  # noqa: ANN401
     """Where processes tell how far they are; it starts again where its node is lost."""
-    actor: Any = ray.remote(News)
+    actor: Any = ray.remote(ProgressNews)
     return actor.options(num_cpus=0, max_restarts=-1).remote()
 
 

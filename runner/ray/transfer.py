@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from repro import paths
-from repro.errors import CannotRunError, saving
+from repro.errors import CannotRunError, save_errors
 from repro.fileio import digest_of_file
 from repro.inputs.located import Located
 from repro.store.record import ArrayFile, Record
@@ -23,7 +23,7 @@ PIECE = 16 << 20
 
 
 @dataclass(frozen=True)
-class Item:
+class SentFile:
     """One file that a job reads."""
 
     name: str
@@ -34,32 +34,32 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Parcel:
+class SentInput:
     """One input, as it is sent."""
 
     located: Located
-    items: tuple[Item, ...]
+    items: tuple[SentFile, ...]
     folder: bool
     """Whether the job is given a folder, and not a file."""
 
 
-def parcel_of(located: Located) -> tuple[Parcel, dict[str, Path]]:
+def input_to_send(located: Located) -> tuple[SentInput, dict[str, Path]]:
     """An input as it is sent, and the path here of every file by digest.
 
     What the hub itself is asked for has no files.
     """
     if located.path is None:
-        return Parcel(located, (), folder=False), {}
+        return SentInput(located, (), folder=False), {}
     paths = {located.path.name: located.path}
     folder = located.path.is_dir()
     if folder:
-        paths = {name: located.path / name for name in located.held}
+        paths = {name: located.path / name for name in located.digests_by_name}
     items = {
-        Item(name, _digest(path, path.stat().st_mtime_ns), path.stat().st_size): path
+        SentFile(name, _digest(path, path.stat().st_mtime_ns), path.stat().st_size): path
         for name, path in paths.items()
     }
     by_digest = {item.sha256: path for item, path in items.items()}
-    return Parcel(located, tuple(items), folder), by_digest
+    return SentInput(located, tuple(items), folder), by_digest
 
 
 @functools.cache
@@ -75,26 +75,26 @@ def piece(path: Path, offset: int) -> bytes:
         return stream.read(PIECE)
 
 
-def bring_home(
+def fetch_record(
     key: str, files: Mapping[str, int], read: Callable[[str, int], bytes], store: Store
 ) -> None:
     """Fetch a record with its arrays and its model, check every digest, and save it.
 
     Args:
         key: The job's key, which has to be the record's.
-        files: Bytes by name, as `Node.made` lists them.
+        files: Bytes by name, as `NodeFiles.made` lists them.
         read: Gives the piece of a file at an offset.
         store: Where it goes; it appears whole or not at all.
 
     Raises:
         CannotRunError: what came is not what the record says, or cannot be saved.
     """
-    with saving(store.root):
+    with save_errors(store.root):
         store.root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".home-", dir=store.root) as folder:
             inbox = Store(Path(folder))
             for name, size in files.items():
-                path = inbox.folder(key) / safe(name)
+                path = inbox.folder(key) / check_file_name(name)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with path.open("wb") as stream:
                     stream.writelines(read(name, offset) for offset in range(0, size, PIECE))
@@ -106,10 +106,10 @@ def bring_home(
                 raise CannotRunError(message) from error
             model = inbox.folder(key) / MODEL if record.files else None
             with store.lock(key):
-                store.save(arrays, functools.partial(_same, record), model)
+                store.save(arrays, functools.partial(_as_made, record), model)
 
 
-def safe(name: str) -> str:
+def check_file_name(name: str) -> str:
     """A name that a node gave, which must not lead out of the record's folder."""
     if name not in ("record.json", "arrays.safetensors") and (
         PurePosixPath(name).parts != (MODEL, PurePosixPath(name).name)
@@ -126,7 +126,7 @@ def _check_model(folder: Path, record: Record) -> None:
             raise BrokenRecordError(message)
 
 
-def _same(record: Record, arrays: ArrayFile) -> Record:
+def _as_made(record: Record, arrays: ArrayFile) -> Record:
     """The record as it was made; its arrays, written anew, are the same bytes."""
     if arrays != record.arrays:
         message = f"the arrays of record {record.key[:12]} changed on their way"
@@ -150,13 +150,13 @@ class NoRoomError(CannotRunError):
     """A node's disk is too full; another's may not be."""
 
 
-class Node:
+class NodeFiles:
     """The files of a node, for one process of it."""
 
     def __init__(self, cache: Path | None = None) -> None:
         root = cache or paths.cache()
         self.shipped, self.store = root / "shipped", Store(root / "ran")
-        self._saving = functools.partial(saving, self.shipped, "REPRO_CACHE")
+        self._saving = functools.partial(save_errors, self.shipped, "REPRO_CACHE")
 
     def lacks(self, wanted: Mapping[str, int]) -> list[str]:
         """Which of some files are not here.
@@ -198,18 +198,18 @@ class Node:
     def _draft(self, sha: str) -> Path:
         return self.shipped / f".{sha}-{os.getpid()}"
 
-    def lay_out(self, key: str, role: str, parcel: Parcel) -> Located:
+    def lay_out(self, key: str, role: str, sent_input: SentInput) -> Located:
         """An input with its files under their names, on this node."""
-        if not parcel.items:
-            return parcel.located
+        if not sent_input.items:
+            return sent_input.located
         folder = self.store.root / "inputs" / key / role
         shutil.rmtree(folder, ignore_errors=True)
-        for item in parcel.items:
+        for item in sent_input.items:
             path = folder / item.name
             path.parent.mkdir(parents=True, exist_ok=True)
             os.link(self.shipped / item.sha256, path)
-        path = folder if parcel.folder else folder / parcel.items[0].name
-        return replace(parcel.located, path=path)
+        path = folder if sent_input.folder else folder / sent_input.items[0].name
+        return replace(sent_input.located, path=path)
 
     def made(self, key: str) -> dict[str, int]:
         """Bytes of every file of a record, by name."""
@@ -219,7 +219,7 @@ class Node:
 
     def read(self, key: str, name: str, offset: int) -> bytes:
         """A piece of a file of a record."""
-        return piece(self.store.folder(key) / safe(name), offset)
+        return piece(self.store.folder(key) / check_file_name(name), offset)
 
     def home(self, key: str) -> None:
         """A record is home: keep the model that it made for those that ask it, and nothing else."""

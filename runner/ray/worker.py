@@ -22,16 +22,16 @@ from repro.inputs.located import Located
 from repro.schema.jobs import Job
 from repro.store.store import Store
 from runner.measurement import Progress
-from runner.ray.transfer import Node, Parcel
+from runner.ray.transfer import NodeFiles, SentInput
 
 Latest = Mapping[str, tuple[int, int, str]]
-"""Units done, units in all and what is being done, by key; see `News`."""
+"""Units done, units in all and what is being done, by key; see `ProgressNews`."""
 _TELL = 0.3
 """Seconds between two reports of one job."""
 
 
 @dataclass(frozen=True)
-class Outcome:
+class JobResult:
     """How a job ended."""
 
     reason: str
@@ -42,7 +42,7 @@ class Outcome:
     """Bytes of what has to be brought home, by name."""
 
 
-class News:
+class ProgressNews:
     """The latest of each job that is running, on its way home."""
 
     def __init__(self) -> None:
@@ -58,14 +58,14 @@ class News:
         return found
 
 
-class Worker(Node):
+class Worker(NodeFiles):
     """One process of a node; an actor of Ray."""
 
     def __init__(self, news: Any, root: Path | None) -> None:  # noqa: ANN401
         """Prepare to run jobs.
 
-        `news` is a handle to `News`; `root` is the results folder, where this process sees the
-        caller's disk.
+        `news` is a handle to `ProgressNews`; `root` is the results folder, where this process sees
+        the caller's disk.
         """
         super().__init__()
         self._news, self._told, self._at_home = news, 0.0, root is not None
@@ -84,23 +84,23 @@ class Worker(Node):
         self.machine = self.machine.model_copy(update={"revision": revision})
 
     def work(
-        self, key: str, job: Job, inputs: Mapping[str, Parcel | Located], replaces: str
-    ) -> Outcome:
+        self, key: str, job: Job, inputs: Mapping[str, SentInput | Located], replaces: str
+    ) -> JobResult:
         """Run one job; its record says that this process made it."""
         from runner.job import run_job
 
         try:
             located = {
-                role: self.lay_out(key, role, each) if isinstance(each, Parcel) else each
+                role: self.lay_out(key, role, each) if isinstance(each, SentInput) else each
                 for role, each in inputs.items()
             }
             progress = self._progress(key)
             run_job(key, job, located, self.store, self.machine, progress, replaces=replaces)
         except CannotSaveError as error:
-            return Outcome(str(error), is_last=self._at_home)
+            return JobResult(str(error), is_last=self._at_home)
         except (ReproError, MemoryError) as error:
-            return Outcome(str(error) or "out of memory", is_last=False)
-        return Outcome("", is_last=False, files={} if self._at_home else self.made(key))
+            return JobResult(str(error) or "out of memory", is_last=False)
+        return JobResult("", is_last=False, files={} if self._at_home else self.made(key))
 
     def _progress(self, key: str) -> Progress:
         def progress(done: int, total: int, note: str = "") -> None:

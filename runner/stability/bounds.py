@@ -54,7 +54,7 @@ import torch
 from torch import Tensor
 
 from runner.stability.layers import Layers
-from runner.stability.perturbation import Touched
+from runner.stability.perturbation import PerturbedModes
 
 # -----------------------------------------------------------------------------
 # Radii
@@ -179,7 +179,7 @@ class BoundTrack:
     def advance(
         self,
         t: int,
-        touched: Touched,
+        active: PerturbedModes,
         transition: Tensor,
         gain: Tensor,
         sizes: tuple[Tensor, Tensor],
@@ -188,27 +188,27 @@ class BoundTrack:
 
         Args:
             t: the step, counted within the prepared block.
-            touched: which modes are perturbed in this step.
+            active: which modes are perturbed in this step.
             transition: exp(ΔA), shape (L, D, N).
             gain: g, shape (L, D, N or 1).
             sizes: |x_{t-1}|, shape (L, D, N), and its maximum over n, shape (L, D, 1).
         """
         size, largest = sizes
-        for i in touched.latent:
+        for i in active.latent:
             self._rows[i].add_(self._radius.size)
         survive = (transition * self._lift).clamp_(max=1)
         if self._expands:  # else min(1, .) changes nothing
             transition = transition.clamp(max=1)
-        fixed, selective = self._tails[touched.split]
+        fixed, selective = self._tails[active.split]
         fixed.mul_(transition)
         selective.mul_(survive)
         rounding = torch.add(self._fresh[t], largest, alpha=ROUNDING)
         self.bound.add_(rounding)
         self.rounding.mul_(self._rounding_survives[t]).add_(rounding)
-        for i in touched.fixed_input:
+        for i in active.fixed_input:
             self._rows[i].addcmul_(self._moved_input[t], gain)
         kappa = self._selective_injection(t, survive, gain, self.limited(size))
-        for i in touched.selective_input:
+        for i in active.selective_input:
             self._rows[i].add_(kappa)
         if self._expands:
             self._limit.mul_(transition).add_(self._inward[t] * gain * self._drive[t])

@@ -103,7 +103,7 @@ class Parameters:
         return layout(self.step), layout(self.inward), layout(self.outward)
 
 
-def room(layers: Layers, steps: int) -> Tensor:
+def parameter_memory(layers: Layers, steps: int) -> Tensor:
     """Memory for `steps` steps of Δ's pre-activation, B and C: (L, steps, D + 2 N)."""
     rows = layers.channels + 2 * layers.state_size
     return layers.inputs.new_empty(layers.count, steps, rows)
@@ -115,11 +115,12 @@ def parameters(layers: Layers, inputs: Tensor, memory: Tensor | None = None) -> 
     One matrix product a layer, as x_proj is: a batched product may round differently with the
     number of layers in the batch, and no number may depend on that.
 
-    `inputs` is (L, T, J). `memory` is from `room`, at least T steps, and B and C are views of it.
+    `inputs` is (L, T, J). `memory` is from `parameter_memory`, at least T steps, and B and C are
+    views of it.
     """
     steps, size = inputs.shape[1], layers.state_size
     stacked = torch.cat([layers.step_weight, layers.input_weight, layers.output_weight], dim=1)
-    found = (room(layers, steps) if memory is None else memory)[:, :steps]
+    found = (parameter_memory(layers, steps) if memory is None else memory)[:, :steps]
     for u, weight, out in zip(inputs, stacked, found, strict=True):
         torch.mm(u, weight.T, out=out)
     rows = found.transpose(0, 1)  # (T, L, D + 2 N)

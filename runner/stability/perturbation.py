@@ -54,7 +54,7 @@ and one in which it is, for comparison."""
 
 
 @dataclass(frozen=True)
-class Touched:
+class PerturbedModes:
     """Indices into a list of modes of what is perturbed in one step."""
 
     latent: tuple[int, ...]
@@ -67,7 +67,7 @@ class Touched:
     """From here on modes read perturbed parameters in this step."""
 
 
-def touched(step: int, at: int, modes: tuple[Mode, ...] = MODES) -> Touched:
+def perturbed_modes(step: int, at: int, modes: tuple[Mode, ...] = MODES) -> PerturbedModes:
     """What is perturbed in `step`, as indices into `modes`.
 
     Example:
@@ -76,7 +76,7 @@ def touched(step: int, at: int, modes: tuple[Mode, ...] = MODES) -> Touched:
     """
     active = [(i, mode) for i, mode in enumerate(modes) if mode.active(step, at)]
     selective = tuple(i for i, mode in active if mode.input and mode.selective)
-    return Touched(
+    return PerturbedModes(
         latent=tuple(i for i, mode in active if mode.latent),
         fixed_input=tuple(i for i, mode in active if mode.input and not mode.selective),
         selective_input=selective,

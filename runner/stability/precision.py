@@ -53,8 +53,8 @@ def low_precision(layers: Layers, names: tuple[LowDtype, ...], times: NDArray[np
     Returns:
         The arrays of the module by `<dtype>/<array>`.
     """
-    exact = _Exact(layers)
-    lows = {name: _Low(layers, getattr(torch, name)) for name in names}
+    exact = _ExactTrajectory(layers)
+    lows = {name: _LowPrecisionTrajectory(layers, getattr(torch, name)) for name in names}
     for t in range(layers.steps):
         exact.advance(t)
         for low in lows.values():
@@ -74,7 +74,7 @@ def _largest(entries: Tensor, per_channel: bool) -> Tensor:  # noqa: FBT001 - wh
     return torch.maximum(entries.amax(-1, keepdim=True), -entries.amin(-1, keepdim=True))
 
 
-class _Exact:
+class _ExactTrajectory:
     """The float64 trajectory, and what of its current step the bounds read."""
 
     def __init__(self, layers: Layers) -> None:
@@ -99,7 +99,7 @@ class _Exact:
         self.outputs.append((self.used.outward[t] * self.x).sum(-1))
 
 
-class _Low:
+class _LowPrecisionTrajectory:
     """One low-precision trajectory and the bound on its deviation."""
 
     def __init__(self, layers: Layers, dtype: torch.dtype) -> None:
@@ -120,7 +120,7 @@ class _Low:
         self.ratio: list[Tensor] = []
         self.outputs: list[Tensor] = []
 
-    def advance(self, t: int, exact: _Exact) -> None:
+    def advance(self, t: int, exact: _ExactTrajectory) -> None:
         """One step and its bound, after that of the float64 trajectory."""
         layers, used, dtype = self.layers, self.used, self.dtype
         step, inward = used.step[t].to(dtype), used.inward[t].to(dtype)
@@ -142,14 +142,14 @@ class _Low:
         self.latent.append(deviation.amax(dim=(1, 2)))
         self.ratio.append((deviation / self.bound).amax(-1))
 
-    def _add_input(self, driven: Tensor, inward: Tensor, exact: _Exact) -> None:
+    def _add_input(self, driven: Tensor, inward: Tensor, exact: _ExactTrajectory) -> None:
         """|w' - w| into the bound."""
         size = driven.abs()
         self.bound.addcmul_(size, _largest(inward - exact.inward, self.per_channel))
         self.bound.addcmul_((driven - exact.driven).abs_(), exact.inward_size)
         self.bound.addcmul_(size, _largest(inward, self.per_channel), value=4 * self.unit)
 
-    def tensors(self, exact: _Exact, chosen: Tensor) -> dict[str, Tensor]:
+    def tensors(self, exact: _ExactTrajectory, chosen: Tensor) -> dict[str, Tensor]:
         """What is recorded of the dtype."""
         latent, ratio = torch.stack(self.latent), torch.stack(self.ratio)  # (T, L), (T, L, D)
         right, found = torch.stack(exact.outputs), torch.stack(self.outputs)  # (T, L, D)

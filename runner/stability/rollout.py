@@ -23,8 +23,8 @@ import torch
 from torch import Tensor
 
 from runner.stability.bounds import ROUNDING, TINY, BoundTrack, OutputBound, radii
-from runner.stability.layers import Layers, discretise, parameters, room
-from runner.stability.perturbation import MODES, Mode, Touched, touched
+from runner.stability.layers import Layers, discretise, parameter_memory, parameters
+from runner.stability.perturbation import MODES, Mode, PerturbedModes, perturbed_modes
 from runner.stability.random_layers import Design
 from runner.stability.summary import Trace
 
@@ -61,7 +61,7 @@ def roll_out(
     for start in range(0, layers.steps, BLOCK):
         block = _Block(run, start, min(start + BLOCK, layers.steps))
         for t in range(start, block.stop):
-            run.advance(block, t - start, touched(t, at, modes))
+            run.advance(block, t - start, perturbed_modes(t, at, modes))
         yield block.trace(run)
 
 
@@ -163,9 +163,9 @@ class _Run:
             self.decay, radius, self.axis, modes=len(modes), initial=abs(layers.initial)
         )
         self.growing = bool((self.decay > 0).any())
-        self.rooms = room(layers, BLOCK), room(layers, BLOCK)
+        self.rooms = parameter_memory(layers, BLOCK), parameter_memory(layers, BLOCK)
         self.seen = Recordings(self.size_max, BLOCK, len(modes))
-        splits = {touched(t, at, modes).split for t in (at, at + 1)}
+        splits = {perturbed_modes(t, at, modes).split for t in (at, at + 1)}
         self.parts = {split: self._split(split) for split in splits}
 
     def _split(self, split: int) -> tuple[tuple[Tensor, Tensor, slice], ...]:
@@ -173,7 +173,7 @@ class _Run:
         rows = slice(0, 1 + split), slice(1 + split, None)
         return tuple((self.states[part], self.product[part], part) for part in rows)
 
-    def advance(self, block: "_Block", t: int, touch: Touched) -> None:
+    def advance(self, block: "_Block", t: int, touch: PerturbedModes) -> None:
         """Step `t` of the block."""
         for i in touch.latent:
             self.rows[i].add_(self.epsilon)
@@ -259,7 +259,7 @@ class _Block:
         seen = {name: run.layout.natural(buffer[:count]) for name, buffer in run.seen.all.items()}
         selective = seen["latent"].new_zeros(count, len(run.modes), 1, 1)
         for t in range(self.start, self.stop):
-            selective[t - self.start, touched(t, run.at, run.modes).split :] = 1
+            selective[t - self.start, perturbed_modes(t, run.at, run.modes).split :] = 1
         output = (seen["outputs"][:, 1:] - seen["outputs"][:, :1]).abs_()
         norm = self.plain.outward.abs().sum(-1)[:, None]  # ‖C_t‖₁, (T, 1, L, 1)
         theorem2 = OutputBound(norm, run.layers.state_size, run.radius.outward[..., 0])

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from repro.schema.jobs import StabilityJob
 from runner.measurement import Arrays, Inputs, Measurement, Progress, Values
-from runner.stability import random_layers as controls
+from runner.stability import random_layers
 from runner.stability.layers import Layers
 from runner.stability.perturbation import MODES, SWEPT, Mode
 from runner.stability.precision import LowDtype, low_precision
@@ -49,7 +49,7 @@ Task = tuple[str, Callable[[], Arrays], int]
 
 
 @dataclass(frozen=True)
-class Plan:
+class TaskPlan:
     """The tasks of a job: each one chunk of layers for one purpose."""
 
     job: StabilityJob
@@ -106,13 +106,13 @@ class Plan:
     def controls(self) -> Iterator[Task]:
         """Every control, through the same roll-out and the same summary."""
         count, steps = min(CONTROL_LAYERS, self.job.layers), self.job.steps
-        grown = partial(controls.positive_decay, self.design, count)
-        zero = partial(controls.zero_decay, steps)
-        vanishing = partial(controls.vanishing_step, steps)
+        grown = partial(random_layers.positive_decay, self.design, count)
+        zero = partial(random_layers.zero_decay, steps)
+        vanishing = partial(random_layers.vanishing_step, steps)
         for name, make, epsilon in (
             ("positive-decay", grown, self.job.epsilon),
-            ("zero-decay", zero, controls.DYADIC),
-            ("vanishing-step", vanishing, controls.DYADIC),
+            ("zero-decay", zero, random_layers.DYADIC),
+            ("vanishing-step", vanishing, random_layers.DYADIC),
         ):
             yield f"control/{name}", partial(self._control, make, epsilon), 1
         yield "control/tanh-rnn", partial(self._networks, count), 1
@@ -122,7 +122,7 @@ class Plan:
 
     def _networks(self, count: int) -> Arrays:
         job = self.job
-        trace, exponent = controls.tanh_rnn(
+        trace, exponent = random_layers.tanh_rnn(
             count, steps=job.steps, epsilon=job.epsilon, at=self.at, seed=job.seed
         )
         found = summarise([trace], torch.zeros(count, 1, 1, dtype=torch.float64), self.times)
@@ -172,7 +172,7 @@ def _run(job: StabilityJob, inputs: Inputs, progress: Progress, threads: int) ->
     source, count = _source(job, inputs, design)
     at = job.steps // 16
     times = recorded_times(job.steps, at, ENVELOPE_POINTS)
-    plan = Plan(job, design, source, count, device, at, times)
+    plan = TaskPlan(job, design, source, count, device, at, times)
     tasks = [*plan.main(), *plan.sweeps(), *plan.precisions()]
     if job.checkpoint is None:
         tasks += plan.controls()

@@ -24,7 +24,7 @@ from torch.nn import functional
 
 from repro.errors import BadInputError
 from repro.weights import checkpoint_files, foreign_json, loadable
-from runner.models import foreign
+from runner.models import checkpoint_checks
 from runner.stability.layers import Layers
 from runner.stability.random_layers import Design
 
@@ -33,12 +33,12 @@ Weights = dict[str, Tensor]
 _LAYER = re.compile(r"backbone\.layers\.(\d{1,6})\.")
 
 
-class UnfitError(BadInputError, ValueError):
+class UnsuitableCheckpointError(BadInputError, ValueError):
     """A checkpoint whose layers these are not."""
 
 
 @dataclass(frozen=True)
-class MambaModel:
+class MambaWeights:
     """Weights of the backbone in float64, and what of the configuration the layers need."""
 
     weights: Weights
@@ -57,7 +57,7 @@ class MambaModel:
         }
 
 
-def load_mamba(folder: Path) -> MambaModel:
+def load_mamba_weights(folder: Path) -> MambaWeights:
     """Read a checkpoint folder, of which nothing but `loadable.names` is read.
 
     Raises:
@@ -67,18 +67,18 @@ def load_mamba(folder: Path) -> MambaModel:
     if config.get("model_type") != "mamba":
         found = config.get("model_type")
         message = f"{folder.name}/config.json model_type: found {found}, expected mamba"
-        raise UnfitError(message)
+        raise UnsuitableCheckpointError(message)
     if not loadable.weights(folder):
         message = f"{folder.name}: found no safetensors, expected the checkpoint's weights"
-        raise UnfitError(message)
-    with loadable.private(folder) as own, foreign.guarded(own):
-        stored = checkpoint_files.tensors(own)
+        raise UnsuitableCheckpointError(message)
+    with loadable.private_copy(folder) as own, checkpoint_checks.checkpoint_errors(own):
+        stored = checkpoint_files.stored_tensors(own)
         numbers = {int(found[1]) for name in stored if (found := _LAYER.match(name))}
         if len(numbers) != config["num_hidden_layers"] or max(numbers, default=0) >= len(numbers):
             message = f"{folder.name}: found {len(numbers)} layers, expected those of config.json"
-            raise UnfitError(message)
-        return MambaModel(
-            weights={name: each.double() for name, each in foreign.stored_tensors(own)},
+            raise UnsuitableCheckpointError(message)
+        return MambaWeights(
+            weights={name: each.double() for name, each in checkpoint_checks.stored_tensors(own)},
             layers=config["num_hidden_layers"],
             state_size=config["state_size"],
             vocabulary=config["vocab_size"],
@@ -98,20 +98,20 @@ def trained_layers(folder: Path, sequences: int, design: Design) -> Layers:
     Raises:
         UnfitError: if the checkpoint is no Mamba, or has not these channels and states.
     """
-    model = load_mamba(folder)
+    model = load_mamba_weights(folder)
     if model.state_size != design.state_size:
         message = (
             f"state_size: found {model.state_size} in {folder.name}, asked for {design.state_size}"
         )
-        raise UnfitError(message)
+        raise UnsuitableCheckpointError(message)
     rng = np.random.default_rng([design.seed, 5])
     tokens = rng.integers(model.vocabulary, size=(sequences, design.steps))
-    with foreign.guarded(folder):
+    with checkpoint_checks.checkpoint_errors(folder):
         every_input = layer_inputs(model, torch.from_numpy(tokens))
     width = every_input[0].shape[-1]
     if design.channels > width:
         message = f"channels: found {width} in {folder.name}, asked for {design.channels}"
-        raise UnfitError(message)
+        raise UnsuitableCheckpointError(message)
     parts = [_recurrence(model, i, design.channels) for i in range(model.layers)]
 
     repeated: dict[str, Any] = {
@@ -121,7 +121,7 @@ def trained_layers(folder: Path, sequences: int, design: Design) -> Layers:
     return Layers(**repeated, inputs=torch.cat(every_input), hold=design.hold)
 
 
-def _recurrence(model: MambaModel, layer: int, channels: int) -> Weights:
+def _recurrence(model: MambaWeights, layer: int, channels: int) -> Weights:
     """A, W_Δ, bias, W_B, W_C of the first channels of one layer, named as in `Layers`."""
     mixer = model.mixer(layer)
     size = model.state_size
@@ -137,7 +137,7 @@ def _recurrence(model: MambaModel, layer: int, channels: int) -> Weights:
     }
 
 
-def layer_inputs(model: MambaModel, tokens: Tensor) -> list[Tensor]:
+def layer_inputs(model: MambaWeights, tokens: Tensor) -> list[Tensor]:
     """What enters the recurrence of each layer, (S, T, J), for token ids (S, T).
 
     Reference:

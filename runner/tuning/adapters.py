@@ -53,7 +53,7 @@ class AdapterWatch:
 
     def _hook(self, name: str) -> Callable[[Tensor], None]:
         """What runs whenever a gradient has been added to this tensor's."""
-        partner = self._weights.get(_partner(name))
+        partner = self._weights.get(_other_factor(name))
 
         def note(weight: Tensor) -> None:
             gradient = weight.grad
@@ -82,12 +82,12 @@ class AdapterWatch:
         )
 
 
-def dead(learning: Iterable[TensorLearning]) -> list[str]:
+def tensors_not_learning(learning: Iterable[TensorLearning]) -> list[str]:
     """Names of the tensors that did not learn and had no reason to wait."""
     return [tensor.name for tensor in learning if not tensor.gradient and not tensor.waiting]
 
 
-def _partner(name: str) -> str:
+def _other_factor(name: str) -> str:
     """The name of a LoRA factor's other factor; "" for any other tensor."""
     for a, b in PAIRS:
         for one, other in ((a, b), (b, a)):

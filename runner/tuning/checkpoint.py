@@ -33,7 +33,7 @@ from transformers import TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 
 from repro import json_text
-from repro.errors import CannotSaveError, saving
+from repro.errors import CannotSaveError, save_errors
 from repro.fileio import digest_of_file, sync, sync_tree
 
 TENSORS, STATE, DIGESTS = "tensors.safetensors", "state.json", "digests.json"
@@ -45,17 +45,17 @@ SHARE = 20.0
 """Writing takes at most one part in so many of the time."""
 
 
-class Pace:
+class CheckpointPace:
     """When it is time to write a state again."""
 
     def __init__(self) -> None:
         self._last, self._took = time.monotonic(), 0.0
 
-    def due(self) -> bool:
+    def is_due(self) -> bool:
         """Whether enough time has passed since the last one."""
         return time.monotonic() - self._last >= max(EVERY, SHARE * self._took)
 
-    def wrote(self, seconds: float) -> None:
+    def note_write(self, seconds: float) -> None:
         """One was written just now, and took so long."""
         self._last, self._took = time.monotonic(), seconds
 
@@ -73,7 +73,7 @@ def write(work: Path, state: object, trainer: TrainerState) -> None:
     tensors: dict[str, Tensor] = {}
     text = json.dumps(_packed(state, tensors))
     draft, folder = work / ".writing", work / f"step-{trainer.global_step:09}"
-    with saving(work):
+    with save_errors(work):
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)
         try:
@@ -94,7 +94,7 @@ def write(work: Path, state: object, trainer: TrainerState) -> None:
 def latest(work: Path, tell: Callable[[str], None] = lambda _: None) -> Path | None:
     """The state that an earlier try left, if it is what was written; `tell` hears if it is not."""
     folder = max(work.glob("step-*"), default=None)
-    if folder is None or _whole(folder):
+    if folder is None or _is_whole(folder):
         return folder
     tell(f"{folder.name} of the killed run is damaged: from the start")
     shutil.rmtree(folder, ignore_errors=True)
@@ -110,7 +110,7 @@ def _digests(folder: Path) -> dict[str, str]:
     return {name: digest_of_file(folder / name) for name in (TENSORS, STATE, TRAINER_STATE_NAME)}
 
 
-def _whole(folder: Path) -> bool:
+def _is_whole(folder: Path) -> bool:
     try:
         return bool(json_text.load(folder / DIGESTS) == _digests(folder))
     except (OSError, ValueError):

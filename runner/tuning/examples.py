@@ -29,7 +29,7 @@ from repro.weights import loadable
 from runner.models import tokenizer as tokenizer_of
 from runner.models.transformers_model import own_code_of
 from runner.tuning import instructions
-from runner.tuning.instructions import Malformed, Row
+from runner.tuning.instructions import MalformedRow, Row
 
 IGNORED = -100
 """Label of what is not learned, torch's default in cross entropy."""
@@ -55,7 +55,7 @@ class Examples:
     """The rows of a data set, in its order."""
 
     examples: tuple[Example, ...]
-    left_out: tuple[Malformed, ...]
+    left_out: tuple[MalformedRow, ...]
     """Rows cut before their answer began, where only answers are learned."""
 
 
@@ -102,7 +102,9 @@ def tokenise(
         labels = ids if loss == "all" else np.where(_inside(ends, text.answers), ids, IGNORED)
         kept = Example(ids[:max_length], labels[:max_length], truncated=ids.size > max_length)
         if (kept.labels[1:] == IGNORED).all():
-            left_out.append(Malformed(number, f"nothing to learn in its first {max_length} tokens"))
+            left_out.append(
+                MalformedRow(number, f"nothing to learn in its first {max_length} tokens")
+            )
         else:
             examples.append(kept)
     if not examples:
@@ -203,7 +205,7 @@ class Collator:
         return found
 
 
-def order(rows: int, seed: int, epoch: int) -> list[int]:
+def epoch_order(rows: int, seed: int, epoch: int) -> list[int]:
     """The order in which an epoch reads its rows: a permutation of `range(rows)`.
 
     It is the one that transformers 4.40.0's Trainer with `seed` takes on one process, and
@@ -234,7 +236,7 @@ def summary(
     lengths = np.array([each.ids.size for each in examples.examples])
     padded = {}
     for epoch in range(epochs):
-        ordered = lengths[order(lengths.size, seed, epoch)]
+        ordered = lengths[epoch_order(lengths.size, seed, epoch)]
         batches = np.split(ordered, range(batch_size, lengths.size, batch_size))
         total = sum(int(batch.max()) * batch.size for batch in batches)
         padded[f"padded_tokens_epoch_{epoch}"] = total
@@ -261,7 +263,7 @@ class TuningData:
 
     tokenizer: PreTrainedTokenizerBase
     examples: Examples
-    malformed: tuple[Malformed, ...]
+    malformed: tuple[MalformedRow, ...]
     """Of the whole file, whatever number of rows the recipe takes."""
     pad: Pad
 
@@ -281,7 +283,7 @@ def prepare(
     else:
         found = instructions.read(path, recipe.data)
     code = own_code_of(checkpoint, family, allowed=remote_code)
-    with loadable.private(checkpoint, code=code) as own:
+    with loadable.private_copy(checkpoint, code=code) as own:
         tokenizer = tokenizer_of.load(own, own_code=bool(code))
     examples = tokenise(
         found.rows[: recipe.rows],

@@ -31,13 +31,13 @@ from repro.schema.jobs import Recipe, TuningJob
 from repro.weights import foreign_json
 from repro.weights.loadable import CONFIG
 from runner.measurement import Inputs, Measurement, Progress
-from runner.models import kernels, registry, tokenizer, tuned
-from runner.models.foreign import memory_to_spare
+from runner.models import kernels, registry, tokenizer, tuned_weights
+from runner.models.checkpoint_checks import memory_to_spare
 from runner.models.mamba_paths import lacking, set_path
-from runner.models.tuned import targets
+from runner.models.tuned_weights import adapter_targets
 from runner.tuning import record
 from runner.tuning.examples import Collator, TuningData, prepare
-from runner.tuning.record import Trained
+from runner.tuning.record import TrainingResult
 from runner.tuning.trainer import Tuner
 
 
@@ -51,7 +51,7 @@ def run(job: TuningJob, inputs: Inputs, progress: Progress) -> Measurement:
         (S,) float64, nats a learned token, the norm before clipping; row_order (R,) int64, the rows
         of the first epoch as they were read; gradient_arrived and moved (P,) uint8, over the first
         steps, in the order of the value trainable_tensors. Values: `record.values`. Model:
-        adapters or all weights, see `runner.models.tuned`.
+        adapters or all weights, see `runner.models.tuned_weights`.
 
     Raises:
         BadInputError: no checkpoint, no data, or nothing in it to learn.
@@ -66,7 +66,7 @@ def run(job: TuningJob, inputs: Inputs, progress: Progress) -> Measurement:
         message = "float16 needs a CUDA GPU: torch has no float16 mixed precision on a CPU"
         raise CannotRunError(message)
     family = registry.family_of(checkpoint)
-    targets(
+    adapter_targets(
         foreign_json.read(checkpoint / CONFIG), recipe.method
     )  # refuses before anything is read
     progress(0, 1, "reading the data")
@@ -88,7 +88,7 @@ def run(job: TuningJob, inputs: Inputs, progress: Progress) -> Measurement:
         torch.cuda.empty_cache()
     return Measurement(
         values=record.values(recipe, learned, trained),
-        arrays=record.arrays(trained.course, len(learned.examples.examples), recipe.seed),
+        arrays=record.arrays(trained.training_log, len(learned.examples.examples), recipe.seed),
         path=trained.path,
         model=work / "model",
         warnings=tuple(record.warnings(recipe, learned, trained)),
@@ -105,7 +105,7 @@ def adapted(model: PreTrainedModel, recipe: Recipe) -> nn.Module:
         CannotRunError: the paper names no layers of the family for this method, or the model has
             none of these names.
     """
-    names = targets(model.config.to_dict(), recipe.method)
+    names = adapter_targets(model.config.to_dict(), recipe.method)
     if not names:
         whole: nn.Module = model
         return whole
@@ -159,7 +159,7 @@ def _trained(
     data: TuningData,
     work: Path,
     progress: Progress,
-) -> Trained:
+) -> TrainingResult:
     """Train a model and save what came of it in `work`."""
     parameters = sum(each.numel() for each in model.parameters())
     trained = adapted(model, recipe)
@@ -174,8 +174,8 @@ def _trained(
         work=work,
         progress=progress,
     )
-    course = tuner.fit()
-    tuned.save(trained, work / "model")
+    training_log = tuner.fit()
+    tuned_weights.save(trained, work / "model")
     weights = [each for each in trained.parameters() if each.requires_grad]
     path = {
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
@@ -186,8 +186,8 @@ def _trained(
         **tuner.path(),
         **kernels.torch_flags(),
     }
-    return Trained(
-        course=course,
+    return TrainingResult(
+        training_log=training_log,
         path=path,
         parameters=parameters,
         trainable=sum(each.numel() for each in weights),

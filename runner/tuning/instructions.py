@@ -52,7 +52,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Malformed:
+class MalformedRow:
     """A row that was kept out."""
 
     row: int
@@ -65,7 +65,7 @@ class Rows:
     """What a file holds, in its order."""
 
     rows: tuple[Row, ...]
-    malformed: tuple[Malformed, ...]
+    malformed: tuple[MalformedRow, ...]
 
 
 def read(path: Path, name: str) -> Rows:
@@ -121,9 +121,9 @@ def _parsed(path: Path, records: Sequence[object], form: "type[_Form]") -> Rows:
             rows.append(form.model_validate(record, strict=True).row())
         except ValidationError as error:
             wrong = [": ".join(map(str, (*each["loc"], each["msg"]))) for each in error.errors()]
-            malformed.append(Malformed(number, "; ".join(wrong).replace("Value error, ", "")))
+            malformed.append(MalformedRow(number, "; ".join(wrong).replace("Value error, ", "")))
         except ValueError as error:
-            malformed.append(Malformed(number, str(error)))
+            malformed.append(MalformedRow(number, str(error)))
     if not rows:
         found = "; ".join(f"row {each.row}: {each.reason}" for each in malformed[:3]) or "no row"
         _refuse(path, found, f"at least one usable row of {form.holds}")
@@ -275,7 +275,7 @@ def read_records(path: Path) -> list[Any]:
     Raises:
         UNREADABLE: whatever is wrong with the file.
     """
-    with fileio.opened(path) as stream:
+    with fileio.open_regular_file(path) as stream:
         content = stream.read()
     if content.startswith(b"\xfd7zXZ\x00"):
         content = lzma.decompress(content)

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 
 import torch
 
-from runner.models.foreign import ran_out
+from runner.models.checkpoint_checks import is_out_of_memory
 
 
 @dataclass(frozen=True)
-class Try:
+class BatchSizeTrial:
     """A few steps at one batch size."""
 
     batch_size: int
@@ -36,7 +36,7 @@ class Try:
     same at every batch size, can hide how it grows."""
 
 
-def search(attempt: Callable[[int], Try], limit: int) -> list[Try]:
+def search_batch_size(attempt: Callable[[int], BatchSizeTrial], limit: int) -> list[BatchSizeTrial]:
     """Try batch sizes until the largest that fits is known.
 
     Args:
@@ -59,7 +59,7 @@ def search(attempt: Callable[[int], Try], limit: int) -> list[Try]:
     return tries
 
 
-def fastest(tries: Sequence[Try]) -> Try | None:
+def fastest(tries: Sequence[BatchSizeTrial]) -> BatchSizeTrial | None:
     """The try with the most tokens a second, the first of equals; None if none fits."""
     return max(
         (each for each in tries if each.fits),
@@ -68,11 +68,11 @@ def fastest(tries: Sequence[Try]) -> Try | None:
     )
 
 
-def _largest(tries: Sequence[Try]) -> int:
+def _largest(tries: Sequence[BatchSizeTrial]) -> int:
     return max((each.batch_size for each in tries if each.fits), default=0)
 
 
-def _next(tries: Sequence[Try], limit: int) -> int:
+def _next(tries: Sequence[BatchSizeTrial], limit: int) -> int:
     """The largest power of two that should fit, but at least twice the last."""
     last = tries[-1]
     size = 2 * last.batch_size
@@ -98,7 +98,7 @@ GIB = 2**30
 
 
 @dataclass(frozen=True)
-class Cap:
+class MemoryCap:
     """What a process may take."""
 
     context: int
@@ -109,37 +109,39 @@ class Cap:
     """Whether it is emulated, and on what."""
 
 
-def set_cap(gib: float) -> Cap:
+def set_cap(gib: float) -> MemoryCap:
     """Hold the allocator to a cap less the context, which is whole once all kernels have run."""
-    count_anew()
+    reset_peak_memory()
     free, total = torch.cuda.mem_get_info()
     context, cap = total - free - torch.cuda.memory_reserved(), round(gib * GIB)
     allowed = max(0, min(cap, total) - context)
     torch.cuda.set_per_process_memory_fraction(allowed / total)
     whole = f"{total / GIB:.1f} GiB"
-    return Cap(context, allowed, f"emulated on {whole}" if cap < total else f"the card's {whole}")
+    return MemoryCap(
+        context, allowed, f"emulated on {whole}" if cap < total else f"the card's {whole}"
+    )
 
 
 def lift_cap() -> None:
     """Let the allocator have the whole card again, and give back what nothing refers to."""
     torch.cuda.set_per_process_memory_fraction(1.0)
     gc.collect()  # models of transformers refer to themselves
-    count_anew()
+    reset_peak_memory()
 
 
-def count_anew() -> None:
+def reset_peak_memory() -> None:
     """Give back what the allocator holds and nothing uses, and start to count peaks."""
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
 
 
-def fits(do: Callable[[], None]) -> bool:
+def runs_within_memory(do: Callable[[], None]) -> bool:
     """Whether something runs within memory; peaks are counted from its start."""
-    count_anew()
+    reset_peak_memory()
     try:
         do()
     except RuntimeError as error:
-        if not ran_out(error):
+        if not is_out_of_memory(error):
             raise
     else:
         return True

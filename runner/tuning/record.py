@@ -16,7 +16,7 @@ from runner.measurement import Arrays, Values
 from runner.models import kernels
 from runner.models.mamba_paths import MAMBA2
 from runner.tuning import examples
-from runner.tuning.adapters import TensorLearning, dead
+from runner.tuning.adapters import TensorLearning, tensors_not_learning
 from runner.tuning.examples import TuningData
 
 _NAMED = 3
@@ -24,7 +24,7 @@ _NAMED = 3
 
 
 @dataclass
-class Course:
+class TrainingLog:
     """What the steps of a run did."""
 
     loss: list[float] = field(default_factory=list)
@@ -45,10 +45,10 @@ class Course:
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainingResult:
     """What is left of a run when its model is gone."""
 
-    course: Course
+    training_log: TrainingLog
     path: dict[str, str]
     parameters: int
     """Numbers of the checkpoint, tied ones once."""
@@ -57,19 +57,19 @@ class Trained:
     """Whether every trained number is one."""
 
 
-def arrays(course: Course, rows: int, seed: int) -> Arrays:
+def arrays(training_log: TrainingLog, rows: int, seed: int) -> Arrays:
     """As `finetune.run` says."""
     return {
-        "loss": np.array(course.loss, np.float64),
-        "learning_rate": np.array(course.learning_rate, np.float64),
-        "gradient_norm": np.array(course.gradient_norm, np.float64),
-        "row_order": np.array(examples.order(rows, seed, 0), np.int64),
-        "gradient_arrived": np.array([each.gradient for each in course.learning], np.uint8),
-        "moved": np.array([each.moved for each in course.learning], np.uint8),
+        "loss": np.array(training_log.loss, np.float64),
+        "learning_rate": np.array(training_log.learning_rate, np.float64),
+        "gradient_norm": np.array(training_log.gradient_norm, np.float64),
+        "row_order": np.array(examples.epoch_order(rows, seed, 0), np.int64),
+        "gradient_arrived": np.array([each.gradient for each in training_log.learning], np.uint8),
+        "moved": np.array([each.moved for each in training_log.learning], np.uint8),
     }
 
 
-def values(recipe: Recipe, data: TuningData, trained: Trained) -> Values:
+def values(recipe: Recipe, data: TuningData, trained: TrainingResult) -> Values:
     """Numbers for people.
 
     Returns:
@@ -79,19 +79,19 @@ def values(recipe: Recipe, data: TuningData, trained: Trained) -> Values:
         trainable_parameters; training_seconds, without loading; trainable_tensors, JSON list of
         names; pad_token and why it is; and `examples.summary`.
     """
-    course = trained.course
-    means = [float(np.mean(each)) for each in np.array_split(course.loss, recipe.epochs)]
-    losses = {"first": course.loss[0], "last": course.loss[-1]}
+    training_log = trained.training_log
+    means = [float(np.mean(each)) for each in np.array_split(training_log.loss, recipe.epochs)]
+    losses = {"first": training_log.loss[0], "last": training_log.loss[-1]}
     losses |= {f"epoch_{number}": mean for number, mean in enumerate(means)}
     found: Values = {
-        "steps": len(course.loss),
-        "skipped_steps": course.skipped,
-        "non_finite_steps": course.non_finite(),
+        "steps": len(training_log.loss),
+        "skipped_steps": training_log.skipped,
+        "non_finite_steps": training_log.non_finite(),
         "finite": int(trained.finite),
         "parameters": trained.parameters,
         "trainable_parameters": trained.trainable,
-        "training_seconds": round(course.seconds, 3),
-        "trainable_tensors": json.dumps([each.name for each in course.learning]),
+        "training_seconds": round(training_log.seconds, 3),
+        "trainable_tensors": json.dumps([each.name for each in training_log.learning]),
         "pad_token": data.pad.token,
         "pad_token_is": data.pad.why,
     }
@@ -106,16 +106,16 @@ def values(recipe: Recipe, data: TuningData, trained: Trained) -> Values:
     )
 
 
-def warnings(recipe: Recipe, data: TuningData, trained: Trained) -> Iterator[str]:
+def warnings(recipe: Recipe, data: TuningData, trained: TrainingResult) -> Iterator[str]:
     """What a reader of the numbers has to know."""
-    course, taken = trained.course, trained.path["mamba_path"]
+    training_log, taken = trained.training_log, trained.path["mamba_path"]
     if taken not in (recipe.mamba_path, MAMBA2[recipe.mamba_path], kernels.NONE):
         asks = f"the recipe asks for Mamba's path {recipe.mamba_path}, this run took {taken}"
         yield f"{asks}: {trained.path['mamba_lacks']}"
-    if found := _without_gradient(course):
+    if found := _without_gradient(training_log):
         yield f"{found} never got a gradient on the path {taken}: nothing was learned there"
-    if bad := course.non_finite():
-        yield f"the loss was no finite number in {bad} of {len(course.loss)} steps"
+    if bad := training_log.non_finite():
+        yield f"the loss was no finite number in {bad} of {len(training_log.loss)} steps"
     if not trained.finite:
         yield "some trained weights are NaN or infinite: the run diverged"
     for what, rows in (("malformed", data.malformed), ("left out", data.examples.left_out)):
@@ -124,9 +124,9 @@ def warnings(recipe: Recipe, data: TuningData, trained: Trained) -> Iterator[str
             yield f"{len(rows)} rows are {what}: {named}" + ("; ..." if rows[_NAMED:] else "")
 
 
-def _without_gradient(course: Course) -> str:
+def _without_gradient(training_log: TrainingLog) -> str:
     """The tensors that got none, adapters by the layers that they adapt; "" if all did."""
-    names = dead(course.learning)
+    names = tensors_not_learning(training_log.learning)
     adapted = dict.fromkeys(
         name.partition(".lora_")[0].rpartition(".")[2] for name in names if ".lora_" in name
     )

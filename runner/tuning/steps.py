@@ -22,9 +22,9 @@ from repro.errors import CannotRunError
 from repro.schema.jobs import ThroughputJob
 from runner.models import kernels
 from runner.models.mamba_paths import MAMBA2, lacking, set_path
-from runner.models.shapes import adapted, build, shape_of
+from runner.models.shapes import build, shape_of, with_adapters
 from runner.tuning import memory_cap
-from runner.tuning.memory_cap import Try
+from runner.tuning.memory_cap import BatchSizeTrial
 
 _PRIMING = 24
 """Steps in which float16's scale, from 2^16, has to come down to where gradients are finite."""
@@ -64,7 +64,7 @@ class Training:
         with torch.device("cuda"):
             model = build(shape)
             self.parameters = sum(weight.numel() for weight in model.parameters())
-            self.model = adapted(model, job.method, job.rank).train()
+            self.model = with_adapters(model, job.method, job.rank).train()
         taken = set_path(self.model, job.mamba_path)
         if taken in ("slow", MAMBA2["slow"]) and job.mamba_path != "slow":
             message = (
@@ -131,7 +131,7 @@ class Training:
             bool(torch.isfinite(loss)),
         )
 
-    def prime(self) -> tuple[int, int]:
+    def warm_up(self) -> tuple[int, int]:
         """Steps of one row until the optimizer has moved, and one more.
 
         Returns:
@@ -147,17 +147,17 @@ class Training:
                 self.step(tokens)
                 if self.optimizer.state:
                     break
-            memory_cap.count_anew()
+            memory_cap.reset_peak_memory()
             self.step(tokens)
 
-        if not memory_cap.fits(steps):
+        if not memory_cap.runs_within_memory(steps):
             return 0, 0
         if not self.optimizer.state:
             message = f"gradients are infinite in each of {_PRIMING} steps: nothing is trained"
             raise CannotRunError(message)
         return torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved()
 
-    def attempt(self, rows: int) -> Try:
+    def attempt(self, rows: int) -> BatchSizeTrial:
         """A few steps of some rows."""
         speed, forward = 0.0, 0
 
@@ -169,13 +169,13 @@ class Training:
             self.learn(loss)
             speed = self.timing(tokens, _TRIED).tokens_per_second
 
-        fits = memory_cap.fits(steps)
+        fits = memory_cap.runs_within_memory(steps)
         if not fits:
-            self.forget()
+            self.drop_gradients()
         peaks = torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved()
-        return Try(rows, fits, speed, *peaks, forward)
+        return BatchSizeTrial(rows, fits, speed, *peaks, forward)
 
-    def forget(self) -> None:
+    def drop_gradients(self) -> None:
         """Drop what a step that ran out of memory left half-way."""
         self.model.zero_grad()
         self.scaler = self._scaler(self.scaler.get_scale())

@@ -18,7 +18,7 @@ from repro.errors import CannotRunError
 from repro.schema.jobs import ThroughputJob
 from runner.measurement import Arrays, Inputs, Measurement, Progress, Values
 from runner.tuning import memory_cap
-from runner.tuning.memory_cap import Try, fastest, search
+from runner.tuning.memory_cap import BatchSizeTrial, fastest, search_batch_size
 from runner.tuning.steps import Timing, Training
 
 
@@ -53,17 +53,19 @@ def run(job: ThroughputJob, inputs: Inputs, progress: Progress) -> Measurement:
 def _measure(job: ThroughputJob, progress: Progress) -> Measurement:
     progress(0, job.repeats, "building the model")
     training = _built(job)
-    uncapped = training.prime()
+    uncapped = training.warm_up()
     cap = memory_cap.set_cap(job.memory_cap)
 
-    def attempt(rows: int) -> Try:
+    def attempt(rows: int) -> BatchSizeTrial:
         progress(0, job.repeats, f"batches of {rows}")
         return training.attempt(rows)
 
     if any(uncapped):
-        tries = search(attempt, cap.allowed)
+        tries = search_batch_size(attempt, cap.allowed)
     else:
-        tries = [Try(1, fits=False, tokens_per_second=0.0, allocated=0, reserved=0, forward=0)]
+        tries = [
+            BatchSizeTrial(1, fits=False, tokens_per_second=0.0, allocated=0, reserved=0, forward=0)
+        ]
     timings: list[Timing] = []
     while not timings and (best := fastest(tries)):
         timings = _timed(training, best.batch_size, job, progress)
@@ -80,7 +82,7 @@ def _measure(job: ThroughputJob, progress: Progress) -> Measurement:
 
 def _built(job: ThroughputJob) -> Training:
     found: list[Training] = []
-    if not memory_cap.fits(lambda: found.append(Training(job))):
+    if not memory_cap.runs_within_memory(lambda: found.append(Training(job))):
         message = f"the weights of {job.checkpoint} alone are more than the memory of this GPU"
         raise CannotRunError(message)
     return found[0]
@@ -99,13 +101,15 @@ def _timed(training: Training, rows: int, job: ThroughputJob, progress: Progress
             found.append(training.timing(tokens, job.steps))
             progress(number + 1, job.repeats, f"batches of {rows}")
 
-    if memory_cap.fits(steps):
+    if memory_cap.runs_within_memory(steps):
         return found
-    training.forget()
+    training.drop_gradients()
     return []
 
 
-def _arrays(tries: list[Try], timings: list[Timing], uncapped: tuple[int, int]) -> Arrays:
+def _arrays(
+    tries: list[BatchSizeTrial], timings: list[Timing], uncapped: tuple[int, int]
+) -> Arrays:
     """As `run` says."""
     return {
         "tokens_per_second": np.array([each.tokens_per_second for each in timings], np.float64),
@@ -120,7 +124,7 @@ def _arrays(tries: list[Try], timings: list[Timing], uncapped: tuple[int, int]) 
     }
 
 
-def _values(training: Training, tries: list[Try], timings: list[Timing]) -> Values:
+def _values(training: Training, tries: list[BatchSizeTrial], timings: list[Timing]) -> Values:
     """Summary numbers, memory in bytes; those of timings are absent where nothing fits."""
     found: Values = {
         "fits": int(bool(timings)),

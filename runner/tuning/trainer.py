@@ -28,7 +28,7 @@ from runner.measurement import Progress
 from runner.tuning import checkpoint as tuning_checkpoint
 from runner.tuning.adapters import AdapterWatch, TensorLearning
 from runner.tuning.examples import Collator, Example
-from runner.tuning.record import Course
+from runner.tuning.record import TrainingLog
 
 WATCHED = 20
 """Steps after which every tensor must have learned: float16's scale, from 2^16, may skip the first
@@ -61,15 +61,15 @@ class Tuner(SFTTrainer):  # type: ignore[misc]
             max_seq_length=recipe.max_length,
             dataset_text_field="text",  # asked for, and not read of rows that are tokens
         )
-        self.course = Course()
+        self.training_log = TrainingLog()
         self._work, self._progress = work, progress
-        self._pace = tuning_checkpoint.Pace()
+        self._pace = tuning_checkpoint.CheckpointPace()
         self._watch: AdapterWatch | None = None
         self._earlier: Any = None
         self._pending: list[tuple[Tensor, Tensor]] = []
         self._looked = time.monotonic()
 
-    def fit(self) -> Course:
+    def fit(self) -> TrainingLog:
         """Train to the end, from the state that an earlier try left if there is one.
 
         Raises:
@@ -78,16 +78,16 @@ class Tuner(SFTTrainer):  # type: ignore[misc]
         folder = tuning_checkpoint.latest(self._work, lambda what: self._progress(0, 1, what))
         if folder:
             self._earlier = tuning_checkpoint.read(folder)
-            course = self._earlier["course"]
-            learning = [TensorLearning(**each) for each in course["learning"]]
-            self.course = Course(**{**course, "learning": learning})
+            training_log = self._earlier["training_log"]
+            learning = [TensorLearning(**each) for each in training_log["learning"]]
+            self.training_log = TrainingLog(**{**training_log, "learning": learning})
         else:
             self._watch = AdapterWatch(self.model)
-        self._started = time.perf_counter() - self.course.seconds
+        self._started = time.perf_counter() - self.training_log.seconds
         self.train(resume_from_checkpoint=str(folder) if folder else None)
         self._settle()
         self._end_watch()
-        return self.course
+        return self.training_log
 
     def path(self) -> dict[str, str]:
         """What really ran: mixed precision, optimizer, and the dtypes that weights are in."""
@@ -104,7 +104,7 @@ class Tuner(SFTTrainer):  # type: ignore[misc]
 
     def training_step(self, model: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
         """As in Trainer; notes the learning rate and the loss, without waiting for them."""
-        self.course.learning_rate.append(float(self.optimizer.param_groups[0]["lr"]))
+        self.training_log.learning_rate.append(float(self.optimizer.param_groups[0]["lr"]))
         loss: Tensor = super().training_step(model, inputs)
         self._loss = loss
         return loss
@@ -112,33 +112,33 @@ class Tuner(SFTTrainer):  # type: ignore[misc]
     def _maybe_log_save_evaluate(self, _: Tensor, norm: Tensor, *__: object) -> None:
         """In Trainer's place for logging and saving: note the step, tell of it, write a state."""
         step, total = self.state.global_step, self.state.max_steps
-        if step == len(self.course.loss) + len(self._pending):
+        if step == len(self.training_log.loss) + len(self._pending):
             return  # the end of an epoch, not of a step
         self._pending.append((self._loss, norm))
-        self.course.skipped += int(self.accelerator.optimizer_step_was_skipped)
+        self.training_log.skipped += int(self.accelerator.optimizer_step_was_skipped)
         if step >= WATCHED:
             self._end_watch()
         if time.monotonic() - self._looked >= LOOK or step == total:
             self._settle()
-            self._progress(step, total, f"loss {self.course.loss[-1]:.2f}")
+            self._progress(step, total, f"loss {self.training_log.loss[-1]:.2f}")
             self._looked = time.monotonic()
-        if WATCHED <= step < total and self._pace.due():
+        if WATCHED <= step < total and self._pace.is_due():
             self._write()
 
     def _settle(self) -> None:
         """Bring losses and norms over from the GPU."""
-        self.course.seconds = time.perf_counter() - self._started
+        self.training_log.seconds = time.perf_counter() - self._started
         if self._pending:
             losses, norms = (
                 torch.stack(each).tolist() for each in zip(*self._pending, strict=True)
             )
-            self.course.loss += losses
-            self.course.gradient_norm += norms
+            self.training_log.loss += losses
+            self.training_log.gradient_norm += norms
             self._pending.clear()
 
     def _end_watch(self) -> None:
         if self._watch:
-            self.course.learning = self._watch.result()
+            self.training_log.learning = self._watch.result()
             self._watch = None
 
     def floating_point_ops(self, inputs: dict[str, Tensor]) -> int:
@@ -165,10 +165,10 @@ class Tuner(SFTTrainer):  # type: ignore[misc]
             "scheduler": self.lr_scheduler.state_dict(),
             "scaler": scaler.state_dict() if scaler else None,
             "generators": tuning_checkpoint.generators(),
-            "course": asdict(self.course),
+            "training_log": asdict(self.training_log),
         }
         tuning_checkpoint.write(self._work, state, self.state)
-        self._pace.wrote(time.monotonic() - start)
+        self._pace.note_write(time.monotonic() - start)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: object = None) -> None:
         """Weights, which Trainer asks for first."""

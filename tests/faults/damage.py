@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save_file
 
 from repro import paths
 from repro.errors import BadInputError
-from repro.inputs.locate import Shelf
+from repro.inputs.locate import InputLocator
 from repro.inputs.located import Missing
 from repro.store.store import Store
 
@@ -64,7 +64,7 @@ def spoiled_weights(folder: Path, count: int, seed: int) -> list[Row]:
             copy = _twin(folder)
             spoil(copy / "model.safetensors", draw)
             try:
-                found = Shelf(substitutes={TWIN: copy}).checkpoint(TWIN)
+                found = InputLocator(substitutes={TWIN: copy}).checkpoint(TWIN)
                 taken = not isinstance(found, Missing) and not found.substituted
                 failed += [f"{number}: taken for the twin itself"] if taken else []
             except BadInputError:

@@ -150,7 +150,7 @@ def outcomes(out: Path, manifests: list[Path]) -> dict[str, str]:
     """What each claim comes to, judged by a folder alone; nothing where there is no run file."""
     found = {}
     for path in manifests:
-        claimed = validate.load(path)
+        claimed = validate.load_manifest(path)
         for tier in claimed.tiers():
             if run_file.path_of(out, claimed.id, tier).exists():
                 verdict = judge_run(claimed, tier, Store(out))

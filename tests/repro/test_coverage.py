@@ -78,7 +78,7 @@ def manifest_data(version: str = "v2", **said: Any) -> dict[str, Any]:
 def manifest_at(folder: Path, data: dict[str, Any]) -> Manifest:
     path = folder / "m.json"
     path.write_text(json.dumps(data))
-    return validate.load(path)
+    return validate.load_manifest(path)
 
 
 @pytest.fixture
@@ -181,7 +181,7 @@ def test_only_some_sections_are_read_and_headings_are_no_sentences(tmp_path: Pat
             }
         )
     )
-    found = coverage.from_file(paper)
+    found = coverage.read_paper(paper)
     said = [(each.section, each.order, each.text) for each in found if each.text != NOTHING]
     assert said == [
         ("abstract", 1, "It is 1."),
@@ -220,7 +220,7 @@ def test_markdown_windows_line_ends_and_a_byte_order_mark_change_nothing(tmp_pat
     plain.write_text(text)
     marked = text.replace("Abstract", "# **Abstract**").replace("3 Some title", "## 3 Some title")
     other.write_bytes(b"\xef\xbb\xbf" + marked.replace("\n", "\r\n").encode())
-    assert coverage.from_file(other) == coverage.from_file(plain)
+    assert coverage.read_paper(other) == coverage.read_paper(plain)
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,7 @@ def test_a_file_that_is_not_the_paper_gets_one_message(
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(BadInputError) as caught:
-        coverage.from_file(path)
+        coverage.read_paper(path)
     assert str(path) in str(caught.value)
     assert words in str(caught.value)
 
@@ -322,7 +322,7 @@ def test_the_tally_counts_each_sentence_once(tmp_path: Path) -> None:
 
 
 def test_a_claim_of_another_manifest_does_not_count(made_up: Path) -> None:
-    loaded = validate.load(made_up / "m.json")
+    loaded = validate.load_manifest(made_up / "m.json")
     for claim, dangles in (("m:rises", False), ("n:rises", True), ("m:falls", True)):
         change(**{"5": [entry(1, "0.2", claims=[claim])]})
         assert bool(coverage.tally(coverage.load(), [loaded]).dangling) is dangles
@@ -383,7 +383,7 @@ def test_a_copy_s_differences_are_found_each_once(
     ledger = coverage.load(written(tmp_path, ledger_data(**{"5": entries})))
     copy = tmp_path / "paper.txt"
     copy.write_text(made_up_paper(**{"5": five}))
-    found = coverage.compare(ledger, coverage.from_file(copy)).differences
+    found = coverage.compare(ledger, coverage.read_paper(copy)).differences
     assert [(each.section, each.order, each.printed, each.ledger) for each in found] == expected
 
 
@@ -574,6 +574,6 @@ def test_the_committed_ledger_is_that_of_a_copy_of_the_paper() -> None:
     """Oracle: the paper, where whoever runs the tests has a copy."""
     if PAPER not in os.environ:
         pytest.skip(f"{PAPER} names no copy of the paper")
-    found = coverage.from_file(Path(os.environ[PAPER]))
+    found = coverage.read_paper(Path(os.environ[PAPER]))
     compared = coverage.compare(coverage.load(), found, validate.load_manifests([]))
     assert (compared.differences, compared.misquoted) == ((), ())

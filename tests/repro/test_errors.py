@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from repro.errors import CannotSaveError, first_line, saving
+from repro.errors import CannotSaveError, first_line, save_errors
 
 
 @pytest.mark.parametrize(
@@ -31,11 +31,11 @@ def test_the_first_line_of_an_error(error: Exception, said: str) -> None:
     ],
 )
 def test_what_cannot_be_saved_names_what_decides_its_place(number: int, remedy: str) -> None:
-    with pytest.raises(CannotSaveError) as raised, saving(Path("/a/b"), "REPRO_CACHE"):
+    with pytest.raises(CannotSaveError) as raised, save_errors(Path("/a/b"), "REPRO_CACHE"):
         raise OSError(number, os.strerror(number), "/a/b/c")
     assert str(raised.value) == f"could not save /a/b: {os.strerror(number)}; {remedy}"
 
 
 def test_what_depends_on_no_place_stays_as_it_is() -> None:
-    with pytest.raises(OSError, match="Bad file descriptor"), saving(Path("/a/b")):
+    with pytest.raises(OSError, match="Bad file descriptor"), save_errors(Path("/a/b")):
         raise OSError(errno.EBADF, "Bad file descriptor")

@@ -128,7 +128,7 @@ def test_a_zip_file_goes_through_a_pipe_and_a_link(tmp_path: Path) -> None:
     reader = os.open(tmp_path / "pipe.zip", os.O_RDONLY | os.O_NONBLOCK)
     (tmp_path / "link.zip").symlink_to("target")
     for name in ("pipe.zip", "link.zip"):
-        fileio.move(tmp_path / "draft", tmp_path / name)
+        fileio.rename_draft(tmp_path / "draft", tmp_path / name)
     assert os.read(reader, 100) == b"PK"
     os.close(reader)
     assert (tmp_path / "link.zip").is_symlink()
@@ -167,7 +167,7 @@ def leave_everything(folder: Path, small: Path) -> None:
     packet = folder / "packet"
     assert main(["export", str(small), "--format", "ro-crate", "--out", str(packet)]) == 0
     build.write_zip(packet, folder / "draft")
-    fileio.move(folder / "draft", folder / "packet.zip")
+    fileio.rename_draft(folder / "draft", folder / "packet.zip")
     (folder / "pytorch_model.bin").write_bytes(archives.archive())
     convert(folder / "pytorch_model.bin", folder / "converted", lambda *_: None)
 
@@ -287,9 +287,9 @@ def test_a_disk_that_fails_makes_no_record_invalid(
 
 
 def test_what_is_half_written_has_a_name_of_its_own(tmp_path: Path) -> None:
-    assert fileio.unused(tmp_path, ".writing-") != fileio.unused(tmp_path, ".writing-")
+    assert fileio.unused_path(tmp_path, ".writing-") != fileio.unused_path(tmp_path, ".writing-")
     store = Store(tmp_path)
     store.jobs.mkdir()
-    draft = fileio.unused(store.jobs, f".writing-{'a' * 64}-")
+    draft = fileio.unused_path(store.jobs, f".writing-{'a' * 64}-")
     draft.mkdir()
     assert list(store.leftovers()) == [("a" * 64, draft)]

@@ -43,7 +43,7 @@ def test_what_is_no_file_is_refused_by_what_it_is(
 ) -> None:
     make(tmp_path / "x")
     with pytest.raises(OSError, match=STRANGE[make]):
-        fileio.content(tmp_path / "x")
+        fileio.read_bytes(tmp_path / "x")
 
 
 @pytest.mark.parametrize("make", [a_pipe, a_socket, endless])

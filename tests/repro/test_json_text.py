@@ -87,7 +87,7 @@ def a_run(folder: Path) -> tuple[Path, Read]:
 def a_manifest(folder: Path) -> tuple[Path, Read]:
     path = folder / "table1.json"
     shutil.copy(paths.MANIFESTS / path.name, path)
-    return path, validate.load
+    return path, validate.load_manifest
 
 
 def a_catalog(folder: Path) -> tuple[Path, Read]:
@@ -99,7 +99,7 @@ def a_catalog(folder: Path) -> tuple[Path, Read]:
 def some_pins(folder: Path) -> tuple[Path, Read]:
     path = folder / "pins.json"
     path.write_text(json.dumps({"a": {"b": "0" * 64}}))
-    return path, lambda path: locate.load_pins(path.parent)
+    return path, lambda path: locate.load_first_use_pins(path.parent)
 
 
 def an_audit(folder: Path) -> tuple[Path, Read]:
@@ -135,7 +135,7 @@ def an_index(folder: Path) -> tuple[Path, Read]:
     path = folder / "pytorch_model.bin.index.json"
     path.write_text(json.dumps({"weight_map": {"w": "pytorch_model.bin"}}))
     (folder / "pytorch_model.bin").touch()
-    return path, checkpoint_files.find
+    return path, checkpoint_files.find_shards
 
 
 def a_config(folder: Path) -> tuple[Path, Read]:

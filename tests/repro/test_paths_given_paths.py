@@ -31,8 +31,8 @@ def commands() -> Iterator[tuple[str, argparse.ArgumentParser]]:
 
 def test_no_path_is_taken_without_a_look_at_it() -> None:
     """An argument that is a plain `Path`, or NAME=PATH as plain text, would be one."""
-    kinds = {paths.path, paths.folder, paths.new, paths.Named}
-    kinds |= {paths.manifest}
+    kinds = {paths.path_argument, paths.folder_argument, paths.new_path_argument, paths.NamedPath}
+    kinds |= {paths.manifest_argument}
     seen = 0
     for command, parser in commands():
         for action in parser._actions:
@@ -126,12 +126,12 @@ def test_no_file_can_be_there(
 
 def test_a_name_that_may_become_a_file_is_taken(place: Path) -> None:
     for name in ("folder", "new", "new/er", "folder/new", "a\nb", "na\udcffme", "with space"):
-        assert paths.folder(str(place / name)) == place / name
-        assert paths.new(str(place / name)) == place / name
-        assert paths.Named(f"a={place / name}") == f"a={place / name}"
-    assert paths.new(str(place / "file")) == place / "file"
-    assert paths.folder("results") == Path("results")
-    assert paths.Named("no separator") == "no separator"
+        assert paths.folder_argument(str(place / name)) == place / name
+        assert paths.new_path_argument(str(place / name)) == place / name
+        assert paths.NamedPath(f"a={place / name}") == f"a={place / name}"
+    assert paths.new_path_argument(str(place / "file")) == place / "file"
+    assert paths.folder_argument("results") == Path("results")
+    assert paths.NamedPath("no separator") == "no separator"
 
 
 def test_a_folder_that_this_user_may_not_enter(place: Path) -> None:
@@ -139,7 +139,7 @@ def test_a_folder_that_this_user_may_not_enter(place: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "stat", lambda *_, **__: (_ for _ in ()).throw(PermissionError(13, "No")))
         with pytest.raises(argparse.ArgumentTypeError, match="found 'No', expected a name"):
-            paths.path(str(place))
+            paths.path_argument(str(place))
 
 
 # -----------------------------------------------------------------------------

@@ -147,7 +147,7 @@ def test_a_page_shows_what_is_unseen() -> None:
 
 
 def test_progress_takes_no_markup_and_no_escapes() -> None:
-    with printed() as out, report_progress.bars(quiet=False) as bars:
+    with printed() as out, report_progress.progress_bars(quiet=False) as bars:
         bars.say(f"[bold]:smile: {PAINTS}")
     assert "".join(out.getvalue().split()) == f"[bold]:smile:{visible(PAINTS)}"
     task = Task(TaskID(0), f"[red]{PAINTS}", None, 0, _get_time=float)

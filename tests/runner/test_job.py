@@ -26,7 +26,7 @@ def key(located: dict[str, Located]) -> str:
     machine = records.this_machine()
     files = {name: sha for each in located.values() for name, sha in each.files.items()}
     libraries = keys.libraries_of(JOB.kind, machine.packages)
-    return keys.of_job(JOB, files, keys.code_of(JOB.kind), libraries, machine.key_parts())
+    return keys.job_key(JOB, files, keys.code_of(JOB.kind), libraries, machine.key_parts())
 
 
 def run(root: Path, located: dict[str, Located], replaces: str = "") -> Record:

@@ -124,10 +124,10 @@ def test_rounding_is_forgiven_and_no_answer(
         evidence_of(tmp_path).get(SLOT).record.model_copy(update={"values": {"shots5/x": said}})
     )
     if outcome == "held":
-        mmlu.hold(record, 5, {"x": found})
+        mmlu.check_summary(record, 5, {"x": found})
         return
     with pytest.raises(InvalidError, match="it says x"):
-        mmlu.hold(record, 5, {"x": found})
+        mmlu.check_summary(record, 5, {"x": found})
 
 
 @pytest.mark.parametrize("subject", [-1, 2, 7])

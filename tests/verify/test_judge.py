@@ -13,8 +13,8 @@ from repro.schema.causes import Cause, cause
 from repro.schema.finding import Finding, Verdict
 from repro.schema.jobs import Tier
 from verify.evidence import Evidence
-from verify.judge import decide, judge, over_the_table
-from verify.outcome import Decided, Judged
+from verify.judge import adjust_over_table, decide, judge
+from verify.outcome import JudgedClaim, RuleDecision
 
 TORCH = machine.capture(["torch"]).packages["torch"]
 TWENTY = {"mamba-1": "20.0", "phi-1": "20.0"}
@@ -95,8 +95,10 @@ def test_what_a_stand_in_shows_puts_no_claim_on_a_list(
 ) -> None:
     """Nor what was measured of the model itself under drift: another environment, other numbers."""
 
-    def weak(*_: object) -> Judged:
-        return Judged(Decided("inconclusive", "1", "2", "± 1", (cause(code),)), None, loaded)
+    def weak(*_: object) -> JudgedClaim:
+        return JudgedClaim(
+            RuleDecision("inconclusive", "1", "2", "± 1", (cause(code),)), None, loaded
+        )
 
     claimed, evidence = world(tmp_path, wobbling({"mamba-1": 13, "phi-1": 13}), **table(TWENTY))
     loaded = list(decide(claimed, claimed.claims[0], evidence).loaded)
@@ -251,8 +253,8 @@ def test_cells_that_were_not_measured_are_not_counted_as_such(tmp_path: Path) ->
 # Holm over a table
 
 
-def number(outcome: Any, p: float) -> Judged:
-    return Judged(Decided(outcome, "1", "2", "± 0.5", WHY), UP, [], p)
+def number(outcome: Any, p: float) -> JudgedClaim:
+    return JudgedClaim(RuleDecision(outcome, "1", "2", "± 0.5", WHY), UP, [], p)
 
 
 WHY = (cause("every-step", steps=1, direction="rising"),)
@@ -266,7 +268,7 @@ def test_only_what_was_contradicted_is_taken_back() -> None:
         "b": number("reproduced", 0.045),
         "c": number("contradicted", 0.05),
     }
-    found = over_the_table(judged, 3)
+    found = adjust_over_table(judged, 3)
     assert [each.decided.outcome for each in found.values()] == [
         "inconclusive",
         "reproduced",
@@ -283,7 +285,7 @@ def test_only_what_was_contradicted_is_taken_back() -> None:
 def test_a_number_without_a_test_takes_no_part() -> None:
     """0.04 alone in a family of one: what has p = 1 is no further test."""
     judged = {"a": number("contradicted", 0.04), "b": number("reproduced", 1.0)}
-    assert over_the_table(judged, 1)["a"].decided.outcome == "contradicted"
+    assert adjust_over_table(judged, 1)["a"].decided.outcome == "contradicted"
 
 
 @pytest.mark.parametrize(
@@ -298,13 +300,13 @@ def test_a_number_without_a_test_takes_no_part() -> None:
 def test_an_adjusted_p_at_the_error_rate_contradicts_nothing(
     p: float, tests: int, outcome: str
 ) -> None:
-    found = over_the_table({"a": number("contradicted", p)}, tests)
+    found = adjust_over_table({"a": number("contradicted", p)}, tests)
     assert found["a"].decided.outcome == outcome
 
 
 def test_what_is_open_keeps_its_own_reason() -> None:
     judged = {"a": number("inconclusive", 0.5)}
-    assert over_the_table(judged, 2)["a"] is judged["a"]
+    assert adjust_over_table(judged, 2)["a"] is judged["a"]
 
 
 def test_a_number_changed_after_the_run_counts_over_the_table(tmp_path: Path) -> None:

@@ -11,48 +11,52 @@ import pytest
 from measured_sides import Side
 
 from verify import noise
-from verify.noise import Spans
+from verify.noise import Intervals
 from verify.rules import model
 
 FIVE = [1.0, 2.0, 3.0, 2.0, 2.0]
 """Mean 2, variance 2 / 4."""
 
 
-def around(found: Spans) -> tuple[float, float, float]:
+def around(found: Intervals) -> tuple[float, float, float]:
     """Middle, and how far the two intervals reach to both sides of it."""
     for low, high in (found.mean, found.draw):
         assert low + high == pytest.approx(2 * found.value)
     return found.value, found.mean[1] - found.value, found.draw[1] - found.value
 
 
-def difference(left: Side, right: Side) -> Spans:
+def difference(left: Side, right: Side) -> Intervals:
     sides: Any = (left, right)
-    return noise.difference(*sides)
+    return noise.difference_intervals(*sides)
 
 
 def test_intervals_of_five_settings() -> None:
     """2.7764 sqrt(0.5 / 5) and 2.7764 sqrt(0.5 x 1.2)."""
-    assert around(noise.of(FIVE, 1e-9)) == pytest.approx((2, 0.8780, 2.1506), abs=1e-4)
+    assert around(noise.intervals_of(FIVE, 1e-9)) == pytest.approx((2, 0.8780, 2.1506), abs=1e-4)
 
 
 def test_statistics_that_are_decided_together_share_the_error_rate() -> None:
     """3.4954 in place of 2.7764."""
-    assert around(noise.of(FIVE, 1e-9, 2)) == pytest.approx((2, 1.1053, 2.7075), abs=1e-4)
+    assert around(noise.intervals_of(FIVE, 1e-9, 2)) == pytest.approx((2, 1.1053, 2.7075), abs=1e-4)
 
 
 def test_an_interval_is_never_narrower_than_its_floor() -> None:
     """s is 1: 2.7764 / sqrt(5) and 2.7764 sqrt(1.2)."""
-    assert around(noise.of([2.0] * 5, 1.0)) == pytest.approx((2, 1.2416, 3.0414), abs=1e-4)
+    assert around(noise.intervals_of([2.0] * 5, 1.0)) == pytest.approx(
+        (2, 1.2416, 3.0414), abs=1e-4
+    )
 
 
 def test_two_settings_leave_one_degree_of_freedom() -> None:
     """s² is 2: 12.7062 sqrt(2 / 2) and 12.7062 sqrt(2 x 1.5)."""
-    assert around(noise.of([1.0, 3.0], 1e-9)) == pytest.approx((2, 12.7062, 22.0078), abs=1e-4)
+    assert around(noise.intervals_of([1.0, 3.0], 1e-9)) == pytest.approx(
+        (2, 12.7062, 22.0078), abs=1e-4
+    )
 
 
 def test_a_single_setting_says_nothing_of_a_spread() -> None:
-    found = noise.of([2.0], 1.0)
-    assert found == Spans(2.0, (-math.inf, math.inf), (-math.inf, math.inf))
+    found = noise.intervals_of([2.0], 1.0)
+    assert found == Intervals(2.0, (-math.inf, math.inf), (-math.inf, math.inf))
 
 
 def test_a_difference_has_the_freedom_of_the_shorter_side() -> None:
@@ -94,12 +98,12 @@ def test_rounding_widens_to_both_sides() -> None:
 
 def at_most(left: Side, right: Side, h: float) -> tuple[str, str, bool]:
     sides: Any = (left, right)
-    return model._at_most(*sides, noise.difference(*sides), h)
+    return model._at_most(*sides, noise.difference_intervals(*sides), h)
 
 
 def within_spread(left: Side, right: Side, h: float) -> tuple[str, str, bool]:
     sides: Any = (left, right)
-    return model._within_spread(*sides, noise.difference(*sides), h)
+    return model._within_spread(*sides, noise.difference_intervals(*sides), h)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ def value(text: str, **place: Any) -> Published:
     ],
 )
 def test_a_value_is_named_by_where_it_stands(place: dict[str, str], expected: str) -> None:
-    assert outcome.label(value("1", **place)) == expected
+    assert outcome.place_label(value("1", **place)) == expected
 
 
 @pytest.mark.parametrize(
@@ -36,20 +36,20 @@ def test_a_value_is_named_by_where_it_stands(place: dict[str, str], expected: st
 )
 def test_two_values_are_named_by_what_they_share(left: str, right: str, expected: str) -> None:
     both = value("1", row=left, column="PIQA"), value("2", row=right, column="PIQA")
-    assert outcome.pair(*both) == expected
+    assert outcome.pair_in_words(*both) == expected
 
 
 def test_two_values_that_share_nothing_are_both_named() -> None:
-    assert outcome.pair(value("1", row="A"), value("2", row="B")) == "A 1 and B 2"
+    assert outcome.pair_in_words(value("1", row="A"), value("2", row="B")) == "A 1 and B 2"
 
 
 def test_long_lists_are_cut() -> None:
     digits = list("123456789")
-    assert outcome.listed(digits[:7]) == "1, 2, 3, 4, 5, 6, 7"
-    assert outcome.listed(digits[:8]) == "1, 2, 3, 4, 5, 6, 7 … (8 in all)"
+    assert outcome.first_few_texts(digits[:7]) == "1, 2, 3, 4, 5, 6, 7"
+    assert outcome.first_few_texts(digits[:8]) == "1, 2, 3, 4, 5, 6, 7 … (8 in all)"
     steps = [cause("misquoted", why=each) for each in digits]
-    assert outcome.first(steps[:3]) == tuple(steps[:3])
-    assert outcome.first(steps[:4]) == (*steps[:3], cause("and-more", total=4))
+    assert outcome.first_lines(steps[:3]) == tuple(steps[:3])
+    assert outcome.first_lines(steps[:4]) == (*steps[:3], cause("and-more", total=4))
 
 
 @pytest.mark.parametrize(
@@ -62,4 +62,4 @@ def test_long_lists_are_cut() -> None:
     ],
 )
 def test_outcomes_of_what_is_sure_or_possible(sure: bool, possible: bool, expected: str) -> None:  # noqa: FBT001
-    assert outcome.judged(sure=sure, possible=possible) == expected
+    assert outcome.outcome_of_bounds(sure=sure, possible=possible) == expected

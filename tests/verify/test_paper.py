@@ -13,8 +13,8 @@ from repro.schema.claim_base import Place, Standing
 from repro.schema.claims import Claim
 from repro.schema.finding import Basis, Finding, Outcome
 from repro.schema.manifest import Manifest
-from verify.outcome import Decided
-from verify.paper import finding_of, paper_against_itself, unmeasured, without_run
+from verify.outcome import RuleDecision
+from verify.paper import finding_of, paper_against_itself, unmeasured_finding, without_run
 
 PLACE = {"section": "5", "table": "Table 9"}
 COMMON = {"statement": "a sentence", "place": PLACE, "depends_on": [], "reading": None}
@@ -49,7 +49,7 @@ def codes(found: Finding) -> list[str]:
 def test_a_finding_repeats_its_claim_and_names_each_record_once() -> None:
     read = claim(**{**PLANNED.model_dump(), "reading": "the largest batch"})
     numbers = (Estimate(label="tokens a second", value=2, low=1, high=3),)
-    decided = Decided("invalid", "1", "2", "± 3", WHY, WHY * 2, numbers)
+    decided = RuleDecision("invalid", "1", "2", "± 3", WHY, WHY * 2, numbers)
     up = cause("points-to", outcome="reproduced")
     manifest = manifest_of(read)
     assert finding_of(manifest, read, decided, "measured", up, ["b", "a", "b"]) == expected(
@@ -79,7 +79,7 @@ def test_a_finding_repeats_its_claim_and_names_each_record_once() -> None:
 def called(outcome: Outcome, basis: Basis = "measured", **fields: Any) -> Finding:
     """A claim decided so, with what is given of standing, quote and conditions."""
     one = claim(**{**PLANNED.model_dump(), "published": None, **fields})
-    decided = Decided(outcome, "1", "2", "exact", WHY)
+    decided = RuleDecision(outcome, "1", "2", "exact", WHY)
     return finding_of(manifest_of(one), one, decided, basis)
 
 
@@ -146,12 +146,12 @@ def test_what_is_not_measured_shows_the_published_side() -> None:
     manifest = records.manifest()
     cell = manifest.claims[0]
     why = cause("no-record", why="no machine")
-    found = unmeasured(manifest, cell, "not-run", why)
+    found = unmeasured_finding(manifest, cell, "not-run", why)
     shown = (found.outcome, found.published, found.measured, found.margin, found.causes)
     assert shown == ("not-run", "0.20", "—", "± 0.1", (why,))
     assert found.basis == "measured"
     identity = claim(id="it", kind="identity", jobs=["x"], case="tied", controls=[])
-    found = unmeasured(manifest, identity, "invalid", why)
+    found = unmeasured_finding(manifest, identity, "invalid", why)
     assert (found.published, found.margin) == ("identity", "—")
 
 

@@ -18,7 +18,7 @@ from repro.schema.claim_base import Place, Standing
 from repro.schema.claims import Claim
 from repro.schema.finding import Basis, Finding, Outcome
 from repro.schema.manifest import Manifest
-from verify.paper import ambiguous, paper_against_itself, with_sentences
+from verify.paper import decide_readings, paper_against_itself, with_sentences
 
 PLACE = {"section": "5", "table": "Table 9"}
 COMMON = {"statement": "a sentence", "place": PLACE, "depends_on": [], "reading": None}
@@ -49,7 +49,9 @@ def sentence(*outcomes: Outcome, said: Any = SENTENCE, **fields: Any) -> Finding
     """The sentence with readings that came out so."""
     names = said.readings
     pairs = zip(names, outcomes, strict=True)
-    return ambiguous(MANIFEST, said, {name: read(name, each, **fields) for name, each in pairs})
+    return decide_readings(
+        MANIFEST, said, {name: read(name, each, **fields) for name, each in pairs}
+    )
 
 
 BOTH_WAYS = cause("fails-by-one-reading", failing="other", others="one")
@@ -98,7 +100,7 @@ def test_a_sentence_is_what_all_its_readings_say(
 
 def test_one_measured_reading_makes_a_sentence_measured() -> None:
     one, other = read("one", "consistent"), read("other", "reproduced", "measured")
-    found = ambiguous(MANIFEST, SENTENCE, {"one": one, "other": other})
+    found = decide_readings(MANIFEST, SENTENCE, {"one": one, "other": other})
     assert found.basis == "measured"
 
 
@@ -120,7 +122,7 @@ def test_a_sentence_that_holds_is_called_by_its_weakest_reading(
 
 def test_a_sentence_without_a_reading_is_never_reproduced() -> None:
     none = claim(id="it", kind="ambiguous", missing="everything", readings=[])
-    found = ambiguous(MANIFEST, none, {})
+    found = decide_readings(MANIFEST, none, {})
     assert (found.outcome, found.measured, found.basis) == ("inconclusive", "0 readings", "page")
     assert codes(found) == ["no-reading", "open-words"]
     assert found.working == ()
@@ -130,7 +132,7 @@ def test_a_sentence_that_no_words_are_quoted_of_is_not_contradicted() -> None:
     found = sentence("contradicted", "contradicted", quote="")
     assert (found.outcome, codes(found)[0]) == ("inconclusive", "not-quoted")
     one, other = (read(name, "contradicted", quote=name) for name in SENTENCE.readings)
-    found = ambiguous(MANIFEST, SENTENCE, {"one": one, "other": other})
+    found = decide_readings(MANIFEST, SENTENCE, {"one": one, "other": other})
     assert (found.outcome, found.quote) == ("contradicted", "one; other")
 
 
@@ -142,12 +144,12 @@ def test_readings_that_fail_under_conditions_make_a_sentence_fail_under_them() -
 
     under = {"one": failing("one", "it is new"), "other": failing("other", "it is old")}
     for others in (under, {**under, "other": read("other", "contradicted", quote="it")}):
-        found = ambiguous(MANIFEST, SENTENCE, others)
+        found = decide_readings(MANIFEST, SENTENCE, others)
         assert (found.outcome, found.listed_under) == ("inconclusive", "contradicted-if")
-    found = ambiguous(MANIFEST, SENTENCE, under)
+    found = decide_readings(MANIFEST, SENTENCE, under)
     assert found.conditions == ("it is new", "it is old")
     assert found.causes[0].values == {"condition": "it is new and it is old"}
-    found = ambiguous(MANIFEST, SENTENCE, {**under, "other": read("other", "consistent")})
+    found = decide_readings(MANIFEST, SENTENCE, {**under, "other": read("other", "consistent")})
     assert (found.outcome, found.listed_under) == ("inconclusive", None)
 
 

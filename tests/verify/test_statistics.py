@@ -87,7 +87,7 @@ def test_the_spread_is_never_below_its_floor() -> None:
 
 
 def test_the_floor_is_three_flipped_answers() -> None:
-    assert statistics.floor(100, 2) == pytest.approx(3.0)  # both arms: sqrt(2) x 3 / sqrt(2)
+    assert statistics.floor(100, 2) == pytest.approx(3.0)  # both sides: sqrt(2) x 3 / sqrt(2)
     assert statistics.floor(14042, 4) == pytest.approx(100 * 3 / 14042 / math.sqrt(2))
     assert statistics.floor(14042, 20) == pytest.approx(statistics.floor(14042, 4) / math.sqrt(5))
 

@@ -16,7 +16,7 @@ from repro.schema import engines
 from repro.schema.jobs import BenchmarkJob, EvaluateJob, ModelJob
 from repro.store.record import Record
 from verify.errors import InvalidError
-from verify.records.recorded import AS_LOADED, Difference, said_otherwise, weights
+from verify.records.consistency import AS_LOADED, Difference, said_otherwise, weights
 
 if TYPE_CHECKING:
     from repro.store.store import Arrays
@@ -87,7 +87,7 @@ def divergence(reference: Sequence[float], candidate: Sequence[float]) -> float:
 
     Args:
         reference: Accuracy at each number of shots, fractions.
-        candidate: The same for the other arm.
+        candidate: The same for the other side.
 
     Reference:
         Paper v2, section 5 and the caption of Table 1. As printed; the paper does not say
@@ -128,14 +128,14 @@ def predicted(arrays: "Arrays", shots: int) -> Letters:
     return predictions(_compared(arrays, shots))
 
 
-def right(arrays: "Arrays", metric: Metric, shots: int) -> Right:
+def answered_right(arrays: "Arrays", metric: Metric, shots: int) -> Right:
     """Which questions were answered right, shape (Q,)."""
     if f"shots{shots}/greedy" in arrays:
         greedy: Right = arrays[f"shots{shots}/greedy"] == 1
         return greedy
     gold = arrays[f"shots{shots}/gold"]
     if metric == "accuracy_norm":
-        normalised: Right = by_length(arrays, shots) == gold
+        normalised: Right = predicted_by_length(arrays, shots) == gold
         return normalised
     plain: Right = predicted(arrays, shots) == gold
     return plain
@@ -148,7 +148,7 @@ def _compared(arrays: "Arrays", shots: int) -> Scores:
     return compared
 
 
-def by_length(arrays: "Arrays", shots: int) -> Letters:
+def predicted_by_length(arrays: "Arrays", shots: int) -> Letters:
     """Normalised predictions, shape (Q,)."""
     characters = arrays[f"shots{shots}/characters"]
     return predictions(_compared(arrays, shots) / np.maximum(characters, 1))
@@ -206,23 +206,23 @@ def _asked(job: ModelJob) -> object:
 # Not covered: questions outside the sample.
 
 
-def check(record: Record, job: EvaluateJob | BenchmarkJob, arrays: "Arrays") -> None:
+def check_engine_answers(record: Record, job: EvaluateJob | BenchmarkJob, arrays: "Arrays") -> None:
     """That lm-eval's answers to the sample are in the record.
 
     Raises:
         InvalidError: if they are not, or are of another shape than the engine's.
     """
     if job.engine != "lm-eval":
-        counted(record, job, arrays)
+        count_engine_differences(record, job, arrays)
 
 
-def counted(
+def count_engine_differences(
     record: Record, job: EvaluateJob | BenchmarkJob, arrays: "Arrays"
 ) -> tuple[int, int, int]:
     """How often lm-eval and the engine part, how often lm-eval and itself, and of how many.
 
     Raises:
-        InvalidError: see `check`.
+        InvalidError: see `check_engine_answers`.
     """
     rows = _sample(job, arrays)
     if not len(rows):

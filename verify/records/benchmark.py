@@ -25,9 +25,9 @@ from repro.schema.jobs import BenchmarkJob
 from repro.store.record import Record
 from verify.errors import InvalidError
 from verify.records import answers, rounding
-from verify.records.answers import Metric, Right, array_of, by_length, right
-from verify.records.mmlu import hold, overflow
-from verify.records.recorded import Datasets, KindOfRecord
+from verify.records.answers import Metric, Right, answered_right, array_of, predicted_by_length
+from verify.records.consistency import Datasets, KindOfRecord
+from verify.records.mmlu import check_overflow, check_summary
 
 if TYPE_CHECKING:
     from repro.store.store import Arrays
@@ -58,12 +58,12 @@ def check(record: Record, job: BenchmarkJob, arrays: "Arrays", known: Benchmark)
         else:
             found = _check_choices(record, job, arrays, shots)
             _check_gold(record, job, arrays, known, shots)
-        bad = int(overflows(arrays, shots).sum())
+        bad = int(overflowed(arrays, shots).sum())
         if bad and job.tuned is None:
-            raise InvalidError(overflow(record, bad, questions, shots))
-        hold(record, shots, {**found, "non_finite": bad})
-    rounding.check(record, job, {e: arrays[f"shots{e}/log_likelihood"] for e in job.shots})
-    answers.check(record, job, arrays)
+            raise InvalidError(check_overflow(record, bad, questions, shots))
+        check_summary(record, shots, {**found, "non_finite": bad})
+    rounding.check_dtype(record, job, {e: arrays[f"shots{e}/log_likelihood"] for e in job.shots})
+    answers.check_engine_answers(record, job, arrays)
 
 
 def _check_words(record: Record, arrays: "Arrays", shots: int) -> dict[str, float]:
@@ -97,7 +97,7 @@ def _check_choices(
         message = f"record {short}: gold answers at {shots} shots that are no choices"
         raise InvalidError(message)
     compared = np.where(there, scores, -np.inf)
-    found = (answers.predictions(compared), by_length(arrays, shots))
+    found = (answers.predictions(compared), predicted_by_length(arrays, shots))
     if not (np.array_equal(found[0], plain) and np.array_equal(found[1], normalised)):
         message = f"record {short}: predictions at {shots} shots do not follow from its arrays"
         raise InvalidError(message)
@@ -121,7 +121,7 @@ def _check_gold(
         raise InvalidError(message)
 
 
-def uncovered(job: BenchmarkJob, known: Benchmark) -> str:
+def unchecked_gold(job: BenchmarkJob, known: Benchmark) -> str:
     """What of a record's gold answers is taken on trust; empty if nothing is."""
     if job.task == _WORDS:
         return f"the words of {job.task} are not held to a digest"
@@ -138,7 +138,7 @@ def score(arrays: "Arrays", metric: Metric, shots: int) -> float:
     """Accuracy in percent, or perplexity."""
     if metric == "perplexity":
         return perplexity(arrays[f"shots{shots}/log_likelihood"][:, 0])
-    return float(100 * right(arrays, metric, shots).mean())
+    return float(100 * answered_right(arrays, metric, shots).mean())
 
 
 def perplexity(log_likelihoods: answers.Scores) -> float:
@@ -149,7 +149,7 @@ def perplexity(log_likelihoods: answers.Scores) -> float:
         return math.inf
 
 
-def overflows(arrays: "Arrays", shots: int) -> Right:
+def overflowed(arrays: "Arrays", shots: int) -> Right:
     """Which questions have a log-likelihood that is not a finite number, shape (Q,)."""
     scores = arrays[f"shots{shots}/log_likelihood"]
     there = arrays.get(f"shots{shots}/characters", np.ones_like(scores)) > 0

@@ -19,7 +19,7 @@ from repro.store.record import Record
 from verify.errors import InvalidError
 from verify.records import answers, rounding
 from verify.records.answers import array_of
-from verify.records.recorded import Datasets, KindOfRecord
+from verify.records.consistency import Datasets, KindOfRecord
 
 if TYPE_CHECKING:
     from repro.store.store import Arrays
@@ -37,9 +37,9 @@ def check(record: Record, job: EvaluateJob, arrays: "Arrays", dataset: Dataset) 
     """
     for shots in job.shots:
         _check_answers(record, job, arrays, shots)
-    rounding.check(record, job, {e: arrays[f"shots{e}/log_likelihood"] for e in job.shots})
+    rounding.check_dtype(record, job, {e: arrays[f"shots{e}/log_likelihood"] for e in job.shots})
     _check_gold(record, job, arrays, dataset)
-    answers.check(record, job, arrays)
+    answers.check_engine_answers(record, job, arrays)
 
 
 def _check_answers(record: Record, job: EvaluateJob, arrays: "Arrays", shots: int) -> None:
@@ -52,21 +52,21 @@ def _check_answers(record: Record, job: EvaluateJob, arrays: "Arrays", shots: in
         raise InvalidError(message)
     bad = int((~np.isfinite(scores)).any(axis=1).sum())
     if bad and job.tuned is None:
-        raise InvalidError(overflow(record, bad, len(scores), shots))
+        raise InvalidError(check_overflow(record, bad, len(scores), shots))
     predicted = answers.predictions(scores)
     if not np.array_equal(predicted, stored):
         message = f"record {short}: predictions at {shots} shots do not follow from its arrays"
         raise InvalidError(message)
-    hold(record, shots, _summary(scores, predicted, gold))
+    check_summary(record, shots, _summary(scores, predicted, gold))
     beside = {"non_finite": bad} | _lengths(record, arrays.get(f"shots{shots}/tokens"))
     told = {name: each for name, each in beside.items() if f"shots{shots}/{name}" in record.values}
-    hold(record, shots, told)
+    check_summary(record, shots, told)
     if record.values.get("questions", len(gold)) != len(gold):
         message = f"record {short}: it says {record.values['questions']} questions, has {len(gold)}"
         raise InvalidError(message)
 
 
-def overflow(record: Record, bad: int, questions: int, shots: int) -> str:
+def check_overflow(record: Record, bad: int, questions: int, shots: int) -> str:
     """That an untuned model gave something else than numbers."""
     return (
         f"record {record.key[:12]}: {bad} of {questions} questions at {shots} shots have a "
@@ -74,7 +74,7 @@ def overflow(record: Record, bad: int, questions: int, shots: int) -> str:
     )
 
 
-def hold(record: Record, shots: int, summary: dict[str, float]) -> None:
+def check_summary(record: Record, shots: int, summary: dict[str, float]) -> None:
     """Hold what a record says of its arrays to what they say.
 
     Raises:

@@ -39,7 +39,7 @@ _ROUNDING = 2.0**-21
 """Two log-likelihoods of one position: float32 rounds each twice, 2**-24 a time; and twice that."""
 
 
-def check(record: Record, job: ModelJob, scores: dict[int, Floats]) -> None:
+def check_dtype(record: Record, job: ModelJob, scores: dict[int, Floats]) -> None:
     """Hold log-likelihoods, by shots, to the dtype that the job asks for.
 
     Raises:
@@ -51,7 +51,7 @@ def check(record: Record, job: ModelJob, scores: dict[int, Floats]) -> None:
         raise InvalidError(message)
     for shots, each in scores.items():
         finite = each[np.isfinite(each)]
-        if not np.array_equal(rounded(finite, logits), finite):
+        if not np.array_equal(rounded_to(finite, logits), finite):
             message = f"record {short}: log-likelihoods at {shots} shots are no numbers of {logits}"
             raise InvalidError(message)
     if logits != "float32" or job.arm == "float32-head":
@@ -75,7 +75,7 @@ def _hold_apart(short: str, job: ModelJob, scores: dict[int, Floats]) -> None:
     large = np.unique(found[np.isfinite(found) & (np.abs(found) > 1)])
     rows = [row for each in scores.values() for row in _questions(each)]
     for dtype in _HALF:
-        alike = len(large) >= _ENOUGH and np.array_equal(rounded(large, dtype), large)
+        alike = len(large) >= _ENOUGH and np.array_equal(rounded_to(large, dtype), large)
         if isinstance(job, EvaluateJob) and len(rows) >= _SAMPLE:
             alike = alike or all(_widened(row, dtype) for row in rows)
         if alike:
@@ -85,7 +85,7 @@ def _hold_apart(short: str, job: ModelJob, scores: dict[int, Floats]) -> None:
             raise InvalidError(message)
 
 
-def rounded(values: Floats, dtype: str) -> Floats:
+def rounded_to(values: Floats, dtype: str) -> Floats:
     """The nearest numbers of a dtype; halves may go either way where they are none."""
     if dtype == "float32":
         return values.astype(np.float32).astype(np.float64)
@@ -124,6 +124,6 @@ def _numbers(dtype: str) -> Floats:
     """The numbers of a dtype that a logit may be."""
     scale = 2.0 ** np.arange(-24, 17)
     fraction = 1 + np.arange(2 ** _HALF[dtype]) / 2 ** _HALF[dtype]
-    positive: NDArray[Any] = np.unique(rounded(np.outer(scale, fraction).ravel(), dtype))
+    positive: NDArray[Any] = np.unique(rounded_to(np.outer(scale, fraction).ravel(), dtype))
     positive = positive[(positive >= _SMALLEST) & (positive <= _LARGEST)]
     return np.concatenate([-positive, [0.0], positive])

@@ -10,7 +10,7 @@ import numpy as np
 
 from repro.schema.jobs import StabilityJob
 from repro.store.record import Record
-from verify.records.recorded import Difference, KindOfRecord, weights
+from verify.records.consistency import Difference, KindOfRecord, weights
 
 if TYPE_CHECKING:
     from repro.store.store import Arrays

@@ -18,8 +18,8 @@ import numpy as np
 from repro.schema.jobs import ThroughputJob
 from repro.store.record import Record
 from verify.errors import InvalidError
-from verify.records import recorded
-from verify.records.recorded import KindOfRecord
+from verify.records import consistency
+from verify.records.consistency import KindOfRecord
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -88,16 +88,16 @@ def fits(record: Record, job: ThroughputJob, arrays: "Arrays", count: Count) -> 
     if count == "reserved":
         return bool(arrays["fits_tried"][0])
     needed = int(arrays["memory_uncapped"][0])
-    return 0 < needed <= job.memory_cap * _GIB - context(record)
+    return 0 < needed <= job.memory_cap * _GIB - context_bytes(record)
 
 
-def needed(record: Record, arrays: "Arrays") -> float | None:
+def memory_in_words(record: Record, arrays: "Arrays") -> float | None:
     """GiB that one row takes without the cap, with the CUDA context; None if the card has less."""
     bytes_ = int(arrays["memory_uncapped"][0])
-    return (bytes_ + context(record)) / _GIB if bytes_ else None
+    return (bytes_ + context_bytes(record)) / _GIB if bytes_ else None
 
 
-def context(record: Record) -> int:
+def context_bytes(record: Record) -> int:
     """Bytes of the CUDA context, as recorded."""
     return int(record.values["context_bytes"])
 
@@ -184,7 +184,7 @@ def _summary(job: ThroughputJob, arrays: "Arrays") -> dict[str, float]:
 def _path(record: Record) -> Iterator[str]:
     job = record.job
     assert isinstance(job, ThroughputJob)  # noqa: S101  # by its kind
-    yield from recorded.scan(record, "mamba", job.mamba_path)
+    yield from consistency.scan(record, "mamba", job.mamba_path)
 
 
 KIND = KindOfRecord(

@@ -21,9 +21,9 @@ import numpy as np
 from repro.schema.jobs import Recipe, TuningJob
 from repro.store.record import Record
 from verify.errors import InvalidError
-from verify.records import recorded
+from verify.records import consistency
 from verify.records.answers import array_of
-from verify.records.recorded import Difference, KindOfRecord
+from verify.records.consistency import Difference, KindOfRecord
 
 if TYPE_CHECKING:
     from repro.store.store import Arrays
@@ -101,13 +101,13 @@ def names_of(record: Record) -> list[str]:
     return [str(name) for name in found] if isinstance(found, list) else []
 
 
-def dead(record: Record, arrays: "Arrays") -> frozenset[str]:
+def without_gradient(record: Record, arrays: "Arrays") -> frozenset[str]:
     """Trainable tensors that never got a gradient other than zeros."""
     arrived = arrays["gradient_arrived"]
     return frozenset(name for name, came in zip(names_of(record), arrived, strict=True) if not came)
 
 
-def summed_up(names: frozenset[str]) -> str:
+def grouped_names(names: frozenset[str]) -> str:
     """Names of tensors with those that differ in a number alone taken together.
 
     Example:
@@ -142,16 +142,16 @@ def _losses(job: TuningJob, arrays: "Arrays") -> dict[str, float]:
 def _path(record: Record) -> Iterator[str]:
     job = record.job
     assert isinstance(job, TuningJob)  # noqa: S101  # by its kind
-    yield from recorded.scan(record, "mamba_path", job.recipe.mamba_path)
+    yield from consistency.scan(record, "mamba_path", job.recipe.mamba_path)
     asked = {"mixed_precision": _MIXED[job.recipe.precision], "weights_dtype": "float32"}
-    yield from recorded.said_otherwise(record, asked)
+    yield from consistency.said_otherwise(record, asked)
 
 
 def _differences(one: Record, other: Record) -> Iterator[Difference]:
     left, right = one.job, other.job
     assert isinstance(left, TuningJob) and isinstance(right, TuningJob)  # noqa: S101, PT018
     yield "precisions", left.recipe.precision, right.recipe.precision
-    yield "checkpoints", recorded.weights(one), recorded.weights(other)
+    yield "checkpoints", consistency.weights(one), consistency.weights(other)
 
 
 KIND = KindOfRecord(

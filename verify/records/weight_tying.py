@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from repro.schema.jobs import WeightTyingJob
 from repro.store.record import Record
-from verify.records.recorded import Difference, KindOfRecord
+from verify.records.consistency import Difference, KindOfRecord
 
 
 def _differences(one: Record, other: Record) -> Iterator[Difference]:

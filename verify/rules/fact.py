@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from repro.decimals import half_unit, printed_interval
 from repro.errors import ReproError
 from repro.inputs import sources
 from repro.inputs.sources import SourceChangedError, SourceMissingError
 from repro.schema.causes import Cause, Value, cause, say
-from repro.schema.decimals import half_unit, interval
 from repro.schema.finding import Outcome
 from repro.schema.manifest import Manifest
 from repro.schema.page_claims import (
@@ -26,11 +26,11 @@ from repro.schema.page_claims import (
     LineLookup,
     PassedLookup,
 )
-from verify.outcome import Decided
+from verify.outcome import RuleDecision
 
 
 @dataclass(frozen=True)
-class _Looked:
+class _AnsweredLookup:
     """A lookup, with what it found."""
 
     lookup: AnyLookup
@@ -50,20 +50,20 @@ class _Looked:
     def named(self) -> dict[str, Value]:
         return {"place": _place(self.lookup), "value": self.value}
 
-    def beside(self) -> Iterator[Cause]:
+    def paper_in_words(self) -> Iterator[Cause]:
         """What it says, and what is claimed where that is something else."""
         yield self.says
         if not self.holds:
             yield cause("claimed", claimed=self.lookup.claimed)
 
 
-def decide(manifest: Manifest, claim: FactClaim) -> Decided:
+def decide(manifest: Manifest, claim: FactClaim) -> RuleDecision:
     """Decide one claim about the code; never `reproduced` when nothing was looked up."""
-    looked: list[_Looked] = []
+    looked: list[_AnsweredLookup] = []
     missing, wrong = list[Cause](), list[Cause]()
     for lookup in claim.looked_up():
         try:
-            looked.append(_look(lookup))
+            looked.append(_answer_lookup(lookup))
         except SourceMissingError as error:
             missing.append(cause("source-missing", why=str(error)))
         except (SourceChangedError, LookupFailedError) as error:
@@ -85,20 +85,20 @@ def decide(manifest: Manifest, claim: FactClaim) -> Decided:
     outcome: Outcome = "reproduced" if all(each.holds for each in found) else "contradicted"
     published = _joined([each.lookup.claimed for each in found])
     measured = _joined([each.value for each in found])
-    says = [one for each in found for one in each.beside()]
+    says = [one for each in found for one in each.paper_in_words()]
     return _decided(outcome, (published, measured, "exact"), says, found, premises)
 
 
-def _look(lookup: AnyLookup) -> _Looked:
+def _answer_lookup(lookup: AnyLookup) -> _AnsweredLookup:
     """Look one thing up, and hold it to the line that the claim names."""
     try:
         read = sources.read(lookup.source)
     except SourceMissingError:
-        if (answer := sources.indexed(lookup)) is None:
+        if (answer := sources.indexed_answer(lookup)) is None:
             raise
         digests = {"line": answer.line_sha256[:12], "archive": answer.archive[:12]}
         line = cause("line-of-the-index", place=_place(lookup), **digests)
-        return _Looked(lookup, answer.value, line)
+        return _AnsweredLookup(lookup, answer.value, line)
     try:
         found = look_up(lookup, read.text)
     except LookupFailedError as error:
@@ -109,15 +109,18 @@ def _look(lookup: AnyLookup) -> _Looked:
         raise LookupFailedError(message)
     text = read.text.split("\n")[found.line - 1].strip()
     line = cause("line-read", place=_place(lookup), line=text, where=read.where)
-    return _Looked(lookup, found.value, line)
+    return _AnsweredLookup(lookup, found.value, line)
 
 
 def _ratio(
-    manifest: Manifest, claim: FactClaim, found: Sequence[_Looked], premises: Sequence[_Looked]
-) -> Decided:
+    manifest: Manifest,
+    claim: FactClaim,
+    found: Sequence[_AnsweredLookup],
+    premises: Sequence[_AnsweredLookup],
+) -> RuleDecision:
     """The first number found over the second, beside the published one."""
     printed = manifest.text_of(claim.published or "")
-    possible = interval(printed)
+    possible = printed_interval(printed)
     try:
         over, under = (Decimal(each.value) for each in found)
         ratio = over / under
@@ -136,20 +139,20 @@ def _decided(
     outcome: Outcome,
     sides: tuple[str, str, str],
     says: Sequence[Cause],
-    found: Sequence[_Looked],
-    premises: Sequence[_Looked],
-) -> Decided:
+    found: Sequence[_AnsweredLookup],
+    premises: Sequence[_AnsweredLookup],
+) -> RuleDecision:
     why = (*says, *(cause("premise", **each.named) for each in premises))
-    return Decided(outcome, *sides, why, tuple(each.line for each in (*found, *premises)))
+    return RuleDecision(outcome, *sides, why, tuple(each.line for each in (*found, *premises)))
 
 
 def _undecided(
     manifest: Manifest, claim: FactClaim, outcome: Outcome, why: Sequence[Cause]
-) -> Decided:
+) -> RuleDecision:
     claimed = _joined([lookup.claimed for lookup in claim.lookups])
     published = manifest.text_of(claim.published) if claim.published else claimed
     each_once = tuple(one for place, one in enumerate(why) if one not in why[:place])
-    return Decided(outcome, published, "—", "exact", each_once)
+    return RuleDecision(outcome, published, "—", "exact", each_once)
 
 
 def _joined(values: Sequence[str]) -> str:
@@ -190,14 +193,14 @@ class LookupFailedError(ReproError):
 
 
 @dataclass(frozen=True)
-class Found:
+class LookupResult:
     """What a lookup found."""
 
     line: int
     value: str
 
 
-def look_up(lookup: AnyLookup, text: str) -> Found:
+def look_up(lookup: AnyLookup, text: str) -> LookupResult:
     """Look something up in the text of its file.
 
     Raises:
@@ -238,33 +241,35 @@ def _definition(body: Sequence[ast.stmt], name: str) -> Scope:
     return _definition(found.body, rest) if rest else found
 
 
-def _nearest(found: Sequence[Found], line: int, otherwise: str) -> Found:
+def _nearest(found: Sequence[LookupResult], line: int, otherwise: str) -> LookupResult:
     """The one on the line that the claim names, or else the first."""
     if not found:
         raise LookupFailedError(otherwise)
     return next((each for each in found if each.line == line), found[0])
 
 
-def _line(lookup: LineLookup, text: str) -> Found:
+def _line(lookup: LineLookup, text: str) -> LookupResult:
     digests = [hashlib.sha256(line.strip().encode()).hexdigest() for line in text.split("\n")]
     if lookup.line > len(digests):
         message = f"the file has {len(digests)} lines"
         raise LookupFailedError(message)
     lines = [number for number, each in enumerate(digests, 1) if each == lookup.line_sha256]
-    found = [Found(number, "present") for number in lines]
-    return _nearest(found or [Found(lookup.line, "absent")], lookup.line, "")
+    found = [LookupResult(number, "present") for number in lines]
+    return _nearest(found or [LookupResult(lookup.line, "absent")], lookup.line, "")
 
 
-def _defaults(scope: ast.FunctionDef | ast.AsyncFunctionDef) -> dict[str, Found]:
+def _defaults(scope: ast.FunctionDef | ast.AsyncFunctionDef) -> dict[str, LookupResult]:
     """Parameters that have a default."""
     of = scope.args
     named = [*of.posonlyargs, *of.args]
     last = named[len(named) - len(of.defaults) :]
     pairs = [*zip(last, of.defaults, strict=True), *zip(of.kwonlyargs, of.kw_defaults, strict=True)]
-    return {each.arg: Found(each.lineno, ast.unparse(value)) for each, value in pairs if value}
+    return {
+        each.arg: LookupResult(each.lineno, ast.unparse(value)) for each, value in pairs if value
+    }
 
 
-def _field(scope: ast.ClassDef) -> dict[str, Found]:
+def _field(scope: ast.ClassDef) -> dict[str, LookupResult]:
     """Fields that have a value; `field(default=1)` has the value 1."""
     found = {}
     for each in scope.body:
@@ -275,11 +280,11 @@ def _field(scope: ast.ClassDef) -> dict[str, Found]:
                 value = given[0] if given else value
             targets = each.targets if isinstance(each, ast.Assign) else [each.target]
             for target in targets:
-                found[ast.unparse(target)] = Found(each.lineno, ast.unparse(value))
+                found[ast.unparse(target)] = LookupResult(each.lineno, ast.unparse(value))
     return found
 
 
-def _linear(scope: Scope, lookup: LinearLookup) -> Found:
+def _linear(scope: Scope, lookup: LinearLookup) -> LookupResult:
     """Sizes of every linear layer that is assigned to the submodule."""
     found = []
     for each in ast.walk(scope):
@@ -288,23 +293,23 @@ def _linear(scope: Scope, lookup: LinearLookup) -> Found:
             is_linear = ast.unparse(made.func).rpartition(".")[2] == "Linear"
             if f"self.{lookup.submodule}" in names and is_linear and len(made.args) > 1:
                 inputs, outputs = (ast.unparse(size) for size in made.args[:2])
-                found.append(Found(each.lineno, f"{inputs} -> {outputs}"))
+                found.append(LookupResult(each.lineno, f"{inputs} -> {outputs}"))
     return _nearest(
         found, lookup.line, f"{lookup.function} makes no linear layer self.{lookup.submodule}"
     )
 
 
-def _returned(scope: Scope) -> Iterator[Found]:
+def _returned(scope: Scope) -> Iterator[LookupResult]:
     """Everything that a function may return."""
     assigned = _assigned(scope)
     for each in ast.walk(scope):
         if isinstance(each, ast.Return) and each.value is not None:
             name = each.value.id if isinstance(each.value, ast.Name) else ""
             for value in assigned.get(name, [each.value]):
-                yield Found(value.lineno, ast.unparse(value))
+                yield LookupResult(value.lineno, ast.unparse(value))
 
 
-def _passed(scope: Scope, lookup: PassedLookup) -> Found:
+def _passed(scope: Scope, lookup: PassedLookup) -> LookupResult:
     calls = [
         each
         for each in ast.walk(scope)
@@ -318,8 +323,8 @@ def _passed(scope: Scope, lookup: PassedLookup) -> Found:
     for how in ("module", "weight"):
         lines = [use.line for use in uses if use.value == how]
         if lines:
-            return Found(min(lines), how)
-    return Found(calls[0].lineno, "absent")
+            return LookupResult(min(lines), how)
+    return LookupResult(calls[0].lineno, "absent")
 
 
 def _reaching(scope: Scope, call: ast.Call) -> list[ast.expr]:
@@ -348,14 +353,14 @@ def _assigned(scope: Scope) -> dict[str, list[ast.expr]]:
     return found
 
 
-def _uses(node: ast.AST, module: str) -> Iterator[Found]:
+def _uses(node: ast.AST, module: str) -> Iterator[LookupResult]:
     """Every use of a module in an expression; its bias is none."""
     if isinstance(node, ast.Attribute):
         if ast.unparse(node) == module:
-            yield Found(node.lineno, "module")
+            yield LookupResult(node.lineno, "module")
         elif ast.unparse(node.value) == module:
             if node.attr != "bias":
-                yield Found(node.lineno, "weight" if node.attr == "weight" else "module")
+                yield LookupResult(node.lineno, "weight" if node.attr == "weight" else "module")
         else:
             yield from _uses(node.value, module)
         return

@@ -21,13 +21,13 @@ from repro.schema.manifest import Manifest
 from repro.schema.measured_claims import CellClaim
 from repro.schema.tuned_claims import ImprovementClaim, ImprovementRatio
 from repro.schema.tuned_slots import models_of
-from verify import noise, shown, tuned_arms
+from verify import noise, shown, tuned_paired
 from verify.evidence import Evidence
 from verify.noise import Span
-from verify.outcome import Decided, Judged
+from verify.outcome import JudgedClaim, RuleDecision
 from verify.records.answers import Metric
 from verify.rules import improvement_values
-from verify.rules.improvement_values import METRICS, PLAIN, SHOTS, Model, Series
+from verify.rules.improvement_values import METRICS, PLAIN, SHOTS, MeasuredModel, Series
 from verify.statistics import Decision, decide, mean
 
 if TYPE_CHECKING:
@@ -56,10 +56,10 @@ class Sentence:
     formula: Formula
 
 
-Relation = Callable[[Sequence[Model], Sequence[Model], Shots], Sentence]
+Relation = Callable[[Sequence[MeasuredModel], Sequence[MeasuredModel], Shots], Sentence]
 
 
-def truth(span: Span) -> Truth:
+def is_positive(span: Span) -> Truth:
     """Whether what lies in an interval is positive."""
     low, high = span
     return low > 0, high > 0
@@ -74,14 +74,14 @@ def negated(one: Truth) -> Truth:
     return not one[1], not one[0]
 
 
-def every(each: Sequence[Truth]) -> Truth:
+def all_of(each: Sequence[Truth]) -> Truth:
     """All of them."""
     return all(sure for sure, _ in each), all(possible for _, possible in each)
 
 
-def none(each: Sequence[Truth]) -> Truth:
+def none_of(each: Sequence[Truth]) -> Truth:
     """Not one of them."""
-    return every([negated(one) for one in each])
+    return all_of([negated(one) for one in each])
 
 
 def at_least(number: int) -> Formula:
@@ -106,16 +106,16 @@ def _majority(count: int) -> Formula:
 # Sentences: of some models, others, shot counts
 
 
-def _aipss(models: Sequence[Model], shots: Shots) -> list[Series]:
+def _aipss(models: Sequence[MeasuredModel], shots: Shots) -> list[Series]:
     return [model.improvement(shots, "relative") for model in models]
 
 
-def _throughout(models: Sequence[Model], shots: Shots) -> list[Series]:
+def _throughout(models: Sequence[MeasuredModel], shots: Shots) -> list[Series]:
     """Improvement at each shot count by itself, model by model."""
     return [model.improvement([k], "relative") for model in models for k in shots]
 
 
-def _steps(models: Sequence[Model], shots: Shots) -> list[Series]:
+def _steps(models: Sequence[MeasuredModel], shots: Shots) -> list[Series]:
     """What the mean score gains from each shot count to the next, model by model."""
     return [
         model.score(after) - model.score(before)
@@ -124,55 +124,71 @@ def _steps(models: Sequence[Model], shots: Shots) -> list[Series]:
     ]
 
 
-def _none_positive(of: Sequence[Model], _: Sequence[Model], shots: Shots) -> Sentence:
+def _none_positive(
+    of: Sequence[MeasuredModel], _: Sequence[MeasuredModel], shots: Shots
+) -> Sentence:
     beyond = []
     for model in of:
         found, error = model.improvement(shots, "relative"), model.sampling(shots, "relative")
         pairs = zip(found.values, error.values, strict=True)
         beyond.append(Series(tuple(value - SLIGHT * e for value, e in pairs), found.floor))
-    return Sentence(beyond, none)
+    return Sentence(beyond, none_of)
 
 
-def _most_positive(of: Sequence[Model], _: Sequence[Model], shots: Shots) -> Sentence:
+def _most_positive(
+    of: Sequence[MeasuredModel], _: Sequence[MeasuredModel], shots: Shots
+) -> Sentence:
     return Sentence(_aipss(of, shots), _majority(len(of)))
 
 
-def _all_positive(of: Sequence[Model], _: Sequence[Model], shots: Shots) -> Sentence:
-    return Sentence(_aipss(of, shots), every)
+def _all_positive(
+    of: Sequence[MeasuredModel], _: Sequence[MeasuredModel], shots: Shots
+) -> Sentence:
+    return Sentence(_aipss(of, shots), all_of)
 
 
-def _most_throughout(of: Sequence[Model], _: Sequence[Model], shots: Shots) -> Sentence:
-    formula = in_groups(len(shots), every, _majority(len(of)))
+def _most_throughout(
+    of: Sequence[MeasuredModel], _: Sequence[MeasuredModel], shots: Shots
+) -> Sentence:
+    formula = in_groups(len(shots), all_of, _majority(len(of)))
     return Sentence(_throughout(of, shots), formula)
 
 
-def _rising(of: Sequence[Model], _: Sequence[Model], shots: Shots) -> Sentence:
-    return Sentence(_steps(of, shots), every)
+def _rising(of: Sequence[MeasuredModel], _: Sequence[MeasuredModel], shots: Shots) -> Sentence:
+    return Sentence(_steps(of, shots), all_of)
 
 
-def _not_rising(of: Sequence[Model], _: Sequence[Model], shots: Shots) -> Sentence:
-    formula = in_groups(len(shots), lambda steps: negated(every(steps)), every)
+def _not_rising(of: Sequence[MeasuredModel], _: Sequence[MeasuredModel], shots: Shots) -> Sentence:
+    formula = in_groups(len(shots), lambda steps: negated(all_of(steps)), all_of)
     return Sentence(_steps(of, shots), formula)
 
 
-def _above_partner(of: Sequence[Model], others: Sequence[Model], shots: Shots) -> Sentence:
+def _above_partner(
+    of: Sequence[MeasuredModel], others: Sequence[MeasuredModel], shots: Shots
+) -> Sentence:
     pairs = zip(_aipss(of, shots), _aipss(others, shots), strict=True)
     return Sentence([one - partner for one, partner in pairs], _majority(len(of)))
 
 
-def _below_all(of: Sequence[Model], others: Sequence[Model], shots: Shots) -> Sentence:
+def _below_all(
+    of: Sequence[MeasuredModel], others: Sequence[MeasuredModel], shots: Shots
+) -> Sentence:
     pairs = product(_aipss(of, shots), _aipss(others, shots))
-    return Sentence([other - one for one, other in pairs], every)
+    return Sentence([other - one for one, other in pairs], all_of)
 
 
-def _highest(of: Sequence[Model], others: Sequence[Model], shots: Shots) -> Sentence:
+def _highest(
+    of: Sequence[MeasuredModel], others: Sequence[MeasuredModel], shots: Shots
+) -> Sentence:
     return _below_all(others, of, shots)
 
 
 def _apart(sign: int) -> Relation:
     """The one is first, by more than lies between the next two."""
 
-    def sentence(of: Sequence[Model], others: Sequence[Model], shots: Shots) -> Sentence:
+    def sentence(
+        of: Sequence[MeasuredModel], others: Sequence[MeasuredModel], shots: Shots
+    ) -> Sentence:
         one, rest = _aipss(of, shots)[0], _aipss(others, shots)
         gaps = []
         for at, value in enumerate(one.values):
@@ -180,15 +196,17 @@ def _apart(sign: int) -> Relation:
             gaps.append((sign * value - second) - (second - third))
         # The second counts twice; which of the others it is may change with the setting.
         floor = max(each.floor for each in rest)
-        return Sentence([Series(tuple(gaps), math.hypot(one.floor, 2 * floor, floor))], every)
+        return Sentence([Series(tuple(gaps), math.hypot(one.floor, 2 * floor, floor))], all_of)
 
     return sentence
 
 
-def _not_monotone(of: Sequence[Model], _: Sequence[Model], shots: Shots) -> Sentence:
+def _not_monotone(
+    of: Sequence[MeasuredModel], _: Sequence[MeasuredModel], shots: Shots
+) -> Sentence:
     ups = [after - before for before, after in pairwise(_aipss(of, shots))]
     downs = [before - after for before, after in pairwise(_aipss(of, shots))]
-    neither = in_groups(len(ups), lambda steps: negated(every(steps)), every)
+    neither = in_groups(len(ups), lambda steps: negated(all_of(steps)), all_of)
     return Sentence(ups + downs, neither)
 
 
@@ -213,7 +231,7 @@ RELATIONS: Mapping[str, Relation] = {
 # Claims about the improvement with shots: a printed ratio, and sentences.
 
 
-def ratio(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> Judged:
+def ratio(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> JudgedClaim:
     """A printed ratio of improvements against that under each setting, in percent."""
     measure = claim.measure
     assert isinstance(measure, ImprovementRatio)  # noqa: S101  # the dispatch saw to it
@@ -230,13 +248,13 @@ def ratio(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> Judged:
     others = _other_texts(manifest, measure, published)
     accepted = [decided(text).outcome for text in others].count("reproduced")
     working = (
-        shown.power(decision),
+        shown.power_in_words(decision),
         cause("other-values-accepted", accepted=accepted, others=len(others)),
-        tuned_arms.left_open(manifest, models_of(measure)),
+        tuned_paired.left_open(manifest, models_of(measure)),
     )
     estimates = [*shown.estimate("ratio by acc of all five benchmarks", mean(plain), unit="%")]
     estimates += [number for each in found.models for number in _numbers(each, SHOTS)]
-    judged = shown.number(
+    judged = shown.decided_number(
         decision,
         values,
         manifest.printed(claim.published),
@@ -247,11 +265,11 @@ def ratio(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> Judged:
         least_spread=floor,
         tier=evidence.run.tier,
     )
-    return shown.enough(_divisible(judged, sides[1]), found.settings, found.repeated)
+    return shown.require_settings(_divisible(judged, sides[1]), found.settings, found.repeated)
 
 
 def _sides(
-    measure: ImprovementRatio, models: Sequence[Model], metrics: Mapping[str, Metric]
+    measure: ImprovementRatio, models: Sequence[MeasuredModel], metrics: Mapping[str, Metric]
 ) -> tuple[list[Series], list[Series]]:
     """What is divided by what: the means of both sides, or size by size."""
     found = [each.improvement(SHOTS, measure.unit, metrics) for each in models]
@@ -282,9 +300,11 @@ def _percent(a: float, b: float) -> float:
     return 100 * a / b if b else math.nan
 
 
-def _divisible(judged: Judged, divisors: Sequence[Series]) -> Judged:
+def _divisible(judged: JudgedClaim, divisors: Sequence[Series]) -> JudgedClaim:
     """A ratio is decided only if what is divided by is surely not 0."""
-    spans = [noise.of_finite(each.values, each.floor, len(divisors)).draw for each in divisors]
+    spans = [
+        noise.finite_intervals_of(each.values, each.floor, len(divisors)).draw for each in divisors
+    ]
     around = [span for span in spans if span[0] <= 0 <= span[1]]
     if not around:
         return judged
@@ -312,17 +332,17 @@ def _other_texts(manifest: Manifest, measure: ImprovementRatio, published: str) 
 # Sentences
 
 
-def relation(manifest: Manifest, claim: ImprovementClaim, evidence: Evidence) -> Judged:
+def relation(manifest: Manifest, claim: ImprovementClaim, evidence: Evidence) -> JudgedClaim:
     """A sentence about improvements against what was measured."""
     found = improvement_values.models(manifest, evidence, models_of(claim))
     of, others = found.models[: len(claim.of)], found.models[len(claim.of) :]
-    outcome, why, seen = settle(RELATIONS[claim.relation](of, others, claim.shots))
+    outcome, why, seen = decide_sentence(RELATIONS[claim.relation](of, others, claim.shots))
     values = [mean(each.improvement(claim.shots, "relative").values) for each in of]
-    working = [tuned_arms.left_open(manifest, models_of(claim))]
+    working = [tuned_paired.left_open(manifest, models_of(claim))]
     if claim.relation == "none-positive":
         working.insert(0, cause("slight", errors=SLIGHT))
     estimates = [number for each in found.models for number in _numbers(each, claim.shots)]
-    decided = Decided(
+    decided = RuleDecision(
         outcome,
         claim.relation,
         f"AIPSS {_range(values)} %",
@@ -333,14 +353,16 @@ def relation(manifest: Manifest, claim: ImprovementClaim, evidence: Evidence) ->
     )
     decided = shown.not_here(decided, evidence.run.tier, away=not seen)
     direction = cause("points-to-relation" if seen else "points-away-from", relation=claim.relation)
-    return shown.enough(Judged(decided, direction, found.loaded), found.settings, found.repeated)
+    return shown.require_settings(
+        JudgedClaim(decided, direction, found.loaded), found.settings, found.repeated
+    )
 
 
-def settle(sentence: Sentence) -> "tuple[Outcome, Cause, bool]":
+def decide_sentence(sentence: Sentence) -> "tuple[Outcome, Cause, bool]":
     """Outcome and cause of a sentence, and whether the means over settings alone would have it."""
     tests = len(sentence.conditions)
-    spans = [noise.of_finite(e.values, e.floor, tests) for e in sentence.conditions]
-    by_mean, by_draw = [truth(e.mean) for e in spans], [truth(e.draw) for e in spans]
+    spans = [noise.finite_intervals_of(e.values, e.floor, tests) for e in sentence.conditions]
+    by_mean, by_draw = [is_positive(e.mean) for e in spans], [is_positive(e.draw) for e in spans]
     outcome: Outcome = "inconclusive"
     if sentence.formula(by_mean)[0]:
         outcome = "reproduced"
@@ -353,7 +375,7 @@ def settle(sentence: Sentence) -> "tuple[Outcome, Cause, bool]":
         never=sum(not possible for _, possible in by_mean),
         never_drawn=sum(not possible for _, possible in by_draw),
     )
-    return outcome, why, sentence.formula([truth((e.value, e.value)) for e in spans])[0]
+    return outcome, why, sentence.formula([is_positive((e.value, e.value)) for e in spans])[0]
 
 
 def _range(values: Sequence[float]) -> str:
@@ -361,10 +383,10 @@ def _range(values: Sequence[float]) -> str:
     return f"{low:+.2f}" if len(values) == 1 else f"{low:+.2f} to {high:+.2f}"
 
 
-def _numbers(model: Model, shots: Sequence[int]) -> Iterator[Estimate]:
+def _numbers(model: MeasuredModel, shots: Sequence[int]) -> Iterator[Estimate]:
     """AIPSS of one model with its sampling error, by shots, and in the other readings; percent."""
     aipss = model.improvement(shots, "relative")
-    span = noise.of_finite(aipss.values, aipss.floor).mean
+    span = noise.finite_intervals_of(aipss.values, aipss.floor).mean
     yield from shown.estimate(f"improvement of {model.name}", mean(aipss.values), span, "%")
     error = mean(model.sampling(shots, "relative").values)
     yield from shown.estimate(f"standard error over questions, {model.name}", error, unit="%")

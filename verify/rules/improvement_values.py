@@ -25,10 +25,10 @@ import numpy as np
 
 from repro.schema.manifest import Manifest
 from repro.schema.tuned_slots import TunedModel
-from verify import tuned_arms
+from verify import tuned_paired
 from verify.evidence import Evidence
 from verify.records.answers import Metric
-from verify.records.loaded import Loaded
+from verify.records.checked_record import CheckedRecord
 from verify.statistics import FLIPPED
 
 Unit = Literal["relative", "points"]
@@ -60,11 +60,11 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Model:
+class MeasuredModel:
     """What one model answered on the five benchmarks under each setting."""
 
     name: str
-    rows: tuple[tuple[Loaded, ...], ...]
+    rows: tuple[tuple[CheckedRecord, ...], ...]
     """One row a setting, in it one evaluation a benchmark, in the order of METRICS."""
 
     def improvement(
@@ -93,12 +93,12 @@ class Model:
 class Models:
     """Some models under the same settings."""
 
-    models: tuple[Model, ...]
+    models: tuple[MeasuredModel, ...]
     repeated: int
     """Settings left out because they repeat another one."""
 
     @cached_property
-    def loaded(self) -> list[Loaded]:
+    def loaded(self) -> list[CheckedRecord]:
         """Every evaluation."""
         return [each for model in self.models for row in model.rows for each in row]
 
@@ -116,10 +116,10 @@ def models(manifest: Manifest, evidence: Evidence, named: Sequence[TunedModel]) 
         InvalidError: if a record cannot be trusted.
     """
     asked = [(model, task) for model in named for task in METRICS]
-    rows, repeated = tuned_arms.rows(manifest, evidence, asked)
+    rows, repeated = tuned_paired.rows_of_settings(manifest, evidence, asked)
     width = len(METRICS)
     found = [
-        Model(" ".join(name), tuple(row[at * width : (at + 1) * width] for row in rows))
+        MeasuredModel(" ".join(name), tuple(row[at * width : (at + 1) * width] for row in rows))
         for at, name in enumerate(named)
     ]
     return Models(tuple(found), repeated)
@@ -135,7 +135,7 @@ class _Improvement:
 
 
 def _improvement(
-    row: Sequence[Loaded], shots: Sequence[int], unit: Unit, metrics: Mapping[str, Metric]
+    row: Sequence[CheckedRecord], shots: Sequence[int], unit: Unit, metrics: Mapping[str, Metric]
 ) -> _Improvement:
     parts, flips, errors = [], [], []
     with np.errstate(divide="ignore", invalid="ignore"):  # no right answer without an example
@@ -155,6 +155,6 @@ def _improvement(
 
 
 def _with_metrics(
-    row: Sequence[Loaded], metrics: Mapping[str, Metric]
-) -> list[tuple[Loaded, Metric]]:
+    row: Sequence[CheckedRecord], metrics: Mapping[str, Metric]
+) -> list[tuple[CheckedRecord, Metric]]:
     return list(zip(row, metrics.values(), strict=True))

@@ -19,8 +19,8 @@ from repro.schema.jobs import StabilityJob
 from repro.schema.measured_claims import BoundClaim, Control, IdentityClaim, TrendClaim
 from verify.errors import InvalidError
 from verify.evidence import Evidence
-from verify.outcome import Decided, Judged
-from verify.records.loaded import Loaded
+from verify.outcome import JudgedClaim, RuleDecision
+from verify.records.checked_record import CheckedRecord
 from verify.shown import estimate
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _FEWEST_POINTS = 3
 _THIRDS = 3
 
 
-def bound(claim: BoundClaim, evidence: Evidence) -> Judged:
+def bound(claim: BoundClaim, evidence: Evidence) -> JudgedClaim:
     """Every entry of the arrays within the limit, and every entry of each control outside."""
     loaded = [evidence.get(job) for job in claim.jobs]
     limit = float(claim.limit)
@@ -41,7 +41,7 @@ def bound(claim: BoundClaim, evidence: Evidence) -> Judged:
     for control in claim.controls:
         for each in loaded:
             if _within(_entries(each, control.array), claim.relation, limit).any():
-                raise InvalidError(_toothless(each, control.what))
+                raise InvalidError(_uncaught_control(each, control.what))
     published = f"{_SIGNS[claim.relation]} {limit:.6g}"
     entries = np.concatenate([np.ravel(part[2]) for part in parts])
     worst = float(entries.min() if claim.relation == "above" else entries.max())
@@ -53,11 +53,11 @@ def bound(claim: BoundClaim, evidence: Evidence) -> Judged:
     if broken:
         outcome, why = "contradicted", cause("counterexamples", broken=broken, layers=layers)
     causes = (why, _caught(claim.controls))
-    decided = Decided(outcome, published, measured, "none", causes, (), estimates)
-    return Judged(decided, None if broken else direction, loaded)
+    decided = RuleDecision(outcome, published, measured, "none", causes, (), estimates)
+    return JudgedClaim(decided, None if broken else direction, loaded)
 
 
-def trend(claim: TrendClaim, evidence: Evidence) -> Judged:
+def trend(claim: TrendClaim, evidence: Evidence) -> JudgedClaim:
     """The fitted exponential rate of every curve is negative, controls excepted.
 
     A recurrence has no noise, and what rounding can make up is left out: the sign of a rate is a
@@ -75,7 +75,7 @@ def trend(claim: TrendClaim, evidence: Evidence) -> Judged:
     for control in claim.controls:
         for each in loaded:
             if (_rates(each, control.array, None, claim.times).value < 0).any():
-                raise InvalidError(_toothless(each, control.what))
+                raise InvalidError(_uncaught_control(each, control.what))
     layers, rest = _of_layers([(each, name, rates.value >= 0) for each, name, rates in every])
     _, rising = _of_layers([(each, name, rates.rising) for each, name, rates in every])
     values = np.concatenate([rates.value for *_, rates in every])
@@ -94,8 +94,8 @@ def trend(claim: TrendClaim, evidence: Evidence) -> Judged:
         outcome = "contradicted"
         why.insert(0, cause("curves-rise", rising=rising, layers=layers))
     causes = (*why, _caught(claim.controls))
-    decided = Decided(outcome, "rate < 0", measured, "sign of the fit", causes, (), estimates)
-    return Judged(decided, next(iter(direction), None), loaded)
+    decided = RuleDecision(outcome, "rate < 0", measured, "sign of the fit", causes, (), estimates)
+    return JudgedClaim(decided, next(iter(direction), None), loaded)
 
 
 # Which layers entries are of. Random layers of `mamba-euler` and `mamba-zoh` are the same ones,
@@ -106,7 +106,7 @@ _SAME_LAYERS = {"mamba-zoh": "mamba-euler"}
 _CONTROL = "control/"
 
 
-def _of_layers(marked: "Sequence[tuple[Loaded, str, NDArray[np.bool_]]]") -> tuple[int, int]:
+def _of_layers(marked: "Sequence[tuple[CheckedRecord, str, NDArray[np.bool_]]]") -> tuple[int, int]:
     """How many layers some arrays are of, each once, and how many have an entry that is marked.
 
     Args:
@@ -124,7 +124,7 @@ def _of_layers(marked: "Sequence[tuple[Loaded, str, NDArray[np.bool_]]]") -> tup
     return total, hit
 
 
-def _layers_of(loaded: Loaded) -> str:
+def _layers_of(loaded: CheckedRecord) -> str:
     """Alike for two records of the same layers."""
     job = loaded.record.job
     if not isinstance(job, StabilityJob):
@@ -139,7 +139,7 @@ def _case(name: str) -> str:
     return name.split("/")[1] if name.startswith(_CONTROL) else ""
 
 
-def identity(claim: IdentityClaim, evidence: Evidence) -> Judged:
+def identity(claim: IdentityClaim, evidence: Evidence) -> JudgedClaim:
     """A change of weights factorises as claimed, in integers, and that of the controls does not."""
     loaded = [evidence.get(job) for job in claim.jobs]
     different = total = 0
@@ -148,14 +148,14 @@ def identity(claim: IdentityClaim, evidence: Evidence) -> Judged:
         different, total = different + int(found.sum()), total + len(found)
         for control in claim.controls:
             if not _off_product(each, control.array).any():
-                raise InvalidError(_toothless(each, control.what))
+                raise InvalidError(_uncaught_control(each, control.what))
     measured = f"{total - different:,} of {total:,} rows equal"
     why = (cause("exact-algebra"), _caught(claim.controls))
     outcome: Outcome = "contradicted" if different else "reproduced"
-    return Judged(Decided(outcome, "equal", measured, "exact", why), None, loaded)
+    return JudgedClaim(RuleDecision(outcome, "equal", measured, "exact", why), None, loaded)
 
 
-def _off_product(loaded: Loaded, case: str) -> NDArray[np.bool_]:
+def _off_product(loaded: CheckedRecord, case: str) -> NDArray[np.bool_]:
     """Rows of the case's change that are not those of `<case>/up` x `<case>/down`."""
     up, down = (_array(loaded, f"{case}/{name}") for name in ("up", "down"))
     change = _array(loaded, f"{case}/change_sha256")
@@ -223,7 +223,7 @@ def fit_rates(
     return Rates(np.where(fitted, slope, np.nan), fitted & np.all(above, axis=0))
 
 
-def _rates(loaded: Loaded, name: str, floor: str | None, times: str) -> Rates:
+def _rates(loaded: CheckedRecord, name: str, floor: str | None, times: str) -> Rates:
     envelopes = np.atleast_2d(_array(loaded, name)).astype(np.float64)
     floors = np.atleast_2d(_array(loaded, floor)).astype(np.float64) if floor else 0.0
     rates = fit_rates(envelopes, _array(loaded, times).astype(np.float64), floors)
@@ -233,14 +233,14 @@ def _rates(loaded: Loaded, name: str, floor: str | None, times: str) -> Rates:
     return rates
 
 
-def _array(loaded: Loaded, name: str) -> NDArray[Any]:
+def _array(loaded: CheckedRecord, name: str) -> NDArray[Any]:
     if name not in loaded.arrays:
         message = f"record {loaded.record.key[:12]} has no array {name}"
         raise InvalidError(message)
     return loaded.arrays[name]
 
 
-def _entries(loaded: Loaded, name: str) -> NDArray[Any]:
+def _entries(loaded: CheckedRecord, name: str) -> NDArray[Any]:
     """An array of finite numbers, layers first; empty is never success."""
     found: NDArray[Any] = np.atleast_1d(_array(loaded, name))
     if not found.size or not np.isfinite(found).all():
@@ -259,7 +259,7 @@ def _caught(controls: Sequence[Control]) -> Cause:
     return cause("controls-caught", count=len(controls)) if controls else cause("no-control")
 
 
-def _toothless(loaded: Loaded, what: str) -> str:
+def _uncaught_control(loaded: CheckedRecord, what: str) -> str:
     return (
         f"the control «{what}» was not caught in record {loaded.record.key[:12]}: "
         "a check that cannot fail shows nothing"

@@ -16,18 +16,18 @@ from repro.schema.finding import Outcome
 from repro.schema.manifest import Manifest
 from repro.schema.measured_claims import CellClaim, CountClaim, Divergence, MeanClaim, OrderingClaim
 from verify import noise, shown
-from verify.arms import POINTS, Arms, arms, other_arms
 from verify.decidable import input_rounding
 from verify.evidence import Evidence
-from verify.noise import Spans
-from verify.outcome import Decided, Judged
+from verify.noise import Intervals
+from verify.outcome import JudgedClaim, RuleDecision
+from verify.paired import POINTS, PairedCells, by_cast_mode, pair_cells
 from verify.statistics import Decision, decide
 from verify.statistics import mean as average
 
 
-def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> Judged:
+def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> JudgedClaim:
     """A printed divergence against the divergence under each setting."""
-    found = arms(manifest, [claim], evidence)
+    found = pair_cells(manifest, [claim], evidence)
     published = manifest.text_of(claim.published)
     rounding = input_rounding(manifest, claim, [claim])
     decision = _decide(found, published, claim.margin.value, rounding)
@@ -36,10 +36,10 @@ def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> Judged:
     working = (
         cause("flips", lost=lost, won=won),
         cause("mixed-precision-as", arm="weight-cast"),
-        shown.power(decision),
+        shown.power_in_words(decision),
         cause("other-values-accepted", accepted=accepted, others=others),
     )
-    by_arm = other_arms(manifest, claim, evidence)
+    by_arm = by_cast_mode(manifest, claim, evidence)
     estimates = (
         *nulls(found),
         *accuracies([found]),
@@ -53,43 +53,43 @@ def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> Judged:
     return number(found, decision, printed, claim.margin.value, working, estimates, evidence)
 
 
-def mean(manifest: Manifest, claim: MeanClaim, evidence: Evidence) -> Judged:
+def mean(manifest: Manifest, claim: MeanClaim, evidence: Evidence) -> JudgedClaim:
     """A printed mean against the mean of the measured cells, setting by setting."""
     assert claim.margin is not None  # noqa: S101  # the manifest was checked when it was loaded
     cells = [manifest.cell(name) for name in claim.of]
-    found = arms(manifest, cells, evidence)
+    found = pair_cells(manifest, cells, evidence)
     published = manifest.text_of(claim.published)
     rounding = input_rounding(manifest, claim, cells)
     decision = _decide(found, published, claim.margin.value, rounding)
-    working, margin = (shown.power(decision),), claim.margin.value
+    working, margin = (shown.power_in_words(decision),), claim.margin.value
     printed = manifest.printed(claim.published)
     return number(found, decision, printed, margin, working, nulls(found), evidence)
 
 
-def count(manifest: Manifest, claim: CountClaim, evidence: Evidence) -> Judged:
+def count(manifest: Manifest, claim: CountClaim, evidence: Evidence) -> JudgedClaim:
     """A printed count against the number of measured cells above the threshold."""
     published, limit = manifest.text_of(claim.published), float(claim.above)
     cells = [manifest.cell(name) for name in claim.of]
-    each = [arms(manifest, [one], evidence) for one in cells]
+    each = [pair_cells(manifest, [one], evidence) for one in cells]
     h = max(float(input_rounding(manifest, one, [one])) for one in cells)
-    sure, possible, least, most = above(each, limit, h)
-    outcome, measured, direction = shown.counted(int(published), sure, possible, least, most)
+    sure, possible, least, most = count_above(each, limit, h)
+    outcome, measured, direction = shown.count_sides(int(published), sure, possible, least, most)
     why = counted_above(len(each), sure, possible, claim.above, least, most)
     named = zip(cells, each, strict=True)
     estimates = [number for one, side in named for number in divergence_of(one.id, side)]
-    decided = Decided(outcome, published, measured, "exact", (why,), (), tuple(estimates))
+    decided = RuleDecision(outcome, published, measured, "exact", (why,), (), tuple(estimates))
     decided = shown.not_here(decided, evidence.run.tier, away=direction.code == "disagrees")
     loaded = [record for one in each for record in one.loaded]
-    return enough(Judged(decided, direction, loaded), each)
+    return require_settings(JudgedClaim(decided, direction, loaded), each)
 
 
-def above(each: Sequence[Arms], limit: float, h: float) -> tuple[int, int, int, int]:
+def count_above(each: Sequence[PairedCells], limit: float, h: float) -> tuple[int, int, int, int]:
     """How many divergences surely and possibly exceed a limit, and least and most of another draw.
 
     The error rate is shared out over them; what is at the floor, or what coin tosses explain, is
     never surely above.
     """
-    spans = [noise.of(one.divergences, one.least_spread, len(each)) for one in each]
+    spans = [noise.intervals_of(one.divergences, one.least_spread, len(each)) for one in each]
     means = [noise.widened(one.mean, h) for one in spans]
     draws = [noise.widened(one.draw, h) for one in spans]
     sure = sum(
@@ -114,13 +114,13 @@ def counted_above(total: int, sure: int, possible: int, above: str, least: int, 
     )
 
 
-def ordering(manifest: Manifest, claim: OrderingClaim, evidence: Evidence) -> Judged:
+def ordering(manifest: Manifest, claim: OrderingClaim, evidence: Evidence) -> JudgedClaim:
     """A printed ordering against the measured means of both sides."""
     cells = [[manifest.cell(name) for name in side] for side in (claim.left, claim.right)]
-    left, right = (arms(manifest, side, evidence) for side in cells)
+    left, right = (pair_cells(manifest, side, evidence) for side in cells)
     # Both means are differences of accuracies that may have been rounded first.
     h = 2 * max(float(input_rounding(manifest, one, [one])) for side in cells for one in side)
-    gap = noise.difference(left, right)
+    gap = noise.difference_intervals(left, right)
     relation, published, opposite = _RELATIONS[claim.relation]
     outcome, code, seen = relation(left, right, gap, h)
     alone = min(len(left.rows), len(right.rows)) == 1
@@ -138,13 +138,17 @@ def ordering(manifest: Manifest, claim: OrderingClaim, evidence: Evidence) -> Ju
         estimates += [*divergence_of(f"the {side} side", one), *nulls(one, f", {side}")]
     spread = _spread(right)
     estimates += shown.estimate("range of the right side", spread.value, spread.mean, POINTS)
-    decided = Decided(outcome, published, measured, "order", tuple(why), (), tuple(estimates))
+    decided = RuleDecision(outcome, published, measured, "order", tuple(why), (), tuple(estimates))
     decided = shown.not_here(decided, evidence.run.tier, away=not seen and not floors)
     direction = cause("points-to-relation", relation=published if seen else opposite)
-    return enough(Judged(decided, direction, left.loaded + right.loaded), [left, right])
+    return require_settings(
+        JudgedClaim(decided, direction, left.loaded + right.loaded), [left, right]
+    )
 
 
-def _at_most(left: Arms, right: Arms, gap: Spans, h: float) -> tuple[Outcome, str, bool]:
+def _at_most(
+    left: PairedCells, right: PairedCells, gap: Intervals, h: float
+) -> tuple[Outcome, str, bool]:
     """The divergence of the left side is not larger; the shift has to say so too."""
     shift = average(left.shifts) - average(right.shifts)
     seen = gap.value <= 0
@@ -156,7 +160,7 @@ def _at_most(left: Arms, right: Arms, gap: Spans, h: float) -> tuple[Outcome, st
 
 
 def _smaller_beyond_null(
-    left: Arms, right: Arms, gap: Spans, h: float
+    left: PairedCells, right: PairedCells, gap: Intervals, h: float
 ) -> tuple[Outcome, str, bool]:
     """The left side diverges less, by more than two settings of one arm differ: significantly."""
     shift = average(left.shifts) - average(right.shifts)
@@ -169,7 +173,9 @@ def _smaller_beyond_null(
     )
 
 
-def beyond_null(left: Arms, right: Arms, gap: Spans, h: float, shift: float) -> int:
+def beyond_null(
+    left: PairedCells, right: PairedCells, gap: Intervals, h: float, shift: float
+) -> int:
     """1 if the left side is surely below by more than the null, -1 if surely not, else 0.
 
     Args:
@@ -185,7 +191,9 @@ def beyond_null(left: Arms, right: Arms, gap: Spans, h: float, shift: float) -> 
     return -1 if gap.draw[0] - h >= -null else 0
 
 
-def _within_spread(_: Arms, right: Arms, gap: Spans, h: float) -> tuple[Outcome, str, bool]:
+def _within_spread(
+    _: PairedCells, right: PairedCells, gap: Intervals, h: float
+) -> tuple[Outcome, str, bool]:
     """The two sides differ by less than the cells of the right side among themselves."""
     spread = _spread(right)
     seen = abs(gap.value) < spread.value
@@ -196,12 +204,12 @@ def _within_spread(_: Arms, right: Arms, gap: Spans, h: float) -> tuple[Outcome,
     return "inconclusive", "order-open", seen
 
 
-def _spread(right: Arms) -> Spans:
+def _spread(right: PairedCells) -> Intervals:
     """Range over the cells of a side: one cell moves it, not their mean, so no smaller floor."""
-    return noise.of(right.ranges, right.least_spread * len(right.rows[0]) ** 0.5)
+    return noise.intervals_of(right.ranges, right.least_spread * len(right.rows[0]) ** 0.5)
 
 
-_Relation = Callable[[Arms, Arms, Spans, float], tuple[Outcome, str, bool]]
+_Relation = Callable[[PairedCells, PairedCells, Intervals, float], tuple[Outcome, str, bool]]
 """Outcome, code of why, and whether the means alone would have it."""
 
 _RELATIONS: Mapping[str, tuple[_Relation, str, str]] = {
@@ -212,7 +220,7 @@ _RELATIONS: Mapping[str, tuple[_Relation, str, str]] = {
 """By the name that a claim gives: the rule, what is claimed, and the opposite."""
 
 
-def _decide(found: Arms, published: str, margin: str, rounding: Decimal) -> Decision:
+def _decide(found: PairedCells, published: str, margin: str, rounding: Decimal) -> Decision:
     return decide(
         found.divergences,
         published,
@@ -223,16 +231,16 @@ def _decide(found: Arms, published: str, margin: str, rounding: Decimal) -> Deci
 
 
 def number(  # noqa: PLR0917  # what a finding has
-    found: Arms,
+    found: PairedCells,
     decision: Decision,
     printed: Published,
     margin: str,
     working: tuple[Cause, ...],
     estimates: tuple[Estimate, ...],
     evidence: Evidence,
-) -> Judged:
+) -> JudgedClaim:
     """What the divergences of some cells say about one printed number."""
-    judged = shown.number(
+    judged = shown.decided_number(
         decision,
         found.divergences,
         printed,
@@ -243,10 +251,10 @@ def number(  # noqa: PLR0917  # what a finding has
         least_spread=found.least_spread,
         tier=evidence.run.tier,
     )
-    return enough(replace(judged, decided=at_floor(judged.decided, found)), [found])
+    return require_settings(replace(judged, decided=at_floor(judged.decided, found)), [found])
 
 
-def at_floor(decided: Decided, found: Arms) -> Decided:
+def at_floor(decided: RuleDecision, found: PairedCells) -> RuleDecision:
     """The same, saying where a divergence is what nothing looks like, or that nobody knows."""
     if len(found.rows) == 1:
         return replace(decided, working=(*decided.working, cause("no-null")))
@@ -257,14 +265,14 @@ def at_floor(decided: Decided, found: Arms) -> Decided:
     return replace(decided, working=(*decided.working, cause("at-the-floor")))
 
 
-def enough(judged: Judged, found: Sequence[Arms]) -> Judged:
+def require_settings(judged: JudgedClaim, found: Sequence[PairedCells]) -> JudgedClaim:
     """Too few settings that gave numbers of their own decide nothing."""
     least = min(found, key=lambda each: len(each.rows))
-    return shown.enough(judged, len(least.rows), least.repeated)
+    return shown.require_settings(judged, len(least.rows), least.repeated)
 
 
 def _accepted(
-    manifest: Manifest, claim: CellClaim, found: Arms, rounding: Decimal
+    manifest: Manifest, claim: CellClaim, found: PairedCells, rounding: Decimal
 ) -> tuple[int, int]:
     """How many of the other values printed for this dtype these numbers would reproduce."""
     assert isinstance(claim.measure, Divergence)  # noqa: S101  # arms() saw to it
@@ -280,18 +288,18 @@ def _accepted(
     return outcomes.count("reproduced"), len(others)
 
 
-def divergence_of(name: str, found: Arms) -> tuple[Estimate, ...]:
+def divergence_of(name: str, found: PairedCells) -> tuple[Estimate, ...]:
     """Mean divergence over settings, with its interval."""
-    span = noise.of(found.divergences, found.least_spread).mean
+    span = noise.intervals_of(found.divergences, found.least_spread).mean
     return shown.estimate(f"divergence of {name}", average(found.divergences), span, POINTS)
 
 
-def nulls(found: Arms, of: str = "") -> tuple[Estimate, ...]:
+def nulls(found: PairedCells, of: str = "") -> tuple[Estimate, ...]:
     """What nothing looks like; nothing is known of one setting alone."""
     return shown.estimate(f"null divergence{of}", found.null, unit=POINTS)
 
 
-def accuracies(every: Sequence[Arms]) -> tuple[Estimate, ...]:
+def accuracies(every: Sequence[PairedCells]) -> tuple[Estimate, ...]:
     """How right the references are, beside who always gives the same answer; percent."""
     lows, highs, commonest = zip(*(each.reference_accuracy() for each in every), strict=True)
     found = {

@@ -12,18 +12,18 @@ from decimal import Decimal
 from fractions import Fraction
 from itertools import product
 
+from repro.decimals import (
+    Interval,
+    as_decimals,
+    decimal_places,
+    half_unit,
+    mean,
+    mean_interval,
+    printed_interval,
+)
 from repro.schema.causes import Cause, Value, cause
 from repro.schema.claim_base import Published
 from repro.schema.claims import PageClaim
-from repro.schema.decimals import (
-    Interval,
-    as_decimals,
-    half_unit,
-    interval,
-    mean,
-    mean_interval,
-    places,
-)
 from repro.schema.finding import Outcome
 from repro.schema.manifest import Manifest
 from repro.schema.measured_claims import ConcordanceClaim, CountClaim, MeanClaim, OrderingClaim
@@ -36,13 +36,24 @@ from repro.schema.page_claims import (
     WholeQuestionsClaim,
     WinsClaim,
 )
-from verify.outcome import OPEN, Decided, first, judged, label, listed, pair, rounded
+from verify.outcome import (
+    OPEN,
+    RuleDecision,
+    first_few_texts,
+    first_lines,
+    outcome_of_bounds,
+    pair_in_words,
+    place_label,
+    rounded,
+)
 from verify.rules import question, trend
 
 Pair = tuple[Published, Published]
 
 
-def decide(manifest: Manifest, claim: PageClaim | ConcordanceClaim) -> tuple[Decided, Cause | None]:
+def decide(
+    manifest: Manifest, claim: PageClaim | ConcordanceClaim
+) -> tuple[RuleDecision, Cause | None]:
     """Decide one claim; beside it where an inconclusive finding points, if anywhere."""
     match claim:
         case WinsClaim():
@@ -75,7 +86,7 @@ def _values(manifest: Manifest, names: Sequence[str]) -> list[Published]:
 # Wins
 
 
-def _wins(manifest: Manifest, claim: WinsClaim) -> Decided:
+def _wins(manifest: Manifest, claim: WinsClaim) -> RuleDecision:
     """Wins that are sure and wins that are possible, against a printed whole number.
 
     The printed number of comparisons has to be that of the comparisons that the tables give.
@@ -84,19 +95,21 @@ def _wins(manifest: Manifest, claim: WinsClaim) -> Decided:
     sure, possible, working = 0, 0, []
     for each in claim.comparisons:
         left, right = manifest.printed(each.left), manifest.printed(each.right)
-        signs = interval(left.text).signs(interval(right.text))
+        signs = printed_interval(left.text).signs(printed_interval(right.text))
         wins = 1 if each.better == "higher" else -1
         sure += signs == {wins}
         possible += wins in signs
         if signs != {wins}:
             tie = "tie" if Decimal(left.text) == Decimal(right.text) else "too-close"
-            working.append(cause(tie if wins in signs else "not-won", values=pair(left, right)))
+            working.append(
+                cause(tie if wins in signs else "not-won", values=pair_in_words(left, right))
+            )
     total = len(claim.comparisons)
     counts = {"won": sure, "open": possible - sure, "lost": total - possible, "total": total}
     reached = sure <= Fraction(printed) <= possible and Fraction(printed) % 1 == 0
     reached = reached and Fraction(out_of) == total
-    outcome = judged(sure=sure == possible, possible=reached)
-    return Decided(
+    outcome = outcome_of_bounds(sure=sure == possible, possible=reached)
+    return RuleDecision(
         outcome,
         f"{printed} of {out_of}",
         f"{_from_to(sure, possible)} of {total}",
@@ -134,7 +147,7 @@ _ALL = 100
 """Percent. A reduction by all of it leaves nothing to divide by."""
 
 
-def _ratio(manifest: Manifest, claim: RatioClaim) -> Decided:
+def _ratio(manifest: Manifest, claim: RatioClaim) -> RuleDecision:
     """The form at the printed digits, and its least and greatest value inside the intervals."""
     printed, texts = manifest.text_of(claim.published), [manifest.text_of(n) for n in claim.of]
     written, form = _FORMS[claim.form]
@@ -144,19 +157,21 @@ def _ratio(manifest: Manifest, claim: RatioClaim) -> Decided:
     margin = f"± {half_unit(printed)}" if equal else "order"
     if trouble := _undefined(claim.form, texts):
         why = cause(trouble, formula=formula, by=texts[-1])
-        return Decided("inconclusive", published, formula, margin, (why,))
+        return RuleDecision("inconclusive", published, formula, margin, (why,))
     exact = form(*map(Fraction, texts))
     values = [form(*corner) for corner in product(*map(_ends, texts))]
     ends = min(values), max(values)
     outcome = _related(claim.relation, exact, ends, printed)
-    digits = max(map(places, (printed, *texts))) + 2
+    digits = max(map(decimal_places, (printed, *texts))) + 2
     shown = as_decimals(exact, digits).rstrip("0").rstrip(".")
-    said = f"{printed} stands for {interval(printed)}" if equal else f"{published} is claimed"
+    said = (
+        f"{printed} stands for {printed_interval(printed)}" if equal else f"{published} is claimed"
+    )
     why = cause("follows", formula=formula, value=shown, claimed=said)
-    return Decided(
+    return RuleDecision(
         outcome,
         published,
-        f"{shown} from {listed(texts)}",
+        f"{shown} from {first_few_texts(texts)}",
         margin,
         _with_open(outcome, why),
         estimates=(rounded(formula, exact, ends),),
@@ -164,7 +179,7 @@ def _ratio(manifest: Manifest, claim: RatioClaim) -> Decided:
 
 
 def _ends(text: str) -> tuple[Fraction, Fraction]:
-    return Fraction(interval(text).low), Fraction(interval(text).high)
+    return Fraction(printed_interval(text).low), Fraction(printed_interval(text).high)
 
 
 def _undefined(form: str, texts: Sequence[str]) -> str:
@@ -187,14 +202,14 @@ def _related(
         sure, possible = low >= wanted, high >= wanted
     else:
         sure, possible = high <= wanted, low <= wanted
-    return judged(sure=sure, possible=possible)
+    return outcome_of_bounds(sure=sure, possible=possible)
 
 
 # -----------------------------------------------------------------------------
 # Repeats
 
 
-def _repeat(pairs: Sequence[Pair]) -> Decided:
+def _repeat(pairs: Sequence[Pair]) -> RuleDecision:
     """Every pair shares numbers that print as both.
 
     Two rounding rules can print one number in two ways, 132.5 as 132 and as 133: a pair that
@@ -202,9 +217,9 @@ def _repeat(pairs: Sequence[Pair]) -> Decided:
     """
     apart, touching, differing = [], [], []
     for left, right in pairs:
-        one, other = interval(left.text), interval(right.text)
+        one, other = printed_interval(left.text), printed_interval(right.text)
         low, high = max(one.low, other.low), min(one.high, other.high)
-        values = pair(left, right)
+        values = pair_in_words(left, right)
         if low > high:
             apart.append(cause("no-number-prints-as-both", values=values))
         elif low == high:
@@ -212,20 +227,22 @@ def _repeat(pairs: Sequence[Pair]) -> Decided:
         elif one != other:
             ends: dict[str, Value] = {"low": str(low), "high": str(high)}
             differing.append(cause("roundings-of-one", values=values, **ends))
-    outcome = judged(sure=not touching, possible=not apart)
-    why = first(apart or touching)
+    outcome = outcome_of_bounds(sure=not touching, possible=not apart)
+    why = first_lines(apart or touching)
     if not why:
-        why = (cause("repeated", count=len(pairs)), *first(differing))
-    published, measured = (listed([each[side].text for each in pairs]) for side in (0, 1))
+        why = (cause("repeated", count=len(pairs)), *first_lines(differing))
+    published, measured = (first_few_texts([each[side].text for each in pairs]) for side in (0, 1))
     working = (*apart, *touching, *differing)
-    return Decided(outcome, published, measured, "rounding", why, working)
+    return RuleDecision(outcome, published, measured, "rounding", why, working)
 
 
 # -----------------------------------------------------------------------------
 # Means, counts and orders of printed cells.
 
 
-def decide_printed(manifest: Manifest, claim: MeanClaim | CountClaim | OrderingClaim) -> Decided:
+def decide_printed(
+    manifest: Manifest, claim: MeanClaim | CountClaim | OrderingClaim
+) -> RuleDecision:
     """Decide one claim whose basis is printed."""
     if isinstance(claim, MeanClaim):
         return _mean(manifest.text_of(claim.published), _texts(manifest, claim.of))
@@ -241,15 +258,15 @@ def _texts(manifest: Manifest, names: Sequence[str]) -> list[str]:
     return [manifest.text_of(name) for name in names]
 
 
-def _mean(printed: str, cells: Sequence[str]) -> Decided:
+def _mean(printed: str, cells: Sequence[str]) -> RuleDecision:
     exact, possible = mean(cells), mean_interval(cells)
     shown: dict[str, Value] = {"cells": " + ".join(cells), "count": len(cells)}
     outcome, why = "inconclusive", OPEN  # type: Outcome, Cause
-    if not possible.overlaps(interval(printed)):
+    if not possible.overlaps(printed_interval(printed)):
         outcome, why = "contradicted", cause("no-rounding-prints", printed=printed, **shown)
     elif abs(exact - Decimal(printed)) <= half_unit(printed):
         outcome, why = "reproduced", cause("mean-as-printed", mean=str(exact), **shown)
-    return Decided(
+    return RuleDecision(
         outcome,
         printed,
         f"{exact} from {len(cells)} cells",
@@ -263,18 +280,20 @@ def _both(possible: Interval) -> tuple[Decimal, Decimal]:
     return possible.low, possible.high
 
 
-def _count(printed: str, cells: Sequence[str], above: str) -> Decided:
+def _count(printed: str, cells: Sequence[str], above: str) -> RuleDecision:
     limit, wanted = Decimal(above), int(printed)
-    sure = [text for text in cells if interval(text).low > limit]
-    possible = [text for text in cells if interval(text).high > limit]
-    outcome = judged(sure=len(sure) == len(possible), possible=len(sure) <= wanted <= len(possible))
+    sure = [text for text in cells if printed_interval(text).low > limit]
+    possible = [text for text in cells if printed_interval(text).high > limit]
+    outcome = outcome_of_bounds(
+        sure=len(sure) == len(possible), possible=len(sure) <= wanted <= len(possible)
+    )
     which = ", ".join(possible) or "none"
     why = cause("above-limit", values=", ".join(cells), limit=above, which=which)
     shown = _from_to(len(sure), len(possible))
-    return Decided(outcome, printed, shown, "exact", _with_open(outcome, why))
+    return RuleDecision(outcome, printed, shown, "exact", _with_open(outcome, why))
 
 
-def _at_most(left: Sequence[str], right: Sequence[str]) -> Decided:
+def _at_most(left: Sequence[str], right: Sequence[str]) -> RuleDecision:
     a, b = mean_interval(left), mean_interval(right)
     sides = ("left ≤ right", f"{mean(left)} and {mean(right)}", "order")
     estimates = (
@@ -283,14 +302,14 @@ def _at_most(left: Sequence[str], right: Sequence[str]) -> Decided:
     )
     if a.high <= b.low:
         why = (cause("left-at-most-right"),)
-        return Decided("reproduced", *sides, why, estimates=estimates)
+        return RuleDecision("reproduced", *sides, why, estimates=estimates)
     if a.low > b.high:
         why = (cause("left-above-right"),)
-        return Decided("contradicted", *sides, why, estimates=estimates)
-    return Decided("inconclusive", *sides, (OPEN,), estimates=estimates)
+        return RuleDecision("contradicted", *sides, why, estimates=estimates)
+    return RuleDecision("inconclusive", *sides, (OPEN,), estimates=estimates)
 
 
-def _within_spread(left: Sequence[str], right: Sequence[str]) -> Decided:
+def _within_spread(left: Sequence[str], right: Sequence[str]) -> RuleDecision:
     gap, spread = mean_interval(left).distance(mean_interval(right)), _spread(right)
     numbers = [Decimal(text) for text in right]
     sides = ("within spread", f"{mean(left)} and {mean(right)}", f"< {spread.low}")
@@ -300,16 +319,16 @@ def _within_spread(left: Sequence[str], right: Sequence[str]) -> Decided:
     )
     if gap.high < spread.low:
         why = (cause("within-spread"),)
-        return Decided("reproduced", *sides, why, estimates=estimates)
+        return RuleDecision("reproduced", *sides, why, estimates=estimates)
     if gap.low >= spread.high:
         why = (cause("beyond-spread"),)
-        return Decided("contradicted", *sides, why, estimates=estimates)
-    return Decided("inconclusive", *sides, (OPEN,), estimates=estimates)
+        return RuleDecision("contradicted", *sides, why, estimates=estimates)
+    return RuleDecision("inconclusive", *sides, (OPEN,), estimates=estimates)
 
 
 def _spread(texts: Sequence[str]) -> Interval:
     """All distances between the largest and the smallest of some unrounded numbers."""
-    ends = [interval(text) for text in texts]
+    ends = [printed_interval(text) for text in texts]
     low = max(end.low for end in ends) - min(end.high for end in ends)
     high = max(end.high for end in ends) - min(end.low for end in ends)
     return Interval(max(Decimal(0), low), high)
@@ -319,7 +338,7 @@ def _spread(texts: Sequence[str]) -> Interval:
 # A printed row against the row of another paper.
 
 
-def baseline(row: Sequence[Published], claim: BaselineClaim) -> tuple[Decided, Cause | None]:
+def baseline(row: Sequence[Published], claim: BaselineClaim) -> tuple[RuleDecision, Cause | None]:
     """The row differs by more than noise in some column; beside it where it points.
 
     Numbers of a source that nobody held against a copy of it decide nothing: the finding is
@@ -330,7 +349,7 @@ def baseline(row: Sequence[Published], claim: BaselineClaim) -> tuple[Decided, C
     noise = Decimal(claim.noise.value)
     above = sum(distance.low > noise for distance in deciding)
     below = sum(distance.high <= noise for distance in deciding)
-    outcome = judged(sure=above > 0, possible=not deciding or below < len(deciding))
+    outcome = outcome_of_bounds(sure=above > 0, possible=not deciding or below < len(deciding))
     counts: dict[str, Value] = {"columns": len(deciding), "above": above, "below": below}
     source = f"arXiv {claim.source.arxiv}, {claim.source.place}"
     shown: dict[str, Value] = {"units": claim.units, "source": source, "noise": claim.noise.value}
@@ -347,11 +366,11 @@ def baseline(row: Sequence[Published], claim: BaselineClaim) -> tuple[Decided, C
     published, measured = "another model", f"{above} of {len(deciding)} columns apart"
     margin = f"> {claim.noise.value}"
     working = tuple(_column(*column, claim.units) for column in columns)
-    return Decided(outcome, published, measured, margin, tuple(why), working), points
+    return RuleDecision(outcome, published, measured, margin, tuple(why), working), points
 
 
 def _distance(value: Published, other: str) -> Interval:
-    return interval(value.text).distance(interval(other))
+    return printed_interval(value.text).distance(printed_interval(other))
 
 
 def _column(value: Published, other: str, units: str) -> Cause:
@@ -360,7 +379,7 @@ def _column(value: Published, other: str, units: str) -> Cause:
     code = "column-overlaps" if distance.low == 0 else "column-differs"
     return cause(
         code if value.unit == units else "column-of-another-unit",
-        value=f"{label(value)} {value.text}",
+        value=f"{place_label(value)} {value.text}",
         other=other,
         exact=str(abs(Decimal(value.text) - Decimal(other))),
         low=str(distance.low),

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from fractions import Fraction
 from math import ceil, floor
 
+from repro.decimals import as_decimals, decimal_places, half_unit, printed_interval
 from repro.schema.causes import Cause, Estimate, Value, cause
 from repro.schema.claim_base import Published
-from repro.schema.decimals import as_decimals, half_unit, interval, places
 from repro.schema.manifest import Manifest
 from repro.schema.page_claims import SamplingClaim
-from repro.text import counted
-from verify.outcome import Decided, first, judged, label, pair
+from repro.text import plural
+from verify.outcome import RuleDecision, first_lines, outcome_of_bounds, pair_in_words, place_label
 
 _PERCENT = 100
 
@@ -27,7 +27,7 @@ def right_answers(text: str, questions: int) -> range:
         >>> right_answers("60.06", 1267), len(right_answers("60.09", 1267))
         (range(761, 762), 0)
     """
-    near = interval(text)
+    near = printed_interval(text)
     least = ceil(Fraction(near.low) * questions / _PERCENT)
     most = floor(Fraction(near.high) * questions / _PERCENT)
     return range(max(least, 0), min(most, questions) + 1)
@@ -37,7 +37,7 @@ def right_answers(text: str, questions: int) -> range:
 # GRIM
 
 
-def whole_questions(values: Sequence[Published], questions: int) -> Decided:
+def whole_questions(values: Sequence[Published], questions: int) -> RuleDecision:
     """Each accuracy is that of a whole number of right answers (Brown & Heathers 2017).
 
     Where the numbers that print as one text span 100 / N or more, some 100 k / N is always
@@ -49,20 +49,20 @@ def whole_questions(values: Sequence[Published], questions: int) -> Decided:
         if answers:
             reachable.append(f"{value.text} = {_span(answers)}")
         else:
-            named = f"{label(value)} {value.text}"
+            named = f"{place_label(value)} {value.text}"
             near = _nearest(value, questions)
             missed.append(cause("not-reachable", value=named, questions=questions, nearest=near))
         unit = 2 * Fraction(half_unit(value.text))
         chances.append(min(Fraction(1), unit * questions / _PERCENT))
     idle, total = chances.count(Fraction(1)), len(values)
-    why: tuple[Cause, ...] = first(missed)
+    why: tuple[Cause, ...] = first_lines(missed)
     if not missed and idle:
         why = (cause("cannot-fail", idle=idle, total=total, questions=questions),)
     elif not missed:
         why = (cause("whole-numbers", reached=total, total=total, questions=questions),)
     shown = ", ".join(reachable) or "none"
-    return Decided(
-        judged(sure=not idle, possible=not missed),
+    return RuleDecision(
+        outcome_of_bounds(sure=not idle, possible=not missed),
         f"whole {questions}ths",
         f"{total - len(missed)} of {total} reachable",
         f"1 / {questions}",
@@ -80,7 +80,7 @@ def _nearest(value: Published, questions: int) -> str:
     below = floor(Fraction(value.text) * questions / _PERCENT)
     near = sorted({min(max(answers, 0), questions) for answers in (below, below + 1)})
     shown = (
-        f"{as_decimals(Fraction(_PERCENT * answers, questions), places(value.text))} "
+        f"{as_decimals(Fraction(_PERCENT * answers, questions), decimal_places(value.text))} "
         f"({answers} of {questions})"
         for answers in near
     )
@@ -91,7 +91,7 @@ def _nearest(value: Published, questions: int) -> str:
 # McNemar
 
 
-def sampling(manifest: Manifest, claim: SamplingClaim) -> Decided:
+def sampling(manifest: Manifest, claim: SamplingClaim) -> RuleDecision:
     """Each left arm is better by more than the sampling of questions explains, however they fell.
 
     z² has no sign, so the difference of right answers is asked first: one the other way counts
@@ -114,21 +114,21 @@ def sampling(manifest: Manifest, claim: SamplingClaim) -> Decided:
             }
             ends = {"low": math.sqrt(low), "high": math.sqrt(high)}
             step = cause(
-                "difference-of-answers", values=pair(*arms), group=group, **answers, **ends
+                "difference-of-answers", values=pair_in_words(*arms), group=group, **answers, **ends
             )
         else:
             group, never = "open", arms[0].text if not one else arms[1].text
             questions = each.questions
             step = cause(
-                "no-answers-print-so", values=pair(*arms), never=never, questions=questions
+                "no-answers-print-so", values=pair_in_words(*arms), never=never, questions=questions
             )
         groups[group] += 1
         working.append(step)
     total = len(claim.comparisons)
     failed = groups["within"] + groups["reversed"]
-    return Decided(
-        judged(sure=groups["beyond"] == total, possible=not failed),
-        f"{counted(total, 'difference')} beyond sampling",
+    return RuleDecision(
+        outcome_of_bounds(sure=groups["beyond"] == total, possible=not failed),
+        f"{plural(total, 'difference')} beyond sampling",
         ", ".join(f"{number} {group}" for group, number in groups.items()),
         f"z > {claim.z}",
         (cause("beyond-sampling", total=total, z=claim.z, **groups),),

@@ -17,15 +17,15 @@ import numpy as np
 from repro.schema.causes import Estimate, cause
 from repro.schema.manifest import Manifest
 from repro.schema.measured_claims import CellClaim
-from repro.schema.tuned_claims import Column, MeasuredWinsClaim, Score
+from repro.schema.tuned_claims import MeasuredWinsClaim, Score, ScoreColumn
 from repro.schema.tuned_slots import PRETRAINED, TunedModel, models_of
-from verify import noise, shown, tuned_arms
+from verify import noise, shown, tuned_paired
 from verify.decidable import score_floor
 from verify.evidence import Evidence
-from verify.outcome import Decided, Judged
-from verify.records.answers import Metric, right
+from verify.outcome import JudgedClaim, RuleDecision
+from verify.records.answers import Metric, answered_right
 from verify.records.benchmark import score
-from verify.records.loaded import Loaded
+from verify.records.checked_record import CheckedRecord
 from verify.statistics import Decision, decide, mean
 
 _SHOTS = 0
@@ -33,12 +33,12 @@ _SAMPLING = 2
 """Standard errors of the questions that the page's claims on sampling ask for."""
 
 
-def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> Judged:
+def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> JudgedClaim:
     """A printed score against the score under each setting."""
     measure = claim.measure
     assert isinstance(measure, Score)  # noqa: S101  # the dispatch saw to it
     asked = [(model, measure.task) for model in models_of(measure)]
-    rows, repeated = tuned_arms.rows(manifest, evidence, asked)
+    rows, repeated = tuned_paired.rows_of_settings(manifest, evidence, asked)
     loaded = [row[0] for row in rows]
     values = [score(each.arrays, measure.metric, _SHOTS) for each in loaded]
     least = score_floor(measure.metric, mean(values), _questions(loaded[0]))
@@ -58,12 +58,12 @@ def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> Judged:
     accepted = [decided(text).outcome for text in others].count("reproduced")
     decision = decided(published)
     working = (
-        shown.power(decision),
+        shown.power_in_words(decision),
         cause("other-values-accepted", accepted=accepted, others=len(others)),
-        tuned_arms.left_open(manifest, models_of(measure)),
+        tuned_paired.left_open(manifest, models_of(measure)),
     )
     error = _standard_error(loaded[0], measure.metric)
-    judged = shown.number(
+    judged = shown.decided_number(
         decision,
         values,
         manifest.printed(claim.published),
@@ -77,23 +77,23 @@ def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> Judged:
         least_spread=least,
         tier=evidence.run.tier,
     )
-    return shown.enough(judged, len(rows), repeated)
+    return shown.require_settings(judged, len(rows), repeated)
 
 
 def _before(manifest: Manifest, evidence: Evidence, measure: Score) -> list[Estimate]:
     """The score before tuning, where it was run."""
     model = TunedModel(measure.checkpoint, PRETRAINED)
-    found = tuned_arms.where_run(manifest, evidence, model, measure.task)
+    found = tuned_paired.evaluations_if_run(manifest, evidence, model, measure.task)
     values = [score(each.arrays, measure.metric, _SHOTS) for each in found]
     return [*shown.estimate("before tuning", mean(values))] if values else []
 
 
-def _standard_error(loaded: Loaded, metric: Metric) -> float:
+def _standard_error(loaded: CheckedRecord, metric: Metric) -> float:
     """Standard error of a score over questions, as lm-eval gives it; by the delta method."""
     if metric == "perplexity":
         words = loaded.arrays[f"shots{_SHOTS}/log_likelihood"][:, 0]
         return score(loaded.arrays, metric, _SHOTS) * _error_of_mean(words)
-    return 100 * _error_of_mean(right(loaded.arrays, metric, _SHOTS).astype(np.float64))
+    return 100 * _error_of_mean(answered_right(loaded.arrays, metric, _SHOTS).astype(np.float64))
 
 
 def _error_of_mean(values: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]") -> float:
@@ -101,7 +101,7 @@ def _error_of_mean(values: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]") 
         return float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else 0.0
 
 
-def _questions(loaded: Loaded) -> int:
+def _questions(loaded: CheckedRecord) -> int:
     return len(loaded.arrays[f"shots{_SHOTS}/log_likelihood"])
 
 
@@ -121,17 +121,17 @@ class _Comparison:
     floor: float
     z: float
     """Of the sampling of questions, under the first setting."""
-    loaded: tuple[Loaded, ...]
+    loaded: tuple[CheckedRecord, ...]
     repeated: int
 
-    def spans(self, tests: int) -> noise.Spans:
+    def spans(self, tests: int) -> noise.Intervals:
         """Where the margin lies; anywhere where a score is no finite number."""
-        return noise.of_finite(self.margins, self.floor, tests)
+        return noise.finite_intervals_of(self.margins, self.floor, tests)
 
     @property
     def estimates(self) -> tuple[Estimate, ...]:
         """Both scores, by how much the left is better, and z of the sampling of questions."""
-        span = noise.of_finite(self.margins, self.floor).mean
+        span = noise.finite_intervals_of(self.margins, self.floor).mean
         return (
             *shown.estimate(f"{self.name}, left", mean(self.left)),
             *shown.estimate(f"{self.name}, right", mean(self.right)),
@@ -140,7 +140,7 @@ class _Comparison:
         )
 
 
-def wins(manifest: Manifest, claim: MeasuredWinsClaim, evidence: Evidence) -> Judged:
+def wins(manifest: Manifest, claim: MeasuredWinsClaim, evidence: Evidence) -> JudgedClaim:
     """A printed count of wins against the measured ones; a tie is no win."""
     each = [
         _compared(
@@ -156,14 +156,14 @@ def wins(manifest: Manifest, claim: MeasuredWinsClaim, evidence: Evidence) -> Ju
     spans = [one.spans(tests) for one in each]
     sure, possible = _signs([one.mean for one in spans])
     least, most = _signs([one.draw for one in spans])
-    outcome, measured, direction = shown.counted(int(published), sure, possible, least, most)
+    outcome, measured, direction = shown.count_sides(int(published), sure, possible, least, most)
     beyond = sum(one.z > _SAMPLING for one in each)
     why = cause("counted-won", total=tests, sure=sure, possible=possible, least=least, most=most)
     models = [
         TunedModel(name, arm) for name in claim.checkpoints for arm in (claim.left, claim.right)
     ]
     total = f"{published} of {manifest.text_of(claim.out_of)}"
-    decided = Decided(
+    decided = RuleDecision(
         outcome,
         total,
         f"{measured} of {tests}",
@@ -171,14 +171,16 @@ def wins(manifest: Manifest, claim: MeasuredWinsClaim, evidence: Evidence) -> Ju
         (why,),
         (
             cause("won-beyond-sampling", won=beyond, z=_SAMPLING),
-            tuned_arms.left_open(manifest, models),
+            tuned_paired.left_open(manifest, models),
         ),
         tuple(number for one in each for number in one.estimates),
     )
     decided = shown.not_here(decided, evidence.run.tier, away=direction.code == "disagrees")
     loaded = [record for one in each for record in one.loaded]
     fewest = min(each, key=lambda one: len(one.margins))
-    return shown.enough(Judged(decided, direction, loaded), len(fewest.margins), fewest.repeated)
+    return shown.require_settings(
+        JudgedClaim(decided, direction, loaded), len(fewest.margins), fewest.repeated
+    )
 
 
 def _signs(spans: Sequence[noise.Span]) -> tuple[int, int]:
@@ -187,11 +189,11 @@ def _signs(spans: Sequence[noise.Span]) -> tuple[int, int]:
 
 
 def _compared(
-    manifest: Manifest, evidence: Evidence, left: TunedModel, other: TunedModel, column: Column
+    manifest: Manifest, evidence: Evidence, left: TunedModel, other: TunedModel, column: ScoreColumn
 ) -> _Comparison:
     """Two arms of a checkpoint in one column."""
     asked = [(left, column.task), (other, column.task)]
-    rows, repeated = tuned_arms.rows(manifest, evidence, asked)
+    rows, repeated = tuned_paired.rows_of_settings(manifest, evidence, asked)
     one, two = (
         tuple(score(row[side].arrays, column.metric, _SHOTS) for row in rows) for side in (0, 1)
     )
@@ -210,14 +212,14 @@ def _compared(
     )
 
 
-def _z(left: Loaded, other: Loaded, metric: Metric) -> float:
+def _z(left: CheckedRecord, other: CheckedRecord, metric: Metric) -> float:
     """By how many standard errors of paired questions the left is better: McNemar's z."""
     if metric == "perplexity":
         name = f"shots{_SHOTS}/log_likelihood"
         apart = left.arrays[name][:, 0] - other.arrays[name][:, 0]
         error = _error_of_mean(apart)
         return float(apart.mean() / error) if error else 0.0
-    one, two = (right(each.arrays, metric, _SHOTS) for each in (left, other))
+    one, two = (answered_right(each.arrays, metric, _SHOTS) for each in (left, other))
     alone, other_alone = int((one & ~two).sum()), int((two & ~one).sum())
     discordant = alone + other_alone
     return (alone - other_alone) / math.sqrt(discordant) if discordant else 0.0

@@ -15,19 +15,25 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import get_args
 
+from repro.decimals import as_printed_like, half_unit
 from repro.schema import tuned_slots
 from repro.schema.causes import MEASURED, Cause, Estimate, cause
-from repro.schema.decimals import as_printed_like, half_unit
 from repro.schema.finding import Outcome
 from repro.schema.groups import ThroughputGroup
 from repro.schema.jobs import ThroughputJob
 from repro.schema.manifest import Manifest
-from repro.schema.measured_claims import CellClaim, FitsClaim, GrowingClaim, Statistic, Throughput
+from repro.schema.measured_claims import (
+    CellClaim,
+    FitsClaim,
+    GrowingClaim,
+    Statistic,
+    ThroughputGain,
+)
 from verify import noise, statistics
 from verify.evidence import Evidence
-from verify.outcome import Decided, Judged
+from verify.outcome import JudgedClaim, RuleDecision
 from verify.records import throughput as records
-from verify.records.loaded import Loaded
+from verify.records.checked_record import CheckedRecord
 from verify.shown import estimate, not_here
 from verify.statistics import mean
 
@@ -45,7 +51,7 @@ _FEWEST = 2
 
 
 @dataclass(frozen=True)
-class View:
+class GainView:
     """One memory cap and, for memory, one count."""
 
     cap: float
@@ -57,10 +63,10 @@ class View:
 
 
 @dataclass(frozen=True)
-class Run:
+class ThroughputRun:
     """One record of a throughput group."""
 
-    loaded: Loaded
+    loaded: CheckedRecord
     job: ThroughputJob
 
     def __str__(self) -> str:
@@ -80,9 +86,9 @@ class Run:
     @property
     def needed(self) -> float | None:
         """GiB that one row takes without the cap; None if that is more than the card has."""
-        return records.needed(self.loaded.record, self.loaded.arrays)
+        return records.memory_in_words(self.loaded.record, self.loaded.arrays)
 
-    def draws(self, view: View) -> list[float]:
+    def draws(self, view: GainView) -> list[float]:
         """Tokens a second of each timing, or the bytes a token; none if it does not fit."""
         if view.count is None:
             return records.speeds_of(self.loaded.arrays)
@@ -126,7 +132,7 @@ def of_group(
     evidence: Evidence,
     checkpoints: set[str],
     arm: str | None = None,
-) -> list[Run]:
+) -> list[ThroughputRun]:
     """Runs of some checkpoints by one arm of a group, or by all, under every cap.
 
     Raises:
@@ -139,18 +145,18 @@ def of_group(
             for slot in tuned_slots.throughput(group):
                 assert isinstance(slot.job, ThroughputJob)  # noqa: S101  # it makes no other
                 if slot.checkpoint in checkpoints and arm in (None, arm_of(slot.job)):
-                    found.append(Run(evidence.get(slot.id), slot.job))
+                    found.append(ThroughputRun(evidence.get(slot.id), slot.job))
     return found
 
 
-def views(runs: Sequence[Run], statistic: Statistic) -> list[View]:
+def views(runs: Sequence[ThroughputRun], statistic: Statistic) -> list[GainView]:
     """Every cap, with every count if it is memory that is looked at."""
     caps = dict.fromkeys(run.cap for run in runs)
     counts = (None,) if statistic == "speed" else records.COUNTS
-    return [View(cap, count) for cap in caps for count in counts]
+    return [GainView(cap, count) for cap in caps for count in counts]
 
 
-def gains(runs: Sequence[Run], wanted: Throughput, view: View) -> Gains:
+def gains(runs: Sequence[ThroughputRun], wanted: ThroughputGain, view: GainView) -> Gains:
     """The gain of all arms and sizes of a measure together."""
     at = {(run.job.checkpoint, run.arm): run for run in runs if run.cap == view.cap}
     found, left_out, exact = [], [], view.count is not None
@@ -172,7 +178,7 @@ def gains(runs: Sequence[Run], wanted: Throughput, view: View) -> Gains:
     return Gains([mean(draw) for draw in zip(*found, strict=True)], tuple(left_out), exact)
 
 
-def _gain(found: float, base: float, view: View) -> float:
+def _gain(found: float, base: float, view: GainView) -> float:
     return found / base if view.count is None else 100 * (1 - found / base)
 
 
@@ -182,15 +188,15 @@ def _gain(found: float, base: float, view: View) -> float:
 _GIB = 2**30
 
 
-def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> Judged:
+def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> JudgedClaim:
     """A printed gain against the gain in each view."""
     wanted = claim.measure
-    assert isinstance(wanted, Throughput)  # noqa: S101  # the caller saw to it
+    assert isinstance(wanted, ThroughputGain)  # noqa: S101  # the caller saw to it
     sizes = {*wanted.checkpoints, wanted.against or wanted.checkpoints[0]}
     runs = of_group(manifest, wanted.group, evidence, sizes)
     published, margin = manifest.text_of(claim.published), claim.margin.value
     numbers = sum(
-        isinstance(each, CellClaim) and isinstance(each.measure, Throughput)
+        isinstance(each, CellClaim) and isinstance(each.measure, ThroughputGain)
         for each in manifest.claims
     )
     outcomes, working = list[Outcome](), list[Cause]()
@@ -207,7 +213,7 @@ def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> Judged:
             estimates += _estimate(f"{MEASURED} at {view}", found)
     outcome, why = _agreed(outcomes)
     direction = where[0] if len({each.code for each in where}) == 1 else None
-    decided = Decided(
+    decided = RuleDecision(
         outcome,
         published,
         "; ".join(sides) or "—",
@@ -220,7 +226,7 @@ def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> Judged:
 
 
 def _number(
-    found: Gains, view: View, published: str, margin: str, numbers: int
+    found: Gains, view: GainView, published: str, margin: str, numbers: int
 ) -> tuple[Outcome, Cause]:
     """One printed number in one view."""
     if not found.comparable:
@@ -241,12 +247,12 @@ def _number(
     return "inconclusive", cause("view-crosses", **at)
 
 
-def _spans(found: Gains, tests: int) -> noise.Spans:
+def _spans(found: Gains, tests: int) -> noise.Intervals:
     """Intervals over timings; of memory the number itself."""
     if found.exact:
         value = mean(found.draws)
-        return noise.Spans(value, (value, value), (value, value))
-    return noise.of(found.draws, 0.0, tests)
+        return noise.Intervals(value, (value, value), (value, value))
+    return noise.intervals_of(found.draws, 0.0, tests)
 
 
 def _estimate(label: str, found: Gains) -> tuple[Estimate, ...]:
@@ -256,7 +262,7 @@ def _estimate(label: str, found: Gains) -> tuple[Estimate, ...]:
     return estimate(label, mean(found.draws), _spans(found, 1).mean)
 
 
-def growing(manifest: Manifest, claim: GrowingClaim, evidence: Evidence) -> Judged:
+def growing(manifest: Manifest, claim: GrowingClaim, evidence: Evidence) -> JudgedClaim:
     """Gains in speed and in memory rise from each size to the next."""
     runs = of_group(manifest, claim.group, evidence, set(claim.checkpoints))
     outcomes, working = list[Outcome](), list[Cause]()
@@ -274,7 +280,7 @@ def growing(manifest: Manifest, claim: GrowingClaim, evidence: Evidence) -> Judg
                 working += _left_out(found, at)
                 estimates += _estimate(f"{at}, {name}", found)
     outcome, why = _agreed(outcomes)
-    decided = Decided(
+    decided = RuleDecision(
         outcome,
         "rising",
         "; ".join(sides),
@@ -286,9 +292,9 @@ def growing(manifest: Manifest, claim: GrowingClaim, evidence: Evidence) -> Judg
     return _on_hardware(decided, None, runs, claim.hardware)
 
 
-def _gain_of(claim: GrowingClaim, size: str, statistic: Statistic) -> Throughput:
+def _gain_of(claim: GrowingClaim, size: str, statistic: Statistic) -> ThroughputGain:
     """The mean gain of one size over itself."""
-    return Throughput(
+    return ThroughputGain(
         kind="throughput",
         group=claim.group,
         checkpoints=(size,),
@@ -318,7 +324,7 @@ def _rises(sizes: Sequence[Gains]) -> tuple[Outcome, str]:
     return "inconclusive", "sizes-open"
 
 
-def fits(manifest: Manifest, claim: FitsClaim, evidence: Evidence) -> Judged:
+def fits(manifest: Manifest, claim: FitsClaim, evidence: Evidence) -> JudgedClaim:
     """Each run trains one row or does not, as claimed, in every view."""
     pairs = [
         (each, run)
@@ -344,7 +350,7 @@ def fits(manifest: Manifest, claim: FitsClaim, evidence: Evidence) -> Judged:
         for number in estimate(f"{run} without a cap", gib, unit="GiB")
     ]
     outcome, why = _agreed(outcomes)
-    decided = Decided(
+    decided = RuleDecision(
         outcome,
         ", ".join(claimed),
         "; ".join(shown),
@@ -378,8 +384,8 @@ _OPEN_OR_NOT: tuple[Outcome, ...] = ("reproduced", "contradicted", "inconclusive
 
 
 def _on_hardware(
-    decided: Decided, direction: Cause | None, runs: Sequence[Run], hardware: str
-) -> Judged:
+    decided: RuleDecision, direction: Cause | None, runs: Sequence[ThroughputRun], hardware: str
+) -> JudgedClaim:
     """Decide nothing on other hardware than the claim names; say that a cap is emulated."""
     machines = [run.loaded.record.environment for run in runs]
     others = dict.fromkeys(m.hardware_class for m in machines if m.hardware_class != hardware)
@@ -396,4 +402,4 @@ def _on_hardware(
         decided = decided.because(why_not, outcome="inconclusive")
     elif direction and direction.code != "mean-within-margin":  # a run is the same at every tier
         decided = not_here(decided, "full", away=True)
-    return Judged(decided, points, [run.loaded for run in runs])
+    return JudgedClaim(decided, points, [run.loaded for run in runs])

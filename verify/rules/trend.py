@@ -6,17 +6,26 @@ from decimal import Decimal
 from itertools import combinations, pairwise
 from typing import TYPE_CHECKING, Literal
 
+from repro.decimals import Interval, printed_interval
 from repro.schema.causes import Cause, Estimate, cause
 from repro.schema.claim_base import Published
-from repro.schema.decimals import Interval, interval
 from repro.schema.manifest import Manifest
 from repro.schema.measured_claims import CellClaim, ConcordanceClaim
 from verify import noise
-from verify.arms import Arms, arms
 from verify.decidable import input_rounding
 from verify.evidence import Evidence
 from verify.noise import Span
-from verify.outcome import OPEN, Decided, Judged, first, judged, label, listed, pair
+from verify.outcome import (
+    OPEN,
+    JudgedClaim,
+    RuleDecision,
+    first_few_texts,
+    first_lines,
+    outcome_of_bounds,
+    pair_in_words,
+    place_label,
+)
+from verify.paired import PairedCells, pair_cells
 from verify.statistics import mean
 
 if TYPE_CHECKING:
@@ -31,7 +40,7 @@ _SPIKES = {1: "above", 0: "not above"}
 _PLACES = {"steps": "steps", "ranks": "pairs", "spikes": "places"}
 
 
-def monotone(values: Sequence[Published], direction: Literal["rising", "falling"]) -> Decided:
+def monotone(values: Sequence[Published], direction: Literal["rising", "falling"]) -> RuleDecision:
     """Each value above the one before, or below it.
 
     Any later value is compared with any earlier one: where steps look possible one by one,
@@ -49,19 +58,19 @@ def monotone(values: Sequence[Published], direction: Literal["rising", "falling"
         if _signs(*both) != {wanted}:
             unsure.append(steps[-1])
     if never:
-        why = first(never)
+        why = first_lines(never)
     elif unsure:
-        why = (*first(unsure), OPEN)
+        why = (*first_lines(unsure), OPEN)
     else:
         why = (cause("every-step", steps=len(steps), direction=direction),)
-    outcome = judged(sure=not unsure, possible=not never)
-    measured = listed([value.text for value in values])
-    return Decided(outcome, direction, measured, "order", why, (*steps, *never))
+    outcome = outcome_of_bounds(sure=not unsure, possible=not never)
+    measured = first_few_texts([value.text for value in values])
+    return RuleDecision(outcome, direction, measured, "order", why, (*steps, *never))
 
 
 def concordance(
     left: Sequence[Published], right: Sequence[Published], claim: ConcordanceClaim
-) -> Decided:
+) -> RuleDecision:
     """Both series do the same at every step, pair or place.
 
     Places are judged one by one; what only several of them together could rule out is left
@@ -78,13 +87,15 @@ def concordance(
             same += 1
         else:
             unsure += 1
-    outcome = judged(sure=not unsure, possible=not differ)
-    why = (_agreeing(claim, same, len(differ), len(working)), *first(differ))
+    outcome = outcome_of_bounds(sure=not unsure, possible=not differ)
+    why = (_agreeing(claim, same, len(differ), len(working)), *first_lines(differ))
     if outcome == "inconclusive":
         why = (*why, OPEN)
-    published, measured = (listed([value.text for value in side]) for side in (left, right))
+    published, measured = (
+        first_few_texts([value.text for value in side]) for side in (left, right)
+    )
     margin = claim.by if claim.above is None else f"> {claim.above}"
-    return Decided(outcome, published, measured, margin, why, tuple(working))
+    return RuleDecision(outcome, published, measured, margin, why, tuple(working))
 
 
 def _agreeing(claim: ConcordanceClaim, same: int, differ: int, total: int) -> Cause:
@@ -100,7 +111,7 @@ def _compared(
     both = list(zip(left, right, strict=True))
     if claim.above is not None:
         for one, other in both:
-            at = pair(one, other)
+            at = pair_in_words(one, other)
             yield at, _above(one, claim.above), _above(other, claim.above), _SPIKES
         return
     steps = pairwise(both) if claim.by == "steps" else combinations(both, 2)
@@ -110,17 +121,17 @@ def _compared(
 
 
 def _signs(one: Published, then: Published) -> Signs:
-    return interval(then.text).signs(interval(one.text))
+    return printed_interval(then.text).signs(printed_interval(one.text))
 
 
 def _above(value: Published, limit: str) -> Signs:
     """1 if a value can lie above the limit, 0 if it can lie at the limit or below."""
     at = Decimal(limit)
-    return frozenset(max(sign, 0) for sign in interval(value.text).signs(Interval(at, at)))
+    return frozenset(max(sign, 0) for sign in printed_interval(value.text).signs(Interval(at, at)))
 
 
 def _step(one: Published, then: Published) -> str:
-    return f"{label(one)} {one.text} to {label(then)} {then.text}"
+    return f"{place_label(one)} {one.text} to {place_label(then)} {then.text}"
 
 
 def _words(signs: Signs, names: dict[int, str]) -> str:
@@ -134,7 +145,9 @@ _ANY: Signs = frozenset({-1, 0, 1})
 _POINTS = "points"
 
 
-def measured_concordance(manifest: Manifest, claim: ConcordanceClaim, evidence: Evidence) -> Judged:
+def measured_concordance(
+    manifest: Manifest, claim: ConcordanceClaim, evidence: Evidence
+) -> JudgedClaim:
     """Both series go the same way at every step or pair, or spike at the same places.
 
     `reproduced` if the confidence intervals leave one sign at each, the same in both series;
@@ -142,7 +155,7 @@ def measured_concordance(manifest: Manifest, claim: ConcordanceClaim, evidence: 
     shared out over all comparisons (Bonferroni). A value at the floor has no order.
     """
     cells = [[manifest.cell(name) for name in side] for side in (claim.left, claim.right)]
-    series = [[arms(manifest, [cell], evidence) for cell in side] for side in cells]
+    series = [[pair_cells(manifest, [cell], evidence) for cell in side] for side in cells]
     h = max(float(input_rounding(manifest, cell, [cell])) for side in cells for cell in side)
     places = _places(claim, len(claim.left))
     tests = 2 * len(places)
@@ -167,20 +180,22 @@ def measured_concordance(manifest: Manifest, claim: ConcordanceClaim, evidence: 
         for side, several in zip(cells, series, strict=True)
         for cell, each in zip(side, several, strict=True)
     )
-    decided = Decided(outcome, shown[1], shown[0], claim.by, why, estimates=estimates)
+    decided = RuleDecision(outcome, shown[1], shown[0], claim.by, why, estimates=estimates)
     loaded = [record for side in series for each in side for record in each.loaded]
-    return Judged(decided, cause("agreement", same=same, total=len(places)), loaded)
+    return JudgedClaim(decided, cause("agreement", same=same, total=len(places)), loaded)
 
 
-def _mean_of(cell: CellClaim, measured: Arms) -> Estimate:
+def _mean_of(cell: CellClaim, measured: PairedCells) -> Estimate:
     """A cell's divergence, mean over settings; a single one has no interval."""
-    found = noise.of(measured.divergences, measured.least_spread)
+    found = noise.intervals_of(measured.divergences, measured.least_spread)
     low, high = found.mean if math.isfinite(found.mean[0]) else (None, None)
     return Estimate(label=cell.id, value=found.value, low=low, high=high, unit=_POINTS)
 
 
 def _weaker(
-    claim: ConcordanceClaim, series: Sequence[Sequence[Arms]], places: Sequence[tuple[int, ...]]
+    claim: ConcordanceClaim,
+    series: Sequence[Sequence[PairedCells]],
+    places: Sequence[tuple[int, ...]],
 ) -> Iterator[Cause]:
     """What an open comparison may be called: one of nothing, or one that the means gainsay."""
     if claim.above is None and any(each.at_the_floor for side in series for each in side):
@@ -206,18 +221,22 @@ def _places(claim: ConcordanceClaim, count: int) -> list[tuple[int, ...]]:
 
 
 def _measured_signs(
-    claim: ConcordanceClaim, side: Sequence[Arms], place: tuple[int, ...], h: float, tests: int
+    claim: ConcordanceClaim,
+    side: Sequence[PairedCells],
+    place: tuple[int, ...],
+    h: float,
+    tests: int,
 ) -> tuple[Signs, Signs]:
     """What one series does at a place: by its mean, and by another draw."""
     chosen = [side[index] for index in place]
     if claim.above is not None:
-        found = noise.of(chosen[0].divergences, chosen[0].least_spread, tests)
+        found = noise.intervals_of(chosen[0].divergences, chosen[0].least_spread, tests)
         limit = float(claim.above)
         return _span_above(found.mean, limit, h), _span_above(found.draw, limit, h)
     if any(each.at_the_floor for each in chosen):
         return _ANY, _ANY
-    found = noise.difference(chosen[1], chosen[0], tests)
-    return _way(found.mean, 2 * h), _way(found.draw, 2 * h)
+    found = noise.difference_intervals(chosen[1], chosen[0], tests)
+    return _direction(found.mean, 2 * h), _direction(found.draw, 2 * h)
 
 
 def _span_above(span: Span, limit: float, h: float) -> Signs:
@@ -225,6 +244,6 @@ def _span_above(span: Span, limit: float, h: float) -> Signs:
     return frozenset({1} if low > limit else {0} if high <= limit else {0, 1})
 
 
-def _way(span: Span, h: float) -> Signs:
+def _direction(span: Span, h: float) -> Signs:
     low, high = noise.widened(span, h)
     return frozenset({1} if low > 0 else {-1} if high < 0 else _ANY)

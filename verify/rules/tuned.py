@@ -13,23 +13,23 @@ from itertools import product
 
 import numpy as np
 
+from repro.decimals import DecimalText
 from repro.schema.causes import Cause, Estimate, cause
-from repro.schema.decimals import DecimalText
 from repro.schema.finding import Outcome
 from repro.schema.jobs import BenchmarkJob
 from repro.schema.manifest import Manifest
 from repro.schema.measured_claims import CellClaim
 from repro.schema.tuned_claims import BarsClaim, LearnsClaim, TunedDivergence
 from repro.schema.tuned_slots import TunedModel, models_of
-from verify import noise, shown, tuned_arms
-from verify.arms import POINTS, Arms
+from verify import noise, shown, tuned_paired
 from verify.decidable import ACCURACY_ROUNDING
 from verify.errors import InvalidError, NotRunError
 from verify.evidence import Evidence
-from verify.outcome import Decided, Judged
+from verify.outcome import JudgedClaim, RuleDecision
+from verify.paired import POINTS, PairedCells
 from verify.records import tuning
-from verify.records.benchmark import overflows
-from verify.records.loaded import Loaded
+from verify.records.benchmark import overflowed
+from verify.records.checked_record import CheckedRecord
 from verify.rules import model
 from verify.statistics import Decision, decide, mean
 
@@ -38,12 +38,12 @@ _PRINTED = "mmlu"
 """Task of the mean divergences that section 5.1 prints."""
 
 
-def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> Judged:
+def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> JudgedClaim:
     """A printed mean divergence against that under each setting."""
     measure = claim.measure
     assert isinstance(measure, TunedDivergence)  # noqa: S101  # the dispatch saw to it
     models = models_of(measure)
-    found = tuned_arms.arms(manifest, models, evidence, _PRINTED)
+    found = tuned_paired.pair_models(manifest, models, evidence, _PRINTED)
     published, margin = manifest.text_of(claim.published), claim.margin.value
     decision = _decide(found, published, margin)
     others = [
@@ -59,31 +59,33 @@ def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> Judged:
     working = (
         cause("flips", lost=lost, won=won),
         *(cause("null-between-tunings") for _ in found.rows[1:2]),
-        shown.power(decision),
+        shown.power_in_words(decision),
         cause("other-values-accepted", accepted=accepted, others=len(others)),
-        tuned_arms.left_open(manifest, models),
+        tuned_paired.left_open(manifest, models),
     )
     estimates = (
         *model.nulls(found),
         *model.accuracies([found]),
-        *tuned_arms.controls(manifest, evidence, models, _PRINTED),
+        *tuned_paired.controls(manifest, evidence, models, _PRINTED),
     )
     printed = manifest.printed(claim.published)
     return model.number(found, decision, printed, margin, working, estimates, evidence)
 
 
-def bars(manifest: Manifest, claim: BarsClaim, evidence: Evidence) -> Judged:
+def bars(manifest: Manifest, claim: BarsClaim, evidence: Evidence) -> JudgedClaim:
     """What bars have in common, one bar a checkpoint, method and precision."""
     if claim.above is None:
         return _smaller(manifest, claim, evidence)
     return _spikes(manifest, claim, claim.above, evidence)
 
 
-def _spikes(manifest: Manifest, claim: BarsClaim, above: DecimalText, evidence: Evidence) -> Judged:
+def _spikes(
+    manifest: Manifest, claim: BarsClaim, above: DecimalText, evidence: Evidence
+) -> JudgedClaim:
     """No bar, or some bar, above a threshold; intervals are shared out over the bars."""
     models = models_of(claim)
-    each = [tuned_arms.arms(manifest, [model], evidence, claim.task) for model in models]
-    sure, possible, least, most = model.above(each, float(above), _H)
+    each = [tuned_paired.pair_models(manifest, [model], evidence, claim.task) for model in models]
+    sure, possible, least, most = model.count_above(each, float(above), _H)
     names = [" ".join(each) for each in models]
     floors = [name for name, one in zip(names, each, strict=True) if one.at_the_floor]
     outcome: Outcome = "inconclusive"
@@ -99,13 +101,13 @@ def _spikes(manifest: Manifest, claim: BarsClaim, above: DecimalText, evidence: 
     highest = max(mean(one.divergences) for one in each)
     working = (
         *(cause("floor-of", sides=name) for name in floors if len(each[0].rows) > 1),
-        tuned_arms.left_open(manifest, models),
+        tuned_paired.left_open(manifest, models),
     )
     estimates = [*model.accuracies(each)]
     for name, one in zip(names, each, strict=True):
         estimates += [*model.divergence_of(name, one), *model.nulls(one, f", {name}")]
-    estimates += tuned_arms.controls(manifest, evidence, models, claim.task)
-    decided = Decided(
+    estimates += tuned_paired.controls(manifest, evidence, models, claim.task)
+    decided = RuleDecision(
         outcome,
         f"{claim.relation} {above}",
         f"{_range(sure, possible)} above, the highest {highest:.2f}",
@@ -117,12 +119,14 @@ def _spikes(manifest: Manifest, claim: BarsClaim, above: DecimalText, evidence: 
     seen = (highest > float(above)) == (claim.relation == "some-above")
     decided = shown.not_here(decided, evidence.run.tier, away=not seen and not floors)
     loaded = [record for one in each for record in one.loaded]
-    return model.enough(Judged(decided, cause("highest", value=highest), loaded), each)
+    return model.require_settings(
+        JudgedClaim(decided, cause("highest", value=highest), loaded), each
+    )
 
 
-def _smaller(manifest: Manifest, claim: BarsClaim, evidence: Evidence) -> Judged:
+def _smaller(manifest: Manifest, claim: BarsClaim, evidence: Evidence) -> JudgedClaim:
     """For every method and precision the mean over checkpoints is below each other group's."""
-    pairs = list[tuple[Arms, Arms]]()
+    pairs = list[tuple[PairedCells, PairedCells]]()
     working, estimates = list[Cause](), list[Estimate]()
     tests = len(claim.precisions) * len(claim.methods) * len(claim.others)
     surely, never = 0, 0
@@ -130,10 +134,10 @@ def _smaller(manifest: Manifest, claim: BarsClaim, evidence: Evidence) -> Judged
         arm = f"{method}.{precision}"
         groups = (claim.checkpoints, *claim.others)
         sides = [[TunedModel(name, arm) for name in names] for names in groups]
-        found = [tuned_arms.arms(manifest, side, evidence, claim.task) for side in sides]
+        found = [tuned_paired.pair_models(manifest, side, evidence, claim.task) for side in sides]
         for names, one in zip(groups, found, strict=True):
             at = f"{', '.join(names)} {arm}"
-            span = noise.of(one.divergences, one.least_spread).mean
+            span = noise.intervals_of(one.divergences, one.least_spread).mean
             value = mean(one.divergences)
             estimates += shown.estimate(f"mean divergence of {at}", value, span, POINTS)
             estimates += model.nulls(one, f", {at}")
@@ -152,34 +156,34 @@ def _smaller(manifest: Manifest, claim: BarsClaim, evidence: Evidence) -> Judged
     agree = sum(_seen(claim, *pair) for pair in pairs)
     every = [side for pair in pairs for side in pair]
     estimates += model.accuracies(every)
-    estimates += tuned_arms.controls(manifest, evidence, sides[0], claim.task)
+    estimates += tuned_paired.controls(manifest, evidence, sides[0], claim.task)
     floors = any(side.at_the_floor for side in every)
     why = [cause("counted-smaller", total=tests, sure=surely, never=never)]
     if floors and outcome == "inconclusive" and len(every[0].rows) > 1:
         why.insert(0, cause("at-the-floor"))
-    decided = Decided(
+    decided = RuleDecision(
         outcome,
         claim.relation,
         f"{agree} of {tests}",
         "order",
         tuple(why),
-        (*working, tuned_arms.left_open(manifest, sides[0])),
+        (*working, tuned_paired.left_open(manifest, sides[0])),
         tuple(estimates),
     )
     decided = shown.not_here(decided, evidence.run.tier, away=agree < tests and not floors)
     loaded = [record for side in every for record in side.loaded]
     direction = cause("counted-agreeing", agree=agree, total=tests)
-    return model.enough(Judged(decided, direction, loaded), every)
+    return model.require_settings(JudgedClaim(decided, direction, loaded), every)
 
 
-def _seen(claim: BarsClaim, left: Arms, right: Arms) -> bool:
+def _seen(claim: BarsClaim, left: PairedCells, right: PairedCells) -> bool:
     """Whether the means alone have the left side below, by as much as is claimed."""
     gap = mean(left.divergences) - mean(right.divergences)
     null = max(left.null, right.null) if claim.relation == "smaller-beyond-null" else 0.0
     return gap < -null
 
 
-def _below(left: Arms, right: Arms, tests: int, *, beyond: bool = False) -> int:
+def _below(left: PairedCells, right: PairedCells, tests: int, *, beyond: bool = False) -> int:
     """1 if the left side is surely below, -1 if another draw would surely not be, else 0.
 
     Args:
@@ -190,7 +194,10 @@ def _below(left: Arms, right: Arms, tests: int, *, beyond: bool = False) -> int:
     """
     if left.at_the_floor or right.at_the_floor:
         return 0
-    gap, shift = noise.difference(left, right, tests), mean(left.shifts) - mean(right.shifts)
+    gap, shift = (
+        noise.difference_intervals(left, right, tests),
+        mean(left.shifts) - mean(right.shifts),
+    )
     # Both means are differences of accuracies that may have been rounded first.
     if beyond:
         return model.beyond_null(left, right, gap, 2 * _H, shift)
@@ -199,7 +206,7 @@ def _below(left: Arms, right: Arms, tests: int, *, beyond: bool = False) -> int:
     return -1 if gap.draw[0] - 2 * _H >= 0 and shift >= 0 else 0
 
 
-def _decide(found: Arms, published: str, margin: str) -> Decision:
+def _decide(found: PairedCells, published: str, margin: str) -> Decision:
     return decide(
         found.divergences,
         published,
@@ -220,7 +227,7 @@ def _range(low: int, high: int) -> str:
 # log-likelihood that is no finite number counts as lm-eval counts it, and the reason says so.
 
 
-def beside(judged: Judged) -> Judged:
+def with_learning_notes(judged: JudgedClaim) -> JudgedClaim:
     """The same with what its tuned models did not learn, and where they overflowed."""
     tuned = {each.record.key: each for each in judged.loaded if each.tuning}
     if not tuned:
@@ -236,14 +243,16 @@ def beside(judged: Judged) -> Judged:
     return replace(judged, decided=replace(decided, working=working))
 
 
-def _lines(tunings: Sequence[Loaded]) -> Iterator[Cause]:
+def _lines(tunings: Sequence[CheckedRecord]) -> Iterator[Cause]:
     """Of each tuned checkpoint and arm, over its settings; one line where all is well."""
-    arms: dict[str, list[Loaded]] = {}
+    arms: dict[str, list[CheckedRecord]] = {}
     for each in tunings:
         arms.setdefault(each.slot.id.removesuffix(f".{each.slot.setting}"), []).append(each)
     dead = 0
     for arm, found in arms.items():
-        names = frozenset[str]().union(*(tuning.dead(each.record, each.arrays) for each in found))
+        names = frozenset[str]().union(
+            *(tuning.without_gradient(each.record, each.arrays) for each in found)
+        )
         if names:
             dead += 1
             yield cause(
@@ -252,7 +261,7 @@ def _lines(tunings: Sequence[Loaded]) -> Iterator[Cause]:
                 dead=len(names),
                 trainable=len(tuning.names_of(found[0].record)),
                 path=found[0].record.path.get("mamba_path", "none"),
-                names=tuning.summed_up(names),
+                names=tuning.grouped_names(names),
             )
         steps = [step for step in map(tuning.first_overflow, (e.arrays for e in found)) if step]
         if steps:
@@ -262,15 +271,15 @@ def _lines(tunings: Sequence[Loaded]) -> Iterator[Cause]:
         yield cause("every-gradient", tunings=len(tunings))
 
 
-def _overflowed(loaded: Loaded) -> int:
+def _overflowed(loaded: CheckedRecord) -> int:
     """Answers with a log-likelihood that is no finite number, over all shots."""
     if isinstance(loaded.record.job, BenchmarkJob):
-        return sum(int(overflows(loaded.arrays, shots).sum()) for shots in loaded.shots())
+        return sum(int(overflowed(loaded.arrays, shots).sum()) for shots in loaded.shots())
     rows = (loaded.arrays[f"shots{shots}/log_likelihood"] for shots in loaded.shots())
     return sum(int((~np.isfinite(each)).any(axis=1).sum()) for each in rows)
 
 
-def _asked(loaded: Loaded) -> int:
+def _asked(loaded: CheckedRecord) -> int:
     """Answers over all shots."""
     return sum(len(loaded.arrays[f"shots{shots}/log_likelihood"]) for shots in loaded.shots())
 
@@ -282,7 +291,7 @@ def _asked(loaded: Loaded) -> int:
 # gets one, whatever the data. So a single run settles it, for the code that ran.
 
 
-def learns(claim: LearnsClaim, evidence: Evidence) -> Judged:
+def learns(claim: LearnsClaim, evidence: Evidence) -> JudgedClaim:
     """Every adapter of the layer got a gradient and moved; or none did."""
     loaded = [evidence.get(job) for job in claim.jobs]
     arrived = moved = total = 0
@@ -304,8 +313,8 @@ def learns(claim: LearnsClaim, evidence: Evidence) -> Judged:
         path=claim.path,
     )
     outcome = _outcome(arrived, moved, total)
-    decided = Decided(outcome, "all learn", f"{arrived} of {total} learn", "exact", (why,))
-    return Judged(decided, None, loaded)
+    decided = RuleDecision(outcome, "all learn", f"{arrived} of {total} learn", "exact", (why,))
+    return JudgedClaim(decided, None, loaded)
 
 
 def _outcome(arrived: int, moved: int, total: int) -> Outcome:
@@ -314,7 +323,7 @@ def _outcome(arrived: int, moved: int, total: int) -> Outcome:
     return "inconclusive" if arrived or moved else "contradicted"
 
 
-def _adapters(loaded: Loaded, layer: str) -> list[int]:
+def _adapters(loaded: CheckedRecord, layer: str) -> list[int]:
     """Places of a layer's adapters among the trainable tensors."""
     names = tuning.names_of(loaded.record)
     rows = [place for place, name in enumerate(names) if f".{layer}.lora_" in name]

@@ -14,7 +14,7 @@ Data = Dataset | Benchmark | Instructions | None
 Dtype = Literal["float64", "float32", "float16", "bfloat16"]
 Attention = Literal["eager", "sdpa", "flash_attention_2"]
 Tier = Literal["smoke", "subset", "full"]
-Arm = Literal["weight-cast", "autocast", "float32-head", "ieee"]
+CastMode = Literal["weight-cast", "autocast", "float32-head", "ieee"]
 """What mixed-precision inference may mean. weight-cast: every weight is rounded to the dtype, as
 lm-eval's `dtype` does; autocast: weights stay in float32 and torch's autocast chooses what runs
 in the dtype; float32-head: weights are cast, and the output layer and log-softmax take float32;

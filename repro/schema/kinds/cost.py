@@ -28,7 +28,7 @@ CHECKED = 2
 """Times that lm-eval answers the sample that the engine prefix is held to."""
 
 
-def rate(checkpoint: Checkpoint) -> float:
+def characters_per_token(checkpoint: Checkpoint) -> float:
     """Characters a token of a checkpoint's tokenizer, about."""
     return CHARACTERS_A_TOKEN["small" if checkpoint.parameters < _TWIN else "large"]
 
@@ -43,7 +43,7 @@ def prompt_tokens(prompts: int, question: float, times: int, solved: float) -> f
     return prompts * question + times * solved
 
 
-def passes(
+def estimate_passes(
     checkpoint: Checkpoint, dtype: str, tokens: float, *, operations: int, loops: int, memory: int
 ) -> Estimate:
     """Forward passes, or training steps, over so many tokens.

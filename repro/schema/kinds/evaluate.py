@@ -7,8 +7,23 @@ from pydantic import Field, NonNegativeInt
 
 from repro.schema.base import Slug, Slugs
 from repro.schema.catalog import Checkpoint, Dataset
-from repro.schema.kinds.base import MODELS, TEXT, Arm, Data, Engine, Estimate, KindOfJob, Setting
-from repro.schema.kinds.cost import CHECKED, passes, peak_memory, prompt_tokens, rate
+from repro.schema.kinds.base import (
+    MODELS,
+    TEXT,
+    CastMode,
+    Data,
+    Engine,
+    Estimate,
+    KindOfJob,
+    Setting,
+)
+from repro.schema.kinds.cost import (
+    CHECKED,
+    characters_per_token,
+    estimate_passes,
+    peak_memory,
+    prompt_tokens,
+)
 from repro.schema.kinds.tuning import Recipe
 
 ANSWER_BYTES = 64
@@ -27,7 +42,7 @@ class KindOfEvaluation(KindOfJob):
     tuned: Recipe | None
     """The fine-tuning that it went through before; null for the checkpoint as it is."""
     dtype: Literal["float32", "float16", "bfloat16"]
-    arm: Arm
+    arm: CastMode
     """How the dtype is applied; float32 has only weight-cast and ieee."""
     task: str
     """lm-eval's name."""
@@ -62,8 +77,8 @@ class KindOfEvaluation(KindOfJob):
         setting, single = self.setting, self.dtype == "float32"
         attention = setting.attention_float32 if single else setting.attention_half
         memory = peak_memory(checkpoint, self.dtype, setting.batch_size or 1, attention)
-        tokens = self.tokens(data, rate(checkpoint))
-        return passes(checkpoint, self.dtype, tokens, operations=2, loops=1, memory=memory)
+        tokens = self.tokens(data, characters_per_token(checkpoint))
+        return estimate_passes(checkpoint, self.dtype, tokens, operations=2, loops=1, memory=memory)
 
 
 class EvaluateJob(KindOfEvaluation):

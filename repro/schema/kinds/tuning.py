@@ -13,7 +13,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from repro.schema.base import Frozen, Slug
 from repro.schema.catalog import Checkpoint, Instructions
 from repro.schema.kinds.base import MODELS, TEXT, Data, Estimate, KindOfJob
-from repro.schema.kinds.cost import passes, rate, vocabulary_of
+from repro.schema.kinds.cost import characters_per_token, estimate_passes, vocabulary_of
 
 Method = Literal["full", "lora-all", "lora-sll", "lora-w", "lora-not-w"]
 """What is trained: every weight; LoRA on every linear layer of the blocks (ALL), on the layers
@@ -108,12 +108,12 @@ class TuningJob(KindOfJob):
         recipe = self.recipe
         trained = "full" if recipe.method == "full" else "lora"
         rows = min(recipe.rows or data.rows, data.rows)
-        characters = data.row_characters / rate(checkpoint)
+        characters = data.row_characters / characters_per_token(checkpoint)
         tokens = recipe.epochs * rows * min(characters, recipe.max_length)
         batch = recipe.batch_size * recipe.max_length
         kept = _KEPT * checkpoint.blocks * checkpoint.hidden_size + 3 * vocabulary_of(checkpoint)
         memory = round(checkpoint.parameters * _STATES[trained]) + 4 * batch * kept
-        return passes(
+        return estimate_passes(
             checkpoint,
             recipe.precision,
             tokens,

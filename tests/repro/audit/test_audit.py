@@ -107,7 +107,7 @@ def test_missing_kernels_are_drift_beside_a_gpu(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(machine, "find_gpus", lambda: (GPU,))
-    monkeypatch.setattr(machine, "cuda", lambda: "12.4")
+    monkeypatch.setattr(machine, "driver_cuda_version", lambda: "12.4")
     found = site.audit()
     assert row(found, "mamba-ssm").state == "missing"
     assert found.drifted
@@ -376,7 +376,7 @@ def test_variables_that_come_first_are_named(site: Site, monkeypatch: pytest.Mon
 
 def captured() -> machine.Environment:
     """This machine as another process would find it."""
-    machine._edited.cache_clear()
+    machine._altered_versions.cache_clear()
     return machine.capture()
 
 

@@ -21,7 +21,7 @@ SHA, OTHER = "ab" * 32, "cd" * 32
 
 @pytest.fixture(scope="module")
 def table1() -> manifest.Manifest:
-    return validate.load(paths.MANIFESTS / "table1.json")
+    return validate.load_manifest(paths.MANIFESTS / "table1.json")
 
 
 def row(package: str, version: str, *files: str) -> Row:

@@ -69,7 +69,7 @@ def test_no_file_becomes_a_stream_that_was_closed(tmp_path: Path) -> None:
     """A file that is opened gets the lowest number that is free: a closed stream's."""
     script = (
         "import os, sys, repro.cli.main, repro.cli.main\n"
-        "try: repro.cli.main.prepare()\n"
+        "try: repro.cli.main.make_streams_safe()\n"
         "except repro.cli.main.ReproError: pass\n"
         f"sys.exit(os.open({str(tmp_path / 'record')!r}, os.O_CREAT | os.O_WRONLY))"
     )

@@ -24,7 +24,7 @@ from repro.cli import container
 from repro.cli.main import _parser
 from repro.container import engine
 from repro.container import run as container_run
-from repro.container.run import Box, Inside
+from repro.container.run import ContainerOptions, ImageCommand
 from repro.environment import pins
 from repro.errors import BadInputError
 
@@ -35,8 +35,8 @@ def given(*arguments: str) -> argparse.Namespace:
     return _parser(["container", *arguments]).parse_args(["container", *arguments])
 
 
-def of(command: str, arguments: argparse.Namespace) -> Inside:
-    return container_run.of(command, container._parser(command), arguments)
+def of(command: str, arguments: argparse.Namespace) -> ImageCommand:
+    return container_run.image_command(command, container._parser(command), arguments)
 
 
 # -----------------------------------------------------------------------------
@@ -44,7 +44,7 @@ def of(command: str, arguments: argparse.Namespace) -> Inside:
 
 
 def test_every_container_is_shut_in() -> None:
-    found = Box("sha256:abc", Inside(("audit",), {})).options()
+    found = ContainerOptions("sha256:abc", ImageCommand(("audit",), {})).options()
     assert found["network_mode"] == "none"
     assert found["read_only"] is True
     assert found["cap_drop"] == ["ALL"]
@@ -56,7 +56,7 @@ def test_every_container_is_shut_in() -> None:
     assert not {"privileged", "cap_add", "devices", "pid_mode", "ipc_mode"} & found.keys()
 
 
-def mounts_of(box: Box) -> list[dict[str, Any]]:
+def mounts_of(box: ContainerOptions) -> list[dict[str, Any]]:
     """Mounts as the SDK sends them to an engine; `Binds` would be keyed by the host's path."""
     config = _create_container_args({**box.options(), "version": "1.41"})["host_config"]
     assert "Binds" not in config
@@ -70,8 +70,8 @@ def bind(source: Path, target: str, *, read_only: bool = True) -> dict[str, Any]
 
 
 def test_only_the_results_folder_can_be_written(tmp_path: Path) -> None:
-    inside = Inside(("run",), {"/inputs/data/mmlu/a.whl": "/home/a.whl"})
-    assert mounts_of(Box("sha256:abc", inside, results=tmp_path / "out")) == [
+    inside = ImageCommand(("run",), {"/inputs/data/mmlu/a.whl": "/home/a.whl"})
+    assert mounts_of(ContainerOptions("sha256:abc", inside, results=tmp_path / "out")) == [
         bind(Path("/home/a.whl"), "/inputs/data/mmlu/a.whl"),
         bind(tmp_path / "out", "/bundle/results", read_only=False),
     ]
@@ -84,7 +84,9 @@ def test_one_file_has_as_many_names_as_it_is_given(tmp_path: Path) -> None:
     names = ("mamba-130m", "mamba-370m", "mamba-790m")
     words = [word for name in names for word in ("--substitute", f"{name}={model}")]
     arguments = given("run", "manifests/table1.json", *words, "--out", str(model))
-    assert mounts_of(Box("sha256:abc", of("run", arguments), results=arguments.out)) == [
+    assert mounts_of(
+        ContainerOptions("sha256:abc", of("run", arguments), results=arguments.out)
+    ) == [
         *(bind(model, f"/inputs/substitute/{name}/model") for name in names),
         bind(model, "/bundle/results", read_only=False),
     ]
@@ -102,7 +104,7 @@ def test_any_name_on_the_host_can_be_mounted(name: str, tmp_path: Path) -> None:
     )
     inside = of("run", arguments)
     assert inside.arguments[-2:] == ("--data", f"mmlu=/inputs/data/mmlu/{name}")
-    assert mounts_of(Box("sha256:abc", inside, results=arguments.out)) == [
+    assert mounts_of(ContainerOptions("sha256:abc", inside, results=arguments.out)) == [
         bind(file, f"/inputs/data/mmlu/{name}"),
         bind(file.parent, "/bundle/results", read_only=False),
     ]
@@ -115,7 +117,7 @@ def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match="found a name that is not UTF-8"):
         of("run", given("run", "manifests/table1.json", "--substitute", f"mamba-130m={bad}"))
     with pytest.raises(BadInputError, match="found a name that is not UTF-8"):
-        Box("sha256:abc", Inside(("run",), {}), results=bad / "out").options()
+        ContainerOptions("sha256:abc", ImageCommand(("run",), {}), results=bad / "out").options()
 
 
 def test_relative_names_and_links_are_mounted_as_what_they_are(
@@ -339,7 +341,7 @@ class Interrupted:
 
 def test_an_interrupt_goes_to_the_container_and_a_second_ends_it() -> None:
     container = Interrupted()
-    with container_run._interrupts(container):
+    with container_run._forward_interrupts(container):
         os.kill(os.getpid(), 2)
         os.kill(os.getpid(), 15)
     assert container.signals == ["SIGINT", "SIGKILL"]
@@ -350,7 +352,7 @@ def test_an_interrupt_goes_to_the_container_and_a_second_ends_it() -> None:
 def test_silence_after_an_interrupt_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(container_run, "_GRACE", 0.05)
     container = Interrupted()
-    with container_run._interrupts(container):
+    with container_run._forward_interrupts(container):
         os.kill(os.getpid(), 2)
         for _ in range(100):
             time.sleep(0.02)

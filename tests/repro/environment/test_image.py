@@ -130,7 +130,7 @@ def test_there_is_no_lock_outside_an_image_and_a_damaged_one_is_refused(tmp_path
 
 
 def test_a_forward_pass_of_every_twin_tells_what_it_ran_on() -> None:
-    found = audit_image.probe()
+    found = audit_image.probe_twins()
     assert found["mamba-twin float32 device"] == "cpu"
     assert found["mamba-twin float32 mamba_scan"] == "slow"
     assert found["gpt-neox-twin bfloat16 attention"] in ("eager", "sdpa")
@@ -139,7 +139,7 @@ def test_a_forward_pass_of_every_twin_tells_what_it_ran_on() -> None:
 
 def test_a_probe_that_fails_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audit_image, "PROBE", ("-c", "raise SystemExit('no such twin')"))
-    assert audit_image.probe() == {"failed": "no such twin"}
+    assert audit_image.probe_twins() == {"failed": "no such twin"}
 
 
 def test_an_audit_in_an_image_finds_a_swapped_wheel(
@@ -153,7 +153,7 @@ def test_an_audit_in_an_image_finds_a_swapped_wheel(
     lock = tmp_path / "lock.txt"
     lock.write_text(f"alpha==1.0 --hash=sha256:{SHA}\n")
     monkeypatch.setattr(pins, "paper", dict)
-    monkeypatch.setattr(audit_image, "probe", lambda: {"twin": "slow"})
+    monkeypatch.setattr(audit_image, "probe_twins", lambda: {"twin": "slow"})
     search = [str(info.parent)]
     now = audit_image.capture("cpu", "abc", search)
     monkeypatch.setattr(audit_image, "FILE", tmp_path / "image.json")

@@ -19,7 +19,7 @@ FLAGS = machine.NUMERIC_FLAGS + machine.OTHER_FLAGS
 def no_flags(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in FLAGS:
         monkeypatch.delenv(name, raising=False)
-    answers = machine._ask
+    answers = machine._nvidia_smi
     answers.cache_clear()
     yield
     answers.cache_clear()
@@ -72,7 +72,7 @@ def test_hardware_class_is_the_gpu_or_what_a_cpus_numbers_depend_on() -> None:
     ],
 )
 def test_the_best_vector_extension_counts(features: list[str], level: str) -> None:
-    assert machine.level(features) == level
+    assert machine.vector_extension(features) == level
 
 
 def test_the_number_of_threads_follows_openmp(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,7 +104,7 @@ def test_gpus_are_read_from_the_drivers_table() -> None:
     ],
 )
 def test_hidden_gpus_are_not_counted(chosen: str | None, expected: tuple[Gpu, ...]) -> None:
-    assert machine.visible((FIRST, SECOND), chosen) == expected
+    assert machine.visible_gpus((FIRST, SECOND), chosen) == expected
 
 
 @pytest.mark.parametrize(
@@ -120,13 +120,13 @@ def test_a_driver_that_fails_or_hangs_means_no_gpu(
     monkeypatch.setattr(shutil, "which", lambda _: "nvidia-smi")
     monkeypatch.setattr(subprocess, "run", fail)
     assert machine.find_gpus() == ()
-    assert machine.cuda() is None
+    assert machine.driver_cuda_version() is None
 
 
 def test_the_drivers_newest_cuda_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     header = "| NVIDIA-SMI 550.1   Driver Version: 550.1   CUDA Version: 12.4     |"
-    monkeypatch.setattr(machine, "_ask", lambda *_: header)
-    assert machine.cuda() == "12.4"
+    monkeypatch.setattr(machine, "_nvidia_smi", lambda *_: header)
+    assert machine.driver_cuda_version() == "12.4"
 
 
 @pytest.mark.usefixtures("no_gpu")
@@ -156,7 +156,7 @@ def test_missing_kernels_are_drift_only_where_there_is_a_gpu(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(machine, "installed", dict.fromkeys)
-    monkeypatch.setattr(machine, "cuda", lambda: "12.4")
+    monkeypatch.setattr(machine, "driver_cuda_version", lambda: "12.4")
     kernels = ["mamba-ssm", "packaging"]
     monkeypatch.setattr(machine, "find_gpus", lambda: ())
     assert [each.package for each in machine.capture(kernels).drift] == ["packaging"]

@@ -27,7 +27,7 @@ def pinned(folder: Path, *names: str) -> dict[str, str]:
 
 
 def agrees(folder: Path, pins: dict[str, str]) -> bool:
-    return checkpoints.agree(checkpoints.of_folder(folder, "x"), pins, folder)
+    return checkpoints.matches_pins(checkpoints.checkpoint_digests(folder, "x"), pins, folder)
 
 
 def test_safetensors_made_of_the_pinned_pickle_are_the_checkpoint(folder: Path) -> None:
@@ -36,7 +36,7 @@ def test_safetensors_made_of_the_pinned_pickle_are_the_checkpoint(folder: Path) 
     assert agrees(folder, pins)
     assert sorted(folder.iterdir()) == before  # only compared
     # The pickle is no file that a job reads: it is not in the job's key.
-    assert set(checkpoints.of_folder(folder, "x")) == {
+    assert set(checkpoints.checkpoint_digests(folder, "x")) == {
         "x/config.json",
         "x/model.safetensors",
     }

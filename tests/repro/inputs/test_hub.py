@@ -13,7 +13,7 @@ import torch
 from made_up_hub import COMMIT, Hub, serving
 
 from repro import fileio, paths
-from repro.inputs.checkpoints import agree, of_folder
+from repro.inputs.checkpoints import checkpoint_digests, matches_pins
 from repro.schema import catalog
 
 
@@ -73,14 +73,16 @@ def test_revision_and_digests_land_in_the_catalog(hub: Hub, known: Path) -> None
     expected = catalog.checkpoints()["mamba-twin"].files  # the same files, pinned by hand
     found = catalog.checkpoints(known)["mamba-130m"]
     assert found.files == expected
-    assert not found.source.floats  # type: ignore[union-attr]
+    assert not found.source.is_unpinned  # type: ignore[union-attr]
     assert f"state-spaces/mamba-130m-hf at main is {COMMIT}" in done.stdout
     assert f"{len(expected)} files pinned now, 0 before" in done.stdout
     for file, sha in expected.items():
         assert f"sha256 {sha}  {file}" in done.stdout
     assert "model.safetensors" not in hub.served  # its digest is the hub's word
-    assert agree(
-        of_folder(folder, "x"), {f"x/{file}": sha for file, sha in found.files.items()}, folder
+    assert matches_pins(
+        checkpoint_digests(folder, "x"),
+        {f"x/{file}": sha for file, sha in found.files.items()},
+        folder,
     )
     # Every other line of the file stays as it was.
     old, new = before.splitlines(), known.read_text().splitlines()

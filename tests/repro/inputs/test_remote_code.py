@@ -17,7 +17,7 @@ from repro import fileio, paths
 from repro.cli import main
 from repro.errors import EXIT_DONE, EXIT_INCOMPLETE, BadInputError
 from repro.inputs import remote_code
-from repro.inputs.locate import Shelf
+from repro.inputs.locate import InputLocator
 from repro.inputs.located import Located, Missing
 
 REVISION = "step80000-tokens336B"
@@ -65,12 +65,12 @@ def write_config(folder: Path, mapping: object, model_type: str = "hf_olmo") -> 
     (folder / "config.json").write_text(json.dumps(config))
 
 
-def shelf(folder: Path, *, allow: bool = True, **options: Any) -> Shelf:
-    return Shelf(substitutes={"olmo-1b": folder}, allow_remote_code=allow, **options)
+def locator(folder: Path, *, allow: bool = True, **options: Any) -> InputLocator:
+    return InputLocator(substitutes={"olmo-1b": folder}, allow_remote_code=allow, **options)
 
 
-def missing(shelf: Shelf) -> Missing:
-    found = shelf.checkpoint("olmo-1b")
+def missing(locator: InputLocator) -> Missing:
+    found = locator.checkpoint("olmo-1b")
     assert isinstance(found, Missing)
     assert found.download == 0
     return found
@@ -94,7 +94,7 @@ def test_the_files_are_those_that_transformers_executes(folder: Path, tmp_path: 
     )
     assert done.returncode == 0, done.stderr
     ran = {path.name for path in (tmp_path / "modules").rglob("*.py")} - {"__init__.py"}
-    assert remote_code.of_folder(folder, "olmo-1b").keys() == ran
+    assert remote_code.code_digests(folder, "olmo-1b").keys() == ran
     assert ran == CODE.keys() - {"unrelated.py"}
 
 
@@ -103,17 +103,17 @@ def test_code_of_a_tokenizer_and_imports_of_imports_count(folder: Path) -> None:
     (folder / "deeper_made.py").write_text("from .words_made import x\n")  # a ring ends, too
     mapping = {"AutoTokenizer": ["words_made.Words", None]}
     (folder / "tokenizer_config.json").write_text(json.dumps({"auto_map": mapping}))
-    found = remote_code.of_folder(folder, "olmo-1b")
+    found = remote_code.code_digests(folder, "olmo-1b")
     assert found["deeper_made.py"] == fileio.digest_of_file(folder / "deeper_made.py")
     assert set(found) == {*CODE, "words_made.py", "deeper_made.py"} - {"unrelated.py"}
 
 
 def test_without_code_there_must_be_a_class_in_transformers(folder: Path) -> None:
     write_config(folder, {}, "olmo")
-    assert remote_code.of_folder(folder, "olmo-1b") == {}
+    assert remote_code.code_digests(folder, "olmo-1b") == {}
     write_config(folder, {})
     with pytest.raises(BadInputError, match="no code for the model type 'hf_olmo'"):
-        remote_code.of_folder(folder, "olmo-1b")
+        remote_code.code_digests(folder, "olmo-1b")
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_without_code_there_must_be_a_class_in_transformers(folder: Path) -> Non
 def test_code_from_elsewhere_is_refused(entry: str, words: str, folder: Path) -> None:
     write_config(folder, MAP | {"AutoModelForCausalLM": entry})
     with pytest.raises(BadInputError) as caught:
-        shelf(folder).checkpoint("olmo-1b")
+        locator(folder).checkpoint("olmo-1b")
     assert words in str(caught.value)
     assert f"{folder}/config.json: $.auto_map" in str(caught.value)
 
@@ -137,7 +137,7 @@ def test_a_file_that_an_import_needs_and_one_that_is_no_python_are_named(folder:
     (folder / "layers_made.py").unlink()
     (folder / "configuration_made.py").write_text("class (")
     with pytest.raises(BadInputError) as caught:
-        shelf(folder).checkpoint("olmo-1b")
+        locator(folder).checkpoint("olmo-1b")
     assert "the module 'layers_made', without a file" in str(caught.value)
     assert "configuration_made.py\n    found:    no Python" in str(caught.value)
 
@@ -147,7 +147,7 @@ def test_a_file_that_an_import_needs_and_one_that_is_no_python_are_named(folder:
 
 
 def test_without_the_flag_the_files_are_named_with_their_digests(folder: Path) -> None:
-    found = missing(shelf(folder, allow=False))
+    found = missing(locator(folder, allow=False))
     assert found.what == "leave to execute the code of olmo-1b"
     for name in CODE.keys() - {"unrelated.py"}:
         assert f"{name} (sha256 {fileio.digest_of_file(folder / name)})" in found.remedy
@@ -156,14 +156,14 @@ def test_without_the_flag_the_files_are_named_with_their_digests(folder: Path) -
 
 
 def test_with_the_flag_a_folder_is_held_to_its_digests(folder: Path) -> None:
-    found = shelf(folder).checkpoint("olmo-1b")
+    found = locator(folder).checkpoint("olmo-1b")
     assert isinstance(found, Located)
     assert found.substituted
     named = {f"olmo-1b/{name}" for name in CODE.keys() - {"unrelated.py"}}
     assert found.executes.keys() == named
     assert found.executes.items() <= found.files.items()  # part of the job's key
     (folder / "layers_made.py").write_text(CODE["layers_made.py"] + "\n")
-    changed = shelf(folder).checkpoint("olmo-1b")
+    changed = locator(folder).checkpoint("olmo-1b")
     assert isinstance(changed, Located)
     assert changed.files != found.files
 
@@ -172,7 +172,7 @@ def test_a_checkpoint_that_needs_no_code_never_executes_any(folder: Path) -> Non
     shutil.copytree(paths.ROOT / "twins/gpt-neox-twin", folder, dirs_exist_ok=True)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"auto_map": MAP}))
-    found = Shelf(substitutes={"pythia-160m": folder}).checkpoint("pythia-160m")
+    found = InputLocator(substitutes={"pythia-160m": folder}).checkpoint("pythia-160m")
     assert isinstance(found, Located)
     assert not found.executes
     assert not any(file.endswith(".py") for file in found.files)
@@ -225,7 +225,7 @@ def edit_catalog(
 
 
 def from_cache(*, allow: bool = True, **options: Any) -> Located | Missing:
-    return Shelf(allow_remote_code=allow, **options).checkpoint("olmo-1b")
+    return InputLocator(allow_remote_code=allow, **options).checkpoint("olmo-1b")
 
 
 def test_code_of_the_hub_at_a_floating_revision_is_not_executed(cached: Path) -> None:
@@ -304,15 +304,15 @@ def test_stubs_of_a_package_that_is_not_installed_are_told(
     words = (
         "hf_olmo, of the package ai2-olmo, which the pins do not hold and which is not installed"
     )
-    assert words in missing(shelf(folder, allow=False)).remedy
-    found = missing(shelf(folder))
+    assert words in missing(locator(folder, allow=False)).remedy
+    found = missing(locator(folder))
     assert found.what == "a package for the code of olmo-1b"
     assert words in found.remedy
     installed = tmp_path / "ai2_olmo-0.3.0.dist-info"
     installed.mkdir()
     (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: ai2-olmo\nVersion: 0.3.0\n")
     (installed / "RECORD").write_text("hf_olmo/__init__.py,sha256=abc,3\n")
-    here = shelf(folder).checkpoint("olmo-1b")
+    here = locator(folder).checkpoint("olmo-1b")
     assert isinstance(here, Located)
     assert here.executes["olmo-1b/ai2-olmo"] == fileio.digest_of_data(
         "hf_olmo/__init__.py,sha256=abc,3\n"

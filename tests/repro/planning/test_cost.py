@@ -10,7 +10,7 @@ import pytest
 
 from repro import paths
 from repro.environment import machine as environment
-from repro.inputs.locate import Shelf
+from repro.inputs.locate import InputLocator
 from repro.planning import cost
 from repro.schema import catalog
 from repro.schema.causes import Cause, cause
@@ -26,7 +26,7 @@ def job(checkpoint: str, dtype: str = "float32", shots: tuple[int, ...] = (0,)) 
 
 
 def estimate(asked: EvaluateJob) -> cost.Cost:
-    return cost.of_job(asked, Shelf(), environment.capture(["torch"]))
+    return cost.estimate_cost(asked, InputLocator(), environment.capture(["torch"]))
 
 
 def test_tokens_grow_with_shots_and_stop_at_the_longest_context() -> None:
@@ -136,7 +136,7 @@ def test_stability_scales_with_its_entries() -> None:
         )
 
     machine = environment.capture(["torch"])
-    one, ten = (cost.of_job(layers(count), Shelf(), machine) for count in (100, 1000))
+    one, ten = (cost.estimate_cost(layers(count), InputLocator(), machine) for count in (100, 1000))
     assert ten.seconds - 1 == pytest.approx(10 * (one.seconds - 1))
 
 
@@ -146,7 +146,7 @@ def undecided(codes: dict[str, Cause], beyond: str = "") -> str:
     for number, (outcome, each) in enumerate(codes.items()):
         one = made.finding(number, "not-run" if outcome == "not-run" else "inconclusive")
         findings[one.claim] = one.model_copy(update={"causes": (*one.causes, each)})
-    return cost.Undecided(records.manifest(jobs=[]), findings, {beyond: "why"}).needs()
+    return cost.UndecidedClaims(records.manifest(jobs=[]), findings, {beyond: "why"}).needs()
 
 
 def test_what_would_decide_a_claim_follows_from_the_codes_of_its_causes() -> None:
@@ -180,5 +180,5 @@ def test_a_claim_that_drifted_on_another_card_waits_for_the_card() -> None:
     ]
     for each in (causes, causes[::-1]):
         findings = {"C0": one.model_copy(update={"causes": tuple(each)})}
-        found = cost.Undecided(records.manifest(jobs=[]), findings, {}).needs()
+        found = cost.UndecidedClaims(records.manifest(jobs=[]), findings, {}).needs()
         assert found == "1: the paper's GPU (NVIDIA A10G)"

@@ -9,7 +9,7 @@ import pytest
 from tuning_plans import ASKED, FIGURE1, TUNED, planned, planner, save, small
 
 from repro import paths
-from repro.inputs.locate import Shelf
+from repro.inputs.locate import InputLocator
 from repro.planning import cost
 from repro.planning import plan as graph
 from repro.planning.plan import Plan
@@ -17,10 +17,10 @@ from repro.report import console_plan
 from repro.schema import validate
 from repro.schema.jobs import EvaluateJob, ModelJob, TuningJob
 
-TABLE1 = validate.load(paths.MANIFESTS / "table1.json")
-TABLE3 = validate.load(paths.MANIFESTS / "table3.json")
-V3 = validate.load(paths.MANIFESTS / "v3.json")
-LIMA = validate.load(paths.MANIFESTS / "lima.json")
+TABLE1 = validate.load_manifest(paths.MANIFESTS / "table1.json")
+TABLE3 = validate.load_manifest(paths.MANIFESTS / "table3.json")
+V3 = validate.load_manifest(paths.MANIFESTS / "v3.json")
+LIMA = validate.load_manifest(paths.MANIFESTS / "lima.json")
 
 
 @pytest.fixture(autouse=True)
@@ -105,15 +105,15 @@ def test_a_job_is_one_node_whatever_a_setting_is_called(tmp_path: Path) -> None:
         job.model_copy(update={"setting": job.setting.model_copy(update=change)})
         for change in ({"id": "another"}, {"order": "length-ascending"})
     )
-    assert graph.name_of(job) == graph.name_of(renamed)
-    assert graph.name_of(job) != graph.name_of(other)
+    assert graph.job_digest(job) == graph.job_digest(renamed)
+    assert graph.job_digest(job) != graph.job_digest(other)
 
 
 def test_an_edge_leads_from_a_tuning_to_what_asks_its_model(tmp_path: Path) -> None:
     plan = planner(tmp_path).plan(small(), "smoke")
     found = graph.graph_of([plan, plan])
     tuned, asked = (
-        graph.name_of(job)
+        graph.job_digest(job)
         for job in (planned(plan, name).slot.job for name in (TUNED, ASKED))
         if job
     )
@@ -154,23 +154,23 @@ def test_sharing_saves_what_the_same_slots_would_cost_apart(tmp_path: Path) -> N
 
 def test_disk_counts_a_full_model_whole_and_adapters_in_part(tmp_path: Path) -> None:
     jobs = [each.slot.job for each in planner(tmp_path).plan(FIGURE1, "full").jobs]
-    shelf = Shelf()
+    locator = InputLocator()
     sizes = {
-        job.recipe.method: job.stored_bytes(shelf.checkpoint_of(job), None)
+        job.recipe.method: job.stored_bytes(locator.checkpoint_of(job), None)
         for job in jobs
         if isinstance(job, TuningJob) and job.checkpoint == "mamba-130m"
     }
     assert sizes["full"] == pytest.approx(4 * 129e6, rel=0.01)
     assert sizes["lora-all"] < sizes["full"] / 20
     asked = next(job for job in jobs if isinstance(job, EvaluateJob))
-    stored = asked.stored_bytes(None, shelf.data_of(asked))
+    stored = asked.stored_bytes(None, locator.data_of(asked))
     assert stored == pytest.approx(14_042 * 4 * 63, rel=0.05)  # a measured record
 
 
 def test_the_summary_says_all_of_it(tmp_path: Path) -> None:
     plans = [planner(tmp_path).plan(each, "full") for each in (TABLE1, TABLE3)]
-    said = "\n".join(map(str, console_plan.together(plans)))
-    found = json.loads(json.dumps(console_plan.together_as_data(plans)))
+    said = "\n".join(map(str, console_plan.summary_lines(plans)))
+    found = json.loads(json.dumps(console_plan.summary_as_data(plans)))
     slots = [each for plan in plans for each in plan.jobs if each.slot.job]
     assert found["slots"] == len(slots) == found["jobs"] + found["shared_jobs"]
     for words in ("together", "sharing saves", "GPU-hours", "longest chain", "to fetch", "missing"):

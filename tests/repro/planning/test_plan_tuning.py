@@ -6,12 +6,12 @@ from typing import Any
 
 import made_up_records as records
 import pytest
-from tuning_plans import ASKED, FIGURE1, GIB, TUNED, machine, planned, planner, save, shelf, small
+from tuning_plans import ASKED, FIGURE1, GIB, TUNED, locator, machine, planned, planner, save, small
 
 from repro import paths
-from repro.inputs.locate import Shelf
+from repro.inputs.locate import InputLocator
 from repro.planning import cost
-from repro.planning.planner import Filter, Reach
+from repro.planning.planner import FetchSources, SlotFilter
 from repro.report import console_plan
 from repro.schema import catalog, validate
 from repro.schema import slots as job_slots
@@ -82,7 +82,7 @@ def test_a_fresh_run_counts_what_it_ran_itself_and_nothing_older(tmp_path: Path)
     tuning = planned(before, TUNED)
     assert (tuning.state, planned(before, ASKED).state) == ("ready", "waits")
     assert tuning.replaces == Store(tmp_path).load(str(tuning.key))[0].digest
-    fresh.look_again([str(tuning.key)])
+    fresh.forget_records_of([str(tuning.key)])
     after = fresh.plan(small(), "smoke")
     assert (planned(after, TUNED).state, planned(after, ASKED).state) == ("done", "ready")
     assert not planned(after, ASKED).replaces
@@ -92,7 +92,7 @@ def test_what_another_run_makes_since_is_not_replaced(tmp_path: Path) -> None:
     fresh = planner(tmp_path, fresh=True)
     assert not planned(fresh.plan(small(), "smoke"), TUNED).replaces
     save(tmp_path, planned(planner(tmp_path).plan(small(), "smoke"), TUNED))
-    fresh.look_again([])
+    fresh.forget_records_of([])
     found = planned(fresh.plan(small(), "smoke"), TUNED)
     assert (found.state, found.replaces) == ("ready", "")
 
@@ -101,7 +101,7 @@ def test_a_planner_sees_new_records_only_when_it_looks_again(tmp_path: Path) -> 
     plans = planner(tmp_path)
     save(tmp_path, planned(plans.plan(small(), "smoke"), TUNED))
     assert planned(plans.plan(small(), "smoke"), ASKED).state == "waits"
-    plans.look_again([])
+    plans.forget_records_of([])
     assert planned(plans.plan(small(), "smoke"), ASKED).state == "ready"
 
 
@@ -109,7 +109,9 @@ def test_a_planner_sees_new_records_only_when_it_looks_again(tmp_path: Path) -> 
 def test_it_shares_the_fate_of_a_tuning_without_data(
     tmp_path: Path, states: tuple[str, str], *, hub: bool
 ) -> None:
-    plan = planner(tmp_path, reach=Reach(hub=hub, index=False)).plan(small("lima"), "smoke")
+    plan = planner(tmp_path, fetch_sources=FetchSources(hub=hub, index=False)).plan(
+        small("lima"), "smoke"
+    )
     tuning, asked = planned(plan, TUNED), planned(plan, ASKED)
     assert (tuning.state, asked.state) == states
     assert [each.name for each in asked.missing] == ["lima"]
@@ -120,7 +122,7 @@ def test_it_shares_the_fate_of_a_tuning_without_data(
 
 def test_it_does_not_wait_where_its_own_data_is_missing(tmp_path: Path) -> None:
     """Hours of tuning would end in questions that nobody can ask."""
-    plan = planner(tmp_path, on_shelf=shelf()).plan(small(), "smoke")
+    plan = planner(tmp_path, on_shelf=locator()).plan(small(), "smoke")
     assert planned(plan, TUNED).state == "ready"
     asked = planned(plan, ASKED)
     assert (asked.state, [each.name for each in asked.missing]) == ("blocked", ["lambada_openai"])
@@ -128,14 +130,14 @@ def test_it_does_not_wait_where_its_own_data_is_missing(tmp_path: Path) -> None:
 
 def test_its_own_data_is_fetched_before_the_tuning_runs(tmp_path: Path) -> None:
     """`repro run` fetches once, for what is in state fetch, and then runs."""
-    reach = Reach(hub=True, index=False)
-    plan = planner(tmp_path, on_shelf=shelf(), reach=reach).plan(small(), "smoke")
+    fetch_sources = FetchSources(hub=True, index=False)
+    plan = planner(tmp_path, on_shelf=locator(), fetch_sources=fetch_sources).plan(small(), "smoke")
     assert planned(plan, ASKED).state == "fetch"
 
 
 def test_a_selection_keeps_the_tunings_that_it_waits_for(tmp_path: Path) -> None:
     """What waits for a tuning outside the plan would wait forever."""
-    only = Filter(dtype=frozenset({"float32"}))
+    only = SlotFilter(dtype=frozenset({"float32"}))
     plan = planner(tmp_path, only=only).plan(small(), "smoke")
     assert planned(plan, ASKED).state == "waits"
     assert planned(plan, TUNED).state == "ready"
@@ -158,7 +160,7 @@ def test_float16_mixed_precision_needs_a_gpu(tmp_path: Path) -> None:
 
 
 def test_throughput_is_measured_on_a_gpu_alone(tmp_path: Path) -> None:
-    figure2 = validate.load(paths.MANIFESTS / "figure2.json")
+    figure2 = validate.load_manifest(paths.MANIFESTS / "figure2.json")
     without = planner(tmp_path).plan(figure2, "full")
     assert {job.state for job in without.jobs} == {"blocked"}
     assert {job.reason for job in without.jobs} == {
@@ -183,8 +185,8 @@ def unsized(found: Manifest) -> Manifest:
 
 def test_both_dtypes_of_a_checkpoint_get_the_batch_that_fits_in_float32(tmp_path: Path) -> None:
     """Oracle: of Pythia 410M an H200 measured 8.4 GiB at 4, 28.5 GiB at 16, in half 14.3 GiB."""
-    table1 = unsized(validate.load(paths.MANIFESTS / "table1.json"))
-    only = Filter(model=frozenset({"pythia-410m"}))
+    table1 = unsized(validate.load_manifest(paths.MANIFESTS / "table1.json"))
+    only = SlotFilter(model=frozenset({"pythia-410m"}))
     plan = planner(tmp_path, machine(ram=20 * GIB), only=only).plan(table1, "full")
     sizes = {
         (job.slot.dtype, job.slot.job.setting.batch_size)
@@ -305,14 +307,14 @@ def test_another_path_of_mamba_is_another_arm() -> None:
 
 
 def test_throughput_is_told_apart_by_rank() -> None:
-    table5 = validate.load(paths.MANIFESTS / "table5.json")
+    table5 = validate.load_manifest(paths.MANIFESTS / "table5.json")
     slots = job_slots.slots(table5, "full", CHECKPOINTS)
     found = {slot.id: slot.job for slot in slots if isinstance(slot.job, ThroughputJob)}
     assert {name.split(".")[-2]: job.rank for name, job in found.items()} == {
         "r64": 64,
         "r128": 128,
     }
-    figure2 = validate.load(paths.MANIFESTS / "figure2.json")
+    figure2 = validate.load_manifest(paths.MANIFESTS / "figure2.json")
     full = [s for s in job_slots.slots(figure2, "full", CHECKPOINTS) if ".full." in s.id]
     assert full
     for slot in full:
@@ -354,7 +356,7 @@ def tuning(method: str = "lora-all", **changes: Any) -> TuningJob:
 
 
 def of_tuning(job: TuningJob) -> cost.Cost:
-    return cost.of_job(job, Shelf(), machine())
+    return cost.estimate_cost(job, InputLocator(), machine())
 
 
 def test_more_rows_and_epochs_cost_more_time_up_to_all_rows() -> None:
@@ -400,7 +402,7 @@ def test_more_questions_and_shots_cost_more_time() -> None:
             seed=1234,
             setting=SETTING,
         )
-        return cost.of_job(job, Shelf(), machine()).gpu_seconds
+        return cost.estimate_cost(job, InputLocator(), machine()).gpu_seconds
 
     assert seconds(100, (0,)) < seconds(1000, (0,)) < seconds(None, (0,)) < seconds(None, (5,))
     assert seconds(None, (0,)) == seconds(known.questions, (0,)) == seconds(10**9, (0,))

@@ -16,10 +16,10 @@ import pytest
 from repro import paths
 from repro.cli.main import main
 from repro.report import collect as report_arrays
-from repro.report.view import Side
+from repro.report.report_data import PrecisionSide
 from repro.schema.jobs import KINDS, StabilityJob
 from verify.evidence import Evidence
-from verify.records.loaded import Loaded
+from verify.records.checked_record import CheckedRecord
 
 # -----------------------------------------------------------------------------
 # The command
@@ -94,7 +94,7 @@ def test_the_page_of_the_evidence_says_what_verify_says(
 # Arrays
 
 
-def loaded(root: Path) -> list[Loaded]:
+def loaded(root: Path) -> list[CheckedRecord]:
     """Records of the made-up run, checked."""
     claimed = records.manifest()
     store, run = records.run(root, claimed, "full")
@@ -105,9 +105,9 @@ def loaded(root: Path) -> list[Loaded]:
 
 def test_flips_and_letters_are_counted_for_every_pair_of_precisions(tmp_path: Path) -> None:
     every = loaded(tmp_path)
-    found = report_arrays.Found()
-    found.look_at(every)
-    found.look_at(every)  # a second run that shares the records adds nothing
+    found = report_arrays.RecordCollector()
+    found.add_records(every)
+    found.add_records(every)  # a second run that shares the records adds nothing
     assert len(found.pairs()) == 2 * len(records.BATCHES)
     at = {each.slot.id: each.arrays for each in every}
     single, half = at["phi-1.float32.batch-4"], at["phi-1.float16.batch-4"]
@@ -129,7 +129,7 @@ def test_flips_and_letters_are_counted_for_every_pair_of_precisions(tmp_path: Pa
     )
     assert (pair.answers, pair.lost, pair.won, pair.changed) == (answers, lost, won, changed)
     assert changed > 0
-    assert pair.candidate == Side("float16", tuple(letters), 0)
+    assert pair.candidate == PrecisionSide("float16", tuple(letters), 0)
     assert pair.reference.precision == "float32"
 
 
@@ -160,9 +160,9 @@ def test_rates_of_decay_are_those_of_curves_that_decay_so() -> None:
         "sweep/0.1/latent-once/latent_envelope": falling,
     }
     record = SimpleNamespace(job=job, key="a" * 64, arrays=None)
-    found = report_arrays.Found()
+    found = report_arrays.RecordCollector()
     one: Any = SimpleNamespace(record=record, arrays=arrays)
-    found.look_at([one])
+    found.add_records([one])
     (shown,) = found.envelopes()
     mode, control = shown.curves
     assert (shown.layers, shown.of) == (3, 4)

@@ -11,8 +11,8 @@ from repro import paths
 from repro.cli.main import main
 from repro.coverage import Compared, Difference
 from repro.environment.machine import capture
-from repro.inputs.locate import Shelf
-from repro.planning.planner import Filter, Planner, Reach
+from repro.inputs.locate import InputLocator
+from repro.planning.planner import FetchSources, Planner, SlotFilter
 from repro.report import console_lists, console_plan, console_verdicts
 from repro.schema import catalog, validate
 from repro.schema import slots as job_slots
@@ -25,7 +25,7 @@ from repro.store.store import Store
 if TYPE_CHECKING:
     from repro.planning.plan import Plan
 
-FIGURE1 = validate.load(paths.MANIFESTS / "figure1.json")
+FIGURE1 = validate.load_manifest(paths.MANIFESTS / "figure1.json")
 
 
 @pytest.mark.parametrize(
@@ -38,14 +38,14 @@ FIGURE1 = validate.load(paths.MANIFESTS / "figure1.json")
     ],
 )
 def test_where_a_manifest_stands(counts: tuple[int, int, int, int], expected: str) -> None:
-    assert str(console_lists.Standing("smoke", *counts)) == expected
+    assert str(console_lists.RunProgress("smoke", *counts)) == expected
 
 
 def test_a_perfect_smoke_run_misses_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """No run at smoke could make what has no twin: OLMo's and Phi's twelve results of Table 1."""
-    table1 = validate.load(paths.MANIFESTS / "table1.json")
+    table1 = validate.load_manifest(paths.MANIFESTS / "table1.json")
     slots = job_slots.slots(table1, "smoke", catalog.checkpoints())
     none = {each.id: each.reason for each in slots if each.job is None}
     ready = {each.id: "a" * 64 for each in slots if each.job}
@@ -76,10 +76,10 @@ def test_a_perfect_smoke_run_misses_nothing(
 
 def test_what_takes_more_than_a_month_is_beyond_this_machine(tmp_path: Path) -> None:
     month = 30 * 24 * 3600
-    assert console_plan.estimate(month) == "720 h"
-    assert console_plan.here(month) == "about 720 h here"
-    assert console_plan.here(month + 1) == "beyond this machine (over a month)"
-    plan = planner(tmp_path).plan(validate.load(paths.MANIFESTS / "table1.json"), "full")
+    assert console_plan.rough_duration(month) == "720 h"
+    assert console_plan.duration_here(month) == "about 720 h here"
+    assert console_plan.duration_here(month + 1) == "beyond this machine (over a month)"
+    plan = planner(tmp_path).plan(validate.load_manifest(paths.MANIFESTS / "table1.json"), "full")
     said = console_plan.cost_of(plan)
     assert re.match(r"beyond this machine \(over a month\), \d+ h on one H200, ", said)
     assert not re.search(r"\d,\d{3} h", said)
@@ -97,11 +97,11 @@ def test_a_copy_with_one_sentence_that_differs(capsys: pytest.CaptureFixture[str
 
 def planner(root: Path) -> Planner:
     return Planner(
-        Shelf(),
+        InputLocator(),
         Store(root),
         capture(["torch"]),
-        only=Filter(),
-        reach=Reach(hub=False, index=False),
+        only=SlotFilter(),
+        fetch_sources=FetchSources(hub=False, index=False),
         fresh=False,
     )
 

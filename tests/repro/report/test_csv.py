@@ -7,7 +7,7 @@ import made_up_report as made
 import pytest
 
 from repro.report import rows as claim_rows
-from repro.report.csv import COLUMNS, as_csv, guarded
+from repro.report.csv import COLUMNS, as_csv, without_formula
 from repro.schema.causes import cause, say
 
 
@@ -27,7 +27,7 @@ def test_one_row_a_finding_with_everything_that_the_page_says() -> None:
         assert cells["records"].split() == list(found.records)
         assert cells["section"] == row.section
         for name in ("published", "measured", "margin", "reason", "statement"):
-            assert cells[name] == guarded(getattr(found, name))
+            assert cells[name] == without_formula(getattr(found, name))
 
 
 def test_what_a_check_would_have_caught_has_a_column() -> None:
@@ -84,12 +84,12 @@ def test_it_is_rfc_4180_with_the_mark_of_utf_8() -> None:
     ],
 )
 def test_a_formula_becomes_text(text: str) -> None:
-    assert guarded(text) == f"'{text}"
+    assert without_formula(text) == f"'{text}"
 
 
 @pytest.mark.parametrize("text", ["-0.3", "+12", "-1.5e-07", "0.10", "", "—", "± 0.1", "a=b", "'x"])
 def test_numbers_and_words_stay(text: str) -> None:
-    assert guarded(text) == text
+    assert without_formula(text) == text
 
 
 def test_a_printed_number_is_a_number_to_programs() -> None:

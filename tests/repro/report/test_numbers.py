@@ -3,7 +3,7 @@
 import made_up_report as made
 import pytest
 
-from repro.report.numbers import Point, bars_of, line_of
+from repro.report.numbers import MeasuredPoint, bars_of, line_of
 from repro.schema.causes import BARS, Estimate
 from repro.schema.claim_base import Place, Published
 from verify import shown
@@ -18,14 +18,18 @@ PRINTED = Published(id="it", text="0.20", unit="percentage points", place=Place(
         # t is 12.706 at one degree of freedom, s 0.0707: 0.635 to both sides.
         (
             [0.2, 0.3],
-            Point("", 0.25, pytest.approx(-0.3853, abs=1e-4), pytest.approx(0.8853, abs=1e-4)),
+            MeasuredPoint(
+                "", 0.25, pytest.approx(-0.3853, abs=1e-4), pytest.approx(0.8853, abs=1e-4)
+            ),
         ),
-        ([-0.2], Point("", -0.2, -0.2, -0.2)),
+        ([-0.2], MeasuredPoint("", -0.2, -0.2, -0.2)),
     ],
 )
-def test_what_the_verifier_says_of_settings_is_drawn(values: list[float], point: Point) -> None:
+def test_what_the_verifier_says_of_settings_is_drawn(
+    values: list[float], point: MeasuredPoint
+) -> None:
     decision = decide(values, "0.20", "0.1", least_spread=0.01)
-    judged = shown.number(
+    judged = shown.decided_number(
         decision, values, PRINTED, "0.1", (), [], (), least_spread=0.01, tier="full"
     )
     numbers = judged.decided.estimates
@@ -44,8 +48,8 @@ def test_several_views_are_several_points_with_their_intervals() -> None:
     line = line_of(made.finding(published="62.7", margin="± 1.4", estimates=numbers))
     assert line is not None
     assert line.points == (
-        Point("22 GiB, allocated", 52.2, 52.15, 52.25),
-        Point("24 GiB, reserved", 36.6, 36.6, 36.6),
+        MeasuredPoint("22 GiB, allocated", 52.2, 52.15, 52.25),
+        MeasuredPoint("24 GiB, reserved", 36.6, 36.6, 36.6),
     )
 
 
@@ -73,8 +77,8 @@ def test_bars_come_from_the_estimates_of_claims_about_many_models() -> None:
     assert list(found) == list(BARS.values())
     improvement, divergence = found.values()
     assert improvement == [
-        Point("mamba-130m pretrained", 12.5, 12.0, 13.0),
-        Point("mamba-370m pretrained", -1.25, -1.25, -1.25),
+        MeasuredPoint("mamba-130m pretrained", 12.5, 12.0, 13.0),
+        MeasuredPoint("mamba-370m pretrained", -1.25, -1.25, -1.25),
     ]
-    assert divergence == [Point("mamba-790m full.bfloat16", 0.123, 0.123, 0.123)]
+    assert divergence == [MeasuredPoint("mamba-790m full.bfloat16", 0.123, 0.123, 0.123)]
     assert bars_of(made.finding(kind="fact", estimates=numbers)) == {}

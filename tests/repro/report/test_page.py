@@ -12,8 +12,8 @@ import pytest
 
 from repro import paths
 from repro.report import page as report_page
+from repro.report.report_data import ReportData, Timing
 from repro.report.rows import OUTCOMES, SYMBOLS
-from repro.report.view import Seen, Timing
 from repro.schema import validate
 from repro.schema.causes import cause
 from repro.text import visible
@@ -53,7 +53,7 @@ class Parsed(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-def parsed(seen: Seen) -> Parsed:
+def parsed(seen: ReportData) -> Parsed:
     """A page, with every element closed."""
     page = Parsed(report_page.render(seen))
     assert page.open == []
@@ -66,7 +66,7 @@ def whole() -> str:
     return report_page.render(bundle())
 
 
-def bundle() -> Seen:
+def bundle() -> ReportData:
     """Every manifest, and nothing run."""
     manifests = validate.load_manifests([])
     return made.seen(manifests, page=tuple(map(paper_against_itself, manifests)))
@@ -146,7 +146,7 @@ def test_a_table_shows_each_printed_cell_beside_its_measurement() -> None:
 def test_what_stood_in_is_told_apart_by_its_own_name() -> None:
     """No number of a twin stands where a measurement of the paper's model would."""
     why = (cause("tier-and-stand-in", tier="smoke", checkpoint="twin-mamba"),)
-    manifest = validate.load(paths.MANIFESTS / "table1.json")
+    manifest = validate.load_manifest(paths.MANIFESTS / "table1.json")
     one = made.finding(0, "inconclusive", claim="T1.mamba-130m.float16", causes=why)
     run = made.run([one], manifest="table1", tier="smoke")
     text = report_page.render(made.seen([manifest], runs=(run,)))

@@ -104,7 +104,7 @@ def test_each_of_the_papers_claims_counts_once_and_nothing_else_does() -> None:
     smoke = made.run([made.finding(0, "inconclusive")], tier="smoke")
     page = made.seen(runs=(smoke, made.run(findings)))
     mine = [row for row in claim_rows.rows(page) if row.finding.claim.startswith("C")]
-    best = claim_rows.strongest(mine)
+    best = claim_rows.strongest_findings(mine)
     assert len(mine) == 6
     assert sorted(row.finding.claim for row in best) == ["C0", "C1", "C2", "C3", "C4"]
     found = {name: count for name, count in claim_rows.counts(best).items() if count}

@@ -11,7 +11,7 @@ import tiny_models
 import torch
 from transformers import CONFIG_MAPPING
 
-from repro.schema.families import FAMILIES, named_by
+from repro.schema.families import FAMILIES, family_named
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch and transformers warn about each other
 
@@ -67,7 +67,7 @@ def test_own_code_is_for_what_transformers_lacks(family: str) -> None:
 
 @pytest.mark.parametrize("family", tiny_models.CONFIGS)
 def test_a_configuration_names_its_family(family: str) -> None:
-    assert named_by(tiny_models.CONFIGS[family].to_dict()) == family
+    assert family_named(tiny_models.CONFIGS[family].to_dict()) == family
 
 
 @pytest.mark.parametrize(
@@ -85,4 +85,4 @@ def test_a_configuration_names_its_family(family: str) -> None:
     ],
 )
 def test_a_family_is_told_by_either_layout(config: Mapping[str, Any], family: str | None) -> None:
-    assert named_by(config) == family
+    assert family_named(config) == family

@@ -22,7 +22,7 @@ def write(folder: Path, data: Any) -> Path:
 
 def refusal(folder: Path, data: Any) -> BadInputError:
     with pytest.raises(BadInputError) as caught:
-        validate.load(write(folder, data))
+        validate.load_manifest(write(folder, data))
     assert caught.value.exit_code == 2
     return caught.value
 
@@ -32,7 +32,7 @@ def test_the_bundle_s_manifests_load_and_name_known_checkpoints() -> None:
     assert {"table1", "stability", "theorem3"} <= {path.stem for path in paths}
     known = catalog.checkpoints()
     for path in paths:
-        for group in validate.load(path).jobs:
+        for group in validate.load_manifest(path).jobs:
             if isinstance(group, TuningGroup):
                 assert {row.checkpoint for row in group.checkpoints} <= set(known)
                 assert group.recipe.data in catalog.instructions()
@@ -47,11 +47,11 @@ def test_the_schema_file_is_not_stale() -> None:
     """`python -m repro.schema.manifest` writes it."""
     from repro.schema import manifest
 
-    assert manifest.PATH.read_text() == manifest.text()
+    assert manifest.PATH.read_text() == manifest.schema_text()
 
 
 def test_a_full_tier_evaluates_every_question_and_five_settings() -> None:
-    full = next(iter(validate.load(bundle.MANIFESTS / "table1.json").jobs))
+    full = next(iter(validate.load_manifest(bundle.MANIFESTS / "table1.json").jobs))
     assert isinstance(full, EvaluationGroup)
     subjects = catalog.datasets()["mmlu"].subjects
     assert sum(subjects[name].questions for name in full.tiers["full"].subjects) == 14042
@@ -63,7 +63,7 @@ def test_margins_of_table_1_follow_their_rule() -> None:
     """Half the distance to 0 or to 1, whichever is nearer."""
     from decimal import Decimal
 
-    table = validate.load(bundle.MANIFESTS / "table1.json")
+    table = validate.load_manifest(bundle.MANIFESTS / "table1.json")
     cells = [claim for claim in table.claims if isinstance(claim, CellClaim)]
     assert len(cells) == 24
     for claim in cells:
@@ -135,7 +135,7 @@ def test_what_is_no_manifest_is_refused(tmp_path: Path, text: str, words: str) -
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "no.json", tmp_path):
         with pytest.raises(BadInputError, match="cannot read the manifest"):
-            validate.load(path)
+            validate.load_manifest(path)
 
 
 def test_manifests_are_immutable() -> None:

@@ -130,7 +130,7 @@ def problems(folder: Path, data: Data) -> list[str]:
     path = folder / "table9.json"
     path.write_text(json.dumps(data))
     try:
-        validate.load(path)
+        validate.load_manifest(path)
     except BadInputError as error:
         return [
             f"{each.where.partition('$.')[2]}: {each.found} | {each.expected}"

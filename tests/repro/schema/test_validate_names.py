@@ -13,7 +13,7 @@ import pytest
 from repro import paths
 from repro.errors import BadInputError
 from repro.schema import validate
-from repro.text import counted, one_of
+from repro.text import known_names, plural
 
 Data = dict[str, Any]
 
@@ -25,7 +25,7 @@ def problems(folder: Path, name: str, change: Callable[[Data], Any]) -> list[str
     path = folder / f"{name}.json"
     path.write_text(json.dumps(data))
     with pytest.raises(BadInputError) as caught:
-        validate.load(path)
+        validate.load_manifest(path)
     at, found = f"{path}: $.", caught.value.problems
     assert all(each.where.startswith(at) for each in found)
     return [f"{each.where.removeprefix(at)}: {each.found} | {each.expected}" for each in found]
@@ -231,12 +231,12 @@ def test_no_name_goes_unnoticed(tmp_path: Path, path: Path) -> None:
 
 def test_candidates_are_cut_after_six_and_the_nearest_come_first() -> None:
     names = ["a1", "b1", "c1", "d1", "e1", "f1", "xyz"]
-    assert one_of("xy", names) == "one of xyz, a1, b1, c1, d1, e1 … (7 in all)"
-    assert one_of("q", names[:2]) == "one of a1, b1"
-    assert one_of("a1b", ["b1", "a1", "a1"]) == "one of a1, b1"
-    assert one_of("q", []) == "a defined name; none is defined"
+    assert known_names("xy", names) == "one of xyz, a1, b1, c1, d1, e1 … (7 in all)"
+    assert known_names("q", names[:2]) == "one of a1, b1"
+    assert known_names("a1b", ["b1", "a1", "a1"]) == "one of a1, b1"
+    assert known_names("q", []) == "a defined name; none is defined"
 
 
 def test_one_is_counted_in_the_singular() -> None:
-    counts = [counted(number, "pair") for number in (0, 1, 2, 1000)]
+    counts = [plural(number, "pair") for number in (0, 1, 2, 1000)]
     assert counts == ["0 pairs", "1 pair", "2 pairs", "1,000 pairs"]

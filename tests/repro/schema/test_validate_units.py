@@ -15,7 +15,7 @@ def problems(folder: Path, name: str, data: dict[str, Any]) -> list[str]:
     path = folder / f"{name}.json"
     path.write_text(json.dumps(data))
     try:
-        validate.load(path)
+        validate.load_manifest(path)
     except BadInputError as error:
         at = f"{path}: $."
         return [f"{e.where.removeprefix(at)} | {e.found} | {e.expected}" for e in error.problems]

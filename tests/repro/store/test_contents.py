@@ -246,7 +246,7 @@ def notes_of(tmp_path: Path, code: dict[str, str], revision: Revision | None) ->
         machine = fields["environment"]
         libraries = keys.libraries_of("evaluate", machine.packages)
         given = (fields["job"], fields["inputs"], code, libraries, machine.key_parts())
-        fields["key"] = keys.of_job(*given)
+        fields["key"] = keys.job_key(*given)
 
     claimed = records.manifest()
     store, run = records.run(tmp_path, claimed, "smoke", change)
@@ -298,7 +298,7 @@ def test_an_edited_library_is_drift_for_the_claims_that_depend_on_it(tmp_path: P
         packages = machine.packages | {"torch": edited}
         fields["environment"] = machine.model_copy(update={"packages": packages})
         given = (fields["job"], fields["inputs"], fields["code"], packages, machine.key_parts())
-        fields["key"] = keys.of_job(*given)
+        fields["key"] = keys.job_key(*given)
 
     claimed = records.manifest()
     store, run = records.run(tmp_path, claimed, "full", change)

@@ -31,14 +31,14 @@ BASE = {
 
 def test_the_label_of_a_setting_changes_no_key() -> None:
     renamed = job().model_copy(update={"setting": job().setting.model_copy(update={"id": "other"})})
-    assert keys.of_job(job(), **BASE) == keys.of_job(renamed, **BASE)
+    assert keys.job_key(job(), **BASE) == keys.job_key(renamed, **BASE)
 
 
 @pytest.mark.parametrize("part", sorted(BASE))
 def test_every_part_changes_the_key(part: str) -> None:
     name = next(iter(BASE[part]))
     other = {**BASE, part: {name: "else"}}
-    assert keys.of_job(job(), **BASE) != keys.of_job(job(), **other)
+    assert keys.job_key(job(), **BASE) != keys.job_key(job(), **other)
 
 
 def test_every_field_of_a_job_changes_the_key() -> None:
@@ -51,9 +51,9 @@ def test_every_field_of_a_job_changes_the_key() -> None:
         "setting": job().setting.model_copy(update={"batch_size": 9}),
     }
     made = {
-        keys.of_job(job().model_copy(update={name: to}), **BASE) for name, to in changes.items()
+        keys.job_key(job().model_copy(update={name: to}), **BASE) for name, to in changes.items()
     }
-    assert len(made | {keys.of_job(job(), **BASE)}) == len(changes) + 1
+    assert len(made | {keys.job_key(job(), **BASE)}) == len(changes) + 1
 
 
 # -----------------------------------------------------------------------------

@@ -312,7 +312,7 @@ def test_a_changed_or_removed_claim_still_blocks(here: Folder) -> None:
 def test_a_claim_of_version_1_that_no_table_knows_is_refused_by_that_name(here: Folder) -> None:
     """As it was, it is read; its words mended, nobody can tell what of it was."""
     whole = two_jobs()["claims"]
-    manifest = validate.load(here.root / "mine" / "ours.json")
+    manifest = validate.load_manifest(here.root / "mine" / "ours.json")
     later = {"standing", "quote", "conditions"}
     digests = {
         each.id: fileio.digest_of_data(each.model_dump(mode="json", exclude=later))

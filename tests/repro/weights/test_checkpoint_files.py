@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 
 from repro import paths
 from repro.errors import BadInputError
-from repro.inputs.locate import Shelf
+from repro.inputs.locate import InputLocator
 from repro.inputs.located import Located, Missing
 from repro.schema import catalog
 from repro.schema.families import FAMILIES
@@ -115,8 +115,8 @@ def evaluation(checkpoint: str) -> EvaluateJob:
 
 
 def located(name: str, folder: Path) -> Located | Missing:
-    shelf = Shelf(substitutes={name: folder}, allow_remote_code=True)
-    return shelf.for_job(evaluation(name))["checkpoint"]
+    locator = InputLocator(substitutes={name: folder}, allow_remote_code=True)
+    return locator.for_job(evaluation(name))["checkpoint"]
 
 
 def test_a_folder_without_the_tokenizer_from_elsewhere_is_told(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_the_gated_tokenizer_is_named_as_such(folder: Path) -> None:
     assert isinstance(found, Missing)
     words = "of meta-llama/Llama-2-7b-hf, which is gated: it takes an accepted licence and a token"
     assert words in found.remedy
-    absent = Shelf().checkpoint("openelm-1.1b")
+    absent = InputLocator().checkpoint("openelm-1.1b")
     assert isinstance(absent, Missing)
     assert words in absent.remedy
     assert absent.download == 0  # the repository alone would not do
@@ -175,5 +175,5 @@ def test_layers_are_measured_without_a_tokenizer(tmp_path: Path) -> None:
         precisions=(),
         seed=0,
     )
-    shelf = Shelf(substitutes={"mamba-130m": folder})
-    assert isinstance(shelf.for_job(job)["checkpoint"], Located)
+    locator = InputLocator(substitutes={"mamba-130m": folder})
+    assert isinstance(locator.for_job(job)["checkpoint"], Located)

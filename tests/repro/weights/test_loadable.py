@@ -16,7 +16,7 @@ from safetensors.numpy import load_file, save_file
 from repro import fileio, paths
 from repro.errors import BadInputError, CannotSaveError
 from repro.inputs import checkpoints
-from repro.inputs.locate import Shelf
+from repro.inputs.locate import InputLocator
 from repro.inputs.located import Located, Missing
 from repro.weights import checkpoint_files, foreign_json, loadable
 from repro.weights.loadable import ChangedError, NotLoadableError
@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def digested(folder: Path) -> set[str]:
-    return {name.partition("/")[2] for name in checkpoints.of_folder(folder, "x")}
+    return {name.partition("/")[2] for name in checkpoints.checkpoint_digests(folder, "x")}
 
 
 # -----------------------------------------------------------------------------
@@ -64,7 +64,7 @@ def test_what_is_read_is_part_of_what_the_checkpoint_is(folder: Path) -> None:
     """A twin with one more file of a tokenizer is no twin; with a pickle beside it, it still is."""
 
     def substituted() -> bool:
-        found = Shelf(substitutes={"mamba-twin": folder}).checkpoint("mamba-twin")
+        found = InputLocator(substitutes={"mamba-twin": folder}).checkpoint("mamba-twin")
         assert isinstance(found, Located)
         return found.substituted
 
@@ -77,7 +77,7 @@ def test_what_is_read_is_part_of_what_the_checkpoint_is(folder: Path) -> None:
 
 def test_an_adapter_and_what_a_file_says_are_told_before_anything_runs(folder: Path) -> None:
     def told() -> str:
-        found = Shelf(substitutes={"mamba-twin": folder}).checkpoint("mamba-twin")
+        found = InputLocator(substitutes={"mamba-twin": folder}).checkpoint("mamba-twin")
         assert isinstance(found, Missing)
         assert (found.what, found.download) == ("a sound copy of mamba-twin", 0)
         return found.remedy
@@ -96,11 +96,11 @@ def test_a_damaged_copy_in_the_hubs_cache_costs_its_own_jobs(
     """Nobody gave it on the command line: the other checkpoints of the run are sound."""
     (folder / WEIGHTS).write_bytes(b"cut")
     monkeypatch.setattr("repro.inputs.locate._in_hub_cache", lambda _: folder)
-    found = Shelf().checkpoint("mamba-130m")
+    found = InputLocator().checkpoint("mamba-130m")
     assert isinstance(found, Missing)
     assert "a whole safetensors file" in found.remedy
     with pytest.raises(BadInputError, match="a whole safetensors file"):
-        Shelf(substitutes={"mamba-130m": folder}).checkpoint("mamba-130m")
+        InputLocator(substitutes={"mamba-130m": folder}).checkpoint("mamba-130m")
 
 
 # -----------------------------------------------------------------------------
@@ -150,7 +150,7 @@ def test_a_shard_has_the_bare_name_of_a_file(name: str, folder: Path, tmp_path: 
     half = "no index of tensors .*surrogates not allowed"  # of a pair, which is no text
     found = half if name.startswith("\ud800") else "1 tensors in no shard: z"
     with pytest.raises(NotLoadableError, match=found):
-        checkpoints.of_folder(folder, "x")
+        checkpoints.checkpoint_digests(folder, "x")
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_each_tensor_lies_in_the_shard_that_the_index_names(
 ) -> None:
     shards(folder, **held)(BARE)
     with pytest.raises(BadInputError, match=words):
-        checkpoint_files.tensors(folder)
+        checkpoint_files.stored_tensors(folder)
 
 
 def test_a_pipe_or_a_folder_by_a_known_name_is_not_opened(folder: Path) -> None:
@@ -205,13 +205,13 @@ def test_a_pipe_or_a_folder_by_a_known_name_is_not_opened(folder: Path) -> None:
 def test_it_holds_the_list_and_nothing_else_and_goes_away(folder: Path, tmp_path: Path) -> None:
     decoys.plant(folder, tmp_path / "touched")
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    with loadable.private(folder) as own:
+    with loadable.private_copy(folder) as own:
         assert own.name == folder.name
         assert own.parent.stat().st_mode & 0o077 == 0
         assert {path.name for path in own.iterdir()} == READ
         for path in own.iterdir():
             assert path.read_bytes() == (folder / path.name).read_bytes()
-        with loadable.private(own) as again:
+        with loadable.private_copy(own) as again:
             assert again == own
         assert own.is_dir()
     assert not own.parent.exists()
@@ -219,10 +219,10 @@ def test_it_holds_the_list_and_nothing_else_and_goes_away(folder: Path, tmp_path
 
 
 def test_another_file_put_there_later_is_not_read(folder: Path, tmp_path: Path) -> None:
-    held = Shelf(substitutes={"mamba-twin": folder}).checkpoint("mamba-twin")
+    held = InputLocator(substitutes={"mamba-twin": folder}).checkpoint("mamba-twin")
     assert isinstance(held, Located)
     right = {name: (folder / name).read_bytes() for name in READ}
-    with loadable.private(folder, held=held.held) as own:
+    with loadable.private_copy(folder, held=held.digests_by_name) as own:
         for name in READ:
             (tmp_path / "other").write_bytes(b"{}")
             (tmp_path / "other").replace(folder / name)
@@ -230,7 +230,7 @@ def test_another_file_put_there_later_is_not_read(folder: Path, tmp_path: Path) 
         assert load_file(own / WEIGHTS).keys() == load_file(TWIN / WEIGHTS).keys()
     with (
         pytest.raises(ChangedError, match="is not what it was"),
-        loadable.private(folder, held=held.held),
+        loadable.private_copy(folder, held=held.digests_by_name),
     ):
         pass
 
@@ -238,7 +238,7 @@ def test_another_file_put_there_later_is_not_read(folder: Path, tmp_path: Path) 
 def test_weights_that_are_written_to_meanwhile_are_told(folder: Path) -> None:
     with (
         pytest.raises(ChangedError, match=r"model\.safetensors was written to while it was in use"),
-        loadable.private(folder),
+        loadable.private_copy(folder),
     ):
         (folder / WEIGHTS).write_bytes((folder / WEIGHTS).read_bytes()[:-4] + b"abcd")
 
@@ -246,7 +246,10 @@ def test_weights_that_are_written_to_meanwhile_are_told(folder: Path) -> None:
 def test_a_file_that_went_away_is_told(folder: Path) -> None:
     held = {name: fileio.digest_of_file(folder / name) for name in READ}
     (folder / "tokenizer.json").unlink()
-    with pytest.raises(ChangedError, match="No such file"), loadable.private(folder, held=held):
+    with (
+        pytest.raises(ChangedError, match="No such file"),
+        loadable.private_copy(folder, held=held),
+    ):
         pass
 
 
@@ -257,19 +260,19 @@ def test_it_lies_in_the_jobs_own_folder_where_nothing_else_can_be_written(
         raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
 
     monkeypatch.setattr("repro.weights.loadable.gettempdir", nowhere)
-    with loadable.private(folder, work=tmp_path / "work" / "key") as own:
+    with loadable.private_copy(folder, work=tmp_path / "work" / "key") as own:
         assert own.parent.parent == tmp_path / "work" / "key"
     assert not list((tmp_path / "work" / "key").iterdir())
-    with pytest.raises(CannotSaveError, match="set TMPDIR"), loadable.private(folder):
+    with pytest.raises(CannotSaveError, match="set TMPDIR"), loadable.private_copy(folder):
         pass
 
 
 def test_messages_name_the_folder_that_the_user_knows(folder: Path) -> None:
     (folder / "tokenizer_config.json").write_text("[]")
-    with pytest.raises(NotLoadableError) as caught, loadable.private(folder):
+    with pytest.raises(NotLoadableError) as caught, loadable.private_copy(folder):
         pass
     assert str(folder / "tokenizer_config.json") in str(caught.value)
-    with pytest.raises(BadInputError) as later, loadable.private(TWIN) as own:
+    with pytest.raises(BadInputError) as later, loadable.private_copy(TWIN) as own:
         foreign_json.read(own / "none.json")
     assert str(TWIN / "none.json") in str(later.value)
 

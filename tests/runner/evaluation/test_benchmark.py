@@ -274,9 +274,11 @@ def test_ties_and_what_is_not_finite_are_counted() -> None:
 
 def test_scores_that_differ_from_lm_evals_stop_the_job() -> None:
     samples = [{"acc": 1.0}, {"acc": 0.0}]
-    benchmark.hold(samples, {"acc": np.array([True, False]), "acc_norm": np.array([True, True])})
+    benchmark.check_scores(
+        samples, {"acc": np.array([True, False]), "acc_norm": np.array([True, True])}
+    )
     with pytest.raises(RuntimeError, match="acc of some questions"):
-        benchmark.hold(samples, {"acc": np.array([True, True])})
+        benchmark.check_scores(samples, {"acc": np.array([True, True])})
 
 
 def test_progress_rises_to_the_total_and_nothing_is_printed(

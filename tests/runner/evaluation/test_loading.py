@@ -25,7 +25,7 @@ from repro import paths
 from repro.errors import BadInputError, CannotRunError
 from repro.weights import loadable
 from runner.evaluation import loading
-from runner.models import foreign
+from runner.models import checkpoint_checks
 from runner.models.registry import MODELS
 from runner.stability import trained_layers
 
@@ -218,7 +218,7 @@ def test_a_shard_elsewhere_is_refused(
     assert f"{folder}/{name}" in refusal(folder)
     if family == "mamba":
         with pytest.raises(BadInputError, match=r"w\.safetensors"):
-            trained_layers.load_mamba(folder)
+            trained_layers.load_mamba_weights(folder)
 
 
 @pytest.mark.parametrize("family", TWINS)
@@ -395,7 +395,7 @@ def test_layers_beyond_the_configs_number_are_refused(
     assert f"{len(more)} tensors unknown: {min(more)}" in refusal(folder)
     if family == "mamba":
         with pytest.raises(BadInputError, match="found 3 layers"):
-            trained_layers.load_mamba(folder)
+            trained_layers.load_mamba_weights(folder)
 
 
 def test_what_a_familys_file_names_is_passed_over(twin: Callable[..., Path]) -> None:
@@ -527,10 +527,13 @@ def test_a_panic_is_a_message_and_our_own_bugs_are_not() -> None:
 
     PanicException.__module__ = "pyo3_runtime"
     with pytest.raises(BadInputError, match="PanicException: no such thing"):  # noqa: SIM117
-        with foreign.guarded(Path("folder")):
+        with checkpoint_checks.checkpoint_errors(Path("folder")):
             raise PanicException(*["no such thing"])
     for error in (KeyboardInterrupt, SystemExit, MemoryError):
-        with pytest.raises(error), foreign.guarded(Path("folder")):
+        with pytest.raises(error), checkpoint_checks.checkpoint_errors(Path("folder")):
             raise error
-    with pytest.raises(RuntimeError, match="CUDA"), foreign.guarded(Path("folder")):
+    with (
+        pytest.raises(RuntimeError, match="CUDA"),
+        checkpoint_checks.checkpoint_errors(Path("folder")),
+    ):
         raise RuntimeError(*["CUDA error: an illegal memory access was encountered"])

@@ -29,7 +29,7 @@ from repro.schema.jobs import BenchmarkJob, EvaluateJob
 from runner.evaluation import benchmark, evaluate
 from runner.evaluation.partial_answers import PartialAnswers
 from runner.measurement import Inputs, Measurement
-from runner.models import foreign
+from runner.models import checkpoint_checks
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -137,8 +137,8 @@ def test_a_killed_benchmark_goes_on_to_the_same_record(lambada: Asked, tmp_path:
 def test_numbers_that_are_none_come_back(tmp_path: Path) -> None:
     parts = PartialAnswers(tmp_path)
     arrays = {"a": np.array([np.nan, -np.inf, 1e-310]), "b": np.zeros((0, 2), np.int64)}
-    parts._keep("x", arrays, {"values": {"v": math.inf, "w": math.nan, "u": 0.1}})
-    kept = parts._kept("x")
+    parts._save_part("x", arrays, {"values": {"v": math.inf, "w": math.nan, "u": 0.1}})
+    kept = parts._load_part("x")
     assert kept
     assert save(kept[0]) == save(arrays)
     assert json.dumps(kept[1]) == '{"values": {"v": Infinity, "w": NaN, "u": 0.1}}'
@@ -207,6 +207,6 @@ def test_memory_that_does_not_suffice_for_one_is_a_message(
     ],
 )
 def test_a_gpus_memory_is_as_the_machines(error: Exception) -> None:
-    assert foreign.ran_out(error)
-    assert not foreign.ran_out(RuntimeError("shapes differ"))
-    assert not foreign.ran_out(ValueError("a tensor called out of memory"))
+    assert checkpoint_checks.is_out_of_memory(error)
+    assert not checkpoint_checks.is_out_of_memory(RuntimeError("shapes differ"))
+    assert not checkpoint_checks.is_out_of_memory(ValueError("a tensor called out of memory"))

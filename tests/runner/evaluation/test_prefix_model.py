@@ -277,8 +277,8 @@ def tokenizers() -> list[Any]:
 @given(st.lists(st.tuples(TEXTS.filter(bool), TEXTS), max_size=4))
 def test_token_ids_are_those_of_lm_eval(tokenizers: list[Any], pairs: list[Pair]) -> None:
     for tokenizer in tokenizers:
-        assert tokens.cuts(tokenizer, bos=False)
-        found = tokens.encoded(tokenizer, pairs)
+        assert tokens.encodes_in_parts(tokenizer, bos=False)
+        found = tokens.encode_pairs(tokenizer, pairs)
         assert found == [encoded_by_lm_eval(tokenizer, *pair) for pair in pairs]
 
 
@@ -308,9 +308,11 @@ def test_other_tokenizers_are_not_cut_for(change: dict[str, Any], tmp_path: Path
     (tmp_path / "tokenizer.json").write_bytes(original.read_bytes())
     tiny_models.edit(tmp_path / "tokenizer.json", lambda content: content.update(change))
     tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(tmp_path / "tokenizer.json"))
-    assert not tokens.cuts(tokenizer, bos=False)
-    assert tokens.cuts(PreTrainedTokenizerFast(tokenizer_file=str(original)), bos=False)
-    assert not tokens.cuts(PreTrainedTokenizerFast(tokenizer_file=str(original)), bos=True)
+    assert not tokens.encodes_in_parts(tokenizer, bos=False)
+    assert tokens.encodes_in_parts(PreTrainedTokenizerFast(tokenizer_file=str(original)), bos=False)
+    assert not tokens.encodes_in_parts(
+        PreTrainedTokenizerFast(tokenizer_file=str(original)), bos=True
+    )
 
 
 @pytest.mark.slow
@@ -329,6 +331,6 @@ def test_real_questions_have_the_token_ids_of_lm_eval(
             task.build_all_requests(rank=0, world_size=1)
             pairs += [instance.args for instance in task.instances]
     assert len(pairs) == 4 * 14042
-    found = tokens.encoded(tokenizer, pairs)
+    found = tokens.encode_pairs(tokenizer, pairs)
     for place in range(0, len(pairs), step):
         assert found[place] == encoded_by_lm_eval(tokenizer, *pairs[place])

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.evaluation import prefix_tree
-from runner.evaluation.prefix_tree import Group, Limits, Tokens, planned
+from runner.evaluation.prefix_tree import Group, Limits, Tokens, plan_groups
 
 ROOMY = Limits(positions=1 << 16, memory=1 << 40, row=1, token=1)
 
@@ -82,7 +82,7 @@ def test_every_sequence_is_covered_exactly_once(
     case: tuple[list[Tokens], list[int], Limits],
 ) -> None:
     tokens, free, limits = case
-    root = planned(tokens, free, limits)
+    root = plan_groups(tokens, free, limits)
     seen = []
     for place, path, padded, held in paths(root, tokens, limits, [np.array([], np.int64)]):
         assert path.tolist() == tokens[place].tolist()
@@ -99,7 +99,7 @@ def test_nothing_that_is_read_is_in_a_group(
     case: tuple[list[Tokens], list[int], Limits],
 ) -> None:
     tokens, free, limits = case
-    waiting = [planned(tokens, free, limits)]
+    waiting = [plan_groups(tokens, free, limits)]
     while waiting:
         group = waiting.pop()
         assert all(free[place] >= group.length for _, place in group.leaves)
@@ -117,7 +117,7 @@ def test_few_shot_prompts_share_their_examples() -> None:
         *([*range(length), *range(5000 + 40 * number, 5030 + 40 * number)]
           for length in (600, 700) for number in range(50))
     )  # fmt: skip
-    root = planned(tokens, [629] * 50 + [729] * 50, ROOMY)
+    root = plan_groups(tokens, [629] * 50 + [729] * 50, ROOMY)
     (first,) = root.groups  # the shorter is a beginning of the longer
     (second,) = first.groups
     assert (first.length, second.length) == (600, 700)
@@ -132,7 +132,7 @@ def test_contexts_of_equal_length_run_as_one_batch() -> None:
         *([number, *range(1000, 1000 + 79), 2000 + 10 * ending, *range(9)]
           for number in range(40) for ending in range(4))
     )  # fmt: skip
-    root = planned(tokens, [79] * 160, ROOMY)
+    root = plan_groups(tokens, [79] * 160, ROOMY)
     (group,) = root.groups
     assert len(group.members) == 40
     assert group.length == 79  # the last token of the context is read, so it runs with each ending
@@ -145,21 +145,21 @@ def test_contexts_of_similar_length_are_cut_to_the_shortest() -> None:
         *([number, *range(1000, 1000 + 78 + number % 2), 2000 + 10 * ending, *range(9)]
           for number in range(40) for ending in range(4))
     )  # fmt: skip
-    root = planned(tokens, [78 + place // 4 % 2 for place in range(160)], ROOMY)
+    root = plan_groups(tokens, [78 + place // 4 % 2 for place in range(160)], ROOMY)
     (group,) = root.groups
     assert (group.length, len(group.members)) == (78, 40)
 
 
 def test_what_saves_less_than_a_call_is_not_shared() -> None:
     tokens = sequences(*([*range(30), 100 + number] for number in range(4)))
-    root = planned(tokens, [30] * 4, ROOMY)
+    root = plan_groups(tokens, [30] * 4, ROOMY)
     assert root.groups == []
     assert len(root.leaves) == 4
 
 
 def test_a_cut_prompt_shares_nothing() -> None:
     tokens = sequences(*([*range(2000), 3000 + number] for number in range(4)))
-    root = planned(tokens, [0, 2000, 2000, 2000], ROOMY)
+    root = plan_groups(tokens, [0, 2000, 2000, 2000], ROOMY)
     assert root.leaves == [(0, 0)]
     assert sorted(place for _, place in root.groups[0].leaves) == [1, 2, 3]
 
@@ -169,7 +169,7 @@ def test_batches_are_of_similar_length_and_in_order(falling: bool) -> None:  # n
     tokens = sequences(*([number, *range(number % 400)] for number in range(1000)))
     limits = Limits(positions=1 << 16, memory=1 << 40, row=1, token=1, falling=falling)
     lengths = [len(each) for each in tokens]
-    root = planned(tokens, [0] * 1000, limits)
+    root = plan_groups(tokens, [0] * 1000, limits)
     batches = [[lengths[place] for _, place in batch] for batch in root.batches(lengths, limits)]
     flat = [length for batch in batches for length in batch]
     assert flat == sorted(flat, reverse=falling)

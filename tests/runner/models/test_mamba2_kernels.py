@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from runner.models import mamba2_mixer, mamba_paths
 from runner.models.mamba2_mixer import Mamba2Mixer
-from runner.models.mamba2_scan import chunked
+from runner.models.mamba2_scan import chunked_scan
 
 pytestmark = [
     pytest.mark.gpu,
@@ -120,8 +120,10 @@ def test_scan_rounds_as_the_kernels_do(dtype: torch.dtype) -> None:
     initial = normal(2, 8, 64, 64, dtype=torch.float32, seed=6)
     inputs = (x, step, decay, inward, outward, skip)
 
-    exact = chunked(*(tensor.double() for tensor in inputs), initial=initial.double(), chunk=64)
-    ours = chunked(*inputs, initial=initial, chunk=64)
+    exact = chunked_scan(
+        *(tensor.double() for tensor in inputs), initial=initial.double(), chunk=64
+    )
+    ours = chunked_scan(*inputs, initial=initial, chunk=64)
     theirs = mamba_chunk_scan_combined(
         x=x,
         dt=step,

@@ -17,7 +17,7 @@ from hypothesis import strategies
 from torch import Tensor
 from torch.autograd.gradcheck import gradcheck
 
-from runner.models.mamba2_scan import chunked, recurrence
+from runner.models.mamba2_scan import chunked_scan, stepwise_scan
 
 CHUNK = 16
 FLOAT64, FLOAT32 = 1e-12, 2e-5
@@ -57,8 +57,8 @@ def error(found: Tensor, expected: Tensor) -> float:
 @pytest.mark.parametrize("initial", [None, start()])
 def test_chunks_equal_the_recurrence(length: int, groups: int, initial: Tensor | None) -> None:
     inputs = case(length, groups=groups)
-    y, state = chunked(*inputs, initial=initial, chunk=CHUNK)
-    expected_y, expected_state = recurrence(*inputs, initial=initial)
+    y, state = chunked_scan(*inputs, initial=initial, chunk=CHUNK)
+    expected_y, expected_state = stepwise_scan(*inputs, initial=initial)
     assert y.shape == inputs[0].shape
     assert state.shape == (2, 4, 3, 5)
     assert error(y, expected_y) < FLOAT64
@@ -77,8 +77,8 @@ def test_chunks_equal_the_recurrence_whatever_the_shape(
     length: int, chunk: int, groups: int, share: int, seed: int
 ) -> None:
     inputs = case(length, groups=groups, heads=groups * share, seed=seed)
-    y, state = chunked(*inputs, chunk=chunk)
-    expected_y, expected_state = recurrence(*inputs)
+    y, state = chunked_scan(*inputs, chunk=chunk)
+    expected_y, expected_state = stepwise_scan(*inputs)
     assert error(y, expected_y) < FLOAT64
     assert error(state, expected_state) < FLOAT64
 
@@ -96,7 +96,7 @@ def test_the_recurrence_is_the_definition() -> None:
     def tensor(values: list[float], *shape: int) -> Tensor:
         return torch.tensor(values, dtype=torch.float64).view(*shape)
 
-    y, state = recurrence(
+    y, state = stepwise_scan(
         tensor(x, 1, 3, 1, 1),
         tensor(step, 1, 3, 1),
         tensor([decay], 1),
@@ -111,13 +111,13 @@ def test_the_recurrence_is_the_definition() -> None:
 
 def test_two_halves_through_the_state_equal_the_whole() -> None:
     inputs = case(50, groups=2)
-    whole, last = chunked(*inputs, chunk=CHUNK)
+    whole, last = chunked_scan(*inputs, chunk=CHUNK)
 
     def part(where: slice) -> tuple[Tensor, ...]:
         return tuple(tensor[:, where] if tensor.dim() > 1 else tensor for tensor in inputs)
 
-    first, state = chunked(*part(slice(23)), chunk=CHUNK)
-    second, state = chunked(*part(slice(23, None)), initial=state, chunk=CHUNK)
+    first, state = chunked_scan(*part(slice(23)), chunk=CHUNK)
+    second, state = chunked_scan(*part(slice(23, None)), initial=state, chunk=CHUNK)
     assert error(torch.cat([first, second], dim=1), whole) < FLOAT64
     assert error(state, last) < FLOAT64
 
@@ -134,8 +134,8 @@ def gradients(scan: object, inputs: tuple[Tensor, ...], **options: object) -> li
 @pytest.mark.parametrize("groups", [1, 2])
 def test_gradients_equal_those_of_the_recurrence(groups: int) -> None:
     inputs = case(3 * CHUNK + 5, groups=groups)
-    expected = gradients(recurrence, inputs)
-    for found, exact in zip(gradients(chunked, inputs, chunk=CHUNK), expected, strict=True):
+    expected = gradients(stepwise_scan, inputs)
+    for found, exact in zip(gradients(chunked_scan, inputs, chunk=CHUNK), expected, strict=True):
         assert error(found, exact) < FLOAT64
 
 
@@ -143,7 +143,7 @@ def test_gradients_equal_finite_differences() -> None:
     inputs = [tensor.requires_grad_() for tensor in (*case(5, groups=2), start())]
 
     def scan(*leaves: Tensor) -> tuple[Tensor, Tensor]:
-        return chunked(*leaves[:-1], initial=leaves[-1], chunk=2)
+        return chunked_scan(*leaves[:-1], initial=leaves[-1], chunk=2)
 
     assert gradcheck(scan, inputs, fast_mode=True)
 
@@ -158,15 +158,15 @@ def test_narrow_dtypes_stay_within_their_roundings(dtype: torch.dtype, tolerance
     wide = (step.float(), decay.float(), skip.float())
     narrow = tuple(tensor.to(dtype) for tensor in (x, inward, outward))
     given = (narrow[0], *wide[:2], *narrow[1:], wide[2])
-    expected_y, expected_state = recurrence(*(tensor.double() for tensor in given))
+    expected_y, expected_state = stepwise_scan(*(tensor.double() for tensor in given))
 
-    y, state = chunked(*given, chunk=CHUNK)
+    y, state = chunked_scan(*given, chunk=CHUNK)
 
     assert y.dtype == dtype
     assert state.dtype == torch.float32
     assert error(y, expected_y) < tolerance
     assert error(state, expected_state) < tolerance
-    slow, _ = recurrence(*given)
+    slow, _ = stepwise_scan(*given)
     assert slow.dtype == dtype
     assert error(slow, expected_y) < tolerance
 
@@ -195,7 +195,7 @@ def test_half_precision_rounds_what_the_kernels_round() -> None:
     def tensor(values: np.ndarray[Any, Any], *shape: int) -> Tensor:
         return torch.from_numpy(values.T.copy()).view(1000, 2, *shape)
 
-    found, state = chunked(
+    found, state = chunked_scan(
         tensor(x, 1, 1),
         tensor(step, 1),
         torch.tensor([decay]),
@@ -215,9 +215,11 @@ def test_extreme_decays_stay_finite(dtype: torch.dtype, strength: float, size: f
     """Exponents to -1e9 a step, and none at all: no overflow, forward or backward."""
     x, step, decay, inward, outward, skip = case(3 * CHUNK + 5, dtype=dtype)
     inputs = (x, step * size, decay * strength, inward, outward, skip)
-    y, state = chunked(*inputs, chunk=CHUNK)
-    expected, _ = recurrence(*(tensor.double() for tensor in inputs))
+    y, state = chunked_scan(*inputs, chunk=CHUNK)
+    expected, _ = stepwise_scan(*(tensor.double() for tensor in inputs))
     assert torch.isfinite(y).all()
     assert torch.isfinite(state).all()
     assert error(y, expected) < (FLOAT64 if dtype == torch.float64 else FLOAT32)
-    assert all(torch.isfinite(found).all() for found in gradients(chunked, inputs, chunk=CHUNK))
+    assert all(
+        torch.isfinite(found).all() for found in gradients(chunked_scan, inputs, chunk=CHUNK)
+    )

@@ -50,7 +50,7 @@ from repro.schema.families import FAMILIES
 from runner.evaluation import prefix_model
 from runner.models import mamba, mamba_paths, mamba_scan, precision
 from runner.models.mamba_paths import path_of, set_path
-from runner.models.mamba_scan import Inputs, by_pseudo_steps
+from runner.models.mamba_scan import ScanInputs, by_pseudo_steps
 from runner.models.mamba_scan_triton import by_one_kernel
 from runner.models.registry import MODELS
 
@@ -186,7 +186,7 @@ def test_one_prefix_serves_padded_rows(
     prefixes, endings = tiny_models.tokens(9), tiny_models.tokens(6, len(rows)).flip(1)
     _, state = offered.continued(model, prefixes, None)
     kept = copy.deepcopy(state)
-    branched = prefix_model.branch(state, torch.tensor(rows))
+    branched = prefix_model.state_rows(state, torch.tensor(rows))
     padded = endings.clone()
     for place in range(len(rows)):
         padded[place, 6 - place :] = 3
@@ -200,7 +200,7 @@ def test_one_prefix_serves_padded_rows(
     for before, after in zip(tensors(kept), tensors(state), strict=True):
         assert torch.equal(before, after)
     if len(set(rows)) == 1:
-        assert prefix_model.size((state, branched)) == prefix_model.size(state)
+        assert prefix_model.state_bytes((state, branched)) == prefix_model.state_bytes(state)
 
 
 def tensors(state: Any) -> Iterator[Tensor]:
@@ -212,7 +212,7 @@ def test_what_a_state_holds(family: str, saved: Saved) -> None:
     """Nothing of the tokens that a recurrent state has passed."""
     offered, model = MODELS[family], load(saved(family)[0])
     sizes = [
-        prefix_model.size(offered.continued(model, tiny_models.tokens(length), None)[1])
+        prefix_model.state_bytes(offered.continued(model, tiny_models.tokens(length), None)[1])
         for length in (10, 20)
     ]
     grows = FAMILIES[family].state == "key-value cache"
@@ -226,7 +226,7 @@ def test_what_a_state_holds(family: str, saved: Saved) -> None:
 def test_size_counts_memory_once() -> None:
     tensor = torch.zeros(3, 5)
     assert (
-        prefix_model.size({"a": tensor, "b": (tensor[:1].expand(9, 5), [tensor.double()])})
+        prefix_model.state_bytes({"a": tensor, "b": (tensor[:1].expand(9, 5), [tensor.double()])})
         == 60 + 120
     )
 
@@ -255,14 +255,14 @@ def test_adapters_act(family: str, saved: Saved) -> None:
 # Mamba's scan
 
 
-def sizes_of_a_scan(length: int, dtype: torch.dtype = torch.float64) -> Inputs:
+def sizes_of_a_scan(length: int, dtype: torch.dtype = torch.float64) -> ScanInputs:
     """Two rows, six channels, five states; decays from 1 to none of the state left in a step."""
     generator = torch.Generator().manual_seed(4)
 
     def normal(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype)
 
-    return Inputs(
+    return ScanInputs(
         u=normal(2, 6, length),
         delta=(normal(2, 6, length) * 3 - 3).exp(),
         A=-normal(6, 5).exp() * 10,
@@ -289,7 +289,7 @@ def scan(**given: Any) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(gated).to(dtype), torch.from_numpy(state)
 
 
-def part(inputs: Inputs, steps: slice) -> Inputs:
+def part(inputs: ScanInputs, steps: slice) -> ScanInputs:
     by_time = ("u", "delta", "B", "C", "z")
     return inputs._replace(**{name: getattr(inputs, name)[..., steps] for name in by_time})
 
@@ -328,7 +328,9 @@ def test_our_scan_is_the_loop(chunk: int, monkeypatch: pytest.MonkeyPatch) -> No
     for steps in (slice(0, 9), slice(9, None)):
         kept = state.clone()
         arguments = (tensor[:, steps] for tensor in (inward, outward))
-        y, after = mamba_scan.scanned(u[:, steps], delta[:, steps], inputs.A.T, *arguments, state)
+        y, after = mamba_scan.scan_from_state(
+            u[:, steps], delta[:, steps], inputs.A.T, *arguments, state
+        )
         assert torch.equal(state, kept)
         outputs.append(y)
         state = after
@@ -475,7 +477,7 @@ def test_one_kernel_is_the_loop(dtype: torch.dtype, length: int) -> None:
     step = torch.rand(rows, length, inner, device="cuda")
     decay, skip = -torch.rand(inner, states, device="cuda") - 0.1, torch.randn(inner, device="cuda")
     state = torch.randn(rows, states, inner, device="cuda")
-    by_channel = Inputs(
+    by_channel = ScanInputs(
         u=u,
         delta=step.transpose(1, 2),
         A=decay,
@@ -485,7 +487,7 @@ def test_one_kernel_is_the_loop(dtype: torch.dtype, length: int) -> None:
         z=gate,
     )
     wide = [x.double() for x in (u.transpose(1, 2), step, decay.T, inward, outward, state)]
-    y, last = mamba_scan.scanned(*wide)
+    y, last = mamba_scan.scan_from_state(*wide)
     expected = (y + wide[0] * skip.double()) * functional.silu(gate.transpose(1, 2).double())
     found, after = by_one_kernel(None, by_channel, state.transpose(1, 2))
     assert found.dtype == dtype

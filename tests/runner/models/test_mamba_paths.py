@@ -46,7 +46,7 @@ from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
 from runner.models import mamba_paths
 from runner.models.mamba_paths import set_path
-from runner.tuning.adapters import AdapterWatch, dead
+from runner.tuning.adapters import AdapterWatch, tensors_not_learning
 
 Array = NDArray[np.float64]
 
@@ -262,7 +262,7 @@ def check_dead(
         optimizer.zero_grad()
     learning = watch.result()
     of_dead = [tensor.name for tensor in learning if projection(tensor.name) in expected]
-    assert dead(learning) == of_dead
+    assert tensors_not_learning(learning) == of_dead
     assert [tensor.name for tensor in learning if not tensor.moved] == of_dead
     assert {projection(name) for name in of_dead} == expected
 

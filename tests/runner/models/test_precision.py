@@ -9,7 +9,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from repro.errors import CannotRunError
-from repro.schema.jobs import Arm, EvaluateJob
+from repro.schema.jobs import CastMode, EvaluateJob
 from runner.evaluation import language_model, loading
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch and transformers warn about each other
@@ -18,7 +18,7 @@ IDS = torch.tensor([[5, 17, 250, 3, 99, 41, 8]])
 FAMILIES = ("mamba", "gpt-neox")
 
 
-def job(arm: Arm, dtype: str = "bfloat16") -> EvaluateJob:
+def job(arm: CastMode, dtype: str = "bfloat16") -> EvaluateJob:
     return evaluate_jobs.job(dtype, arm=arm, subjects=("anatomy",), shots=(0,))
 
 

@@ -15,7 +15,7 @@ from runner.stability.bounds import RATIO_SLACK
 from runner.stability.perturbation import MODES, SWEPT
 from runner.stability.precision import LowDtype, low_precision
 from runner.stability.random_layers import Design, Family, draw_layers
-from runner.stability.trained_layers import layer_inputs, load_mamba, trained_layers
+from runner.stability.trained_layers import layer_inputs, load_mamba_weights, trained_layers
 
 STEPS = 96
 JOB = StabilityJob(
@@ -123,7 +123,7 @@ def test_numbers_do_not_depend_on_chunks_and_threads(
 def test_trained_layers_read_the_inputs_that_reach_them(twin: Path) -> None:
     from transformers import MambaForCausalLM  # oracle: the model itself
 
-    model = load_mamba(twin)
+    model = load_mamba_weights(twin)
     tokens = torch.randint(50, (2, 12))
     found = layer_inputs(model, tokens)
     seen: list[torch.Tensor] = []
@@ -160,7 +160,7 @@ def test_trained_layers_refuse_what_they_do_not_have(twin: Path) -> None:
 def test_a_folder_of_another_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "gpt_neox"}')
     with pytest.raises(ValueError, match="found gpt_neox, expected mamba"):
-        load_mamba(tmp_path)
+        load_mamba_weights(tmp_path)
 
 
 @pytest.mark.parametrize("family", ["mamba-zoh", "mamba2"])

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
-from runner.tuning.adapters import AdapterWatch, TensorLearning, dead
+from runner.tuning.adapters import AdapterWatch, TensorLearning, tensors_not_learning
 
 TARGETS = ["query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h", "embed_in"]
 IDS = torch.randint(29, (2, 12), generator=torch.Generator().manual_seed(4))
@@ -79,7 +79,7 @@ def test_in_the_first_step_one_factor_learns_and_the_other_waits() -> None:
     for tensor in learning:
         first = starts_at_zero(tensor)
         assert (tensor.gradient, tensor.moved, tensor.waiting) == (first, first, not first)
-    assert dead(learning) == []
+    assert tensors_not_learning(learning) == []
 
 
 def test_from_the_second_step_both_factors_learn() -> None:
@@ -90,7 +90,7 @@ def test_from_the_second_step_both_factors_learn() -> None:
 def test_only_both_factors_of_a_layer_read_by_its_weight_are_dead() -> None:
     learning = watched(past_its_adapter(adapted()), 1.0, 1.0)
     expected = [tensor.name for tensor in learning if "dense_h_to_4h" in tensor.name]
-    assert dead(learning) == expected
+    assert tensors_not_learning(learning) == expected
     assert [tensor.name for tensor in learning if not tensor.moved] == expected
     assert [name.split(".")[-3] for name in expected] == ["lora_A", "lora_B"]
     assert not any(tensor.waiting for tensor in learning)
@@ -100,11 +100,13 @@ def test_only_both_factors_of_a_layer_read_by_its_weight_are_dead() -> None:
 def test_a_skipped_step_teaches_nothing(scale: float) -> None:
     learning = watched(adapted(), scale, scale)
     assert not any(tensor.gradient or tensor.moved for tensor in learning)
-    assert dead(learning) == [tensor.name for tensor in learning if starts_at_zero(tensor)]
+    assert tensors_not_learning(learning) == [
+        tensor.name for tensor in learning if starts_at_zero(tensor)
+    ]
 
 
 def test_a_factor_waits_for_the_first_step_that_was_not_skipped() -> None:
-    assert dead(watched(adapted(), float("inf"), 1.0)) == []
+    assert tensors_not_learning(watched(adapted(), float("inf"), 1.0)) == []
     assert all(tensor.gradient for tensor in watched(adapted(), float("inf"), 1.0, 1.0))
 
 
@@ -115,7 +117,7 @@ def test_outside_lora_zeros_are_no_gradient_and_frozen_weights_are_not_asked() -
     (model(torch.ones(2, 3)) * 0).sum().backward()
     learning = watch.result()
     assert [tensor.name for tensor in learning] == ["0.weight", "0.bias"]
-    assert dead(learning) == ["0.weight", "0.bias"]
+    assert tensors_not_learning(learning) == ["0.weight", "0.bias"]
 
 
 def test_the_watch_ends_with_its_result() -> None:

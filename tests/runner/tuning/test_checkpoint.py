@@ -308,13 +308,13 @@ def test_generators_go_on_as_they_would_have(tmp_path: Path) -> None:
 def test_writing_takes_a_small_share_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(checkpoint.time, "monotonic", lambda: now)
-    pace = checkpoint.Pace()
+    pace = checkpoint.CheckpointPace()
     due = []
     for seconds, took in ((59, None), (61, None), (62, 1.0), (121, None), (122, 30.0), (721, None)):
         now = 100.0 + seconds
         if took is not None:
-            pace.wrote(took)
-        due.append(pace.due())
+            pace.note_write(took)
+        due.append(pace.is_due())
     assert due == [False, True, False, False, False, False]
     now = 100.0 + 122 + 600
-    assert pace.due()
+    assert pace.is_due()

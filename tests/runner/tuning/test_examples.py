@@ -256,7 +256,7 @@ def test_the_order_is_trainers_and_the_same_in_every_dtype(twins: Any, tmp_path:
             trainer.train()
         runs[run] = [lengths.index(length) for length in seen.lengths]
     expected, other = (
-        [row for epoch in range(3) for row in tuning_examples.order(7, seed, epoch)]
+        [row for epoch in range(3) for row in tuning_examples.epoch_order(7, seed, epoch)]
         for seed in (43, 7)
     )
     assert runs["float32"] == runs["bfloat16"] == runs["data_seed"] == expected
@@ -265,11 +265,13 @@ def test_the_order_is_trainers_and_the_same_in_every_dtype(twins: Any, tmp_path:
 
 def test_the_order_is_a_permutation_of_its_own() -> None:
     torch.manual_seed(1)
-    first = tuning_examples.order(100, 42, 0)
+    first = tuning_examples.epoch_order(100, 42, 0)
     torch.manual_seed(2)
-    assert tuning_examples.order(100, 42, 0) == first
+    assert tuning_examples.epoch_order(100, 42, 0) == first
     assert sorted(first) == list(range(100))
-    assert first != tuning_examples.order(100, 42, 1) != tuning_examples.order(100, 43, 1)
+    assert (
+        first != tuning_examples.epoch_order(100, 42, 1) != tuning_examples.epoch_order(100, 43, 1)
+    )
 
 
 @pytest.mark.parametrize("loss", ["all", "answer"])
@@ -280,7 +282,7 @@ def test_the_summary_adds_up(loss: Any, twins: Any) -> None:
     found = tuning_examples.summary(made_up, 5, seed=42, epochs=2, batch_size=3)
     collate = tuning_examples.Collator(0, attention_mask=True)
     for epoch in range(2):
-        order = tuning_examples.order(len(examples), 42, epoch)
+        order = tuning_examples.epoch_order(len(examples), 42, epoch)
         batches = [order[first : first + 3] for first in range(0, len(order), 3)]
         padded = [collate([examples[row] for row in batch]) for batch in batches]
         total = sum(batch["input_ids"].numel() for batch in padded)

@@ -65,7 +65,7 @@ def plain(asked: Recipe, data: Path) -> tuple[list[list[float]], dict[str, torch
     per_epoch = math.ceil(len(examples) / asked.batch_size)
     steps = []
     for epoch in range(asked.epochs):
-        order = tuning_examples.order(len(examples), asked.seed, epoch)
+        order = tuning_examples.epoch_order(len(examples), asked.seed, epoch)
         for number in range(per_epoch):
             chosen = order[number * asked.batch_size : (number + 1) * asked.batch_size]
             batch = Collator(0, attention_mask=True)([examples[row] for row in chosen])

@@ -18,7 +18,7 @@ import pytest
 
 from repro.errors import BadInputError
 from runner.tuning import instructions
-from runner.tuning.instructions import Malformed, Row, Rows
+from runner.tuning.instructions import MalformedRow, Row, Rows
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
 
@@ -149,10 +149,10 @@ def test_turns_of_lima(tmp_path: Path) -> None:
     found = instructions.read(written(tmp_path / "rows", first, second, *prompts), "lima")
     assert found.rows == (Row("q1", "", "a1"), Row("q2", "", "a2", (("q1", "a1"),)))
     assert found.malformed == (
-        Malformed(2, "conversations: 1 turns, expected user and assistant in turn"),
-        Malformed(3, "conversations: 3 turns, expected user and assistant in turn"),
-        Malformed(4, "conversations: 0 turns, expected user and assistant in turn"),
-        Malformed(5, "conversations: 1: is empty"),
+        MalformedRow(2, "conversations: 1 turns, expected user and assistant in turn"),
+        MalformedRow(3, "conversations: 3 turns, expected user and assistant in turn"),
+        MalformedRow(4, "conversations: 0 turns, expected user and assistant in turn"),
+        MalformedRow(5, "conversations: 1: is empty"),
     )
 
 
@@ -304,10 +304,10 @@ def test_each_question_of_a_wheel_is_taken_once(tmp_path: Path) -> None:
     assert found == Rows(
         (row, row),
         (
-            Malformed(2, "gold: 2, expected one of 2 choices"),
-            Malformed(3, "choices: 1: is empty"),
-            Malformed(4, "str, not an object"),
-            Malformed(5, "gold: Input should be a valid integer"),
+            MalformedRow(2, "gold: 2, expected one of 2 choices"),
+            MalformedRow(3, "choices: 1: is empty"),
+            MalformedRow(4, "str, not an object"),
+            MalformedRow(5, "gold: Input should be a valid integer"),
         ),
     )
 

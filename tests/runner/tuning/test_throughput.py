@@ -17,9 +17,9 @@ from repro.schema.jobs import ThroughputJob
 from repro.store.store import Store
 from runner.measurement import Inputs, Measurement
 from runner.models import mamba2_mixer
-from runner.models.shapes import SHAPES, adapted, build, shape_of
+from runner.models.shapes import SHAPES, build, shape_of, with_adapters
 from runner.tuning import throughput
-from runner.tuning.memory_cap import Try, fastest, search
+from runner.tuning.memory_cap import BatchSizeTrial, fastest, search_batch_size
 from verify.records import throughput as throughput_records
 
 
@@ -73,7 +73,7 @@ def test_lora_trains_its_adapters_and_nothing_else(name: str, rank: int) -> None
     }
     for method, size in sizes.items():
         with torch.device("meta"):
-            model = adapted(build(shape), method, rank)  # type: ignore[arg-type]
+            model = with_adapters(build(shape), method, rank)  # type: ignore[arg-type]
         trained = [each for each in model.parameters() if each.requires_grad]
         assert sum(each.numel() for each in trained) == rank * size
         assert {each.dtype for each in model.parameters()} == {torch.float32}
@@ -81,7 +81,7 @@ def test_lora_trains_its_adapters_and_nothing_else(name: str, rank: int) -> None
 
 def test_full_fine_tuning_trains_all() -> None:
     with torch.device("meta"):
-        model = adapted(build(SHAPES["mamba-twin"]), "full", None)
+        model = with_adapters(build(SHAPES["mamba-twin"]), "full", None)
     assert all(each.requires_grad for each in model.parameters())
 
 
@@ -107,13 +107,13 @@ class Card:
         self.limit, self.weights, self.row, self.optimizer = limit, weights, row, optimizer
         self.tried: list[int] = []
 
-    def attempt(self, rows: int) -> Try:
+    def attempt(self, rows: int) -> BatchSizeTrial:
         self.tried.append(rows)
         forward = self.weights + rows * self.row
         peak = max(forward, self.optimizer)
         fits = peak <= self.limit
         speed = rows / (rows + 4) if fits else 0.0
-        return Try(rows, fits, speed, min(peak, self.limit), self.limit, forward)
+        return BatchSizeTrial(rows, fits, speed, min(peak, self.limit), self.limit, forward)
 
     def doubled(self) -> int:
         """The largest power of two that fits, by trying all; 0 if none does."""
@@ -127,7 +127,7 @@ class Card:
 @pytest.mark.parametrize("optimizer", [0, 60, 99])
 def test_the_search_finds_what_doubling_finds(row: int, optimizer: int) -> None:
     card = Card(100, 1, row, optimizer)
-    tries = search(card.attempt, 100)
+    tries = search_batch_size(card.attempt, 100)
     fit = [each.batch_size for each in tries if each.fits]
     assert max(fit, default=0) == card.doubled()
     if fit:
@@ -139,19 +139,19 @@ def test_the_search_finds_what_doubling_finds(row: int, optimizer: int) -> None:
 
 def test_sizes_that_two_others_foretell_are_skipped() -> None:
     card = Card(1 << 20, 0, 1 << 10, 1 << 19)  # 1,024 rows fit
-    search(card.attempt, 1 << 20)
+    search_batch_size(card.attempt, 1 << 20)
     assert card.tried == [1, 2, 1024, 2048, 512]
 
 
 def test_a_guess_that_is_too_high_is_taken_back() -> None:
     card = Card(100, 0, 10, 0)
-    assert [each.fits for each in search(card.attempt, 10_000)][:2] == [True, True]
+    assert [each.fits for each in search_batch_size(card.attempt, 10_000)][:2] == [True, True]
     assert card.tried == [1, 2, 512, 256, 128, 64, 32, 16, 8, 4]
 
 
 def test_the_fastest_that_fits_is_taken() -> None:
-    slow, fast = Try(2, True, 5.0, 1, 1, 1), Try(1, True, 6.0, 1, 1, 1)  # noqa: FBT003
-    over = Try(4, False, 0.0, 1, 1, 1)  # noqa: FBT003
+    slow, fast = BatchSizeTrial(2, True, 5.0, 1, 1, 1), BatchSizeTrial(1, True, 6.0, 1, 1, 1)  # noqa: FBT003
+    over = BatchSizeTrial(4, False, 0.0, 1, 1, 1)  # noqa: FBT003
     assert fastest([slow, fast, over]) is fast
     assert fastest([over]) is None
 

@@ -22,7 +22,7 @@ from verify.evidence import Evidence
 from verify.judge import judge
 from verify.records import answers
 from verify.records import benchmark as benchmark_records
-from verify.records.loaded import Loaded
+from verify.records.checked_record import CheckedRecord
 
 PINS = {"torch": "2.2.1"}
 WHOLE = "shots5/log_likelihood"
@@ -115,7 +115,7 @@ def test_a_job_no_larger_than_its_sample_is_checked_at_one_number_of_shots() -> 
     slot = slots(records.manifest(), "full", records.checkpoints())[0]
     assert isinstance(slot.job, EvaluateJob)
     small = slot.job.model_copy(update={"subjects": ("geometry",), "shots": (0, 1, 3, 5)})
-    made = engines.by(small, "prefix")
+    made = engines.with_engine(small, "prefix")
     assert isinstance(made, EvaluateJob)
     assert (made.checked, made.checked_shots) == (("geometry",), (1,))
 
@@ -164,17 +164,17 @@ def answered(job: BenchmarkJob) -> dict[str, Any]:
     return arrays
 
 
-def kept(root: Path, job: BenchmarkJob, arrays: dict[str, Any]) -> Loaded:
+def kept(root: Path, job: BenchmarkJob, arrays: dict[str, Any]) -> CheckedRecord:
     """The record of some arrays, saved and read."""
     store = Store(root)
     values = tuned.values_of(job.task, {k: v for k, v in arrays.items() if k.startswith("shots")})
     key = records.save_record(store, job, arrays, records.this_machine(), values=values)
     record, read = store.load(key)
-    return Loaded(Slot("it", job, "", "twin", "float32", "one"), record, read)
+    return CheckedRecord(Slot("it", job, "", "twin", "float32", "one"), record, read)
 
 
 def counts(root: Path, job: BenchmarkJob, arrays: dict[str, Any]) -> tuple[int, int, int]:
-    return answers.counted(kept(root, job, arrays).record, job, arrays)
+    return answers.count_engine_differences(kept(root, job, arrays).record, job, arrays)
 
 
 def choose(arrays: dict[str, Any], at: str, question: int) -> None:
@@ -185,10 +185,10 @@ def choose(arrays: dict[str, Any], at: str, question: int) -> None:
 
 def test_a_benchmark_is_checked_on_its_first_questions() -> None:
     job = benchmark("piqa").model_copy(update={"engine": "lm-eval", "checked": 0})
-    made = engines.by(job, "prefix")
+    made = engines.with_engine(job, "prefix")
     assert isinstance(made, BenchmarkJob)
     assert made.checked == 20
-    assert engines.by(job, "lm-eval") == job
+    assert engines.with_engine(job, "lm-eval") == job
 
 
 def test_answers_to_a_benchmark_count_over_all_shots(tmp_path: Path) -> None:
@@ -205,10 +205,10 @@ def test_answers_to_a_benchmark_count_over_all_shots(tmp_path: Path) -> None:
     assert counts(tmp_path / "d", job, arrays) == (2, 1, 8)
     loaded = kept(tmp_path / "e", job, arrays)
     differs = cause("engine-differs", engine="prefix", apart=2, own=1, asked=8)
-    assert qualifiers._of_the_engine(loaded) == differs
+    assert qualifiers._reasons_of_engine(loaded) == differs
     choose(arrays, "stock-other/shots5", 1)
     assert counts(tmp_path / "f", job, arrays) == (2, 2, 8)
-    assert not qualifiers._of_the_engine(kept(tmp_path / "g", job, arrays))
+    assert not qualifiers._reasons_of_engine(kept(tmp_path / "g", job, arrays))
 
 
 def test_a_choice_that_is_not_there_is_no_answer(tmp_path: Path) -> None:

@@ -128,7 +128,7 @@ def test_a_longer_choice_may_win_once_its_length_is_taken_out(tmp_path: Path) ->
 
     loaded = evidence_of(tmp_path, BenchmarkJob, lengthen).get(f"{TUNED}.piqa.float32")
     plain, normalised = (
-        answers.right(loaded.arrays, metric, 0) for metric in ("accuracy", "accuracy_norm")
+        answers.answered_right(loaded.arrays, metric, 0) for metric in ("accuracy", "accuracy_norm")
     )
     assert plain.sum() == 40
     assert (
@@ -192,11 +192,11 @@ def test_more_questions_asked_for_than_there_are_is_all(tmp_path: Path) -> None:
     for asked in (100, 101):
         more = job.model_copy(update={"questions": asked})
         benchmark.check(loaded.record, more, loaded.arrays, known)
-        assert not benchmark.uncovered(more, known)
+        assert not benchmark.unchecked_gold(more, known)
     fewer = job.model_copy(update={"questions": 99})
     with pytest.raises(InvalidError, match=r"shape \(100, 4\) at 0 shots, expected \(99, C\)"):
         benchmark.check(loaded.record, fewer, loaded.arrays, known)
-    assert benchmark.uncovered(fewer, known).startswith("piqa: gold answers of the first 99")
+    assert benchmark.unchecked_gold(fewer, known).startswith("piqa: gold answers of the first 99")
 
 
 def test_other_gold_answers_are_refused(tmp_path: Path) -> None:
@@ -273,7 +273,7 @@ def test_a_tuned_model_may_overflow_and_counts_as_lm_eval_counts_it(tmp_path: Pa
     assert benchmark.score(piqa.arrays, "accuracy", 0) == pytest.approx(
         1 + tuned.gold_of("piqa")[1:].count(0)
     )
-    assert benchmark.overflows(piqa.arrays, 0).tolist() == [False] + 99 * [True]
+    assert benchmark.overflowed(piqa.arrays, 0).tolist() == [False] + 99 * [True]
     mmlu = evidence.get(f"{TUNED}.mmlu.float32")
     gold = [*records.gold_of("arithmetic"), *records.gold_of("geometry")]
     assert mmlu.accuracies()[0] == pytest.approx((1 + gold[1:].count(0)) / 65)

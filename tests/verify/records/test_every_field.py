@@ -156,9 +156,11 @@ def committed(kind: str, folder: Path) -> tuple[Evidence, str]:
     for file in source.folder(key).iterdir():
         if file.is_file():
             (target / file.name).write_bytes(file.read_bytes())
-    claimed = validate.load(paths.MANIFESTS / f"{run.manifest}.json")
+    claimed = validate.load_manifest(paths.MANIFESTS / f"{run.manifest}.json")
     one = run.model_copy(update={"jobs": {slot: key}})
-    return Evidence(claimed, one, Store(folder), catalog.checkpoints(), catalog.asked()), slot
+    return Evidence(
+        claimed, one, Store(folder), catalog.checkpoints(), catalog.question_sets()
+    ), slot
 
 
 @cache

@@ -10,7 +10,7 @@ import torch
 
 from repro.schema.jobs import EvaluateJob
 from verify.errors import InvalidError
-from verify.evidence import Evidence, copies
+from verify.evidence import Evidence, copied_numbers
 from verify.records import rounding
 
 SLOT = "mamba-1.{}.batch-8"
@@ -50,7 +50,7 @@ def test_what_torch_gives_is_never_refused(dtype: str, scale: float) -> None:
     scores = measured(dtype, widened=True, scale=scale)
     assert all(rounding._widened(row, dtype) for row in rounding._questions(scores))
     halves = measured(dtype, widened=False, scale=scale)
-    assert np.array_equal(rounding.rounded(halves, dtype), halves)
+    assert np.array_equal(rounding.rounded_to(halves, dtype), halves)
 
 
 @pytest.mark.parametrize("scale", [0.3, 8.0, 300.0])
@@ -66,7 +66,7 @@ def test_what_float32_gives_is_told_from_half_precision(dtype: str, scale: float
 def test_rounding_is_torchs(dtype: str) -> None:
     values = np.r_[np.random.default_rng(0).normal(0, 10, 1000), 0.0, 2.0**-24, 3 * 2.0**-25]
     expected = torch.from_numpy(values).to(getattr(torch, dtype)).double().numpy()
-    assert np.array_equal(rounding.rounded(values, dtype), expected)
+    assert np.array_equal(rounding.rounded_to(values, dtype), expected)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def copied(**other: Any) -> dict[str, str]:
             digest="0" * 64,
         )
         found[record.key] = (record, records.answers(job))
-    return copies(found)
+    return copied_numbers(found)
 
 
 @pytest.mark.parametrize(

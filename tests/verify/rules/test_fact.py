@@ -20,7 +20,7 @@ from repro.inputs import sources
 from repro.schema import validate
 from repro.schema.causes import Cause, cause
 from repro.schema.page_claims import FactClaim, SourceFile
-from verify.outcome import Decided
+from verify.outcome import RuleDecision
 from verify.rules import fact
 
 MODEL = "transformers/models/mamba/modeling_mamba.py"
@@ -38,7 +38,7 @@ def base_weight(claimed: str = "base_layer.weight") -> dict[str, Any]:
     return look("returns", source, 439, claimed, function="BaseTunerLayer.weight")
 
 
-def decide(*lookups: dict[str, Any], **more: Any) -> Decided:
+def decide(*lookups: dict[str, Any], **more: Any) -> RuleDecision:
     return fact.decide(*claimed(*lookups, **more))
 
 
@@ -131,7 +131,7 @@ def test_a_claim_that_misquotes_its_file_is_invalid(lookup: dict[str, Any], why:
     assert why in misquoted(decided)
 
 
-def misquoted(decided: Decided) -> str:
+def misquoted(decided: RuleDecision) -> str:
     """What is said of the only mistake."""
     (one,) = decided.causes
     assert one.code == "misquoted"
@@ -262,7 +262,7 @@ def test_a_file_is_read_in_the_archive_of_the_lock(cache: Path) -> None:
     before = sorted(cache.iterdir())
     assert decide(size_in()).outcome == "reproduced"
     assert sorted(cache.iterdir()) == before
-    assert not sources.missing([claimed(size_in())[0]])
+    assert not sources.missing_archives([claimed(size_in())[0]])
 
 
 @pytest.mark.parametrize(
@@ -293,9 +293,9 @@ def test_a_package_that_is_nowhere_is_not_run_and_can_be_fetched(cache: Path) ->
     assert decided.causes[1].values == {"manifest": "made-up"}
     printed = decide(size_in(), state_size(), relation="ratio", published="four")
     assert (printed.outcome, printed.published) == ("not-run", "4")
-    (pin,) = sources.missing([claimed(size_in(), state_size())[0]])
+    (pin,) = sources.missing_archives([claimed(size_in(), state_size())[0]])
     assert (pin.name, pin.version) == ("made-up-code", "1.0")
-    assert not sources.missing([claimed(state_size(sha256="0" * 64))[0]])
+    assert not sources.missing_archives([claimed(state_size(sha256="0" * 64))[0]])
 
 
 def test_every_package_that_is_nowhere_is_named(cache: Path) -> None:
@@ -313,7 +313,7 @@ def test_every_package_that_is_nowhere_is_named(cache: Path) -> None:
     assert [each.code for each in twice.causes] == ["source-missing", "fetch-the-archive"]
 
 
-def missing(decided: Decided) -> str:
+def missing(decided: RuleDecision) -> str:
     """What is said of the source that is not to be had."""
     found = [each for each in decided.causes if each.code == "source-missing"]
     (one,) = found
@@ -349,7 +349,7 @@ def test_a_wheel_is_an_archive_too(cache: Path) -> None:
 
 def every_fact() -> dict[str, tuple[str, str, tuple[Cause, ...]]]:
     """Outcome, measured side and causes of every fact of the bundle."""
-    manifests = map(validate.load, sorted(paths.MANIFESTS.glob("*.json")))
+    manifests = map(validate.load_manifest, sorted(paths.MANIFESTS.glob("*.json")))
     found = {}
     for each in manifests:
         for claim in each.claims:
@@ -371,8 +371,8 @@ def nothing_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_facts_are_the_same_where_nothing_is_installed_or_fetched() -> None:
     without = every_fact()
     assert {outcome for outcome, _, _ in without.values()} == {"reproduced", "contradicted"}
-    bundled = [validate.load(each) for each in sorted(paths.MANIFESTS.glob("*.json"))]
-    assert not sources.missing(bundled)
+    bundled = [validate.load_manifest(each) for each in sorted(paths.MANIFESTS.glob("*.json"))]
+    assert not sources.missing_archives(bundled)
 
 
 def test_the_index_says_what_the_files_say(

@@ -22,17 +22,17 @@ from repro.schema.tuned_slots import TunedModel
 from verify.decidable import family, undecidable
 from verify.evidence import Evidence
 from verify.judge import judge
-from verify.outcome import Decided, Judged
+from verify.outcome import JudgedClaim, RuleDecision
 from verify.rules import improvement, improvement_values
 from verify.rules.improvement import (
     RELATIONS,
+    all_of,
     at_least,
-    every,
+    decide_sentence,
     in_groups,
+    is_positive,
     negated,
-    none,
-    settle,
-    truth,
+    none_of,
 )
 from verify.rules.improvement_values import Series
 
@@ -87,7 +87,7 @@ def findings(usual: Evidence) -> dict[str, Finding]:
     return {each.claim: each for each in judge(usual.manifest, usual, {}).findings}
 
 
-def untuned(evidence: Evidence) -> improvement_values.Model:
+def untuned(evidence: Evidence) -> improvement_values.MeasuredModel:
     named = [TunedModel("mamba-1", "pretrained")]
     return improvement_values.models(evidence.manifest, evidence, named).models[0]
 
@@ -137,7 +137,7 @@ def test_the_floor_is_the_largest_of_any_setting(usual: Evidence) -> None:
     """Of two settings in which scores rise by much and by little."""
     named = [TunedModel("mamba-1", arm) for arm in (ARM, "pretrained")]
     much, little = improvement_values.models(usual.manifest, usual, named).models
-    both = improvement_values.Model("both", (little.rows[0], much.rows[0]))
+    both = improvement_values.MeasuredModel("both", (little.rows[0], much.rows[0]))
     floors = [each.improvement((1, 3, 5), "relative").floor for each in (little, both, much)]
     assert floors[0] < floors[1] == floors[2]
 
@@ -249,8 +249,8 @@ def test_what_is_divided_by_is_surely_not_nothing(
     divisors: tuple[float, ...], outcome: str
 ) -> None:
     """With a floor of 1 another draw of five is 1.095 t away: 3.04 alone, 3.83 of two."""
-    decided = Decided("reproduced", "200", "200", "± 100", CLOSE, ())
-    judged = Judged(decided, cause("mean-within-margin"), [], 0.5)
+    decided = RuleDecision("reproduced", "200", "200", "± 100", CLOSE, ())
+    judged = JudgedClaim(decided, cause("mean-within-margin"), [], 0.5)
     found = improvement._divisible(judged, [_series(each) for each in divisors])
     if outcome == "reproduced":
         assert found == judged
@@ -261,7 +261,7 @@ def test_what_is_divided_by_is_surely_not_nothing(
 
 def test_nothing_at_all_divides_nothing() -> None:
     """Without any spread, too."""
-    judged = Judged(Decided("reproduced", "200", "200", "± 100", CLOSE, ()), None, [])
+    judged = JudgedClaim(RuleDecision("reproduced", "200", "200", "± 100", CLOSE, ()), None, [])
     found = improvement._divisible(judged, [_series(9.0), Series((0.0,) * 5, 0.0)])
     assert found.decided.outcome == "inconclusive"
     assert found.decided.causes == (cause("divided-by-zero", low=0.0, high=0.0), *CLOSE)
@@ -302,22 +302,22 @@ SURE, OPEN, NOT = (True, True), (False, True), (False, False)
 
 
 def test_what_may_be_nothing_is_not_surely_positive() -> None:
-    assert truth((0.25, 0.5)) == SURE
-    assert truth((0.0, 0.25)) == OPEN
-    assert truth((-0.5, 0.0)) == NOT
+    assert is_positive((0.25, 0.5)) == SURE
+    assert is_positive((0.0, 0.25)) == OPEN
+    assert is_positive((-0.5, 0.0)) == NOT
 
 
 def test_formulas_of_what_is_not_known() -> None:
     assert negated(OPEN) == OPEN
     assert negated(SURE) == NOT
-    assert every([SURE, OPEN]) == OPEN
-    assert every([OPEN, NOT]) == NOT
-    assert none([NOT, NOT]) == SURE
-    assert none([NOT, SURE]) == NOT
+    assert all_of([SURE, OPEN]) == OPEN
+    assert all_of([OPEN, NOT]) == NOT
+    assert none_of([NOT, NOT]) == SURE
+    assert none_of([NOT, SURE]) == NOT
     assert at_least(2)([SURE, OPEN, NOT]) == OPEN
     assert at_least(1)([SURE, OPEN, NOT]) == SURE
     assert at_least(3)([SURE, OPEN, NOT]) == NOT
-    groups = in_groups(2, every, at_least(1))
+    groups = in_groups(2, all_of, at_least(1))
     assert groups([SURE, NOT, SURE, SURE]) == SURE
     assert groups([SURE, NOT, OPEN, SURE]) == OPEN
 
@@ -424,7 +424,7 @@ STUCK = Stand((0, 0, 0), (0, 30, 30, 60))
 )
 def test_relations(relation: str, of: list[Any], others: list[Any], expected: str) -> None:
     sentence = RELATIONS[relation](of, others, (1, 3, 5))
-    outcome, why, seen = settle(sentence)
+    outcome, why, seen = decide_sentence(sentence)
     assert outcome == expected
     assert (why.code, why.values["total"]) == ("counted-conditions", len(sentence.conditions))
     if outcome != "inconclusive":
@@ -459,15 +459,15 @@ def test_the_error_rate_is_shared_out() -> None:
     """t at 0.975 and 4 degrees of freedom is 2.776, so 1.3 is surely above 0 alone: its interval
     reaches 1.242. Among 4 (t 4.315 at 0.99375: 1.930) it is not."""
     alone = [flat(1.3)]
-    assert settle(RELATIONS["all-positive"](alone, [], (1, 3, 5)))[0] == "reproduced"  # type: ignore[arg-type]
+    assert decide_sentence(RELATIONS["all-positive"](alone, [], (1, 3, 5)))[0] == "reproduced"  # type: ignore[arg-type]
     four = [*alone, UP, UP, UP]
-    assert settle(RELATIONS["all-positive"](four, [], (1, 3, 5)))[0] == "inconclusive"  # type: ignore[arg-type]
+    assert decide_sentence(RELATIONS["all-positive"](four, [], (1, 3, 5)))[0] == "inconclusive"  # type: ignore[arg-type]
 
 
 def test_reasons_count_what_holds_and_what_does_not() -> None:
     """Three surely hold, one surely does not, for another draw too; two are open."""
     models = [UP, UP, UP, DOWN, LEVEL, LEVEL]
-    assert settle(RELATIONS["all-positive"](models, [], (1, 3, 5))) == (  # type: ignore[arg-type]
+    assert decide_sentence(RELATIONS["all-positive"](models, [], (1, 3, 5))) == (  # type: ignore[arg-type]
         "contradicted",
         cause("counted-conditions", total=6, sure=3, never=1, never_drawn=1),
         False,
@@ -476,7 +476,7 @@ def test_reasons_count_what_holds_and_what_does_not() -> None:
 
 def test_what_is_no_number_is_open() -> None:
     for relation in ("all-positive", "none-positive"):
-        found = settle(RELATIONS[relation]([flat(math.nan)], [], (1, 3, 5)))  # type: ignore[list-item]
+        found = decide_sentence(RELATIONS[relation]([flat(math.nan)], [], (1, 3, 5)))  # type: ignore[list-item]
         assert found[0] == "inconclusive"
 
 

@@ -26,12 +26,12 @@ from made_up_worlds import (
 )
 
 from repro.schema.causes import cause
-from verify import arms, statistics
+from verify import paired, statistics
 from verify.decidable import family, undecidable
 from verify.evidence import Evidence
-from verify.judge import judge, over_the_table
-from verify.noise import Spans
-from verify.outcome import Decided, Judged
+from verify.judge import adjust_over_table, judge
+from verify.noise import Intervals
+from verify.outcome import JudgedClaim, RuleDecision
 from verify.rules import model as rules
 
 POINT = 100 / 65
@@ -92,7 +92,7 @@ def test_a_number_that_no_draw_would_print_is_contradicted(tmp_path: Path) -> No
 def test_flips_that_cancel_leave_no_divergence(tmp_path: Path) -> None:
     flips: Flips = lambda _, setting, shots: (6, 6)  # noqa: E731, ARG005
     claimed, evidence = world(tmp_path, flips, **table({"mamba-1": "20.0", "phi-1": "20.0"}))
-    found = arms.arms(claimed, [claimed.cell(BOTH[0])], evidence)
+    found = paired.pair_cells(claimed, [claimed.cell(BOTH[0])], evidence)
     assert found.divergences == [0.0] * 5
     assert found.flips() == (12.0, 12.0)
     # d = 0 and v = 12 answers squared: the shift is -12 POINT^2 at both shots.
@@ -103,7 +103,7 @@ def test_the_null_divergence_is_that_between_settings_of_one_dtype(tmp_path: Pat
     """float32 never moves; float16 of setting 3 loses 8 more at 5 shots: (0 + 8) / 2 answers."""
     flips: Flips = lambda _, setting, shots: (2 + 8 * (setting == 3 and shots == 5), 0)  # noqa: E731
     claimed, evidence = world(tmp_path, flips, **table({"mamba-1": "20.0", "phi-1": "20.0"}))
-    found = arms.arms(claimed, [claimed.cell(BOTH[0])], evidence)
+    found = paired.pair_cells(claimed, [claimed.cell(BOTH[0])], evidence)
     assert found.null == pytest.approx(4 * POINT)
     assert found.divergences == pytest.approx([2 * POINT] * 3 + [6 * POINT] + [2 * POINT])
     assert found.at_the_floor  # 2.8 answers on average, 4 where nothing but the setting changed
@@ -123,7 +123,7 @@ def test_a_repeated_setting_is_no_further_draw(tmp_path: Path) -> None:
 
     store, run = records.run(tmp_path, claimed, "full", same)
     evidence = Evidence(claimed, run, store, records.checkpoints(), {"mmlu": records.dataset()})
-    found = arms.arms(claimed, [claimed.cell(BOTH[0])], evidence)
+    found = paired.pair_cells(claimed, [claimed.cell(BOTH[0])], evidence)
     assert (len(found.rows), found.repeated) == (2, 3)
     finding = named(judge(claimed, evidence, {}), BOTH[0])
     assert finding.outcome == "inconclusive"
@@ -240,7 +240,7 @@ def test_significantly_smaller_is_by_more_than_settings_differ(
 @pytest.mark.parametrize(("gap", "expected"), [(-2.0, 1), (-1.0, 0), (0.0, -1), (2.0, -1)])
 def test_what_is_surely_within_the_null_is_not_significant(gap: float, expected: int) -> None:
     """A null of 1: the mean is known to 0.25, another draw to 0.5, and rounding adds 0.125."""
-    spans = Spans(gap, (gap - 0.25, gap + 0.25), (gap - 0.5, gap + 0.5))
+    spans = Intervals(gap, (gap - 0.25, gap + 0.25), (gap - 0.5, gap + 0.5))
     sides: Any = [SimpleNamespace(null=each) for each in (1.0, 0.5)]
     for pair in (sides, sides[::-1]):
         assert rules.beyond_null(*pair, spans, 0.125, -1.0) == expected
@@ -320,10 +320,10 @@ def test_measured_spikes(tmp_path: Path, lost: tuple[int, ...], expected: str) -
 # Many cells
 
 
-def number(outcome: str, p: float) -> Judged:
+def number(outcome: str, p: float) -> JudgedClaim:
     why = (cause("not-finite"),)
-    decided = Decided(outcome, "1", "2", "± 0.5", why)  # type: ignore[arg-type]
-    return Judged(decided, None, [], p)
+    decided = RuleDecision(outcome, "1", "2", "± 0.5", why)  # type: ignore[arg-type]
+    return JudgedClaim(decided, None, [], p)
 
 
 def test_contradicted_is_adjusted_over_the_table() -> None:
@@ -332,9 +332,11 @@ def test_contradicted_is_adjusted_over_the_table() -> None:
         "a": number("contradicted", 0.001),
         "b": number("contradicted", 0.03),
         "c": number("reproduced", 1.0),
-        "count": Judged(Decided("contradicted", "1", "2", "exact", (cause("agrees"),)), None, []),
+        "count": JudgedClaim(
+            RuleDecision("contradicted", "1", "2", "exact", (cause("agrees"),)), None, []
+        ),
     }
-    found = over_the_table(judged, 3)
+    found = adjust_over_table(judged, 3)
     assert [found[name].decided.outcome for name in judged] == [
         "contradicted",
         "inconclusive",
@@ -347,10 +349,10 @@ def test_contradicted_is_adjusted_over_the_table() -> None:
 
 def test_a_run_of_one_cell_is_adjusted_as_the_whole_table() -> None:
     cell = {"a": number("contradicted", 0.03)}
-    assert over_the_table(cell, 1)["a"].decided.outcome == "contradicted"
-    assert over_the_table(cell, 2)["a"].decided.outcome == "inconclusive"
+    assert adjust_over_table(cell, 1)["a"].decided.outcome == "contradicted"
+    assert adjust_over_table(cell, 2)["a"].decided.outcome == "inconclusive"
     # More p-values than numbers that could be contradicted beforehand: each one counts.
-    assert over_the_table(cell, 0)["a"].decided.outcome == "contradicted"
+    assert adjust_over_table(cell, 0)["a"].decided.outcome == "contradicted"
 
 
 def test_the_family_is_every_number_that_could_be_contradicted() -> None:
@@ -384,5 +386,5 @@ def test_the_floor_of_a_group_is_smaller_than_that_of_a_cell(tmp_path: Path) -> 
         tmp_path, wobbling({"mamba-1": 13, "phi-1": 13}), **table({"mamba-1": "20.0", "phi-1": "2"})
     )
     cells = [claimed.cell(name) for name in BOTH]
-    assert arms.arms(claimed, cells, evidence).least_spread == statistics.floor(65, 4)
-    assert arms.arms(claimed, cells[:1], evidence).least_spread == statistics.floor(65, 2)
+    assert paired.pair_cells(claimed, cells, evidence).least_spread == statistics.floor(65, 4)
+    assert paired.pair_cells(claimed, cells[:1], evidence).least_spread == statistics.floor(65, 2)

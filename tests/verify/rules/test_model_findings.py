@@ -18,7 +18,7 @@ from made_up_worlds import BOTH, judged_sentence, named, sentence, table, verdic
 from repro.schema.causes import cause
 from repro.schema.finding import Finding
 from verify import statistics
-from verify.outcome import Judged
+from verify.outcome import JudgedClaim
 from verify.rules import model
 
 DRAW = 4.615384615 * 1.2**0.5
@@ -33,7 +33,7 @@ def losing(mamba: int, phi: int) -> dict[str, int]:
 # Cells
 
 
-def judged_cell(root: Path, printed: str, settings: int = 5) -> Judged:
+def judged_cell(root: Path, printed: str, settings: int = 5) -> JudgedClaim:
     """13 lost answers against a printed cell, with the first few settings."""
     data = table({"mamba-1": printed, "phi-1": "60.0"})
     data["jobs"] = records.manifest_data()["jobs"]

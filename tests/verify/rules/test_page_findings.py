@@ -6,13 +6,13 @@ import pytest
 from printed_pages import decide, named
 
 from repro.schema.causes import Cause, Estimate, cause
-from verify.outcome import Decided
+from verify.outcome import RuleDecision
 from verify.rules.question import CHANCE, squared_z
 
 OPEN = cause("printed-precision")
 
 
-def wins(printed: str, *pairs: str) -> Decided:
+def wins(printed: str, *pairs: str) -> RuleDecision:
     """Wins of the left number of each pair."""
     values = named([text for each in pairs for text in each.split()])
     comparisons = [
@@ -25,7 +25,7 @@ def wins(printed: str, *pairs: str) -> Decided:
 
 def test_wins_that_are_open() -> None:
     counts = {"total": 3, "won": 1, "open": 2, "lost": 0, "printed": "2", "out_of": "3"}
-    assert wins("2", "52.17 52.17", "52.18 52.17", "5 3") == Decided(
+    assert wins("2", "52.17 52.17", "52.18 52.17", "5 3") == RuleDecision(
         "inconclusive",
         "2 of 3",
         "1 to 3 of 3",
@@ -41,10 +41,10 @@ def test_wins_that_are_open() -> None:
 def test_wins_that_are_sure() -> None:
     counts = {"total": 1, "won": 1, "open": 0, "lost": 0, "printed": "1", "out_of": "1"}
     why = (cause("wins-counted", **counts),)
-    assert wins("1", "5 3") == Decided("reproduced", "1 of 1", "1 of 1", "exact", why)
+    assert wins("1", "5 3") == RuleDecision("reproduced", "1 of 1", "1 of 1", "exact", why)
 
 
-def ratio(printed: str, form: str, relation: str, *of: str) -> Decided:
+def ratio(printed: str, form: str, relation: str, *of: str) -> RuleDecision:
     claim = {"kind": "ratio", "published": "p", "of": list(named(of)), "form": form}
     return decide({**named(of), "p": printed}, {**claim, "relation": relation})[0]
 
@@ -55,9 +55,9 @@ def follows(formula: str, value: str, claimed: str) -> Cause:
 
 def test_ratios_whole() -> None:
     why = (cause("divides-by-zero", formula="3 / 0.0", by="0.0"),)
-    undefined = Decided("inconclusive", "1", "3 / 0.0", "± 0.5", why)
+    undefined = RuleDecision("inconclusive", "1", "3 / 0.0", "± 0.5", why)
     assert ratio("1", "times", "equals", "3", "0.0") == undefined
-    assert ratio("2.15", "plain", "at-least", "2.15") == Decided(
+    assert ratio("2.15", "plain", "at-least", "2.15") == RuleDecision(
         "inconclusive",
         "≥ 2.15",
         "2.15 from 2.15",
@@ -65,7 +65,7 @@ def test_ratios_whole() -> None:
         (follows("2.15", "2.15", "≥ 2.15 is claimed"), OPEN),
         estimates=(Estimate(label="2.15", value=2.15, low=2.145, high=2.155),),
     )
-    assert ratio("2.1", "plain", "equals", "2") == Decided(
+    assert ratio("2.1", "plain", "equals", "2") == RuleDecision(
         "inconclusive",
         "2.1",
         "2 from 2",
@@ -73,7 +73,7 @@ def test_ratios_whole() -> None:
         (follows("2", "2", "2.1 stands for [2.05, 2.15]"), OPEN),
         estimates=(Estimate(label="2", value=2, low=1.5, high=2.5),),
     )
-    assert ratio("2", "plain", "equals", "2.1") == Decided(
+    assert ratio("2", "plain", "equals", "2.1") == RuleDecision(
         "reproduced",
         "2",
         "2.1 from 2.1",
@@ -103,7 +103,7 @@ def test_a_reduction_by_nothing_is_defined() -> None:
     assert ratio("1", "times-per-reduction", "equals", "0.0").outcome == "reproduced"
 
 
-def repeat(left: str, right: str) -> Decided:
+def repeat(left: str, right: str) -> RuleDecision:
     sides = named(left.split()), named(right.split(), "w")
     claim = {"kind": "repeat", "left": list(sides[0]), "right": list(sides[1])}
     return decide({**sides[0], **sides[1]}, claim)[0]
@@ -117,10 +117,10 @@ def test_repeats_whole() -> None:
     )
     sides = "133, 81, 81", "132, 83, 81.5", "rounding"
     found = repeat("133 81 81", "132 83 81.5")
-    assert found == Decided("contradicted", *sides, working[:1], working)
+    assert found == RuleDecision("contradicted", *sides, working[:1], working)
     same = (cause("repeated", count=1),)
     found = repeat("4.54", "4.54")
-    assert found == Decided("reproduced", "4.54", "4.54", "rounding", same)
+    assert found == RuleDecision("reproduced", "4.54", "4.54", "rounding", same)
 
 
 def test_what_is_apart_many_times_is_named_thrice_and_counted() -> None:
@@ -129,7 +129,7 @@ def test_what_is_apart_many_times_is_named_thrice_and_counted() -> None:
     assert found.causes == (*found.working[:3], cause("and-more", total=5))
 
 
-def monotone(*texts: str) -> Decided:
+def monotone(*texts: str) -> RuleDecision:
     values = named(texts)
     return decide(values, {"kind": "monotone", "of": list(values), "direction": "rising"})[0]
 
@@ -143,17 +143,17 @@ def test_trends_whole() -> None:
         goes("v0 0.1 to v1 0.14", "rises or stays or falls"),
         goes("v1 0.14 to v2 0.54", "rises"),
     )
-    assert monotone("0.1", "0.14", "0.54") == Decided(
+    assert monotone("0.1", "0.14", "0.54") == RuleDecision(
         "inconclusive", "rising", "0.1, 0.14, 0.54", "order", (steps[0], OPEN), steps
     )
     steps = (goes("v0 1 to v1 3", "rises"), goes("v1 3 to v2 5", "rises"))
     why = (cause("every-step", steps=2, direction="rising"),)
-    assert monotone("1", "3", "5") == Decided(
+    assert monotone("1", "3", "5") == RuleDecision(
         "reproduced", "rising", "1, 3, 5", "order", why, steps
     )
 
 
-def concordance(left: str, right: str, **fields: Any) -> Decided:
+def concordance(left: str, right: str, **fields: Any) -> RuleDecision:
     sides = named(left.split(), "m"), named(right.split(), "n")
     names = {"left": list(sides[0]), "right": list(sides[1])}
     claim = {"kind": "concordance", "basis": "printed", **names, **fields}
@@ -170,7 +170,7 @@ def agreeing(places: str, **counts: int) -> Cause:
 
 def test_series_that_are_open() -> None:
     level = "rises or stays or falls"
-    assert concordance("1 5 5 5", "2 6 6 6", by="steps") == Decided(
+    assert concordance("1 5 5 5", "2 6 6 6", by="steps") == RuleDecision(
         "inconclusive",
         "1, 5, 5, 5",
         "2, 6, 6, 6",
@@ -185,7 +185,7 @@ def test_series_that_are_open() -> None:
 
 
 def test_spikes_whole() -> None:
-    assert concordance("1.20 0.20", "1.30 0.30", by="spikes", above="1") == Decided(
+    assert concordance("1.20 0.20", "1.30 0.30", by="spikes", above="1") == RuleDecision(
         "reproduced",
         "1.20, 0.20",
         "1.30, 0.30",
@@ -198,7 +198,7 @@ def test_spikes_whole() -> None:
     )
 
 
-def whole(questions: int, *texts: str) -> Decided:
+def whole(questions: int, *texts: str) -> RuleDecision:
     claim = {"kind": "whole-questions", "of": list(named(texts)), "questions": questions}
     return decide(named(texts), claim)[0]
 
@@ -206,7 +206,7 @@ def whole(questions: int, *texts: str) -> Decided:
 def test_whole_questions_whole() -> None:
     """A hundredth of a percent of 7 questions is 0.0007 of one; half a percent of 1000 is 5."""
     found = whole(7, "14.29", "28.57")
-    assert found == Decided(
+    assert found == RuleDecision(
         "reproduced",
         "whole 7ths",
         "2 of 2 reachable",
@@ -216,7 +216,7 @@ def test_whole_questions_whole() -> None:
         found.estimates,
     )
     assert [(each.label, each.value) for each in found.estimates] == [(CHANCE, 0.0007)]
-    assert whole(1000, "50") == Decided(
+    assert whole(1000, "50") == RuleDecision(
         "inconclusive",
         "whole 1000ths",
         "1 of 1 reachable",
@@ -232,7 +232,7 @@ def test_whole_questions_whole() -> None:
     )
 
 
-def sampling(left: str, right: str, questions: int) -> Decided:
+def sampling(left: str, right: str, questions: int) -> RuleDecision:
     comparison = {"left": "a", "right": "b", "better": "higher", "questions": questions}
     claim = {"kind": "sampling", "comparisons": [comparison], "z": "1.96"}
     return decide({"a": left, "b": right}, claim)[0]
@@ -242,7 +242,7 @@ def test_sampling_whole() -> None:
     """96 / sqrt(2 x 2327 - 96) = 1.42 and sqrt(96) = 9.80."""
     groups = {"beyond": 0, "within": 0, "reversed": 0, "tied": 0, "open": 1}
     found = sampling("45.16", "43.30", 5153)
-    assert found == Decided(
+    assert found == RuleDecision(
         "inconclusive",
         "1 difference beyond sampling",
         "0 beyond, 0 within, 0 reversed, 0 tied, 1 open",
@@ -268,7 +268,7 @@ def test_answers_that_may_be_equal_have_no_least_z() -> None:
     assert squared_z(range(4, 8), range(3, 6), 10) == (0, 4)
 
 
-def against_another_paper(noise: str, **columns: tuple[str, str]) -> Decided:
+def against_another_paper(noise: str, **columns: tuple[str, str]) -> RuleDecision:
     """Columns as (here, there); `ppl` is in another unit."""
     row = {f"8B.W.{column}": here for column, (here, _) in columns.items()}
     claim = {
@@ -288,7 +288,7 @@ def test_rows_of_another_paper_whole() -> None:
     found = against_another_paper("0.2", ppl=("4.10", "4.10"), **columns)
     shown = "another model", "1 of 3 columns apart", "> 0.2"
     why = (apart(columns=3, above=1, below=1, open=1),)
-    assert found == Decided("reproduced", *shown, why, found.working)
+    assert found == RuleDecision("reproduced", *shown, why, found.working)
     found = against_another_paper("0.2", Arc=columns["Arc"])
     assert found.causes == (apart(columns=1, above=0, below=0, open=1), OPEN)
     none = against_another_paper("0.2", ppl=("4.10", "4.10"))

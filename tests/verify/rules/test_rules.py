@@ -10,7 +10,7 @@ from repro.schema.causes import Cause, Estimate, cause
 from repro.schema.finding import Outcome
 from repro.schema.manifest import Manifest
 from repro.schema.measured_claims import CountClaim, MeanClaim, OrderingClaim
-from verify.outcome import Decided
+from verify.outcome import RuleDecision
 from verify.records import answers
 from verify.rules import page
 from verify.rules.layer import fit_rates
@@ -29,7 +29,7 @@ def claimed_with(texts: list[str], claim: dict[str, Any], printed: str = "1") ->
     return records.manifest(**data)
 
 
-def decided(texts: list[str], claim: dict[str, Any], printed: str = "1") -> Decided:
+def decided(texts: list[str], claim: dict[str, Any], printed: str = "1") -> RuleDecision:
     claimed = claimed_with(texts, claim, printed)
     found = claimed.claims[-1]
     assert isinstance(found, MeanClaim | CountClaim | OrderingClaim)
@@ -124,7 +124,7 @@ def test_a_count_shows_what_may_be_above(
     outcome, measured, which = expected
     why = (cause("above-limit", values=", ".join(texts), limit=above, which=which),)
     why = (*why, OPEN) if outcome == "inconclusive" else why
-    assert found == Decided(outcome, printed, measured, "exact", why)
+    assert found == RuleDecision(outcome, printed, measured, "exact", why)
 
 
 CELLS = {"cells": "0.10 + 0.20", "count": 2}
@@ -143,13 +143,13 @@ def test_a_mean_shows_its_cells(printed: str, outcome: Outcome, why: Cause) -> N
     found = decided(["0.10", "0.20"], claim, printed)
     sides = printed, "0.15 from 2 cells", "± 0.005"
     given = (Estimate(label="mean of the cells", value=0.15, low=0.145, high=0.155),)
-    assert found == Decided(outcome, *sides, (why,), estimates=given)
+    assert found == RuleDecision(outcome, *sides, (why,), estimates=given)
 
 
 def test_an_ordering_shows_both_means() -> None:
     claim = {"kind": "ordering", "left": ["c0"], "right": ["c1", "c2"]}
     texts = ["0.72", "0.10", "0.50"]
-    assert decided(texts, {**claim, "relation": "at-most"}) == Decided(
+    assert decided(texts, {**claim, "relation": "at-most"}) == RuleDecision(
         "contradicted",
         "left ≤ right",
         "0.72 and 0.30",
@@ -160,7 +160,7 @@ def test_an_ordering_shows_both_means() -> None:
             Estimate(label="right mean", value=0.3, low=0.295, high=0.305),
         ),
     )
-    assert decided(texts, {**claim, "relation": "within-spread"}) == Decided(
+    assert decided(texts, {**claim, "relation": "within-spread"}) == RuleDecision(
         "contradicted",
         "within spread",
         "0.72 and 0.30",

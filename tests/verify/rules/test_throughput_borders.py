@@ -8,9 +8,9 @@ import pytest
 
 from repro.schema.causes import Cause, cause
 from verify.rules import throughput
-from verify.rules.throughput import Gains, View
+from verify.rules.throughput import Gains, GainView
 
-VIEW = View(22.0, None)
+VIEW = GainView(22.0, None)
 
 
 def number(printed: str, margin: str, *draws: float, numbers: int = 1) -> tuple[str, Cause]:

@@ -197,5 +197,5 @@ def test_ends_of_intervals() -> None:
     """A threshold is exclusive; a step of nothing is none."""
     assert trend._span_above((30.0, 31.0), 30.0, 0.0) == {0, 1}
     assert trend._span_above((29.0, 30.0), 30.0, 0.0) == {0}
-    assert trend._way((0.0, 1.0), 0.0) == {-1, 0, 1}
-    assert trend._way((-1.0, 0.0), 0.0) == {-1, 0, 1}
+    assert trend._direction((0.0, 1.0), 0.0) == {-1, 0, 1}
+    assert trend._direction((-1.0, 0.0), 0.0) == {-1, 0, 1}

@@ -21,7 +21,7 @@ from repro.schema.causes import BARS, cause
 from repro.schema.finding import Finding
 from repro.schema.jobs import BenchmarkJob, EvaluateJob
 from repro.schema.tuned_slots import TunedModel
-from verify import statistics, tuned_arms
+from verify import statistics, tuned_paired
 from verify.decidable import family, score_floor, undecidable
 from verify.evidence import Evidence
 from verify.judge import judge
@@ -96,10 +96,10 @@ def test_methods_that_share_a_reference_share_its_flips(tmp_path: Path) -> None:
     claim = divergence("lora-all", "lora-sll")
     evidence = divergences(tmp_path, claim, {})
     both = [TunedModel("mamba-1", f"{name}.bfloat16") for name in ("lora-all", "lora-sll")]
-    found = tuned_arms.arms(evidence.manifest, both, evidence, "mmlu")
+    found = tuned_paired.pair_models(evidence.manifest, both, evidence, "mmlu")
     flip = 300 / 65
     assert found.least_spread == pytest.approx(flip * math.sqrt(0.75))
-    alone = tuned_arms.arms(evidence.manifest, both[:1], evidence, "mmlu")
+    alone = tuned_paired.pair_models(evidence.manifest, both[:1], evidence, "mmlu")
     assert alone.least_spread == pytest.approx(flip) == pytest.approx(statistics.floor(65, 2))
     slots = [each.slot.id for each in alone.rows[1][0]]
     assert slots == [

@@ -24,7 +24,7 @@ from repro.store.store import Store
 from verify.errors import InvalidError
 from verify.evidence import Evidence
 from verify.judge import decide, judge
-from verify.outcome import Judged
+from verify.outcome import JudgedClaim
 from verify.rules import tuned
 
 EVIDENCE = paths.ROOT / "evidence" / "h100"
@@ -32,7 +32,7 @@ EVIDENCE = paths.ROOT / "evidence" / "h100"
 
 def verdict(root: Path) -> Verdict:
     run = run_file.load(root / "runs" / "theorem3.full.json")
-    claimed = validate.load(paths.ROOT / "manifests" / "theorem3.json")
+    claimed = validate.load_manifest(paths.ROOT / "manifests" / "theorem3.json")
     evidence = Evidence(claimed, run, Store(root), catalog.checkpoints(), catalog.datasets())
     return judge(claimed, evidence, pins.versions())
 
@@ -44,7 +44,7 @@ def outcomes(root: Path) -> dict[str, str]:
 def by_rule(root: Path) -> dict[str, str]:
     """What the records say, whatever has drifted where they were made."""
     run = run_file.load(root / "runs" / "theorem3.full.json")
-    claimed = validate.load(paths.ROOT / "manifests" / "theorem3.json")
+    claimed = validate.load_manifest(paths.ROOT / "manifests" / "theorem3.json")
     evidence = Evidence(claimed, run, Store(root), catalog.checkpoints(), catalog.datasets())
     claims = [each for each in claimed.claims if isinstance(each, LearnsClaim)]
     return {each.id: decide(claimed, each, evidence).decided.outcome for each in claims}
@@ -108,10 +108,10 @@ def test_adapters_that_learn_in_part_decide_nothing(
     assert by_rule(root)["CODE2.run.mamba"] == outcome
 
 
-def learns(layer: str, *jobs: str) -> Judged:
+def learns(layer: str, *jobs: str) -> JudgedClaim:
     """What the committed records say of a layer under the kernels, of some jobs together."""
     run = run_file.load(EVIDENCE / "runs" / "theorem3.full.json")
-    claimed = validate.load(paths.ROOT / "manifests" / "theorem3.json")
+    claimed = validate.load_manifest(paths.ROOT / "manifests" / "theorem3.json")
     evidence = Evidence(claimed, run, Store(EVIDENCE), catalog.checkpoints(), catalog.datasets())
     claim = next(each for each in claimed.claims if each.id == "CODE2.run.mamba")
     assert isinstance(claim, LearnsClaim)

@@ -44,7 +44,7 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class Side:
+class PrecisionSide:
     """One evaluation of a pair, over all its shots."""
 
     precision: str
@@ -55,7 +55,7 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Pair:
+class PrecisionPair:
     """The same questions asked in two precisions."""
 
     model: str
@@ -70,12 +70,12 @@ class Pair:
     """Other letters, right or not."""
     gold: tuple[int, ...]
     """How often each letter is right."""
-    reference: Side
-    candidate: Side
+    reference: PrecisionSide
+    candidate: PrecisionSide
 
 
 @dataclass(frozen=True)
-class Tuned:
+class TuningSummary:
     """What one fine-tuning left untouched."""
 
     model: str
@@ -143,7 +143,7 @@ class Envelope:
 
 
 @dataclass(frozen=True)
-class Seen:
+class ReportData:
     """Everything that the page shows."""
 
     manifests: tuple[Manifest, ...]
@@ -155,8 +155,8 @@ class Seen:
     """Manifest to those of its claims that no full run could decide, and why."""
     runs: tuple[Run, ...] = ()
     machines: tuple[Machine, ...] = ()
-    pairs: tuple[Pair, ...] = ()
-    tunings: tuple[Tuned, ...] = ()
+    pairs: tuple[PrecisionPair, ...] = ()
+    tunings: tuple[TuningSummary, ...] = ()
     timings: tuple[Timing, ...] = ()
     envelopes: tuple[Envelope, ...] = ()
     unread: tuple[str, ...] = ()

@@ -7,7 +7,7 @@ import pytest
 from tuned_worlds import ARMS, MODELS, divergence, it, losing
 
 from repro.schema.tuned_slots import TunedModel
-from verify import tuned_arms
+from verify import tuned_paired
 
 
 def test_an_arm_on_another_path_is_a_control_of_its_own_claim_alone(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_two_settings_are_enough_to_tell_seeds_apart(
     claimed = tuned.manifest([group], [divergence("lora-all")], number="20.0")
     evidence = tuned.run(tmp_path, claimed, losing({"full.float32": 13}))
     model = TunedModel("mamba-1", "lora-all.bfloat16")
-    found = list(tuned_arms.controls(claimed, evidence, [model], "mmlu"))
+    found = list(tuned_paired.controls(claimed, evidence, [model], "mmlu"))
     seeds = [each for each in found if "seeds" in each.label]
     assert [each.label for each in seeds] == ["full.float32 between two seeds and settings"] * lines
     assert [each.value for each in seeds] == [pytest.approx(0.769, abs=1e-3)] * lines

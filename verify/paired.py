@@ -25,20 +25,20 @@ import numpy as np
 
 from repro.schema.groups import EvaluationGroup
 from repro.schema.manifest import Manifest
-from repro.schema.measured_claims import CellClaim, Divergence, Unbuilt
+from repro.schema.measured_claims import CellClaim, Divergence, UnbuiltMeasure
 from repro.schema.slots import evaluation_slot, settings_of
 from verify import statistics
 from verify.errors import NotRunError
 from verify.evidence import Evidence
 from verify.outcome import NOT_BUILT
 from verify.records import answers
-from verify.records.loaded import Loaded
+from verify.records.checked_record import CheckedRecord
 from verify.statistics import mean
 
 if TYPE_CHECKING:
-    from repro.schema.jobs import Arm
+    from repro.schema.jobs import CastMode
 
-Pair = tuple[Loaded, Loaded]
+Pair = tuple[CheckedRecord, CheckedRecord]
 """Reference and candidate under one setting."""
 
 Row = TypeVar("Row")
@@ -51,7 +51,7 @@ _NULL_QUANTILE = 0.95
 
 
 @dataclass(frozen=True)
-class Arms:
+class PairedCells:
     """Some cells under every setting that gave numbers of its own."""
 
     rows: tuple[tuple[Pair, ...], ...]
@@ -104,7 +104,7 @@ class Arms:
         return statistics.floor(_questions(reference), evaluations)
 
     @property
-    def loaded(self) -> list[Loaded]:
+    def loaded(self) -> list[CheckedRecord]:
         """Every evaluation."""
         return [each for row in self.rows for pair in row for each in pair]
 
@@ -123,7 +123,7 @@ class Arms:
         return min(found), max(found), float(np.bincount(gold).max() / len(gold))
 
 
-def arms(manifest: Manifest, cells: Sequence[CellClaim], evidence: Evidence) -> Arms:
+def pair_cells(manifest: Manifest, cells: Sequence[CellClaim], evidence: Evidence) -> PairedCells:
     """Reference and candidate of each cell under every setting of the tier.
 
     Raises:
@@ -131,16 +131,18 @@ def arms(manifest: Manifest, cells: Sequence[CellClaim], evidence: Evidence) -> 
         InvalidError: if a record cannot be trusted.
     """
     columns = [_pairs(manifest, cell, evidence) for cell in cells]
-    return of_rows(list(zip(*columns, strict=True)))
+    return pair_rows(list(zip(*columns, strict=True)))
 
 
-def of_rows(rows: Sequence[tuple[Pair, ...]]) -> Arms:
+def pair_rows(rows: Sequence[tuple[Pair, ...]]) -> PairedCells:
     """Pairs of some cells, one row a setting, without settings that repeat another."""
-    kept = distinct(rows, lambda row: [each for pair in row for each in pair])
-    return Arms(kept, len(rows) - len(kept))
+    kept = distinct_rows(rows, lambda row: [each for pair in row for each in pair])
+    return PairedCells(kept, len(rows) - len(kept))
 
 
-def distinct(rows: Sequence[Row], members: Callable[[Row], Iterable[Loaded]]) -> tuple[Row, ...]:
+def distinct_rows(
+    rows: Sequence[Row], members: Callable[[Row], Iterable[CheckedRecord]]
+) -> tuple[Row, ...]:
     """The first row of each that gave the same numbers: a repetition is no further draw."""
     found: dict[tuple[str, ...], Row] = {}
     for row in rows:
@@ -148,7 +150,7 @@ def distinct(rows: Sequence[Row], members: Callable[[Row], Iterable[Loaded]]) ->
     return tuple(found.values())
 
 
-def other_arms(manifest: Manifest, cell: CellClaim, evidence: Evidence) -> dict[str, float]:
+def by_cast_mode(manifest: Manifest, cell: CellClaim, evidence: Evidence) -> dict[str, float]:
     """Divergence of a cell under a tier's first setting, by arm; those that were run."""
     wanted = cell.measure
     found: dict[str, float] = {}
@@ -159,10 +161,12 @@ def other_arms(manifest: Manifest, cell: CellClaim, evidence: Evidence) -> dict[
             and wanted.checkpoint in group.checkpoints
         ):
             first = settings_of(manifest, group, evidence.run.tier)[0].id
-            named: list[Arm] = ["weight-cast", *group.tiers[evidence.run.tier].other_arms]
+            named: list[CastMode] = ["weight-cast", *group.tiers[evidence.run.tier].other_arms]
             for arm in named:
                 # ieee is a way of float32, so of the reference; the others are ways of the dtype.
-                ways: list[Arm] = [arm, "weight-cast"] if arm == "ieee" else ["weight-cast", arm]
+                ways: list[CastMode] = (
+                    [arm, "weight-cast"] if arm == "ieee" else ["weight-cast", arm]
+                )
                 dtypes = (wanted.reference, wanted.dtype)
                 sides = [
                     evaluation_slot(wanted.checkpoint, dtype, first, way)
@@ -175,7 +179,7 @@ def other_arms(manifest: Manifest, cell: CellClaim, evidence: Evidence) -> dict[
 
 def _pairs(manifest: Manifest, cell: CellClaim, evidence: Evidence) -> list[Pair]:
     wanted = cell.measure
-    if isinstance(wanted, Unbuilt):
+    if isinstance(wanted, UnbuiltMeasure):
         message = f"{NOT_BUILT}: {wanted.needs}, for {cell.id}"
         raise NotRunError(message)
     assert isinstance(wanted, Divergence)  # noqa: S101  # the manifest was checked
@@ -192,12 +196,12 @@ def _pairs(manifest: Manifest, cell: CellClaim, evidence: Evidence) -> list[Pair
     raise AssertionError(message)  # the manifest was checked when it was loaded
 
 
-def divergence(reference: Loaded, candidate: Loaded) -> float:
+def divergence(reference: CheckedRecord, candidate: CheckedRecord) -> float:
     """Divergence of two evaluations, percentage points."""
     return answers.divergence(reference.accuracies(), candidate.accuracies())
 
 
-def _shift(reference: Loaded, candidate: Loaded) -> float:
+def _shift(reference: CheckedRecord, candidate: CheckedRecord) -> float:
     found = []
     for shots in reference.shots():
         flips = _flips_at(reference, candidate, shots)
@@ -206,15 +210,15 @@ def _shift(reference: Loaded, candidate: Loaded) -> float:
     return mean(found)
 
 
-def _flips(reference: Loaded, candidate: Loaded) -> tuple[int, int]:
+def _flips(reference: CheckedRecord, candidate: CheckedRecord) -> tuple[int, int]:
     found = [_flips_at(reference, candidate, shots) for shots in reference.shots()]
     return sum(each.lost for each in found), sum(each.won for each in found)
 
 
-def _flips_at(reference: Loaded, candidate: Loaded, shots: int) -> answers.Flips:
+def _flips_at(reference: CheckedRecord, candidate: CheckedRecord, shots: int) -> answers.Flips:
     gold = reference.gold(shots)
     return answers.flips(reference.predicted(shots), candidate.predicted(shots), gold)
 
 
-def _questions(loaded: Loaded) -> int:
+def _questions(loaded: CheckedRecord) -> int:
     return len(loaded.predicted(loaded.shots()[0]))

@@ -50,7 +50,7 @@ class Interval:
         return f"[{self.low}, {self.high}]"
 
 
-def places(text: str) -> int:
+def decimal_places(text: str) -> int:
     """Digits after the decimal point.
 
     Example:
@@ -71,7 +71,7 @@ def half_unit(text: str) -> Decimal:
     return Decimal(5).scaleb(int(Decimal(text).as_tuple().exponent) - 1)
 
 
-def interval(text: str) -> Interval:
+def printed_interval(text: str) -> Interval:
     """All numbers that are printed as `text`.
 
     Example:
@@ -94,7 +94,7 @@ def mean(texts: Sequence[str]) -> Decimal:
 
 def mean_interval(texts: Sequence[str]) -> Interval:
     """All values that the mean of the unrounded numbers can have."""
-    ends = [interval(text) for text in texts]
+    ends = [printed_interval(text) for text in texts]
     count = len(ends)
     return Interval(
         sum((end.low for end in ends), Decimal(0)) / count,
@@ -104,7 +104,7 @@ def mean_interval(texts: Sequence[str]) -> Interval:
 
 def as_printed_like(value: float | Decimal, text: str) -> str:
     """`value` with as many decimals as the printed `text`, rounded half to even."""
-    return f"{value:.{places(text)}f}"
+    return f"{value:.{decimal_places(text)}f}"
 
 
 def as_decimals(value: Fraction, digits: int) -> str:

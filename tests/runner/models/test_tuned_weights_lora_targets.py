@@ -26,7 +26,7 @@ from repro.schema.jobs import Method
 from runner.models.mamba_paths import set_path
 from runner.models.registry import MODELS
 from runner.tuning import finetune
-from runner.tuning.adapters import AdapterWatch, dead
+from runner.tuning.adapters import AdapterWatch, tensors_not_learning
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch and transformers warn about each other
 
@@ -84,7 +84,7 @@ def test_every_method_trains_every_layout(
     trained = finetune.adapted(model, asked)
     set_path(trained, "slow")
     learning = learn(trained.train())
-    assert dead(learning) == []
+    assert tensors_not_learning(learning) == []
     assert all(each.moved for each in learning)
     if method == "full":
         assert len(learning) == len(list(model.parameters()))
@@ -114,9 +114,9 @@ def test_olmo_of_transformers_is_tuned_and_asked_again(saved: Saved, tmp_path: P
     assert found.warnings == ()
     assert found.arrays["moved"].all()
     model = MODELS["olmo"].load(folder, torch.float32, "eager", remote_code=False)
-    from runner.models import tuned
+    from runner.models import tuned_weights
 
-    tuned.attach(model, tmp_path / "work" / "model", mamba_path="slow")
+    tuned_weights.attach(model, tmp_path / "work" / "model", mamba_path="slow")
 
 
 def test_a_code_without_these_layers_is_one_message(saved: Saved) -> None:

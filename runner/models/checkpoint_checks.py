@@ -39,7 +39,7 @@ def refused(where: Path | str, found: str, expected: str) -> BadInputError:
 
 
 @contextmanager
-def guarded(folder: Path) -> Iterator[None]:
+def checkpoint_errors(folder: Path) -> Iterator[None]:
     """Around other libraries' code that reads a checkpoint.
 
     Raises:
@@ -57,7 +57,7 @@ def guarded(folder: Path) -> Iterator[None]:
     except BaseException as error:
         if not isinstance(error, Exception) and type(error).__module__ != _PANIC:
             raise
-        if isinstance(error, Exception) and (ran_out(error) or "CUDA" in str(error)):
+        if isinstance(error, Exception) and (is_out_of_memory(error) or "CUDA" in str(error)):
             raise
         found = first_line(error)
         if not isinstance(error, OSError | ValueError):
@@ -72,7 +72,7 @@ _NO_MEMORY = ("can't allocate memory", "out of memory", "ALLOC_FAILED")
 """How torch says it of the machine, kernels outside torch and CUDA's libraries of a GPU."""
 
 
-def ran_out(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
     """Whether memory ran out, a GPU's or the machine's; some say it in words only."""
     if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
         return True
@@ -89,7 +89,7 @@ def memory_to_spare(what: str, advice: str = "") -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not ran_out(error):
+        if not is_out_of_memory(error):
             raise
         message = f"not enough memory for {what}: {first_line(error)}{advice}"
         raise CannotRunError(message) from error
@@ -122,7 +122,7 @@ def check_stored(
     groups = _groups(own)
     held = {name: stored[short] for name, short in full.items()}
     needed = {group[0] for group in groups if not any(name in held for name in group)}
-    problems = [*problems_of(folder, held, shapes, needed, ignored)]
+    problems = [*tensor_problems(folder, held, shapes, needed, ignored)]
     if not problems:
         twice = [[full[name] for name in group if name in held] for group in groups]
         problems = [*_differing(folder, [group for group in twice if group[1:]])]
@@ -131,7 +131,7 @@ def check_stored(
         raise BadInputError(message, problems)
 
 
-def problems_of(
+def tensor_problems(
     folder: Path,
     held: Tensors,
     shapes: Mapping[str, tuple[int, ...]],

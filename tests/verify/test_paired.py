@@ -11,7 +11,7 @@ from made_up_worlds import BOTH, table, wobbling, world
 from single_cells import single
 
 from repro.schema.slots import slots
-from verify import arms, statistics
+from verify import paired, statistics
 from verify.evidence import Evidence, NotRunError
 from verify.rules import model
 
@@ -23,7 +23,7 @@ def test_evaluations_are_found_behind_other_jobs(tmp_path: Path) -> None:
     """One row a setting, reference first."""
     jobs = [single(), *records.manifest_data()["jobs"]]
     claimed, evidence = world(tmp_path, LOST, jobs=jobs, **table(TWENTY))
-    found = arms.arms(claimed, [claimed.cell(BOTH[1])], evidence)
+    found = paired.pair_cells(claimed, [claimed.cell(BOTH[1])], evidence)
     slots = [[[each.slot.id for each in pair] for pair in row] for row in found.rows]
     assert slots == [
         [[f"phi-1.float32.batch-{size}", f"phi-1.float16.batch-{size}"]] for size in records.BATCHES
@@ -36,28 +36,28 @@ def test_a_cell_without_a_job_type_has_no_evaluations(tmp_path: Path) -> None:
     claimed, evidence = world(tmp_path, LOST, **data)
     why = f"no job for it: few-shot, for {BOTH[0]}"
     with pytest.raises(NotRunError, match=f"^{why}$"):
-        arms.arms(claimed, [claimed.cell(BOTH[0])], evidence)
+        paired.pair_cells(claimed, [claimed.cell(BOTH[0])], evidence)
 
 
 def test_accuracies_of_the_references(tmp_path: Path) -> None:
     """40 of 65 right; the commonest gold letter stands 17 times, counted here."""
     claimed, evidence = world(tmp_path, LOST, **table(TWENTY))
-    found = arms.arms(claimed, [claimed.cell(BOTH[0])], evidence)
+    found = paired.pair_cells(claimed, [claimed.cell(BOTH[0])], evidence)
     gold = [*records.gold_of("arithmetic"), *records.gold_of("geometry")]
     majority = max(gold.count(letter) for letter in range(4)) / 65
     assert found.reference_accuracy() == pytest.approx((40 / 65, 40 / 65, majority))
     assert majority == pytest.approx(17 / 65)
     # The candidates lose 12 to 14 of them.
-    other = arms.Arms(tuple(tuple((b, a) for a, b in row) for row in found.rows), 0)
+    other = paired.PairedCells(tuple(tuple((b, a) for a, b in row) for row in found.rows), 0)
     assert other.reference_accuracy() == pytest.approx((26 / 65, 28 / 65, majority))
 
 
 def test_the_first_of_settings_that_gave_the_same_numbers_is_kept(tmp_path: Path) -> None:
     """Rows in the order given: the third repeats the first."""
     claimed, evidence = world(tmp_path, LOST, **table(TWENTY))
-    rows = arms.arms(claimed, [claimed.cell(BOTH[0])], evidence).rows[:3]
+    rows = paired.pair_cells(claimed, [claimed.cell(BOTH[0])], evidence).rows[:3]
     again = tuple((replace(a), replace(b)) for a, b in rows[0])
-    found = arms.of_rows([*rows[:2], again, rows[2]])
+    found = paired.pair_rows([*rows[:2], again, rows[2]])
     assert found.repeated == 1
     assert [row[0][0].slot.id for row in found.rows] == [row[0][0].slot.id for row in rows]
     assert found.rows[0] is rows[0]
@@ -66,7 +66,7 @@ def test_the_first_of_settings_that_gave_the_same_numbers_is_kept(tmp_path: Path
 def test_a_shift_is_zero_on_average_when_nothing_happened(tmp_path: Path) -> None:
     """Oracle: (won - lost)^2 - (won + lost), by hand, in squared units of 100 / 65 points."""
     claimed, evidence = world(tmp_path, lambda _, setting, __: (setting, 3), **table(TWENTY))
-    found = arms.arms(claimed, [claimed.cell(BOTH[0])], evidence)
+    found = paired.pair_cells(claimed, [claimed.cell(BOTH[0])], evidence)
     unit = (100 / 65) ** 2
     by_hand = [9 - 3, 4 - 4, 1 - 5, 0 - 6, 1 - 7]
     assert found.shifts == pytest.approx([each * unit for each in by_hand])
@@ -81,7 +81,7 @@ def test_a_divergence_as_large_as_the_null_is_at_the_floor(
     """20, 60, 40, 40 and 40 points, 40 on average, lie 40 apart at most; `more` is one answer."""
     lost = (13, 39, 26, 26, 26 + more)
     claimed, evidence = world(tmp_path, lambda _, setting, __: (lost[setting], 0), **table(TWENTY))
-    found = arms.arms(claimed, [claimed.cell(BOTH[0])], evidence)
+    found = paired.pair_cells(claimed, [claimed.cell(BOTH[0])], evidence)
     assert found.null == 40.0
     assert statistics.mean(found.divergences) == pytest.approx(40 + more * 100 / 65 / 5, abs=1e-9)
     assert found.at_the_floor == at_the_floor
@@ -113,7 +113,7 @@ def test_other_arms_stand_beside_the_first_setting(tmp_path: Path) -> None:
     datasets = {"mmlu": records.dataset()}
     evidence = Evidence(claimed, run, store, records.checkpoints(), datasets)
     cell = claimed.cell(BOTH[0])
-    found = arms.other_arms(claimed, cell, evidence)
+    found = paired.by_cast_mode(claimed, cell, evidence)
     assert found == pytest.approx({"weight-cast": 20.0, "autocast": 200 / 65})
     beside = {
         each.label: each.value for each in model.cell(claimed, cell, evidence).decided.estimates
@@ -148,5 +148,5 @@ def test_the_way_of_float32_is_one_of_the_reference(tmp_path: Path) -> None:
     assert not any(".ieee." in each.id for each in slots(claimed, "full", known))
     store, run = records.run(tmp_path, claimed, "full", change, known=mamba2)
     evidence = Evidence(claimed, run, store, mamba2, {"mmlu": records.dataset()})
-    found = arms.other_arms(claimed, claimed.cell(BOTH[0]), evidence)
+    found = paired.by_cast_mode(claimed, claimed.cell(BOTH[0]), evidence)
     assert found == pytest.approx({"weight-cast": 20.0, "ieee": 800 / 65})

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Loaded:
+class CheckedRecord:
     """A record that passed every check, with its arrays."""
 
     slot: Slot
     record: Record
     arrays: "Arrays"
-    tuning: "Loaded | None" = None
+    tuning: "CheckedRecord | None" = None
     """Of an evaluation of a tuned model: the record of its tuning."""
     _right: dict[tuple[Metric, int], Right] = field(default_factory=dict, compare=False, repr=False)
 
@@ -47,5 +47,5 @@ class Loaded:
         """Which questions of a benchmark were answered right; found once, claims ask often."""
         at = (metric, shots)
         if at not in self._right:
-            self._right[at] = answers.right(self.arrays, metric, shots)
+            self._right[at] = answers.answered_right(self.arrays, metric, shots)
         return self._right[at]

@@ -16,11 +16,18 @@ from itertools import pairwise
 from repro.schema.causes import Cause, Estimate, cause
 from repro.schema.groups import TuningGroup
 from repro.schema.manifest import Manifest
-from repro.schema.tuned_slots import PRETRAINED, TunedModel, arm_name, asked_slot, group_of, tunes
-from verify.arms import POINTS, Arms, distinct, divergence, of_rows
+from repro.schema.tuned_slots import (
+    PRETRAINED,
+    TunedModel,
+    arm_name,
+    asked_slot,
+    group_of,
+    has_checkpoint,
+)
 from verify.errors import NotRunError
 from verify.evidence import Evidence
-from verify.records.loaded import Loaded
+from verify.paired import POINTS, PairedCells, distinct_rows, divergence, pair_rows
+from verify.records.checked_record import CheckedRecord
 from verify.statistics import mean
 
 DTYPE = "float32"
@@ -29,7 +36,7 @@ DTYPE = "float32"
 
 def evaluations(
     manifest: Manifest, evidence: Evidence, model: TunedModel, task: str, dtype: str = DTYPE
-) -> list[Loaded]:
+) -> list[CheckedRecord]:
     """What a model answered on a task, one evaluation a setting.
 
     Raises:
@@ -53,7 +60,9 @@ def reference_of(manifest: Manifest, model: TunedModel) -> TunedModel:
     return TunedModel(model.checkpoint, arm_name(found[0], found[0].arms[0]))
 
 
-def arms(manifest: Manifest, models: Sequence[TunedModel], evidence: Evidence, task: str) -> Arms:
+def pair_models(
+    manifest: Manifest, models: Sequence[TunedModel], evidence: Evidence, task: str
+) -> PairedCells:
     """Reference and tuned model on a task under every setting, a cell for each model.
 
     Raises:
@@ -68,12 +77,12 @@ def arms(manifest: Manifest, models: Sequence[TunedModel], evidence: Evidence, t
         )
         for model in models
     ]
-    return of_rows(list(zip(*columns, strict=True)))
+    return pair_rows(list(zip(*columns, strict=True)))
 
 
-def rows(
+def rows_of_settings(
     manifest: Manifest, evidence: Evidence, asked: Sequence[tuple[TunedModel, str]]
-) -> tuple[tuple[tuple[Loaded, ...], ...], int]:
+) -> tuple[tuple[tuple[CheckedRecord, ...], ...], int]:
     """Evaluations of models on tasks, one row a setting, and how many settings repeat another.
 
     Raises:
@@ -82,13 +91,13 @@ def rows(
     """
     columns = [evaluations(manifest, evidence, model, task) for model, task in asked]
     every = list(zip(*columns, strict=True))
-    kept = distinct(every, lambda row: row)
+    kept = distinct_rows(every, lambda row: row)
     return kept, len(every) - len(kept)
 
 
-def where_run(
+def evaluations_if_run(
     manifest: Manifest, evidence: Evidence, model: TunedModel, task: str, dtype: str = DTYPE
-) -> list[Loaded]:
+) -> list[CheckedRecord]:
     """The same as `evaluations`; empty where the manifest or the run has no such model.
 
     Raises:
@@ -124,21 +133,23 @@ def controls(
     assert found  # noqa: S101  # the manifest was checked when it was loaded
     group, first = found[0], references[0].arm
     seeds = [_between_settings(manifest, evidence, model, task) for model in references]
-    yield from _shown(f"{first} between two seeds and settings", seeds)
+    yield from _control_in_words(f"{first} between two seeds and settings", seeds)
     arms = [PRETRAINED]
     arms += [arm_name(group, arm) for arm in group.arms[1:] if arm.precision == DTYPE]
     for arm in arms:
         pairs = [(TunedModel(each.checkpoint, arm), each) for each in references]
-        apart = [_apart(manifest, evidence, *pair, task) for pair in pairs]
-        yield from _shown(f"{arm} against {first}", apart)
+        apart = [_mean_divergence(manifest, evidence, *pair, task) for pair in pairs]
+        yield from _control_in_words(f"{arm} against {first}", apart)
     for dtype in dict.fromkeys(each for asked in group.questions for each in asked.dtypes):
         if dtype != DTYPE:
-            cast = [_apart(manifest, evidence, each, each, task, dtype) for each in references]
-            yield from _shown(f"{first} evaluated in {dtype} against {DTYPE}", cast)
+            cast = [
+                _mean_divergence(manifest, evidence, each, each, task, dtype) for each in references
+            ]
+            yield from _control_in_words(f"{first} evaluated in {dtype} against {DTYPE}", cast)
     for other, arm in _on_other_paths(manifest, group, models):
         pairs = [(TunedModel(name, arm), TunedModel(name, other)) for name in names]
-        live = [_apart(manifest, evidence, *pair, task) for pair in pairs]
-        yield from _shown(f"{arm} against {other}", live)
+        live = [_mean_divergence(manifest, evidence, *pair, task) for pair in pairs]
+        yield from _control_in_words(f"{arm} against {other}", live)
 
 
 def _on_other_paths(
@@ -149,7 +160,7 @@ def _on_other_paths(
     for other in manifest.jobs:
         if isinstance(other, TuningGroup) and other.recipe.mamba_path != group.recipe.mamba_path:
             for arm in other.arms[1:]:
-                if arm.id in wanted and tunes(other, models[0].checkpoint):
+                if arm.id in wanted and has_checkpoint(other, models[0].checkpoint):
                     yield arm_name(other, other.arms[0]), arm_name(other, arm)
 
 
@@ -157,11 +168,11 @@ def _between_settings(
     manifest: Manifest, evidence: Evidence, model: TunedModel, task: str
 ) -> float | None:
     """Mean divergence between each setting and the next, of one model."""
-    found = where_run(manifest, evidence, model, task)
+    found = evaluations_if_run(manifest, evidence, model, task)
     return mean([divergence(*pair) for pair in pairwise(found)]) if len(found) > 1 else None
 
 
-def _apart(
+def _mean_divergence(
     manifest: Manifest,
     evidence: Evidence,
     model: TunedModel,
@@ -170,14 +181,14 @@ def _apart(
     dtype: str = DTYPE,
 ) -> float | None:
     """Mean over settings of the divergence of two models, the first evaluated in a dtype."""
-    left = where_run(manifest, evidence, model, task, dtype)
-    right = where_run(manifest, evidence, other, task)
+    left = evaluations_if_run(manifest, evidence, model, task, dtype)
+    right = evaluations_if_run(manifest, evidence, other, task)
     if not left or not right:
         return None
     return mean([divergence(*pair) for pair in zip(left, right, strict=True)])
 
 
-def _shown(what: str, values: Sequence[float | None]) -> Iterator[Estimate]:
+def _control_in_words(what: str, values: Sequence[float | None]) -> Iterator[Estimate]:
     """One control, if it was run of every checkpoint."""
     known = [each for each in values if each is not None]
     if len(known) == len(values):

@@ -19,7 +19,7 @@ from transformers import AutoTokenizer
 from repro.errors import BadInputError
 from runner.evaluation.offline import import_lm_eval, quiet
 from runner.models import registry
-from runner.models import tuned as tuned_model
+from runner.models import tuned_weights as tuned_model
 from runner.tuning import finetune
 
 pytestmark = pytest.mark.usefixtures("one_thread")

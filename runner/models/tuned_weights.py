@@ -25,9 +25,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from repro import json_text
-from repro.errors import BadInputError, CannotRunError, CannotSaveError, Problem, saving
+from repro.errors import BadInputError, CannotRunError, CannotSaveError, Problem, save_errors
 from repro.fileio import write_text
-from repro.schema.families import FAMILIES, Layout, told_by
+from repro.schema.families import FAMILIES, Layout, family_and_layout
 from repro.schema.jobs import Method, TuningPath
 from runner.models.mamba_paths import set_path
 
@@ -54,7 +54,7 @@ def save(model: nn.Module, folder: Path) -> Path:
         name, weights = ADAPTERS, _adapters(model)
         _write_config(model.peft_config[_ADAPTER], folder)
     tensors = {key: each.detach().contiguous() for key, each in weights.items()}
-    with saving(folder / name):
+    with save_errors(folder / name):
         folder.mkdir(parents=True, exist_ok=True)
         try:
             save_file(tensors, folder / name, metadata={"format": "pt"})
@@ -167,7 +167,7 @@ def _refused(folder: Path, *problems: Problem) -> BadInputError:
 # `runner.models.mamba_paths`).
 
 
-def targets(config: Mapping[str, Any], method: Method) -> tuple[str, ...]:
+def adapter_targets(config: Mapping[str, Any], method: Method) -> tuple[str, ...]:
     """Names of the modules that a method adapts; none for full fine-tuning.
 
     `config` is what config.json of a checkpoint of some family holds.
@@ -175,15 +175,15 @@ def targets(config: Mapping[str, Any], method: Method) -> tuple[str, ...]:
     Raises:
         CannotRunError: the paper names no such layers for this family.
     """
-    told = told_by(config)
+    told = family_and_layout(config)
     assert told is not None  # noqa: S101  # a checkpoint of no family is not loaded
     family, layout = told
-    found = _of(layout, method)
+    found = _layout_targets(layout, method)
     if method != "full" and not found:
         named = [
             name
             for name, known in FAMILIES.items()
-            if any(_of(each, method) for each in known.layouts.values())
+            if any(_layout_targets(each, method) for each in known.layouts.values())
         ]
         message = (
             f"{method} is not defined for the family {family}: the paper names its layers for "
@@ -193,7 +193,7 @@ def targets(config: Mapping[str, Any], method: Method) -> tuple[str, ...]:
     return found
 
 
-def _of(layout: Layout, method: Method) -> tuple[str, ...]:
+def _layout_targets(layout: Layout, method: Method) -> tuple[str, ...]:
     """Names of a method's modules in a layout; empty where it has none."""
     w = layout.lora_w
     match method:
