@@ -110,7 +110,7 @@ def test_a_line_of_a_list_can_be_read_alone() -> None:
 def test_what_is_no_claim_of_the_paper_is_in_a_list_of_its_own_and_in_no_count() -> None:
     text = markdown.render(seen(both("inconclusive", standing="beside", result="fails")))
     assert "| **all** | 0 |" in text
-    ours = text[text.index("**Our own checks") :]
+    ours = text[text.index("**Steps and checks of our own") :]
     assert f"- `{FIRST}` statement 0" in ours
 
 

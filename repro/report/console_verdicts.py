@@ -76,6 +76,9 @@ def verdict_table(verdict: Verdict) -> Group:
             for each in finding.working
             if each not in finding.causes
         ]
+        if finding.estimates:
+            said = Text("; ".join(map(str, finding.estimates)), style="dim")
+            lines += [Padding(said, (0, 0, 0, 2 * INDENT))]
     lines += [_not_run(*each) for each in _waiting(verdict).items()]
     lines += [Text(f"  note: {note}", style="dim") for note in verdict.notes]
     return Group(*lines)

@@ -22,7 +22,7 @@ COLUMNS = (
     *("manifest", "section", "place", "table", "row", "column", "claim", "kind", "statement"),
     *("quote", "reading", "standing", "conditions", "basis", "tier", "outcome", "result"),
     *("published", "measured", "measured of stand-ins", "stand-ins", "margin", "direction"),
-    *("causes", "reason", "would have caught", "working", "records"),
+    *("causes", "reason", "estimates", "would have caught", "working", "records"),
 )
 _MARK = "\ufeff"
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
@@ -67,5 +67,6 @@ def _cells(row: Row) -> list[str]:
         *(found.published, found.measured_here, found.measured if found.stand_ins else ""),
         *(", ".join(found.stand_ins), found.margin, found.points),
         *(" ".join(each.code for each in found.causes), found.reason),
+        "; ".join(map(str, found.estimates)),
         *("; ".join(row.caught), "; ".join(row.working), " ".join(found.records)),
     ]

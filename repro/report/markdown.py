@@ -89,7 +89,7 @@ def _lists(data: ReportData, every: Sequence[Row]) -> Iterator[str]:
     for code, heading in LISTS.items():
         yield _list(heading, (one for one in counted if one.listed_under == code))
     yield _list(
-        "Our own checks, which are no verdict on the paper",
+        "Steps and checks of our own, which are no verdict on the paper",
         (row.finding for row in every if row.finding.result and not row.finding.counts),
     )
     yield "\n".join(["**What the undecided claims take:**", "", *_needs(data, every)])

@@ -38,6 +38,11 @@ class Estimate(Frozen):
     high: float | None = None
     unit: str = ""
 
+    def __str__(self) -> str:
+        """It and its interval, e.g. `left mean 0.096 (0.091 to 0.101) points`."""
+        ends = "" if self.low is None else f" ({self.low:.4g} to {self.high:.4g})"
+        return f"{self.label} {self.value:.4g}{ends} {self.unit}".rstrip()
+
 
 MEASURED = "measured"
 """Label of the number beside a printed one; with ` at ` and a view where there are several."""
