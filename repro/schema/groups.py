@@ -13,14 +13,12 @@ from repro.schema.base import Frozen, Slug, Slugs
 from repro.schema.jobs import (
     BenchmarkTask,
     Job,
+    LoneJob,
     Method,
     Precision,
     SharedRecipe,
     SharedThroughput,
-    StabilityJob,
     Tier,
-    TuningJob,
-    WeightTyingJob,
 )
 
 Dtypes = Annotated[tuple[Precision, ...], Field(min_length=1)]
@@ -170,7 +168,7 @@ class SingleJob(Frozen):
     kind: Literal["single"]
     id: Slug
     tiers: Annotated[tuple[Tier, ...], Field(min_length=1)]
-    job: Annotated[StabilityJob | WeightTyingJob | TuningJob, Field(discriminator="kind")]
+    job: Annotated[LoneJob, Field(discriminator="kind")]
 
 
 Group = Annotated[

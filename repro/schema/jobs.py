@@ -34,6 +34,7 @@ __all__ = [
     "EvaluateJob",
     "Job",
     "KindOfJob",
+    "LoneJob",
     "Method",
     "ModelJob",
     "Precision",
@@ -52,10 +53,10 @@ __all__ = [
 ModelJob = EvaluateJob | BenchmarkJob
 """Asks a language model questions under a setting."""
 
-Job = Annotated[
-    EvaluateJob | BenchmarkJob | TuningJob | ThroughputJob | StabilityJob | WeightTyingJob,
-    Field(discriminator="kind"),
-]
+LoneJob = StabilityJob | WeightTyingJob | TuningJob
+"""Kinds that a manifest names one by one; the others it names in groups."""
+
+Job = Annotated[EvaluateJob | BenchmarkJob | ThroughputJob | LoneJob, Field(discriminator="kind")]
 
 KINDS: Mapping[str, type[KindOfJob]] = {
     get_args(each.model_fields["kind"].annotation)[0]: each for each in get_args(get_args(Job)[0])
