@@ -84,7 +84,7 @@ def _look_once(root: Path, put: Put) -> Audit:
     small = captured.model_copy(update={"packages": named, "drift": ()})
     put(records, "this_machine", lambda: small)
     for module, name in (
-        *((checkpoints, "of_folder"), (checkpoint_files, "check"), (keys, "code_of")),
+        *((checkpoints, "checkpoint_digests"), (checkpoint_files, "check"), (keys, "code_of")),
         *((pins, "versions"), (catalog, "checkpoints"), (catalog, "asked")),
     ):
         put(module, name, functools.cache(getattr(module, name)))

@@ -96,7 +96,7 @@ def test_a_manifest_without_jobs_is_judged_from_the_page_and_is_no_success(tmp_p
     text = " ".join(done.stdout.split())
     assert "table2: nothing to run" in text
     assert "18 claims wait for authors' runs, for which there is no job" in text
-    assert "17 not-run no job for it: authors' runs; what the authors tuned with" in text
+    assert "18 not-run no job for it: authors' runs: T2.130m.lr" in text
     again = repro_here("verify", str(tmp_path / "out"))
     assert again.returncode == 3
     assert "T2.130m.lr" in again.stdout

@@ -172,4 +172,9 @@ def test_readings_stand_with_one_sentence() -> None:
 def test_readme_counts_the_claims() -> None:
     text = (paths.ROOT / "README.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| \*\*(\w+)\*\* [^|]+ \| (\d+) \|", text, re.MULTILINE)
-    assert dict(rows) == {each.id: str(len(each.claims)) for each in everything()}
+    counted = {}
+    for each in everything():
+        read = {name for one in each.claims for name in getattr(one, "readings", ())}
+        mine = [one for one in each.claims if one.standing == "printed" and one.id not in read]
+        counted[each.id] = str(len(mine))
+    assert dict(rows) == counted

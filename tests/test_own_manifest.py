@@ -28,7 +28,7 @@ def test_a_run_is_judged_from_any_folder(project: Path, here: str) -> None:
     done = repro_here("verify", str(project / "results"), cwd=project / here)
     there = repro_here("verify", cwd=project)
     assert (done.returncode, done.stdout) == (0, there.stdout), done.stderr
-    assert "1 claim: 1 reproduced" in done.stdout
+    assert "1 claim of the paper: 1 reproduced" in done.stdout
 
 
 def test_the_manifest_beside_the_results_comes_before_one_that_lies_here(
@@ -84,7 +84,7 @@ def test_claims_that_need_no_job_are_complete_when_they_are_judged(tmp_path: Pat
     done = repro("run", "ours.json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "ours: nothing to run" in done.stdout
-    assert "1 claim: 1 reproduced" in done.stdout
+    assert "1 claim of the paper: 1 consistent" in done.stdout
 
 
 def test_claims_that_wait_for_a_job_are_not_complete(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def repro(tmp_path: Path) -> Repro:
 def test_verify_report_and_export(repro: Repro, tmp_path: Path) -> None:
     done = repro("verify", "evidence/cpu")
     assert (done.returncode, done.stderr) == (1, "")
-    assert "claims: " in done.stdout
+    assert "of the paper: " in done.stdout
     done = repro("report", "evidence/cpu", "--out", str(tmp_path / "page"))
     assert done.returncode == 1, done.stderr
     assert [each.name for each in (tmp_path / "page").iterdir()] == ["report.html"]

@@ -154,7 +154,8 @@ def outcomes(out: Path, manifests: list[Path]) -> dict[str, str]:
         for tier in claimed.tiers():
             if run_file.path_of(out, claimed.id, tier).exists():
                 verdict = judge_run(claimed, tier, Store(out))
-                found |= {each.claim: each.outcome for each in verdict.findings}
+                words = {each.claim: each.result or each.outcome for each in verdict.findings}
+                found |= words
     return found
 
 

@@ -40,13 +40,14 @@ from repro.report import console_audit, console_verdicts, markdown
 from repro.report import page as report_page
 from repro.report.console import Table, console
 from repro.report.csv import as_csv
+from repro.schema.causes import cause
 from repro.store import run_file
 from repro.store.commitments import commitments_of
 from repro.store.run_file import RunFile
 from repro.text import in_markdown, visible, visible_lines
 
 PAINTS = "\x1b[1A\x1b[2K\r\x9b32mreproduced\x07\u202e\u2066\u200b\u2028\x7f\n"
-FIELDS = ("statement", "published", "measured", "margin", "reason", "reading", "direction")
+FIELDS = ("statement", "published", "measured", "margin", "causes", "reading", "quote")
 FOREIGN = st.text(
     st.characters(exclude_categories=["Cs"]) | st.sampled_from(PAINTS), min_size=1, max_size=20
 )
@@ -95,10 +96,11 @@ def hostile(text: str) -> Any:
     one = made.finding(
         0,
         **dict.fromkeys(FIELDS, text),
-        working=(text, f"{text} controls caught"),
+        direction=cause("no-record", why=text),
+        working=(text, cause("pinned-on-first-use", names=text)),
         place=made.Place(section=text, table=text, row=text, column=text),
     )
-    waits = made.finding(1, "not-run", reason=text)
+    waits = made.finding(1, "not-run", causes=text)
     claim = {"id": "P", "kind": "ambiguous", "statement": text, "depends_on": [], "readings": []}
     claim |= {"place": {"section": text, "row": text}, "missing": text}
     return made.seen(

@@ -156,9 +156,9 @@ def test_a_run_fetches_what_its_facts_are_read_in_once(
     index.rename(tmp_path / SOURCE)
     assert run() == (EXIT_INCOMPLETE, "not-run")  # it could not be fetched, and the run goes on
     (tmp_path / SOURCE).rename(index)
-    assert run() == (EXIT_DONE, "reproduced")
+    assert run() == (EXIT_DONE, "consistent")
     index.unlink()
-    assert run() == (EXIT_DONE, "reproduced")  # nothing is fetched again
+    assert run() == (EXIT_DONE, "consistent")  # nothing is fetched again
 
 
 def test_a_hub_that_does_not_answer_is_a_message(tmp_path: Path) -> None:

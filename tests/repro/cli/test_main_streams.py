@@ -92,4 +92,4 @@ def test_a_locale_without_utf_8_is_as_good() -> None:
     environ = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
     done = shell("repro verify --paper", **environ)
     assert done.returncode == 1
-    assert b"claims: " in done.stdout
+    assert b"claims of the paper: " in done.stdout
