@@ -48,7 +48,7 @@ def mamba2(hidden: int, layers: int) -> PreTrainedModel:
     model = Mamba2ForCausalLM(
         Mamba2Config(d_model=hidden, n_layer=layers, vocab_size=50277, pad_vocab_size_multiple=16)
     )
-    kernels.set_mamba_scan(model, kernels.KERNELS)
+    kernels.set_mamba_scan(model, "kernels")
     return model
 
 

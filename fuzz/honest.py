@@ -147,7 +147,7 @@ def _layers(root: Path) -> Results:
     """A bound, a trend and an identity on made-up arrays."""
     import made_up_layers
 
-    common = {"statement": "", "place": {"section": "3"}, "depends_on": ["torch"]}
+    common = {"statement": "", "place": {"section": "3"}, "quote": "so", "depends_on": ["torch"]}
     bad = [{"array": "bad_ratio", "what": "bad"}]
     rising = [{"array": "rising", "what": "rising"}]
     claims = [
@@ -174,7 +174,8 @@ def _evidence(root: Path) -> Results:
     """Committed records: which adapters learned."""
     folder = root / "evidence"
     data = json.loads((ROOT / "manifests" / "theorem3.json").read_bytes())
-    data["claims"] = [each for each in data["claims"] if each["kind"] == "learns"]
+    printed = {"standing": "printed", "quote": "so", "conditions": [], "depends_on": []}
+    data["claims"] = [each | printed for each in data["claims"] if each["kind"] == "learns"]
     asked = {name for each in data["claims"] for name in each["jobs"]}
     found = (run_file.load(path) for path in (ROOT / "evidence").rglob("theorem3.full.json"))
     jobs = next(each.jobs for each in found if asked <= each.jobs.keys())

@@ -85,7 +85,7 @@ def _look_once(root: Path, put: Put) -> Audit:
     put(records, "this_machine", lambda: small)
     for module, name in (
         *((checkpoints, "checkpoint_digests"), (checkpoint_files, "check"), (keys, "code_of")),
-        *((pins, "versions"), (catalog, "checkpoints"), (catalog, "asked")),
+        *((pins, "versions"), (catalog, "checkpoints"), (catalog, "question_sets")),
     ):
         put(module, name, functools.cache(getattr(module, name)))
     # Nothing was ever fetched, and no package at all is looked at instead of 5 GB of them.

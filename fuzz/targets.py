@@ -25,7 +25,7 @@ from repro.schema import catalog, slots, validate
 
 Target = Callable[[Choices], None]
 
-DECIDED = ("reproduced", "contradicted")
+DECIDED = ("reproduced", "consistent", "proved", "contradicted")
 _MOST_JOBS = 150
 """Of a committed manifest over all tiers; planning the largest takes a second as it is."""
 

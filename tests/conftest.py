@@ -20,6 +20,10 @@ from runner import inputs_fetch
 # four times the processor time on two cores, more where tests run side by side.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# What runs tests side by side tells each of its processes how wide a terminal is; the command line
+# is as wide as a file, as its documents have it.
+os.environ.pop("COLUMNS", None)
+
 # -----------------------------------------------------------------------------
 # Data
 

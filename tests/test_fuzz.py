@@ -175,7 +175,7 @@ def test_a_name_finds_a_planted_bug(
     """Paths that nobody looks at first; an output that cannot hold every character."""
     if planted == "name":
         monkeypatch.setattr(main, "_OF_THE_SYSTEM", set())
-        for name in ("path", "folder", "new"):
+        for name in ("path_argument", "folder_argument", "new_path_argument"):
             monkeypatch.setattr(paths, name, Path)
     else:
         monkeypatch.setattr(main, "make_streams_safe", lambda: None)

@@ -15,7 +15,7 @@ ROOMS = ("repro", "runner", "verify", "catalog", "manifests", "twins")
 def block(name: str) -> str:
     """The fenced block below the name of a file."""
     found = re.search(
-        rf"^`{re.escape(name)}`:\n\n```\w+\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE
+        rf"^Save as `{re.escape(name)}`:\n\n```\w+\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE
     )
     assert found, name
     return found[1]

@@ -453,7 +453,7 @@ def test_attention_on_a_gpu(family: str, kernel: str, dtype: torch.dtype) -> Non
     reference = tiny_models.model(family)
     reference.load_state_dict({name: w.float() for name, w in model.state_dict().items()})
     ids = tiny_models.tokens(40).cuda()
-    expected = MODELS[family].logits(reference.cuda(), ids)
+    expected = logits_of(reference.cuda(), ids)
     found = MODELS[family].head(model, in_pieces(MODELS[family], model, ids, (1, 22, 17)))
     limit = 32 if dtype == torch.float32 else 8
     assert error(found, expected) < limit * UNITS[dtype]
