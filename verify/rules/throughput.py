@@ -1,12 +1,10 @@
 """Claims about the speed and the memory of fine-tuning, decided from timings.
 
-Every view of the runs (`verify.rules.throughput`) is decided alone, and all have to agree. Spreads
-are over the timings of one setting: they tell the clock's noise, and no more. On other hardware
-than the claim names nothing is decided, and the direction is shown.
+Every view of the runs is decided alone, and all have to agree. Spreads are over the timings of one
+setting: the clock's noise, and no more. On other hardware only the direction is shown.
 
-Reference: DESIGN, "How a claim is decided". Differs: there are two caps where an evaluation has
-five settings, and the error rate is shared out over the numbers of the manifest (Bonferroni), which
-is stricter than Holm.
+Differs from DESIGN's rule: there are two caps where an evaluation has more settings, and the error
+rate is shared out over the numbers of the manifest (Bonferroni), which is stricter than Holm.
 """
 
 from collections import Counter
@@ -42,9 +40,7 @@ from verify.statistics import mean
 #
 # A view is what the paper leaves open: the memory cap and, for memory, which count was taken. Of
 # speed the timings of a run are its draws: the r-th timing of every arm makes the r-th gain. They
-# have no pairs, so any pairing gives the same spread, on average. Memory is the maximum over the
-# whole run, as the paper defines it, so each run has one number of it, without a spread.
-
+# have no pairs, so any pairing gives the same spread, on average. Memory is the maximum over a run.
 
 _FEWEST = 2
 """Timings that a spread takes."""
