@@ -91,7 +91,7 @@ def fits(record: Record, job: ThroughputJob, arrays: "Arrays", count: Count) -> 
     return 0 < needed <= job.memory_cap * _GIB - context_bytes(record)
 
 
-def memory_in_words(record: Record, arrays: "Arrays") -> float | None:
+def gib_needed(record: Record, arrays: "Arrays") -> float | None:
     """GiB that one row takes without the cap, with the CUDA context; None if the card has less."""
     bytes_ = int(arrays["memory_uncapped"][0])
     return (bytes_ + context_bytes(record)) / _GIB if bytes_ else None

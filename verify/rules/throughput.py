@@ -82,7 +82,7 @@ class ThroughputRun:
     @property
     def needed(self) -> float | None:
         """GiB that one row takes without the cap; None if that is more than the card has."""
-        return records.memory_in_words(self.loaded.record, self.loaded.arrays)
+        return records.gib_needed(self.loaded.record, self.loaded.arrays)
 
     def draws(self, view: GainView) -> list[float]:
         """Tokens a second of each timing, or the bytes a token; none if it does not fit."""
@@ -101,8 +101,7 @@ class Gains:
     """What some arms gain over their reference in one view."""
 
     draws: list[float]
-    """Times the speed, one a timing, or percent less memory, one; none if a reference does not
-    fit."""
+    """Times the speed, one a timing, or percent less memory; none if a reference does not fit."""
     left_out: tuple[str, ...]
     """Runs that do not fit."""
     exact: bool = False
