@@ -102,15 +102,16 @@ def _not_run(why: str, claims: Sequence[str]) -> Padding:
 
 
 def _overview(verdicts: Sequence[Verdict]) -> Table:
-    """One row a manifest, one column an outcome."""
+    """One row a manifest, one column an outcome that some claim has."""
     table = Table()
     table.add_column("manifest", style="bold")
     table.add_column("tier")
     table.add_column("claims", justify="right")
-    for outcome, style in STYLES.items():
-        table.add_column(outcome, justify="right", style=style)
+    found = [each for each in STYLES if any(verdict.count(each) for verdict in verdicts)]
+    for outcome in found:
+        table.add_column(outcome, justify="right", style=STYLES[outcome])
     for verdict in verdicts:
-        counts = [str(verdict.count(outcome) or "") for outcome in STYLES]
+        counts = [str(verdict.count(outcome) or "") for outcome in found]
         tier = verdict.tier or "paper"
         total = sum(finding.counts for finding in verdict.findings)
         table.add_row(verdict.manifest, tier, str(total), *counts)
