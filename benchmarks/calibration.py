@@ -1,7 +1,7 @@
 """Error rates of the decision rule, by simulation: `python -m benchmarks.calibration`.
 
 Papers and settings of ours are drawn from `benchmarks.flip_process`, so that the truth is
-known, and each is decided by `verify.statistics` as it stands: `decide` for a number, `holm`
+known, and each is decided by `verify.decision_rule` as it stands: `decide` for a number, `holm`
 over a table of 24. Four tables: a published value from the same process; a process whose
 mean is just at the margin; power; and the rules of others on the same draws.
 
@@ -37,7 +37,7 @@ from benchmarks.decision_trials import (
 )
 from benchmarks.flip_process import Floats, everywhere, steady
 from benchmarks.scenarios import AT_MARGIN, NOISE, POWER, TABLE_1, off_by, on_the_margin
-from verify.statistics import ERROR_RATE
+from verify.decision_rule import ERROR_RATE
 
 COUNT, CELLS = 20_000, 24
 

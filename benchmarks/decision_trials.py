@@ -1,7 +1,7 @@
 """Trials of the decision rule where the truth is known, and how often it was right.
 
 A case is one printed number and the process behind it and ours (`benchmarks.flip_process`).
-Each replicate is decided by `verify.statistics` as it stands.
+Each replicate is decided by `verify.decision_rule` as it stands.
 """
 
 import math
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from benchmarks import flip_process
 from benchmarks.flip_process import QUESTIONS, SHOTS, Counts, Floats, Points, Process
-from verify.statistics import ERROR_RATE, decide, floor, holm
-from verify.statistics import UNDECIDABLE as CODES
+from verify.decision_rule import ERROR_RATE, decide, floor, holm
+from verify.decision_rule import UNDECIDABLE as CODES
 
 SEED = 240_600_209
 ROUNDING = Decimal("0.01")

@@ -13,7 +13,7 @@ from repro.schema.jobs import Tier
 from repro.schema.manifest import Manifest
 from repro.schema.measured_claims import CellClaim, Divergence, MeanClaim
 from repro.schema.tuned_claims import ImprovementRatio, Score, TunedDivergence
-from verify import statistics
+from verify import decision_rule
 
 Datasets = Mapping[str, Dataset | Benchmark]
 """By the name of a task."""
@@ -49,7 +49,7 @@ def _undecidable(manifest: Manifest, datasets: Datasets) -> dict[str, Cause]:
     for each in _numbers(manifest, datasets):
         margin = each.claim.margin.value if each.claim.margin else "0"
         text = manifest.text_of(each.claim.published)
-        why = statistics.undecidable(text, margin, each.least_spread, each.rounding)
+        why = decision_rule.undecidable(text, margin, each.least_spread, each.rounding)
         if why:
             found[each.claim.id] = why
     return found
@@ -94,7 +94,7 @@ def _numbers(manifest: Manifest, datasets: Datasets) -> Iterator[DecidableNumber
         groups = [_group(manifest, each) for each in cells]
         if groups[0] and all(groups):
             questions = _questions(groups[0], datasets)
-            spread = statistics.floor(questions, len(cells) * len(groups[0].shots))
+            spread = decision_rule.floor(questions, len(cells) * len(groups[0].shots))
             yield DecidableNumber(claim, spread, input_rounding(manifest, claim, cells))
 
 
@@ -125,7 +125,7 @@ def _tuned(manifest: Manifest, claim: CellClaim, datasets: Datasets) -> Iterator
         # All methods of a checkpoint share their reference: see `verify.paired`.
         methods = len(measure.methods)
         evaluations = 2 * len(measure.checkpoints) * methods * len(shots) / (1 + methods)
-        spread = statistics.floor(_questions(group, datasets), evaluations)
+        spread = decision_rule.floor(_questions(group, datasets), evaluations)
         yield DecidableNumber(claim, spread, ACCURACY_ROUNDING)
     elif isinstance(measure, Score):
         known = datasets[measure.task]
@@ -149,8 +149,8 @@ def score_floor(metric: str, score: float, questions: int) -> float:
         0.009
     """
     if metric == "perplexity":
-        return score * math.expm1(statistics.FLIPPED / questions)
-    return 100 * statistics.FLIPPED / questions
+        return score * math.expm1(decision_rule.FLIPPED / questions)
+    return 100 * decision_rule.FLIPPED / questions
 
 
 def _tunes_at_full(group: TuningGroup, checkpoint: str) -> bool:

@@ -46,6 +46,7 @@ from repro.store.record import Record
 from repro.text import first_few, plural
 from verify import qualifiers
 from verify.decidable import family
+from verify.decision_rule import ERROR_RATE, holm
 from verify.errors import InvalidError, NotRunError
 from verify.evidence import Evidence
 from verify.outcome import JudgedClaim, RuleDecision
@@ -54,7 +55,6 @@ from verify.records.benchmark import unchecked_gold
 from verify.records.checked_record import CheckedRecord
 from verify.rules import improvement, layer, model, score, throughput, trend, tuned
 from verify.rules.tuned import with_learning_notes
-from verify.statistics import ERROR_RATE, holm
 
 Pins = Mapping[str, str]
 """Package to the version that the lock pins."""

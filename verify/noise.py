@@ -8,8 +8,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from verify.decision_rule import ERROR_RATE, mean
 from verify.paired import PairedCells
-from verify.statistics import ERROR_RATE, mean
 
 Span = tuple[float, float]
 

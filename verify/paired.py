@@ -27,13 +27,13 @@ from repro.schema.groups import EvaluationGroup
 from repro.schema.manifest import Manifest
 from repro.schema.measured_claims import CellClaim, Divergence, UnbuiltMeasure
 from repro.schema.slots import evaluation_slot, settings_of
-from verify import statistics
+from verify import decision_rule
+from verify.decision_rule import mean
 from verify.errors import NotRunError
 from verify.evidence import Evidence
 from verify.outcome import NOT_BUILT
 from verify.records import answers
 from verify.records.checked_record import CheckedRecord
-from verify.statistics import mean
 
 if TYPE_CHECKING:
     from repro.schema.jobs import CastMode
@@ -101,7 +101,7 @@ class PairedCells:
         shared = Counter(each.record.key for pair in row for each in pair)
         weight = sum(count**2 for count in shared.values())  # 2 a cell where none is shared
         evaluations = 2 * len(row) ** 2 * len(reference.shots()) / weight
-        return statistics.floor(_questions(reference), evaluations)
+        return decision_rule.floor(_questions(reference), evaluations)
 
     @property
     def loaded(self) -> list[CheckedRecord]:

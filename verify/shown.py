@@ -10,8 +10,8 @@ from repro.schema.causes import MEASURED, Cause, Estimate, cause
 from repro.schema.claim_base import Published
 from repro.schema.validate import MIN_SETTINGS
 from verify import noise
+from verify.decision_rule import UNDECIDABLE, Decision, mean
 from verify.outcome import JudgedClaim, RuleDecision
-from verify.statistics import UNDECIDABLE, Decision, mean
 
 if TYPE_CHECKING:
     from repro.schema.finding import Outcome
@@ -35,7 +35,7 @@ def decided_number(  # noqa: PLR0913, PLR0917  # what a finding has
     """What measurements say about one printed number, in its unit, one for each setting.
 
     Args:
-        decision: By `verify.statistics`.
+        decision: By `verify.decision_rule`.
         measured: The statistic under each setting.
         printed: The published value.
         margin: How far they may lie apart.

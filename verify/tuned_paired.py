@@ -24,11 +24,11 @@ from repro.schema.tuned_slots import (
     group_of,
     has_checkpoint,
 )
+from verify.decision_rule import mean
 from verify.errors import NotRunError
 from verify.evidence import Evidence
 from verify.paired import POINTS, PairedCells, distinct_rows, divergence, pair_rows
 from verify.records.checked_record import CheckedRecord
-from verify.statistics import mean
 
 DTYPE = "float32"
 """Dtype that tuned weights are evaluated in."""

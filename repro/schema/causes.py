@@ -171,7 +171,7 @@ SENTENCES: dict[str, str] = {
     "misquoted": "{why}",
     "quotient": "{quotient}, published {published}",
     "no-quotient": "{values}: not two numbers with a ratio",
-    # A measured number beside a printed one (`verify.statistics`).
+    # A measured number beside a printed one (`verify.decision_rule`).
     "margin-within-rounding": "not decidable: the margin {margin} is within rounding, {rounding}",
     "margin-within-noise": "not decidable: the margin {margin} is under two standard deviations "
     "of {spread:.2g}",

@@ -11,7 +11,7 @@ from made_up_worlds import BOTH, table, wobbling, world
 from single_cells import single
 
 from repro.schema.slots import slots
-from verify import paired, statistics
+from verify import decision_rule, paired
 from verify.evidence import Evidence, NotRunError
 from verify.rules import model
 
@@ -83,7 +83,9 @@ def test_a_divergence_as_large_as_the_null_is_at_the_floor(
     claimed, evidence = world(tmp_path, lambda _, setting, __: (lost[setting], 0), **table(TWENTY))
     found = paired.pair_cells(claimed, [claimed.cell(BOTH[0])], evidence)
     assert found.null == 40.0
-    assert statistics.mean(found.divergences) == pytest.approx(40 + more * 100 / 65 / 5, abs=1e-9)
+    assert decision_rule.mean(found.divergences) == pytest.approx(
+        40 + more * 100 / 65 / 5, abs=1e-9
+    )
     assert found.at_the_floor == at_the_floor
 
 

@@ -22,13 +22,13 @@ from repro.schema.measured_claims import CellClaim
 from repro.schema.tuned_claims import ImprovementClaim, ImprovementRatio
 from repro.schema.tuned_slots import models_of
 from verify import noise, shown, tuned_paired
+from verify.decision_rule import Decision, decide, mean
 from verify.evidence import Evidence
 from verify.noise import Span
 from verify.outcome import JudgedClaim, RuleDecision
 from verify.records.answers import Metric
 from verify.rules import improvement_values
 from verify.rules.improvement_values import METRICS, PLAIN, SHOTS, MeasuredModel, Series
-from verify.statistics import Decision, decide, mean
 
 if TYPE_CHECKING:
     from repro.schema.finding import Outcome

@@ -26,10 +26,10 @@ import numpy as np
 from repro.schema.manifest import Manifest
 from repro.schema.tuned_slots import TunedModel
 from verify import tuned_paired
+from verify.decision_rule import FLIPPED
 from verify.evidence import Evidence
 from verify.records.answers import Metric
 from verify.records.checked_record import CheckedRecord
-from verify.statistics import FLIPPED
 
 Unit = Literal["relative", "points"]
 SHOTS = (1, 3, 5)

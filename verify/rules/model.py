@@ -17,12 +17,12 @@ from repro.schema.manifest import Manifest
 from repro.schema.measured_claims import CellClaim, CountClaim, Divergence, MeanClaim, OrderingClaim
 from verify import noise, shown
 from verify.decidable import input_rounding
+from verify.decision_rule import Decision, decide
+from verify.decision_rule import mean as average
 from verify.evidence import Evidence
 from verify.noise import Intervals
 from verify.outcome import JudgedClaim, RuleDecision
 from verify.paired import POINTS, PairedCells, by_cast_mode, pair_cells
-from verify.statistics import Decision, decide
-from verify.statistics import mean as average
 
 
 def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> JudgedClaim:

@@ -21,12 +21,12 @@ from repro.schema.tuned_claims import MeasuredWinsClaim, Score, ScoreColumn
 from repro.schema.tuned_slots import PRETRAINED, TunedModel, models_of
 from verify import noise, shown, tuned_paired
 from verify.decidable import score_floor
+from verify.decision_rule import Decision, decide, mean
 from verify.evidence import Evidence
 from verify.outcome import JudgedClaim, RuleDecision
 from verify.records.answers import Metric, answered_right
 from verify.records.benchmark import score
 from verify.records.checked_record import CheckedRecord
-from verify.statistics import Decision, decide, mean
 
 _SHOTS = 0
 _SAMPLING = 2

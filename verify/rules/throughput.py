@@ -27,13 +27,13 @@ from repro.schema.measured_claims import (
     Statistic,
     ThroughputGain,
 )
-from verify import noise, statistics
+from verify import decision_rule, noise
+from verify.decision_rule import mean
 from verify.evidence import Evidence
 from verify.outcome import JudgedClaim, RuleDecision
 from verify.records import throughput as records
 from verify.records.checked_record import CheckedRecord
 from verify.shown import estimate, not_here
-from verify.statistics import mean
 
 # -----------------------------------------------------------------------------
 # Runs of a throughput group, and what some gain over others in one view of them.
@@ -204,7 +204,7 @@ def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> JudgedClai
         if found.draws:
             middle = mean(found.draws)
             sides.append(f"{as_printed_like(middle, published)} at {view}")
-            where.append(statistics.direction(middle, published, margin))
+            where.append(decision_rule.direction(middle, published, margin))
             estimates += _estimate(f"{MEASURED} at {view}", found)
     outcome, why = _agreed(outcomes)
     direction = where[0] if len({each.code for each in where}) == 1 else None

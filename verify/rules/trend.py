@@ -13,6 +13,7 @@ from repro.schema.manifest import Manifest
 from repro.schema.measured_claims import CellClaim, ConcordanceClaim
 from verify import noise
 from verify.decidable import input_rounding
+from verify.decision_rule import mean
 from verify.evidence import Evidence
 from verify.noise import Span
 from verify.outcome import (
@@ -26,7 +27,6 @@ from verify.outcome import (
     place_label,
 )
 from verify.paired import PairedCells, pair_cells
-from verify.statistics import mean
 
 if TYPE_CHECKING:
     from repro.schema.finding import Outcome

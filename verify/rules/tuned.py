@@ -23,6 +23,7 @@ from repro.schema.tuned_claims import BarsClaim, LearnsClaim, TunedDivergence
 from repro.schema.tuned_slots import TunedModel, models_of
 from verify import noise, shown, tuned_paired
 from verify.decidable import ACCURACY_ROUNDING
+from verify.decision_rule import Decision, decide, mean
 from verify.errors import InvalidError, NotRunError
 from verify.evidence import Evidence
 from verify.outcome import JudgedClaim, RuleDecision
@@ -31,7 +32,6 @@ from verify.records import tuning
 from verify.records.benchmark import overflowed
 from verify.records.checked_record import CheckedRecord
 from verify.rules import model
-from verify.statistics import Decision, decide, mean
 
 _H = float(ACCURACY_ROUNDING)
 _PRINTED = "mmlu"

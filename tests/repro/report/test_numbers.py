@@ -7,7 +7,7 @@ from repro.report.numbers import MeasuredPoint, bars_of, line_of
 from repro.schema.causes import BARS, Estimate
 from repro.schema.claim_base import Place, Published
 from verify import shown
-from verify.statistics import decide
+from verify.decision_rule import decide
 
 PRINTED = Published(id="it", text="0.20", unit="percentage points", place=Place(section="5"))
 

@@ -26,7 +26,7 @@ from made_up_worlds import (
 )
 
 from repro.schema.causes import cause
-from verify import paired, statistics
+from verify import decision_rule, paired
 from verify.decidable import family, undecidable
 from verify.evidence import Evidence
 from verify.judge import adjust_over_table, judge
@@ -386,5 +386,7 @@ def test_the_floor_of_a_group_is_smaller_than_that_of_a_cell(tmp_path: Path) -> 
         tmp_path, wobbling({"mamba-1": 13, "phi-1": 13}), **table({"mamba-1": "20.0", "phi-1": "2"})
     )
     cells = [claimed.cell(name) for name in BOTH]
-    assert paired.pair_cells(claimed, cells, evidence).least_spread == statistics.floor(65, 4)
-    assert paired.pair_cells(claimed, cells[:1], evidence).least_spread == statistics.floor(65, 2)
+    assert paired.pair_cells(claimed, cells, evidence).least_spread == decision_rule.floor(65, 4)
+    assert paired.pair_cells(claimed, cells[:1], evidence).least_spread == decision_rule.floor(
+        65, 2
+    )

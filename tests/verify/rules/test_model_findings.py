@@ -17,7 +17,7 @@ from made_up_worlds import BOTH, judged_sentence, named, sentence, table, verdic
 
 from repro.schema.causes import cause
 from repro.schema.finding import Finding
-from verify import statistics
+from verify import decision_rule
 from verify.outcome import JudgedClaim
 from verify.rules import model
 
@@ -257,4 +257,4 @@ def test_each_side_of_an_ordering_may_have_been_rounded(
 
 
 def test_the_floor_of_a_decision_is_the_one_used_here() -> None:
-    assert statistics.floor(65, 2) * 1.2**0.5 == pytest.approx(DRAW)
+    assert decision_rule.floor(65, 2) * 1.2**0.5 == pytest.approx(DRAW)

@@ -21,7 +21,7 @@ from repro.schema.causes import BARS, cause
 from repro.schema.finding import Finding
 from repro.schema.jobs import BenchmarkJob, EvaluateJob
 from repro.schema.tuned_slots import TunedModel
-from verify import statistics, tuned_paired
+from verify import decision_rule, tuned_paired
 from verify.decidable import family, score_floor, undecidable
 from verify.evidence import Evidence
 from verify.judge import judge
@@ -100,7 +100,7 @@ def test_methods_that_share_a_reference_share_its_flips(tmp_path: Path) -> None:
     flip = 300 / 65
     assert found.least_spread == pytest.approx(flip * math.sqrt(0.75))
     alone = tuned_paired.pair_models(evidence.manifest, both[:1], evidence, "mmlu")
-    assert alone.least_spread == pytest.approx(flip) == pytest.approx(statistics.floor(65, 2))
+    assert alone.least_spread == pytest.approx(flip) == pytest.approx(decision_rule.floor(65, 2))
     slots = [each.slot.id for each in alone.rows[1][0]]
     assert slots == [
         f"mamba-1.{arm}.batch-8.mmlu.float32" for arm in ("full.float32", "lora-all.bfloat16")

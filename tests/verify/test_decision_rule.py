@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from repro.schema.causes import cause, say
-from verify import statistics
-from verify.statistics import Decision
+from verify import decision_rule
+from verify.decision_rule import Decision
 
 FIVE = [1.0, 2.0, 3.0, 2.0, 2.0]
 
@@ -27,7 +27,7 @@ def decide(
     least_spread: float = 1e-9,
     input_rounding: str = "0",
 ) -> Decision:
-    return statistics.decide(
+    return decision_rule.decide(
         FIVE if measured is None else measured,
         published,
         margin,
@@ -87,9 +87,11 @@ def test_the_spread_is_never_below_its_floor() -> None:
 
 
 def test_the_floor_is_three_flipped_answers() -> None:
-    assert statistics.floor(100, 2) == pytest.approx(3.0)  # both sides: sqrt(2) x 3 / sqrt(2)
-    assert statistics.floor(14042, 4) == pytest.approx(100 * 3 / 14042 / math.sqrt(2))
-    assert statistics.floor(14042, 20) == pytest.approx(statistics.floor(14042, 4) / math.sqrt(5))
+    assert decision_rule.floor(100, 2) == pytest.approx(3.0)  # both sides: sqrt(2) x 3 / sqrt(2)
+    assert decision_rule.floor(14042, 4) == pytest.approx(100 * 3 / 14042 / math.sqrt(2))
+    assert decision_rule.floor(14042, 20) == pytest.approx(
+        decision_rule.floor(14042, 4) / math.sqrt(5)
+    )
 
 
 def test_the_p_value_is_that_of_the_prediction_interval() -> None:
@@ -163,10 +165,10 @@ def test_causes_have_the_numbers() -> None:
 
 def test_holm_by_hand() -> None:
     """Smallest times 3, next times 2, largest times 1, never falling, at most 1."""
-    assert statistics.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert statistics.holm([0.5, 0.9]) == pytest.approx([1.0, 1.0])
-    assert statistics.holm([0.02, 0.02]) == pytest.approx([0.04, 0.04])
-    assert statistics.holm([]) == []
+    assert decision_rule.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert decision_rule.holm([0.5, 0.9]) == pytest.approx([1.0, 1.0])
+    assert decision_rule.holm([0.02, 0.02]) == pytest.approx([0.04, 0.04])
+    assert decision_rule.holm([]) == []
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
@@ -179,7 +181,7 @@ def test_holm_against_its_definition(p_values: list[float]) -> None:
                 break
             rejected.add(index)
             left -= 1
-        found = {i for i, p in enumerate(statistics.holm(p_values)) if p <= level}
+        found = {i for i, p in enumerate(decision_rule.holm(p_values)) if p <= level}
         assert found == rejected
 
 
