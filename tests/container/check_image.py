@@ -36,7 +36,7 @@ IMAGE, BASE = "repro-check", "repro-check-base:bookworm"
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 PACKAGES = "ca-certificates,python3.11,python3.11-venv,libgomp1"
 RUNS = (("stability", "full"), ("table1", "smoke"), ("theorem3", "full"))
-README = (paths.ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENT = (paths.ROOT / "docs" / "container.md").read_text(encoding="utf-8")
 SAFE = ["--rm", "--network=none", "--read-only", "--tmpfs", "/tmp"]
 
 
@@ -409,7 +409,7 @@ def test_a_wheel_that_was_swapped_after_the_build_is_found(engine: Any, image: A
 
 
 # -----------------------------------------------------------------------------
-# README's image with a compiler
+# The image with a compiler of docs/container.md
 
 LAUNCHER = """
 import ctypes, importlib.util, os, subprocess, sys
@@ -438,7 +438,7 @@ def test_a_derived_image_compiles_what_triton_needs(image: Any, tmp_path: Path) 
     # It lacks the kernels themselves (target cpu); the compiler is asked for below, by Triton.
     assert done.stdout.strip() == "mamba_ssm is not installed", done.stderr
     assert call("docker", "run", *SAFE, "--entrypoint", "gcc", image.id, "--version").returncode
-    (recipe,) = re.findall(r"^(FROM repro\n.*?)```", README, re.MULTILINE | re.DOTALL)
+    (recipe,) = re.findall(r"^(FROM repro\n.*?)```", DOCUMENT, re.MULTILINE | re.DOTALL)
     recipe = recipe.replace("FROM repro", f"FROM {IMAGE}")
     # The base of this test has Debian's Python.
     recipe = recipe.replace(" libc6-dev", " libc6-dev libpython3.11-dev")
