@@ -414,9 +414,9 @@ def test_a_wheel_that_was_swapped_after_the_build_is_found(engine: Any, image: A
 LAUNCHER = """
 import ctypes, importlib.util, os, subprocess, sys
 from triton.compiler.make_launcher import make_stub
-from runner.models import mamba2_kernels
-mamba2_kernels.find_spec = lambda _: True  # but for the kernels, which this target has not
-assert not mamba2_kernels.lacking()
+from runner.models import mamba2_mixer
+mamba2_mixer.find_spec = lambda _: True  # but for the kernels, which this target has not
+assert not mamba2_mixer.kernels_lacking()
 driver = os.environ["TRITON_LIBCUDA_PATH"]
 os.makedirs(driver)
 library = driver + "/libcuda.so"
