@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
+from repro import paths
 from repro.cli.verify import exit_code
+from repro.schema import validate
 from repro.schema.causes import Cause, cause
 from repro.schema.claim_base import Place, Standing
 from repro.schema.claims import Claim
@@ -351,3 +353,64 @@ def test_every_word_of_any_manifest_is_a_fair_one(manifest: Manifest) -> None:
     assert sum(tally.values()) == len(counted)
     assert (exit_code([verdict]) == 1) == bool(tally["contradicted"])
     assert (exit_code([verdict]) == 0) == bool(counted and tally["consistent"] == len(counted))
+
+
+# -----------------------------------------------------------------------------
+# What a sentence takes over from its readings
+
+
+def several(*names: str) -> Any:
+    return claim(id="it", kind="ambiguous", missing="which", readings=list(names))
+
+
+def test_three_good_words_come_to_the_weakest() -> None:
+    found = sentence("proved", "reproduced", "consistent", said=several("a", "b", "c"))
+    assert found.outcome == "consistent"
+
+
+def test_every_reading_that_waits_is_named() -> None:
+    found = sentence("not-run", "not-run", "consistent", said=several("a", "b", "c"))
+    assert found.causes[0] == cause("reading-waits", names="a, b")
+
+
+@pytest.mark.parametrize(
+    ("bases", "expected"),
+    [
+        (("page", "measured"), "measured"),
+        (("code", "page"), "page"),
+        (("proof", "code"), "code"),
+        (("proof", "proof"), "proof"),
+    ],
+)
+def test_a_sentence_rests_on_the_most_telling_of_its_bases(
+    bases: tuple[Basis, Basis], expected: Basis
+) -> None:
+    read_as = {
+        name: read(name, "inconclusive", basis)
+        for name, basis in zip(SENTENCE.readings, bases, strict=True)
+    }
+    assert decide_readings(MANIFEST, SENTENCE, read_as).basis == expected
+
+
+def test_what_is_listed_already_is_not_listed_twice() -> None:
+    why = cause("contradicted-if", condition="it ran")
+    fields = {"causes": (why,), "conditions": ("it ran",), "quote": "so it says"}
+    found = sentence("inconclusive", "inconclusive", **fields)
+    assert codes(found) == ["contradicted-if", "open-words"]
+    assert found.conditions == ("it ran",)
+
+
+def test_a_sentence_quotes_itself_or_else_what_all_its_readings_quote() -> None:
+    own = SENTENCE.model_copy(update={"quote": "mine"})
+    assert sentence("consistent", "consistent", said=own, quote="theirs").quote == "mine"
+    assert sentence("consistent", "consistent", quote="theirs").quote == "theirs"
+    half = {
+        "one": read("one", "consistent", quote="theirs"),
+        "other": read("other", "consistent", quote=""),
+    }
+    assert decide_readings(MANIFEST, SENTENCE, half).quote == ""
+
+
+def test_the_paper_against_itself_is_of_the_page_and_of_pinned_code() -> None:
+    table1 = validate.load_manifest(paths.MANIFESTS / "table1.json")
+    assert {each.basis for each in paper_against_itself(table1).findings} == {"page", "code"}

@@ -224,6 +224,14 @@ def test_other_layers_are_counted_apart(changes: dict[str, Any]) -> None:
     assert of_layers((JOB, "a", [1, 0]), (other, "a", [1, 0])) == (4, 2)
 
 
+def test_the_two_families_have_layers_in_common_only_where_they_are_drawn() -> None:
+    trained = [
+        (JOB.model_copy(update={"checkpoint": "mamba-1", "family": family}), "a", [1, 0])
+        for family in ("mamba-euler", "mamba-zoh")
+    ]
+    assert of_layers(*trained) == (4, 2)
+
+
 def test_one_layer_that_breaks_twice_is_one(tmp_path: Path) -> None:
     both = {**BOUND, "arrays": ["ratio", "again"]}
     found_ = found(tmp_path, both, [], ratio=np.array([2.0, 0.5]), again=np.array([3.0, 0.5]))
@@ -254,6 +262,8 @@ def test_findings_on_trends_whole(tmp_path: Path) -> None:
     assert said(falling, "held") == {"count": 2}
     rates = {"least rate": -0.5, "greatest rate": -0.1, "curves": 2}
     assert numbers(falling) == pytest.approx(rates)
+    units = {each.label: each.unit for each in falling.estimates}
+    assert units == {"least rate": "a step", "greatest rate": "a step", "curves": ""}
     rising = found(tmp_path / "b", TREND, [], curves=GOOD["rising"])
     assert rising.measured == "rates 0.2 to 0.3 a step"
     assert codes(rising) == ["curves-rise", "curves-not-falling", "no-control"]
