@@ -120,7 +120,7 @@ class SectionTally(Frozen):
     unbound: int
 
 
-class UncheckedNumber(Frozen):
+class UncheckedSentence(Frozen):
     """A sentence that no existing claim checks."""
 
     section: str
@@ -135,8 +135,8 @@ class Coverage(Frozen):
     sections: tuple[SectionTally, ...]
     reasons: dict[Aside, int]
     """How many sentences are set aside for each reason."""
-    dangling: tuple[UncheckedNumber, ...]
-    unbound: tuple[UncheckedNumber, ...]
+    dangling: tuple[UncheckedSentence, ...]
+    unbound: tuple[UncheckedSentence, ...]
     unplaced: tuple[ClaimName, ...] = ()
     """Printed claims of this version of the paper that no sentence is bound to; a reading stands
     where its sentence does."""
@@ -172,13 +172,13 @@ def tally(ledger: Ledger, manifests: Sequence[Manifest]) -> Coverage:
         ),
         reasons={reason: asides[reason] for reason in REASONS},
         dangling=tuple(
-            UncheckedNumber(section=name, order=entry.order, claim=claim)
+            UncheckedSentence(section=name, order=entry.order, claim=claim)
             for name, entry in every
             for claim in entry.claims
             if claim not in known
         ),
         unbound=tuple(
-            UncheckedNumber(section=name, order=entry.order, claim=None)
+            UncheckedSentence(section=name, order=entry.order, claim=None)
             for name, entry in every
             if entry.kept_as == "unbound"
         ),

@@ -181,18 +181,9 @@ def _with_tunings(loaded: Sequence[CheckedRecord]) -> list[CheckedRecord]:
 
 def _table_notes(manifest: Manifest, found: Mapping[str, Finding]) -> list[str]:
     """What the numbers of a table come to together; readings of one number are no table."""
-    readings = {
-        name
-        for claim in manifest.claims
-        if isinstance(claim, AmbiguousClaim)
-        for name in claim.readings
-    }
-    cells = [
-        claim.id
-        for claim in manifest.claims
-        if isinstance(claim, CellClaim) and claim.id not in readings
-    ]
-    measured = [found[name] for name in cells if found[name].outcome not in ("not-run", "invalid")]
+    cells = [found[claim.id] for claim in manifest.claims if isinstance(claim, CellClaim)]
+    cells = [each for each in cells if each.reading_of is None]
+    measured = [each for each in cells if each.outcome not in ("not-run", "invalid")]
     if not measured:
         return []
     reproduced = sum(each.outcome == "reproduced" for each in measured)

@@ -49,10 +49,6 @@ class JudgedClaim:
     """For Holm's adjustment over the numbers of a table; 1 where there is no such test."""
 
 
-NOT_BUILT = "no job for it"
-"""What a slot without a job is told as."""
-
-
 # -----------------------------------------------------------------------------
 # What all rules on printed values share: the outcome, and how values are named.
 

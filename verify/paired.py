@@ -31,7 +31,6 @@ from verify import decision_rule
 from verify.decision_rule import mean
 from verify.errors import NotRunError
 from verify.evidence import Evidence
-from verify.outcome import NOT_BUILT
 from verify.records import answers
 from verify.records.checked_record import CheckedRecord
 
@@ -180,7 +179,7 @@ def by_cast_mode(manifest: Manifest, cell: CellClaim, evidence: Evidence) -> dic
 def _pairs(manifest: Manifest, cell: CellClaim, evidence: Evidence) -> list[Pair]:
     wanted = cell.measure
     if isinstance(wanted, UnbuiltMeasure):
-        message = f"{NOT_BUILT}: {wanted.needs}, for {cell.id}"
+        message = f"no job for it: {wanted.needs}, for {cell.id}"
         raise NotRunError(message)
     assert isinstance(wanted, Divergence)  # noqa: S101  # the manifest was checked
     for group in manifest.jobs:

@@ -122,7 +122,21 @@ def count_sides(
     return outcome, shown, cause("agrees" if sure <= wanted <= possible else "disagrees")
 
 
-def power_in_words(decision: Decision) -> Cause:
+def what_it_notices(decision: Decision, others: Sequence[Decision]) -> tuple[Cause, Cause]:
+    """How well a decision could have been made, and which other printed numbers would have passed.
+
+    Args:
+        decision: On the printed number.
+        others: The same measurements, held against each other number printed of the kind.
+    """
+    accepted = [each.outcome for each in others].count("reproduced")
+    return (
+        power_of(decision),
+        cause("other-values-accepted", accepted=accepted, others=len(others)),
+    )
+
+
+def power_of(decision: Decision) -> Cause:
     """How well the decision could have been made."""
     if math.isinf(decision.noticed):
         return cause("power-without-shift", power=decision.power)

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.filesize import decimal
 
-from repro.coverage import REASONS, Compared, Coverage, Difference, UncheckedNumber
+from repro.coverage import REASONS, Compared, Coverage, Difference, UncheckedSentence
 from repro.report.console import Table, Text, console
 from repro.report.console_plan import duration
 from repro.schema.jobs import Tier
@@ -221,7 +221,7 @@ def show_coverage(coverage: Coverage) -> None:
         out.print(Text(text, style="bold green"))
 
 
-def _place(found: UncheckedNumber | Difference) -> str:
+def _place(found: UncheckedSentence | Difference) -> str:
     return f"section {found.section}, sentence {found.order}"
 
 

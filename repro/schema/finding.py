@@ -81,11 +81,6 @@ class Finding(Frozen):
         """Why this outcome, in words."""
         return say_all(self.causes)
 
-    @property
-    def steps(self) -> tuple[str, ...]:
-        """The working, in words."""
-        return tuple(map(say, self.working))
-
     @computed_field  # type: ignore[prop-decorator]
     @property
     def points(self) -> str:
@@ -96,10 +91,8 @@ class Finding(Frozen):
     @property
     def stand_ins(self) -> tuple[str, ...]:
         """What stood in for the paper's models or data: what is measured is of these alone."""
-        named = (
-            each.values.get(STAND_INS[each.code]) for each in self.causes if each.code in STAND_INS
-        )
-        return tuple(dict.fromkeys(str(name) for name in named))
+        said = (each for each in self.causes if each.code in STAND_INS)
+        return tuple(dict.fromkeys(str(each.values[STAND_INS[each.code]]) for each in said))
 
     @property
     def measured_here(self) -> str:
@@ -122,7 +115,9 @@ class Finding(Frozen):
 
 def uncounted(finding: Finding) -> str:
     """What a finding is that is counted nowhere, in words that take an s."""
-    return "reading" if finding.reading_of else {"step": "step"}.get(finding.standing, "own check")
+    if finding.reading_of:
+        return "reading"
+    return "step" if finding.standing == "step" else "own check"
 
 
 class Verdict(Frozen):

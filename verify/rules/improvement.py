@@ -246,10 +246,8 @@ def ratio(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> JudgedCla
 
     decision = decided(published)
     others = _other_texts(manifest, measure, published)
-    accepted = [decided(text).outcome for text in others].count("reproduced")
     working = (
-        shown.power_in_words(decision),
-        cause("other-values-accepted", accepted=accepted, others=len(others)),
+        *shown.what_it_notices(decision, [decided(text) for text in others]),
         tuned_paired.left_open(manifest, models_of(measure)),
     )
     estimates = [*shown.estimate("ratio by acc of all five benchmarks", mean(plain), unit="%")]

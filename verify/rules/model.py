@@ -31,13 +31,11 @@ def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> JudgedClai
     published = manifest.text_of(claim.published)
     rounding = input_rounding(manifest, claim, [claim])
     decision = _decide(found, published, claim.margin.value, rounding)
-    accepted, others = _accepted(manifest, claim, found, rounding)
     lost, won = found.flips()
     working = (
         cause("flips", lost=lost, won=won),
         cause("mixed-precision-as", arm="weight-cast"),
-        shown.power_in_words(decision),
-        cause("other-values-accepted", accepted=accepted, others=others),
+        *shown.what_it_notices(decision, _on_other_values(manifest, claim, found, rounding)),
     )
     by_arm = by_cast_mode(manifest, claim, evidence)
     estimates = (
@@ -61,7 +59,7 @@ def mean(manifest: Manifest, claim: MeanClaim, evidence: Evidence) -> JudgedClai
     published = manifest.text_of(claim.published)
     rounding = input_rounding(manifest, claim, cells)
     decision = _decide(found, published, claim.margin.value, rounding)
-    working, margin = (shown.power_in_words(decision),), claim.margin.value
+    working, margin = (shown.power_of(decision),), claim.margin.value
     printed = manifest.printed(claim.published)
     return number(found, decision, printed, margin, working, nulls(found), evidence)
 
@@ -271,10 +269,10 @@ def require_settings(judged: JudgedClaim, found: Sequence[PairedCells]) -> Judge
     return shown.require_settings(judged, len(least.rows), least.repeated)
 
 
-def _accepted(
+def _on_other_values(
     manifest: Manifest, claim: CellClaim, found: PairedCells, rounding: Decimal
-) -> tuple[int, int]:
-    """How many of the other values printed for this dtype these numbers would reproduce."""
+) -> list[Decision]:
+    """What these numbers say about each other value printed for this dtype."""
     assert isinstance(claim.measure, Divergence)  # noqa: S101  # arms() saw to it
     others = [
         manifest.text_of(each.published)
@@ -284,8 +282,7 @@ def _accepted(
         and each.measure.dtype == claim.measure.dtype
         and each.id != claim.id
     ]
-    outcomes = [_decide(found, text, claim.margin.value, rounding).outcome for text in others]
-    return outcomes.count("reproduced"), len(others)
+    return [_decide(found, text, claim.margin.value, rounding) for text in others]
 
 
 def divergence_of(name: str, found: PairedCells) -> tuple[Estimate, ...]:

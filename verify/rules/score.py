@@ -55,11 +55,9 @@ def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> JudgedClai
         and (each.measure.task, each.measure.metric) == (measure.task, measure.metric)
         and each.id != claim.id
     ]
-    accepted = [decided(text).outcome for text in others].count("reproduced")
     decision = decided(published)
     working = (
-        shown.power_in_words(decision),
-        cause("other-values-accepted", accepted=accepted, others=len(others)),
+        *shown.what_it_notices(decision, [decided(text) for text in others]),
         tuned_paired.left_open(manifest, models_of(measure)),
     )
     error = _standard_error(loaded[0], measure.metric)

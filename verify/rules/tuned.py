@@ -54,13 +54,11 @@ def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> JudgedClai
         and each.measure.precision == measure.precision
         and each.id != claim.id
     ]
-    accepted = [_decide(found, text, margin).outcome for text in others].count("reproduced")
     lost, won = found.flips()
     working = (
         cause("flips", lost=lost, won=won),
         *(cause("null-between-tunings") for _ in found.rows[1:2]),
-        shown.power_in_words(decision),
-        cause("other-values-accepted", accepted=accepted, others=len(others)),
+        *shown.what_it_notices(decision, [_decide(found, text, margin) for text in others]),
         tuned_paired.left_open(manifest, models),
     )
     estimates = (

@@ -14,6 +14,7 @@ import pytest
 from made_up_records import codes, interval, numbers
 from made_up_worlds import BOTH, sentence, table, verdict, wobbling
 
+from repro.schema.causes import say
 from repro.schema.finding import Finding
 from verify import shown
 from verify.judge import judge
@@ -26,7 +27,7 @@ NO_NUMBER = re.compile(r"\b(nan|inf)\b")
 def texts(finding: Finding) -> list[str]:
     """Everything that a person reads."""
     sides = (finding.published, finding.measured, finding.margin)
-    return [*sides, finding.reason, finding.points, *finding.steps]
+    return [*sides, finding.reason, finding.points, *map(say, finding.working)]
 
 
 def hold(findings: tuple[Finding, ...], *kinds: str) -> dict[str, Finding]:
