@@ -1,19 +1,30 @@
-"""Which printed numbers no run could decide, told before a GPU is paid for."""
+"""Which printed numbers no run could reproduce, and what decides nothing, before a GPU is paid for.
+
+What another machine adds is known from c, the answers whose correctness a dtype changes
+(`verify.paired`): of the cell's own records where there is a run, else those that a real model
+was seen to change, which is said.
+"""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 
 from repro.decimals import half_unit
 from repro.schema.catalog import Benchmark, Dataset
-from repro.schema.causes import Cause, say
-from repro.schema.groups import EvaluationGroup, TuningGroup
+from repro.schema.causes import Cause, cause, say
+from repro.schema.groups import EvaluationGroup
 from repro.schema.jobs import Tier
 from repro.schema.manifest import Manifest
 from repro.schema.measured_claims import CellClaim, Divergence, MeanClaim
-from repro.schema.tuned_claims import ImprovementRatio, Score, TunedDivergence
-from verify import decision_rule
+from repro.schema.tuned_slots import OfTunedModels, models_of
+from repro.schema.validate import MIN_SETTINGS
+from verify import decision_rule, tuned_paired
+from verify.decision_rule import Sample
+from verify.errors import InvalidError, NotRunError
+from verify.evidence import Evidence
+from verify.paired import pair_cells
 
 Datasets = Mapping[str, Dataset | Benchmark]
 """By the name of a task."""
@@ -23,45 +34,72 @@ ACCURACY_ROUNDING = Decimal("0.01")
 
 
 @dataclass(frozen=True)
-class DecidableNumber:
-    """A printed number that tier full decides."""
+class MeasuredNumber:
+    """A printed number that tier full measures under every setting."""
 
     claim: CellClaim | MeanClaim
-    least_spread: float
-    """As far as it is known before anything is measured."""
+    cells: tuple[CellClaim, ...]
+    group: EvaluationGroup
     rounding: Decimal
 
 
-def undecidable(manifest: Manifest, tier: Tier, datasets: Datasets) -> dict[str, str]:
-    """Claims whose margin is within rounding, or within what a few flipped answers do.
+def undecidable(
+    manifest: Manifest, tier: Tier, datasets: Datasets, evidence: Evidence | None = None
+) -> dict[str, str]:
+    """Claims that no measurement under this manifest could decide.
+
+    Args:
+        manifest: The claims.
+        tier: Those below full decide nothing about the paper's models and name none.
+        datasets: What the catalog knows of the questions.
+        evidence: A run of it, if there is one: its cells tell their own c.
 
     Returns:
-        Claim to reason. Tiers below full decide nothing about the paper's models and have none.
+        Claim to reason.
     """
     if tier != "full":
         return {}
-    return {name: say(why) for name, why in _undecidable(manifest, datasets).items()}
+    return {name: say(why) for name, why in _undecidable(manifest, datasets, evidence).items()}
 
 
-def _undecidable(manifest: Manifest, datasets: Datasets) -> dict[str, Cause]:
+def _undecidable(
+    manifest: Manifest, datasets: Datasets, evidence: Evidence | None
+) -> dict[str, Cause]:
     """The same as data."""
     found = {}
-    for each in _numbers(manifest, datasets):
-        margin = each.claim.margin.value if each.claim.margin else "0"
-        text = manifest.text_of(each.claim.published)
-        why = decision_rule.undecidable(text, margin, each.least_spread, each.rounding)
+    for each in _numbers(manifest):
+        known = _measured(manifest, each, evidence)
+        changes = None if known else _dataset(datasets).changes
+        why = decision_rule.undecidable(
+            manifest.text_of(each.claim.published),
+            each.claim.margin.value if each.claim.margin else "0",
+            known or _assumed(each, _dataset(datasets)),
+            each.rounding,
+        )
+        if why and why.code == "margin-within-noise" and changes:
+            why = cause("margin-within-assumed-noise", **why.values, of=changes.of)
         if why:
             found[each.claim.id] = why
+    for claim in manifest.claims:
+        claimed = claim.measure if isinstance(claim, CellClaim) else claim
+        if isinstance(claimed, OfTunedModels):
+            found[claim.id] = tuned_paired.open_factors(manifest, models_of(claimed))
     return found
 
 
-def family(manifest: Manifest, datasets: Datasets) -> int:
-    """How many printed numbers of a manifest a whole run could contradict.
+def family(manifest: Manifest) -> int:
+    """How many distinct printed numbers a whole run could contradict, with those of other tables.
 
-    Holm's adjustment is over these, whatever was run: a run of one cell is no smaller family.
+    Holm's adjustment is over these, whatever was run: a run of one cell is no smaller family. Two
+    readings of one number, and two places where it is printed, are one.
     """
-    numbers = list(_numbers(manifest, datasets))
-    return len(numbers) - len(_undecidable(manifest, datasets))
+    distinct = {frozenset(_what(cell) for cell in each.cells) for each in _numbers(manifest)}
+    return len(distinct) + manifest.numbers_elsewhere
+
+
+def _what(cell: CellClaim) -> tuple[str, str]:
+    assert isinstance(cell.measure, Divergence)  # noqa: S101  # `_numbers` saw to it
+    return cell.measure.checkpoint, cell.measure.dtype
 
 
 def input_rounding(
@@ -79,23 +117,19 @@ def input_rounding(
     return accuracies + max(half_unit(manifest.text_of(each.published)) for each in cells)
 
 
-def _numbers(manifest: Manifest, datasets: Datasets) -> Iterator[DecidableNumber]:
-    """Printed numbers that tier full decides."""
+def _numbers(manifest: Manifest) -> Iterator[MeasuredNumber]:
+    """Printed numbers that tier full measures of models as they were published."""
     for claim in manifest.claims:
-        if isinstance(claim, CellClaim) and not isinstance(claim.measure, Divergence):
-            yield from _tuned(manifest, claim, datasets)
-            continue
-        if isinstance(claim, CellClaim):
-            cells = [claim]
+        if isinstance(claim, CellClaim) and isinstance(claim.measure, Divergence):
+            cells: tuple[CellClaim, ...] = (claim,)
         elif isinstance(claim, MeanClaim) and claim.basis == "measured":
-            cells = [manifest.cell(name) for name in claim.of]
+            cells = tuple(manifest.cell(name) for name in claim.of)
         else:
             continue
         groups = [_group(manifest, each) for each in cells]
         if groups[0] and all(groups):
-            questions = _questions(groups[0], datasets)
-            spread = decision_rule.floor(questions, len(cells) * len(groups[0].shots))
-            yield DecidableNumber(claim, spread, input_rounding(manifest, claim, cells))
+            rounding = input_rounding(manifest, claim, cells)
+            yield MeasuredNumber(claim, cells, groups[0], rounding)
 
 
 def _group(manifest: Manifest, cell: CellClaim) -> EvaluationGroup | None:
@@ -111,30 +145,38 @@ def _group(manifest: Manifest, cell: CellClaim) -> EvaluationGroup | None:
     return None
 
 
-def _tuned(manifest: Manifest, claim: CellClaim, datasets: Datasets) -> Iterator[DecidableNumber]:
-    """A number of tuned models, if tier full tunes any."""
-    groups = [
-        group for group in manifest.jobs if isinstance(group, TuningGroup) and "full" in group.tiers
-    ]
-    measure = claim.measure
-    if not groups:
-        return
-    if isinstance(measure, TunedDivergence):
-        group = next(each for each in groups if _tunes_at_full(each, measure.checkpoints[0]))
-        shots = next(each.shots for each in group.questions if each.task == "mmlu")
-        # All methods of a checkpoint share their reference: see `verify.paired`.
-        methods = len(measure.methods)
-        evaluations = 2 * len(measure.checkpoints) * methods * len(shots) / (1 + methods)
-        spread = decision_rule.floor(_questions(group, datasets), evaluations)
-        yield DecidableNumber(claim, spread, ACCURACY_ROUNDING)
-    elif isinstance(measure, Score):
-        known = datasets[measure.task]
-        assert isinstance(known, Benchmark)  # noqa: S101  # the catalog names each task once
-        printed = float(manifest.text_of(claim.published))
-        spread = score_floor(measure.metric, printed, known.questions)
-        yield DecidableNumber(claim, spread, Decimal(0))
-    elif isinstance(measure, ImprovementRatio):
-        yield DecidableNumber(claim, 0.0, Decimal(0))  # what flips do to it hangs on the scores
+def _measured(
+    manifest: Manifest, number: MeasuredNumber, evidence: Evidence | None
+) -> Sample | None:
+    """What a run tells of a number before it is held to what was printed; None without one."""
+    if evidence is not None and evidence.run.tier == "full":
+        with suppress(NotRunError, InvalidError):
+            found = pair_cells(manifest, number.cells, evidence)
+            return Sample((0.0,) * len(found.rows), found.least_spread, found.machine)
+    return None
+
+
+def _assumed(number: MeasuredNumber, dataset: Dataset) -> Sample:
+    """The same where nothing was run: each cell changes what a real model was seen to."""
+    shots = number.group.shots
+    questions = sum(dataset.subject(name).questions for name in number.group.tiers["full"].subjects)
+    settings = max(MIN_SETTINGS, len(set(number.group.tiers["full"].settings)))
+    floor = decision_rule.floor(questions, len(number.cells) * len(shots))
+    known = dataset.changes
+    changes = sum(
+        known.expected(cell.measure.dtype, k) * questions if known else 0.0
+        for cell in number.cells
+        if isinstance(cell.measure, Divergence)
+        for k in shots
+    )
+    each = 100 / questions / len(shots) / len(number.cells)
+    return Sample((0.0,) * settings, floor, changes * each**2)
+
+
+def _dataset(datasets: Datasets) -> Dataset:
+    known = datasets["mmlu"]
+    assert isinstance(known, Dataset)  # noqa: S101  # the catalog names each task once
+    return known
 
 
 def score_floor(metric: str, score: float, questions: int) -> float:
@@ -151,14 +193,3 @@ def score_floor(metric: str, score: float, questions: int) -> float:
     if metric == "perplexity":
         return score * math.expm1(decision_rule.FLIPPED / questions)
     return 100 * decision_rule.FLIPPED / questions
-
-
-def _tunes_at_full(group: TuningGroup, checkpoint: str) -> bool:
-    return checkpoint in {each.checkpoint for each in group.checkpoints}
-
-
-def _questions(group: EvaluationGroup | TuningGroup, datasets: Datasets) -> int:
-    """Questions of MMLU that tier full asks."""
-    known = datasets["mmlu"]
-    assert isinstance(known, Dataset)  # noqa: S101  # the catalog names each task once
-    return sum(known.subject(name).questions for name in group.tiers["full"].subjects)

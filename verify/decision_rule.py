@@ -1,27 +1,40 @@
 """The decision on one printed number: statistics in, an outcome out.
 
-The printed value p is one draw from what its authors' unknown setting gave, rounded. R
-settings of ours give R draws with mean m and standard deviation s.
+The printed value p is one draw from what its authors' machine and setting gave, rounded. R
+settings of ours give R draws D_r with mean m. Two things make draws differ: the setting (batch,
+order, kernel), and the machine, whose other kernels flip other answers.
 
-    h              half a unit of p's last digit, plus what rounding of the inputs can add
-    s              never below `floor`, what three flipped answers an evaluation would give
-    not decidable  margin <= h or margin < 2 s
-    reproduced     |m - p| + t95 s / sqrt(R) + h <= margin: two one-sided tests at 0.05
-    contradicted   |m - p| - t97.5 s sqrt(1 + 1/R) - h > margin: not even another draw would
-                   have been printed within the margin; Holm-adjusted over a table
+    h   half a unit of p's last digit, plus what rounding of the inputs can add
+    s   standard deviation between settings, never below what three flipped answers would give
+    u   variance that one machine adds, the same for all its settings
+    T   m - p
+    U   u + s^2 / R              variance of m over machines like ours
+    V   2 u + s^2 (1 + 1 / R)    variance of T: their machine and ours, their draw and our mean
 
-with t the quantiles of Student's distribution at R - 1 degrees of freedom. Repeating one
-setting tests determinism and is no draw: the caller leaves such repetitions out.
+    not decidable  margin <= h + t95 sqrt(V), with s at its floor: known from u alone
+    reproduced     |T| + h + t95 sqrt(V) <= margin, and the smaller of m and p less h above what
+                   fair coins would give, where the statistic is folded (`coin_flips`)
+    contradicted   2 P(t > (|T| - h - g) / sqrt(V)) < 0.05, after Holm over a family of numbers
 
-Reference: DESIGN, "How a claim is decided". `benchmarks/calibration.py` measures the error
-rates of this module as it stands.
+with t Student's distribution at Satterthwaite's degrees of freedom: u is taken as known, s^2 has
+R - 1. g is the largest distance of one setting from the median of its number, over a table: a
+guard against a setting that is off. `contradicted` is the worst case over every true mean, so that
+it needs no margin. Repeating one setting tests determinism and is no draw: the caller leaves such
+repetitions out, and says where u comes from.
+
+Reference: DESIGN, "How a claim is decided"; Satterthwaite 1946. docs/decision.md works one cell by
+hand; `benchmarks/calibration.py` measures the error rates of this module as it stands.
 """
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from repro.decimals import half_unit
 from repro.schema.causes import Cause, Value, cause, say
@@ -32,37 +45,111 @@ FLIPPED = 3
 ERROR_RATE = 0.05
 """Of a wrong `reproduced` at the margin, and of a wrong `contradicted` over a table."""
 
-SPREADS_IN_A_MARGIN = 2
-"""A margin of fewer standard deviations cannot be decided."""
-
 UNDECIDABLE = ("margin-within-rounding", "margin-within-noise")
-"""Codes of why no measurement could decide a number."""
+"""Codes of why no measurement could reproduce a number; it may still be contradicted."""
 
 _FEWEST = 2
 """Draws that a spread takes."""
 _POWER = 0.9
 """Chance of being noticed that the smallest shift given with a finding has."""
 
+# -----------------------------------------------------------------------------
+# What is measured, and how far it may be off
+
 
 @dataclass(frozen=True)
-class Decision:
-    """What the numbers say about one printed value; lengths in its unit."""
+class Variance:
+    """A variance that is partly estimated, and the degrees of freedom of its estimate."""
 
-    outcome: Literal["reproduced", "contradicted", "inconclusive"]
-    why: Cause
-    direction: Cause | None
-    """Where the mean lies; None where there is none."""
-    p_contradicted: float
-    """p-value of `contradicted`; 1 where nothing could be decided."""
-    power: float
-    """Chance of `reproduced` for an identical process with this spread."""
-    noticed: float
-    """Shift that would be contradicted in nine of ten papers, before Holm; inf if none."""
+    total: float
+    freedom: float
+
+    @classmethod
+    def of(cls, known: float, estimated: float, freedom: float) -> "Variance":
+        """A known part and an estimated one, by Satterthwaite."""
+        total = known + estimated
+        return cls(total, freedom * (total / estimated) ** 2 if estimated else math.inf)
+
+    def __add__(self, other: "Variance") -> "Variance":
+        """That of a sum or difference of two things that have nothing to do with each other."""
+        total = self.total + other.total
+        terms = self.total**2 / self.freedom + other.total**2 / other.freedom
+        return Variance(total, total**2 / terms if terms else math.inf)
+
+    def reach(self, rate: float) -> float:
+        """How far from its mean a value lies with probability `rate` on one side; may be inf."""
+        from scipy.special import stdtrit  # 0.1 s that `repro list` need not pay
+
+        if not math.isfinite(self.total):
+            return math.inf
+        return float(stdtrit(min(self.freedom, _MANY), 1 - rate)) * math.sqrt(self.total)
+
+
+_MANY = 1e9
+"""Degrees of freedom that make Student's distribution the normal one."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One statistic under each setting, and what makes it differ."""
+
+    values: tuple[float, ...]
+    """Each setting once."""
+    spread: float
+    """s, at least the floor."""
+    machine: float
+    """u, in squared units of the values; inf where nothing tells it."""
 
     @property
-    def reason(self) -> str:
-        """Why, in words."""
-        return say(self.why)
+    def mean(self) -> float:
+        """M."""
+        return mean(self.values)
+
+    @property
+    def of_mean(self) -> Variance:
+        """U; infinite where a single value has no spread."""
+        return self._variance(self.machine, 1 / len(self.values))
+
+    @property
+    def of_draw(self) -> Variance:
+        """V."""
+        return self._variance(2 * self.machine, 1 + 1 / len(self.values))
+
+    @property
+    def deviation(self) -> float:
+        """Largest distance of a setting from the median."""
+        values = np.array(self.values)
+        return float(np.abs(values - np.median(values)).max())
+
+    def _variance(self, known: float, times: float) -> Variance:
+        if len(self.values) < _FEWEST:
+            return Variance(math.inf, 1)
+        return Variance.of(known, times * self.spread**2, len(self.values) - 1)
+
+    @property
+    def finite(self) -> bool:
+        """Whether all of it is known."""
+        return all(map(math.isfinite, (*self.values, self.spread, self.machine)))
+
+
+def sample(values: Sequence[float], least_spread: float, machine: float) -> Sample:
+    """A statistic whose settings alone tell its spread.
+
+    Args:
+        values: One for each setting.
+        least_spread: What s is never taken below; positive.
+        machine: u.
+    """
+    variance = 0.0
+    if len(values) >= _FEWEST:
+        middle = mean(values)
+        variance = math.fsum((each - middle) ** 2 for each in values) / (len(values) - 1)
+    return Sample(tuple(values), max(math.sqrt(variance), least_spread), machine)
+
+
+def mean(values: Sequence[float]) -> float:
+    """The mean, summed without rounding in between."""
+    return math.fsum(values) / len(values)
 
 
 def floor(questions: int, evaluations: float) -> float:
@@ -84,90 +171,211 @@ def floor(questions: int, evaluations: float) -> float:
     return 100 * FLIPPED / questions * math.sqrt(2 / evaluations)
 
 
+def most_likely_changes(counted: int) -> float:
+    """Upper 95 % limit of an expected number of changes of which so many were counted (Poisson).
+
+    Example:
+        >>> round(most_likely_changes(0), 2), round(most_likely_changes(100), 1)
+        (3.0, 118.1)
+    """
+    from scipy.special import gammaincinv
+
+    return float(gammaincinv(counted + 1, 1 - ERROR_RATE))
+
+
+# -----------------------------------------------------------------------------
+# What nothing looks like
+
+
+@functools.lru_cache(maxsize=4096)
+def coin_flips(changes: tuple[int, ...], questions: int) -> float:
+    """95 % quantile of a mean divergence if gains and losses were tosses of a fair coin, points.
+
+    Args:
+        changes: Answers whose correctness the dtype changes, of each difference that the mean is
+            over: shots times cells. All tosses are independent.
+        questions: Answers in one evaluation.
+
+    Returns:
+        The exact quantile of mean |gained - lost|, smallest value with probability 0.95 at or
+        below.
+
+    Example:
+        >>> coin_flips((1, 1), 100), coin_flips((0, 0), 100)
+        (1.0, 0.0)
+    """
+    chances = np.ones(1)
+    for count in changes:
+        chances = np.convolve(chances, _absolute_walk(count))
+    # All terms of one difference have its parity: they go by 2 from 0 or 1.
+    place = int(np.searchsorted(np.cumsum(chances), 1 - ERROR_RATE - _ROUNDING))
+    net = sum(count % 2 for count in changes) + 2 * place
+    return 100 * net / (questions * len(changes))
+
+
+_ROUNDING = 1e-12
+"""Of sums of probabilities."""
+
+
+def _absolute_walk(count: int) -> NDArray[np.float64]:
+    """Chances of |gained - lost| = (0 or 1), + 2, + 4, … for so many tosses."""
+    from scipy.special import gammaln
+
+    lost = np.arange(count // 2, -1, -1)
+    logs = gammaln(count + 1) - gammaln(lost + 1) - gammaln(count - lost + 1)
+    chances: NDArray[np.float64] = 2 * np.exp(logs - count * math.log(2))
+    if count % 2 == 0:
+        chances[0] /= 2  # no net change comes about in one way, not in two
+    return chances
+
+
+# -----------------------------------------------------------------------------
+# The decision
+
+
+@dataclass(frozen=True)
+class NumberTest:
+    """What `contradicted` asks of one printed number; lengths in its unit."""
+
+    off: float
+    """T."""
+    rounding: float
+    """h."""
+    variance: Variance
+    """V."""
+    deviation: float
+    """Largest distance of a setting from the median of this number."""
+
+    def p_value(self, guard: float = 0.0) -> float:
+        """Chance of lying so far off, or further, if the printed value were one more draw.
+
+        Args:
+            guard: g, the largest `deviation` of the table.
+        """
+        from scipy.special import stdtr
+
+        beyond = abs(self.off) - self.rounding - guard
+        if not (beyond > 0 and math.isfinite(self.variance.total)):
+            return 1.0
+        freedom = min(self.variance.freedom, _MANY)
+        return 2 * float(stdtr(freedom, -beyond / math.sqrt(self.variance.total)))
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the numbers say about one printed value by itself; lengths in its unit."""
+
+    outcome: Literal["reproduced", "inconclusive"]
+    why: Cause
+    direction: Cause | None
+    """Where the mean lies; None where there is none."""
+    test: NumberTest | None
+    """Whether it is contradicted, which a table decides; None where nothing can be."""
+    power: float
+    """Chance of `reproduced` for an identical process with this spread."""
+    noticed: float
+    """Shift that would be contradicted in nine of ten papers, alone; inf if none."""
+
+    @property
+    def reason(self) -> str:
+        """Why, in words."""
+        return say(self.why)
+
+
 def undecidable(
-    published: str, margin: str, spread: float, input_rounding: Decimal
+    published: str, margin: str, known: Sample, input_rounding: Decimal
 ) -> Cause | None:
-    """Why no measurement of this spread could decide a number; None if one could."""
+    """Why no measurement could reproduce a number; None if one could.
+
+    Args:
+        published: The printed string.
+        margin: How far the mean may lie from it before a sentence would change.
+        known: What is known before anything is measured: as many values as there will be
+            settings, s at its floor, and u.
+        input_rounding: What rounding before the statistic was computed can add or take away.
+    """
     h = half_unit(published) + input_rounding
     if Decimal(margin) <= h:
         return cause("margin-within-rounding", margin=margin, rounding=_short(h))
-    if float(Decimal(margin)) < SPREADS_IN_A_MARGIN * spread:
-        return cause("margin-within-noise", margin=margin, spread=spread)
+    reach = float(h) + known.of_draw.reach(ERROR_RATE)
+    if float(Decimal(margin)) <= reach:
+        return cause("margin-within-noise", margin=margin, reach=reach)
     return None
 
 
 def decide(
-    measured: Sequence[float],
+    measured: Sample,
     published: str,
     margin: str,
     *,
     least_spread: float,
     input_rounding: Decimal = Decimal(0),
+    null: float | None = None,
 ) -> Decision:
     """Decide one printed number from its measurements.
 
     Args:
-        measured: The statistic under each setting, in the unit of the printed value; each
-            setting once.
+        measured: The statistic under each setting, in the unit of the printed value.
         published: The printed string.
         margin: How far the mean may lie from it before a sentence would change.
-        least_spread: What the standard deviation is never taken below, from `floor`; positive.
+        least_spread: What s is never taken below, from `floor`; positive.
         input_rounding: What rounding before the statistic was computed can add or take away.
+        null: What coin flips alone would give (`coin_flips`), of a statistic that is folded and
+            said to be more than that; None of one that is not folded.
     """
-    count = len(measured)
+    count = len(measured.values)
     if count < _FEWEST:
         return _undecided(cause("too-few-draws", draws=count, needed=_FEWEST), None)
-    m = sum(measured) / count
-    s = max(math.sqrt(sum((x - m) * (x - m) for x in measured) / (count - 1)), least_spread)
-    if not (math.isfinite(m) and math.isfinite(s) and least_spread > 0):
+    if not (all(map(math.isfinite, (*measured.values, measured.spread))) and least_spread > 0):
         return _undecided(cause("not-finite"), None)
-    where = direction(m, published, margin)
-    why = undecidable(published, margin, s, input_rounding)
-    if why:
-        return _undecided(why, where)
-    return _decide(
-        m - float(Decimal(published)), s, count, published, margin, input_rounding, where
+    m, where = measured.mean, direction(measured.mean, published, margin)
+    if not math.isfinite(measured.machine):
+        return _undecided(cause("machine-unknown"), where)
+    h, limit, printed = (
+        half_unit(published) + input_rounding,
+        float(Decimal(margin)),
+        float(published),
     )
-
-
-def _decide(  # noqa: PLR0917  # the quantities of the rule
-    off: float,
-    s: float,
-    count: int,
-    published: str,
-    margin: str,
-    input_rounding: Decimal,
-    where: Cause,
-) -> Decision:
-    from scipy.special import (
-        nctdtrinc,
-        ndtr,
-        stdtr,
-        stdtrit,
-    )  # 0.1 s that `repro list` need not pay
-
-    h, limit = float(half_unit(published) + input_rounding), float(Decimal(margin))
-    mean_error, draw_error = s / math.sqrt(count), s * math.sqrt(1 + 1 / count)
-    reach = abs(off) + float(stdtrit(count - 1, 1 - ERROR_RATE)) * mean_error + h
-    beyond = abs(off) - h - limit
-    p = 2 * float(stdtr(count - 1, -beyond / draw_error)) if beyond > 0 else 1.0
+    test = NumberTest(m - printed, float(h), measured.of_draw, measured.deviation)
+    reach = test.rounding + test.variance.reach(ERROR_RATE)
     sides: dict[str, Value] = {
-        "off": off,
-        "spread": s,
+        "off": test.off,
+        "error": math.sqrt(test.variance.total),
         "draws": count,
-        "rounding": h,
+        "rounding": test.rounding,
     }
-    outcome: Literal["reproduced", "contradicted", "inconclusive"] = "inconclusive"
-    why = cause("interval-crosses-margin", **sides, margin=margin)
-    if reach <= limit:
+    outcome: Literal["reproduced", "inconclusive"] = "inconclusive"
+    known = Sample(measured.values, least_spread, measured.machine)
+    if why_not := undecidable(published, margin, known, input_rounding):
+        why = why_not
+    elif abs(test.off) + reach > limit:
+        why = cause("interval-crosses-margin", **sides, margin=margin)
+    elif null is not None and not min(m, printed) - test.rounding > null:
+        why = cause("within-coin-flips", **sides, margin=margin, null=null)
+    else:
         outcome, why = "reproduced", cause("within-margin", **sides, margin=margin)
-    elif p < ERROR_RATE:
-        outcome, why = "contradicted", cause("beyond-another-draw", **sides, p=p)
-    room = limit - h - float(stdtrit(count - 1, 1 - ERROR_RATE)) * mean_error
-    power = max(0.0, 2 * float(ndtr(room / draw_error)) - 1)
-    # Student's t with the shift that exceeds the quantile nine times in ten: 4.40 at R = 5.
-    shift = float(nctdtrinc(count - 1, 1 - _POWER, stdtrit(count - 1, 1 - ERROR_RATE / 2)))
-    return Decision(outcome, why, where, p, power, limit + h + shift * draw_error)
+    power = 0.0 if why.code == "within-coin-flips" else _power(limit - reach, test.variance)
+    return Decision(outcome, why, where, test, power, _noticed(test))
+
+
+def _power(room: float, variance: Variance) -> float:
+    """Chance that T of an identical process leaves room."""
+    from scipy.special import ndtr
+
+    return max(0.0, 2 * float(ndtr(room / math.sqrt(variance.total))) - 1)
+
+
+def _noticed(test: NumberTest) -> float:
+    """Student's t with the shift that exceeds its quantile nine times in ten, as a length."""
+    from scipy.special import nctdtrinc, stdtrit
+
+    freedom = min(test.variance.freedom, _LARGE)
+    shift = float(nctdtrinc(freedom, 1 - _POWER, stdtrit(freedom, 1 - ERROR_RATE / 2)))
+    return test.rounding + shift * math.sqrt(test.variance.total)
+
+
+_LARGE = 1e5
+"""Degrees of freedom above which the noncentral distribution no longer moves, and is slow."""
 
 
 def direction(mean: float, published: str, margin: str) -> Cause:
@@ -196,13 +404,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def _undecided(why: Cause, where: Cause | None) -> Decision:
-    return Decision("inconclusive", why, where, 1.0, 0.0, math.inf)
+    return Decision("inconclusive", why, where, None, 0.0, math.inf)
 
 
 def _short(value: Decimal) -> str:
     return f"{value.normalize():f}"
-
-
-def mean(values: Sequence[float]) -> float:
-    """The mean, summed without rounding in between."""
-    return math.fsum(values) / len(values)

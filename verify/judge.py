@@ -2,9 +2,9 @@
 
 Every claim gets exactly one finding, with both sides and a reason. In order: (1) what needs
 no run is decided from the page and from the pinned code; (2) what is measured from records;
-(3) over the table, `contradicted` is held to Holm's adjusted p-values; (4) what qualifies a
-measurement (tier, stand-in, substitution, drift) turns any decision into `inconclusive`;
-(5) a sentence with several readings follows from theirs.
+(3) over the table, a printed number is `contradicted` by Holm's adjusted p-values; (4) what
+qualifies a measurement (tier, stand-in, substitution, drift) turns any decision into
+`inconclusive`; (5) a sentence with several readings follows from theirs.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -41,10 +41,11 @@ from repro.schema.tuned_claims import (
     Score,
     TunedDivergence,
 )
+from repro.schema.tuned_slots import OfTunedModels, models_of
 from repro.store import keys, run_file
 from repro.store.record import Record
 from repro.text import first_few, plural
-from verify import qualifiers
+from verify import qualifiers, tuned_paired
 from verify.decidable import family
 from verify.decision_rule import ERROR_RATE, holm
 from verify.errors import InvalidError, NotRunError
@@ -81,7 +82,7 @@ def judge(manifest: Manifest, evidence: Evidence, pins: Pins) -> Verdict:
         elif finding:
             found[claim.id] = finding
     # What was changed may have been a number of the table when it ran: it counts still.
-    tests = family(manifest, evidence.datasets) + len(changed)
+    tests = family(manifest) + len(changed)
     judged = adjust_over_table(judged, tests)  # (3)
     for claim in manifest.claims:
         if claim.id in judged:
@@ -105,23 +106,32 @@ def judge(manifest: Manifest, evidence: Evidence, pins: Pins) -> Verdict:
 
 
 def adjust_over_table(judged: Mapping[str, JudgedClaim], tests: int) -> dict[str, JudgedClaim]:
-    """Take back what Holm's adjustment over all numbers of a table does not let stand.
+    """Contradict what all numbers of a table together leave no doubt of.
+
+    A number that was reproduced stays so. Every setting that is off in one number of the table may
+    be so in another one: the largest deviation guards all.
 
     Args:
         judged: What was measured, by claim.
-        tests: Numbers of the table that could be contradicted, those left out of the run too.
+        tests: Numbers of the family that could be contradicted, those left out of the run too.
     """
-    numbers = [name for name, each in judged.items() if each.p_contradicted < 1]
-    left_out = [1.0] * (tests - len(numbers))
-    adjusted = holm([*(judged[name].p_contradicted for name in numbers), *left_out])
+    numbers = {name: each.test for name, each in judged.items() if each.test}
+    guard = max((test.deviation for test in numbers.values()), default=0.0)
+    p_values = [test.p_value(guard) for test in numbers.values()]
+    adjusted = holm([*p_values, *[1.0] * (tests - len(numbers))])
     kept = dict(judged)
-    for name, p in zip(numbers, adjusted, strict=False):
+    for name, alone, p in zip(numbers, p_values, adjusted, strict=False):
         decided = judged[name].decided
-        if decided.outcome == "contradicted" and not p < ERROR_RATE:
+        if decided.outcome != "inconclusive" or not alone < ERROR_RATE:
+            continue
+        why = cause("holm", tests=tests, p=p)
+        if p < ERROR_RATE:
             here = cause("not-reproduced-here")
-            why = (here, *decided.causes, cause("holm", tests=tests, p=p))
-            decided = replace(decided, outcome="inconclusive", causes=why)
-            kept[name] = replace(judged[name], decided=decided)
+            rest = tuple(each for each in decided.causes if each != here)
+            why = cause("beyond-another-draw", tests=tests, p=p)
+            decided = replace(decided, outcome="contradicted", causes=rest)
+        decided = replace(decided, causes=(why, *decided.causes))
+        kept[name] = replace(judged[name], decided=decided)
     return kept
 
 
@@ -288,5 +298,9 @@ def decide(manifest: Manifest, claim: Claim, evidence: Evidence) -> JudgedClaim:
         NotRunError: if a record that it rests on is missing.
         InvalidError: if one cannot be trusted.
     """
-    rule = CELLS[type(claim.measure)] if isinstance(claim, CellClaim) else CLAIMS[type(claim)]
-    return with_learning_notes(rule(manifest, claim, evidence))
+    claimed = claim.measure if isinstance(claim, CellClaim) else claim
+    rule = (CELLS if isinstance(claim, CellClaim) else CLAIMS)[type(claimed)]
+    judged = rule(manifest, claim, evidence)
+    if isinstance(claimed, OfTunedModels):
+        judged = tuned_paired.with_open_factors(manifest, models_of(claimed), judged)
+    return with_learning_notes(judged)

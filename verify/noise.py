@@ -1,17 +1,18 @@
-"""Intervals of measured divergences: where the mean lies, and where another draw would.
+"""Intervals of measured statistics: where the mean lies, and where another draw would.
 
-All are at the error rate of the decision, two-sided, over R settings; s is never taken
-below its floor. An interval is a pair (low, high) in percentage points.
+All are at the error rate of the decision, two-sided, and carry what another machine and another
+setting may be off (`verify.decision_rule.Sample`). An interval is a pair (low, high) in the unit of
+the statistic; it has no ends where the spread is not known.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from verify.decision_rule import ERROR_RATE, mean
-from verify.paired import PairedCells
+from verify.decision_rule import ERROR_RATE, Sample, Variance
 
 Span = tuple[float, float]
+
+ANYWHERE: Span = (-math.inf, math.inf)
 
 
 @dataclass(frozen=True)
@@ -21,54 +22,39 @@ class Intervals:
     value: float
     """Mean over settings."""
     mean: Span
-    """Confidence interval of that mean."""
+    """Confidence interval of that mean, over machines like ours."""
     draw: Span
-    """Prediction interval of one more draw."""
+    """Where one more draw on another machine lies, beside that mean: a prediction interval."""
 
 
-def intervals_of(values: Sequence[float], least_spread: float, tests: int = 1) -> Intervals:
+def intervals_of(sample: Sample, tests: int = 1) -> Intervals:
     """Intervals of one statistic.
 
     Args:
-        values: One for each setting; with a single one nothing is known and both are infinite.
-        least_spread: What the standard deviation is never taken below.
+        sample: With a single value nothing is known and both are infinite.
         tests: Statistics that are decided together; the error rate is shared out (Bonferroni).
     """
-    count = len(values)
-    value, variance = _moments(values, least_spread)
-    reach = _quantile(count - 1, tests)
-    error, draw = math.sqrt(variance / count), math.sqrt(variance * (1 + 1 / count))
-    return Intervals(
-        value, _interval_around(value, reach * error), _interval_around(value, reach * draw)
-    )
+    if not all(map(math.isfinite, (*sample.values, sample.spread))):
+        return Intervals(math.nan, ANYWHERE, ANYWHERE)
+    return _intervals(sample.mean, sample.of_mean, sample.of_draw, tests)
 
 
-def finite_intervals_of(values: Sequence[float], least_spread: float, tests: int = 1) -> Intervals:
-    """The same, and all that there is where a value is no finite number."""
-    if all(math.isfinite(each) for each in (*values, least_spread)):
-        return intervals_of(values, least_spread, tests)
-    anywhere = (-math.inf, math.inf)
-    return Intervals(math.nan, anywhere, anywhere)
+def difference_intervals(left: Sample, right: Sample, tests: int = 1) -> Intervals:
+    """Intervals of the left side minus the right side.
 
-
-def difference_intervals(left: PairedCells, right: PairedCells, tests: int = 1) -> Intervals:
-    """Intervals of the divergence of the left side minus that of the right side.
-
-    The settings of two families are no pairs; the degrees of freedom are those of the side
-    with fewer settings, fewer than Welch's.
+    The settings of two families are no pairs, and no machine's flips are the other's: variances
+    add up.
     """
-    sides = [_moments(side.divergences, side.least_spread) for side in (left, right)]
-    counts = [len(side.divergences) for side in (left, right)]
-    value = sides[0][0] - sides[1][0]
-    reach = _quantile(min(counts) - 1, tests)
-    error = sum(variance / count for (_, variance), count in zip(sides, counts, strict=True))
-    draw = sum(
-        variance * (1 + 1 / count) for (_, variance), count in zip(sides, counts, strict=True)
-    )
+    value = left.mean - right.mean
+    return _intervals(value, left.of_mean + right.of_mean, left.of_draw + right.of_draw, tests)
+
+
+def _intervals(value: float, of_mean: Variance, of_draw: Variance, tests: int) -> Intervals:
+    rate = ERROR_RATE / 2 / tests
     return Intervals(
         value,
-        _interval_around(value, reach * math.sqrt(error)),
-        _interval_around(value, reach * math.sqrt(draw)),
+        _interval_around(value, of_mean.reach(rate)),
+        _interval_around(value, of_draw.reach(rate)),
     )
 
 
@@ -87,21 +73,6 @@ def absolute(span: Span) -> Span:
 def widened(span: Span, h: float) -> Span:
     """An interval with `h` more on both sides."""
     return span[0] - h, span[1] + h
-
-
-def _moments(values: Sequence[float], least_spread: float) -> tuple[float, float]:
-    """Mean and variance, the latter infinite for a single value."""
-    middle = mean(values)
-    if len(values) == 1:
-        return middle, math.inf
-    variance = math.fsum((each - middle) ** 2 for each in values) / (len(values) - 1)
-    return middle, max(variance, least_spread**2)
-
-
-def _quantile(freedom: int, tests: int) -> float:
-    from scipy.special import stdtrit  # 0.1 s that `repro list` need not pay
-
-    return float(stdtrit(max(freedom, 1), 1 - ERROR_RATE / 2 / tests))
 
 
 def _interval_around(value: float, reach: float) -> Span:

@@ -11,6 +11,7 @@ from repro.schema.claim_base import Published
 from repro.schema.finding import Outcome
 
 if TYPE_CHECKING:  # printed claims are decided without numpy
+    from verify.decision_rule import NumberTest
     from verify.records.checked_record import CheckedRecord
 
 Number = Fraction | Decimal
@@ -45,8 +46,9 @@ class JudgedClaim:
     """Where they point; shown where they do not decide."""
     loaded: "list[CheckedRecord]"
     """The records that it rests on."""
-    p_contradicted: float = 1.0
-    """For Holm's adjustment over the numbers of a table; 1 where there is no such test."""
+    test: "NumberTest | None" = None
+    """Whether a printed number is contradicted, which the whole table decides; None where there is
+    no such test."""
 
 
 # -----------------------------------------------------------------------------

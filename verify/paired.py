@@ -1,15 +1,16 @@
 """Evaluations of some cells under every setting, as the statistics that rules decide by.
 
-Per cell, setting and number of shots k, in percentage points:
+Per question and shots, x is right in the candidate less right in the reference: 0, or an answer
+gained or lost. Per cell j, setting r and number of shots k, in percentage points, with Q questions:
 
-    d_k   accuracy of the candidate minus that of the reference, signed
-    v_k   variance of d_k if its flips were coin tosses: (lost + won) (100 / Q)^2
+    d       accuracy of the candidate minus that of the reference, signed
+    c       answers whose correctness the dtype changes: the x that are not 0
+    D       divergence, mean over k of |d|, as printed; folded: positive when nothing happened
+    null    what D is below with probability 0.95 if gains and losses are tosses of a fair coin
+    u       variance of D that another machine adds (`PairedCells.machine`)
 
-    divergence   mean over k of |d_k|, as printed; folded: positive when nothing happened
-    shift        mean over k of d_k^2 - v_k; 0 on average when nothing happened
-    null         the divergence between two settings of one dtype: what nothing looks like
-
-A group of cells has the mean of each over its cells. Reference: paper v2, section 5.
+A group of cells has the mean of each over its cells. Reference: paper v2, section 5; DESIGN, "How
+a claim is decided".
 """
 
 import math
@@ -22,13 +23,15 @@ from itertools import combinations
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
+from repro.schema.causes import Cause, cause
 from repro.schema.groups import EvaluationGroup
 from repro.schema.manifest import Manifest
 from repro.schema.measured_claims import CellClaim, Divergence, UnbuiltMeasure
 from repro.schema.slots import evaluation_slot, settings_of
 from verify import decision_rule
-from verify.decision_rule import mean
+from verify.decision_rule import Sample, coin_flips, mean, most_likely_changes
 from verify.errors import NotRunError
 from verify.evidence import Evidence
 from verify.records import answers
@@ -46,7 +49,8 @@ Row = TypeVar("Row")
 POINTS = "percentage points"
 """Unit of divergences."""
 
-_NULL_QUANTILE = 0.95
+_HALF = 0.5
+"""Of the changes between two machines or kernels, that one of them brings."""
 
 
 @dataclass(frozen=True)
@@ -60,34 +64,63 @@ class PairedCells:
 
     @cached_property
     def divergences(self) -> list[float]:
-        """One a setting."""
+        """D, one a setting."""
         return [mean([divergence(*pair) for pair in row]) for row in self.rows]
 
     @cached_property
-    def shifts(self) -> list[float]:
-        """One a setting, squared percentage points."""
-        return [mean([_shift(*pair) for pair in row]) for row in self.rows]
+    def sample(self) -> Sample:
+        """D under each setting, with how far another setting and another machine may be off.
+
+        Folding at 0 hides a part of the spread: s is never below that of the signed differences.
+        """
+        signed = self._gained.mean(axis=-1) * 100
+        least = self.least_spread
+        if len(self.rows) > 1:
+            cells = signed.var(axis=0, ddof=1).sum(axis=-1) / signed.shape[-1] ** 2
+            least = max(least, math.sqrt(self._of_mean(cells)))
+        return decision_rule.sample(self.divergences, least, self.machine)
 
     @cached_property
-    def ranges(self) -> list[float]:
-        """Largest divergence of a cell minus the smallest, one a setting."""
+    def ranges(self) -> Sample:
+        """Largest divergence of a cell minus the smallest: one cell moves it, not their mean."""
         found = [[divergence(*pair) for pair in row] for row in self.rows]
-        return [max(row) - min(row) for row in found]
+        values = [max(row) - min(row) for row in found]
+        least = self.least_spread * len(self.rows[0]) ** 0.5
+        return decision_rule.sample(values, least, 2 * float(self._machines.max()))
+
+    @cached_property
+    def changes(self) -> NDArray[np.int64]:
+        """c, the most under any setting: (cells, shots)."""
+        found: NDArray[np.int64] = np.count_nonzero(self._gained, axis=-1).max(axis=0)
+        return found
 
     @cached_property
     def null(self) -> float:
-        """95 % quantile of the null divergence; NaN with a single setting."""
-        found = [
-            mean([divergence(a[arm], b[arm]) for a, b in zip(*rows, strict=True)])
-            for rows in combinations(self.rows, 2)
-            for arm in (0, 1)
-        ]
-        return float(np.quantile(found, _NULL_QUANTILE, method="higher")) if found else math.nan
+        """95 % quantile of D if gains and losses were tosses of a fair coin."""
+        return coin_flips(tuple(sorted(self.changes.ravel().tolist())), self._gained.shape[-1])
 
     @property
     def at_the_floor(self) -> bool:
-        """Whether the mean divergence is what nothing at all can look like; unknown counts."""
+        """Whether D, mean over settings, is what nothing at all can look like."""
         return not mean(self.divergences) > self.null
+
+    @property
+    def machine(self) -> float:
+        """U. Measured, half of the changes between two kernels; else c, as if all were redrawn.
+
+        The largest pair of settings is taken, and the upper limit of its count; settings that
+        differ in batch or order alone say nothing of another machine.
+        """
+        return self._of_mean(self._machines)
+
+    @property
+    def machine_share(self) -> Cause:
+        """Where u comes from."""
+        apart = [each for each in self._apart if each is not None]
+        if len(apart) < len(self._apart):
+            return cause("machine-from-changes", changes=int(self.changes.sum()))
+        limit = sum(map(most_likely_changes, apart))
+        return cause("machine-from-kernels", changes=sum(apart), limit=limit)
 
     @property
     def least_spread(self) -> float:
@@ -96,11 +129,10 @@ class PairedCells:
         An evaluation that several cells share moves all of them in one direction.
         """
         row = self.rows[0]
-        reference = row[0][0]
         shared = Counter(each.record.key for pair in row for each in pair)
         weight = sum(count**2 for count in shared.values())  # 2 a cell where none is shared
-        evaluations = 2 * len(row) ** 2 * len(reference.shots()) / weight
-        return decision_rule.floor(_questions(reference), evaluations)
+        evaluations = 2 * len(row) ** 2 * len(row[0][0].shots()) / weight
+        return decision_rule.floor(self._gained.shape[-1], evaluations)
 
     @property
     def loaded(self) -> list[CheckedRecord]:
@@ -109,9 +141,8 @@ class PairedCells:
 
     def flips(self) -> tuple[float, float]:
         """Answers lost and won over all shots and cells, mean over settings."""
-        found = [_flips(*pair) for row in self.rows for pair in row]
-        lost, won = (sum(each) / len(self.rows) for each in zip(*found, strict=True))
-        return lost, won
+        lost, won = ((self._gained == sign).sum() / len(self.rows) for sign in (-1, 1))
+        return float(lost), float(won)
 
     def reference_accuracy(self) -> tuple[float, float, float]:
         """Lowest and highest accuracy of the references, and that of the commonest gold answer."""
@@ -120,6 +151,99 @@ class PairedCells:
         one = references[0]
         gold = one.gold(one.shots()[0])
         return min(found), max(found), float(np.bincount(gold).max() / len(gold))
+
+    @cached_property
+    def _gained(self) -> NDArray[np.int8]:
+        """x: (settings, cells, shots, questions)."""
+        return np.array([[_gained(*pair) for pair in row] for row in self.rows])
+
+    @cached_property
+    def _apart(self) -> list[int | None]:
+        """Changes between two kernels, all shots of a cell together; None where one kernel ran."""
+        found = list[int | None]()
+        for cell in range(len(self.rows[0])):
+            pairs = [
+                int(((self._gained[a, cell] - self._gained[b, cell]) ** 2).sum())
+                for a, b in combinations(range(len(self.rows)), 2)
+                if kernels_of(self.rows[a][cell]) != kernels_of(self.rows[b][cell])
+            ]
+            found.append(max(pairs, default=None))
+        return found
+
+    @cached_property
+    def _machines(self) -> NDArray[np.float64]:
+        """U of each cell."""
+        by_changes = self.changes.sum(axis=1).tolist()
+        counts = [
+            count if apart is None else _HALF * most_likely_changes(apart)
+            for apart, count in zip(self._apart, by_changes, strict=True)
+        ]
+        shots, questions = self._gained.shape[-2:]
+        return np.array(counts) * (100 / questions / shots) ** 2
+
+    def _of_mean(self, variances: NDArray[np.float64]) -> float:
+        """Variance of the mean over cells, each with its own.
+
+        Cells that share an evaluation are taken to move together: their deviations add up.
+        """
+        cells, total = list(enumerate(self.rows[0])), 0.0
+        while cells:
+            together, names = [cells.pop(0)], set[str]()
+            while len(names) < len(names := _keys(pair for _, pair in together)):
+                joined = [each for each in cells if _keys([each[1]]) & names]
+                together += joined
+                cells = [each for each in cells if each not in joined]
+            total += sum(math.sqrt(variances[at]) for at, _ in together) ** 2
+        return total / len(self.rows[0]) ** 2
+
+
+def _keys(pairs: Iterable[Pair]) -> set[str]:
+    """Keys of the evaluations of some cells."""
+    return {each.record.key for pair in pairs for each in pair}
+
+
+def _gained(reference: CheckedRecord, candidate: CheckedRecord) -> NDArray[np.int8]:
+    """x: (shots, questions)."""
+    found = []
+    for shots in reference.shots():
+        gold = reference.gold(shots)
+        before, after = (each.predicted(shots) == gold for each in (reference, candidate))
+        found.append(after.astype(np.int8) - before.astype(np.int8))
+    return np.array(found, np.int8)
+
+
+_KERNELS = ("attention", "mamba_scan")
+"""What a record's path says of the kernels that ran."""
+
+
+def kernels_of(evaluations: Iterable[CheckedRecord]) -> tuple[str | None, ...]:
+    """Attention and scan that some evaluations really took."""
+    return tuple(each.record.path.get(name) for each in evaluations for name in _KERNELS)
+
+
+def other_kernels(
+    rows: Sequence[Sequence[CheckedRecord]],
+) -> list[tuple[Sequence[CheckedRecord], Sequence[CheckedRecord]]]:
+    """Pairs of settings under which the same evaluations took different kernels."""
+    pairs = combinations(rows, 2)
+    return [(one, other) for one, other in pairs if kernels_of(one) != kernels_of(other)]
+
+
+def machine_share(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    """Variance that another machine adds to a sum over questions, from two kernels' terms of it.
+
+    Half of the squared changes, more by as much as their number may be (`most_likely_changes`).
+    """
+    largest, apart = max(np.abs(one).max(), np.abs(other).max()), np.abs(one - other)
+    changed = int((apart > _CHANGED * largest).sum())
+    most = most_likely_changes(changed)
+    if not changed:
+        return float(most * largest**2 / 2)
+    return float((apart**2).sum() * most / changed / 2)
+
+
+_CHANGED = 1e-3
+"""Of the largest term: less is no changed answer, but another weight of the same."""
 
 
 def pair_cells(manifest: Manifest, cells: Sequence[CellClaim], evidence: Evidence) -> PairedCells:
@@ -198,26 +322,3 @@ def _pairs(manifest: Manifest, cell: CellClaim, evidence: Evidence) -> list[Pair
 def divergence(reference: CheckedRecord, candidate: CheckedRecord) -> float:
     """Divergence of two evaluations, percentage points."""
     return answers.divergence(reference.accuracies(), candidate.accuracies())
-
-
-def _shift(reference: CheckedRecord, candidate: CheckedRecord) -> float:
-    found = []
-    for shots in reference.shots():
-        flips = _flips_at(reference, candidate, shots)
-        unit = 100 / len(reference.predicted(shots))
-        found.append(((flips.won - flips.lost) ** 2 - (flips.won + flips.lost)) * unit**2)
-    return mean(found)
-
-
-def _flips(reference: CheckedRecord, candidate: CheckedRecord) -> tuple[int, int]:
-    found = [_flips_at(reference, candidate, shots) for shots in reference.shots()]
-    return sum(each.lost for each in found), sum(each.won for each in found)
-
-
-def _flips_at(reference: CheckedRecord, candidate: CheckedRecord, shots: int) -> answers.Flips:
-    gold = reference.gold(shots)
-    return answers.flips(reference.predicted(shots), candidate.predicted(shots), gold)
-
-
-def _questions(loaded: CheckedRecord) -> int:
-    return len(loaded.predicted(loaded.shots()[0]))

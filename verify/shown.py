@@ -10,7 +10,7 @@ from repro.schema.causes import MEASURED, Cause, Estimate, cause
 from repro.schema.claim_base import Published
 from repro.schema.validate import MIN_SETTINGS
 from verify import noise
-from verify.decision_rule import UNDECIDABLE, Decision, mean
+from verify.decision_rule import UNDECIDABLE, Decision, Sample, mean
 from verify.outcome import JudgedClaim, RuleDecision
 
 if TYPE_CHECKING:
@@ -20,16 +20,15 @@ if TYPE_CHECKING:
     from verify.records.checked_record import CheckedRecord
 
 
-def decided_number(  # noqa: PLR0913, PLR0917  # what a finding has
+def decided_number(  # noqa: PLR0917  # what a finding has
     decision: Decision,
-    measured: Sequence[float],
+    measured: Sample,
     printed: Published,
     margin: str,
     working: tuple[Cause, ...],
     loaded: "list[CheckedRecord]",
     estimates: tuple[Estimate, ...],
     *,
-    least_spread: float,
     tier: "Tier",
 ) -> JudgedClaim:
     """What measurements say about one printed number, in its unit, one for each setting.
@@ -42,24 +41,23 @@ def decided_number(  # noqa: PLR0913, PLR0917  # what a finding has
         working: Steps behind it.
         loaded: The records.
         estimates: Further numbers behind it.
-        least_spread: What the standard deviation is never taken below.
         tier: Of the run: at full it is of the paper's own models.
     """
     where = decision.direction
     decidable = decision.why.code not in UNDECIDABLE
     away = where is not None and where.code != "mean-within-margin" and decidable
-    span = noise.finite_intervals_of(measured, least_spread).mean
+    span = noise.intervals_of(measured).mean
     decided = RuleDecision(
         decision.outcome,
         printed.text,
-        mean_over_settings(measured, printed.text),
+        mean_over_settings(measured.values, printed.text),
         f"± {margin}",
         (decision.why,),
         working,
-        (*estimate(MEASURED, mean(measured), span, printed.unit), *estimates),
+        (*estimate(MEASURED, measured.mean, span, printed.unit), *estimates),
     )
     decided = not_here(decided, tier, away=away)
-    return JudgedClaim(decided, where, loaded, decision.p_contradicted)
+    return JudgedClaim(decided, where, loaded, decision.test)
 
 
 def not_here(decided: RuleDecision, tier: "Tier", *, away: bool) -> RuleDecision:
@@ -97,26 +95,21 @@ def require_settings(judged: JudgedClaim, draws: int, repeated: int) -> JudgedCl
         return judged
     why = cause("few-settings", draws=draws, needed=MIN_SETTINGS, repeated=repeated)
     decided = judged.decided.because(why, outcome="inconclusive")
-    p = judged.p_contradicted if judged.decided.outcome == "inconclusive" else 1.0
-    return replace(judged, decided=decided, p_contradicted=p)
+    return replace(judged, decided=decided, test=None)
 
 
-def count_sides(
-    wanted: int, sure: int, possible: int, least: int, most: int
-) -> "tuple[Outcome, str, Cause]":
+def count_sides(wanted: int, sure: int, possible: int) -> "tuple[Outcome, str, Cause]":
     """Outcome, measured side and where it points, of a printed count.
 
     Args:
         wanted: As printed.
-        sure: How many hold for every value of the confidence intervals.
-        possible: How many hold for some.
-        least: How many another draw would surely show.
-        most: How many it could show.
+        sure: How many another draw on another machine would surely show.
+        possible: How many it could show.
     """
     outcome: Outcome = "inconclusive"
     if sure == possible == wanted:
         outcome = "reproduced"
-    elif not least <= wanted <= most:
+    elif not sure <= wanted <= possible:
         outcome = "contradicted"
     shown = str(sure) if sure == possible else f"{sure} to {possible}"
     return outcome, shown, cause("agrees" if sure <= wanted <= possible else "disagrees")

@@ -27,6 +27,7 @@ from repro.schema.tuned_slots import (
 from verify.decision_rule import mean
 from verify.errors import NotRunError
 from verify.evidence import Evidence
+from verify.outcome import JudgedClaim
 from verify.paired import POINTS, PairedCells, distinct_rows, divergence, pair_rows
 from verify.records.checked_record import CheckedRecord
 
@@ -109,14 +110,28 @@ def evaluations_if_run(
     return []
 
 
-def left_open(manifest: Manifest, models: Sequence[TunedModel]) -> Cause:
-    """What the paper leaves open of these models, and every number of them rests on all the same.
+def open_factors(manifest: Manifest, models: Sequence[TunedModel]) -> Cause:
+    """What the paper leaves open and one choice was made of, the same under every setting.
 
-    Fields of the recipe as the manifest names them; seeds and dtype of the evaluations always.
+    Seeds, batches, orders and kernels are what settings vary. A recipe that the paper does not
+    give, and the dtype that it evaluated in, are fixed: how far another choice would be off, nobody
+    knows.
     """
-    found = [group_of(manifest, model) for model in models]
+    found = [group_of(manifest, model) for model in models if model.arm != PRETRAINED]
     names = dict.fromkeys(name for each in found if each for name in each[0].left_open)
-    return cause("left-open", names=", ".join([*names, "seeds", f"evaluation in {DTYPE}"]))
+    return cause("open-factors", names=", ".join([*names, f"evaluation in {DTYPE}"]))
+
+
+def with_open_factors(
+    manifest: Manifest, models: Sequence[TunedModel], judged: JudgedClaim
+) -> JudgedClaim:
+    """The same, but that nothing is decided under one choice of what the paper leaves open."""
+    outcome, direction = judged.decided.outcome, judged.direction
+    if outcome != "inconclusive":
+        direction = cause("points-to", outcome=outcome)
+    why = open_factors(manifest, models)
+    decided = judged.decided.because(why, outcome="inconclusive")
+    return JudgedClaim(decided, direction, judged.loaded)
 
 
 # -----------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from repro.report import console_plan
 from repro.schema import catalog, validate
 from repro.schema.jobs import Tier
 from repro.schema.manifest import Manifest
+from repro.store import run_file
 from repro.store.store import Store
 
 
@@ -81,10 +82,14 @@ class PreparedPlans:
         return plans[plan.choose_tier(plans)]
 
     def undecidable(self, plan: Plan) -> dict[str, str]:
-        """Claims that no run of a plan could decide, and why."""
+        """Claims that no run of a plan could decide, and why; by what was run so far, if it was."""
         from verify.decidable import undecidable  # `repro` meets `verify` only here
+        from verify.evidence import Evidence
 
-        return undecidable(plan.manifest, plan.tier, catalog.question_sets())
+        manifest, store, datasets = plan.manifest, self.planner.store, catalog.question_sets()
+        run = run_file.earlier_run(run_file.path_of(store.root, manifest.id, plan.tier))
+        evidence = Evidence(manifest, run, store, catalog.checkpoints(), datasets) if run else None
+        return undecidable(manifest, plan.tier, datasets, evidence)
 
     def replan(self, plan: Plan) -> Plan:
         """The same plan after a fetch: the same tier, whatever came."""

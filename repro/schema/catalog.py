@@ -108,6 +108,26 @@ class Subject(Frozen):
     """Digest of the test rows: question, choices, answer."""
 
 
+class Changes(Frozen):
+    """Answers whose correctness a dtype was seen to change, of one model: what to expect of others.
+
+    A plan takes it where no run of a model tells its own.
+    """
+
+    of: Slug
+    """The checkpoint."""
+    questions: PositiveInt
+    dtypes: dict[str, dict[NonNegativeInt, NonNegativeInt]]
+    """Dtype to number of shots to answers, gained and lost, the most under any setting."""
+
+    def expected(self, dtype: str, shots: int) -> float:
+        """Share of answers: as at the next number of shots that was measured, or the last."""
+        known = self.dtypes.get(dtype, {})
+        later = [each for each in sorted(known) if each >= shots]
+        at = later[0] if later else max(known, default=None)
+        return known[at] / self.questions if at is not None else 0.0
+
+
 class Dataset(Frozen):
     """One benchmark."""
 
@@ -115,6 +135,8 @@ class Dataset(Frozen):
     hub: HubSource
     licence: str
     subjects: dict[Slug, Subject]
+    changes: Changes | None = None
+    """What a plan expects of models that were not run."""
 
     def subject(self, name: str) -> Subject:
         """A subject that a manifest names.

@@ -65,12 +65,18 @@ SENTENCES: dict[str, str] = {
     "step": "a step that a printed sentence needs, and no sentence of the paper: it {result}",
     "beside": "our own check, and no verdict on the paper: it {result}",
     # What keeps a measurement from deciding, and where it points.
-    "holm": "over {tests} numbers p = {p:.2g} (Holm)",
+    "holm": "not beyond chance over {tests} numbers: p = {p:.2g} (Holm)",
     "few-settings": "{draws} of the {needed} settings needed ({repeated} more repeat one of them)",
     "divided-by-zero": "the improvement that is divided by may be 0: draws from {low:.2f} "
     "to {high:.2f}",
     "divisor-without-ends": "the improvement that is divided by may be 0: it has no ends",
+    "mean-of-ratios": "a mean of ratios is not decided: each divides by what may be near 0",
+    "ratio-within": "the left side is within {margin} % of the right one of what is printed, at "
+    "both ends",
+    "ratio-open": "the left side less what is printed of the right one leaves it open at an end of "
+    "{margin} %",
     "emulated-cap": "the cap is emulated on a card of {gib:.1f} GiB",
+    "one-machine": "timed on one machine: how far another one of its class is off was not measured",
     "other-hardware": "decided on {hardware} alone, measured on {others}",
     "tier-and-stand-in": "tier {tier}, {checkpoint} stands in",
     "tier": "tier {tier}",
@@ -172,17 +178,29 @@ SENTENCES: dict[str, str] = {
     "quotient": "{quotient}, published {published}",
     "no-quotient": "{values}: not two numbers with a ratio",
     # A measured number beside a printed one (`verify.decision_rule`).
-    "margin-within-rounding": "not decidable: the margin {margin} is within rounding, {rounding}",
-    "margin-within-noise": "not decidable: the margin {margin} is under two standard deviations "
-    "of {spread:.2g}",
+    "margin-within-rounding": "cannot be reproduced, whatever is measured: the margin {margin} is "
+    "within rounding, {rounding}",
+    "margin-within-noise": "cannot be reproduced, whatever is measured: the margin {margin} is "
+    "within {reach:.2g}, what rounding and two machines leave open",
+    "margin-within-assumed-noise": "cannot be reproduced, whatever is measured: the margin "
+    "{margin} is within {reach:.2g}, what rounding and two machines leave open of a model that changes as "
+    "many answers as {of} does",
     "too-few-draws": "{draws} of the {needed} draws that a spread takes",
     "not-finite": "a value is no finite number, or nothing says how far it spreads",
-    "within-margin": "mean off by {off:+.3g}, s {spread:.2g} over {draws} settings, "
-    "h {rounding:.2g}: within {margin} even at the end of its confidence interval",
-    "beyond-another-draw": "mean off by {off:+.3g}, s {spread:.2g} over {draws} settings, "
-    "h {rounding:.2g}: another draw would not have been printed so (p = {p:.2g})",
-    "interval-crosses-margin": "mean off by {off:+.3g}, s {spread:.2g} over {draws} settings, "
-    "h {rounding:.2g}: the interval crosses {margin}",
+    "machine-unknown": "nothing tells how far another machine would be off",
+    "within-margin": "mean off by {off:+.3g} over {draws} settings, standard error {error:.2g} "
+    "with both machines, h {rounding:.2g}: within {margin} even at the end of its interval",
+    "within-coin-flips": "mean off by {off:+.3g} over {draws} settings, standard error {error:.2g} "
+    "with both machines, h {rounding:.2g}: within {margin}, but coin flips alone give up to "
+    "{null:.2g}, so that it need be no divergence at all",
+    "beyond-another-draw": "another draw on another machine would not have been printed so "
+    "(p = {p:.2g} over {tests} numbers, Holm)",
+    "interval-crosses-margin": "mean off by {off:+.3g} over {draws} settings, standard error "
+    "{error:.2g} with both machines, h {rounding:.2g}: the interval crosses {margin}",
+    "machine-from-changes": "another machine is taken to draw all {changes:,} answers anew that "
+    "the dtype changes: neither two machines nor two kernels were measured",
+    "machine-from-kernels": "another machine is taken to be as far off as another kernel, half of "
+    "{changes:,} changes ({limit:,.0f} at most): two kernels were measured",
     "mean-within-margin": "within the margin",
     "mean-above-printed": "above the printed value",
     "mean-below-printed": "below the printed value",
@@ -191,31 +209,29 @@ SENTENCES: dict[str, str] = {
     "other-values-accepted": "{accepted} of {others} other printed values of its kind would be "
     "accepted",
     "no-spread": "no spread: one setting alone",
-    "left-open": "left open by the paper and fixed here: {names}",
+    "open-factors": "what the paper leaves open was fixed here and not varied: {names}",
     # Divergences of evaluations (`verify.rules.model`).
     "flips": "a setting loses {lost:g} answers and wins {won:g}",
-    "no-null": "no null divergence: one setting alone",
     "floor-of": "at the floor: {sides}",
     "mixed-precision-as": "mixed precision read as {arm}",
-    "counted-above": "of {total} {sure} surely and {possible} possibly above {above}; another draw "
-    "would show {least} to {most}",
-    "not-larger": "the whole interval of the difference is at most 0, and the flips agree",
-    "larger": "another draw would be larger too, and the flips agree",
+    "counted-above": "of {total} another draw would show {sure} surely and {possible} possibly "
+    "above {above}",
+    "not-larger": "the whole interval of the difference is at most 0",
+    "larger": "another draw would be larger too",
     "surely-within-spread": "the sides surely differ by less than the members of the right one do",
     "surely-beyond-spread": "another draw would differ by as much as the members of the "
     "right one, or more",
-    "smaller-beyond-null": "surely smaller by more than settings alone differ, and the flips agree",
-    "not-beyond-null": "another draw would not be smaller by more than settings alone differ",
+    "smaller-beyond-null": "surely smaller by more than coin flips alone would give",
+    "not-beyond-null": "another draw would not be smaller by more than coin flips alone would give",
     "order-open": "the interval of the difference leaves it open",
     "points-to-relation": "points to {relation}",
     "points-away-from": "points away from {relation}",
     # Divergences, scores and learning of tuned models (`verify.rules.tuned`, `.score`).
-    "null-between-tunings": "the null divergence is that between tunings with two seeds",
     "counted-smaller": "of {total} comparisons {sure} surely smaller, {never} surely not",
     "counted-agreeing": "{agree} of {total} agree",
     "highest": "highest {value:.2f}",
-    "counted-won": "of {total} comparisons {sure} surely and {possible} possibly won; another draw "
-    "would show {least} to {most}",
+    "counted-won": "of {total} comparisons another draw would show {sure} surely and {possible} "
+    "possibly won",
     "won-beyond-sampling": "{won} won beyond |z| {z} of the sampling of questions (first setting)",
     "no-finite-likelihood": "{bad} of {asked} answers of tuned models have no finite "
     "log-likelihood and count as lm-eval counts them, for the first choice",

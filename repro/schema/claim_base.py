@@ -47,6 +47,10 @@ class Margin(Frozen):
     """Which sentence, and which value; never measured noise."""
 
 
+NO_MARGIN = Margin(value="0", origin="no sentence compares it with anything")
+"""No measurement reproduces what no sentence rests on."""
+
+
 class ClaimBase(Frozen):
     """What every claim says."""
 

@@ -8,7 +8,7 @@ no sense (a claim on a cell that nobody printed).
 import json
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, NonNegativeInt, model_validator
 
 from repro import paths
 from repro.fileio import write_text
@@ -17,6 +17,7 @@ from repro.schema.claim_base import Published
 from repro.schema.claims import Claim
 from repro.schema.groups import Group
 from repro.schema.jobs import Setting, Tier
+from repro.schema.margins import Margins
 from repro.schema.measured_claims import CellClaim
 
 
@@ -42,6 +43,15 @@ class Manifest(Frozen):
     jobs: tuple[Group, ...]
     claims: Annotated[tuple[Claim, ...], Field(min_length=1)]
     """A manifest that claims nothing is invalid: empty is never success."""
+
+    numbers_elsewhere: NonNegativeInt = 0
+    """Measured numbers of the same family that other manifests print and this one does not: what
+    is contradicted is so among all of them, each counted once."""
+
+    @model_validator(mode="after")
+    def _with_margins(self) -> "Manifest":
+        object.__setattr__(self, "claims", Margins(self.published, self.claims).filled())
+        return self
 
     def tiers(self) -> tuple[Tier, ...]:
         """Tiers that some job group has, cheapest first.

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from repro.decimals import DecimalText, Unsigned
 from repro.schema.base import Frozen, Slug, Slugs
-from repro.schema.claim_base import Basis, ClaimBase, Margin, Text
+from repro.schema.claim_base import NO_MARGIN, Basis, ClaimBase, Margin, Text
 from repro.schema.tuned_claims import ImprovementRatio, Score, TunedDivergence
 
 # -----------------------------------------------------------------------------
@@ -125,7 +125,8 @@ class CellClaim(ClaimBase):
         Divergence | TunedDivergence | Score | ImprovementRatio | ThroughputGain | UnbuiltMeasure,
         Field(discriminator="kind"),
     ]
-    margin: Margin
+    margin: Margin = NO_MARGIN
+    """Computed when the manifest is loaded (`repro.schema.margins`): left out of the file."""
 
 
 class MeanClaim(ClaimBase):
@@ -136,7 +137,7 @@ class MeanClaim(ClaimBase):
     published: Slug
     of: Slugs
     margin: Margin | None = None
-    """Of a measured mean; a printed one is exact."""
+    """Of a measured mean, computed as that of a cell; a printed one is exact."""
 
 
 class CountClaim(ClaimBase):

@@ -203,14 +203,13 @@ def has_checkpoint(group: TuningGroup, checkpoint: str) -> bool:
     return any(each.checkpoint == checkpoint for each in group.checkpoints)
 
 
-def models_of(
-    claimed: TunedDivergence
-    | Score
-    | ImprovementRatio
-    | BarsClaim
-    | ImprovementClaim
-    | MeasuredWinsClaim,
-) -> list[TunedModel]:
+OfTunedModels = (
+    TunedDivergence | Score | ImprovementRatio | BarsClaim | ImprovementClaim | MeasuredWinsClaim
+)
+"""What is claimed of models that a recipe tuned, or of the same models before."""
+
+
+def models_of(claimed: OfTunedModels) -> list[TunedModel]:
     """Every model that a claim, or what a cell measures, names."""
     if isinstance(claimed, ImprovementRatio):
         return [TunedModel(each.checkpoint, each.arm) for each in (*claimed.left, *claimed.right)]

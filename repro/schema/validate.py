@@ -22,15 +22,16 @@ from repro.schema.groups import (
     TuningGroup,
     TuningTier,
 )
-from repro.schema.jobs import StabilityJob, TuningJob
+from repro.schema.jobs import Setting, StabilityJob, TuningJob
 from repro.schema.manifest import Manifest
 from repro.schema.reading import Wrong
 from repro.schema.slots import checkpoints_of
 from repro.schema.validate_claims import ClaimSense
 from repro.text import known_names, plural
 
-MIN_SETTINGS = 5
-"""Settings that tier full needs: fewer give no spread to decide by."""
+MIN_SETTINGS = 7
+"""Settings that tier full needs: fewer give no spread to decide by. Two kernels are among them, so
+that what another machine changes can be measured."""
 
 
 def problems_of(manifest: Manifest, name: str) -> Iterator[Wrong]:
@@ -157,8 +158,15 @@ def _misfits(manifest: Manifest, group: Group) -> Iterator[Wrong]:
             count = len(set(spec.settings))
             if tier == "full" and count < MIN_SETTINGS:
                 yield at, plural(count, "setting"), f"at least {MIN_SETTINGS}"
+            kernels = {_kernel(each) for each in manifest.settings if each.id in spec.settings}
+            if tier == "full" and len(kernels) == 1:
+                yield at, "one kernel", "two, of attention or of Mamba's scan"
         if isinstance(group, TuningGroup):
             yield from _misfits_of_tuning(group)
+
+
+def _kernel(setting: Setting) -> tuple[str, ...]:
+    return setting.attention_float32, setting.attention_half, setting.mamba_path
 
 
 def _not_rolled_out(group: SingleJob) -> Iterator[Wrong]:

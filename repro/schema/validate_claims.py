@@ -9,11 +9,13 @@ to be the same where values are compared. A decision never looks at a unit: this
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 
 from repro.schema import validate_tuning
 from repro.schema.claims import AmbiguousClaim, Claim, ModelClaim, PageClaim
 from repro.schema.groups import EvaluationGroup, SingleJob, ThroughputGroup
 from repro.schema.manifest import Manifest
+from repro.schema.margins import Margins, takes_margin
 from repro.schema.measured_claims import (
     CellClaim,
     ConcordanceClaim,
@@ -89,6 +91,7 @@ class ClaimSense:
     def __init__(self, manifest: Manifest) -> None:
         self.manifest = manifest
         self.published = {each.id: each for each in manifest.published}
+        self.margins = Margins(manifest.published, manifest.claims)
         self.cells = {
             each.id: each.published
             for each in manifest.claims
@@ -103,6 +106,7 @@ class ClaimSense:
         yield from self._undefined(claim)
         yield from self._units(claim)
         yield from self._compared_units(claim)
+        yield from self._typed_margin(claim)
         at, claimed = ("measure", claim.measure) if isinstance(claim, CellClaim) else ("of", claim)
         if isinstance(claimed, Divergence):
             yield from self._not_evaluated(claimed)
@@ -154,6 +158,14 @@ class ClaimSense:
             if len(found) > 1:
                 what = f"values in {' and '.join(map(repr, found))}"
                 yield field, what, "one unit: they are compared"
+
+    def _typed_margin(self, claim: Claim) -> Iterator[Wrong]:
+        """A margin that is not the one which follows from the sentences of the manifest."""
+        if takes_margin(claim) and claim.margin:
+            computed = self.margins.of(claim)
+            if Decimal(claim.margin.value) != Decimal(computed.value):
+                expected = f"{computed.value}, {computed.origin}: leave it out, it is computed"
+                yield "margin.value", repr(claim.margin.value), expected
 
     def _units_in(self, names: Sequence[str]) -> list[str]:
         """Units of those names that are defined, each once."""
@@ -274,9 +286,8 @@ def _misfits(claim: Claim) -> Iterator[Wrong]:
     """Fields of one claim that do not go together."""
     match claim:
         case MeanClaim():
-            if (claim.basis == "measured") != (claim.margin is not None):
-                given = claim.margin.value if claim.margin else "nothing"
-                yield "margin", given, "a margin if the basis is measured, none if it is printed"
+            if claim.basis == "printed" and claim.margin is not None:
+                yield "margin", claim.margin.value, "none: a printed mean is exact"
         case RatioClaim():
             wanted = 1 if claim.form in ("plain", "times-per-reduction") else 2
             if len(claim.of) != wanted:

@@ -28,7 +28,7 @@ class Commitments(Frozen):
     printed: dict[Slug, Sha256]
     """Digest of each published value, digits and unit."""
     plan: Sha256
-    """Digest of the job groups and settings."""
+    """Digest of the job groups and settings, and of how many numbers are tested elsewhere."""
 
 
 def commitments_of(manifest: Manifest) -> Commitments:
@@ -37,13 +37,18 @@ def commitments_of(manifest: Manifest) -> Commitments:
         claims={claim.id: _what_decides(claim) for claim in manifest.claims},
         depends_on={claim.id: claim.depends_on for claim in manifest.claims},
         printed={value.id: _digits(value) for value in manifest.published},
-        plan=fileio.digest_of_data(
-            {
-                "jobs": [group.model_dump(mode="json") for group in manifest.jobs],
-                "settings": [setting.model_dump(mode="json") for setting in manifest.settings],
-            }
-        ),
+        plan=fileio.digest_of_data(_plan(manifest)),
     )
+
+
+def _plan(manifest: Manifest) -> dict[str, JsonValue]:
+    plan: dict[str, JsonValue] = {
+        "jobs": [group.model_dump(mode="json") for group in manifest.jobs],
+        "settings": [setting.model_dump(mode="json") for setting in manifest.settings],
+    }
+    if manifest.numbers_elsewhere:  # left out where there are none, as before it was asked
+        plan["numbers_elsewhere"] = manifest.numbers_elsewhere
+    return plan
 
 
 _WORDS = frozenset(

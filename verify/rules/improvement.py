@@ -12,17 +12,19 @@ Reference: paper v2, sections 5.2 and 5.3.
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from decimal import Decimal
 from itertools import pairwise, product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from repro.decimals import half_unit
 from repro.schema.causes import Cause, Estimate, cause
 from repro.schema.manifest import Manifest
 from repro.schema.measured_claims import CellClaim
 from repro.schema.tuned_claims import ImprovementClaim, ImprovementRatio
 from repro.schema.tuned_slots import models_of
-from verify import noise, shown, tuned_paired
-from verify.decision_rule import Decision, decide, mean
+from verify import decision_rule, noise, shown
+from verify.decision_rule import Decision, Sample, mean
 from verify.evidence import Evidence
 from verify.noise import Span
 from verify.outcome import JudgedClaim, RuleDecision
@@ -131,7 +133,8 @@ def _none_positive(
     for model in of:
         found, error = model.improvement(shots, "relative"), model.sampling(shots, "relative")
         pairs = zip(found.values, error.values, strict=True)
-        beyond.append(Series(tuple(value - SLIGHT * e for value, e in pairs), found.floor))
+        values = tuple(value - SLIGHT * e for value, e in pairs)
+        beyond.append(Series(values, found.floor, found.machine))
     return Sentence(beyond, none_of)
 
 
@@ -195,8 +198,10 @@ def _apart(sign: int) -> Relation:
             second, third = sorted((sign * each.values[at] for each in rest), reverse=True)[:2]
             gaps.append((sign * value - second) - (second - third))
         # The second counts twice; which of the others it is may change with the setting.
-        floor = max(each.floor for each in rest)
-        return Sentence([Series(tuple(gaps), math.hypot(one.floor, 2 * floor, floor))], all_of)
+        floor, machine = (max(getattr(e, name) for e in rest) for name in ("floor", "machine"))
+        several = math.hypot(one.floor, 2 * floor, floor)
+        gap = Series(tuple(gaps), several, one.machine + (2**2 + 1) * machine)
+        return Sentence([gap], all_of)
 
     return sentence
 
@@ -232,38 +237,38 @@ RELATIONS: Mapping[str, Relation] = {
 
 
 def ratio(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> JudgedClaim:
-    """A printed ratio of improvements against that under each setting, in percent."""
+    """A printed ratio of improvements against that under each setting, in percent.
+
+    Nothing is divided in deciding: the left side less r times the right one has a sign at both
+    ends of the margin. A mean of the ratios of each size is shown and decides nothing.
+    """
     measure = claim.measure
     assert isinstance(measure, ImprovementRatio)  # noqa: S101  # the dispatch saw to it
     found = improvement_values.models(manifest, evidence, models_of(measure))
     sides = _sides(measure, found.models, METRICS)
-    values, floor = _ratio(*sides)
-    plain, _ = _ratio(*_sides(measure, found.models, PLAIN))
     published, margin = manifest.text_of(claim.published), claim.margin.value
+    values = _ratios(*sides)
 
     def decided(text: str) -> Decision:
-        return decide(values, text, margin, least_spread=floor)
+        return _decide_ratio(sides, values, text, margin)
 
     decision = decided(published)
     others = _other_texts(manifest, measure, published)
-    working = (
-        *shown.what_it_notices(decision, [decided(text) for text in others]),
-        tuned_paired.left_open(manifest, models_of(measure)),
-    )
+    _, working = shown.what_it_notices(decision, [decided(text) for text in others])
+    plain = _ratios(*_sides(measure, found.models, PLAIN))
     estimates = [*shown.estimate("ratio by acc of all five benchmarks", mean(plain), unit="%")]
     estimates += [number for each in found.models for number in _numbers(each, SHOTS)]
     judged = shown.decided_number(
         decision,
-        values,
+        Sample(tuple(values), math.inf, math.inf),  # no interval is shown: a ratio may have none
         manifest.printed(claim.published),
         margin,
-        working,
+        (working,),
         found.loaded,
         tuple(estimates),
-        least_spread=floor,
         tier=evidence.run.tier,
     )
-    return shown.require_settings(_divisible(judged, sides[1]), found.settings, found.repeated)
+    return shown.require_settings(judged, found.settings, found.repeated)
 
 
 def _sides(
@@ -279,39 +284,58 @@ def _sides(
 
 def _mean_of(each: Sequence[Series]) -> Series:
     values = tuple(mean(row) for row in zip(*(one.values for one in each), strict=True))
-    return Series(values, math.hypot(*(one.floor for one in each)) / len(each))
+    floor = math.hypot(*(one.floor for one in each)) / len(each)
+    return Series(values, floor, sum(one.machine for one in each) / len(each) ** 2)
 
 
-def _ratio(left: Sequence[Series], right: Sequence[Series]) -> tuple[list[float], float]:
-    """Mean over pairs of 100 left / right under each setting, and its floor by the delta method."""
-    columns, floors = [], []
-    for one, other in zip(left, right, strict=True):
-        found = [_percent(a, b) for a, b in zip(one.values, other.values, strict=True)]
-        columns.append(found)
-        middle = abs(mean(other.values)) or math.nan
-        floors.append(math.hypot(100 * one.floor, mean(found) * other.floor) / middle)
-    values = [mean(row) for row in zip(*columns, strict=True)]
-    return values, math.hypot(*floors) / len(floors)
+def _ratios(left: Sequence[Series], right: Sequence[Series]) -> list[float]:
+    """Mean over pairs of 100 left / right under each setting."""
+    columns = [
+        [_percent(a, b) for a, b in zip(one.values, other.values, strict=True)]
+        for one, other in zip(left, right, strict=True)
+    ]
+    return [mean(row) for row in zip(*columns, strict=True)]
 
 
 def _percent(a: float, b: float) -> float:
     return 100 * a / b if b else math.nan
 
 
-def _divisible(judged: JudgedClaim, divisors: Sequence[Series]) -> JudgedClaim:
-    """A ratio is decided only if what is divided by is surely not 0."""
-    spans = [
-        noise.finite_intervals_of(each.values, each.floor, len(divisors)).draw for each in divisors
-    ]
-    around = [span for span in spans if span[0] <= 0 <= span[1]]
-    if not around:
-        return judged
-    low, high = around[0]
-    why = cause("divisor-without-ends")
-    if math.isfinite(low) and math.isfinite(high):
-        why = cause("divided-by-zero", low=low, high=high)
-    decided = judged.decided.because(why, outcome="inconclusive")
-    return replace(judged, decided=decided, p_contradicted=1.0)
+def _decide_ratio(
+    sides: tuple[Sequence[Series], Sequence[Series]],
+    values: Sequence[float],
+    published: str,
+    margin: str,
+) -> Decision:
+    """What two improvements say about 100 times the one over the other."""
+    finite = all(map(math.isfinite, values))
+    where = decision_rule.direction(mean(values), published, margin) if finite else None
+    if len(values) < 2:  # noqa: PLR2004  # what a spread takes
+        why = cause("too-few-draws", draws=len(values), needed=2)
+        return Decision("inconclusive", why, where, None, 0.0, math.inf)
+    if len(sides[0]) > 1:
+        why = cause("mean-of-ratios")
+        return Decision("inconclusive", why, where, None, 0.0, math.inf)
+    (left,), (right,) = sides
+    divisor = noise.intervals_of(right.sample).draw
+    if not divisor[0] > 0:
+        why = cause("divisor-without-ends")
+        if all(map(math.isfinite, divisor)):
+            why = cause("divided-by-zero", low=divisor[0], high=divisor[1])
+        return Decision("inconclusive", why, where, None, 0.0, math.inf)
+    printed, limit, h = (float(Decimal(each)) for each in (published, margin, half_unit(published)))
+    ends = [left.less((printed + sign * (limit - h)) / 100, right).sample for sign in (-1, 1)]
+    low, high = (each.of_draw.reach(decision_rule.ERROR_RATE) for each in ends)
+    inside = ends[0].mean - low >= 0 and ends[1].mean + high <= 0
+    above = ends[0].mean + ends[1].mean > 0
+    nearest = left.less((printed + (h if above else -h)) / 100, right).sample
+    off = nearest.mean if above == (nearest.mean > 0) else 0.0  # within what rounding leaves open
+    test = decision_rule.NumberTest(off, nearest.deviation, nearest.of_draw, 0.0)
+    why = cause("ratio-within" if inside and limit > h else "ratio-open", margin=margin)
+    outcome: Literal["reproduced", "inconclusive"] = "inconclusive"
+    if inside and limit > h:
+        outcome = "reproduced"
+    return Decision(outcome, why, where, test, 0.0, math.inf)
 
 
 def _other_texts(manifest: Manifest, measure: ImprovementRatio, published: str) -> list[str]:
@@ -336,9 +360,7 @@ def relation(manifest: Manifest, claim: ImprovementClaim, evidence: Evidence) ->
     of, others = found.models[: len(claim.of)], found.models[len(claim.of) :]
     outcome, why, seen = decide_sentence(RELATIONS[claim.relation](of, others, claim.shots))
     values = [mean(each.improvement(claim.shots, "relative").values) for each in of]
-    working = [tuned_paired.left_open(manifest, models_of(claim))]
-    if claim.relation == "none-positive":
-        working.insert(0, cause("slight", errors=SLIGHT))
+    working = [cause("slight", errors=SLIGHT)] if claim.relation == "none-positive" else []
     estimates = [number for each in found.models for number in _numbers(each, claim.shots)]
     decided = RuleDecision(
         outcome,
@@ -359,7 +381,7 @@ def relation(manifest: Manifest, claim: ImprovementClaim, evidence: Evidence) ->
 def decide_sentence(sentence: Sentence) -> "tuple[Outcome, Cause, bool]":
     """Outcome and cause of a sentence, and whether the means over settings alone would have it."""
     tests = len(sentence.conditions)
-    spans = [noise.finite_intervals_of(e.values, e.floor, tests) for e in sentence.conditions]
+    spans = [noise.intervals_of(each.sample, tests) for each in sentence.conditions]
     by_mean, by_draw = [is_positive(e.mean) for e in spans], [is_positive(e.draw) for e in spans]
     outcome: Outcome = "inconclusive"
     if sentence.formula(by_mean)[0]:
@@ -384,7 +406,7 @@ def _range(values: Sequence[float]) -> str:
 def _numbers(model: MeasuredModel, shots: Sequence[int]) -> Iterator[Estimate]:
     """AIPSS of one model with its sampling error, by shots, and in the other readings; percent."""
     aipss = model.improvement(shots, "relative")
-    span = noise.finite_intervals_of(aipss.values, aipss.floor).mean
+    span = noise.intervals_of(aipss.sample).mean
     yield from shown.estimate(f"improvement of {model.name}", mean(aipss.values), span, "%")
     error = mean(model.sampling(shots, "relative").values)
     yield from shown.estimate(f"standard error over questions, {model.name}", error, unit="%")

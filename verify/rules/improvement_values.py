@@ -8,7 +8,8 @@ Glossary: T benchmarks; K shot counts k > 0; s_k the share of right answers at k
 Both are, to first order, sums over questions: of task t question q adds
 w (r_k - g_k r_0) for each k, with r whether it was answered right and w = 100 / (T K), g_k = 1 in
 points, w = 100 / (T K s_0), g_k = s_k / s_0 relative. From these follow what three flipped answers
-in every evaluation do to the mean (the floor of its spread), and its sampling error over questions.
+in every evaluation do to the mean (the floor of its spread), what answers that another kernel
+changes do to it (half of them: another machine's share), and its sampling error over questions.
 
 Reference: paper v2, sections 5.2 and 5.3. Differs: the paper names neither formula nor metric;
 here scores are acc_norm where the printed pretrained scores of Table 4 are (HellaSwag, ARC-c), else
@@ -22,12 +23,14 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from repro.schema.manifest import Manifest
 from repro.schema.tuned_slots import TunedModel
 from verify import tuned_paired
-from verify.decision_rule import FLIPPED
+from verify.decision_rule import FLIPPED, Sample, sample
 from verify.evidence import Evidence
+from verify.paired import machine_share, other_kernels
 from verify.records.answers import Metric
 from verify.records.checked_record import CheckedRecord
 
@@ -53,10 +56,22 @@ class Series:
     values: tuple[float, ...]
     floor: float
     """What its standard deviation is never taken below."""
+    machine: float
+    """Variance that another machine adds; inf where one kernel alone was measured."""
 
     def __sub__(self, other: "Series") -> "Series":
-        values = tuple(a - b for a, b in zip(self.values, other.values, strict=True))
-        return Series(values, math.hypot(self.floor, other.floor))
+        return self.less(1.0, other)
+
+    def less(self, times: float, other: "Series") -> "Series":
+        """It minus a multiple of another one."""
+        values = tuple(a - times * b for a, b in zip(self.values, other.values, strict=True))
+        machine = self.machine + (times**2 * other.machine if times else 0.0)
+        return Series(values, math.hypot(self.floor, times * other.floor), machine)
+
+    @property
+    def sample(self) -> Sample:
+        """As what is decided."""
+        return sample(self.values, self.floor, self.machine)
 
 
 @dataclass(frozen=True)
@@ -72,21 +87,32 @@ class MeasuredModel:
     ) -> Series:
         """AIPSS over some shot counts."""
         found = [_improvement(row, shots, unit, metrics) for row in self.rows]
-        return Series(tuple(each.value for each in found), max(each.floor for each in found))
+        return Series(
+            tuple(each.value for each in found),
+            max(each.floor for each in found),
+            self._machine([each.added for each in found]),
+        )
 
     def sampling(self, shots: Sequence[int], unit: Unit) -> Series:
         """Standard error of AIPSS over questions."""
         found = [_improvement(row, shots, unit, METRICS) for row in self.rows]
-        return Series(tuple(each.sampling for each in found), 0.0)
+        return Series(tuple(each.sampling for each in found), 0.0, 0.0)
 
     def score(self, shots: int) -> Series:
         """Mean score over benchmarks, in percent."""
-        values, floors = [], []
+        values, floors, added = [], [], []
         for row in self.rows:
             found = [e.right(m, shots) for e, m in _with_metrics(row, METRICS)]
             values.append(100 * sum(float(each.mean()) for each in found) / len(found))
             floors.append(math.hypot(*(100 * FLIPPED / len(each) for each in found)) / len(found))
-        return Series(tuple(values), max(floors))
+            added.append(np.concatenate([100 / len(found) / len(each) * each for each in found]))
+        return Series(tuple(values), max(floors), self._machine(added))
+
+    def _machine(self, added: Sequence[NDArray[np.float64]]) -> float:
+        """Half of what the answers that another kernel changes do, the most of any two settings."""
+        at = {id(row): found for row, found in zip(self.rows, added, strict=True)}
+        pairs = ((at[id(one)], at[id(other)]) for one, other in other_kernels(self.rows))
+        return max((machine_share(one, other) for one, other in pairs), default=math.inf)
 
 
 @dataclass(frozen=True)
@@ -132,12 +158,14 @@ class _Improvement:
     value: float
     floor: float
     sampling: float
+    added: NDArray[np.float64]
+    """What each question of each benchmark adds."""
 
 
 def _improvement(
     row: Sequence[CheckedRecord], shots: Sequence[int], unit: Unit, metrics: Mapping[str, Metric]
 ) -> _Improvement:
-    parts, flips, errors = [], [], []
+    parts, flips, errors, terms = [], [], [], []
     with np.errstate(divide="ignore", invalid="ignore"):  # no right answer without an example
         for loaded, metric in _with_metrics(row, metrics):
             before = loaded.right(metric, 0).astype(np.float64)
@@ -150,8 +178,9 @@ def _improvement(
             flips.append(share * weight * np.sqrt(len(shots) + ratios.sum() ** 2))
             added = weight * (after - ratios[:, None] * before).sum(axis=0)
             errors.append(np.std(added) / math.sqrt(len(added)))
+            terms.append(added / len(added))
     value, floor, sampling = sum(parts), math.hypot(*flips), math.hypot(*errors)
-    return _Improvement(float(value), floor, sampling)
+    return _Improvement(float(value), floor, sampling, np.concatenate(terms))
 
 
 def _with_metrics(

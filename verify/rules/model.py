@@ -1,9 +1,8 @@
 """Claims about the paper's models, decided from evaluations.
 
-A printed number is decided on the divergence, the statistic that was printed. Sentences
-that compare (an ordering, "on par", a spike) are decided on it and on the shift as well:
-a divergence is folded and positive when nothing happened, so it supports no comparison
-where it is at the floor, or where coin tosses explain its flips.
+A printed number is decided on the divergence, the statistic that was printed. It is folded and
+positive when nothing happened: where the larger of two is what coin flips alone would give, they
+support no comparison (an ordering, "on par"), and neither is such a one above a threshold.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -70,9 +69,9 @@ def count(manifest: Manifest, claim: CountClaim, evidence: Evidence) -> JudgedCl
     cells = [manifest.cell(name) for name in claim.of]
     each = [pair_cells(manifest, [one], evidence) for one in cells]
     h = max(float(input_rounding(manifest, one, [one])) for one in cells)
-    sure, possible, least, most = count_above(each, limit, h)
-    outcome, measured, direction = shown.count_sides(int(published), sure, possible, least, most)
-    why = counted_above(len(each), sure, possible, claim.above, least, most)
+    sure, possible = count_above(each, limit, h)
+    outcome, measured, direction = shown.count_sides(int(published), sure, possible)
+    why = counted_above(len(each), sure, possible, claim.above)
     named = zip(cells, each, strict=True)
     estimates = [number for one, side in named for number in divergence_of(one.id, side)]
     decided = RuleDecision(outcome, published, measured, "exact", (why,), (), tuple(estimates))
@@ -81,35 +80,21 @@ def count(manifest: Manifest, claim: CountClaim, evidence: Evidence) -> JudgedCl
     return require_settings(JudgedClaim(decided, direction, loaded), each)
 
 
-def count_above(each: Sequence[PairedCells], limit: float, h: float) -> tuple[int, int, int, int]:
-    """How many divergences surely and possibly exceed a limit, and least and most of another draw.
+def count_above(each: Sequence[PairedCells], limit: float, h: float) -> tuple[int, int]:
+    """How many divergences another draw would surely, and could possibly, show above a limit.
 
-    The error rate is shared out over them; what is at the floor, or what coin tosses explain, is
-    never surely above.
+    The error rate is shared out over them; what is at the floor is never surely above.
     """
-    spans = [noise.intervals_of(one.divergences, one.least_spread, len(each)) for one in each]
-    means = [noise.widened(one.mean, h) for one in spans]
-    draws = [noise.widened(one.draw, h) for one in spans]
-    sure = sum(
-        low > limit and not one.at_the_floor and min(one.shifts) > 0
-        for (low, _), one in zip(means, each, strict=True)
-    )
-    possible = sum(high > limit for _, high in means)
-    least, most = sum(low > limit for low, _ in draws), sum(high > limit for _, high in draws)
-    return sure, possible, least, most
+    spans = [noise.widened(noise.intervals_of(one.sample, len(each)).draw, h) for one in each]
+    above = [
+        low > limit and not one.at_the_floor for (low, _), one in zip(spans, each, strict=True)
+    ]
+    return sum(above), sum(high > limit for _, high in spans)
 
 
-def counted_above(total: int, sure: int, possible: int, above: str, least: int, most: int) -> Cause:
+def counted_above(total: int, sure: int, possible: int, above: str) -> Cause:
     """How many of some divergences are above a limit."""
-    return cause(
-        "counted-above",
-        total=total,
-        sure=sure,
-        possible=possible,
-        above=above,
-        least=least,
-        most=most,
-    )
+    return cause("counted-above", total=total, sure=sure, possible=possible, above=above)
 
 
 def ordering(manifest: Manifest, claim: OrderingClaim, evidence: Evidence) -> JudgedClaim:
@@ -118,26 +103,23 @@ def ordering(manifest: Manifest, claim: OrderingClaim, evidence: Evidence) -> Ju
     left, right = (pair_cells(manifest, side, evidence) for side in cells)
     # Both means are differences of accuracies that may have been rounded first.
     h = 2 * max(float(input_rounding(manifest, one, [one])) for side in cells for one in side)
-    gap = noise.difference_intervals(left, right)
+    gap = noise.difference_intervals(left.sample, right.sample)
     relation, published, opposite = _RELATIONS[claim.relation]
     outcome, code, seen = relation(left, right, gap, h)
     alone = min(len(left.rows), len(right.rows)) == 1
     why = [cause("no-spread") if alone else cause(code)]
-    floors = [name for name, one in (("left", left), ("right", right)) if one.at_the_floor]
-    if floors:  # among them what has one setting, so that its null divergence is not known
+    name, larger = ("left", left) if gap.value > 0 else ("right", right)
+    if larger.at_the_floor:
         outcome = "inconclusive"
-        at = [cause("no-null")]
-        if not alone:
-            at = [cause("at-the-floor"), cause("floor-of", sides=" and ".join(floors))]
-        why = [*at, *why]
+        why = [cause("at-the-floor"), cause("floor-of", sides=name), *why]
     measured = f"{average(left.divergences):.3f} and {average(right.divergences):.3f}"
     estimates = [*shown.estimate("difference, left less right", gap.value, gap.mean, POINTS)]
     for side, one in (("left", left), ("right", right)):
         estimates += [*divergence_of(f"the {side} side", one), *nulls(one, f", {side}")]
-    spread = _spread(right)
+    spread = noise.intervals_of(right.ranges)
     estimates += shown.estimate("range of the right side", spread.value, spread.mean, POINTS)
     decided = RuleDecision(outcome, published, measured, "order", tuple(why), (), tuple(estimates))
-    decided = shown.not_here(decided, evidence.run.tier, away=not seen and not floors)
+    decided = shown.not_here(decided, evidence.run.tier, away=not seen and not larger.at_the_floor)
     direction = cause("points-to-relation", relation=published if seen else opposite)
     return require_settings(
         JudgedClaim(decided, direction, left.loaded + right.loaded), [left, right]
@@ -145,14 +127,13 @@ def ordering(manifest: Manifest, claim: OrderingClaim, evidence: Evidence) -> Ju
 
 
 def _at_most(
-    left: PairedCells, right: PairedCells, gap: Intervals, h: float
+    _: PairedCells, __: PairedCells, gap: Intervals, h: float
 ) -> tuple[Outcome, str, bool]:
-    """The divergence of the left side is not larger; the shift has to say so too."""
-    shift = average(left.shifts) - average(right.shifts)
+    """The divergence of the left side is not larger."""
     seen = gap.value <= 0
-    if gap.mean[1] + h <= 0 and shift <= 0:
+    if gap.mean[1] + h <= 0:
         return "reproduced", "not-larger", seen
-    if gap.draw[0] - h > 0 and shift > 0:
+    if gap.draw[0] - h > 0:
         return "contradicted", "larger", seen
     return "inconclusive", "order-open", seen
 
@@ -160,10 +141,8 @@ def _at_most(
 def _smaller_beyond_null(
     left: PairedCells, right: PairedCells, gap: Intervals, h: float
 ) -> tuple[Outcome, str, bool]:
-    """The left side diverges less, by more than two settings of one arm differ: significantly."""
-    shift = average(left.shifts) - average(right.shifts)
-    held = beyond_null(left, right, gap, h, shift)
-    seen = gap.value < -max(left.null, right.null)
+    """The left side diverges less, by more than coin flips would give: significantly."""
+    held, seen = beyond_null(left, right, gap, h), gap.value < -max(left.null, right.null)
     if held > 0:
         return "reproduced", "smaller-beyond-null", seen
     return (
@@ -171,9 +150,7 @@ def _smaller_beyond_null(
     )
 
 
-def beyond_null(
-    left: PairedCells, right: PairedCells, gap: Intervals, h: float, shift: float
-) -> int:
+def beyond_null(left: PairedCells, right: PairedCells, gap: Intervals, h: float) -> int:
     """1 if the left side is surely below by more than the null, -1 if surely not, else 0.
 
     Args:
@@ -181,10 +158,9 @@ def beyond_null(
         right: What it is held against.
         gap: Divergence of the left side less that of the right.
         h: What rounding of the accuracies can add or take away.
-        shift: Shift of the left side less that of the right; has to be below 0 as well.
     """
     null = max(left.null, right.null)
-    if gap.mean[1] + h < -null and shift < 0:
+    if gap.mean[1] + h < -null:
         return 1
     return -1 if gap.draw[0] - h >= -null else 0
 
@@ -193,18 +169,13 @@ def _within_spread(
     _: PairedCells, right: PairedCells, gap: Intervals, h: float
 ) -> tuple[Outcome, str, bool]:
     """The two sides differ by less than the cells of the right side among themselves."""
-    spread = _spread(right)
+    spread = noise.intervals_of(right.ranges)
     seen = abs(gap.value) < spread.value
     if noise.absolute(gap.mean)[1] + 2 * h < spread.mean[0]:
         return "reproduced", "surely-within-spread", seen
     if noise.absolute(gap.draw)[0] - 2 * h >= spread.draw[1]:
         return "contradicted", "surely-beyond-spread", seen
     return "inconclusive", "order-open", seen
-
-
-def _spread(right: PairedCells) -> Intervals:
-    """Range over the cells of a side: one cell moves it, not their mean, so no smaller floor."""
-    return noise.intervals_of(right.ranges, right.least_spread * len(right.rows[0]) ** 0.5)
 
 
 _Relation = Callable[[PairedCells, PairedCells, Intervals, float], tuple[Outcome, str, bool]]
@@ -220,11 +191,12 @@ _RELATIONS: Mapping[str, tuple[_Relation, str, str]] = {
 
 def _decide(found: PairedCells, published: str, margin: str, rounding: Decimal) -> Decision:
     return decide(
-        found.divergences,
+        found.sample,
         published,
         margin,
         least_spread=found.least_spread,
         input_rounding=rounding,
+        null=found.null,
     )
 
 
@@ -240,22 +212,19 @@ def number(  # noqa: PLR0917  # what a finding has
     """What the divergences of some cells say about one printed number."""
     judged = shown.decided_number(
         decision,
-        found.divergences,
+        found.sample,
         printed,
         margin,
-        working,
+        (*working, found.machine_share),
         found.loaded,
         estimates,
-        least_spread=found.least_spread,
         tier=evidence.run.tier,
     )
     return require_settings(replace(judged, decided=at_floor(judged.decided, found)), [found])
 
 
 def at_floor(decided: RuleDecision, found: PairedCells) -> RuleDecision:
-    """The same, saying where a divergence is what nothing looks like, or that nobody knows."""
-    if len(found.rows) == 1:
-        return replace(decided, working=(*decided.working, cause("no-null")))
+    """The same, saying where a divergence is what nothing looks like."""
     if not found.at_the_floor:
         return decided
     if decided.outcome == "inconclusive":
@@ -287,12 +256,12 @@ def _on_other_values(
 
 def divergence_of(name: str, found: PairedCells) -> tuple[Estimate, ...]:
     """Mean divergence over settings, with its interval."""
-    span = noise.intervals_of(found.divergences, found.least_spread).mean
-    return shown.estimate(f"divergence of {name}", average(found.divergences), span, POINTS)
+    span = noise.intervals_of(found.sample).mean
+    return shown.estimate(f"divergence of {name}", found.sample.mean, span, POINTS)
 
 
 def nulls(found: PairedCells, of: str = "") -> tuple[Estimate, ...]:
-    """What nothing looks like; nothing is known of one setting alone."""
+    """What nothing looks like."""
     return shown.estimate(f"null divergence{of}", found.null, unit=POINTS)
 
 

@@ -1,8 +1,9 @@
 """Claims about zero-shot scores of tuned models: a printed score, and a count of wins.
 
 Both arms of a comparison ran under the same settings and seeds, so a win is decided on paired
-differences over settings. How far a score would carry to other questions (lm-eval's standard
-error, McNemar's test) stands in the working and is never the tolerance.
+differences over settings. Another machine is taken to be as far off as another kernel; where one
+kernel alone was measured, nothing is decided. How far a score would carry to other questions
+(lm-eval's standard error, McNemar's test) stands in the working and is never the tolerance.
 
 Reference: paper v2, Appendix F, Tables 4 and 5; McNemar 1947.
 """
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
+from numpy.typing import NDArray
 
 from repro.schema.causes import Estimate, cause
 from repro.schema.manifest import Manifest
@@ -21,9 +23,10 @@ from repro.schema.tuned_claims import MeasuredWinsClaim, Score, ScoreColumn
 from repro.schema.tuned_slots import PRETRAINED, TunedModel, models_of
 from verify import noise, shown, tuned_paired
 from verify.decidable import score_floor
-from verify.decision_rule import Decision, decide, mean
+from verify.decision_rule import Decision, Sample, decide, mean, sample
 from verify.evidence import Evidence
 from verify.outcome import JudgedClaim, RuleDecision
+from verify.paired import machine_share, other_kernels
 from verify.records.answers import Metric, answered_right
 from verify.records.benchmark import score
 from verify.records.checked_record import CheckedRecord
@@ -40,12 +43,12 @@ def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> JudgedClai
     asked = [(model, measure.task) for model in models_of(measure)]
     rows, repeated = tuned_paired.rows_of_settings(manifest, evidence, asked)
     loaded = [row[0] for row in rows]
-    values = [score(each.arrays, measure.metric, _SHOTS) for each in loaded]
-    least = score_floor(measure.metric, mean(values), _questions(loaded[0]))
+    found = _scores(loaded, measure.metric)
     published, margin = manifest.text_of(claim.published), claim.margin.value
+    least = score_floor(measure.metric, found.mean, _questions(loaded[0]))
 
     def decided(text: str) -> Decision:
-        return decide(values, text, margin, least_spread=least)
+        return decide(found, text, margin, least_spread=least)
 
     others = [
         manifest.text_of(each.published)
@@ -56,14 +59,11 @@ def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> JudgedClai
         and each.id != claim.id
     ]
     decision = decided(published)
-    working = (
-        *shown.what_it_notices(decision, [decided(text) for text in others]),
-        tuned_paired.left_open(manifest, models_of(measure)),
-    )
+    working = (*shown.what_it_notices(decision, [decided(text) for text in others]),)
     error = _standard_error(loaded[0], measure.metric)
     judged = shown.decided_number(
         decision,
-        values,
+        found,
         manifest.printed(claim.published),
         margin,
         working,
@@ -72,10 +72,30 @@ def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> JudgedClai
             *shown.estimate("standard error over questions", error),
             *_before(manifest, evidence, measure),
         ),
-        least_spread=least,
         tier=evidence.run.tier,
     )
     return shown.require_settings(judged, len(rows), repeated)
+
+
+def _scores(loaded: Sequence[CheckedRecord], metric: Metric) -> Sample:
+    """One score under each setting, with what another kernel does to single questions."""
+    values = [score(each.arrays, metric, _SHOTS) for each in loaded]
+    least = score_floor(metric, mean(values), _questions(loaded[0]))
+    pairs = other_kernels([(each,) for each in loaded])
+    terms = (
+        (_terms(one, metric, values), _terms(other, metric, values)) for (one,), (other,) in pairs
+    )
+    machine = max((machine_share(*each) for each in terms), default=math.inf)
+    return sample(values, least, machine)
+
+
+def _terms(loaded: CheckedRecord, metric: Metric, values: Sequence[float]) -> NDArray[np.float64]:
+    """What each question adds to a score; of a perplexity, to first order."""
+    questions = _questions(loaded)
+    if metric == "perplexity":
+        words = loaded.arrays[f"shots{_SHOTS}/log_likelihood"][:, 0].astype(np.float64)
+        return -mean(values) * words / questions
+    return 100 * answered_right(loaded.arrays, metric, _SHOTS).astype(np.float64) / questions
 
 
 def _before(manifest: Manifest, evidence: Evidence, measure: Score) -> list[Estimate]:
@@ -114,26 +134,21 @@ class _Comparison:
     name: str
     left: tuple[float, ...]
     right: tuple[float, ...]
-    margins: tuple[float, ...]
+    margins: Sample
     """By how much the left arm is better, one a setting."""
-    floor: float
     z: float
     """Of the sampling of questions, under the first setting."""
     loaded: tuple[CheckedRecord, ...]
     repeated: int
 
-    def spans(self, tests: int) -> noise.Intervals:
-        """Where the margin lies; anywhere where a score is no finite number."""
-        return noise.finite_intervals_of(self.margins, self.floor, tests)
-
     @property
     def estimates(self) -> tuple[Estimate, ...]:
         """Both scores, by how much the left is better, and z of the sampling of questions."""
-        span = noise.finite_intervals_of(self.margins, self.floor).mean
+        span = noise.intervals_of(self.margins).mean
         return (
             *shown.estimate(f"{self.name}, left", mean(self.left)),
             *shown.estimate(f"{self.name}, right", mean(self.right)),
-            *shown.estimate(f"{self.name}, better by", mean(self.margins), span),
+            *shown.estimate(f"{self.name}, better by", self.margins.mean, span),
             *shown.estimate(f"{self.name}, z of the questions", self.z),
         )
 
@@ -151,15 +166,11 @@ def wins(manifest: Manifest, claim: MeasuredWinsClaim, evidence: Evidence) -> Ju
         for checkpoint, column in product(claim.checkpoints, claim.columns)
     ]
     tests, published = len(each), manifest.text_of(claim.published)
-    spans = [one.spans(tests) for one in each]
-    sure, possible = _signs([one.mean for one in spans])
-    least, most = _signs([one.draw for one in spans])
-    outcome, measured, direction = shown.count_sides(int(published), sure, possible, least, most)
+    spans = [noise.intervals_of(one.margins, tests).draw for one in each]
+    sure, possible = sum(low > 0 for low, _ in spans), sum(high > 0 for _, high in spans)
+    outcome, measured, direction = shown.count_sides(int(published), sure, possible)
     beyond = sum(one.z > _SAMPLING for one in each)
-    why = cause("counted-won", total=tests, sure=sure, possible=possible, least=least, most=most)
-    models = [
-        TunedModel(name, arm) for name in claim.checkpoints for arm in (claim.left, claim.right)
-    ]
+    why = cause("counted-won", total=tests, sure=sure, possible=possible)
     total = f"{published} of {manifest.text_of(claim.out_of)}"
     decided = RuleDecision(
         outcome,
@@ -167,23 +178,15 @@ def wins(manifest: Manifest, claim: MeasuredWinsClaim, evidence: Evidence) -> Ju
         f"{measured} of {tests}",
         "exact",
         (why,),
-        (
-            cause("won-beyond-sampling", won=beyond, z=_SAMPLING),
-            tuned_paired.left_open(manifest, models),
-        ),
+        (cause("won-beyond-sampling", won=beyond, z=_SAMPLING),),
         tuple(number for one in each for number in one.estimates),
     )
     decided = shown.not_here(decided, evidence.run.tier, away=direction.code == "disagrees")
     loaded = [record for one in each for record in one.loaded]
-    fewest = min(each, key=lambda one: len(one.margins))
+    fewest = min(each, key=lambda one: len(one.margins.values))
     return shown.require_settings(
-        JudgedClaim(decided, direction, loaded), len(fewest.margins), fewest.repeated
+        JudgedClaim(decided, direction, loaded), len(fewest.margins.values), fewest.repeated
     )
-
-
-def _signs(spans: Sequence[noise.Span]) -> tuple[int, int]:
-    """How many are surely and how many possibly above 0."""
-    return sum(low > 0 for low, _ in spans), sum(high > 0 for _, high in spans)
 
 
 def _compared(
@@ -192,18 +195,16 @@ def _compared(
     """Two arms of a checkpoint in one column."""
     asked = [(left, column.task), (other, column.task)]
     rows, repeated = tuned_paired.rows_of_settings(manifest, evidence, asked)
-    one, two = (
-        tuple(score(row[side].arrays, column.metric, _SHOTS) for row in rows) for side in (0, 1)
-    )
-    lower = column.metric == "perplexity"
-    margins = tuple((b - a) if lower else (a - b) for a, b in zip(one, two, strict=True))
-    floors = [score_floor(column.metric, mean(side), _questions(rows[0][0])) for side in (one, two)]
+    one, two = (_scores([row[side] for row in rows], column.metric) for side in (0, 1))
+    sign = -1 if column.metric == "perplexity" else 1
+    margins = [sign * (a - b) for a, b in zip(one.values, two.values, strict=True)]
+    questions = _questions(rows[0][0])
+    floor = math.hypot(*(score_floor(column.metric, e.mean, questions) for e in (one, two)))
     return _Comparison(
         name=f"{left.checkpoint} {column.task} {column.metric}",
-        left=one,
-        right=two,
-        margins=margins,
-        floor=math.hypot(*floors),
+        left=one.values,
+        right=two.values,
+        margins=sample(margins, floor, one.machine + two.machine),
         z=_z(rows[0][0], rows[0][1], column.metric),
         loaded=tuple(each for row in rows for each in row),
         repeated=repeated,

@@ -1,7 +1,9 @@
 """Claims about the speed and the memory of fine-tuning, decided from timings.
 
 Every view of the runs is decided alone, and all have to agree. Spreads are over the timings of one
-setting: the clock's noise, and no more. On other hardware only the direction is shown.
+setting on one machine: the clock's noise, and no more. How far another machine of the class is
+off nobody measured, so that speed shows a direction and decides nothing; memory is the same on
+all of them. On other hardware only the direction is shown.
 
 Differs from DESIGN's rule: there are two caps where an evaluation has more settings, and the error
 rate is shared out over the numbers of the manifest (Bonferroni), which is stricter than Holm.
@@ -217,7 +219,8 @@ def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> JudgedClai
         tuple(working),
         tuple(estimates),
     )
-    return _on_hardware(decided, direction, runs, wanted.hardware)
+    timed = wanted.statistic == "speed"
+    return _on_hardware(decided, direction, runs, wanted.hardware, timed=timed)
 
 
 def _number(
@@ -247,7 +250,7 @@ def _spans(found: Gains, tests: int) -> noise.Intervals:
     if found.exact:
         value = mean(found.draws)
         return noise.Intervals(value, (value, value), (value, value))
-    return noise.intervals_of(found.draws, 0.0, tests)
+    return noise.intervals_of(decision_rule.sample(found.draws, 0.0, 0.0), tests)
 
 
 def _estimate(label: str, found: Gains) -> tuple[Estimate, ...]:
@@ -284,7 +287,7 @@ def growing(manifest: Manifest, claim: GrowingClaim, evidence: Evidence) -> Judg
         tuple(working),
         tuple(estimates),
     )
-    return _on_hardware(decided, None, runs, claim.hardware)
+    return _on_hardware(decided, None, runs, claim.hardware, timed=True)
 
 
 def _gain_of(claim: GrowingClaim, size: str, statistic: Statistic) -> ThroughputGain:
@@ -354,7 +357,7 @@ def fits(manifest: Manifest, claim: FitsClaim, evidence: Evidence) -> JudgedClai
         tuple(larger),
         tuple(estimates),
     )
-    return _on_hardware(decided, None, runs, claim.hardware)
+    return _on_hardware(decided, None, runs, claim.hardware, timed=False)
 
 
 def _verb(*, fits: bool) -> str:
@@ -379,9 +382,14 @@ _OPEN_OR_NOT: tuple[Outcome, ...] = ("reproduced", "contradicted", "inconclusive
 
 
 def _on_hardware(
-    decided: RuleDecision, direction: Cause | None, runs: Sequence[ThroughputRun], hardware: str
+    decided: RuleDecision,
+    direction: Cause | None,
+    runs: Sequence[ThroughputRun],
+    hardware: str,
+    *,
+    timed: bool,
 ) -> JudgedClaim:
-    """Decide nothing on other hardware than the claim names; say that a cap is emulated."""
+    """Decide nothing on other hardware than the claim names, or by one machine's clock."""
     machines = [run.loaded.record.environment for run in runs]
     others = dict.fromkeys(m.hardware_class for m in machines if m.hardware_class != hardware)
     pairs = zip(machines, runs, strict=True)
@@ -390,10 +398,12 @@ def _on_hardware(
     if larger:
         why = (*decided.causes, cause("emulated-cap", gib=max(larger) / _GIB))
         decided = replace(decided, causes=why)
+    why_not = cause("one-machine") if timed else None
     if others:
+        why_not = cause("other-hardware", hardware=hardware, others=", ".join(others))
+    if why_not:
         if decided.outcome != "inconclusive":
             points = cause("points-to", outcome=decided.outcome)
-        why_not = cause("other-hardware", hardware=hardware, others=", ".join(others))
         decided = decided.because(why_not, outcome="inconclusive")
     elif direction and direction.code != "mean-within-margin":  # a run is the same at every tier
         decided = not_here(decided, "full", away=True)

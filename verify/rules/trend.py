@@ -152,7 +152,8 @@ def measured_concordance(
 
     `reproduced` if the confidence intervals leave one sign at each, the same in both series;
     `contradicted` if the prediction intervals leave opposite signs at one. The error rate is
-    shared out over all comparisons (Bonferroni). A value at the floor has no order.
+    shared out over all comparisons (Bonferroni). Of two values, the larger at the floor, there is
+    no order.
     """
     cells = [[manifest.cell(name) for name in side] for side in (claim.left, claim.right)]
     series = [[pair_cells(manifest, [cell], evidence) for cell in side] for side in cells]
@@ -187,7 +188,7 @@ def measured_concordance(
 
 def _mean_of(cell: CellClaim, measured: PairedCells) -> Estimate:
     """A cell's divergence, mean over settings; a single one has no interval."""
-    found = noise.intervals_of(measured.divergences, measured.least_spread)
+    found = noise.intervals_of(measured.sample)
     low, high = found.mean if math.isfinite(found.mean[0]) else (None, None)
     return Estimate(label=cell.id, value=found.value, low=low, high=high, unit=_POINTS)
 
@@ -198,12 +199,17 @@ def _weaker(
     places: Sequence[tuple[int, ...]],
 ) -> Iterator[Cause]:
     """What an open comparison may be called: one of nothing, or one that the means gainsay."""
-    if claim.above is None and any(each.at_the_floor for side in series for each in side):
+    if claim.above is None and any(_of_nothing(side, at) for side in series for at in places):
         yield cause("at-the-floor")
         return
-    left, right = ([mean(each.divergences) for each in side] for side in series)
+    left, right = ([each.sample.mean for each in side] for side in series)
     if any(_way_of(claim, left, place) != _way_of(claim, right, place) for place in places):
         yield cause("not-reproduced-here")
+
+
+def _of_nothing(side: Sequence[PairedCells], place: tuple[int, ...]) -> bool:
+    """Whether even the larger of two values that are compared is at the floor."""
+    return max((side[at] for at in place), key=lambda each: each.sample.mean).at_the_floor
 
 
 def _way_of(claim: ConcordanceClaim, means: Sequence[float], place: tuple[int, ...]) -> int:
@@ -230,12 +236,12 @@ def _measured_signs(
     """What one series does at a place: by its mean, and by another draw."""
     chosen = [side[index] for index in place]
     if claim.above is not None:
-        found = noise.intervals_of(chosen[0].divergences, chosen[0].least_spread, tests)
+        found = noise.intervals_of(chosen[0].sample, tests)
         limit = float(claim.above)
         return _span_above(found.mean, limit, h), _span_above(found.draw, limit, h)
-    if any(each.at_the_floor for each in chosen):
+    if _of_nothing(side, place):
         return _ANY, _ANY
-    found = noise.difference_intervals(chosen[1], chosen[0], tests)
+    found = noise.difference_intervals(chosen[1].sample, chosen[0].sample, tests)
     return _direction(found.mean, 2 * h), _direction(found.draw, 2 * h)
 
 

@@ -1,7 +1,8 @@
 """Claims about how far tuned models diverge, decided as those about untuned ones.
 
-The statistic is the divergence as printed; what compares is decided on the shift as well, and a
-divergence at its floor, what two tunings of one arm differ by, supports no comparison.
+The statistic is the divergence as printed. Of two divergences, the larger at its floor, what coin
+flips alone would give, there is no order. What the paper leaves open of its recipe and its
+evaluation is fixed here, so that none of it is decided (`tuned_paired.open_factors`).
 
 Reference: paper v2, section 5.1 and Figure 1, whose bars are not printed; v3 for those of
 WinoGrande.
@@ -23,7 +24,7 @@ from repro.schema.tuned_claims import BarsClaim, LearnsClaim, TunedDivergence
 from repro.schema.tuned_slots import TunedModel, models_of
 from verify import noise, shown, tuned_paired
 from verify.decidable import ACCURACY_ROUNDING
-from verify.decision_rule import Decision, decide, mean
+from verify.decision_rule import Decision, decide
 from verify.errors import InvalidError, NotRunError
 from verify.evidence import Evidence
 from verify.outcome import JudgedClaim, RuleDecision
@@ -57,9 +58,7 @@ def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> JudgedClai
     lost, won = found.flips()
     working = (
         cause("flips", lost=lost, won=won),
-        *(cause("null-between-tunings") for _ in found.rows[1:2]),
         *shown.what_it_notices(decision, [_decide(found, text, margin) for text in others]),
-        tuned_paired.left_open(manifest, models),
     )
     estimates = (
         *model.nulls(found),
@@ -83,24 +82,21 @@ def _spikes(
     """No bar, or some bar, above a threshold; intervals are shared out over the bars."""
     models = models_of(claim)
     each = [tuned_paired.pair_models(manifest, [model], evidence, claim.task) for model in models]
-    sure, possible, least, most = model.count_above(each, float(above), _H)
+    sure, possible = model.count_above(each, float(above), _H)
     names = [" ".join(each) for each in models]
     floors = [name for name, one in zip(names, each, strict=True) if one.at_the_floor]
     outcome: Outcome = "inconclusive"
     if claim.relation == "none-above":
         if not possible:
             outcome = "reproduced"
-        elif least:
+        elif sure:
             outcome = "contradicted"
     elif sure:
         outcome = "reproduced"
-    elif not most:
+    elif not possible:
         outcome = "contradicted"
-    highest = max(mean(one.divergences) for one in each)
-    working = (
-        *(cause("floor-of", sides=name) for name in floors if len(each[0].rows) > 1),
-        tuned_paired.left_open(manifest, models),
-    )
+    highest = max(one.sample.mean for one in each)
+    working = (*(cause("floor-of", sides=name) for name in floors),)
     estimates = [*model.accuracies(each)]
     for name, one in zip(names, each, strict=True):
         estimates += [*model.divergence_of(name, one), *model.nulls(one, f", {name}")]
@@ -110,7 +106,7 @@ def _spikes(
         f"{claim.relation} {above}",
         f"{_range(sure, possible)} above, the highest {highest:.2f}",
         f"> {above}",
-        (model.counted_above(len(each), sure, possible, above, least, most),),
+        (model.counted_above(len(each), sure, possible, above),),
         working,
         tuple(estimates),
     )
@@ -135,11 +131,10 @@ def _smaller(manifest: Manifest, claim: BarsClaim, evidence: Evidence) -> Judged
         found = [tuned_paired.pair_models(manifest, side, evidence, claim.task) for side in sides]
         for names, one in zip(groups, found, strict=True):
             at = f"{', '.join(names)} {arm}"
-            span = noise.intervals_of(one.divergences, one.least_spread).mean
-            value = mean(one.divergences)
+            span, value = noise.intervals_of(one.sample).mean, one.sample.mean
             estimates += shown.estimate(f"mean divergence of {at}", value, span, POINTS)
             estimates += model.nulls(one, f", {at}")
-            if one.at_the_floor and len(one.rows) > 1:
+            if one.at_the_floor:
                 working.append(cause("floor-of", sides=at))
         for right in found[1:]:
             held = _below(found[0], right, tests, beyond=claim.relation == "smaller-beyond-null")
@@ -155,9 +150,9 @@ def _smaller(manifest: Manifest, claim: BarsClaim, evidence: Evidence) -> Judged
     every = [side for pair in pairs for side in pair]
     estimates += model.accuracies(every)
     estimates += tuned_paired.controls(manifest, evidence, sides[0], claim.task)
-    floors = any(side.at_the_floor for side in every)
+    floors = any(_larger(*pair).at_the_floor for pair in pairs)
     why = [cause("counted-smaller", total=tests, sure=surely, never=never)]
-    if floors and outcome == "inconclusive" and len(every[0].rows) > 1:
+    if floors and outcome == "inconclusive":
         why.insert(0, cause("at-the-floor"))
     decided = RuleDecision(
         outcome,
@@ -165,7 +160,7 @@ def _smaller(manifest: Manifest, claim: BarsClaim, evidence: Evidence) -> Judged
         f"{agree} of {tests}",
         "order",
         tuple(why),
-        (*working, tuned_paired.left_open(manifest, sides[0])),
+        tuple(working),
         tuple(estimates),
     )
     decided = shown.not_here(decided, evidence.run.tier, away=agree < tests and not floors)
@@ -176,9 +171,8 @@ def _smaller(manifest: Manifest, claim: BarsClaim, evidence: Evidence) -> Judged
 
 def _seen(claim: BarsClaim, left: PairedCells, right: PairedCells) -> bool:
     """Whether the means alone have the left side below, by as much as is claimed."""
-    gap = mean(left.divergences) - mean(right.divergences)
     null = max(left.null, right.null) if claim.relation == "smaller-beyond-null" else 0.0
-    return gap < -null
+    return left.sample.mean - right.sample.mean < -null
 
 
 def _below(left: PairedCells, right: PairedCells, tests: int, *, beyond: bool = False) -> int:
@@ -190,27 +184,29 @@ def _below(left: PairedCells, right: PairedCells, tests: int, *, beyond: bool = 
         tests: Comparisons that share the error rate.
         beyond: Whether it has to be by more than the null divergence.
     """
-    if left.at_the_floor or right.at_the_floor:
+    if _larger(left, right).at_the_floor:
         return 0
-    gap, shift = (
-        noise.difference_intervals(left, right, tests),
-        mean(left.shifts) - mean(right.shifts),
-    )
+    gap = noise.difference_intervals(left.sample, right.sample, tests)
     # Both means are differences of accuracies that may have been rounded first.
     if beyond:
-        return model.beyond_null(left, right, gap, 2 * _H, shift)
-    if gap.mean[1] + 2 * _H < 0 and shift < 0:
+        return model.beyond_null(left, right, gap, 2 * _H)
+    if gap.mean[1] + 2 * _H < 0:
         return 1
-    return -1 if gap.draw[0] - 2 * _H >= 0 and shift >= 0 else 0
+    return -1 if gap.draw[0] - 2 * _H >= 0 else 0
+
+
+def _larger(left: PairedCells, right: PairedCells) -> PairedCells:
+    return left if left.sample.mean > right.sample.mean else right
 
 
 def _decide(found: PairedCells, published: str, margin: str) -> Decision:
     return decide(
-        found.divergences,
+        found.sample,
         published,
         margin,
         least_spread=found.least_spread,
         input_rounding=ACCURACY_ROUNDING,
+        null=found.null,
     )
 
 
