@@ -183,8 +183,8 @@ SENTENCES: dict[str, str] = {
     "margin-within-noise": "cannot be reproduced, whatever is measured: the margin {margin} is "
     "within {reach:.2g}, what rounding and two machines leave open",
     "margin-within-assumed-noise": "cannot be reproduced, whatever is measured: the margin "
-    "{margin} is within {reach:.2g}, what rounding and two machines leave open of a model that changes as "
-    "many answers as {of} does",
+    "{margin} is within {reach:.2g}, what rounding and two machines leave open of a model that "
+    "changes as many answers as {of} does",
     "too-few-draws": "{draws} of the {needed} draws that a spread takes",
     "not-finite": "a value is no finite number, or nothing says how far it spreads",
     "machine-unknown": "nothing tells how far another machine would be off",

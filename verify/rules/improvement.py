@@ -13,24 +13,31 @@ Reference: paper v2, sections 5.2 and 5.3.
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from itertools import pairwise, product
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from repro.decimals import half_unit
 from repro.schema.causes import Cause, Estimate, cause
 from repro.schema.manifest import Manifest
 from repro.schema.measured_claims import CellClaim
 from repro.schema.tuned_claims import ImprovementClaim, ImprovementRatio
 from repro.schema.tuned_slots import models_of
-from verify import decision_rule, noise, shown
+from verify import noise, shown
 from verify.decision_rule import Decision, Sample, mean
 from verify.evidence import Evidence
 from verify.noise import Span
 from verify.outcome import JudgedClaim, RuleDecision
 from verify.records.answers import Metric
 from verify.rules import improvement_values
-from verify.rules.improvement_values import METRICS, PLAIN, SHOTS, MeasuredModel, Series
+from verify.rules.improvement_values import (
+    METRICS,
+    PLAIN,
+    SHOTS,
+    MeasuredModel,
+    Series,
+    decide_ratio,
+    mean_of,
+    ratios,
+)
 
 if TYPE_CHECKING:
     from repro.schema.finding import Outcome
@@ -247,15 +254,15 @@ def ratio(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> JudgedCla
     found = improvement_values.models(manifest, evidence, models_of(measure))
     sides = _sides(measure, found.models, METRICS)
     published, margin = manifest.text_of(claim.published), claim.margin.value
-    values = _ratios(*sides)
+    values = ratios(*sides)
 
     def decided(text: str) -> Decision:
-        return _decide_ratio(sides, values, text, margin)
+        return decide_ratio(sides, values, text, margin)
 
     decision = decided(published)
     others = _other_texts(manifest, measure, published)
     _, working = shown.what_it_notices(decision, [decided(text) for text in others])
-    plain = _ratios(*_sides(measure, found.models, PLAIN))
+    plain = ratios(*_sides(measure, found.models, PLAIN))
     estimates = [*shown.estimate("ratio by acc of all five benchmarks", mean(plain), unit="%")]
     estimates += [number for each in found.models for number in _numbers(each, SHOTS)]
     judged = shown.decided_number(
@@ -279,63 +286,7 @@ def _sides(
     left, right = found[: len(measure.left)], found[len(measure.left) :]
     if measure.average == "ratio-first":
         return left, right
-    return [_mean_of(left)], [_mean_of(right)]
-
-
-def _mean_of(each: Sequence[Series]) -> Series:
-    values = tuple(mean(row) for row in zip(*(one.values for one in each), strict=True))
-    floor = math.hypot(*(one.floor for one in each)) / len(each)
-    return Series(values, floor, sum(one.machine for one in each) / len(each) ** 2)
-
-
-def _ratios(left: Sequence[Series], right: Sequence[Series]) -> list[float]:
-    """Mean over pairs of 100 left / right under each setting."""
-    columns = [
-        [_percent(a, b) for a, b in zip(one.values, other.values, strict=True)]
-        for one, other in zip(left, right, strict=True)
-    ]
-    return [mean(row) for row in zip(*columns, strict=True)]
-
-
-def _percent(a: float, b: float) -> float:
-    return 100 * a / b if b else math.nan
-
-
-def _decide_ratio(
-    sides: tuple[Sequence[Series], Sequence[Series]],
-    values: Sequence[float],
-    published: str,
-    margin: str,
-) -> Decision:
-    """What two improvements say about 100 times the one over the other."""
-    finite = all(map(math.isfinite, values))
-    where = decision_rule.direction(mean(values), published, margin) if finite else None
-    if len(values) < 2:  # noqa: PLR2004  # what a spread takes
-        why = cause("too-few-draws", draws=len(values), needed=2)
-        return Decision("inconclusive", why, where, None, 0.0, math.inf)
-    if len(sides[0]) > 1:
-        why = cause("mean-of-ratios")
-        return Decision("inconclusive", why, where, None, 0.0, math.inf)
-    (left,), (right,) = sides
-    divisor = noise.intervals_of(right.sample).draw
-    if not divisor[0] > 0:
-        why = cause("divisor-without-ends")
-        if all(map(math.isfinite, divisor)):
-            why = cause("divided-by-zero", low=divisor[0], high=divisor[1])
-        return Decision("inconclusive", why, where, None, 0.0, math.inf)
-    printed, limit, h = (float(Decimal(each)) for each in (published, margin, half_unit(published)))
-    ends = [left.less((printed + sign * (limit - h)) / 100, right).sample for sign in (-1, 1)]
-    low, high = (each.of_draw.reach(decision_rule.ERROR_RATE) for each in ends)
-    inside = ends[0].mean - low >= 0 and ends[1].mean + high <= 0
-    above = ends[0].mean + ends[1].mean > 0
-    nearest = left.less((printed + (h if above else -h)) / 100, right).sample
-    off = nearest.mean if above == (nearest.mean > 0) else 0.0  # within what rounding leaves open
-    test = decision_rule.NumberTest(off, nearest.deviation, nearest.of_draw, 0.0)
-    why = cause("ratio-within" if inside and limit > h else "ratio-open", margin=margin)
-    outcome: Literal["reproduced", "inconclusive"] = "inconclusive"
-    if inside and limit > h:
-        outcome = "reproduced"
-    return Decision(outcome, why, where, test, 0.0, math.inf)
+    return [mean_of(left)], [mean_of(right)]
 
 
 def _other_texts(manifest: Manifest, measure: ImprovementRatio, published: str) -> list[str]:

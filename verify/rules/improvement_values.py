@@ -19,16 +19,19 @@ acc. Scores are not rounded first.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from repro.decimals import half_unit
+from repro.schema.causes import cause
 from repro.schema.manifest import Manifest
 from repro.schema.tuned_slots import TunedModel
-from verify import tuned_paired
-from verify.decision_rule import FLIPPED, Sample, sample
+from verify import decision_rule, noise, tuned_paired
+from verify.decision_rule import FLIPPED, Decision, Sample, mean, sample
 from verify.evidence import Evidence
 from verify.paired import machine_share, other_kernels
 from verify.records.answers import Metric
@@ -187,3 +190,64 @@ def _with_metrics(
     row: Sequence[CheckedRecord], metrics: Mapping[str, Metric]
 ) -> list[tuple[CheckedRecord, Metric]]:
     return list(zip(row, metrics.values(), strict=True))
+
+
+# -----------------------------------------------------------------------------
+# One improvement over another
+
+
+def mean_of(each: Sequence[Series]) -> Series:
+    """Mean over models, setting by setting."""
+    values = tuple(mean(row) for row in zip(*(one.values for one in each), strict=True))
+    floor = math.hypot(*(one.floor for one in each)) / len(each)
+    return Series(values, floor, sum(one.machine for one in each) / len(each) ** 2)
+
+
+def ratios(left: Sequence[Series], right: Sequence[Series]) -> list[float]:
+    """Mean over pairs of 100 left / right under each setting."""
+    columns = [
+        [_percent(a, b) for a, b in zip(one.values, other.values, strict=True)]
+        for one, other in zip(left, right, strict=True)
+    ]
+    return [mean(row) for row in zip(*columns, strict=True)]
+
+
+def _percent(a: float, b: float) -> float:
+    return 100 * a / b if b else math.nan
+
+
+def decide_ratio(
+    sides: tuple[Sequence[Series], Sequence[Series]],
+    values: Sequence[float],
+    published: str,
+    margin: str,
+) -> Decision:
+    """What two improvements say about 100 times the one over the other."""
+    finite = all(map(math.isfinite, values))
+    where = decision_rule.direction(mean(values), published, margin) if finite else None
+    if len(values) < 2:  # noqa: PLR2004  # what a spread takes
+        why = cause("too-few-draws", draws=len(values), needed=2)
+        return Decision("inconclusive", why, where, None, 0.0, math.inf)
+    if len(sides[0]) > 1:
+        why = cause("mean-of-ratios")
+        return Decision("inconclusive", why, where, None, 0.0, math.inf)
+    (left,), (right,) = sides
+    divisor = noise.intervals_of(right.sample).draw
+    if not divisor[0] > 0:
+        why = cause("divisor-without-ends")
+        if all(map(math.isfinite, divisor)):
+            why = cause("divided-by-zero", low=divisor[0], high=divisor[1])
+        return Decision("inconclusive", why, where, None, 0.0, math.inf)
+    printed, limit, h = (float(Decimal(each)) for each in (published, margin, half_unit(published)))
+    ends = [left.less((printed + sign * (limit - h)) / 100, right).sample for sign in (-1, 1)]
+    low, high = (each.of_draw.reach(decision_rule.ERROR_RATE) for each in ends)
+    inside = ends[0].mean - low >= 0 and ends[1].mean + high <= 0
+    above = ends[0].mean + ends[1].mean > 0
+    nearest = left.less((printed + (h if above else -h)) / 100, right).sample
+    off = nearest.mean if above == (nearest.mean > 0) else 0.0  # within what rounding leaves open
+    test = decision_rule.NumberTest(off, nearest.deviation, nearest.of_draw, 0.0)
+    why = cause("ratio-within" if inside and limit > h else "ratio-open", margin=margin)
+    outcome: Literal["reproduced", "inconclusive"] = "inconclusive"
+    if inside and limit > h:
+        outcome = "reproduced"
+    return Decision(outcome, why, where, test, 0.0, math.inf)
