@@ -104,14 +104,9 @@ def ordering(manifest: Manifest, claim: OrderingClaim, evidence: Evidence) -> Ju
     # Both means are differences of accuracies that may have been rounded first.
     h = 2 * max(float(input_rounding(manifest, one, [one])) for side in cells for one in side)
     gap = noise.difference_intervals(left.sample, right.sample)
-    relation, published, opposite = _RELATIONS[claim.relation]
-    outcome, code, seen = relation(left, right, gap, h)
-    alone = min(len(left.rows), len(right.rows)) == 1
-    why = [cause("no-spread") if alone else cause(code)]
-    name, larger = ("left", left) if gap.value > 0 else ("right", right)
-    if larger.at_the_floor:
-        outcome = "inconclusive"
-        why = [cause("at-the-floor"), cause("floor-of", sides=name), *why]
+    _, published, opposite = _RELATIONS[claim.relation]
+    outcome, why, seen = compare(claim.relation, left, right, h)
+    larger = left if gap.value > 0 else right
     measured = f"{average(left.divergences):.3f} and {average(right.divergences):.3f}"
     estimates = [*shown.estimate("difference, left less right", gap.value, gap.mean, POINTS)]
     for side, one in (("left", left), ("right", right)):
@@ -124,6 +119,28 @@ def ordering(manifest: Manifest, claim: OrderingClaim, evidence: Evidence) -> Ju
     return require_settings(
         JudgedClaim(decided, direction, left.loaded + right.loaded), [left, right]
     )
+
+
+def compare(
+    relation: str, left: PairedCells, right: PairedCells, h: float
+) -> tuple[Outcome, list[Cause], bool]:
+    """How two divergences stand to each other: outcome, why, and whether the means would have it.
+
+    Args:
+        relation: Of the left side to the right one.
+        left: Some cells.
+        right: Some others.
+        h: What rounding of both can add or take away.
+    """
+    gap = noise.difference_intervals(left.sample, right.sample)
+    outcome, code, seen = _RELATIONS[relation][0](left, right, gap, h)
+    alone = min(len(left.sample.values), len(right.sample.values)) == 1
+    why = [cause("no-spread") if alone else cause(code)]
+    name, larger = ("left", left) if gap.value > 0 else ("right", right)
+    if larger.at_the_floor:
+        outcome = "inconclusive"
+        why = [cause("at-the-floor"), cause("floor-of", sides=name), *why]
+    return outcome, why, seen
 
 
 def _at_most(

@@ -151,7 +151,8 @@ def measured_concordance(
     """Both series go the same way at every step or pair, or spike at the same places.
 
     `reproduced` if the confidence intervals leave one sign at each, the same in both series;
-    `contradicted` if the prediction intervals leave opposite signs at one. The error rate is
+    `contradicted` if the prediction intervals leave opposite signs at one; whether something lies
+    above a threshold, prediction intervals say alone. The error rate is
     shared out over all comparisons (Bonferroni). Of two values, the larger at the floor, there is
     no order.
     """
@@ -159,19 +160,7 @@ def measured_concordance(
     series = [[pair_cells(manifest, [cell], evidence) for cell in side] for side in cells]
     h = max(float(input_rounding(manifest, cell, [cell])) for side in cells for cell in side)
     places = _places(claim, len(claim.left))
-    tests = 2 * len(places)
-    same, differ = 0, 0
-    for place in places:
-        means, draws = zip(
-            *(_measured_signs(claim, side, place, h, tests) for side in series), strict=True
-        )
-        same += len(means[0] | means[1]) == 1
-        differ += not draws[0] & draws[1]
-    outcome: Outcome = "inconclusive"
-    if differ:
-        outcome = "contradicted"
-    elif same == len(places):
-        outcome = "reproduced"
+    outcome, same, differ = decide_concordance(claim, series, h)
     why: tuple[Cause, ...] = (_agreeing(claim, same, differ, len(places)),)
     if outcome == "inconclusive":
         why = (*_weaker(claim, series, places), *why)
@@ -184,6 +173,30 @@ def measured_concordance(
     decided = RuleDecision(outcome, shown[1], shown[0], claim.by, why, estimates=estimates)
     loaded = [record for side in series for each in side for record in each.loaded]
     return JudgedClaim(decided, cause("agreement", same=same, total=len(places)), loaded)
+
+
+def decide_concordance(
+    claim: ConcordanceClaim, series: Sequence[Sequence[PairedCells]], h: float
+) -> tuple[Outcome, int, int]:
+    """Outcome of two series, and at how many places they surely agree and surely do not.
+
+    Args:
+        claim: What is compared.
+        series: Both, one member a cell.
+        h: What rounding of one cell can add or take away.
+    """
+    places = _places(claim, len(series[0]))
+    same, differ = 0, 0
+    for place in places:
+        means, draws = zip(
+            *(_measured_signs(claim, side, place, h, 2 * len(places)) for side in series),
+            strict=True,
+        )
+        same += len(means[0] | means[1]) == 1
+        differ += not draws[0] & draws[1]
+    if differ:
+        return "contradicted", same, differ
+    return ("reproduced" if same == len(places) else "inconclusive"), same, differ
 
 
 def _mean_of(cell: CellClaim, measured: PairedCells) -> Estimate:
@@ -236,9 +249,8 @@ def _measured_signs(
     """What one series does at a place: by its mean, and by another draw."""
     chosen = [side[index] for index in place]
     if claim.above is not None:
-        found = noise.intervals_of(chosen[0].sample, tests)
-        limit = float(claim.above)
-        return _span_above(found.mean, limit, h), _span_above(found.draw, limit, h)
+        drawn = _span_above(noise.intervals_of(chosen[0].sample, tests).draw, float(claim.above), h)
+        return drawn, drawn
     if _of_nothing(side, place):
         return _ANY, _ANY
     found = noise.difference_intervals(chosen[1].sample, chosen[0].sample, tests)

@@ -137,7 +137,7 @@ def _smaller(manifest: Manifest, claim: BarsClaim, evidence: Evidence) -> Judged
             if one.at_the_floor:
                 working.append(cause("floor-of", sides=at))
         for right in found[1:]:
-            held = _below(found[0], right, tests, beyond=claim.relation == "smaller-beyond-null")
+            held = below(found[0], right, tests, beyond=claim.relation == "smaller-beyond-null")
             surely += held == 1
             never += held == -1
             pairs.append((found[0], right))
@@ -175,7 +175,7 @@ def _seen(claim: BarsClaim, left: PairedCells, right: PairedCells) -> bool:
     return left.sample.mean - right.sample.mean < -null
 
 
-def _below(left: PairedCells, right: PairedCells, tests: int, *, beyond: bool = False) -> int:
+def below(left: PairedCells, right: PairedCells, tests: int, *, beyond: bool = False) -> int:
     """1 if the left side is surely below, -1 if another draw would surely not be, else 0.
 
     Args:
