@@ -4,11 +4,12 @@ import math
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from itertools import combinations, pairwise
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from repro.decimals import Interval, printed_interval
 from repro.schema.causes import Cause, Estimate, cause
 from repro.schema.claim_base import Published
+from repro.schema.finding import Outcome
 from repro.schema.manifest import Manifest
 from repro.schema.measured_claims import CellClaim, ConcordanceClaim
 from verify import noise
@@ -27,10 +28,6 @@ from verify.outcome import (
     place_label,
 )
 from verify.paired import PairedCells, pair_cells
-
-if TYPE_CHECKING:
-    from repro.schema.finding import Outcome
-
 
 Signs = frozenset[int]
 """What is possible inside the rounding intervals: 1 up or above, 0 level, -1 down."""
@@ -152,9 +149,8 @@ def measured_concordance(
 
     `reproduced` if the confidence intervals leave one sign at each, the same in both series;
     `contradicted` if the prediction intervals leave opposite signs at one; whether something lies
-    above a threshold, prediction intervals say alone. The error rate is
-    shared out over all comparisons (Bonferroni). Of two values, the larger at the floor, there is
-    no order.
+    above a threshold, prediction intervals say alone. The error rate is shared out over all
+    comparisons (Bonferroni). Of two values, the larger at the floor, there is no order.
     """
     cells = [[manifest.cell(name) for name in side] for side in (claim.left, claim.right)]
     series = [[pair_cells(manifest, [cell], evidence) for cell in side] for side in cells]
