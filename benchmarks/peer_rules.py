@@ -13,7 +13,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.flip_process import QUESTIONS, SHOTS, Counts, Floats
+from benchmarks.machines import QUESTIONS, SHOTS, Counts
+from benchmarks.machines import Points as Floats
 
 Agrees = NDArray[np.bool_]
 

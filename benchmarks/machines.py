@@ -1,0 +1,171 @@
+"""Evaluations on two machines, theirs and ours, drawn so that the truth is known.
+
+An evaluation asks N questions at four numbers of shots, once in FP32 and once in low precision.
+Low precision changes the correctness of c answers at each number of shots; each is gained or lost
+with equal chance, so that the net is that of c tosses of a fair coin. A share of them is drawn anew
+on every machine, the rest is the same everywhere; a second kernel of ours is as far off as a
+second machine. Beside them
+
+    shift      moves the low precision by so many points everywhere: what is true of the model
+    settings   answers flip anew under each setting of ours and of theirs
+    rare       one setting in ten of ours is so many points off
+
+Shapes: n replicates, R settings, J cells, K = 4 numbers of shots; signed differences in points.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from verify import decision_rule
+from verify.decision_rule import Sample, coin_flips, most_likely_changes
+
+QUESTIONS, SHOTS, SETTINGS = 14_042, 4, 7
+POINT = 100 / QUESTIONS
+"""One answer, in points."""
+H = 0.015
+"""Half a unit of a number printed with 2 decimals, and rounding of two accuracies; points."""
+RARE = 0.1
+"""Of settings that are off, where some are."""
+FLOOR = decision_rule.floor(QUESTIONS, SHOTS)
+RIGHT = round(0.27 * QUESTIONS)
+
+Points = NDArray[np.float64]
+Counts = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class World:
+    """How machines and settings differ."""
+
+    changes: int
+    """c, at each number of shots."""
+    redrawn: float = 1.0
+    """Share of them that another machine draws anew."""
+    settings: int = 5
+    """Answers that flip anew under each setting."""
+    kernels: bool = False
+    """Whether two settings of ours take a second kernel."""
+    rare: float = 0.0
+    """Points that one setting in ten is off."""
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Some cells as rules see them: what `verify.paired.PairedCells` makes of records."""
+
+    signed: Points
+    """(R, J, K)."""
+    changes: Counts
+    """c, (J, K)."""
+    apart: Counts | None
+    """Changes between two kernels, (J,), all shots together; None where one kernel ran."""
+
+    @property
+    def rows(self) -> Points:
+        """One a setting."""
+        return self.signed
+
+    @property
+    def divergences(self) -> list[float]:
+        """Mean of |signed difference|, one a setting."""
+        return np.abs(self.signed).mean(axis=(1, 2)).tolist()  # type: ignore[no-any-return]
+
+    @property
+    def machines(self) -> Points:
+        """U of each cell."""
+        counts = self.changes.sum(axis=1).astype(float)
+        if self.apart is not None:
+            counts = np.array([most_likely_changes(int(each)) / 2 for each in self.apart])
+        return counts * (POINT / SHOTS) ** 2
+
+    @property
+    def sample(self) -> Sample:
+        """The divergence, mean over cells, under each setting."""
+        cells = self.signed.shape[1]
+        least = max(
+            float(np.sqrt(self.signed.var(axis=0, ddof=1).sum()) / SHOTS / cells),
+            FLOOR / cells**0.5,
+        )
+        machine = float(self.machines.sum()) / cells**2
+        return decision_rule.sample(self.divergences, least, machine)
+
+    @property
+    def ranges(self) -> Sample:
+        """Largest divergence of a cell minus the smallest."""
+        found = np.abs(self.signed).mean(axis=2)
+        values = (found.max(axis=1) - found.min(axis=1)).tolist()
+        return decision_rule.sample(values, FLOOR, 2 * float(self.machines.max()))
+
+    @property
+    def null(self) -> float:
+        """What coin flips alone give."""
+        return coin_flips(tuple(sorted(self.changes.ravel().tolist())), QUESTIONS)
+
+    @property
+    def at_the_floor(self) -> bool:
+        """Whether the divergence is no more than that."""
+        return not self.sample.mean > self.null
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Some cells of one paper on both machines."""
+
+    ours: Cells
+    theirs: Points
+    """(J, K), signed differences."""
+
+    def printed(self) -> list[str]:
+        """Each cell's divergence as a paper prints it."""
+        return [as_printed(each) for each in self.theirs]
+
+
+def draw(
+    world: World,
+    shifts: Points,
+    rng: np.random.Generator,
+    moved: float = 0.0,
+) -> Drawn:
+    """One paper.
+
+    Args:
+        world: How machines and settings differ.
+        shifts: (J,), points that low precision moves each cell by.
+        rng: Where chance comes from.
+        moved: Points that theirs are moved by beyond what is true of the model.
+    """
+    shape = (len(shifts), SHOTS)
+    own = round(world.changes * world.redrawn)
+    both = shifts[:, None] + _coins(world.changes - own, shape, rng)
+    ours = np.repeat((both + _coins(own, shape, rng))[None], SETTINGS, axis=0)
+    apart = None
+    if world.kernels:
+        ours[-2:] = both + _coins(own, shape, rng)
+        apart = np.full(len(shifts), 2 * own * SHOTS + 2 * world.settings * SHOTS)
+    ours = ours + _coins(world.settings, (SETTINGS, *shape), rng)
+    if world.rare:
+        ours = ours + world.rare * (rng.random((SETTINGS, 1, 1)) < RARE)
+    theirs = both + moved + _coins(own, shape, rng) + _coins(world.settings, shape, rng)
+    changes = np.full(shape, world.changes)
+    return Drawn(Cells(ours, changes, apart), theirs)
+
+
+def as_printed(signed: Points) -> str:
+    """The divergence as a paper prints it from lm-eval's tables.
+
+    lm-eval 0.4.2 prints accuracies as fractions with 4 decimals (`utils.make_table`); the mean of
+    their differences is rounded to 2 decimals of a point, exact halves to even.
+
+    Args:
+        signed: (K,), points.
+    """
+    right = RIGHT + np.rint(signed / POINT)
+    units = np.rint(right / QUESTIONS * 10_000) - np.rint(RIGHT / QUESTIONS * 10_000)
+    return f"{np.rint(np.abs(units).mean()) / 100:.2f}"
+
+
+def _coins(count: int, shape: tuple[int, ...], rng: np.random.Generator) -> Points:
+    """Net of so many tosses, in points."""
+    return np.asarray(POINT * (2.0 * rng.binomial(count, 0.5, shape) - count))
