@@ -155,7 +155,7 @@ class PairedCells:
     @cached_property
     def _gained(self) -> NDArray[np.int8]:
         """x: (settings, cells, shots, questions)."""
-        return np.array([[_gained(*pair) for pair in row] for row in self.rows])
+        return np.array([[gained(*pair) for pair in row] for row in self.rows])
 
     @cached_property
     def _apart(self) -> list[int | None]:
@@ -202,7 +202,7 @@ def _keys(pairs: Iterable[Pair]) -> set[str]:
     return {each.record.key for pair in pairs for each in pair}
 
 
-def _gained(reference: CheckedRecord, candidate: CheckedRecord) -> NDArray[np.int8]:
+def gained(reference: CheckedRecord, candidate: CheckedRecord) -> NDArray[np.int8]:
     """x: (shots, questions)."""
     found = []
     for shots in reference.shots():
@@ -273,10 +273,10 @@ def distinct_rows(
     return tuple(found.values())
 
 
-def by_cast_mode(manifest: Manifest, cell: CellClaim, evidence: Evidence) -> dict[str, float]:
-    """Divergence of a cell under a tier's first setting, by arm; those that were run."""
+def by_cast_mode(manifest: Manifest, cell: CellClaim, evidence: Evidence) -> dict[str, Pair]:
+    """Reference and candidate under a tier's first setting, by arm; those that were run."""
     wanted = cell.measure
-    found: dict[str, float] = {}
+    found: dict[str, Pair] = {}
     for group in manifest.jobs:
         if (
             isinstance(group, EvaluationGroup)
@@ -290,13 +290,12 @@ def by_cast_mode(manifest: Manifest, cell: CellClaim, evidence: Evidence) -> dic
                 ways: list[CastMode] = (
                     [arm, "weight-cast"] if arm == "ieee" else ["weight-cast", arm]
                 )
-                dtypes = (wanted.reference, wanted.dtype)
-                sides = [
+                reference, candidate = (
                     evaluation_slot(wanted.checkpoint, dtype, first, way)
-                    for dtype, way in zip(dtypes, ways, strict=True)
-                ]
+                    for dtype, way in zip((wanted.reference, wanted.dtype), ways, strict=True)
+                )
                 with suppress(NotRunError):
-                    found[arm] = divergence(*map(evidence.get, sides))
+                    found[arm] = evidence.get(reference), evidence.get(candidate)
     return found
 
 

@@ -45,6 +45,16 @@ def ties(log_likelihoods: Scores) -> int:
     return int(((log_likelihoods == best).sum(axis=1) > 1).sum())
 
 
+def shared_credit(log_likelihoods: Scores, gold: Letters) -> float:
+    """Accuracy with a credit of 1/m among m options that tie at the top, 0 to 1.
+
+    lm-eval takes the first of them, so that a tie is a vote for the first letter.
+    """
+    top = log_likelihoods == log_likelihoods.max(axis=1, keepdims=True)
+    right = top[np.arange(len(gold)), gold]
+    return float(np.mean(right / top.sum(axis=1)))
+
+
 def accuracy(predicted: Letters, gold: Letters) -> float:
     """Share of questions answered right, 0 to 1."""
     return float(np.mean(predicted == gold))

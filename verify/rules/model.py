@@ -5,9 +5,11 @@ positive when nothing happened: where the larger of two is what coin flips alone
 support no comparison (an ordering, "on par"), and neither is such a one above a threshold.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
+
+import numpy as np
 
 from repro.schema.causes import Cause, Estimate, cause
 from repro.schema.claim_base import Published
@@ -21,7 +23,17 @@ from verify.decision_rule import mean as average
 from verify.evidence import Evidence
 from verify.noise import Intervals
 from verify.outcome import JudgedClaim, RuleDecision
-from verify.paired import POINTS, PairedCells, by_cast_mode, pair_cells
+from verify.paired import (
+    POINTS,
+    Pair,
+    PairedCells,
+    by_cast_mode,
+    divergence,
+    gained,
+    pair_cells,
+)
+from verify.records import answers
+from verify.records.checked_record import CheckedRecord
 
 
 def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> JudgedClaim:
@@ -36,15 +48,11 @@ def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> JudgedClai
         cause("mixed-precision-as", arm="weight-cast"),
         *shown.what_it_notices(decision, _on_other_values(manifest, claim, found, rounding)),
     )
-    by_arm = by_cast_mode(manifest, claim, evidence)
     estimates = (
         *nulls(found),
         *accuracies([found]),
-        *(
-            n
-            for arm, value in by_arm.items()
-            for n in shown.estimate(f"{arm}, first setting", value, unit=POINTS)
-        ),
+        *ties(found),
+        *by_arms(by_cast_mode(manifest, claim, evidence)),
     )
     printed = manifest.printed(claim.published)
     return number(found, decision, printed, claim.margin.value, working, estimates, evidence)
@@ -291,3 +299,64 @@ def accuracies(every: Sequence[PairedCells]) -> tuple[Estimate, ...]:
         "share of the commonest answer": max(commonest),
     }
     return tuple(n for name, e in found.items() for n in shown.estimate(name, 100 * e, unit="%"))
+
+
+# -----------------------------------------------------------------------------
+# Where a divergence comes from, beside what is decided: nothing here is a verdict.
+#
+# In half precision the output layer rounds logits, so that options tie exactly, and the first letter
+# wins. The manifest's facts HEAD.* say in which dtype lm-eval sees each family's log-likelihoods.
+
+
+def ties(found: PairedCells) -> Iterator[Estimate]:
+    """Exact ties of the candidate, and the divergence if each shares its credit; over settings."""
+    pairs = [pair for row in found.rows for pair in row]
+    counts = [sum(answers.ties(_scores(each, k)) for k in each.shots()) for _, each in pairs]
+    yield from shown.estimate("exact ties, all shots", average(counts), unit="answers")
+    shared = [answers.divergence(*(_shared(each) for each in pair)) for pair in pairs]
+    yield from shown.estimate("divergence, ties sharing credit", average(shared), unit=POINTS)
+
+
+def by_arms(pairs: Mapping[str, Pair]) -> Iterator[Estimate]:
+    """Divergence by each way of mixed precision, and what the output layer does, first setting."""
+    for arm, pair in pairs.items():
+        yield from shown.estimate(f"{arm}, first setting", divergence(*pair), unit=POINTS)
+    if HEAD in pairs and "weight-cast" in pairs:
+        net, reach = head_difference(pairs["weight-cast"][1], pairs[HEAD][1])
+        yield from shown.estimate(
+            "accuracy by its own output layer less by one in float32, first setting",
+            net,
+            (net - reach, net + reach),
+            POINTS,
+        )
+
+
+HEAD = "float32-head"
+"""Arm whose output layer and log-softmax take float32, over the same body."""
+
+
+def head_difference(own: CheckedRecord, wide: CheckedRecord) -> tuple[float, float]:
+    """Accuracy by the model's own output layer less that by one in float32, and how far it is off.
+
+    Returns:
+        Mean over shots, signed, and the reach of its 95 % interval in percentage points: gains and
+        losses among the answers that the layer changes, McNemar's.
+    """
+    changed = gained(wide, own)
+    unit = 100 / changed.size
+    return float(changed.sum()) * unit, _NORMAL * float(np.count_nonzero(changed)) ** 0.5 * unit
+
+
+_NORMAL = 1.959964
+"""Quantile of the normal distribution, 0.975."""
+
+
+def _scores(loaded: CheckedRecord, shots: int) -> answers.Scores:
+    scores: answers.Scores = loaded.arrays[f"shots{shots}/log_likelihood"]
+    return scores
+
+
+def _shared(loaded: CheckedRecord) -> list[float]:
+    """Accuracies at each number of shots, ties sharing credit."""
+    each = loaded.shots()
+    return [answers.shared_credit(_scores(loaded, k), loaded.gold(k)) for k in each]
