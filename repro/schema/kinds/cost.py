@@ -22,6 +22,8 @@ _CPU_FLOPS = {"float32": 2e10, "float16": 2e9, "bfloat16": 1e10}
 """Sustained on one core; torch 2.2.1 has no fast float16 product there."""
 _CPU_LOOP = {"float32": 25_000.0, "float16": 12_000.0, "bfloat16": 25_000.0}
 """Tokens x blocks a second of Mamba's Python loop over time, on one core, at the twin's width."""
+_GPU_STEP = 4e-5
+"""Seconds of one step of that loop in one block on a GPU, whatever the batch: about five launches."""
 _START = 5.0
 """Seconds to load weights and build prompts."""
 CHECKED = 2
@@ -44,7 +46,14 @@ def prompt_tokens(prompts: int, question: float, times: int, solved: float) -> f
 
 
 def estimate_passes(
-    checkpoint: Checkpoint, dtype: str, tokens: float, *, operations: int, loops: int, memory: int
+    checkpoint: Checkpoint,
+    dtype: str,
+    tokens: float,
+    *,
+    operations: int,
+    loops: int,
+    memory: int,
+    gpu_steps: float = 0.0,
 ) -> Estimate:
     """Forward passes, or training steps, over so many tokens.
 
@@ -55,12 +64,14 @@ def estimate_passes(
         operations: A parameter and token.
         loops: Times that a step goes over Mamba's loop on a CPU.
         memory: Peak bytes.
+        gpu_steps: Steps over time of that loop on a GPU, where no kernel is asked for.
     """
     flops = operations * checkpoint.parameters * tokens
     cpu = flops / _CPU_FLOPS[dtype] + _START
     if checkpoint.family == "mamba":
         cpu += loops * tokens * checkpoint.blocks / _CPU_LOOP[dtype]
-    return Estimate(flops / _GPU_FLOPS[dtype] + _START, cpu, memory)
+    looped = gpu_steps * checkpoint.blocks * _GPU_STEP if checkpoint.family == "mamba" else 0.0
+    return Estimate(flops / _GPU_FLOPS[dtype] + looped + _START, cpu, memory)
 
 
 # -----------------------------------------------------------------------------

@@ -78,7 +78,16 @@ class KindOfEvaluation(KindOfJob):
         attention = setting.attention_float32 if single else setting.attention_half
         memory = peak_memory(checkpoint, self.dtype, setting.batch_size or 1, attention)
         tokens = self.tokens(data, characters_per_token(checkpoint))
-        return estimate_passes(checkpoint, self.dtype, tokens, operations=2, loops=1, memory=memory)
+        steps = tokens / (setting.batch_size or 1) if setting.mamba_path == "slow" else 0.0
+        return estimate_passes(
+            checkpoint,
+            self.dtype,
+            tokens,
+            operations=2,
+            loops=1,
+            memory=memory,
+            gpu_steps=steps,
+        )
 
 
 class EvaluateJob(KindOfEvaluation):
