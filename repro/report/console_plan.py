@@ -71,11 +71,11 @@ def _floating(plan: Plan) -> list[Text]:
 
 
 def _undecidable(found: Mapping[str, str], *, brief: bool) -> list[Text]:
-    """How many numbers no run could decide, and each with its reason."""
+    """How many claims no run could reproduce, and each with its reason."""
     if not found:
         return []
-    numbers = plural(len(found), "number")
-    lines = [Text(f"  {numbers} cannot be decided, whatever is measured")]
+    claims = plural(len(found), "claim")
+    lines = [Text(f"  {claims} cannot be reproduced, whatever is measured")]
     if not brief:
         lines += [Text(f"    {name}: {why}", style="dim") for name, why in found.items()]
     return lines

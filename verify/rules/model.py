@@ -305,7 +305,7 @@ def accuracies(every: Sequence[PairedCells]) -> tuple[Estimate, ...]:
 # Where a divergence comes from, beside what is decided: nothing here is a verdict.
 #
 # In half precision the output layer rounds logits, so that options tie exactly, and the first
-# letter wins. The manifest's facts HEAD.* say in which dtype lm-eval sees each family's log-likelihoods.
+# letter wins. The manifest's facts HEAD.* say in which dtype lm-eval sees log-likelihoods.
 
 
 def ties(found: PairedCells) -> Iterator[Estimate]:
