@@ -56,6 +56,7 @@ _CAUSES = {
     "other-hardware": ("the paper's GPU", "hardware"),
     "drift": ("the pinned version", "package"),
     "held": ("held: samples prove no theorem", ""),
+    "proved-in-part": ("a proof of the rest", ""),
     "source-not-held": ("a copy of the other paper", ""),
     "open-words": ("a clearer sentence", ""),
 }
