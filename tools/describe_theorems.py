@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from repro import fileio, paths
-from repro.report import collect
+from repro.report import collect, rows
 from repro.schema import validate
 from repro.schema.finding import Finding
 from repro.schema.jobs import ProofJob
@@ -25,6 +25,7 @@ from repro.store.record import Record
 from repro.store.store import Store
 from repro.text import in_markdown
 from runner.proofs import read_values
+from tools.describe_verdicts import word_of
 
 PROOFS = paths.ROOT / "proofs"
 HEADING = """# The theorems
@@ -32,8 +33,9 @@ HEADING = """# The theorems
 Made by `python -m tools.describe_theorems` from `manifests/proofs*.json` and `evidence/`. What is
 printed stands beside what Coq has checked, with the difference said in words. The constants are
 those of [proofs/README.md](../proofs/README.md#the-constants), where each hypothesis has its
-equation and its line of code. Measured is the worst of the sampled layers, in float64, against the
-bound of `DeviationBounds.v`. What each word means: [verdicts](verdicts.md).
+equation and its line of code. Measured is the worst of the sampled layers, in float64: of Theorems 1
+and 2 a deviation over the bound of `DeviationBounds.v`, which is at most 1 where it holds. What each
+word means: [verdicts](verdicts.md).
 """
 
 
@@ -50,18 +52,15 @@ def describe_job(kept: Path) -> str:
 def describe(evidence: Path) -> str:
     """The page."""
     seen = collect.gather(run_file.folders_of([evidence]))
-    found = {
-        (run.verdict.manifest, each.claim): each
-        for run in seen.runs
-        for each in run.verdict.findings
-    }
+    strongest = rows.strongest_findings(rows.rows(seen))
+    found = {(row.manifest, row.finding.claim): row.finding for row in strongest}
     records = [record for record in _records(evidence) if isinstance(record.job, ProofJob)]
     manifests = [each for each in validate.load_manifests([]) if _claims(each)]
     parts = [HEADING]
     for manifest in manifests:
         parts.append(f"## {manifest.title} ({manifest.paper.version})\n")
         for claim in _claims(manifest):
-            finding = found.get((manifest.id, claim.id))
+            finding = found[manifest.id, claim.id]
             parts.append("\n".join(_section(claim, finding, _measured(claim, found))))
     if records:
         parts.append("\n".join(_statements(records[0], manifests)))
@@ -79,37 +78,30 @@ def _claims(manifest: Manifest) -> list[ProofClaim]:
     return [each for each in manifest.claims if isinstance(each, ProofClaim)]
 
 
-def _word(finding: Finding | None) -> str:
-    if finding is None:
-        return "not run"
-    if finding.standing != "printed":
-        return f"{finding.standing}: {finding.result or finding.outcome}"
-    return (finding.listed_under or finding.outcome).replace("-", " ")
-
-
 def _measured(claim: ProofClaim, found: Mapping[tuple[str, str], Finding]) -> list[str]:
     """What the samples of the same sentence came to: the claims of the same name."""
     name = claim.id.removesuffix(".proof")
     return [
-        f"{finding.measured} (`{manifest}:{other}`)"
+        f"{in_markdown(finding.measured)} (`{manifest}:{other}`)"
         for (manifest, other), finding in found.items()
         if (other == name or other.startswith(f"{name}."))
-        and finding.kind in ("bound", "identity", "trend")
-        and finding.measured != "—"
+        and any(each.code in ("held", "exact-algebra") for each in finding.causes)
     ]
 
 
-def _section(claim: ProofClaim, finding: Finding | None, measured: list[str]) -> Iterator[str]:
-    yield f"### {claim.id}: {_word(finding)}\n"
+def _section(claim: ProofClaim, finding: Finding, measured: list[str]) -> Iterator[str]:
+    yield f"### {claim.id}: {word_of(finding).replace('-', ' ')}\n"
     yield "| | |\n|---|---|"
-    yield f"| printed, {in_markdown(claim.place.section)} | {in_markdown(claim.quote or '—')} |"
+    yield f"| printed, {in_markdown(claim.place.section)} | {in_markdown(finding.quote or '—')} |"
+    if claim.reading:
+        yield f"| read | {in_markdown(claim.reading)} |"
     label = "proved" if claim.relation == "proves" else "refuted by"
     yield f"| {label} | {in_markdown(claim.statement)} |"
     yield f"| against the printed words | {in_markdown(claim.differs)} |"
     if claim.left_open:
         yield f"| left open | {in_markdown(claim.left_open)} |"
     if measured:
-        yield f"| measured | {in_markdown('; '.join(measured))} |"
+        yield f"| measured | {'; '.join(measured)} |"
     yield f"| theorems | {', '.join(map(_link, claim.theorems))} |\n"
 
 

@@ -271,8 +271,9 @@ SENTENCES: dict[str, str] = {
     "curves-not-falling": "the fitted rate of {rest:,} of {layers:,} layers is not negative",
     # Theorems (`verify.rules.proof`).
     "proved-by": "{theorems}: checked by Coq {version} and its second kernel",
-    "refuted-by": "{theorems}: an exact counterexample, checked by Coq {version} and its second "
+    "refuted-by": "{theorem}: an exact counterexample, checked by Coq {version} and its second "
     "kernel",
+    "beside-it": "beside it: {theorems}",
     "rests-on": "they rest on {axioms}",
     "against-the-words": "against the printed words: {differs}",
 }

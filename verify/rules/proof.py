@@ -7,10 +7,11 @@ allowed axioms by then. Whether the statement says what the paper says is the ma
 
 from typing import TYPE_CHECKING
 
-from repro.schema.causes import Cause, cause
+from repro.schema.causes import cause
 from repro.schema.measured_claims import ProofClaim
+from repro.text import plural
 from verify.evidence import Evidence
-from verify.outcome import JudgedClaim, RuleDecision, first_few_texts
+from verify.outcome import JudgedClaim, RuleDecision
 from verify.records.proof import axioms_of
 
 if TYPE_CHECKING:
@@ -21,28 +22,27 @@ def decide(claim: ProofClaim, evidence: Evidence) -> JudgedClaim:
     """Proved, contradicted by an exact counterexample, or open where a reading is left open."""
     loaded = [evidence.get(job) for job in claim.jobs]
     record = loaded[0].record
-    names = first_few_texts(claim.theorems)
+    version = record.path["coq"]
     axioms = sorted({axiom for name in claim.theorems for axiom in axioms_of(record, name)})
-    proves = claim.relation == "proves"
-    outcome: Outcome = "reproduced" if proves else "contradicted"
-    first: list[Cause] = []
-    if claim.left_open and proves:
-        outcome, first = "inconclusive", [cause("proved-in-part", left_open=claim.left_open)]
-    elif claim.left_open:
-        failing = claim.reading or "it is printed"
-        why = cause("fails-by-one-reading", failing=failing, others=claim.left_open)
-        outcome, first = "inconclusive", [why]
-    by = "proved-by" if proves else "refuted-by"
-    decided = RuleDecision(
-        outcome,
-        published="sentence",
-        measured=names,
-        margin="exact",
-        causes=(
-            *first,
-            cause(by, theorems=names, version=record.path["coq"]),
-            cause("against-the-words", differs=claim.differs),
-        ),
-        working=(cause("rests-on", axioms=", ".join(axioms) or "no axiom"),),
-    )
+    working = [cause("rests-on", axioms=", ".join(axioms) or "no axiom")]
+    if claim.relation == "proves":
+        outcome: Outcome = "reproduced"
+        why = [cause("proved-by", theorems=", ".join(claim.theorems), version=version)]
+        measured = plural(len(claim.theorems), "theorem")
+        if claim.left_open:
+            outcome = "inconclusive"
+            why.insert(0, cause("proved-in-part", left_open=claim.left_open))
+    else:
+        outcome = "contradicted"
+        first, *others = claim.theorems
+        why = [cause("refuted-by", theorem=first, version=version)]
+        measured = "a counterexample"
+        if others:
+            working.insert(0, cause("beside-it", theorems=", ".join(others)))
+        if claim.left_open:
+            outcome = "inconclusive"
+            read = {"failing": claim.reading or "it is printed", "others": claim.left_open}
+            why.insert(0, cause("fails-by-one-reading", **read))
+    why.append(cause("against-the-words", differs=claim.differs))
+    decided = RuleDecision(outcome, "sentence", measured, "exact", tuple(why), tuple(working))
     return JudgedClaim(decided, None, loaded)
