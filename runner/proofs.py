@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory, gettempdir
 
 from repro import fileio
 from repro.errors import CannotRunError, save_errors
-from repro.schema.kinds.proof import CHECKER, ProofJob
+from repro.schema.jobs import ProofJob
 from runner.measurement import Inputs, Measurement, Progress, Values
 
 
@@ -35,7 +35,7 @@ def run(job: ProofJob, inputs: Inputs, progress: Progress) -> Measurement:
     progress(0, len(job.theorems), "coqc and coqchk")
     with save_errors(Path(gettempdir()), "TMPDIR"), TemporaryDirectory() as scratch:
         kept = Path(scratch) / "kept"
-        command = [bash, str(inputs.data / CHECKER), "--keep", str(kept), str(inputs.data)]
+        command = [bash, str(inputs.data / job.CHECKER), "--keep", str(kept), str(inputs.data)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
         if done.returncode:
             raise CannotRunError(_refusal(done))

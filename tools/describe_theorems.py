@@ -33,9 +33,9 @@ HEADING = """# The theorems
 Made by `python -m tools.describe_theorems` from `manifests/proofs*.json` and `evidence/`. What is
 printed stands beside what Coq has checked, with the difference said in words. The constants are
 those of [proofs/README.md](../proofs/README.md#the-constants), where each hypothesis has its
-equation and its line of code. Measured is the worst of the sampled layers, in float64: of Theorems 1
-and 2 a deviation over the bound of `DeviationBounds.v`, which is at most 1 where it holds. What each
-word means: [verdicts](verdicts.md).
+equation and its line of code. Measured is the worst of the sampled layers, in float64: of Theorems
+1 and 2 a deviation over the bound of `DeviationBounds.v`, at most 1 where it holds. What each word
+means: [verdicts](verdicts.md).
 """
 
 

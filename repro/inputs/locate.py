@@ -27,7 +27,6 @@ from repro.schema import catalog
 from repro.schema.base import Sha256
 from repro.schema.catalog import Benchmark, Checkpoint, HubSource, Instructions, Wheel
 from repro.schema.jobs import Job, ProofJob
-from repro.schema.kinds.proof import CHECKER
 from repro.text import first_few, known_names
 from repro.weights import checkpoint_files, loadable
 
@@ -273,7 +272,7 @@ _COQ = ("bash", "coqc", "coqdep", "coqchk")
 def find_proofs(job: ProofJob) -> Located | Missing:
     """The sources of some proofs as a manifest pins them, where there is Coq to check them."""
     folder = paths.ROOT / "proofs"
-    names = [*job.sources, CHECKER]
+    names = [*job.sources, job.CHECKER]
     files = {
         name: fileio.digest_of_file(folder / name) for name in names if (folder / name).is_file()
     }

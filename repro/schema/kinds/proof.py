@@ -22,15 +22,14 @@ AXIOMS = (
 )
 """What a proof may rest on: the axioms of Coq 8.16's classical real numbers, and no other."""
 
-CHECKER = "check"
-"""Script of `proofs/` that compiles, prints and has the second kernel read everything again."""
-
 
 class ProofJob(KindOfJob):
     """Every file compiled from nothing, and what each theorem says and rests on."""
 
     ENTRY: ClassVar = "runner.proofs"
     LIBRARIES: ClassVar = ("coq",)
+    CHECKER: ClassVar = "check"
+    """Script of `proofs/` that compiles, prints and has the second kernel read it all again."""
 
     kind: Literal["proof"]
     sources: Annotated[dict[SourceName, Sha256], Field(min_length=1)]
