@@ -182,3 +182,17 @@ def test_a_claim_that_drifted_on_another_card_waits_for_the_card() -> None:
         findings = {"C0": one.model_copy(update={"causes": tuple(each)})}
         found = cost.UndecidedClaims(records.manifest(jobs=[]), findings, {}).needs()
         assert found == "1: the paper's GPU (NVIDIA A10G)"
+
+
+def test_proofs_that_were_not_run_take_coq_and_partial_ones_the_rest() -> None:
+    one = made.finding(0, "not-run").model_copy(update={"basis": "proof"})
+    causes = {
+        "C1": cause("proved-in-part", left_open="the gradients"),
+        "C2": cause("fails-by-one-reading", failing="one", others="another"),
+    }
+    findings = {"C0": one} | {
+        name: one.model_copy(update={"claim": name, "outcome": "inconclusive", "causes": (why,)})
+        for name, why in causes.items()
+    }
+    found = cost.UndecidedClaims(records.manifest(jobs=[]), findings, {}).needs()
+    assert found == "1: Coq; 1: a proof of the rest; 1: a clearer sentence"
