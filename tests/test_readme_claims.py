@@ -116,7 +116,7 @@ def test_what_is_no_claim_of_the_paper_is_in_a_list_of_its_own_and_in_no_count()
 
 @pytest.mark.parametrize("code", LISTS)
 def test_weaker_words_have_lists_of_their_own(code: str) -> None:
-    values = dict.fromkeys(("condition", "failing", "others", "count"), 3)
+    values = dict.fromkeys(("condition", "failing", "others", "count", "left_open"), 3)
     text = markdown.render(seen(both("inconclusive", causes=(cause(code, **values),))))
     found = text[text.index(f"**{LISTS[code]}:**") :]
     assert found.splitlines()[2].startswith(f"- `{FIRST}` statement 0")
