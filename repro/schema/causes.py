@@ -270,9 +270,9 @@ SENTENCES: dict[str, str] = {
     "before",
     "curves-not-falling": "the fitted rate of {rest:,} of {layers:,} layers is not negative",
     # Theorems (`verify.rules.proof`).
-    "proved-by": "{theorems}: checked by Coq {version} and its second kernel",
+    "proved-by": "{theorems}: checked by Coq {version} and its second kernel, by the record",
     "refuted-by": "{theorem}: an exact counterexample, checked by Coq {version} and its second "
-    "kernel",
+    "kernel, by the record",
     "beside-it": "beside it: {theorems}",
     "rests-on": "they rest on {axioms}",
     "against-the-words": "against the printed words: {differs}",

@@ -4,10 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import made_up_records as records
 import pytest
-from made_up_proofs import CLAIM, SUMMARY, findings
+from made_up_proofs import CLAIM, JOB, SUMMARY, findings
 from made_up_records import codes, said
 
+from repro.schema import validate
 from repro.schema.jobs import ProofJob
 from repro.store.store import BrokenRecordError, Store
 
@@ -137,3 +139,14 @@ def test_a_job_names_files_and_theorems_by_their_names() -> None:
     ):
         with pytest.raises(ValueError, match=r"sources|theorems"):
             ProofJob.model_validate_json(json.dumps(job | wrong))
+
+
+def test_a_claim_names_theorems_that_its_job_checks() -> None:
+    group = {"kind": "single", "id": "proofs", "tiers": ["full"], "job": JOB.model_dump()}
+    claims = [CLAIM | {"theorems": ["Square.square", "Square.sqare"]}]
+    claimed = records.manifest(jobs=[group], claims=claims)
+    found = [each for each in validate.problems_of(claimed, "table9") if "theorems" in each[0]]
+    ((where, what, expected),) = found
+    assert where == "claims[0].theorems"
+    assert what == "'Square.sqare', which is not defined"
+    assert "Square.square" in expected
