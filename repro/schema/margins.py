@@ -72,7 +72,7 @@ class Margins:
         """The claims with the margins that the file does not give."""
         return tuple(
             each.model_copy(update={"margin": self.of(each)})
-            if takes_margin(each) and "margin" not in each.model_fields_set
+            if takes_margin(each) and not (each.margin and "margin" in each.model_fields_set)
             else each
             for each in self.claims
         )
