@@ -37,7 +37,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repro.decimals import half_unit
-from repro.schema.causes import Cause, Value, cause
+from repro.schema.causes import Cause, Value, cause, say
 
 FLIPPED = 3
 """Answers an evaluation that may flip without any cause that we know of."""
@@ -50,8 +50,6 @@ UNDECIDABLE = ("margin-within-rounding", "margin-within-noise")
 
 _FEWEST = 2
 """Draws that a spread takes."""
-_POWER = 0.9
-"""Chance of being noticed that the smallest shift given with a finding has."""
 
 # -----------------------------------------------------------------------------
 # What is measured, and how far it may be off
@@ -275,6 +273,11 @@ class Decision:
     noticed: float
     """Shift that would be contradicted in nine of ten papers, alone; inf if none."""
 
+    @property
+    def reason(self) -> str:
+        """Why, in words."""
+        return say(self.why)
+
 
 def undecidable(
     published: str, margin: str, known: Sample, input_rounding: Decimal
@@ -362,13 +365,9 @@ def _noticed(test: NumberTest) -> float:
     """Student's t with the shift that exceeds its quantile nine times in ten, as a length."""
     from scipy.special import nctdtrinc, stdtrit
 
-    freedom = min(test.variance.freedom, _LARGE)
-    shift = float(nctdtrinc(freedom, 1 - _POWER, stdtrit(freedom, 1 - ERROR_RATE / 2)))
+    freedom = min(test.variance.freedom, 1e5)  # above it nothing moves, and it is slow
+    shift = float(nctdtrinc(freedom, 1 - 0.9, stdtrit(freedom, 1 - ERROR_RATE / 2)))
     return test.rounding + shift * math.sqrt(test.variance.total)
-
-
-_LARGE = 1e5
-"""Degrees of freedom above which the noncentral distribution no longer moves, and is slow."""
 
 
 def direction(mean: float, published: str, margin: str) -> Cause:

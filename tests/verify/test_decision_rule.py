@@ -414,6 +414,7 @@ def test_causes_have_the_numbers() -> None:
     assert across.values == {**sides, "off": pytest.approx(0.8)}
     assert coins.values == {**sides, "null": 9.0}
     # One golden sentence.
+    assert decide("1.3").reason == say(within)
     assert say(within) == (
         "mean off by +0.7 over 7 settings, standard error 1 with both machines, h 0.05: within 2.5 "
         "even at the end of its interval"

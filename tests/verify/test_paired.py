@@ -116,10 +116,10 @@ def on_kernels(
 
 
 def test_divergences_and_flips_are_means_over_shots_and_settings(tmp_path: Path) -> None:
-    found = found_in(tmp_path, lambda _, setting, __: (setting, 3))
-    by_hand = [abs(3 - setting) for setting in range(7)]
+    found = found_in(tmp_path, lambda _, setting, __: (setting, 4))
+    by_hand = [abs(4 - setting) for setting in range(7)]
     assert found.divergences == pytest.approx([each * ANSWER for each in by_hand])
-    assert found.flips() == pytest.approx((2 * 3, 2 * 3))
+    assert found.flips() == pytest.approx((2 * 3, 2 * 4))
     assert found.sample.values == tuple(found.divergences)
 
 
