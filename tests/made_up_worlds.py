@@ -17,7 +17,7 @@ BOTH = ["T9.mamba-1.float16", "T9.phi-1.float16"]
 
 
 Flips = Callable[[str, int, int], tuple[int, int]]
-"""Model, setting (0 to 4) and shots to the answers that float16 loses and wins."""
+"""Model, setting (0 to 6) and shots to the answers that float16 loses and wins."""
 
 
 QUESTIONS = 65

@@ -102,7 +102,8 @@ class PairedCells:
     @property
     def at_the_floor(self) -> bool:
         """Whether D, mean over settings, is what nothing at all can look like."""
-        return not mean(self.divergences) > self.null
+        value = mean(self.divergences)
+        return value < self.null or math.isclose(value, self.null)
 
     @property
     def machine(self) -> float:
