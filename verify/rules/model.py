@@ -224,12 +224,10 @@ def number(  # noqa: PLR0917  # what a finding has
 
 
 def at_floor(decided: RuleDecision, found: PairedCells) -> RuleDecision:
-    """The same, saying where a divergence is what nothing looks like."""
+    """The same, saying where a divergence is what nothing looks like: it is never reproduced."""
     if not found.at_the_floor:
         return decided
-    if decided.outcome == "inconclusive":
-        return decided.because(cause("at-the-floor"), outcome="inconclusive")
-    return replace(decided, working=(*decided.working, cause("at-the-floor")))
+    return decided.because(cause("at-the-floor"), outcome="inconclusive")
 
 
 def require_settings(judged: JudgedClaim, found: Sequence[PairedCells]) -> JudgedClaim:
