@@ -139,9 +139,9 @@ def test_flips_that_cancel_leave_no_divergence(tmp_path: Path) -> None:
     assert found.at_the_floor
 
 
-@pytest.mark.parametrize(("lost", "null", "floor"), [(2, 4, True), (3, 6, True), (4, 6, False)])
+@pytest.mark.parametrize(("lost", "null", "at_floor"), [(2, 4, True), (3, 6, True), (4, 6, False)])
 def test_the_null_divergence_is_what_fair_coins_give(
-    tmp_path: Path, lost: int, null: int, floor: bool
+    tmp_path: Path, *, lost: int, null: int, at_floor: bool
 ) -> None:
     """Two tosses and two are 4 apart in 1/4; three and three 6 apart in 1/16, which is more than
     0.05; four and four are 8 apart in 1/64, 6 in 1/8."""
@@ -151,7 +151,7 @@ def test_the_null_divergence_is_what_fair_coins_give(
     found = paired.pair_cells(claimed, [claimed.cell(BOTH[0])], evidence)
     assert found.null == pytest.approx(null * POINT / 2)
     assert found.divergences == pytest.approx([lost * POINT] * 7)
-    assert found.at_the_floor == floor
+    assert found.at_the_floor == at_floor
     assert found.least_spread == pytest.approx(100 * 3 / 65)
 
 
@@ -404,8 +404,8 @@ def outcomes(found: Mapping[str, JudgedClaim]) -> list[str]:
 
 
 def test_contradicted_is_adjusted_over_the_table() -> None:
-    """Of four, 0.001 x 4 is under 0.05 and 0.03 x 2 is not; 0.06 is not by itself. What was reproduced stays
-    so, and claims that are no numbers have no p-value."""
+    """Of four, 0.001 x 4 is under 0.05 and 0.03 x 2 is not; 0.06 is not by itself. What was
+    reproduced stays so, and claims that are no numbers have no p-value."""
     count = RuleDecision("contradicted", "1", "2", "exact", (cause("agrees"),))
     judged = {
         "a": number("inconclusive", 0.001),
