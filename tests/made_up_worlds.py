@@ -55,7 +55,11 @@ def sentence(kind: str, **fields: Any) -> dict[str, Any]:
 
 
 def series_world(
-    tmp_path: Path, lost: tuple[int, ...], claim: dict[str, Any], wobble: int = 1
+    tmp_path: Path,
+    lost: tuple[int, ...],
+    claim: dict[str, Any],
+    wobble: int = 1,
+    settings: int = 7,
 ) -> Finding:
     """Cells of mamba-1 and mamba-2 on the left, of mamba-3 and phi-1 on the right."""
     models = ("mamba-1", "mamba-2", "mamba-3", "phi-1")
@@ -67,6 +71,8 @@ def series_world(
         for name, model in zip(names, models, strict=True)
     ]
     data["jobs"][0]["checkpoints"] = list(models)
+    full = data["jobs"][0]["tiers"]["full"]
+    full["settings"] = full["settings"][:settings]
     both = {"left": names[:2], "right": names[2:]}
     flips: Flips = lambda model, setting, shots: (  # noqa: E731
         lost[models.index(model)] + wobble * WOBBLE[setting] * (shots > 0),

@@ -75,7 +75,6 @@ def count(manifest: Manifest, claim: CountClaim, evidence: Evidence) -> JudgedCl
     named = zip(cells, each, strict=True)
     estimates = [number for one, side in named for number in divergence_of(one.id, side)]
     decided = RuleDecision(outcome, published, measured, "exact", (why,), (), tuple(estimates))
-    decided = shown.not_here(decided, evidence.run.tier, away=direction.code == "disagrees")
     loaded = [record for one in each for record in one.loaded]
     return require_settings(JudgedClaim(decided, direction, loaded), each)
 

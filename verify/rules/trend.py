@@ -27,6 +27,7 @@ from verify.outcome import (
     place_label,
 )
 from verify.paired import PairedCells, pair_cells
+from verify.rules.model import require_settings
 
 if TYPE_CHECKING:
     from repro.schema.finding import Outcome
@@ -182,8 +183,10 @@ def measured_concordance(
         for cell, each in zip(side, several, strict=True)
     )
     decided = RuleDecision(outcome, shown[1], shown[0], claim.by, why, estimates=estimates)
-    loaded = [record for side in series for each in side for record in each.loaded]
-    return JudgedClaim(decided, cause("agreement", same=same, total=len(places)), loaded)
+    every = [each for side in series for each in side]
+    loaded = [record for each in every for record in each.loaded]
+    direction = cause("agreement", same=same, total=len(places))
+    return require_settings(JudgedClaim(decided, direction, loaded), every)
 
 
 def _mean_of(cell: CellClaim, measured: PairedCells) -> Estimate:

@@ -35,10 +35,10 @@ from made_up_worlds import (
 from repro.schema.causes import cause
 from verify import decision_rule, paired
 from verify.decidable import family, undecidable
-from verify.decision_rule import NumberTest, Variance
+from verify.decision_rule import NumberTest, Sample, Variance
 from verify.evidence import Evidence
 from verify.judge import adjust_over_table, judge
-from verify.noise import Intervals
+from verify.noise import Intervals, intervals_of, widened
 from verify.outcome import JudgedClaim, RuleDecision
 from verify.rules import model as rules
 
@@ -216,6 +216,7 @@ def test_counts(tmp_path: Path, lost: tuple[int, int], above: str, expected: str
         ((4, 30), "reproduced", "points-to-relation left ≤ right"),
         ((30, 4), "contradicted", "points-to-relation left > right"),
         ((13, 14), "inconclusive", "points-to-relation left ≤ right"),
+        ((13, 13), "inconclusive", "points-to-relation left ≤ right"),
         ((14, 13), "inconclusive", "points-to-relation left > right"),
         # Left loses one answer or none, and right more than coins would: that is enough.
         ((0, 30), "reproduced", "points-to-relation left ≤ right"),
@@ -312,6 +313,62 @@ def test_what_is_surely_within_the_null_is_not_significant(gap: float, expected:
     sides: Any = [SimpleNamespace(null=each) for each in (1.0, 0.5)]
     for pair in (sides, sides[::-1]):
         assert rules.beyond_null(*pair, spans, 0.125) == expected
+
+
+NOBODY: Any = None
+"""What a relation does not look at."""
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (-9.0, -0.25, "reproduced"),
+        (-9.0, -0.1875, "inconclusive"),
+        (0.25, 9.0, "inconclusive"),
+        (0.3125, 9.0, "contradicted"),
+    ],
+)
+def test_ends_of_an_order(low: float, high: float, expected: str) -> None:
+    """At most 0 by the mean, more than 0 in another draw; rounding adds 0.25."""
+    spans = Intervals(0.0, (low, high), (low, high))
+    outcome, _, seen = rules._at_most(NOBODY, NOBODY, spans, 0.25)
+    assert (outcome, seen) == (expected, True)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (-3.4375, 3.0, "reproduced"),
+        (-3.5, 3.0, "inconclusive"),
+        (-9.0, -4.4375, "inconclusive"),
+        (4.5, 9.0, "contradicted"),
+    ],
+)
+def test_ends_of_a_spread(low: float, high: float, expected: str) -> None:
+    """A range of 4 that is known exactly, and rounding of 0.25 of it and of the difference."""
+    right: Any = SimpleNamespace(ranges=Sample((4.0,) * 7, 0.0, 0.0))
+    for value in (-4.0, -3.9375, 3.9375, 4.0):
+        spans = Intervals(value, (low, high), (low, high))
+        outcome, _, seen = rules._within_spread(NOBODY, right, spans, 0.25)
+        assert (outcome, seen) == (expected, abs(value) < 4)
+
+
+@pytest.mark.parametrize(("gap", "seen"), [(-1.0, False), (-1.0625, True)])
+def test_as_much_less_as_coins_give_is_not_seen(gap: float, *, seen: bool) -> None:
+    sides: Any = [SimpleNamespace(null=each) for each in (1.0, 0.5)]
+    spans = Intervals(gap, (-9.0, 9.0), (-9.0, 9.0))
+    for pair in (sides, sides[::-1]):
+        found = rules._smaller_beyond_null(*pair, spans, 0.0)
+        assert found == ("inconclusive", "order-open", seen)
+
+
+def test_a_count_is_of_what_lies_above_its_limit() -> None:
+    """Neither what another draw has just at the limit at least, nor what it has there at most."""
+    side: Any = SimpleNamespace(sample=Sample((4.0,) * 7, 1.0, 0.25), at_the_floor=False)
+    low, high = widened(intervals_of(side.sample, 2).draw, 0.125)
+    limits = (math.nextafter(low, 0), low, math.nextafter(high, 0), high)
+    found = [rules.count_above([side, side], limit, 0.125) for limit in limits]
+    assert found == [(2, 2), (0, 2), (0, 2), (0, 0)]
 
 
 @pytest.mark.parametrize(

@@ -295,7 +295,15 @@ def test_an_ordering_whole(tmp_path: Path) -> None:
     gap = "difference, left less right"
     assert numbers(found)[gap] == pytest.approx(-40)
     assert interval(found, gap) == pytest.approx((-46.387, -33.613), abs=1e-3)
-    assert numbers(found)["divergence of the left side"] == pytest.approx(4 * ANSWER)
+    sides = [
+        (f"divergence of the {side} side", f"null divergence, {side}") for side in ("left", "right")
+    ]
+    labels = [each.label for each in found.estimates]
+    assert labels == [gap, *sides[0], *sides[1], "range of the right side"]
+    # 4 and 5 tosses are 7 answers apart or fewer, 30 and 31 tosses 17.
+    values = [-26, 4, 3.5, 30, 8.5, 0]
+    assert list(numbers(found).values()) == pytest.approx([each * ANSWER for each in values])
+    assert {each.unit for each in found.estimates} == {"percentage points"}
 
 
 def test_an_equality_whole(tmp_path: Path) -> None:

@@ -56,18 +56,22 @@ def test_claims_about_pretrained_models(tmp_path: Path) -> None:
         sentence("ordering", left=BOTH[:1], right=BOTH[1:], relation="within-spread")
         | {"id": "par"},
         sentence("count", published="count", of=BOTH, above="25"),
+        sentence("concordance", left=BOTH, right=BOTH[::-1], by="spikes", above="25")
+        | {"id": "spikes"},
     ]
     data = table({"mamba-1": "20.0", "phi-1": "20.0"}, more=more)
     data["jobs"] = [one_of_seven(records.manifest_data()["jobs"][0])]
     lost = wobbling({"mamba-1": 13, "phi-1": 30})
     findings = verdict(tmp_path, lost, **data).findings
-    found = hold(findings, "cell", "mean", "ordering", "count")
+    found = hold(findings, "cell", "mean", "ordering", "count", "concordance")
     cell = found[BOTH[0]]
     assert codes(cell) == ["few-settings", "too-few-draws"]
     assert {"machine-from-changes", "power-without-shift"} <= {each.code for each in cell.working}
     assert interval(cell, "measured") == (None, None)
     # 13 tosses at 0 shots and 13 at 5 are 12 of 130 answers apart or fewer.
     assert numbers(cell)["null divergence"] == pytest.approx(1200 / 130)
+    assert codes(found["spikes"]) == ["few-settings", "not-reproduced-here", "places-agree"]
+    assert [interval(found["spikes"], name) for name in BOTH] == [(None, None)] * 2
     for name, away in (("order", []), ("par", ["not-reproduced-here"])):
         assert codes(found[name]) == ["few-settings", *away, "no-spread"]
         gap = "difference, left less right"

@@ -39,6 +39,7 @@ def test_a_trend_whole(tmp_path: Path) -> None:
     assert means(found) == [4.62, 46.15, 6.15, 53.85]
     labels = [f"T9.{model}.float16" for model in ("mamba-1", "mamba-2", "mamba-3", "phi-1")]
     assert [each.label for each in found.estimates] == labels
+    assert {each.unit for each in found.estimates} == {"points"}
     # A single interval: 2.1244 sqrt(4.906).
     assert {round((each.high or 0) - each.value, 2) for each in found.estimates} == {4.71}
     assert len(found.records) == 56  # four cells, two dtypes, seven settings
@@ -98,6 +99,14 @@ def test_one_opposite_step_is_enough(tmp_path: Path, fall: int, expected: str) -
     by 0.09 with rounding; one more is 20.00."""
     found = series_world(tmp_path, (3, 33, 15 + fall, 3), {"by": "steps"})
     assert found.outcome == expected
+
+
+def test_a_trend_takes_as_many_settings_as_a_number(tmp_path: Path) -> None:
+    """Rising by 41 and 48 points under six of them."""
+    found = series_world(tmp_path, (3, 30, 4, 35), {"by": "steps"}, settings=6)
+    assert (found.outcome, found.listed_under) == ("inconclusive", None)
+    assert found.causes[0] == cause("few-settings", draws=6, needed=7, repeated=0)
+    assert agreeing(found)["same"] == 1
 
 
 # -----------------------------------------------------------------------------
@@ -221,3 +230,11 @@ def test_ends_of_intervals() -> None:
     assert trend._span_above((29.0, 30.0), 30.0, 0.0) == {0}
     assert trend._direction((0.0, 1.0), 0.0) == {-1, 0, 1}
     assert trend._direction((-1.0, 0.0), 0.0) == {-1, 0, 1}
+
+
+def test_ways_of_means() -> None:
+    """A value at the threshold is not above it, and as much is neither more nor less."""
+    means = [20.0, 20.0, 20.5]
+    spikes, steps = claim("spikes", "20"), claim("steps")
+    assert [trend._way_of(spikes, means, (at,)) for at in range(3)] == [0, 0, 1]
+    assert [trend._way_of(steps, means, at) for at in ((0, 1), (1, 2), (2, 1))] == [0, 1, -1]
