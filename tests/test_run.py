@@ -203,18 +203,30 @@ def test_a_partial_run_forgets_no_substitution(
     assert json.loads(file.read_text())["substitutions"] == {}
 
 
+@pytest.mark.parametrize("how", ["typed", "a sentence more"])
 def test_a_margin_edited_after_the_run_is_refused(
-    ran: tuple[Path, Path, Any], data_wheel: Path, tmp_path: Path
+    ran: tuple[Path, Path, Any], data_wheel: Path, tmp_path: Path, how: str
 ) -> None:
+    """Typed, it is not the one that follows from the sentences; a sentence more moves it."""
     path, out, _ = ran
     data = json.loads(path.read_text())
-    data["claims"][0]["margin"]["value"] = "9"
+    first, second = (claim["id"] for claim in data["claims"])  # 0.05 and 1.45
+    if how == "typed":
+        data["claims"][0]["margin"] = {"value": "9", "origin": "typed"}
+    else:
+        order = {"id": "order", "kind": "ordering", "statement": "", "place": {"section": "5"}}
+        sides = {"left": [first], "right": [second], "relation": "at-most", "basis": "measured"}
+        data["claims"].append({**order, **sides, "depends_on": []})
     changed = tmp_path / path.name
     changed.write_text(json.dumps(data))
     done = without_jobs(data_wheel, "run", changed, "--out", out)
     assert done.returncode == 2
-    assert "the claim or its margin was changed after the run" in done.stderr
-    assert "--fresh" in done.stderr
+    if how == "typed":
+        assert "claims[0].margin.value" in done.stderr
+        assert "leave it out, it is computed" in done.stderr
+    else:
+        assert f"{second}: the claim or its margin was change" in done.stderr
+        assert "--fresh" in done.stderr
 
 
 def test_a_killed_run_loses_only_the_jobs_that_were_running(
