@@ -50,12 +50,12 @@ def test_the_schema_file_is_not_stale() -> None:
     assert manifest.PATH.read_text() == manifest.schema_text()
 
 
-def test_a_full_tier_evaluates_every_question_and_five_settings() -> None:
+def test_a_full_tier_evaluates_every_question_and_seven_settings() -> None:
     full = next(iter(validate.load_manifest(bundle.MANIFESTS / "table1.json").jobs))
     assert isinstance(full, EvaluationGroup)
     subjects = catalog.datasets()["mmlu"].subjects
     assert sum(subjects[name].questions for name in full.tiers["full"].subjects) == 14042
-    assert len(full.tiers["full"].settings) >= 5
+    assert len(full.tiers["full"].settings) >= 7
     assert full.tiers["full"].settings == full.tiers["subset"].settings
 
 

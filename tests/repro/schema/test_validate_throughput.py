@@ -39,7 +39,6 @@ CLAIMS: dict[str, dict[str, Any]] = {
         "kind": "cell",
         "published": "it",
         "measure": MEASURE,
-        "margin": {"value": "1", "origin": ""},
     },
     "growing": {
         "kind": "growing",
