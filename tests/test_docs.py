@@ -21,7 +21,7 @@ from repro import paths
 pytestmark = pytest.mark.timeout(300)
 
 NOT_RUN = {
-    "researcher": ["ten evaluations, a minute or two"],
+    "researcher": ["fourteen evaluations, a minute or two"],
     "reviewer": ["installs 2.5 GB, one to a few minutes", "8 minutes on two cores"],
     "auditor": [
         "three more audits, 8 s each",
