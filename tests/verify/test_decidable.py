@@ -166,19 +166,21 @@ def test_a_run_tells_what_its_own_cells_change(tmp_path: Path) -> None:
     """5 answers at both shots at the most: 10, and not the 120 that another model changes."""
     flips = lambda _, setting, __: (LOST[setting], 0)  # noqa: E731
     margins = borders(reach(10, 300 / 65))
-    claimed, evidence = world(tmp_path, flips, **table(TWENTY, margin=margins[0]))
+    jobs = records.manifest_data()["jobs"]
+    jobs[0]["tiers"]["subset"] = jobs[0]["tiers"]["full"]  # the same records, and no part of them
+    claimed, evidence = world(tmp_path, flips, **table(TWENTY, margin=margins[0]), jobs=jobs)
     known = datasets({0: 60})
     found = undecidable(claimed, "full", known, evidence)
     assert list(found) == BOTH
     assert all(
         each.endswith("what rounding and two machines leave open") for each in found.values()
     )
-    wider = records.manifest(**table(TWENTY, margin=margins[1]))
+    wider = records.manifest(**table(TWENTY, margin=margins[1]), jobs=jobs)
     again = Evidence(wider, evidence.run, evidence.store, evidence.checkpoints, known)
     assert why(wider, known, again) == []
     # A run of another tier, or one of which a record is missing, tells nothing.
-    jobs = {name: key for name, key in evidence.run.jobs.items() if "phi-1" not in name}
-    for changed, open_ in (({"tier": "smoke"}, BOTH), ({"jobs": jobs}, BOTH[1:])):
+    part = {name: key for name, key in evidence.run.jobs.items() if "phi-1" not in name}
+    for changed, open_ in (({"tier": "subset"}, BOTH), ({"jobs": part}, BOTH[1:])):
         run = evidence.run.model_copy(update=changed)
         other = Evidence(wider, run, evidence.store, evidence.checkpoints, known)
         assert why(wider, known, other) == open_

@@ -54,8 +54,10 @@ def test_accuracies_of_the_references(tmp_path: Path) -> None:
     assert found.reference_accuracy() == pytest.approx((40 / 65, 40 / 65, majority))
     assert majority == pytest.approx(17 / 65)
     # The candidates lose 12 to 14 of them.
-    other = paired.PairedCells(tuple(tuple((b, a) for a, b in row) for row in found.rows), 0)
+    other = PairedCells(tuple(tuple((b, a) for a, b in row) for row in found.rows), 0)
     assert other.reference_accuracy() == pytest.approx((26 / 65, 28 / 65, majority))
+    one = PairedCells(found.rows[:1], 6)
+    assert one.reference_accuracy() == pytest.approx((40 / 65, 40 / 65, majority))
 
 
 def test_the_first_of_settings_that_gave_the_same_numbers_is_kept(tmp_path: Path) -> None:
