@@ -353,6 +353,22 @@ def test_ends_of_a_spread(low: float, high: float, expected: str) -> None:
         assert (outcome, seen) == (expected, abs(value) < 4)
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (-2.2, 2.0, "reproduced"),
+        (-2.3, 2.0, "inconclusive"),
+        (7.2, 9.0, "inconclusive"),
+        (7.3, 9.0, "contradicted"),
+    ],
+)
+def test_a_spread_is_known_to_its_own_ends(low: float, high: float, expected: str) -> None:
+    """A range of 4, of which the mean reaches 1.262 and another draw 2.783, and rounding of 0.5."""
+    right: Any = SimpleNamespace(ranges=Sample((4.0,) * 7, 1.0, 0.25))
+    spans = Intervals(0.0, (low, high), (low, high))
+    assert rules._within_spread(NOBODY, right, spans, 0.25)[0] == expected
+
+
 @pytest.mark.parametrize(("gap", "seen"), [(-1.0, False), (-1.0625, True)])
 def test_as_much_less_as_coins_give_is_not_seen(gap: float, *, seen: bool) -> None:
     sides: Any = [SimpleNamespace(null=each) for each in (1.0, 0.5)]
