@@ -279,6 +279,8 @@ def test_ratios_and_means_by_hand() -> None:
     right = [Series((15.0, 15.0), 4.0, 1.0), Series((-20.0, -20.0), 8.0, 1.0)]
     assert ratios(left, right) == [75.0, 75.0]
     assert mean_of(left) == Series((20.0, 20.0), math.hypot(3, 6) / 2, 3 / 4)
+    three = mean_of([*left, Series((2.0, 5.0), 6.0, 6.0)])
+    assert three == Series((14.0, 15.0), 3.0, 1.0)
     nothing = Series((15.0, 0.0), 4.0, 1.0)
     assert [math.isnan(each) for each in ratios(left[:1], [nothing])] == [False, True]
 
