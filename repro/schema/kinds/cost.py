@@ -23,7 +23,7 @@ _CPU_FLOPS = {"float32": 2e10, "float16": 2e9, "bfloat16": 1e10}
 _CPU_LOOP = {"float32": 25_000.0, "float16": 12_000.0, "bfloat16": 25_000.0}
 """Tokens x blocks a second of Mamba's Python loop over time, on one core, at the twin's width."""
 _GPU_STEP = 4e-5
-"""Seconds of one step of that loop in one block on a GPU, whatever the batch: about five launches."""
+"""Seconds of one step of that loop in one block on a GPU, whatever the batch: five launches."""
 _START = 5.0
 """Seconds to load weights and build prompts."""
 CHECKED = 2
