@@ -102,7 +102,7 @@ class Bench:
             inputs=entries.inputs(str(slot.checkpoint)),
             code={},
             environment=records.this_machine(),
-            path={"device": "cpu", "logits_dtype": "float32"},
+            path=entries.path(slot.job),
             values=tuned.tuning(slot.job)[1] if isinstance(slot.job, TuningJob) else {},
             arrays=ArrayFile(name="arrays.safetensors", sha256=key, size=1),
             files={},
@@ -210,7 +210,12 @@ def save(store: Store, slot: Slot, arrays: Mapping[str, Any], made: Mapping[str,
     more: dict[str, Any] = {"inputs": read, "values": tuned.values_of(slot.job, arrays)}
     if isinstance(slot.job, TuningJob):
         more["files"] = tuned.weights(slot.job)
-    return records.save_record(store, slot.job, dict(arrays), here, **more)
+    taken = entries.path(slot.job)
+
+    def on_path(_: dict[str, Any], fields: dict[str, Any]) -> None:
+        fields["path"] = taken
+
+    return records.save_record(store, slot.job, dict(arrays), here, on_path, **more)
 
 
 def test_a_drawn_paper_is_judged_from_its_files_as_it_is_here(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 from repro import fileio
 from repro.schema.catalog import Checkpoint, Dataset, HubSource, Subject, Wheel
+from repro.schema.jobs import ModelJob
 
 SUBJECT = "everything"
 _HUB = HubSource(kind="hub", repository="x/y", revision="0" * 40, remote_code=False)
@@ -28,6 +29,16 @@ def checkpoint(name: str) -> Checkpoint:
 def inputs(name: str) -> dict[str, str]:
     """Digests of the files of a checkpoint, as the catalog has them."""
     return {f"{name}/{file}": sha for file, sha in checkpoint(name).files.items()}
+
+
+def path(job: Any) -> dict[str, str]:
+    """Kernels that an evaluation took, as it was asked; none of what it has not."""
+    taken = {"device": "cpu", "logits_dtype": "float32"}
+    if isinstance(job, ModelJob):
+        scans = job.checkpoint.startswith("mamba")
+        taken["attention"] = "none" if scans else job.setting.attention_half
+        taken["mamba_scan"] = job.setting.mamba_path if scans else "none"
+    return taken
 
 
 def mmlu(gold: Any) -> Dataset:

@@ -152,6 +152,9 @@ def _sentences(paper: Paper, world: World, theirs: Mapping[str, float]) -> None:
     up, down = [some[0], spikes[0]], [spikes[-1], some[-1]]
     claim("trend", "concordance", "true", by="steps", left=up, right=down[::-1])
     claim("trend", "concordance", "false", by="steps", left=up, right=down)
+    spread = {"relation": "within-spread"}
+    claim("spread", "ordering", "true", left=some, right=[nothing[0], *spikes], **spread)
+    claim("spread", "ordering", "false", left=spikes, right=some, **spread)
     if world.gained == 0.5:  # the order of what is nothing
         claim("at-most", "ordering", "open", relation="at-most", left=nothing[:1],
               right=nothing[1:])  # fmt: skip
