@@ -7,7 +7,7 @@ Seeds are fixed.
 
 import copy
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,8 @@ from verify.records.checked_record import CheckedRecord
 PAPERS = 59
 """Of each world: the fewest of which none wrong puts the limit at RATE."""
 RATE = 0.05
+
+pytestmark = pytest.mark.timeout(600)
 
 # -----------------------------------------------------------------------------
 # Judging
@@ -163,20 +165,28 @@ def most(hits: int, of: int) -> float:
     return float(beta.ppf(0.95, hits + 1, of - hits)) if hits < of else 1.0
 
 
-def wrong_words(paper: Paper, findings: tuple[Finding, ...]) -> Iterator[str]:
-    expected = paper.expected()
-    for found in findings:
-        planted = expected[found.claim]
-        if found.outcome not in planted.outcomes:
-            yield f"{found.outcome} of {found.claim}, {planted.truth}"
+def word(found: Finding) -> str:
+    """What is said of a claim; where open factors keep it from an outcome, to which it points."""
+    where = found.direction
+    if found.outcome == "inconclusive" and where and where.code == "points-to":
+        return str(where.values["outcome"])
+    return found.outcome
 
 
-def check(drawn: Callable[[int], tuple[Paper, tuple[Finding, ...]]]) -> None:
-    """Hold the wrong words of some papers to their limit."""
-    said = [list(wrong_words(*drawn(seed))) for seed in range(PAPERS)]
-    wrong = sum(map(bool, said))
-    limit, which = most(wrong, PAPERS), Counter(word for words in said for word in words)
+def check(drawn: Callable[[int], tuple[Paper, tuple[Finding, ...]]]) -> Counter[str]:
+    """Hold the wrong words of some papers to their limit; every word by what is true."""
+    wrong, which, words = 0, Counter[str](), Counter[str]()
+    for seed in range(PAPERS):
+        paper, findings = drawn(seed)
+        expected = paper.expected()
+        said = [(word(found), expected[found.claim]) for found in findings]
+        bad = [f"{one} of {it.id}, {it.truth}" for one, it in said if one not in it.outcomes]
+        wrong += bool(bad)
+        which.update(bad)
+        words.update(f"{it.truth}: {one}" for one, it in said)
+    limit = most(wrong, PAPERS)
     assert limit <= RATE, f"{wrong} of {PAPERS} papers, limit {limit:.2f}; {which.most_common(9)}"
+    return words
 
 
 # -----------------------------------------------------------------------------
@@ -189,7 +199,10 @@ def test_wrong_words_are_rare_in_every_world(world: World) -> None:
 
 
 def test_wrong_words_are_rare_of_tuned_models() -> None:
-    check(DrawnTuned())
+    """And there are words: nothing is near a border, so that most claims are told."""
+    words = check(DrawnTuned())
+    assert words["true: reproduced"] > words["true: inconclusive"], words
+    assert words["false: contradicted"] > words["false: inconclusive"], words
 
 
 def test_the_limit_is_that_of_clopper_and_pearson() -> None:
@@ -286,9 +299,9 @@ def test_what_is_far_apart_is_told_apart() -> None:
     drawn = Drawn(World("far apart", changes={"float16": 80}))
     told = Counter(
         (each.claim, each.outcome)
-        for seed in range(20)
+        for seed in range(10)
         for each in drawn(seed)[1]
-        if each.kind == "ordering"
+        if each.claim.startswith("at-most")
     )
-    assert told["at-most.true", "reproduced"] >= 16, told
-    assert told["at-most.false", "contradicted"] >= 16, told
+    assert told["at-most.true", "reproduced"] >= 9, told
+    assert told["at-most.false", "contradicted"] >= 9, told
