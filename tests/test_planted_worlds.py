@@ -32,8 +32,8 @@ from verify.evidence import Evidence
 from verify.judge import judge
 from verify.records.checked_record import CheckedRecord
 
-PAPERS = 59
-"""Of each world: the fewest of which none wrong puts the limit at RATE."""
+PAPERS, MORE = 59, 93
+"""Of each world: the fewest of which none wrong, or one, puts the limit at RATE."""
 RATE = 0.05
 
 pytestmark = pytest.mark.timeout(600)
@@ -173,10 +173,13 @@ def word(found: Finding) -> str:
     return found.outcome
 
 
-def check(drawn: Callable[[int], tuple[Paper, tuple[Finding, ...]]]) -> Counter[str]:
+Draw = Callable[[int], tuple[Paper, tuple[Finding, ...]]]
+
+
+def check(drawn: Draw, papers: int = PAPERS) -> Counter[str]:
     """Hold the wrong words of some papers to their limit; every word by what is true."""
     wrong, which, words = 0, Counter[str](), Counter[str]()
-    for seed in range(PAPERS):
+    for seed in range(papers):
         paper, findings = drawn(seed)
         expected = paper.expected()
         said = [(word(found), expected[found.claim]) for found in findings]
@@ -184,8 +187,8 @@ def check(drawn: Callable[[int], tuple[Paper, tuple[Finding, ...]]]) -> Counter[
         wrong += bool(bad)
         which.update(bad)
         words.update(f"{it.truth}: {one}" for one, it in said)
-    limit = most(wrong, PAPERS)
-    assert limit <= RATE, f"{wrong} of {PAPERS} papers, limit {limit:.2f}; {which.most_common(9)}"
+    limit = most(wrong, papers)
+    assert limit <= RATE, f"{wrong} of {papers} papers, limit {limit:.2f}; {which.most_common(9)}"
     return words
 
 
@@ -195,7 +198,8 @@ def check(drawn: Callable[[int], tuple[Paper, tuple[Finding, ...]]]) -> Counter[
 
 @pytest.mark.parametrize("world", worlds.WORLDS, ids=lambda world: world.name.replace(" ", "-"))
 def test_wrong_words_are_rare_in_every_world(world: World) -> None:
-    check(Drawn(world))
+    """More are drawn where answers change together at all shots, which no rule here knows of."""
+    check(Drawn(world), MORE if world.alike else PAPERS)
 
 
 def test_wrong_words_are_rare_of_tuned_models() -> None:
@@ -208,7 +212,7 @@ def test_wrong_words_are_rare_of_tuned_models() -> None:
 def test_the_limit_is_that_of_clopper_and_pearson() -> None:
     """Of 59 papers without a wrong word, 0.95 = 1 - (1 - p)^59; of 58 it is not enough."""
     assert most(0, 59) == pytest.approx(1 - 0.05 ** (1 / 59))
-    assert most(0, 59) <= RATE < min(most(0, 58), most(1, 59))
+    assert max(most(0, PAPERS), most(1, MORE)) <= RATE < min(most(0, 58), most(1, 92))
 
 
 # -----------------------------------------------------------------------------

@@ -53,7 +53,7 @@ class World:
     gained: float = 0.5
     """Share of the changes that turn an answer right."""
     alike: float = 0.0
-    """Share of the changes that go the same way at every number of shots."""
+    """Share of the changes that are of the same questions at every number of shots."""
     tied: bool = False
     """Whether answers are lost to exact ties, of which the first letter is taken."""
     rare: float = 0.0
@@ -81,18 +81,27 @@ Turned = list[list[tuple[slice, slice]]]
 
 
 class _Free:
-    """Questions that have not turned yet at one number of shots, handed out once each."""
+    """Questions that have not turned yet, handed out once each."""
 
-    def __init__(self) -> None:
-        self.lost, self.won = 0, RIGHT
+    def __init__(self, lost: int, won: int) -> None:
+        self.lost, self.won = lost, won
+        self.ends = lost + RIGHT // 2, won + (QUESTIONS - RIGHT) // 2
 
     def take(self, lost: int, won: int) -> tuple[slice, slice]:
         """So many that were right, and so many that were wrong."""
         found = slice(self.lost, self.lost + lost), slice(self.won, self.won + won)
         self.lost, self.won = found[0].stop, found[1].stop
-        assert self.lost <= RIGHT
-        assert self.won <= QUESTIONS
+        assert self.lost <= self.ends[0]
+        assert self.won <= self.ends[1]
         return found
+
+
+class _Pools:
+    """One half of the questions for what is the same at every number of shots, one for the rest."""
+
+    def __init__(self) -> None:
+        self.alike = _Free(RIGHT // 2, (RIGHT + QUESTIONS) // 2)
+        self.apart = [_Free(0, RIGHT) for _ in SHOTS]
 
 
 @dataclass(frozen=True)
@@ -108,7 +117,7 @@ def draw_cell(
     world: World, dtype: str, lean: float, kernels: list[str], rng: np.random.Generator
 ) -> Cell:
     """Evaluations of one model in one dtype; `kernels` is that of each of our settings."""
-    free = [_Free() for _ in SHOTS]
+    free = _Pools()
     lost, changes = round(lean / POINT), world.changes[dtype]
     own = round(changes * world.redrawn)
     shared = _draw(world, free, max(changes - own - lost, 0), rng, lost)
@@ -125,15 +134,16 @@ def draw_cell(
 
 
 def _draw(
-    world: World, free: list[_Free], number: int, rng: np.random.Generator, lost: int = 0
+    world: World, free: _Pools, number: int, rng: np.random.Generator, lost: int = 0
 ) -> Turned:
     """So many changes at each number of shots, and answers more that are lost."""
     alike = round(number * world.alike)
-    together = rng.binomial(alike, world.gained)
+    won = int(rng.binomial(alike, world.gained))
     found: Turned = []
-    for each in free:
-        won = int(together + rng.binomial(number - alike, world.gained))
-        found.append([each.take(number - won + lost, won)])
+    everywhere = free.alike.take(alike - won, won)
+    for pool in free.apart:
+        won = int(rng.binomial(number - alike, world.gained))
+        found.append([everywhere, pool.take(number - alike - won + lost, won)])
     return found
 
 
