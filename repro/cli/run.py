@@ -227,7 +227,8 @@ def _fetch(
         for each in job.missing
     }
     for name, missing in wanted.items():
-        bars.say(f"fetching {missing.what} ({missing.download / 1e6:,.0f} MB)")
+        size = "from the cache" if missing.cached else f"{missing.download / 1e6:,.0f} MB"
+        bars.say(f"fetching {missing.what} ({size})")
         try:
             if missing.role == "data":
                 inputs_fetch.fetch_data(locator.datasets[name])

@@ -11,7 +11,7 @@ import json
 import lzma
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, TypeVar
 
@@ -24,7 +24,14 @@ from repro.inputs import checkpoints, located, remote_code
 from repro.inputs.located import Located, Missing
 from repro.schema import catalog
 from repro.schema.base import Sha256
-from repro.schema.catalog import Benchmark, Checkpoint, HubSource, Instructions, Wheel
+from repro.schema.catalog import (
+    Benchmark,
+    Checkpoint,
+    HubSource,
+    Instructions,
+    Wheel,
+    WheelSource,
+)
 from repro.schema.jobs import Job
 from repro.text import known_names
 from repro.weights import checkpoint_files, loadable
@@ -43,6 +50,7 @@ class InputLocator:
     """Where to look: the catalog, the user's replacements and the pins of earlier runs."""
 
     substitutes: Mapping[str, Path] = field(default_factory=dict)
+    """Checkpoint to the folder in its place, or to another checkpoint's name in the catalog."""
     data: Mapping[str, Path] = field(default_factory=dict)
     pins: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     allow_remote_code: bool = False
@@ -65,6 +73,35 @@ class InputLocator:
                     raise BadInputError(
                         f"{flag} {name}=…: the catalog has no {name!r}, expected {expected}"
                     )
+        self._others = {
+            name: str(given)
+            for name, given in self.substitutes.items()
+            if str(given) in self.checkpoints and not given.is_dir()
+        }
+        for name in self._others:
+            self._refuse_circle(name)
+
+    def _refuse_circle(self, name: str) -> None:
+        """Checkpoints that stand in for each other."""
+        passed = [name]
+        while passed[-1] in self._others:
+            passed.append(self._others[passed[-1]])
+            if passed[-1] in passed[:-1]:
+                raise BadInputError(
+                    f"--substitute {name}={self._others[name]}: found {' = '.join(passed)}, "
+                    "expected another checkpoint at the end, or a folder"
+                )
+
+    def entry(self, name: str) -> Checkpoint:
+        """What the catalog says of the checkpoint that is read where one is named.
+
+        Raises:
+            BadInputError: if the catalog has none of that name.
+        """
+        _known(self.checkpoints, "checkpoint", name)
+        while name in self._others:
+            name = self._others[name]
+        return self.checkpoints[name]
 
     def for_job(self, job: Job) -> dict[str, Located | Missing]:
         """What a job reads, by role (`checkpoint`, `data`)."""
@@ -79,7 +116,7 @@ class InputLocator:
     def checkpoint_of(self, job: Job) -> Checkpoint | None:
         """What the catalog says of the checkpoint that a job reads."""
         name = job.checkpoint_name()
-        return _known(self.checkpoints, "checkpoint", name) if name else None
+        return self.entry(name) if name else None
 
     def data_of(self, job: Job) -> Data | None:
         """What the catalog says of the data that a job reads."""
@@ -93,6 +130,8 @@ class InputLocator:
             BadInputError: if the catalog has none of that name.
         """
         _known(self.checkpoints, "checkpoint", name)
+        if name in self._others:
+            return _in_place_of(name, self.checkpoint(self._others[name]))
         if name not in self._found:
             self._found[name] = self._find_checkpoint(name)
         return self._found[name]
@@ -124,17 +163,25 @@ class InputLocator:
                 remedy = f"restore {known.source.folder} from the repository"
                 return Missing("checkpoint", name, f"the bundled checkpoint {name}", remedy, 0)
             return self._identify(name, folder, given=False)
-        cached = _in_hub_cache(known.source)
+        cached = _cached(name, known)
         if cached is not None:
             try:
                 return self._identify(name, cached, given=False)
             except BadInputError as error:  # nobody gave it: the other checkpoints are sound
-                return Missing("checkpoint", name, f"sound weights of {name}", str(error), 0)
+                why = str(error)
+                if isinstance(known.source, WheelSource):
+                    why += f"; delete {cached}: the next run makes it again"
+                return Missing("checkpoint", name, f"sound weights of {name}", why, 0)
+        remedy = located.how_to_get_weights(name, known, known.source)
+        what = f"weights of {name}"
+        if isinstance(known.source, WheelSource):
+            here = checkpoints.in_cache(known.source.wheel) is not None
+            size = 0 if here else known.source.wheel.size
+            return Missing("checkpoint", name, what, remedy, size, cached=here)
         size = known.stored_bytes
         if known.tokenizer != "own" or not self._may_fetch(known.source, known):
             size = 0
-        remedy = located.how_to_get_weights(name, known, known.source)
-        return Missing("checkpoint", name, f"weights of {name}", remedy, size)
+        return Missing("checkpoint", name, what, remedy, size, hub=True)
 
     def _may_fetch(self, source: catalog.HubSource, known: catalog.Checkpoint) -> bool:
         """Whether what a repository has would be enough, and could be used."""
@@ -160,6 +207,8 @@ class InputLocator:
             refused = self._refuse(name, folder, code, held=held)
             if refused:
                 return refused
+        if isinstance(known.source, WheelSource) and not (same or given):
+            raise BadInputError(f"{folder} holds other files than the catalog pins")
         # With other files, or no digest to hold a user's own copy to, it is not the checkpoint.
         substituted = not same and (bool(pinned) or given)
         first_use = not substituted and not in_catalog
@@ -193,7 +242,7 @@ class InputLocator:
         """The same, or what to bring where a folder has no tokenizer."""
         if isinstance(found, Missing) or found.path is None:
             return found
-        known = self.checkpoints[found.name]
+        known = self.entry(found.name)
         if checkpoint_files.has_tokenizer(found.path, own=known.tokenizer == "own"):
             return found
         remedy = located.how_to_get_tokenizer(found.name, known, found.path)
@@ -214,11 +263,32 @@ class InputLocator:
         return Located(name, None, files, substituted=True, first_use=False)
 
 
+def _in_place_of(name: str, found: Located | Missing) -> Located | Missing:
+    """A checkpoint that is read where another is named: a substitute, whatever it is."""
+    if isinstance(found, Missing):
+        return found
+    files, executes = (
+        {f"{name}/{file.partition('/')[2]}": sha for file, sha in each.items()}
+        for each in (found.files, found.executes)
+    )
+    return replace(
+        found, name=name, files=files, executes=executes, substituted=True, first_use=False
+    )
+
+
 def _known(catalogued: Mapping[str, Known], what: str, name: str) -> Known:
     """The catalog's entry of something that a manifest names."""
     if name not in catalogued:
         raise BadInputError(f"the catalog has no {what} {name!r}")
     return catalogued[name]
+
+
+def _cached(name: str, known: Checkpoint) -> Path | None:
+    """The folder of a checkpoint that was fetched before."""
+    if isinstance(known.source, WheelSource):
+        made = checkpoints.cached_folder(name, known)
+        return made if made.is_dir() else None
+    return _in_hub_cache(known.source) if isinstance(known.source, HubSource) else None
 
 
 def _in_hub_cache(source: catalog.HubSource) -> Path | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from repro.schema.catalog import GATED, Checkpoint, HubSource
+from repro.schema.catalog import GATED, Checkpoint, HubSource, WheelSource
 from repro.schema.families import FAMILIES
 
 
@@ -50,7 +50,9 @@ class Missing:
     download: int
     """Bytes to fetch, 0 if they cannot be fetched."""
     hub: bool = False
-    """Data that the model hub has, and not the package index."""
+    """The model hub has it, and not the package index."""
+    cached: bool = False
+    """The cache has what it is made of: nothing is fetched."""
 
 
 # -----------------------------------------------------------------------------
@@ -60,8 +62,15 @@ TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json
 """What a folder takes from the repository of a tokenizer."""
 
 
-def how_to_get_weights(name: str, known: Checkpoint, source: HubSource) -> str:
+def how_to_get_weights(name: str, known: Checkpoint, source: HubSource | WheelSource) -> str:
     """How to bring the files of a checkpoint."""
+    if isinstance(source, WheelSource):
+        wheel = source.wheel
+        return (
+            f"{wheel.distribution}=={wheel.version}, from the package index (not with --offline); "
+            f"or {wheel.filename} in the cache ($REPRO_CACHE), or a folder that was made of it: "
+            f"--substitute {name}=FOLDER"
+        )
     here = f"{source.repository} at {source.revision}"
     if FAMILIES[known.family].layout == "mamba-ssm" or "pytorch_model.bin" in known.files:
         text = (
