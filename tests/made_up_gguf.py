@@ -5,7 +5,9 @@ A tensor is stored as it is given: (format's number, sizes with the fastest firs
 
 import json
 import struct
-from collections.abc import Mapping, Sequence
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
@@ -14,8 +16,8 @@ F32, F16, Q4_1, Q8_0 = 0, 1, 3, 8
 U32, F32_VALUE, BOOL, TEXT, LIST, I32 = 4, 6, 7, 8, 9, 5
 
 Tensor = tuple[int, Sequence[int], bytes]
-Setting = tuple[str, bytes]
-"""A name, and its kind and value as bytes."""
+Change = Callable[[dict[str, Any], dict[str, Tensor]], object]
+"""Of settings and tensors, before they are written."""
 
 
 def text(value: str) -> bytes:
@@ -175,3 +177,64 @@ def tokenizer() -> tuple[list[str], list[str], Any]:
     said = json.loads(made.to_str())["model"]
     tokens = sorted(said["vocab"], key=said["vocab"].get)
     return tokens, said["merges"], made
+
+
+def llama(variant: Mapping[str, Any]) -> Any:
+    """A random Llama with the vocabulary of `tokenizer`."""
+    import tiny_models  # torch takes a while
+
+    heads = {"hidden_size": 32, "num_attention_heads": 4, "num_key_value_heads": 4}
+    return tiny_models.model("llama", **{**heads, "vocab_size": len(tokenizer()[0]), **variant})
+
+
+def write_llama(model: Any, path: Path, change: Change = lambda *_: None) -> Path:
+    """A model in GGUF, after a change of its settings and tensors."""
+    tokens, merges, _ = tokenizer()
+    weights = {name: each.detach().numpy() for name, each in model.named_parameters()}
+    settings = llama_settings(model.config, tokens, merges, special=3)
+    heads = model.config.num_attention_heads, model.config.num_key_value_heads
+    tensors = llama_tensors(weights, *heads)
+    change(settings, tensors)
+    path.write_bytes(file(settings, tensors))
+    return path
+
+
+WHEEL, MEMBER = "made_up_llama-1.0-py3-none-any.whl", "made_up_llama/tiny.gguf"
+
+
+def write_wheel(folder: Path) -> Any:
+    """A wheel with a Llama, as a package index has it; returns what a catalog would say of it."""
+    from repro import fileio
+    from repro.schema.catalog import Checkpoint
+    from repro.weights import llama as converted
+
+    model = llama({"tie_word_embeddings": True})
+    file = write_llama(model, folder / "tiny.gguf")
+    made = converted.convert(file, folder / "tiny")
+    with zipfile.ZipFile(folder / WHEEL, "w") as archive:
+        about = "made_up_llama-1.0.dist-info"
+        archive.writestr(
+            f"{about}/METADATA", "Metadata-Version: 2.1\nName: made-up-llama\nVersion: 1.0\n"
+        )
+        archive.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\n")
+        archive.writestr(f"{about}/RECORD", "")
+        archive.write(file, MEMBER)
+    wheel = {"distribution": "made-up-llama", "version": "1.0", "filename": WHEEL}
+    wheel |= {"sha256": fileio.digest_of_file(folder / WHEEL)}
+    wheel |= {"size": (folder / WHEEL).stat().st_size}
+    source = {"kind": "wheel", "wheel": wheel, "file": MEMBER}
+    source |= {"sha256": fileio.digest_of_file(file)}
+    return Checkpoint.model_validate(
+        {
+            "family": "llama",
+            "source": source,
+            "stored_dtype": "float32",
+            "tokenizer": "own",
+            "parameters": sum(each.numel() for each in model.parameters()),
+            "hidden_size": 32,
+            "blocks": 2,
+            "heads": 4,
+            "note": "made up",
+            "files": {each.path.name: each.sha256 for each in made},
+        }
+    )

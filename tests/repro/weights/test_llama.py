@@ -3,7 +3,6 @@ written from; of the catalog's checkpoint its digests, its parameters and what i
 """
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import tiny_models
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from repro import fileio
 from repro.errors import BadInputError, CannotRunError
@@ -33,27 +32,6 @@ VARIANTS: tuple[dict[str, Any], ...] = (
     {"num_key_value_heads": 1, "rope_theta": 500.0},
     {"num_key_value_heads": 2, "rms_norm_eps": 1e-3, "max_position_embeddings": 64},
 )
-Change = Callable[[dict[str, Any], dict[str, made.Tensor]], object]
-
-
-def model(variant: dict[str, Any]) -> Any:
-    """A random Llama with the vocabulary of the made-up tokenizer."""
-    size = len(made.tokenizer()[0])
-    heads = {"hidden_size": 32, "num_attention_heads": 4, "num_key_value_heads": 4}
-    return tiny_models.model("llama", **{**heads, "vocab_size": size, **variant})
-
-
-def file_of(found: Any, path: Path, change: Change = lambda *_: None) -> Path:
-    """A model in GGUF, after a change of its settings and tensors."""
-    tokens, merges, _ = made.tokenizer()
-    config: LlamaConfig = found.config
-    weights = {name: each.detach().numpy() for name, each in found.named_parameters()}
-    settings = made.llama_settings(config, tokens, merges, special=3)
-    heads = config.num_attention_heads, config.num_key_value_heads
-    tensors = made.llama_tensors(weights, *heads)
-    change(settings, tensors)
-    path.write_bytes(made.file(settings, tensors))
-    return path
 
 
 def loaded(folder: Path | None) -> Any:
@@ -66,7 +44,7 @@ def loaded(folder: Path | None) -> Any:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A converted checkpoint."""
     work = tmp_path_factory.mktemp("llama")
-    llama.convert(file_of(model(VARIANTS[0]), work / "x.gguf"), work / "made")
+    llama.convert(made.write_llama(made.llama(VARIANTS[0]), work / "x.gguf"), work / "made")
     return work / "made"
 
 
@@ -75,8 +53,8 @@ def test_it_is_the_model_that_the_file_was_written_from(
     variant: dict[str, Any], tmp_path: Path
 ) -> None:
     """To the bit, since no weight of this file is rounded."""
-    expected = model(variant)
-    written = llama.convert(file_of(expected, tmp_path / "x.gguf"), tmp_path / "made")
+    expected = made.llama(variant)
+    written = llama.convert(made.write_llama(expected, tmp_path / "x.gguf"), tmp_path / "made")
     for each in written:
         assert (each.size, each.sha256) == (
             each.path.stat().st_size,
@@ -94,7 +72,7 @@ def test_it_is_the_model_that_the_file_was_written_from(
 
 def test_half_precision_and_what_is_taken_for_granted(tmp_path: Path) -> None:
     """Rotary base 10,000, as many key-value heads as heads, a vocabulary of all tokens."""
-    expected = model({})
+    expected = made.llama({})
 
     def change(settings: dict[str, Any], tensors: dict[str, made.Tensor]) -> None:
         for name in ("rope.freq_base", "rope.dimension_count", "attention.head_count_kv"):
@@ -104,7 +82,7 @@ def test_half_precision_and_what_is_taken_for_granted(tmp_path: Path) -> None:
         values = np.frombuffer(content, "<f4").reshape(sizes[::-1])
         tensors["token_embd.weight"] = made.f16(values)
 
-    llama.convert(file_of(expected, tmp_path / "x.gguf", change), tmp_path / "made")
+    llama.convert(made.write_llama(expected, tmp_path / "x.gguf", change), tmp_path / "made")
     with torch.no_grad():
         embedding = expected.get_input_embeddings().weight
         embedding.copy_(embedding.half().float())
@@ -137,7 +115,7 @@ def test_digits_stand_alone_and_special_tokens_are_told(folder: Path) -> None:
 # What is refused
 
 
-def said(**changed: Any) -> Change:
+def said(**changed: Any) -> made.Change:
     """Settings with other values; None takes one away."""
 
     def change(settings: dict[str, Any], _: object) -> None:
@@ -150,7 +128,7 @@ def said(**changed: Any) -> Change:
     return change
 
 
-def dropped(name: str) -> Change:
+def dropped(name: str) -> made.Change:
     return lambda _, tensors: tensors.pop(name)
 
 
@@ -201,9 +179,9 @@ def dropped(name: str) -> Change:
     ],
 )
 def test_another_model_is_refused_with_every_reason(
-    change: Change, words: list[str], tmp_path: Path
+    change: made.Change, words: list[str], tmp_path: Path
 ) -> None:
-    path = file_of(model({"tie_word_embeddings": True}), tmp_path / "x.gguf", change)
+    path = made.write_llama(made.llama({"tie_word_embeddings": True}), tmp_path / "x.gguf", change)
     with pytest.raises(BadInputError) as caught:
         llama.convert(path, tmp_path / "made")
     for each in words:
@@ -213,7 +191,7 @@ def test_another_model_is_refused_with_every_reason(
 
 
 def test_damage_is_one_message_and_nothing_is_written(tmp_path: Path) -> None:
-    path = file_of(model({"tie_word_embeddings": True}), tmp_path / "x.gguf")
+    path = made.write_llama(made.llama({"tie_word_embeddings": True}), tmp_path / "x.gguf")
     content, random = path.read_bytes(), np.random.default_rng(7)
     header = content.index(b"token_embd.weight")
     damaged = [content[:length] for length in random.integers(0, len(content), 60)]
@@ -239,7 +217,7 @@ def test_damage_is_one_message_and_nothing_is_written(tmp_path: Path) -> None:
 def test_what_cannot_be_read_or_written_is_a_message(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match=r"nowhere\.gguf: No such file"):
         llama.convert(tmp_path / "nowhere.gguf", tmp_path / "made")
-    path = file_of(model({}), tmp_path / "x.gguf")
+    path = made.write_llama(made.llama({}), tmp_path / "x.gguf")
     (tmp_path / "made").write_text("in its way")
     with pytest.raises(BadInputError, match=r"cannot be turned into a checkpoint"):
         llama.convert(path, tmp_path / "made")
