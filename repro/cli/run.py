@@ -131,6 +131,8 @@ def _run(arguments: argparse.Namespace, engine: Engine) -> int:
                 plan, prepared.tiers_of(plan.manifest), prepared.files[plan.manifest.id]
             )
             console_plan.show(plan, following, prepared.undecidable(plan), brief=True)
+    for line in prepared.unread(plans) if not arguments.json else ():
+        options.print_line(line)
     failed = dict[str, str]()
     with console.progress_bars(quiet=arguments.json) as bars:
         failed |= _fetch(plans, prepared, bars) | _fetch_sources(prepared, bars)

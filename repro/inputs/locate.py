@@ -78,19 +78,20 @@ class InputLocator:
             for name, given in self.substitutes.items()
             if str(given) in self.checkpoints and not given.is_dir()
         }
-        for name in self._others:
-            self._refuse_circle(name)
-
-    def _refuse_circle(self, name: str) -> None:
-        """Checkpoints that stand in for each other."""
-        passed = [name]
-        while passed[-1] in self._others:
-            passed.append(self._others[passed[-1]])
+        for name, other in self._others.items():
+            passed = self.names_read(name)
             if passed[-1] in passed[:-1]:
                 raise BadInputError(
-                    f"--substitute {name}={self._others[name]}: found {' = '.join(passed)}, "
-                    "expected another checkpoint at the end, or a folder"
+                    f"--substitute {name}={other}: found {' = '.join(passed)}, expected another "
+                    "checkpoint at the end, or a folder"
                 )
+
+    def names_read(self, name: str) -> list[str]:
+        """A checkpoint's name, that of the one in its place, and so on to the one that is read."""
+        passed = [name]
+        while passed[-1] in self._others and passed[-1] not in passed[:-1]:
+            passed.append(self._others[passed[-1]])
+        return passed
 
     def entry(self, name: str) -> Checkpoint:
         """What the catalog says of the checkpoint that is read where one is named.
@@ -99,9 +100,7 @@ class InputLocator:
             BadInputError: if the catalog has none of that name.
         """
         _known(self.checkpoints, "checkpoint", name)
-        while name in self._others:
-            name = self._others[name]
-        return self.checkpoints[name]
+        return self.checkpoints[self.names_read(name)[-1]]
 
     def for_job(self, job: Job) -> dict[str, Located | Missing]:
         """What a job reads, by role (`checkpoint`, `data`)."""

@@ -140,6 +140,36 @@ def test_what_lacks_is_that_of_the_one_that_stands_in(tmp_path: Path) -> None:
     assert seconds[0] / seconds[1] == pytest.approx(ratio, rel=0.01)
 
 
+@pytest.mark.parametrize(
+    ("tier", "name", "told"),
+    [
+        ("full", "pythia-160m", []),
+        ("full", "phi-1.5", ["--substitute phi-1.5: no job reads phi-1.5"]),
+        (
+            "smoke",
+            "pythia-160m",
+            [
+                (
+                    "--substitute pythia-160m: no job reads pythia-160m; at tier smoke "
+                    "gpt-neox-twin stands in for it, and may be replaced"
+                )
+            ],
+        ),
+        ("smoke", "gpt-neox-twin", []),
+    ],
+)
+def test_a_substitute_that_no_job_reads_is_told(
+    tier: str, name: str, told: list[str], tmp_path: Path
+) -> None:
+    """And only what is read of the hub floats."""
+    command = ("plan", "table1", "--tier", tier, "--only", "model=pythia-160m", "--offline")
+    given = ("--substitute", f"{name}=mamba-twin", "--out", str(tmp_path))
+    lines = repro_here(*command, *given, COLUMNS="200").stdout.splitlines()
+    assert [line for line in lines if line.startswith("--substitute")] == told
+    floats = any("at a floating revision" in line for line in lines)
+    assert floats == (tier == "full" and name != "pythia-160m")
+
+
 # -----------------------------------------------------------------------------
 # From a wheel
 
