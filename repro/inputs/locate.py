@@ -10,7 +10,7 @@ import hashlib
 import json
 import lzma
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, TypeVar
@@ -76,7 +76,7 @@ class InputLocator:
         self._others = {
             name: str(given)
             for name, given in self.substitutes.items()
-            if str(given) in self.checkpoints and not given.is_dir()
+            if names_checkpoint(given, self.checkpoints)
         }
         for name, other in self._others.items():
             passed = self.names_read(name)
@@ -260,6 +260,11 @@ class InputLocator:
         # Its content is held to the catalog by the gold answers, when it is judged.
         files = {f"{name}/{source.repository}": fileio.digest_of_data(source)}
         return Located(name, None, files, substituted=True, first_use=False)
+
+
+def names_checkpoint(given: Path, known: Container[str]) -> bool:
+    """Whether what `--substitute` was given is a name in the catalog; a folder goes first."""
+    return str(given) in known and not given.is_dir()
 
 
 def _in_place_of(name: str, found: Located | Missing) -> Located | Missing:
