@@ -26,7 +26,7 @@ from repro import paths
 from repro.container import engine
 from repro.container.engine import Client
 from repro.errors import BadInputError, save_errors
-from repro.inputs.locate import names_checkpoint
+from repro.inputs import located
 from repro.paths import NamedPath
 from repro.schema import catalog
 
@@ -100,7 +100,7 @@ def _value(action: argparse.Action, value: object, mounts: dict[str, str]) -> st
         return str(value)
     if not (name and separator and path):
         raise BadInputError(f"{action.option_strings[-1]} {value}: expected NAME=PATH")
-    of_catalog = action.dest == "substitute" and names_checkpoint(Path(path), catalog.checkpoints())
+    of_catalog = action.dest == "substitute" and located.is_name(Path(path), catalog.checkpoints())
     if path == HUB or of_catalog:
         return value
     return f"{name}={_path(f'{action.dest}/{name}', Path(path), mounts)}"

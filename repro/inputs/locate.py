@@ -10,8 +10,8 @@ import hashlib
 import json
 import lzma
 import zlib
-from collections.abc import Callable, Container, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TypeVar
 
@@ -24,14 +24,7 @@ from repro.inputs import checkpoints, located, remote_code
 from repro.inputs.located import Located, Missing
 from repro.schema import catalog
 from repro.schema.base import Sha256
-from repro.schema.catalog import (
-    Benchmark,
-    Checkpoint,
-    HubSource,
-    Instructions,
-    Wheel,
-    WheelSource,
-)
+from repro.schema.catalog import Benchmark, Checkpoint, HubSource, Instructions, Wheel
 from repro.schema.jobs import Job
 from repro.text import known_names
 from repro.weights import checkpoint_files, loadable
@@ -73,25 +66,11 @@ class InputLocator:
                     raise BadInputError(
                         f"{flag} {name}=…: the catalog has no {name!r}, expected {expected}"
                     )
-        self._others = {
-            name: str(given)
-            for name, given in self.substitutes.items()
-            if names_checkpoint(given, self.checkpoints)
-        }
-        for name, other in self._others.items():
-            passed = self.names_read(name)
-            if passed[-1] in passed[:-1]:
-                raise BadInputError(
-                    f"--substitute {name}={other}: found {' = '.join(passed)}, expected another "
-                    "checkpoint at the end, or a folder"
-                )
+        self._others = located.named_checkpoints(self.substitutes, self.checkpoints)
 
     def names_read(self, name: str) -> list[str]:
         """A checkpoint's name, that of the one in its place, and so on to the one that is read."""
-        passed = [name]
-        while passed[-1] in self._others and passed[-1] not in passed[:-1]:
-            passed.append(self._others[passed[-1]])
-        return passed
+        return located.names_read(name, self._others)
 
     def entry(self, name: str) -> Checkpoint:
         """What the catalog says of the checkpoint that is read where one is named.
@@ -130,7 +109,8 @@ class InputLocator:
         """
         _known(self.checkpoints, "checkpoint", name)
         if name in self._others:
-            return _in_place_of(name, self.checkpoint(self._others[name]))
+            found = self.checkpoint(self._others[name])
+            return found.in_place_of(name) if isinstance(found, Located) else found
         if name not in self._found:
             self._found[name] = self._find_checkpoint(name)
         return self._found[name]
@@ -162,25 +142,39 @@ class InputLocator:
                 remedy = f"restore {known.source.folder} from the repository"
                 return Missing("checkpoint", name, f"the bundled checkpoint {name}", remedy, 0)
             return self._identify(name, folder, given=False)
-        cached = _cached(name, known)
+        if isinstance(known.source, catalog.WheelSource):
+            return self._made_of_wheel(name, known, known.source)
+        cached = _in_hub_cache(known.source)
         if cached is not None:
             try:
                 return self._identify(name, cached, given=False)
             except BadInputError as error:  # nobody gave it: the other checkpoints are sound
-                why = str(error)
-                if isinstance(known.source, WheelSource):
-                    why += f"; delete {cached}: the next run makes it again"
-                return Missing("checkpoint", name, f"sound weights of {name}", why, 0)
-        remedy = located.how_to_get_weights(name, known, known.source)
-        what = f"weights of {name}"
-        if isinstance(known.source, WheelSource):
-            here = checkpoints.in_cache(known.source.wheel) is not None
-            size = 0 if here else known.source.wheel.size
-            return Missing("checkpoint", name, what, remedy, size, cached=here)
+                return Missing("checkpoint", name, f"sound weights of {name}", str(error), 0)
         size = known.stored_bytes
         if known.tokenizer != "own" or not self._may_fetch(known.source, known):
             size = 0
-        return Missing("checkpoint", name, what, remedy, size, hub=True)
+        remedy = located.how_to_get_weights(name, known, known.source)
+        return Missing("checkpoint", name, f"weights of {name}", remedy, size, hub=True)
+
+    def _made_of_wheel(
+        self, name: str, known: Checkpoint, source: catalog.WheelSource
+    ) -> Located | Missing:
+        folder = checkpoints.made(name, known)
+        if folder is None:
+            here = checkpoints.in_cache(source.wheel) is not None
+            size = 0 if here else source.wheel.size
+            remedy = located.how_to_get_weights(name, known, source)
+            return Missing("checkpoint", name, f"weights of {name}", remedy, size, cached=here)
+        try:
+            found = self._identify(name, folder, given=False)
+        except BadInputError as error:
+            why = str(error)
+        else:
+            if isinstance(found, Missing) or not found.substituted:
+                return found
+            why = f"{folder} holds other files than the catalog pins"
+        why += f"; delete {folder}: the next run makes it again"
+        return Missing("checkpoint", name, f"sound weights of {name}", why, 0)
 
     def _may_fetch(self, source: catalog.HubSource, known: catalog.Checkpoint) -> bool:
         """Whether what a repository has would be enough, and could be used."""
@@ -206,8 +200,6 @@ class InputLocator:
             refused = self._refuse(name, folder, code, held=held)
             if refused:
                 return refused
-        if isinstance(known.source, WheelSource) and not (same or given):
-            raise BadInputError(f"{folder} holds other files than the catalog pins")
         # With other files, or no digest to hold a user's own copy to, it is not the checkpoint.
         substituted = not same and (bool(pinned) or given)
         first_use = not substituted and not in_catalog
@@ -262,37 +254,11 @@ class InputLocator:
         return Located(name, None, files, substituted=True, first_use=False)
 
 
-def names_checkpoint(given: Path, known: Container[str]) -> bool:
-    """Whether what `--substitute` was given is a name in the catalog; a folder goes first."""
-    return str(given) in known and not given.is_dir()
-
-
-def _in_place_of(name: str, found: Located | Missing) -> Located | Missing:
-    """A checkpoint that is read where another is named: a substitute, whatever it is."""
-    if isinstance(found, Missing):
-        return found
-    files, executes = (
-        {f"{name}/{file.partition('/')[2]}": sha for file, sha in each.items()}
-        for each in (found.files, found.executes)
-    )
-    return replace(
-        found, name=name, files=files, executes=executes, substituted=True, first_use=False
-    )
-
-
 def _known(catalogued: Mapping[str, Known], what: str, name: str) -> Known:
     """The catalog's entry of something that a manifest names."""
     if name not in catalogued:
         raise BadInputError(f"the catalog has no {what} {name!r}")
     return catalogued[name]
-
-
-def _cached(name: str, known: Checkpoint) -> Path | None:
-    """The folder of a checkpoint that was fetched before."""
-    if isinstance(known.source, WheelSource):
-        made = checkpoints.cached_folder(name, known)
-        return made if made.is_dir() else None
-    return _in_hub_cache(known.source) if isinstance(known.source, HubSource) else None
 
 
 def _in_hub_cache(source: catalog.HubSource) -> Path | None:
