@@ -25,7 +25,7 @@ NOT_RUN = {
     "reviewer": [
         "installs 2.5 GB, one to a few minutes",
         "8 minutes on two cores",
-        "fetches 93 MB; ",
+        "fetches 93 MB; 20 minutes of one core",
     ],
     "auditor": [
         "three more audits, 8 s each",
