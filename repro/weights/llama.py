@@ -81,6 +81,8 @@ _OF = {"tokens": str, "token_type": int, "merges": str}
 _CONTROL = 3
 _TYPES = {1, _CONTROL}
 """Of tokens: normal, and special. Others (bytes, unused) are of other tokenizers."""
+_SMALLEST = 1e-37
+"""Near the ends of float32."""
 _MOST = 1 << 20
 """Of anything that a setting counts."""
 
@@ -168,9 +170,9 @@ def _understood(source: Gguf) -> dict[str, Any]:
         if type(said.get(field)) is not int or not 1 <= said[field] <= _MOST
     ]
     faults += [
-        (field, "a number above 0")
+        (field, "a number above 0, of float32")
         for field in _NUMBERS
-        if type(said.get(field)) is not float or not 0 < said[field] < float("inf")
+        if type(said.get(field)) is not float or not _SMALLEST < said[field] < 1 / _SMALLEST
     ]
     faults += [
         (f"{_LISTS}.{name}", f"a list of {kind.__name__}")

@@ -3,6 +3,7 @@ written from; of the catalog's checkpoint its digests, its parameters and what i
 """
 
 import json
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,8 @@ def dropped(name: str) -> made.Change:
         ),
         (said(llama__attention__layer_norm_rms_epsilon=None), ["rms_epsilon", "a number above 0"]),
         (said(llama__rope__freq_base=float("inf")), ["rope.freq_base\n    found:    inf"]),
+        (said(llama__rope__freq_base=struct.pack("<Id", 12, 1e60)), ["found:    1e+60"]),
+        (said(llama__rope__freq_base=struct.pack("<Id", 12, 1e-60)), ["found:    1e-60"]),
         (said(llama__expert_count=8), ["llama.expert_count", "no such setting"]),
         (said(llama__rope__scaling__type="yarn"), ["llama.rope.scaling.type"]),
         (said(llama__attention__head_count=3), ["head_count\n    found:    3"]),
