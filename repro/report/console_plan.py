@@ -60,7 +60,8 @@ def show(
 
 def _floating(plan: Plan) -> list[Text]:
     """How many of the paper's checkpoints nothing pins yet; twins stand in for them at smoke."""
-    names = {job.slot.checkpoint for job in plan.jobs if isinstance(job.slot.job, NAMED)}
+    jobs = (job for job in plan.jobs if isinstance(job.slot.job, NAMED) and not _is_replaced(job))
+    names = {job.slot.checkpoint for job in jobs}
     count = len(names & set(catalog.unpinned_checkpoints(catalog.checkpoints())))
     if not count or plan.tier == "smoke":
         return []
@@ -68,6 +69,13 @@ def _floating(plan: Plan) -> list[Text]:
     if count == 1:
         text = "1 checkpoint at a floating revision: the first use pins it"
     return [Text(f"  {text}")]
+
+
+def _is_replaced(job: PlannedJob) -> bool:
+    """Whether another checkpoint is read, here or still to be brought, than the job names."""
+    here = job.inputs.get("checkpoint")
+    to_come = [each.name for each in job.missing if each.role == "checkpoint"]
+    return here.substituted if here else to_come not in ([], [job.slot.checkpoint])
 
 
 def _undecidable(found: Mapping[str, str], *, brief: bool) -> list[Text]:

@@ -132,6 +132,21 @@ def test_relative_names_and_links_are_mounted_as_what_they_are(
         assert inside.mounts == {f"/inputs/substitute/a/{name}": os.path.realpath(path)}
 
 
+def test_a_checkpoint_of_the_catalog_is_named_and_not_mounted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ("--substitute", "pythia-160m=mamba-twin", "--data", "mmlu=mamba-twin")
+    inside = of("run", given("run", "manifests/table1.json", *words[:2]))
+    assert (inside.arguments[-1], inside.mounts) == (words[1], {})
+    with pytest.raises(BadInputError, match="no such file"):  # data has no such names
+        of("run", given("run", "manifests/table1.json", *words))
+    (tmp_path / "mamba-twin").mkdir()
+    inside = of("run", given("run", "manifests/table1.json", *words[:2]))
+    assert inside.arguments[-1] == "pythia-160m=/inputs/substitute/pythia-160m/mamba-twin"
+    assert list(inside.mounts.values()) == [str(tmp_path / "mamba-twin")]
+
+
 def test_a_folder_of_links_is_mounted_file_by_file(tmp_path: Path) -> None:
     """As the hub's cache keeps a checkpoint: the links would lead nowhere in the container."""
     blobs, snapshot = tmp_path / "blobs", tmp_path / "snapshots" / "abc"
