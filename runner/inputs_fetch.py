@@ -7,9 +7,11 @@ and only where the user allowed it. Nothing is unpickled.
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +33,10 @@ _TEXT = ("*.json", "*.txt", "tokenizer.model")
 _CODE = "*.py"
 _PATIENCE = 30
 """Seconds that a hub may take to begin to answer."""
+
+_FETCHING = ".fetching-"
+"""Before the name of a folder of the cache in which pip is at work."""
+_A_DAY = 24 * 3600
 
 _NO_BUILD = {
     f"{name}_SKIP_CUDA_BUILD": "TRUE" for name in ("MAMBA", "CAUSAL_CONV1D", "FLASH_ATTENTION")
@@ -93,7 +99,10 @@ def _download(what: str, pin: Pin, pattern: str, options: Sequence[str]) -> Path
     cache = paths.cache()
     with save_errors(cache, "REPRO_CACHE"):
         cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".fetching-", dir=cache) as folder:
+        for left in cache.glob(f"{_FETCHING}*"):
+            if time.time() - left.stat().st_mtime > _A_DAY:  # killed, and by now nobody's
+                shutil.rmtree(left, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=_FETCHING, dir=cache) as folder:
             hashes = " ".join(f"--hash=sha256:{each}" for each in pin.hashes)
             requirement = Path(folder) / "requirement.txt"
             requirement.write_text(f"{pin.name}=={pin.version} {hashes}\n", encoding="utf-8")
@@ -169,12 +178,15 @@ def _snapshot(repository: str, revision: str | None, patterns: Sequence[str]) ->
 
 @contextmanager
 def _hub(what: str) -> Iterator[None]:
-    """Turn whatever the hub's client raises into a message."""
+    """Turn whatever the hub's client raises into a message, of an answer without sense as well."""
     from huggingface_hub.utils import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
         yield
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+    except (
+        *(HfHubHTTPError, LocalEntryNotFoundError, OSError),
+        *(AssertionError, KeyError, TypeError, ValueError),
+    ) as error:
         raise CannotRunError(_not_fetched(what, first_line(error))) from error
 
 

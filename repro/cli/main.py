@@ -19,6 +19,7 @@ from repro.errors import (
     EXIT_BUG,
     EXIT_INTERRUPTED,
     EXIT_UNREAD,
+    INTERRUPTED,
     BadInputError,
     ReproError,
 )
@@ -82,8 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ReproError as error:
         return _print_error(f"repro {name}: {error}", error.exit_code)
     except KeyboardInterrupt:
-        said = "\ninterrupted; finished jobs are kept, the same command goes on"
-        return _print_error(said, EXIT_INTERRUPTED)
+        return _print_error(f"\n{INTERRUPTED}", EXIT_INTERRUPTED)
     except OutputClosedError:
         return EXIT_UNREAD
     except Exception as error:  # noqa: BLE001  # the boundary

@@ -283,32 +283,38 @@ def kept_kernels(store: Store, told: Callable[[int, str], None] | None) -> Itera
     before = os.environ.get(_CACHE)
     if not (before or "").strip():  # as Triton takes an empty one
         os.environ[_CACHE] = os.path.abspath(store.kernels)  # noqa: PTH100  # links stay as they are
-    over = threading.Event()
-    watching = threading.Thread(target=_watch, args=(Path(os.environ[_CACHE].strip()), told, over))
+    folder = Path(os.environ[_CACHE].strip())
     try:
-        if told:
-            watching.start()
-        yield
+        with _watched(folder, told) if told else nullcontext():
+            yield
     finally:
-        over.set()
-        if told:
-            watching.join()
         os.environ.pop(_CACHE, None)
         os.environ.update({} if before is None else {_CACHE: before})
 
 
-def _watch(folder: Path, told: Callable[[int, str], None], over: threading.Event) -> None:
-    first = last = _compiled(folder)
-    changed = time.monotonic()
-    ending = False
-    while not ending:
-        ending = over.wait(_LOOK)
-        found, now = _compiled(folder), time.monotonic()
-        if found > last:
-            told(found - first, str(folder))
-            last, changed = found, now
-        elif now - changed > _QUIET:
-            told(0, str(folder))
+@contextmanager
+def _watched(folder: Path, told: Callable[[int, str], None]) -> Iterator[None]:
+    first, over = _compiled(folder), threading.Event()
+
+    def watch() -> None:
+        last, changed = first, time.monotonic()
+        ending = False
+        while not ending:
+            ending = over.wait(_LOOK)
+            found, now = _compiled(folder), time.monotonic()
+            if found > last:
+                told(found - first, str(folder))
+                last, changed = found, now
+            elif last > first and now - changed > _QUIET:
+                told(0, str(folder))
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watching.join()
 
 
 def _compiled(folder: Path) -> int:
