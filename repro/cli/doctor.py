@@ -1,6 +1,7 @@
 """`repro doctor`: what this machine has, what a run needs of it, and what to do."""
 
 import argparse
+import functools
 import platform
 import resource
 import shutil
@@ -20,14 +21,13 @@ from repro.errors import EXIT_DONE, EXIT_INCOMPLETE, ReproError, first_line
 from repro.inputs import locate
 from repro.inputs.locate import InputLocator
 from repro.inputs.located import Missing
-from repro.planning import needed
-from repro.planning.plan import Plan
-from repro.planning.planner import FetchSources, Planner, SlotFilter
+from repro.planning import cost
 from repro.report import console_audit
 from repro.report.console_audit import Check
-from repro.schema import validate
-from repro.schema.jobs import KINDS, Tier
-from repro.store.store import Store
+from repro.schema import catalog, validate
+from repro.schema import slots as job_slots
+from repro.schema.jobs import KINDS, Job, Tier
+from repro.schema.manifest import Manifest
 
 TABLE = paths.MANIFESTS / "table1.json"
 """What a run is measured by: its smoke has every bundled step, its full most of the weights."""
@@ -76,7 +76,7 @@ def examine(out: Path) -> Iterator[Check]:
         ("memory", lambda: _memory(machine)),
         ("disk", lambda: _disk(out)),
         ("cache", _cache),
-        ("weights", lambda: _weights(machine)),
+        ("weights", _weights),
         ("hub", _hub),
         ("driver", lambda: _driver(machine)),
         ("CUDA", lambda: _cuda(machine)),
@@ -120,7 +120,7 @@ def _memory(machine: Environment) -> Check:
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     limited = limit != resource.RLIM_INFINITY and limit < machine.ram
     room = limit if limited else machine.ram
-    smoke, full = (_largest_job(_plan(machine, tier)) for tier in ("smoke", "full"))
+    smoke, full = (_largest_job(tier, machine) for tier in ("smoke", "full"))
     small = 0 < room < smoke
     do = f"close other programs, or take a machine with {_gib(smoke)}" if small else ""
     if small and limited:
@@ -162,13 +162,14 @@ def _cache() -> Check:
 # What larger runs take
 
 
-def _weights(machine: Environment) -> Check:
+def _weights() -> Check:
     locator = InputLocator()
-    found = needed.inputs_of([_plan(machine, "full", locator)], locator).values()
-    missing = [each for each in found if isinstance(each, Missing) and each.role == "checkpoint"]
+    names = dict.fromkeys(filter(None, (each.checkpoint_name() for each in _jobs("full"))))
+    found = [locator.checkpoint(name) for name in names]
+    missing = [each for each in found if isinstance(each, Missing)]
     cache = locate.hub_cache()
     free, refused = _room(cache)
-    text = f"{len(missing)} of Table 1's {len(found) - 1} checkpoints missing; "
+    text = f"{len(missing)} of Table 1's {len(found)} checkpoints missing; "
     text += f"{_gb(free)} free in {cache}"
     text += f", which cannot be written ({refused})" if refused else ""
     to_come = sum(each.download for each in missing)
@@ -253,21 +254,21 @@ def _described(version: dict[str, Any]) -> str:
 # -----------------------------------------------------------------------------
 
 
-def _plan(machine: Environment, tier: Tier, locator: InputLocator | None = None) -> Plan:
-    """Table 1's jobs, with what each takes."""
-    planner = Planner(
-        locator or InputLocator(),
-        Store(Path("results")),
-        machine,
-        only=SlotFilter(),
-        fetch_sources=FetchSources(hub=False, index=False),
-        fresh=True,
-    )
-    return planner.plan(validate.load_manifest(TABLE), tier)
+def _jobs(tier: Tier) -> list[Job]:
+    """Table 1's jobs."""
+    slots = job_slots.slots(_manifest(TABLE), tier, catalog.checkpoints())
+    return [each.job for each in slots if each.job]
 
 
-def _largest_job(plan: Plan) -> int:
-    return max(each.cost.memory for each in plan.jobs if each.cost)
+@functools.cache
+def _manifest(path: Path) -> Manifest:
+    return validate.load_manifest(path)
+
+
+def _largest_job(tier: Tier, machine: Environment) -> int:
+    """Bytes that the largest job takes."""
+    locator = InputLocator()
+    return max(cost.estimate_cost(each, locator, machine).memory for each in _jobs(tier))
 
 
 def _room(folder: Path) -> tuple[int, str]:
