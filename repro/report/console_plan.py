@@ -118,16 +118,17 @@ def show_next(
         if not plans:
             continue
         named = f"{' '.join(map(str, plans))} --tier {tier}"
-        costs = "; ".join(dict.fromkeys(cost_of(plan) for plan in plans.values()))
+        costs = [cost_of(plan) for plan in plans.values()]
+        told = costs[0] if len(costs) == 1 else f"{len(costs)} manifests; repro plan adds them up"
         out.print()
-        out.print(Text.assemble(("next", "bold"), f": tier {tier} ({costs})"))
+        out.print(Text.assemble(("next", "bold"), f": tier {tier} ({told})"))
         if any(plan.missing() for plan in plans.values()):
             away = "" if hub else "   where the model hub answers"
             away += ": here it does not" if away and not offline else ""
-            out.print(Text(f"  {image.command()} fetch {named}{away}"))
-        far = sum(plan.seconds() for plan in plans.values()) > _A_MONTH
+            out.print(Text(f"  {image.command()} fetch {named}{away}"), soft_wrap=True)
+        far = sum(plan.seconds() for plan in plans.values()) > _A_DAY
         away = "   on an NVIDIA GPU: here is none" if far and not machine.gpu else ""
-        out.print(Text(f"  {image.command(gpus=far)} run {named}{away}"))
+        out.print(Text(f"  {image.command(gpus=far)} run {named}{away}"), soft_wrap=True)
     if above:
         out.print(Text(f"  {image.command()} doctor   what this machine lacks for that"))
 
@@ -267,7 +268,7 @@ NAMED = ModelJob | TuningJob
 """Jobs whose checkpoint may be a twin."""
 
 _A_MINUTE_AND_A_HALF = 90
-_A_MONTH, _BEYOND = 30 * 24 * 3600, "over a month"
+_A_DAY, _A_MONTH, _BEYOND = 24 * 3600, 30 * 24 * 3600, "over a month"
 
 
 def jobs_table(plan: Plan) -> Table:
