@@ -126,6 +126,10 @@ def fetch_inputs(wanted: Iterable[Missing], prepared: PreparedPlans, say: Say) -
     locator = prepared.planner.locator
     for missing in wanted:
         name = missing.name
+        if missing.role == "data":
+            locator.forget(name)
+            if isinstance(locator.dataset(name), Located):  # it came with another of the same file
+                continue
         say(f"fetching {missing.what} ({missing.download / 1e6:,.0f} MB)")
         try:
             with _ended_by_an_interrupt():

