@@ -128,7 +128,7 @@ def _run(arguments: argparse.Namespace, engine: Engine) -> int:
         _check_continues(plan, prepared, fresh=arguments.fresh)
         if not arguments.json:
             console_plan.show(plan, None, prepared.undecidable(plan), brief=True)
-    if why := environment.why_no_gpu():
+    if prepared.planner.machine.gpu is None and (why := environment.why_no_gpu()):
         options.print_line(f"on the CPU: {why}; `repro doctor` says what to do", error=True)
     failed = dict[str, str]()
     with console.progress_bars(quiet=arguments.json) as bars:

@@ -319,7 +319,10 @@ def _watched(folder: Path, told: Callable[[int, str], None]) -> Iterator[None]:
 
 def _compiled(folder: Path) -> int:
     """How many whole kernels lie there, those with float32 products in a folder of their own."""
-    return sum(1 for _ in folder.rglob("__grp__*"))
+    try:
+        return sum(1 for _ in folder.rglob("__grp__*"))
+    except OSError:  # somebody clears it up meanwhile
+        return 0
 
 
 # -----------------------------------------------------------------------------
