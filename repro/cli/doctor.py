@@ -231,7 +231,9 @@ def _engine(machine: Environment) -> Check:
         programs = [name for name in ("docker", "podman") if shutil.which(name)]
         there = f"{' and '.join(programs)} installed; " if programs else "no docker, no podman; "
         do = "install Docker or Podman, or do without: `make venv`"
-        if programs == ["podman"]:
+        if "needs the package" in str(error):
+            do = "`make venv`: the light install asks no engine"
+        elif programs == ["podman"]:
             do = (
                 "systemctl --user start podman.socket; "
                 "export DOCKER_HOST=unix://$XDG_RUNTIME_DIR/podman/podman.sock"

@@ -115,6 +115,7 @@ def test_a_light_install(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["pins"]["stops_smoke"]
     assert "make venv" in found["pins"]["do"]
     assert "needs the package docker" in found["engine"]["found"]
+    assert "make venv" in found["engine"]["do"]
 
 
 def test_little_memory() -> None:
