@@ -28,6 +28,8 @@ LIGHT = (
     ["audit", "--help"],
     ["verify", "--help"],
     ["pin", "--help"],
+    ["fetch", "--help"],
+    ["doctor", "--json"],
     ["convert", "--help"],
 )
 

@@ -41,9 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(options.as_json([each | {"together": together} for each in data]))
     else:
         for each in plans:
-            following = console_plan.next_tier(
-                each, prepared.tiers_of(each.manifest), prepared.files[each.manifest.id]
-            )
+            above, file = prepared.tier_above(each), prepared.files[each.manifest.id]
+            following = (above, f"repro run {file} --tier {above.tier}") if above else None
             console_plan.show(each, following, prepared.undecidable(each))
         if len(plans) > 1:
             console_plan.show_summary(plans)
@@ -82,6 +81,12 @@ class PreparedPlans:
             return self.planner.plan(manifest, self.tier)
         plans = self.tiers_of(manifest)
         return plans[plan.choose_tier(plans)]
+
+    def tier_above(self, plan: Plan) -> Plan | None:
+        """The plan of the next higher tier, if there is one."""
+        tiers = plan.manifest.tiers()
+        higher = tiers[tiers.index(plan.tier) + 1 :]
+        return self.planner.plan(plan.manifest, higher[0]) if higher else None
 
     def undecidable(self, plan: Plan) -> dict[str, str]:
         """Claims that no run of a plan could decide, and why; by what was run so far, if it was."""

@@ -205,6 +205,13 @@ def load(path: Path) -> Image | None:
         raise BadInputError(message) from error
 
 
+def command(*, gpus: bool = False) -> str:
+    """What whoever reads this calls `repro` by: in an image, the engine that runs it."""
+    if not FILE.is_file():
+        return "repro"
+    return f"docker run {'--gpus all ' * gpus}-v results:/bundle/results repro"
+
+
 def os_packages(status: Path = _DPKG) -> dict[str, str]:
     """Versions of the installed Debian packages; empty on another system."""
     try:

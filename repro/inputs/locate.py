@@ -9,8 +9,9 @@ import gzip
 import hashlib
 import json
 import lzma
+import os
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TypeVar
@@ -24,7 +25,7 @@ from repro.inputs import checkpoints, located, remote_code
 from repro.inputs.located import Located, Missing
 from repro.schema import catalog
 from repro.schema.base import Sha256
-from repro.schema.catalog import Benchmark, Checkpoint, HubSource, Instructions, Wheel
+from repro.schema.catalog import Benchmark, Checkpoint, HubSource, Wheel
 from repro.schema.jobs import Job
 from repro.text import known_names
 from repro.weights import checkpoint_files, loadable
@@ -150,9 +151,7 @@ class InputLocator:
                 return self._identify(name, cached, given=False)
             except BadInputError as error:  # nobody gave it: the other checkpoints are sound
                 return Missing("checkpoint", name, f"sound weights of {name}", str(error), 0)
-        size = known.stored_bytes
-        if known.tokenizer != "own" or not self._may_fetch(known.source, known):
-            size = 0
+        size = known.stored_bytes if self._may_fetch(known.source, known) else 0
         remedy = located.how_to_get_weights(name, known, known.source)
         return Missing("checkpoint", name, f"weights of {name}", remedy, size, hub=True)
 
@@ -177,7 +176,9 @@ class InputLocator:
         return Missing("checkpoint", name, f"sound weights of {name}", why, 0)
 
     def _may_fetch(self, source: catalog.HubSource, known: catalog.Checkpoint) -> bool:
-        """Whether what a repository has would be enough, and could be used."""
+        """Whether what the hub gives anybody would be enough, and could be used."""
+        if known.tokenizer in catalog.GATED:
+            return False
         pinned = bool(known.files) or not source.is_unpinned
         return not source.remote_code or (self.allow_remote_code and pinned)
 
@@ -261,6 +262,24 @@ def _known(catalogued: Mapping[str, Known], what: str, name: str) -> Known:
     return catalogued[name]
 
 
+def begun_mark(source: catalog.HubSource) -> Path:
+    """A file that is there from the first byte of a fetch to the last file of it.
+
+    The hub's cache shows each file as soon as that is whole, and not whether any is still to come.
+    """
+    return hub_cache() / f"models--{source.repository.replace('/', '--')}" / ".repro-fetch-begun"
+
+
+def hub_cache() -> Path:
+    """The folder of the hub's own cache, by the hub's own client where that is installed."""
+    try:
+        from huggingface_hub import constants
+    except ImportError:
+        home = os.environ.get("HF_HOME")
+        return (Path(home) if home else paths.home() / ".cache" / "huggingface") / "hub"
+    return Path(constants.HF_HUB_CACHE)
+
+
 def _in_hub_cache(source: catalog.HubSource) -> Path | None:
     """The folder of a repository that the hub's own cache already holds, whole."""
     try:
@@ -276,6 +295,8 @@ def _in_hub_cache(source: catalog.HubSource) -> Path | None:
     except LocalEntryNotFoundError:
         return None
     path = Path(folder)
+    if begun_mark(source).exists():
+        return None
     return path if any(path.glob("*.safetensors")) else None
 
 
@@ -294,8 +315,13 @@ def load_first_use_pins(out: Path) -> dict[str, dict[str, str]]:
         raise BadInputError(message) from error
 
 
-def save_first_use_pins(out: Path, pins: Mapping[str, Mapping[str, str]]) -> None:
-    """Write down what was pinned on first use."""
+def save_first_use_pins(
+    out: Path, known: Mapping[str, Mapping[str, str]], found: Sequence[Located]
+) -> None:
+    """Write down what was pinned on first use: what the file has, what is known, what was found."""
+    first = {each.name: each.files for each in reversed(found) if each.first_use}
+    pins = {name: dict(files) for name, files in {**first, **known}.items()}
+    pins |= load_first_use_pins(out)
     if pins:
         write_text(out / "pins.json", json.dumps(pins, indent=1, sort_keys=True) + "\n")
 
@@ -337,7 +363,7 @@ def find_data_file(name: str, known: Data, given: Path | None) -> Located | Miss
             if known.hub
             else f"restore {known.file} from the repository"
         )
-        size = _size(known) if known.hub else 0
+        size = size_of(known) if known.hub else 0
         return Missing("data", name, f"the data of {name}", remedy, size, hub=known.hub is not None)
     sha = _content_digest(path)
     files = {f"{name}/{escaped(path.name)}": sha}
@@ -364,8 +390,10 @@ def _wheel(name: str, wheel: Wheel, given: Path | None) -> Located | Missing:
     return Located(name, path, files, substituted=False, first_use=False)
 
 
-def _size(known: Benchmark | Instructions) -> int:
-    """Bytes of a file of the hub, about."""
+def size_of(known: Data) -> int:
+    """Bytes of what is fetched, or of a file of this bundle, about."""
+    if known.wheel is not None:
+        return known.wheel.size
     if isinstance(known, Benchmark):
         return known.questions * known.question_characters
     return known.rows * known.row_characters

