@@ -381,7 +381,7 @@ def test_other_arms_stand_beside_the_first_setting(tmp_path: Path) -> None:
     beside = {
         each.label: each.value for each in model.cell(claimed, cell, evidence).decided.estimates
     }
-    named = {f"{arm}, first setting": value for arm, value in found.items()}
+    named = {f"{arm}, first setting": value for arm, value in apart.items()}
     assert beside.items() >= named.items()
 
 

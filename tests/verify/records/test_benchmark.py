@@ -278,9 +278,9 @@ def test_a_tuned_model_may_overflow_and_counts_as_lm_eval_counts_it(tmp_path: Pa
     gold = [*records.gold_of("arithmetic"), *records.gold_of("geometry")]
     assert mmlu.accuracies()[0] == pytest.approx((1 + gold[1:].count(0)) / 65)
     finding = judge(evidence.manifest, evidence, {}).findings[0]
-    assert finding.outcome == "contradicted"  # 34 points are no 60.0
+    assert (finding.outcome, finding.causes[0].code) == ("inconclusive", "open-factors")
     assert (
-        "; 1980 of 2000 answers of tuned models have no finite log-likelihood and count as lm-eval "
+        "; 2772 of 2800 answers of tuned models have no finite log-likelihood and count as lm-eval "
         "counts them, for the first choice"
     ) in finding.reason
 

@@ -16,6 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import made_up_records as records
+import numpy as np
 import pytest
 from made_up_records import codes, interval, numbers, pointing, said
 from made_up_worlds import (
@@ -33,6 +34,7 @@ from made_up_worlds import (
 )
 
 from repro.schema.causes import cause
+from repro.schema.finding import Finding
 from verify import decision_rule, paired
 from verify.decidable import family, undecidable
 from verify.decision_rule import NumberTest, Sample, Variance
@@ -88,6 +90,8 @@ def test_a_number_that_comes_out_again_is_reproduced(tmp_path: Path) -> None:
             "least accuracy of a reference": 61.538,
             "greatest accuracy of a reference": 61.538,
             "share of the commonest answer": 26.154,
+            "exact ties, all shots": 0.0,
+            "divergence, ties sharing credit": 20.0,
             "weight-cast, first setting": 20.0,
         },
         abs=1e-3,
@@ -561,3 +565,57 @@ def test_the_floor_of_a_group_is_smaller_than_that_of_a_cell(tmp_path: Path) -> 
     assert paired.pair_cells(claimed, cells[:1], evidence).least_spread == decision_rule.floor(
         65, 2
     )
+
+
+# -----------------------------------------------------------------------------
+# Where a divergence comes from
+
+
+def head_world(tmp_path: Path, wide: int) -> Finding:
+    """float16 answers 6 of 65 wrongly, 4 of them in ties with the first choice; of those a head in
+    float32 loses so many."""
+    data = table({"mamba-1": "20.0", "phi-1": "20.0"})
+    data["jobs"] = records.manifest_data()["jobs"]
+    data["jobs"][0]["tiers"]["full"]["other_arms"] = ["float32-head"]
+    claimed = records.manifest(**data)
+
+    def change(arrays: dict[str, Any], fields: dict[str, Any]) -> None:
+        job = fields["job"]
+        for shots in job.shots:
+            gold = arrays[f"shots{shots}/gold"]
+            scores = np.full((65, 4), -5.0 - job.setting.batch_size / 1024)
+            scores[np.arange(65), gold] = -1.0
+            rows = np.flatnonzero(gold != 0)[:6]
+            if job.dtype == "float16":
+                lost = rows if job.arm == "weight-cast" else rows[:wide]
+                scores[lost, 0] = -1.0
+                scores[rows[4:], gold[rows[4:]]] = -2.0  # two are no ties
+                scores[rows[4:], 0] = -1.0
+            arrays[f"shots{shots}/log_likelihood"] = scores
+            arrays[f"shots{shots}/prediction"] = scores.argmax(axis=1)
+        fields["values"] = records.values_of(arrays)
+
+    store, run = records.run(tmp_path, claimed, "full", change)
+    datasets = {"mmlu": records.dataset()}
+    evidence = Evidence(claimed, run, store, records.checkpoints(), datasets)
+    return named(judge(claimed, evidence, {}), BOTH[0])
+
+
+def test_ties_and_the_output_layer_stand_beside_a_cell(tmp_path: Path) -> None:
+    """4 of 6 lost answers tie at both numbers of shots: half of each is left to share. A head in
+    float32 loses 1 of the ties, so that the model's own takes 3 more, of 65; its interval reaches
+    1.96 sqrt(6) of 130 answers."""
+    found = head_world(tmp_path, wide=1)
+    shown = numbers(found)
+    assert shown["exact ties, all shots"] == 8
+    assert shown["divergence, ties sharing credit"] == pytest.approx(4 * POINT)
+    head = "accuracy by its own output layer less by one in float32, first setting"
+    assert shown[head] == pytest.approx(-3 * POINT)
+    reach = 1.959964 * 6**0.5 * POINT / 2
+    assert interval(found, head) == pytest.approx((-3 * POINT - reach, -3 * POINT + reach))
+
+
+def test_a_head_that_changes_nothing_has_no_interval(tmp_path: Path) -> None:
+    found = head_world(tmp_path, wide=4)
+    head = "accuracy by its own output layer less by one in float32, first setting"
+    assert interval(found, head) == (0, 0)
