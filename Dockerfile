@@ -41,6 +41,7 @@ COPY pyproject.toml pinned-requirements.txt pinned-kernels.txt requirements-dev.
 COPY catalog /bundle/catalog
 COPY evidence /bundle/evidence
 COPY manifests /bundle/manifests
+COPY proofs /bundle/proofs
 COPY twins /bundle/twins
 COPY repro /bundle/repro
 COPY runner /bundle/runner

@@ -3,7 +3,7 @@
 # make check       formatting, lints, types, import contracts and the Dockerfile
 # make mutants     small changes to verify/ that some test has to notice (docs/mutants.md); half an hour
 # make evidence    the committed records of a CPU from nothing (a minute or two on two cores), then `make claims`
-# make claims      docs/claims.md and the table in README, from the committed evidence; seconds
+# make claims      docs/claims.md, docs/theorems.md and the table in README, from the committed evidence; seconds
 # make proofs      the theorems, checked by Coq from nothing (proofs/README.md); needs Debian's package coq; a minute
 # make faults      kills, full disks, damaged files, a bad hub: what holds, as one table; a quarter of an hour
 # make fuzz        100,000 damaged manifests, records, audits and checkpoints (docs/fuzzing.md); twenty minutes or more
@@ -56,6 +56,7 @@ evidence: venv
 claims: venv
 	@mkdir -p .cache; .venv/bin/repro verify evidence --markdown > .cache/claims.md || [ $$? -eq 1 ]
 	@mv .cache/claims.md docs/claims.md
+	@.venv/bin/python -m tools.describe_theorems > .cache/theorems.md; mv .cache/theorems.md docs/theorems.md
 	@sed -n '/^<!-- claims/,/^<!-- .claims/p' docs/claims.md > .cache/table.md
 	@sed -i -e '/^<!-- .claims/r .cache/table.md' -e '/^<!-- claims/,/^<!-- .claims/d' README.md
 

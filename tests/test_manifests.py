@@ -15,7 +15,10 @@ from repro.schema.page_claims import SamplingClaim, WinsClaim
 from verify import paper
 
 EXPECTED = {
-    "stability": "TH1a TH1b TH1c TH1d TH2 TH4.positive TH4.nonpositive TH4.bound TH5",
+    "stability": "TH1a TH1b TH1c TH1d TH2 TH4.positive TH4.nonpositive TH5",
+    "proofs": "TH1a.proof TH1a.gap TH1b.proof TH1c.proof TH1d.proof TH2.proof TH3.proof "
+    "TH4.positive.proof TH4.nonpositive.proof TH4.bound",
+    "proofs_v3": "V3.guaranteed.proof V3.random.proof",
     "theorem3": "TH3.x_proj TH3.in_proj CODE1 CODE2",
     "table1": "S1.float16.printed S1.bfloat16.printed S2.float16.printed S2.bfloat16.printed "
     "S3.printed S3.measured S4.mamba.printed S4.phi.printed S4.pythia.printed S8.tokens S8.corpus",

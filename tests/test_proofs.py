@@ -1,14 +1,30 @@
 """The machine-checked proofs: they hold, and the checker refuses what does not."""
 
+import hashlib
 import os
 import re
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from repro import paths
+from repro.fileio import digest_of_file
+from repro.schema import catalog, validate
+from repro.schema.groups import SingleJob
+from repro.schema.jobs import ProofJob
+from repro.schema.kinds.proof import AXIOMS
+from repro.schema.manifest import Manifest
+from repro.schema.measured_claims import ProofClaim
+from repro.store import run_file
+from repro.store.store import Store
+from runner.proofs import read_values
+from tools import describe_theorems
+from verify.evidence import Evidence
+from verify.judge import judge
+from verify.paper import paper_against_itself
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -171,3 +187,134 @@ def test_readme_names_code_that_is_there() -> None:
             assert re.search(rf"^class {owner}\b", text, re.MULTILINE), (file, name)
         pattern = rf"^\s*(?:def|class) {last}\b|^\s*(?:self\.)?{last}\b.*[:=]|^import .*{last}"
         assert re.search(pattern, text, re.MULTILINE), (file, name)
+
+
+def test_readme_names_the_claims_that_read_the_pinned_code() -> None:
+    """`prose:EQ.…`: an equation of the paper, and the line of the packages' code that has it."""
+    prose = validate.load_manifest(paths.MANIFESTS / "prose.json")
+    about = {claim.id for claim in prose.claims if claim.id.startswith("EQ.")}
+    named = set(re.findall(r"`prose:(EQ\.[a-z.-]+)`", README))
+    sentences = {"EQ.diagonal", "EQ.two-linear"}
+    assert named == about - sentences
+    found = {each.claim: each.outcome for each in paper_against_itself(prose).findings}
+    assert {each for each in named if found[each] != "consistent"} == {
+        "EQ.hold",  # the released code has Euler, which the proofs cover as well
+        "EQ.diagonal.output",  # it adds up a channel, as the proofs have it
+    }
+
+
+# -----------------------------------------------------------------------------
+# The manifests that claim what the proofs show, and the committed record: no Coq is needed
+
+MANIFESTS = ("proofs", "proofs_v3")
+EVIDENCE = paths.ROOT / "evidence" / "coq"
+
+
+@cache
+def claimed(name: str) -> tuple[Manifest, ProofJob]:
+    manifest = validate.load_manifest(paths.MANIFESTS / f"{name}.json")
+    (group,) = manifest.jobs
+    assert isinstance(group, SingleJob)
+    assert isinstance(group.job, ProofJob)
+    return manifest, group.job
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_manifests_pin_every_source_and_every_theorem(name: str) -> None:
+    _, job = claimed(name)
+    assert job.sources == {file.name: digest_of_file(file) for file in FILES}
+    stated = {f"{file.stem}.{one}" for file in FILES for one in THEOREM.findall(file.read_text())}
+    assert set(job.theorems) == stated
+
+
+def test_every_theorem_is_claimed_or_a_step_to_one() -> None:
+    named = {
+        theorem
+        for name in MANIFESTS
+        for claim in claimed(name)[0].claims
+        if isinstance(claim, ProofClaim)
+        for theorem in claim.theorems
+    }
+    assert set(claimed("proofs")[1].theorems) - named == {
+        "Constants.states_stay",
+        "Lemma1.lemma1_negative",
+        "Lemma1.lemma1_norm_at_most_1",
+        "Model.mamba_output",
+        "Model.paper_equations",
+        "Precision.rounding_grows",
+        "Precision.rounding_stays",
+        "Section31.doubling_passes",
+        "Section31.finite_horizon_says_nothing",
+        "Theorem1.deviation_exact",
+        "Theorem1.theorem1_state_rate",
+        "Theorem1.theorem1_state_sharp",
+        "Theorem1.theorem1_state_two_norm",
+        "Theorem1.theorem1_two_norm_never_rises",
+    }
+
+
+def test_the_allowed_axioms_are_those_of_the_checker() -> None:
+    listed = re.search(r"^allowed='([^']+)'", (PROOFS / "check").read_text(), re.MULTILINE)
+    assert listed
+    assert sorted(listed[1].split()) == sorted(AXIOMS)
+    assert all(f"`{name.rpartition('.')[2]}`" in README for name in AXIOMS)
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_the_committed_record_proves_what_is_claimed(name: str) -> None:
+    manifest, _ = claimed(name)
+    run = run_file.load(EVIDENCE / "runs" / f"{name}.full.json")
+    store = Store(EVIDENCE)
+    evidence = Evidence(manifest, run, store, catalog.checkpoints(), catalog.question_sets())
+    found = {each.claim: each for each in judge(manifest, evidence, {}).findings}
+    words = {
+        each.claim: each.listed_under or each.outcome for each in found.values() if each.counts
+    }
+    expected = {
+        "proofs": {
+            **dict.fromkeys(("TH1a.proof", "TH1b.proof", "TH2.proof", "TH3.proof"), "proved"),
+            "TH1c.proof": "fails-by-one-reading",
+            "TH1d.proof": "proved-in-part",
+            "TH4.positive.proof": "fails-by-one-reading",
+            "TH4.nonpositive.proof": "contradicted",
+            "TH4.bound": "fails-by-one-reading",
+        },
+        "proofs_v3": {"V3.guaranteed.proof": "proved", "V3.random.proof": "proved"},
+    }
+    assert words == expected[name]
+    fails = {name for name, each in found.items() if each.result == "fails"}
+    refuting = {
+        each.id
+        for each in manifest.claims
+        if isinstance(each, ProofClaim) and each.relation == "refutes"
+    }
+    assert fails == {each for each in refuting if found[each].standing != "printed"}
+
+
+def test_the_page_of_the_theorems_is_made_of_the_evidence() -> None:
+    page = (paths.ROOT / "docs" / "theorems.md").read_text(encoding="utf-8")
+    assert page == describe_theorems.describe(paths.ROOT / "evidence")
+
+
+@with_coq
+def test_a_statement_is_printed_as_the_manifest_pins_it_and_a_changed_one_is_not(
+    tmp_path: Path,
+) -> None:
+    """Theorem 3, which needs one other file."""
+    _, job = claimed("proofs")
+    mine = {name: sha for name, sha in job.theorems.items() if name.startswith("Theorem3.")}
+    text = (PROOFS / "Theorem3.v").read_text()
+    weaker = text.replace("(W U V : mat) t, (0 < t)%nat ->", "(W U V : mat) t, (1 < t)%nat ->")
+    assert weaker != text
+    apart = []
+    for number, source in enumerate((text, weaker)):
+        folder, kept = tmp_path / f"proofs{number}", tmp_path / f"kept{number}"
+        folder.mkdir()
+        shutil.copy(PROOFS / "Vectors.v", folder)
+        (folder / "Theorem3.v").write_text(source)
+        code, output = checked("--keep", kept, folder)
+        assert code == 0, output
+        said = read_values(job.model_copy(update={"theorems": mine}), kept)
+        printed = {name: hashlib.sha256(str(said[name]).encode()).hexdigest() for name in mine}
+        apart.append([name for name in mine if printed[name] != mine[name]])
+    assert apart == [[], ["Theorem3.theorem3_as_printed"]]

@@ -26,7 +26,16 @@ from repro.store.record import Record
 from repro.store.run_file import RunFile
 from repro.store.store import MODEL, BrokenRecordError, Store
 from verify.errors import InvalidError, NotRunError
-from verify.records import benchmark, consistency, mmlu, stability, throughput, tuning, weight_tying
+from verify.records import (
+    benchmark,
+    consistency,
+    mmlu,
+    proof,
+    stability,
+    throughput,
+    tuning,
+    weight_tying,
+)
 from verify.records.checked_record import CheckedRecord
 from verify.records.consistency import Datasets, KindOfRecord
 
@@ -143,6 +152,7 @@ KINDS: Mapping[str, KindOfRecord] = {
     "throughput": throughput.KIND,
     "stability": stability.KIND,
     "weight_tying": weight_tying.KIND,
+    "proof": proof.KIND,
 }
 """How a record is checked, by the kind of its job; a file a kind in `verify.records`."""
 

@@ -29,6 +29,7 @@ from repro.schema.measured_claims import (
     IdentityClaim,
     MeanClaim,
     OrderingClaim,
+    ProofClaim,
     ThroughputGain,
     TrendClaim,
 )
@@ -51,10 +52,16 @@ from verify.decision_rule import ERROR_RATE, holm
 from verify.errors import InvalidError, NotRunError
 from verify.evidence import Evidence
 from verify.outcome import JudgedClaim, RuleDecision
-from verify.paper import finding_of, unmeasured_finding, with_sentences, without_run
+from verify.paper import (
+    basis_of_records,
+    finding_of,
+    unmeasured_finding,
+    with_sentences,
+    without_run,
+)
 from verify.records.benchmark import unchecked_gold
 from verify.records.checked_record import CheckedRecord
-from verify.rules import improvement, layer, model, score, throughput, trend, tuned
+from verify.rules import improvement, layer, model, proof, score, throughput, trend, tuned
 from verify.rules.tuned import with_learning_notes
 
 Pins = Mapping[str, str]
@@ -169,7 +176,7 @@ def _qualified(
         line = cause("pinned-on-first-use", names=", ".join(first))
         decided = replace(decided, working=(*decided.working, line))
     keys = [each.record.key for each in loaded]
-    return finding_of(manifest, claim, decided, "measured", direction, keys)
+    return finding_of(manifest, claim, decided, basis_of_records(claim), direction, keys)
 
 
 def _of_a_stand_in(decided: RuleDecision) -> RuleDecision:
@@ -287,6 +294,7 @@ CLAIMS: Mapping[type, Rule] = {
     BoundClaim: lambda _, claim, evidence: layer.bound(claim, evidence),
     IdentityClaim: lambda _, claim, evidence: layer.identity(claim, evidence),
     TrendClaim: lambda _, claim, evidence: layer.trend(claim, evidence),
+    ProofClaim: lambda _, claim, evidence: proof.decide(claim, evidence),
 }
 """By kind, of claims that are no cells."""
 

@@ -15,6 +15,7 @@ from repro.schema.measured_claims import (
     GrowingClaim,
     MeanClaim,
     OrderingClaim,
+    ProofClaim,
     UnbuiltMeasure,
 )
 from repro.schema.page_claims import FactClaim, RepeatClaim, WholeQuestionsClaim
@@ -172,7 +173,12 @@ def unmeasured_finding(manifest: Manifest, claim: Claim, outcome: Outcome, *why:
     margin = getattr(claim, "margin", None)
     shown = f"± {margin.value}" if margin else "—"
     decided = RuleDecision(outcome, published, "—", shown, why)
-    return finding_of(manifest, claim, decided, "measured")
+    return finding_of(manifest, claim, decided, basis_of_records(claim))
+
+
+def basis_of_records(claim: Claim) -> Basis:
+    """What a record is to a claim: a measurement, or a proof."""
+    return "proof" if isinstance(claim, ProofClaim) else "measured"
 
 
 def decide_readings(

@@ -268,8 +268,8 @@ class Environment(Frozen):
     cuda: str | None
     """Newest CUDA version that the driver supports; null without a GPU."""
     packages: dict[str, str]
-    """Installed version of each pinned package, with what was changed in it since; those not
-    installed are left out."""
+    """Installed version of each pinned package, with what was changed in it since, and of Coq;
+    those not installed are left out."""
     flags: dict[str, str]
     """Those of `NUMERIC_FLAGS` and `OTHER_FLAGS` that are set."""
     drift: tuple[Drift, ...]
@@ -317,6 +317,7 @@ def capture(packages: Iterable[str] | None = None) -> Environment:
         found |= _altered_versions(
             tuple((name, version) for name, version in found.items() if version)
         )
+        found |= {"coq": coq_version()}
     gpus = find_gpus()
     # Kernels need a GPU: without one their absence is the expected state, not drift.
     optional = set() if gpus else set(pins.read(pins.KERNELS)) - set(pins.read(pins.LOCK))
@@ -335,6 +336,25 @@ def capture(packages: Iterable[str] | None = None) -> Environment:
         drift=drift(found, held),
         revision=revision.own() if packages is None else None,
     )
+
+
+@functools.cache
+def coq_version() -> str | None:
+    """Version of the proof assistant, e.g. 8.16.1; None where it is not installed."""
+    program = shutil.which("coqc")
+    if program is None:
+        return None
+    try:
+        done = subprocess.run(  # noqa: S603  # fixed arguments
+            [program, "-print-version"],
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.partition(" ")[0].strip() or None
 
 
 @functools.cache

@@ -10,6 +10,7 @@ import hashlib
 import json
 import lzma
 import os
+import shutil
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,8 +27,8 @@ from repro.inputs.located import Located, Missing
 from repro.schema import catalog
 from repro.schema.base import Sha256
 from repro.schema.catalog import Benchmark, Checkpoint, HubSource, Wheel
-from repro.schema.jobs import Job
-from repro.text import known_names
+from repro.schema.jobs import Job, ProofJob
+from repro.text import first_few, known_names
 from repro.weights import checkpoint_files, loadable
 
 Data = catalog.Dataset | catalog.Benchmark | catalog.Instructions
@@ -83,13 +84,15 @@ class InputLocator:
         return self.checkpoints[self.names_read(name)[-1]]
 
     def for_job(self, job: Job) -> dict[str, Located | Missing]:
-        """What a job reads, by role (`checkpoint`, `data`)."""
+        """What a job reads, by role (`checkpoint`, `data`); of a proof also what checks it."""
         needs: dict[str, Located | Missing] = {}
         if name := job.checkpoint_name():
             found = self.checkpoint(name)
             needs["checkpoint"] = self._with_tokenizer(found) if job.READS_TOKENIZER else found
         if name := job.data_name():
             needs["data"] = self.dataset(name)
+        if isinstance(job, ProofJob):
+            needs["data"] = find_proofs(job)
         return needs
 
     def checkpoint_of(self, job: Job) -> Checkpoint | None:
@@ -324,6 +327,35 @@ def save_first_use_pins(
     pins |= load_first_use_pins(out)
     if pins:
         write_text(out / "pins.json", json.dumps(pins, indent=1, sort_keys=True) + "\n")
+
+
+# -----------------------------------------------------------------------------
+# Proofs: their sources, which are the bundle's own, and Coq, which is the system's.
+
+_COQ = ("bash", "coqc", "coqdep", "coqchk")
+
+
+def find_proofs(job: ProofJob) -> Located | Missing:
+    """The sources of some proofs as a manifest pins them, where there is Coq to check them."""
+    folder = paths.ROOT / "proofs"
+    names = [*job.sources, job.CHECKER]
+    files = {
+        name: fileio.digest_of_file(folder / name) for name in names if (folder / name).is_file()
+    }
+    if gone := [name for name in names if name not in files]:
+        remedy = f"restore {first_few(gone)} of proofs/ from the repository"
+        return Missing("data", "proofs", "sources of the proofs", remedy, 0)
+    if other := [name for name, sha in job.sources.items() if files[name] != sha]:
+        remedy = (
+            f"restore {first_few(other)} of proofs/, or pin what is there now: "
+            "`python -m tools.describe_theorems job` says how"
+        )
+        return Missing("data", "proofs", "the pinned sources of the proofs", remedy, 0)
+    if lacking := [name for name in _COQ if shutil.which(name) is None]:
+        remedy = f"{first_few(lacking)} of Coq 8.16: `apt-get install coq` on Debian 12"
+        return Missing("data", "coq", "Coq", remedy, 0)
+    held = {f"proofs/{name}": sha for name, sha in files.items()}
+    return Located("proofs", folder, held, substituted=False, first_use=False)
 
 
 # -----------------------------------------------------------------------------

@@ -56,8 +56,10 @@ _CAUSES = {
     "other-hardware": ("the paper's GPU", "hardware"),
     "drift": ("the pinned version", "package"),
     "held": ("held: samples prove no theorem", ""),
+    "proved-in-part": ("a proof of the rest", ""),
     "source-not-held": ("a copy of the other paper", ""),
     "open-words": ("a clearer sentence", ""),
+    "fails-by-one-reading": ("a clearer sentence", ""),
 }
 """Code of a cause to what would decide the claim, and the value that is its detail; the first of
 these counts."""
@@ -94,7 +96,7 @@ class UndecidedClaims:
             if found := causes.get(code):
                 return what, str(found.values[detail]) if detail else ""
         if one.outcome == "not-run":
-            return self._run
+            return ("Coq", "") if one.basis == "proof" else self._run
         return ("more digits in print" if one.basis in ("page", "code") else "more settings"), ""
 
     def _open_reading(self, one: Finding) -> Finding | None:

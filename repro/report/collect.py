@@ -322,5 +322,6 @@ SUMMARIES: Mapping[str, Callable[[CheckedRecord, Any], Any] | None] = {
     "throughput": _timing,
     "stability": _envelope,
     "weight_tying": None,  # exact: a finding says all
+    "proof": None,  # the same
 }
 """Every kind of job."""

@@ -61,6 +61,7 @@ SENTENCES: dict[str, str] = {
     "not-reproduced-here": "not reproduced under our settings",
     "at-the-floor": "at the floor: it may be what nothing looks like",
     "held": "held by all {count:,} that were sampled; samples can refute a theorem, not prove it",
+    "proved-in-part": "proved in part; open: {left_open}",
     "not-quoted": "it fails, but the claim quotes no printed sentence that would",
     "step": "a step that a printed sentence needs, and no sentence of the paper: it {result}",
     "beside": "our own check, and no verdict on the paper: it {result}",
@@ -268,6 +269,13 @@ SENTENCES: dict[str, str] = {
     "curves-rise": "{rising:,} of {layers:,} layers rise: each third of a curve lies above the one "
     "before",
     "curves-not-falling": "the fitted rate of {rest:,} of {layers:,} layers is not negative",
+    # Theorems (`verify.rules.proof`).
+    "proved-by": "{theorems}: checked by Coq {version} and its second kernel",
+    "refuted-by": "{theorem}: an exact counterexample, checked by Coq {version} and its second "
+    "kernel",
+    "beside-it": "beside it: {theorems}",
+    "rests-on": "they rest on {axioms}",
+    "against-the-words": "against the printed words: {differs}",
 }
 """Code to sentence; what stands in braces is a value, with its format."""
 
@@ -277,6 +285,7 @@ LISTS: dict[str, str] = {
     "not-reproduced-here": "Not reproduced under our settings",
     "at-the-floor": "At the floor",
     "held": "Held by every sample, which proves nothing",
+    "proved-in-part": "Proved in part",
 }
 """Codes that make a list of their own among what is inconclusive, with its heading."""
 

@@ -21,6 +21,7 @@ from repro.schema.measured_claims import (
     JobType,
     MeanClaim,
     OrderingClaim,
+    ProofClaim,
     TrendClaim,
 )
 from repro.schema.page_claims import (
@@ -80,6 +81,7 @@ Claim = Annotated[
     | BoundClaim
     | TrendClaim
     | IdentityClaim
+    | ProofClaim
     | FactClaim
     | TunedClaim
     | LearnsClaim

@@ -18,6 +18,7 @@ from repro.schema.catalog import BenchmarkTask
 from repro.schema.kinds.base import Attention, CastMode, Dtype, Engine, KindOfJob, Setting, Tier
 from repro.schema.kinds.benchmark import BenchmarkJob
 from repro.schema.kinds.evaluate import EvaluateJob
+from repro.schema.kinds.proof import ProofJob
 from repro.schema.kinds.stability import StabilityJob
 from repro.schema.kinds.throughput import SharedThroughput, ThroughputJob
 from repro.schema.kinds.tuning import Method, Precision, Recipe, SharedRecipe, TuningJob, TuningPath
@@ -38,6 +39,7 @@ __all__ = [
     "Method",
     "ModelJob",
     "Precision",
+    "ProofJob",
     "Recipe",
     "Setting",
     "SharedRecipe",
@@ -53,7 +55,7 @@ __all__ = [
 ModelJob = EvaluateJob | BenchmarkJob
 """Asks a language model questions under a setting."""
 
-LoneJob = StabilityJob | WeightTyingJob | TuningJob
+LoneJob = StabilityJob | WeightTyingJob | ProofJob | TuningJob
 """Kinds that a manifest names one by one; the others it names in groups."""
 
 Job = Annotated[EvaluateJob | BenchmarkJob | ThroughputJob | LoneJob, Field(discriminator="kind")]

@@ -11,6 +11,7 @@ from pydantic import Field
 from repro.decimals import DecimalText, Unsigned
 from repro.schema.base import Frozen, Slug, Slugs
 from repro.schema.claim_base import NO_MARGIN, Basis, ClaimBase, Margin, Text
+from repro.schema.kinds.proof import TheoremName
 from repro.schema.tuned_claims import ImprovementRatio, Score, TunedDivergence
 
 # -----------------------------------------------------------------------------
@@ -228,3 +229,26 @@ class IdentityClaim(ClaimBase):
     what has to be up x down (`repro.fileio.digests_of_rows`)."""
     controls: tuple[Control, ...]
     """Cases that must not factorise so."""
+
+
+# -----------------------------------------------------------------------------
+# Claims that a machine-checked proof decides.
+
+
+class ProofClaim(ClaimBase):
+    """A printed sentence follows from theorems that Coq has checked, or is refuted by them.
+
+    What each theorem says is pinned by the job: its sources, and the digest of its statement.
+    """
+
+    kind: Literal["proof"]
+    jobs: Annotated[Slugs, Field(max_length=1)]
+    theorems: Annotated[tuple[TheoremName, ...], Field(min_length=1)]
+    """The one that says most first."""
+    relation: Literal["proves", "refutes"]
+    """`refutes`: the first is an exact counterexample of the printed words."""
+    differs: Text
+    """What is proved, where that is not what is printed."""
+    left_open: Text | None = None
+    """Of a proof, the stronger reading of the sentence that it does not reach, and why; of a
+    counterexample, the reading that it does not touch. With either, the sentence stays open."""

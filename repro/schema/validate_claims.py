@@ -14,6 +14,7 @@ from decimal import Decimal
 from repro.schema import validate_tuning
 from repro.schema.claims import AmbiguousClaim, Claim, ModelClaim, PageClaim
 from repro.schema.groups import EvaluationGroup, SingleJob, ThroughputGroup
+from repro.schema.jobs import ProofJob
 from repro.schema.manifest import Manifest
 from repro.schema.margins import Margins, takes_margin
 from repro.schema.measured_claims import (
@@ -25,6 +26,7 @@ from repro.schema.measured_claims import (
     GrowingClaim,
     MeanClaim,
     OrderingClaim,
+    ProofClaim,
     ThroughputGain,
     TrendClaim,
     UnbuiltMeasure,
@@ -129,12 +131,20 @@ class ClaimSense:
         yield "depends_on", list(self.manifest.packages), claim.depends_on
         singles = [group.id for group in self.manifest.jobs if isinstance(group, SingleJob)]
         yield "jobs", singles, getattr(claim, "jobs", ())
+        if isinstance(claim, ProofClaim):
+            yield "theorems", self._theorems(claim.jobs), claim.theorems
         if isinstance(claim, AmbiguousClaim):
             others = [e.id for e in self.manifest.claims if not isinstance(e, AmbiguousClaim)]
             yield "readings", others, claim.readings
         for field, names in _values(claim):
             measured = getattr(claim, "basis", "") == "measured" and field != "published"
             yield field, list(self.cells if measured else self.published), names
+
+    def _theorems(self, jobs: Sequence[str]) -> list[str]:
+        """Theorems that some jobs check."""
+        singles = (each for each in self.manifest.jobs if isinstance(each, SingleJob))
+        checked = (each.job for each in singles if each.id in jobs)
+        return [name for job in checked if isinstance(job, ProofJob) for name in job.theorems]
 
     def _units(self, claim: Claim) -> Iterator[Wrong]:
         """Published values in another unit than the one that follows from the claim."""

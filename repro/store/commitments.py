@@ -54,7 +54,7 @@ def _plan(manifest: Manifest) -> dict[str, JsonValue]:
 _WORDS = frozenset(
     (
         *("statement", "quote", "standing", "place", "reading", "condition", "conditions"),
-        *("missing", "origin", "what", "note", "depends_on"),
+        *("missing", "origin", "what", "note", "differs", "depends_on"),
     )
 )
 """Fields of a claim, at any depth, that decide nothing: they may be mended after a run."""

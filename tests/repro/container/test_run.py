@@ -396,7 +396,7 @@ def test_what_reaches_the_engine_is_what_the_image_is_made_of() -> None:
     assert folders == {
         *(".dockerignore", "Dockerfile", "pyproject.toml", "requirements-dev.txt"),
         *("pinned-requirements.txt", "pinned-kernels.txt"),
-        *("catalog", "evidence", "manifests", "repro", "runner", "twins", "verify"),
+        *("catalog", "evidence", "manifests", "proofs", "repro", "runner", "twins", "verify"),
     }
     assert not [path for path in kept if path.endswith((".pyc", ".egg-info"))]
 

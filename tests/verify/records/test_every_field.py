@@ -32,6 +32,7 @@ BEGIN, END = "<!-- not noticed -->", "<!-- /not noticed -->"
 COMMITTED = {
     "weight_tying": ("cpu", "theorem3.full"),
     "stability": ("cpu", "v3.full"),
+    "proof": ("coq", "proofs.full"),
     "tuning": ("h100", "theorem3.full"),
     "throughput": ("h100", "figure2.full"),
 }
