@@ -11,7 +11,7 @@ from typing import Literal
 
 from repro import paths
 from repro.environment.pins import Pin
-from repro.inputs import locate, located
+from repro.inputs import data, locate, located
 from repro.inputs.locate import InputLocator
 from repro.inputs.located import Located, Missing
 from repro.planning.plan import Plan, tuning_of
@@ -90,7 +90,7 @@ def _needed(
         held = True  # by its pins, or those of its first use
     else:
         fetched = known.wheel.filename if known.wheel else name
-        size = locate.size_of(known)
+        size = data.size_of(known)
         about = NeededInput(f"data {name}", fetched, "here", size, known.licence, "")
         held = known.wheel is not None or Path(known.file).name in known.known
     if isinstance(found, Missing):
