@@ -17,7 +17,8 @@ from pydantic import TypeAdapter
 from repro import fileio, json_text, paths
 from repro.errors import BadInputError, cannot_read
 from repro.fileio import write_text
-from repro.inputs import checkpoints, data, located, remote_code
+from repro.inputs import checkpoints, located, remote_code
+from repro.inputs.data import Data, find_data_file, find_proofs
 from repro.inputs.located import Located, Missing
 from repro.schema import catalog
 from repro.schema.base import Sha256
@@ -47,7 +48,7 @@ class InputLocator:
 
     def __post_init__(self) -> None:
         self.checkpoints = catalog.checkpoints()
-        self.datasets: Mapping[str, data.Data] = {
+        self.datasets: Mapping[str, Data] = {
             **catalog.datasets(),
             **catalog.benchmarks(),
             **catalog.instructions(),
@@ -86,7 +87,7 @@ class InputLocator:
         if name := job.data_name():
             needs["data"] = self.dataset(name)
         if isinstance(job, ProofJob):
-            needs["data"] = data.find_proofs(job)
+            needs["data"] = find_proofs(job)
         return needs
 
     def checkpoint_of(self, job: Job) -> Checkpoint | None:
@@ -94,7 +95,7 @@ class InputLocator:
         name = job.checkpoint_name()
         return self.entry(name) if name else None
 
-    def data_of(self, job: Job) -> data.Data | None:
+    def data_of(self, job: Job) -> Data | None:
         """What the catalog says of the data that a job reads."""
         name = job.data_name()
         return _known(self.datasets, "data set", name) if name else None
@@ -118,7 +119,7 @@ class InputLocator:
         if name not in self._found:
             known, given = self.datasets[name], self.data.get(name)
             from_hub = given == HUB and isinstance(known, catalog.Dataset)
-            found = self._hub_dataset(name) if from_hub else data.find_data_file(name, known, given)
+            found = self._hub_dataset(name) if from_hub else find_data_file(name, known, given)
             self._found[name] = found
         return self._found[name]
 
