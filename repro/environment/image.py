@@ -130,7 +130,6 @@ FILE = paths.ROOT / "image.json"
 """Only in an image."""
 PROBE = ("-m", "repro.container.steps", "probe")
 """In a process of its own: it imports torch, and an audit does not."""
-UNBUILT = "cuda target not yet built by its authors"
 _DPKG = Path("/var/lib/dpkg/status")
 _OWN = ("repro", "runner", "verify", "manifests", "catalog", "proofs", "twins", "evidence")
 _LOCKS = (pins.LOCK, pins.KERNELS, pins.DEVELOPMENT)

@@ -7,7 +7,6 @@ from rich.console import Group
 
 from repro.audit.audit import Audit, Row
 from repro.audit.compare import EVERY, Difference
-from repro.environment.image import UNBUILT
 from repro.report.console import Table, Text, console
 from repro.text import plural
 
@@ -85,8 +84,8 @@ def _touched(difference: Difference) -> str:
     return f"all that is measured: {counts}" if difference.touches == EVERY else counts
 
 
-def _image(audit: Audit) -> Group:
-    """What lies under the packages, in two lines at most."""
+def _image(audit: Audit) -> Text:
+    """What lies under the packages, in one line."""
     image = audit.image
     assert image is not None  # noqa: S101  # asked before
     failed = "failed" in image.probe
@@ -97,8 +96,7 @@ def _image(audit: Audit) -> Group:
         plural(len(image.kernels), "kernel"),
         paths,
     )
-    text = f"  image: target {image.target}, commit {image.revision}, {', '.join(parts)}"
-    return Group(Text(text), *[Text(f"  {UNBUILT}")] * (image.target == "cuda"))
+    return Text(f"  image: target {image.target}, commit {image.revision}, {', '.join(parts)}")
 
 
 def _table(rows: list[Row]) -> Table:
