@@ -115,7 +115,7 @@ def test_a_plan_names_what_no_run_could_decide() -> None:
     }
     # Half a unit of 0.03 and the rounding of accuracies: 0.005 + 0.01.
     assert found["undecidable"]["T1.mamba-130m.float16"] == (
-        "not decidable: the margin 0.015 is within rounding, 0.015"
+        "cannot be reproduced, whatever is measured: the margin 0.015 is within rounding, 0.015"
     )
     [smoke] = json.loads(
         repro_here("plan", "manifests/table1.json", "--tier", "smoke", "--offline", "--json").stdout
