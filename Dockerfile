@@ -103,25 +103,42 @@ RUN apt-get update \
  && apt-get install --yes --no-install-recommends g++ git python3-dev \
  && rm -rf /var/lib/apt/lists/*
 ARG MAX_JOBS=2
-# A100, A10G, H100 and H200: what the paper and this bundle name.
-ARG TORCH_CUDA_ARCH_LIST="8.0;8.6;9.0"
+# A100 and A10G (which runs code for 8.0), H100 and H200: what the paper and this bundle name.
+ARG TORCH_CUDA_ARCH_LIST="8.0;9.0"
 ENV CUDA_HOME=/usr/local/cuda
+# A mirror of the public repositories, which serves as well: what is fetched is held to its commit.
+ARG GIT_MIRROR=https://github.com/
+RUN git config --system "url.$GIT_MIRROR.insteadOf" https://github.com/ \
+ && python -m repro.container.steps kernels --wheels /opt/wheels causal-conv1d mamba-ssm
+# flash-attn takes hours: a wheel of it in the folder wheels/ is taken as it is. There need not be one.
+COPY pinned-kernels.txt wheels*/flash_attn-*.whl /opt/wheels/
 RUN python -m repro.container.steps kernels --wheels /opt/wheels
+
+# Triton compiles a launcher in C for each of Mamba-2's kernels when it is first used: with a compiler, and with
+# Python's headers, which Debian's own Python has in a package of their own.
+FROM runtime AS runtime-cuda
+# hadolint ignore=DL3008
+RUN apt-get update \
+ && headers=$(if [ -e /usr/bin/python3.11 ]; then echo libpython3.11-dev; else echo libc6-dev; fi) \
+ && apt-get install --yes --no-install-recommends gcc libc6-dev "$headers" \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log
+# What Triton compiles is loaded as code, which a tmpfs at /tmp may forbid.
+ENV TRITON_CACHE_DIR=/bundle/results/triton
 
 FROM assembly AS assembly-cuda
 ARG SOURCE_DATE_EPOCH=1720051200
 COPY --from=kernels /opt/wheels /opt/wheels
+COPY --from=runtime-cuda /var/lib/dpkg/status /build/dpkg-status
 ARG REVISION=unknown
 RUN pip install --quiet --no-cache-dir --no-index --no-deps --no-compile /opt/wheels/*.whl \
  && python -m compileall -q -j 0 -x '/tests?/' /opt/venv/lib/python3.11/site-packages \
- && python -m repro.container.steps lock --target cuda --revision "$REVISION" \
+ && python -m repro.container.steps lock --target cuda --revision "$REVISION" --dpkg-status /build/dpkg-status \
  && find /opt/venv /bundle -newermt "@$SOURCE_DATE_EPOCH" \
         -exec touch --no-dereference --date "@$SOURCE_DATE_EPOCH" {} +
 
 # --- target cuda, the default ------------------------------------------------------------------------------------
-FROM runtime AS cuda
-LABEL repro.target="cuda" \
-      repro.note="cuda target not yet built by its authors"
+FROM runtime-cuda AS cuda
+LABEL repro.target="cuda"
 COPY --from=assembly-cuda /opt/venv /opt/venv
 COPY --from=assembly-cuda /opt/inputs /opt/inputs
 COPY --from=assembly-cuda /bundle /bundle

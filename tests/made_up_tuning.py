@@ -2,7 +2,7 @@
 
 Every benchmark has 100 questions, so an answer is a point: of 2 choices each in WinoGrande, of 4 in
 the others, where the last question has 3. MMLU has the 65 of `made_up_records`. The first answers
-are the right ones.
+are the right ones. Of seven settings the last two ran on other kernels.
 """
 
 import math
@@ -31,13 +31,17 @@ QUESTIONS = 100
 CHOICES = 4
 ROWS = 8
 """Of the instruction data."""
-SEEDS = (42, 43, 44, 45, 46)
-SETTINGS = tuple(f"batch-{size}" for size in records.BATCHES)
+SEEDS = (42, 43, 44, 45, 46, 47, 48)
+BATCHES = {"batch-4": 4, "batch-8": 8, "batch-16": 16, "batch-32": 32, "batch-64": 64}
+OTHER_KERNEL = {"other-kernel": 16, "other-kernel-8": 8}
+"""Settings with another attention and another scan."""
+SETTINGS = (*BATCHES, *OTHER_KERNEL)
 PLACE = {"section": "5.1"}
 TENSORS = ("layers.0.in_proj.lora_A", "layers.0.x_proj.lora_A", "layers.1.x_proj.lora_A")
 
 Right = Callable[[str, str, int, str, int], int]
-"""Checkpoint, arm, number of the setting, task and shots to the number of right answers."""
+"""Checkpoint, arm, number of the setting, task and shots to the number of right answers; a number
+below 0 is of the last answers instead of the first."""
 
 
 def gold_of(task: str) -> list[int]:
@@ -122,6 +126,25 @@ def group(
     }
 
 
+def settings() -> list[dict[str, Any]]:
+    """Seven over two kernels, as plain data."""
+    found = list[dict[str, Any]]()
+    for name, size in (BATCHES | OTHER_KERNEL).items():
+        other = name in OTHER_KERNEL
+        attention = "sdpa" if other else "eager"
+        found.append(
+            {
+                "id": name,
+                "batch_size": size,
+                "order": "length-descending",
+                "attention_float32": attention,
+                "attention_half": attention,
+                "mamba_path": "kernels" if other else "slow",
+            }
+        )
+    return found
+
+
 def printed(name: str, text: str) -> dict[str, Any]:
     return {"id": name, "text": text, "unit": "points", "place": PLACE}
 
@@ -148,6 +171,7 @@ def cell(measure: dict[str, Any], margin: str, **fields: Any) -> dict[str, Any]:
 def manifest(groups: list[dict[str, Any]], claims: list[dict[str, Any]], **texts: str) -> Manifest:
     """The made-up manifest; `texts` are published values by name."""
     data = records.manifest_data(
+        settings=settings(),
         jobs=groups,
         claims=claims,
         published=[printed(name, text) for name, text in texts.items()],
@@ -227,11 +251,22 @@ def _save(store: Store, slot: Slot, right: Right, change: records.Change | None)
     def answers(shots: int) -> int:
         return right(job.checkpoint, arm, setting, job.task, shots)
 
+    def on_its_kernels(found: dict[str, Any], fields: dict[str, Any]) -> None:
+        live = job.tuned is not None and job.tuned.mamba_path == "live"
+        half = job.dtype != "float32"
+        fields["path"] |= {
+            "attention": job.setting.attention_half if half else job.setting.attention_float32,
+            "mamba_scan": "live" if live else job.setting.mamba_path,
+        }
+        if change:
+            change(found, fields)
+
     if isinstance(job, EvaluateJob):
         arrays = mmlu(job, answers, setting)
-        return records.save_record(store, job, arrays, machine, change, inputs=inputs)
+        return records.save_record(store, job, arrays, machine, on_its_kernels, inputs=inputs)
     arrays, values = benchmark(job, answers, setting)
-    return records.save_record(store, job, arrays, machine, change, inputs=inputs, values=values)
+    more = {"inputs": inputs, "values": values}
+    return records.save_record(store, job, arrays, machine, on_its_kernels, **more)
 
 
 def tuning(job: TuningJob) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -255,7 +290,7 @@ def mmlu(job: EvaluateJob, right: Callable[[int], int], setting: int) -> dict[st
     arrays = records.answers(job)
     for shots in job.shots:
         gold = arrays[f"shots{shots}/gold"]
-        letters = np.where(np.arange(len(gold)) < right(shots), gold, (gold + 1) % 4)
+        letters = np.where(_good(right(shots), len(gold)), gold, (gold + 1) % 4)
         arrays[f"shots{shots}/log_likelihood"] = _scores(letters, 4, setting)
         arrays[f"shots{shots}/prediction"] = letters
     return arrays
@@ -268,7 +303,7 @@ def benchmark(
     arrays: dict[str, Any] = {}
     questions = job.questions or QUESTIONS
     for shots in job.shots:
-        good = np.arange(questions) < right(shots)
+        good = _good(right(shots), questions)
         found: dict[str, Any] = {"tokens": np.full(questions, 9)}
         if job.task == WORDS:
             found["greedy"] = good.astype(np.uint8)
@@ -284,6 +319,12 @@ def benchmark(
             found |= {"gold": gold, "prediction": predicted, "prediction_normalised": predicted}
         arrays |= {f"shots{shots}/{name}": array for name, array in found.items()}
     return arrays, values_of(job.task, arrays)
+
+
+def _good(right: int, questions: int) -> Any:
+    """Which answers are right."""
+    places = np.arange(questions)
+    return places < right if right >= 0 else places >= questions + right
 
 
 def _scores(best: Any, choices: int, setting: int) -> Any:

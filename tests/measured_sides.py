@@ -1,6 +1,9 @@
 """One side of a comparison, as measured."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from verify import decision_rule
+from verify.decision_rule import Sample
 
 
 @dataclass
@@ -9,10 +12,23 @@ class Side:
 
     divergences: list[float]
     least_spread: float = 1e-9
-    shifts: list[float] = field(default_factory=lambda: [0.0])
-    ranges: list[float] = field(default_factory=list)
-    cells: int = 1
+    machine: float = 0.0
+    null: float = 0.0
+    spreads: list[float] | None = None
+    """Largest less smallest cell, under each setting."""
 
     @property
-    def rows(self) -> list[list[None]]:
-        return [[None] * self.cells] * len(self.divergences)
+    def rows(self) -> list[float]:
+        return self.divergences
+
+    @property
+    def sample(self) -> Sample:
+        return decision_rule.sample(self.divergences, self.least_spread, self.machine)
+
+    @property
+    def ranges(self) -> Sample:
+        return decision_rule.sample(self.spreads or [0.0], self.least_spread, self.machine)
+
+    @property
+    def at_the_floor(self) -> bool:
+        return not self.sample.mean > self.null

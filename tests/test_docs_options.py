@@ -17,7 +17,7 @@ from repro.cli import main
 
 DOCUMENTS = [paths.ROOT / "README.md", *sorted((paths.ROOT / "docs").glob("*.md"))]
 
-FOREIGN = {"--tmpfs", "--network=none", "--read-only", "--exclusive", "--help"}
+FOREIGN = {"--gpus", "--tmpfs", "--network=none", "--read-only", "--exclusive", "--help"}
 """Options of Docker, of Slurm and of every command."""
 
 _COMMAND = re.compile(r"(?<!from )(?<![\w./-])(?:\.venv/bin/)?repro (?=[a-z])((?:[^|>;]|\b\|\b)*)")

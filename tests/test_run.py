@@ -137,6 +137,34 @@ def test_an_edited_weight_runs_its_jobs_again_and_no_other(
     assert any("mamba-twin was substituted" in note for note in verdict["notes"])
 
 
+def test_a_checkpoint_of_the_catalog_stands_in_by_name_and_decides_nothing(
+    ran: tuple[Path, Path, Any], data_wheel: Path, tmp_path: Path
+) -> None:
+    """Of another family. Oracle: the same checkpoint's answers under its own name."""
+    path, before, _ = ran
+    out = tmp_path / "results"
+    given = ("--only", "model=pythia-160m", "--substitute", "gpt-neox-twin=mamba-twin", "--json")
+    done = repro(data_wheel, "run", path, "--out", out, *given)
+    assert done.returncode == 0, done.stderr
+    (verdict,) = json.loads(done.stdout)
+    assert "gpt-neox-twin was substituted" in verdict["notes"]
+    outcomes = {each["claim"]: each for each in verdict["findings"]}
+    finding = outcomes["T1.pythia-160m.bfloat16"]
+    assert finding["outcome"] == "inconclusive"
+    assert "gpt-neox-twin was substituted" in finding["reason"]
+    answers = []
+    for store, name in ((Store(before), "mamba-twin"), (Store(out), "gpt-neox-twin")):
+        loaded = [store.load(folder.name) for folder in store.jobs.iterdir()]
+        own = [each for each in loaded if getattr(each[0].job, "checkpoint", "") == name]
+        answers.append(
+            {record.job.dtype: arrays["shots0/log_likelihood"] for record, arrays in own}
+        )  # type: ignore[union-attr]
+    assert answers[0].keys() == answers[1].keys() == {"float32", "bfloat16"}
+    assert all(np.array_equal(answers[0][dtype], answers[1][dtype]) for dtype in answers[0])
+    judged = without_jobs(data_wheel, "verify", out, "--json")
+    assert json.loads(judged.stdout)[0]["findings"] == verdict["findings"]
+
+
 def test_what_loading_would_read_elsewhere_is_refused_by_name(
     data_wheel: Path, tmp_path: Path
 ) -> None:
@@ -203,18 +231,30 @@ def test_a_partial_run_forgets_no_substitution(
     assert json.loads(file.read_text())["substitutions"] == {}
 
 
+@pytest.mark.parametrize("how", ["typed", "a sentence more"])
 def test_a_margin_edited_after_the_run_is_refused(
-    ran: tuple[Path, Path, Any], data_wheel: Path, tmp_path: Path
+    ran: tuple[Path, Path, Any], data_wheel: Path, tmp_path: Path, how: str
 ) -> None:
+    """Typed, it is not the one that follows from the sentences; a sentence more moves it."""
     path, out, _ = ran
     data = json.loads(path.read_text())
-    data["claims"][0]["margin"]["value"] = "9"
+    first, second = (claim["id"] for claim in data["claims"])  # 0.05 and 1.45
+    if how == "typed":
+        data["claims"][0]["margin"] = {"value": "9", "origin": "typed"}
+    else:
+        order = {"id": "order", "kind": "ordering", "statement": "", "place": {"section": "5"}}
+        sides = {"left": [first], "right": [second], "relation": "at-most", "basis": "measured"}
+        data["claims"].append({**order, **sides, "depends_on": []})
     changed = tmp_path / path.name
     changed.write_text(json.dumps(data))
     done = without_jobs(data_wheel, "run", changed, "--out", out)
     assert done.returncode == 2
-    assert "the claim or its margin was changed after the run" in done.stderr
-    assert "--fresh" in done.stderr
+    if how == "typed":
+        assert "claims[0].margin.value" in done.stderr
+        assert "leave it out, it is computed" in done.stderr
+    else:
+        assert f"{second}: the claim or its margin was change" in done.stderr
+        assert "--fresh" in done.stderr
 
 
 def test_a_killed_run_loses_only_the_jobs_that_were_running(

@@ -127,10 +127,10 @@ def model(family: str, attention: str = "eager", **changes: Any) -> Any:
     return made.eval()
 
 
-def save(family: str, folder: Path) -> Any:
+def save(family: str, folder: Path, **changes: Any) -> Any:
     """Write a checkpoint with its tokenizer; returns the model that was saved.
 
-    `hf_olmo` stands for the other layout of OLMo.
+    `hf_olmo` stands for the other layout of OLMo; `changes` are of transformers' configuration.
     """
     size = made_up_mmlu.save_tokenizer(folder)
     if family == "mamba2":
@@ -145,7 +145,7 @@ def save(family: str, folder: Path) -> Any:
         made.save_pretrained(folder)
         edit(folder / "config.json", lambda config: config.update(auto_map=AUTO_MAP))
         return made
-    made = model(family, vocab_size=size)
+    made = model(family, vocab_size=size, **changes)
     made.save_pretrained(folder)
     return made
 

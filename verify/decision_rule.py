@@ -28,7 +28,7 @@ hand; `benchmarks/calibration.py` measures the error rates of this module as it 
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
@@ -50,8 +50,6 @@ UNDECIDABLE = ("margin-within-rounding", "margin-within-noise")
 
 _FEWEST = 2
 """Draws that a spread takes."""
-_POWER = 0.9
-"""Chance of being noticed that the smallest shift given with a finding has."""
 
 # -----------------------------------------------------------------------------
 # What is measured, and how far it may be off
@@ -126,11 +124,6 @@ class Sample:
             return Variance(math.inf, 1)
         return Variance.of(known, times * self.spread**2, len(self.values) - 1)
 
-    @property
-    def finite(self) -> bool:
-        """Whether all of it is known."""
-        return all(map(math.isfinite, (*self.values, self.spread, self.machine)))
-
 
 def sample(values: Sequence[float], least_spread: float, machine: float) -> Sample:
     """A statistic whose settings alone tell its spread.
@@ -143,13 +136,20 @@ def sample(values: Sequence[float], least_spread: float, machine: float) -> Samp
     variance = 0.0
     if len(values) >= _FEWEST:
         middle = mean(values)
-        variance = math.fsum((each - middle) ** 2 for each in values) / (len(values) - 1)
+        variance = _sum((each - middle) ** 2 for each in values) / (len(values) - 1)
     return Sample(tuple(values), max(math.sqrt(variance), least_spread), machine)
 
 
 def mean(values: Sequence[float]) -> float:
-    """The mean, summed without rounding in between."""
-    return math.fsum(values) / len(values)
+    """The mean, summed without rounding in between; NaN where it is too large for a number."""
+    return _sum(values) / len(values)
+
+
+def _sum(values: Iterable[float]) -> float:
+    try:
+        return math.fsum(values)
+    except (OverflowError, ValueError):  # too large, or both infinities
+        return math.nan
 
 
 def floor(questions: int, evaluations: float) -> float:
@@ -208,13 +208,10 @@ def coin_flips(changes: tuple[int, ...], questions: int) -> float:
     for count in changes:
         chances = np.convolve(chances, _absolute_walk(count))
     # All terms of one difference have its parity: they go by 2 from 0 or 1.
-    place = int(np.searchsorted(np.cumsum(chances), 1 - ERROR_RATE - _ROUNDING))
+    rounded = 1e-12  # of sums of probabilities
+    place = int(np.searchsorted(np.cumsum(chances), 1 - ERROR_RATE - rounded))
     net = sum(count % 2 for count in changes) + 2 * place
     return 100 * net / (questions * len(changes))
-
-
-_ROUNDING = 1e-12
-"""Of sums of probabilities."""
 
 
 def _absolute_walk(count: int) -> NDArray[np.float64]:
@@ -296,8 +293,10 @@ def undecidable(
     """
     h = half_unit(published) + input_rounding
     if Decimal(margin) <= h:
-        return cause("margin-within-rounding", margin=margin, rounding=_short(h))
+        return cause("margin-within-rounding", margin=margin, rounding=f"{h.normalize():f}")
     reach = float(h) + known.of_draw.reach(ERROR_RATE)
+    if not math.isfinite(reach):  # a single setting
+        return cause("not-finite")
     if float(Decimal(margin)) <= reach:
         return cause("margin-within-noise", margin=margin, reach=reach)
     return None
@@ -329,13 +328,10 @@ def decide(
     if not (all(map(math.isfinite, (*measured.values, measured.spread))) and least_spread > 0):
         return _undecided(cause("not-finite"), None)
     m, where = measured.mean, direction(measured.mean, published, margin)
-    if not math.isfinite(measured.machine):
+    if not math.isfinite(measured.of_draw.total):
         return _undecided(cause("machine-unknown"), where)
-    h, limit, printed = (
-        half_unit(published) + input_rounding,
-        float(Decimal(margin)),
-        float(published),
-    )
+    h, limit = half_unit(published) + input_rounding, float(Decimal(margin))
+    printed = float(published)
     test = NumberTest(m - printed, float(h), measured.of_draw, measured.deviation)
     reach = test.rounding + test.variance.reach(ERROR_RATE)
     sides: dict[str, Value] = {
@@ -369,13 +365,9 @@ def _noticed(test: NumberTest) -> float:
     """Student's t with the shift that exceeds its quantile nine times in ten, as a length."""
     from scipy.special import nctdtrinc, stdtrit
 
-    freedom = min(test.variance.freedom, _LARGE)
-    shift = float(nctdtrinc(freedom, 1 - _POWER, stdtrit(freedom, 1 - ERROR_RATE / 2)))
+    freedom = min(test.variance.freedom, 1e5)  # above it nothing moves, and it is slow
+    shift = float(nctdtrinc(freedom, 1 - 0.9, stdtrit(freedom, 1 - ERROR_RATE / 2)))
     return test.rounding + shift * math.sqrt(test.variance.total)
-
-
-_LARGE = 1e5
-"""Degrees of freedom above which the noncentral distribution no longer moves, and is slow."""
 
 
 def direction(mean: float, published: str, margin: str) -> Cause:
@@ -405,7 +397,3 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 def _undecided(why: Cause, where: Cause | None) -> Decision:
     return Decision("inconclusive", why, where, None, 0.0, math.inf)
-
-
-def _short(value: Decimal) -> str:
-    return f"{value.normalize():f}"

@@ -19,6 +19,7 @@ from repro.errors import (
     EXIT_BUG,
     EXIT_INTERRUPTED,
     EXIT_UNREAD,
+    INTERRUPTED,
     BadInputError,
     ReproError,
 )
@@ -31,11 +32,13 @@ if TYPE_CHECKING:
 COMMANDS = {
     "list": "what there is to check, and where it stands",
     "plan": "jobs, what is cached, what is missing, what it costs",
+    "fetch": "everything that a run will need, with sizes and licences first",
     "run": "run what can be run, and judge it",
     "verify": "findings and verdicts from manifests and records alone",
     "report": "one page for a reader: claims, tables, figures, what was not run",
     "export": "a packet to archive and sign (RO-Crate), or a table (CSV)",
     "results": "records: list them, show one, clear up",
+    "doctor": "what this machine has, what a run needs, and what to do",
     "audit": "the environment against the pins",
     "convert": "a torch checkpoint as safetensors, without unpickling it",
     "pin": "commits and digests of checkpoints, from the hub into the catalog",
@@ -46,10 +49,12 @@ COMMANDS = {
 _EXIT_CODES = """\
 exit codes:
   list    0; with --coverage 3 if a printed number is not accounted for
+  fetch   0 all is here, 3 something could not be had
   run     0 all jobs done, 3 some could not run
   verify  0 every claim reproduced, 1 any contradicted or invalid, 3 the rest
   report  as verify
   export  0 written, whatever the verdicts
+  doctor  0 a run of tier smoke can work, 3 it cannot
   audit   0 as pinned, 4 drift
   convert 0 the safetensors are there
   pin     0, 3 if the hub does not answer
@@ -78,8 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ReproError as error:
         return _print_error(f"repro {name}: {error}", error.exit_code)
     except KeyboardInterrupt:
-        said = "\ninterrupted; finished jobs are kept, the same command goes on"
-        return _print_error(said, EXIT_INTERRUPTED)
+        return _print_error(f"\n{INTERRUPTED}", EXIT_INTERRUPTED)
     except OutputClosedError:
         return EXIT_UNREAD
     except Exception as error:  # noqa: BLE001  # the boundary

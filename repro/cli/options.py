@@ -77,6 +77,20 @@ def add_out(parser: argparse.ArgumentParser) -> None:
 
 def add_selection(parser: argparse.ArgumentParser) -> None:
     """What `plan` and `run` both take, so that a plan shows what a run would do."""
+    add_inputs(parser)
+    parser.add_argument(
+        "--engine",
+        choices=("lm-eval", "prefix"),
+        default="lm-eval",
+        help="prefix: run what prompts share once, many times faster, with lm-eval beside it on a "
+        "sample; verdicts count only where the two agree as two batch sizes of lm-eval do "
+        "(default: lm-eval)",
+    )
+    parser.add_argument("--fresh", action="store_true", help="run again what is already done")
+
+
+def add_inputs(parser: argparse.ArgumentParser) -> None:
+    """Which jobs, and where what they read is: what `fetch` takes too."""
     parser.add_argument(
         "--tier",
         choices=("smoke", "subset", "full"),
@@ -88,16 +102,8 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
         "--only",
         metavar="KEY=VALUE,…",
         default="",
-        help="run some jobs and leave the others, e.g. --only model=mamba-130m,dtype=float16; "
+        help="take some jobs and leave the others, e.g. --only model=mamba-130m,dtype=float16; "
         "keys: model, dtype, setting",
-    )
-    parser.add_argument(
-        "--engine",
-        choices=("lm-eval", "prefix"),
-        default="lm-eval",
-        help="prefix: run what prompts share once, many times faster, with lm-eval beside it on a "
-        "sample; verdicts count only where the two agree as two batch sizes of lm-eval do "
-        "(default: lm-eval)",
     )
     parser.add_argument(
         "--substitute",
@@ -106,7 +112,8 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         help="use the checkpoint in DIR for NAME; it counts as the checkpoint itself if its "
-        "digests are the catalog's",
+        "digests are the catalog's. For DIR another checkpoint of the catalog may be named, e.g. "
+        "pythia-160m=smollm2-135m-instruct, which decides nothing about the paper",
     )
     parser.add_argument(
         "--data",
@@ -123,7 +130,6 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
         help="execute code that a hub repository brings along, where an input needs it",
     )
     parser.add_argument("--offline", action="store_true", help="fetch nothing")
-    parser.add_argument("--fresh", action="store_true", help="run again what is already done")
     add_out(parser)
 
 
@@ -168,7 +174,7 @@ def read_filter(text: str, manifests: list[Manifest]) -> "SlotFilter":
 
 def hub_is_reachable(*, offline: bool) -> bool:
     """Whether the model hub answers; a second at most, so that a plan stays quick."""
-    if offline or os.environ.get("HF_HUB_OFFLINE", "0").upper() in ("1", "ON", "YES", "TRUE"):
+    if offline or told_offline():
         return False
     endpoint = urlsplit(os.environ.get("HF_ENDPOINT", "https://huggingface.co"))
     port = endpoint.port or (443 if endpoint.scheme == "https" else 80)
@@ -177,6 +183,11 @@ def hub_is_reachable(*, offline: bool) -> bool:
             return True
     except OSError:
         return False
+
+
+def told_offline() -> bool:
+    """Whether the hub's own client is told to ask nobody."""
+    return os.environ.get("HF_HUB_OFFLINE", "0").upper() in ("1", "ON", "YES", "TRUE")
 
 
 def print_line(line: str, *, error: bool = False) -> None:

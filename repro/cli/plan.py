@@ -3,7 +3,7 @@
 import argparse
 import datetime as dt
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,12 +41,13 @@ def run(arguments: argparse.Namespace) -> int:
         print(options.as_json([each | {"together": together} for each in data]))
     else:
         for each in plans:
-            following = console_plan.next_tier(
-                each, prepared.tiers_of(each.manifest), prepared.files[each.manifest.id]
-            )
+            above, file = prepared.tier_above(each), prepared.files[each.manifest.id]
+            following = (above, f"repro run {file} --tier {above.tier}") if above else None
             console_plan.show(each, following, prepared.undecidable(each))
         if len(plans) > 1:
             console_plan.show_summary(plans)
+        for line in prepared.unread(plans):
+            options.print_line(line)
     return EXIT_INCOMPLETE if any(each.stuck() for each in plans) else EXIT_DONE
 
 
@@ -81,6 +82,12 @@ class PreparedPlans:
         plans = self.tiers_of(manifest)
         return plans[plan.choose_tier(plans)]
 
+    def tier_above(self, plan: Plan) -> Plan | None:
+        """The plan of the next higher tier, if there is one."""
+        tiers = plan.manifest.tiers()
+        higher = tiers[tiers.index(plan.tier) + 1 :]
+        return self.planner.plan(plan.manifest, higher[0]) if higher else None
+
     def undecidable(self, plan: Plan) -> dict[str, str]:
         """Claims that no run of a plan could decide, and why; by what was run so far, if it was."""
         from verify.decidable import undecidable  # `repro` meets `verify` only here
@@ -90,6 +97,22 @@ class PreparedPlans:
         run = run_file.earlier_run(run_file.path_of(store.root, manifest.id, plan.tier))
         evidence = Evidence(manifest, run, store, catalog.checkpoints(), datasets) if run else None
         return undecidable(manifest, plan.tier, datasets, evidence)
+
+    def unread(self, plans: Sequence[Plan]) -> list[str]:
+        """Of every checkpoint that `--substitute` replaces and no job of some plans reads: why."""
+        locator = self.planner.locator
+        jobs = [(plan.tier, each.slot) for plan in plans for each in plan.jobs]
+        asked = {job.checkpoint_name() for _, slot in jobs if (job := slot.job)}
+        read = {name for each in asked for name in locator.names_read(each)}
+        found = []
+        for name in locator.substitutes.keys() - read:
+            twins = {
+                f"at tier {tier} {job.checkpoint_name()} stands in for it, and may be replaced"
+                for tier, slot in jobs
+                if slot.checkpoint == name and (job := slot.job)
+            }
+            found.append("; ".join([f"--substitute {name}: no job reads {name}", *sorted(twins)]))
+        return sorted(found)
 
     def replan(self, plan: Plan) -> Plan:
         """The same plan after a fetch: the same tier, whatever came."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from repro import paths
-from repro.cli import options
+from repro.cli import fetch, options
 from repro.cli import plan as planning
 from repro.cli.plan import PreparedPlans
 from repro.cli.verify import judge_run
@@ -16,7 +16,7 @@ from repro.environment import machine as environment
 from repro.environment.machine import Environment
 from repro.errors import EXIT_DONE, EXIT_INCOMPLETE, BadInputError, CannotRunError
 from repro.fileio import escaped, provide_temporary_folder
-from repro.inputs import locate, sources
+from repro.inputs import locate
 from repro.inputs.located import Located
 from repro.planning.plan import Plan, PlannedJob, graph_of
 from repro.planning.planner import SlotFilter
@@ -26,7 +26,7 @@ from repro.schema.jobs import TuningJob
 from repro.store import run_file
 from repro.store.commitments import commitments_of
 from repro.store.run_file import RunFile
-from repro.store.store import BrokenRecordError, Store
+from repro.store.store import BrokenRecordError, Store, kept_kernels
 from repro.text import plural
 
 if TYPE_CHECKING:
@@ -127,13 +127,17 @@ def _run(arguments: argparse.Namespace, engine: Engine) -> int:
     for plan in plans:
         _check_continues(plan, prepared, fresh=arguments.fresh)
         if not arguments.json:
-            following = console_plan.next_tier(
-                plan, prepared.tiers_of(plan.manifest), prepared.files[plan.manifest.id]
-            )
-            console_plan.show(plan, following, prepared.undecidable(plan), brief=True)
+            console_plan.show(plan, None, prepared.undecidable(plan), brief=True)
+    for line in prepared.unread(plans) if not arguments.json else ():
+        options.print_line(line)
+    if prepared.planner.machine.gpu is None and (why := environment.why_no_gpu()):
+        options.print_line(f"on the CPU: {why}; `repro doctor` says what to do", error=True)
     failed = dict[str, str]()
     with console.progress_bars(quiet=arguments.json) as bars:
-        failed |= _fetch(plans, prepared, bars) | _fetch_sources(prepared, bars)
+        waiting = (job for plan in plans for job in plan.jobs if job.state == "fetch")
+        wanted = {each.name: each for job in waiting for each in job.missing}
+        failed |= fetch.fetch_inputs(wanted.values(), prepared, bars.say)
+        failed |= fetch.fetch_archives(prepared, bars.say)
         plans = [prepared.replan(plan) if _is_waiting(plan) else plan for plan in plans]
         commit_to_claims(plans, prepared, failed)
         plans, could_not = _execute(plans, prepared, engine, bars, failed)
@@ -144,10 +148,20 @@ def _run(arguments: argparse.Namespace, engine: Engine) -> int:
     else:
         console_verdicts.show_verdicts(verdicts)
         console_verdicts.show_failures(failed)
+        _show_next(plans, prepared)
     stuck = _nothing_was_run(plans, verdicts) or any(
         plan.stuck() or _is_waiting(plan) for plan in plans
     )
     return EXIT_INCOMPLETE if stuck or failed else EXIT_DONE
+
+
+def _show_next(plans: list[Plan], prepared: PreparedPlans) -> None:
+    """The commands that go on from here, to the models of the paper."""
+    files = prepared.files
+    above = {files[each.manifest.id]: prepared.tier_above(each) for each in plans}
+    found = {file: plan for file, plan in above.items() if plan}
+    machine, sources = prepared.planner.machine, prepared.planner.fetch_sources
+    console_plan.show_next(found, machine, hub=sources.hub, offline=not sources.index)
 
 
 def _nothing_was_run(plans: list[Plan], verdicts: list[Verdict]) -> bool:
@@ -211,53 +225,6 @@ def _replace(path: Path, *, every: bool) -> None:
     options.print_line(f"{path} is damaged and is written anew", error=True)
 
 
-def _fetch(
-    plans: list[Plan], prepared: PreparedPlans, bars: "console.ProgressBars"
-) -> dict[str, str]:
-    """Fetch everything that some plan waits for; what failed, by name."""
-    from runner import inputs_fetch  # `repro` meets `runner` only here, and late
-
-    failed = {}
-    locator = prepared.planner.locator
-    wanted = {
-        each.name: each
-        for plan in plans
-        for job in plan.jobs
-        if job.state == "fetch"
-        for each in job.missing
-    }
-    for name, missing in wanted.items():
-        bars.say(f"fetching {missing.what} ({missing.download / 1e6:,.0f} MB)")
-        try:
-            if missing.role == "data":
-                inputs_fetch.fetch_data(locator.datasets[name])
-            else:
-                inputs_fetch.fetch_checkpoint(
-                    name, locator.checkpoints[name], allow_remote_code=locator.allow_remote_code
-                )
-        except CannotRunError as error:
-            failed[name] = str(error)
-        locator.forget(name)
-    return failed
-
-
-def _fetch_sources(prepared: PreparedPlans, bars: "console.ProgressBars") -> dict[str, str]:
-    """Fetch the archives that facts are read from; what failed, by name."""
-    from runner import inputs_fetch
-
-    failed = dict[str, str]()
-    if not prepared.planner.fetch_sources.index:
-        return failed
-    for pin in sources.missing_archives(prepared.manifests):
-        name = f"{pin.name} {pin.version}"
-        bars.say(f"fetching the archive of {name}, which a fact is read from")
-        try:
-            inputs_fetch.fetch_source(pin)
-        except CannotRunError as error:
-            failed[name] = str(error)
-    return failed
-
-
 def _execute(
     plans: list[Plan],
     prepared: PreparedPlans,
@@ -295,7 +262,8 @@ def _execute(
     bars.expect(len(coming))
     memory = max(job.cost.memory for job in coming if job.cost)
     work = Work(handed.copy(), planner.store, planner.machine, bars, newly_ready, memory)
-    could_not = engine.execute(work)
+    with kept_kernels(planner.store, bars.compiling if planner.machine.gpu else None):
+        could_not = engine.execute(work)
     failed = {handed[key].slot.name: why for key, why in could_not.items()}
     plan_again(list(handed), failed)
     return plans, failed
@@ -319,16 +287,12 @@ def commit_to_claims(plans: list[Plan], prepared: PreparedPlans, failed: dict[st
 
 def _write_run_files(plans: list[Plan], prepared: PreparedPlans, failed: dict[str, str]) -> None:
     root = prepared.planner.store.root
-    pins = {name: dict(files) for name, files in locate.load_first_use_pins(root).items()}
-    for name, files in prepared.planner.locator.pins.items():
-        pins.setdefault(name, dict(files))
+    found = list[Located]()
     for plan in plans:
         located = [each for job in plan.jobs for each in job.inputs.values()]
         run_file.save(root, _run_file(plan, prepared, located, failed))
-        for each in located:
-            if each.first_use:
-                pins.setdefault(each.name, dict(each.files))
-    locate.save_first_use_pins(root, pins)
+        found += located
+    locate.save_first_use_pins(root, prepared.planner.locator.pins, found)
 
 
 def _run_file(

@@ -31,8 +31,10 @@ _REFUSALS = {
 
 
 @contextmanager
-def engine() -> Iterator[Client]:
+def engine(patience: int = 600) -> Iterator[Client]:
     """The engine that `$DOCKER_HOST` names, else this machine's own.
+
+    `patience`: seconds that it may take for an answer.
 
     Raises:
         CannotRunError: there is none, it cannot be reached, or it refused what was asked.
@@ -46,7 +48,7 @@ def engine() -> Iterator[Client]:
         raise CannotRunError(message) from error
     client = None
     try:
-        client = docker.from_env(timeout=600)
+        client = docker.from_env(timeout=patience)
         client.ping()
         yield client
     except (DockerException, requests.RequestException) as error:

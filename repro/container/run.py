@@ -26,7 +26,9 @@ from repro import paths
 from repro.container import engine
 from repro.container.engine import Client
 from repro.errors import BadInputError, save_errors
+from repro.inputs import located
 from repro.paths import NamedPath
+from repro.schema import catalog
 
 # -----------------------------------------------------------------------------
 # A command on the host, as the same command in a container: paths become mounts.
@@ -98,7 +100,10 @@ def _value(action: argparse.Action, value: object, mounts: dict[str, str]) -> st
         return str(value)
     if not (name and separator and path):
         raise BadInputError(f"{action.option_strings[-1]} {value}: expected NAME=PATH")
-    return value if path == HUB else f"{name}={_path(f'{action.dest}/{name}', Path(path), mounts)}"
+    of_catalog = action.dest == "substitute" and located.is_name(Path(path), catalog.checkpoints())
+    if path == HUB or of_catalog:
+        return value
+    return f"{name}={_path(f'{action.dest}/{name}', Path(path), mounts)}"
 
 
 def _path(kind: str, path: Path, mounts: dict[str, str]) -> str:

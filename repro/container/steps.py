@@ -4,11 +4,13 @@ python -m repro.container.steps inputs            fetch what the index has of in
 python -m repro.container.steps lock ...          write image.json
 python -m repro.container.steps probe             print what a forward pass runs on
 python -m repro.container.steps kernels ...       build the CUDA kernels' wheels
+python -m repro.container.steps nvcc ...          nvcc, for the architectures that are named
 """
 
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -16,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from repro import paths
+from repro import fileio, paths
 from repro.environment import image as audit_image
 from repro.environment import pins
 from repro.environment.pins import Pin
@@ -34,25 +36,30 @@ _TOLD = ("device", "attention", "mamba_scan", "layer_norm")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Take one step."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["nvcc"]:
+        return nvcc(given[1:])
     parser = argparse.ArgumentParser(prog="container_steps")
     steps = parser.add_subparsers(dest="step", required=True)
     steps.add_parser("inputs")
     lock = steps.add_parser("lock")
     lock.add_argument("--target", choices=("cpu", "cuda"), required=True)
     lock.add_argument("--revision", required=True)
+    lock.add_argument("--dpkg-status", type=Path, help="of the stage that the image ends in")
     steps.add_parser("probe")
     kernels = steps.add_parser("kernels")
     kernels.add_argument("--wheels", type=Path, required=True)
-    chosen = parser.parse_args(arguments)
+    kernels.add_argument("packages", nargs="*", help="build these alone")
+    chosen = parser.parse_args(given)
     try:
         if chosen.step == "inputs":
             fetch_inputs()
         elif chosen.step == "lock":
-            write_lock(chosen.target, chosen.revision)
+            write_lock(chosen.target, chosen.revision, chosen.dpkg_status)
         elif chosen.step == "probe":
             print(json.dumps(probe(), indent=1))
         else:
-            build(pins.read(pins.KERNELS), chosen.wheels)
+            build(pins.read(pins.KERNELS), chosen.wheels, only=chosen.packages)
     except ReproError as error:
         print(visible_lines(str(error)), file=sys.stderr)
         return error.exit_code
@@ -72,13 +79,19 @@ def fetch_inputs() -> None:
         inputs_fetch.fetch_source(pin)
 
 
-def write_lock(target: Literal["cpu", "cuda"], revision: str) -> None:
+def write_lock(
+    target: Literal["cpu", "cuda"], revision: str, dpkg_status: Path | None = None
+) -> None:
     """Write down what the image is, as its last step but cleaning up.
+
+    Its OS packages are those of this stage, or of the stage that `dpkg_status` was copied from.
 
     Raises:
         ReproError: if a forward pass fails: such an image is not worth having.
     """
     image = audit_image.capture(target, revision)
+    if dpkg_status:
+        image = image.model_copy(update={"os_packages": audit_image.os_packages(dpkg_status)})
     if "failed" in image.probe:
         raise ReproError(f"the probe forward pass failed: {image.probe['failed']}")
     write_text(audit_image.FILE, image.model_dump_json(indent=1) + "\n")
@@ -127,6 +140,12 @@ def _job(twin: str, dtype: Literal["float32", "bfloat16"]) -> EvaluateJob:
 # and causal-conv1d lack the CUDA sources, so both come from their public repositories, each at
 # one commit: git names a commit by the digest of everything in it. Each setup.py would first
 # try to download a wheel that nothing pins, and is told to build; the compiler is the machine's.
+# A wheel that lies in the folder already is taken as it is, and the log names its digest:
+# flash-attn takes hours, and may be built elsewhere.
+#
+# Each setup.py names its architectures itself (5.3 to 9.0), so $TORCH_CUDA_ARCH_LIST would have
+# no effect. PyTorch compiles by $PYTORCH_NVCC where it is set: the step `nvcc`, which passes on
+# everything but those architectures, and names what the variable lists in their place.
 #
 # Reference: mamba-ssm 2.2.2, causal-conv1d 1.4.0 and flash-attn 2.5.7, setup.py.
 # Not covered: submodules; the two commits have none that a build reads.
@@ -163,32 +182,99 @@ COMMITS = (
 
 
 def build(
-    kernels: Mapping[str, Pin], wheels: Path, commits: Sequence[Commit] = COMMITS
+    kernels: Mapping[str, Pin],
+    wheels: Path,
+    commits: Sequence[Commit] = COMMITS,
+    only: Sequence[str] = (),
 ) -> list[Path]:
-    """Build one wheel for each package of `pinned-kernels.txt`, into a folder.
+    """Build one wheel for each package of `pinned-kernels.txt`, or of `only`, into a folder.
 
-    The source of some is a commit; all others come from the index by digest.
+    The source of some is a commit; all others come from the index by digest. What the folder
+    has a wheel of already is not built.
 
     Raises:
-        CannotRunError: a source is not what is pinned, or a build failed.
+        CannotRunError: a source or a wheel is not what is pinned, an architecture is none, or a
+            build failed.
     """
-    tools = [kernels[name] for name in _TOOLS if name in kernels]
+    architectures(os.environ.get(NAMED, ""))
+    if unknown := sorted(set(only) - kernels.keys()):
+        found, expected = ", ".join(unknown), ", ".join(kernels)
+        raise CannotRunError(f"kernels: found {found}, expected some of {expected}")
+    there = _wheels_there(kernels, wheels)
+    wanted = {*(only or kernels), *_TOOLS} & kernels.keys()
+    kernels = {name: pin for name, pin in kernels.items() if name in wanted}
+    tools = [kernels[name] for name in _TOOLS if name in kernels.keys() - there]
     if tools:
         _from_index(tools, wheels, [])
         _pip("install", "--no-deps", "--no-index", *map(str, sorted(wheels.glob("*.whl"))))
     by_commit = {each.package for each in commits}
     with tempfile.TemporaryDirectory() as folder:
-        for source in commits:
+        for source in (each for each in commits if each.package in kernels.keys() - there):
             checkout = Path(folder) / source.package
             fetch(source, checkout)
             _pip("wheel", "--no-index", *_BUILD, "--wheel-dir", str(wheels), str(checkout))
-    sources = [pin for name, pin in kernels.items() if name not in {*_TOOLS, *by_commit}]
+    elsewhere = {*_TOOLS, *by_commit, *there}
+    sources = [pin for name, pin in kernels.items() if name not in elsewhere]
     for pin in sources:
         _from_index([pin], wheels, ["--no-binary", pin.name])
     return [_built_wheel(pin, wheels) for pin in kernels.values()]
 
 
 _BUILD = ("--no-deps", "--no-build-isolation")
+
+
+def _wheels_there(kernels: Mapping[str, Pin], wheels: Path) -> set[str]:
+    """Packages that a folder has a wheel of already: built by an earlier step, or elsewhere."""
+    there = set[str]()
+    for path in sorted(wheels.glob("*.whl")):
+        name = pins.normalise(path.name.partition("-")[0])
+        if name not in kernels:
+            message = f"{path}: found a wheel of {name}, expected {', '.join(kernels)} alone"
+            raise CannotRunError(message)
+        _built_wheel(kernels[name], wheels)
+        print(f"{path.name}: taken as it is, sha256 {fileio.digest_of_file(path)}")
+        there.add(name)
+    return there
+
+
+NAMED = "TORCH_CUDA_ARCH_LIST"
+"""PyTorch's own variable, e.g. `8.0;9.0`, or `9.0+PTX` with code that later GPUs compile."""
+_ARCHITECTURE = re.compile(r"(\d+)\.(\d+a?)(\+PTX)?")
+
+
+def architectures(named: str) -> list[str]:
+    """Arguments of nvcc for what `$TORCH_CUDA_ARCH_LIST` names.
+
+    Raises:
+        CannotRunError: if it names something else than architectures.
+
+    Example:
+        >>> architectures("8.0;9.0+PTX")[1:]
+        ['-gencode=arch=compute_90,code=sm_90', '-gencode=arch=compute_90,code=compute_90']
+    """
+    found = list[str]()
+    for each in filter(None, re.split(r"[;\s]+", named)):
+        match = _ARCHITECTURE.fullmatch(each)
+        if not match:
+            raise CannotRunError(f"{NAMED}: found {each!r}, expected a list like 8.0;9.0+PTX")
+        number = f"{match[1]}{match[2]}"
+        codes = [f"sm_{number}", *([f"compute_{number}"] if match[3] else [])]
+        found += [f"-gencode=arch=compute_{number},code={code}" for code in codes]
+    return found
+
+
+def nvcc(arguments: Sequence[str]) -> int:
+    """Compile as asked, but for the architectures of `$TORCH_CUDA_ARCH_LIST`, if it names any."""
+    named = architectures(os.environ.get(NAMED, ""))
+    passed = list[str]()
+    skip = False
+    for each in arguments:
+        if named and (skip or each.partition("=")[0] in ("-gencode", "--generate-code")):
+            skip = not skip and "=" not in each  # the value is the next argument
+        else:
+            passed.append(each)
+    program = Path(os.environ.get("CUDA_HOME", "/usr/local/cuda"), "bin", "nvcc")
+    return subprocess.run([str(program), *passed, *named], check=False).returncode  # noqa: S603
 
 
 def fetch(source: Commit, checkout: Path) -> None:
@@ -230,7 +316,8 @@ def _run(command: Sequence[str]) -> str:
     """
     # A setup.py may ask for build tools of its own: from nowhere, where pip was told so.
     nowhere = {"PIP_NO_INDEX": "1"} if "--no-index" in command else {}
-    environ = {**os.environ, **FORCE, **nowhere}
+    compiler = {"PYTORCH_NVCC": f"{sys.executable} -m {__spec__.name} nvcc"}
+    environ = {**os.environ, **FORCE, **nowhere, **compiler}
     done = subprocess.run(  # noqa: S603
         list(command), stdout=subprocess.PIPE, text=True, check=False, env=environ
     )

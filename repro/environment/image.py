@@ -130,7 +130,6 @@ FILE = paths.ROOT / "image.json"
 """Only in an image."""
 PROBE = ("-m", "repro.container.steps", "probe")
 """In a process of its own: it imports torch, and an audit does not."""
-UNBUILT = "cuda target not yet built by its authors"
 _DPKG = Path("/var/lib/dpkg/status")
 _OWN = ("repro", "runner", "verify", "manifests", "catalog", "proofs", "twins", "evidence")
 _LOCKS = (pins.LOCK, pins.KERNELS, pins.DEVELOPMENT)
@@ -203,6 +202,13 @@ def load(path: Path) -> Image | None:
     except (OSError, ValueError) as error:
         message = f"{path} is damaged: {json_text.explain_error(error)}; build the image again"
         raise BadInputError(message) from error
+
+
+def command(*, gpus: bool = False) -> str:
+    """What whoever reads this calls `repro` by: in an image, the engine that runs it."""
+    if not FILE.is_file():
+        return "repro"
+    return f"docker run {'--gpus all ' * gpus}-v results:/bundle/results repro"
 
 
 def os_packages(status: Path = _DPKG) -> dict[str, str]:

@@ -168,6 +168,33 @@ def visible_gpus(found: tuple[Gpu, ...], chosen: str | None) -> tuple[Gpu, ...]:
     return tuple(kept)
 
 
+_PCI = Path("/sys/bus/pci/devices")
+_NVIDIA, _DISPLAY = "0x10de", ("0x0300", "0x0302")
+"""Vendor, and classes of devices that can compute, as the system lists them."""
+
+
+def why_no_gpu() -> str:
+    """Why a GPU that is there, or was asked for, cannot be used; empty where one can or none is."""
+    if find_gpus():
+        return ""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None and _nvidia_smi("--list-gpus"):
+        return f"CUDA_VISIBLE_DEVICES={chosen} hides every GPU"
+    if os.environ.get("NVIDIA_VISIBLE_DEVICES", "void") not in ("", "void", "none"):
+        return "this container was given GPUs, and no NVIDIA driver answers in it"
+    if any(map(_is_nvidia_gpu, _PCI.glob("*"))):
+        return "there is an NVIDIA GPU, and no driver that answers"
+    return ""
+
+
+def _is_nvidia_gpu(device: Path) -> bool:
+    try:
+        said = [(device / name).read_text(encoding="ascii") for name in ("vendor", "class")]
+    except (OSError, UnicodeDecodeError):
+        return False
+    return said[0].strip() == _NVIDIA and said[1].startswith(_DISPLAY)
+
+
 def driver_cuda_version() -> str | None:
     """The newest CUDA version that the driver supports."""
     found = re.search(r"CUDA Version:\s*(\d+\.\d+)", _nvidia_smi())

@@ -1,14 +1,21 @@
 """The digests of what loading a checkpoint folder reads, and whether they were pinned.
 
+Where a wheel of the package index was published and pinned, the folder is made of it, once, in the
+cache.
+
 Where only a pickle was published and pinned, the folder has the safetensors that `repro convert`
 made of it; they are made again, in memory, and compared.
 """
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from zipfile import BadZipFile, ZipFile
 
-from repro import fileio, json_text
-from repro.errors import BadInputError, Problem
+from repro import fileio, json_text, paths
+from repro.errors import BadInputError, CannotRunError, Problem, save_errors
+from repro.schema.catalog import Checkpoint, Wheel, WheelSource
 from repro.weights import checkpoint_files, convert, loadable
 
 PICKLED = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
@@ -27,7 +34,8 @@ def checkpoint_digests(folder: Path, name: str) -> dict[str, str]:
             code, and nothing here is executed that a manifest did not pin. As `loadable.names`.
     """
     if not folder.is_dir():
-        raise BadInputError(f"checkpoint {name}: there is no folder {folder}")
+        other = f", and {folder} is no checkpoint of the catalog" * (folder.name == str(folder))
+        raise BadInputError(f"checkpoint {name}: there is no folder {folder}{other}")
     next(folder.iterdir(), None)  # `glob` finds nothing where it may not look
     if not loadable.weights(folder) and not any(folder.glob("*.safetensors")):
         pickles = sorted(path.name for each in _PICKLES for path in folder.glob(each))
@@ -110,3 +118,80 @@ def _is_converted_from(folder: Path, pickles: Mapping[str, str]) -> bool:
     except BadInputError:
         return False
     return True
+
+
+# -----------------------------------------------------------------------------
+# A checkpoint that comes as one file in a wheel: made once, into the cache, and held to its pins.
+
+
+def in_cache(wheel: Wheel) -> Path | None:
+    """The wheel in the cache; None if it is not there, or is another file."""
+    path = paths.cache() / wheel.filename
+    return path if path.is_file() and fileio.digest_of_file(path) == wheel.sha256 else None
+
+
+def cached_folder(name: str, known: Checkpoint) -> Path:
+    """Where the cache has what is made of a wheel, or will have; named for what has to be in it."""
+    return paths.cache() / f"{name}-{fileio.digest_of_data(known.files)[:12]}"
+
+
+def made(name: str, known: Checkpoint) -> Path | None:
+    """That folder, if it is there."""
+    folder = cached_folder(name, known)
+    return folder if folder.is_dir() else None
+
+
+def unpack(name: str, known: Checkpoint, wheel: Path) -> Path:
+    """Make the folder of a checkpoint whose weights a wheel holds.
+
+    Args:
+        name: Its name in the catalog.
+        known: With a `WheelSource`.
+        wheel: Its wheel, of the pinned digest.
+
+    Returns:
+        The folder; it appears whole or not at all.
+
+    Raises:
+        CannotRunError: what the wheel holds, or what was made of it, is not what is pinned.
+        CannotSaveError: there is no space, or no right to write.
+    """
+    from repro.weights import llama  # numpy takes a while
+
+    source = known.source
+    assert isinstance(source, WheelSource)  # noqa: S101  # the caller looked
+    folder = cached_folder(name, known)
+    with (
+        save_errors(folder, "REPRO_CACHE"),
+        TemporaryDirectory(prefix=".making-", dir=paths.cache()) as work,
+    ):
+        file, draft = Path(work) / Path(source.file).name, Path(work) / "made"
+        try:
+            with (
+                ZipFile(wheel) as archive,
+                archive.open(source.file) as packed,
+                file.open("xb") as new,
+            ):
+                shutil.copyfileobj(packed, new)
+            _refuse_others({source.file: fileio.digest_of_file(file)}, {source.file: source.sha256})
+            written = llama.convert(file, draft)
+            _refuse_others({each.path.name: each.sha256 for each in written}, known.files)
+        except (KeyError, BadZipFile, BadInputError) as error:
+            raise CannotRunError(f"could not make {name} of {wheel.name}: {error}") from error
+        try:
+            draft.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # else another run was faster
+                raise
+    return folder
+
+
+def _refuse_others(found: Mapping[str, str], pinned: Mapping[str, str]) -> None:
+    """Files, by name and SHA-256, that are not those pinned."""
+    problems = [
+        Problem(file, f"sha256 {found[file]}" if file in found else "no such file", f"sha256 {sha}")
+        for file, sha in pinned.items()
+        if found.get(file) != sha
+    ]
+    if problems:
+        raise BadInputError("other files than the catalog pins", problems)

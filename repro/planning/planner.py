@@ -33,8 +33,8 @@ class FetchSources:
 
     def can_fetch(self, missing: Missing) -> bool:
         """Whether a missing input could be fetched."""
-        on_hub = missing.hub or missing.role == "checkpoint"
-        return bool(missing.download) and (self.hub if on_hub else self.index)
+        reached = self.hub if missing.hub else self.index
+        return missing.cached or (bool(missing.download) and reached)
 
 
 @dataclass(frozen=True)
@@ -161,9 +161,7 @@ class Planner:
 
     def _fitted(self, job: ModelJob) -> ModelJob:
         """The job with the batch size that the memory of this machine allows."""
-        size = fitting_batch(
-            self.locator.checkpoints[job.checkpoint], job.setting, self.machine.memory
-        )
+        size = fitting_batch(self.locator.entry(job.checkpoint), job.setting, self.machine.memory)
         setting = job.setting.model_copy(update={"batch_size": size})
         return job.model_copy(update={"setting": setting})
 

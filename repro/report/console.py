@@ -142,6 +142,7 @@ class ProgressBars:
         self.progress = progress
         self._all = progress.add_task("jobs", total=None, visible=False, note="")
         self._running: dict[str, TaskID] = {}
+        self._kernels: TaskID | None = None
 
     def say(self, text: str) -> None:
         """A line above the bars."""
@@ -157,6 +158,15 @@ class ProgressBars:
         if name not in self._running:
             self._running[name] = self.progress.add_task(name, total=total, note=note)
         self.progress.update(self._running[name], completed=done, total=total, note=note)
+
+    def compiling(self, count: int, kept: str) -> None:
+        """So many kernels were compiled by now, into the folder `kept`; 0 while none is."""
+        if self._kernels is None:
+            if not count:
+                return
+            self.say(f"compiling kernels, once: the next run finds them in {kept}")
+            self._kernels = self.progress.add_task("compiling kernels, once", total=None, note="")
+        self.progress.update(self._kernels, completed=count, visible=bool(count))
 
     def finish(self, job: "PlannedJob") -> None:
         """A job ended: its bar goes, the bar of all jobs moves."""

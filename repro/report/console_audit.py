@@ -1,12 +1,12 @@
 """An audit as tables."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rich.console import Group
 
 from repro.audit.audit import Audit, Row
 from repro.audit.compare import EVERY, Difference
-from repro.environment.image import UNBUILT
 from repro.report.console import Table, Text, console
 from repro.text import plural
 
@@ -49,6 +49,34 @@ def show_differences(differences: Sequence[Difference]) -> None:
     out.print(Text(count, style="bold red" if differences else ""))
 
 
+@dataclass(frozen=True)
+class Check:
+    """Something that a run needs of a machine, looked at."""
+
+    name: str
+    found: str
+    needed: str
+    do: str
+    """What to do about it; empty if nothing."""
+    stops_smoke: bool = False
+    """No run can work before that is done, not even at tier smoke."""
+
+
+def show_checks(checks: Sequence[Check]) -> None:
+    """Print what was looked at, and what to do."""
+    out = console()
+    table = Table("", "found", "needed", "what to do")
+    for each in checks:
+        style = "bold red" if each.stops_smoke else "yellow" if each.do else "green"
+        table.add_row(Text(each.name, style=style), each.found, each.needed, each.do or "—")
+    out.print(table)
+    stopped = [each.name for each in checks if each.stops_smoke]
+    if stopped:
+        out.print(Text(f"a run at tier smoke cannot work: {', '.join(stopped)}", style="bold red"))
+    else:
+        out.print(Text("a run at tier smoke can work", style="bold green"))
+
+
 def _touched(difference: Difference) -> str:
     counts = ", ".join(f"{len(ids)} of {name}" for name, ids in difference.claims.items())
     if not counts:
@@ -56,8 +84,8 @@ def _touched(difference: Difference) -> str:
     return f"all that is measured: {counts}" if difference.touches == EVERY else counts
 
 
-def _image(audit: Audit) -> Group:
-    """What lies under the packages, in two lines at most."""
+def _image(audit: Audit) -> Text:
+    """What lies under the packages, in one line."""
     image = audit.image
     assert image is not None  # noqa: S101  # asked before
     failed = "failed" in image.probe
@@ -68,8 +96,7 @@ def _image(audit: Audit) -> Group:
         plural(len(image.kernels), "kernel"),
         paths,
     )
-    text = f"  image: target {image.target}, commit {image.revision}, {', '.join(parts)}"
-    return Group(Text(text), *[Text(f"  {UNBUILT}")] * (image.target == "cuda"))
+    return Text(f"  image: target {image.target}, commit {image.revision}, {', '.join(parts)}")
 
 
 def _table(rows: list[Row]) -> Table:

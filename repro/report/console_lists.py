@@ -8,6 +8,8 @@ from typing import Any
 from rich.filesize import decimal
 
 from repro.coverage import REASONS, Compared, Coverage, Difference, UncheckedSentence
+from repro.planning.needed import NeededInput, bytes_to_fetch
+from repro.planning.plan import Plan
 from repro.report.console import Table, Text, console
 from repro.report.console_plan import duration
 from repro.schema.jobs import Tier
@@ -279,3 +281,23 @@ def show_coverage_comparison(compared: Compared) -> None:
 def coverage_as_data(coverage: Coverage, compared: Compared | None) -> dict[str, Any]:
     """The same as plain data, for `--json`; without a copy, `text` is null."""
     return coverage.model_dump() | {"text": compared and compared.model_dump()}
+
+
+def show_needed(plans: Sequence[Plan], needed: Sequence[NeededInput]) -> None:
+    """What a run of some plans reads: how large it is, under which licence, and whether it is here.
+
+    What comes from where, or what to do, is for those that are not.
+    """
+    out = console()
+    tiers = ", ".join(f"{plan.manifest.id} at tier {plan.tier}" for plan in plans)
+    to_fetch = [each for each in needed if each.state == "to fetch"]
+    size = f"{bytes_to_fetch(needed) / 1e9:.1f} GB"
+    out.print()
+    head = Text.assemble((tiers, "bold"), f": {plural(len(needed), 'input')}")
+    out.print(head.append(f", {len(to_fetch)} to fetch, {size}" if to_fetch else ", none to fetch"))
+    table = Table("needed", "size", "licence", "state", "from")
+    for each in needed:
+        shown = decimal(each.bytes) if each.bytes else "unknown"
+        table.add_row(each.what, shown, each.licence, each.state, each.how)
+    if needed:
+        out.print(table)

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from repro.environment import image
+from repro.environment.machine import Environment
 from repro.planning import plan as job_graph
 from repro.planning.plan import Plan, PlannedJob
 from repro.report.console import Table, Text, console
@@ -60,7 +62,8 @@ def show(
 
 def _floating(plan: Plan) -> list[Text]:
     """How many of the paper's checkpoints nothing pins yet; twins stand in for them at smoke."""
-    names = {job.slot.checkpoint for job in plan.jobs if isinstance(job.slot.job, NAMED)}
+    jobs = (job for job in plan.jobs if isinstance(job.slot.job, NAMED) and not _is_replaced(job))
+    names = {job.slot.checkpoint for job in jobs}
     count = len(names & set(catalog.unpinned_checkpoints(catalog.checkpoints())))
     if not count or plan.tier == "smoke":
         return []
@@ -68,6 +71,13 @@ def _floating(plan: Plan) -> list[Text]:
     if count == 1:
         text = "1 checkpoint at a floating revision: the first use pins it"
     return [Text(f"  {text}")]
+
+
+def _is_replaced(job: PlannedJob) -> bool:
+    """Whether another checkpoint is read, here or still to be brought, than the job names."""
+    here = job.inputs.get("checkpoint")
+    to_come = [each.name for each in job.missing if each.role == "checkpoint"]
+    return here.substituted if here else to_come not in ([], [job.slot.checkpoint])
 
 
 def _undecidable(found: Mapping[str, str], *, brief: bool) -> list[Text]:
@@ -99,13 +109,36 @@ def unbuilt_job_types(manifest: Manifest) -> dict[str, int]:
     return dict(needs)
 
 
-def next_tier(plan: Plan, plans: Mapping[Tier, Plan], file: Path) -> tuple[Plan, str] | None:
-    """The plan of the next higher tier, and the command that runs it."""
-    higher = [tier for tier in _ORDER[_ORDER.index(plan.tier) + 1 :] if tier in plans]
-    if not higher:
-        return None
-    command = f"repro run {file} --tier {higher[0]}"
-    return plans[higher[0]], command
+def show_next(
+    above: Mapping[Path, Plan], machine: Environment, *, hub: bool, offline: bool
+) -> None:
+    """Print how to go on: what to fetch and what to run, and what of that this machine lacks.
+
+    Args:
+        above: The plan of the next higher tier by the manifest's file.
+        machine: This one.
+        hub: Whether the model hub answers here.
+        offline: Whether it was not to be asked.
+    """
+    out = console()
+    for tier in _ORDER:
+        plans = {file: plan for file, plan in above.items() if plan.tier == tier}
+        if not plans:
+            continue
+        named = f"{' '.join(map(str, plans))} --tier {tier}"
+        costs = [cost_of(plan) for plan in plans.values()]
+        told = costs[0] if len(costs) == 1 else f"{len(costs)} manifests; repro plan adds them up"
+        out.print()
+        out.print(Text.assemble(("next", "bold"), f": tier {tier} ({told})"))
+        if any(plan.missing() for plan in plans.values()):
+            away = "" if hub else "   where the model hub answers"
+            away += ": here it does not" if away and not offline else ""
+            out.print(Text(f"  {image.command()} fetch {named}{away}"), soft_wrap=True)
+        far = sum(plan.seconds() for plan in plans.values()) > _A_DAY
+        away = "   on an NVIDIA GPU: here is none" if far and not machine.gpu else ""
+        out.print(Text(f"  {image.command(gpus=far)} run {named}{away}"), soft_wrap=True)
+    if above:
+        out.print(Text(f"  {image.command()} doctor   what this machine lacks for that"))
 
 
 def cost_of(plan: Plan) -> str:
@@ -243,7 +276,7 @@ NAMED = ModelJob | TuningJob
 """Jobs whose checkpoint may be a twin."""
 
 _A_MINUTE_AND_A_HALF = 90
-_A_MONTH, _BEYOND = 30 * 24 * 3600, "over a month"
+_A_DAY, _A_MONTH, _BEYOND = 24 * 3600, 30 * 24 * 3600, "over a month"
 
 
 def jobs_table(plan: Plan) -> Table:

@@ -57,10 +57,11 @@ def _table(data: ReportData, every: Sequence[Row]) -> Iterator[str]:
     for manifest in data.manifests:
         name = f"**{manifest.id}** {_cut(manifest.title, _TITLE)}"
         mine = [row for row in every if row.manifest == manifest.id]
-        lines.append(_row(name, *_counts(mine, outcomes)))
+        if any(row.finding.counts for row in mine):  # else it has steps and checks of ours alone
+            lines.append(_row(name, *_counts(mine, outcomes)))
     lines.append(_row("**all**", *_counts(every, outcomes)))
     for basis, words in _BASES.items():
-        mine = [row for row in every if row.finding.basis == basis]
+        mine = [row for row in every if row.finding.basis == basis and row.finding.counts]
         decided = [row for row in mine if row.finding.outcome not in ("inconclusive", "not-run")]
         if decided:
             lines.append(_row(f"decided by {words}", *_counts(decided, outcomes)))
@@ -85,7 +86,7 @@ def _lists(data: ReportData, every: Sequence[Row]) -> Iterator[str]:
     counted = [row.finding for row in every if row.finding.counts]
     yield _list("Contradicted", (one for one in counted if one.outcome == "contradicted"))
     measured = ("reproduced", "proved")
-    yield _list("Reproduced by a measurement", (one for one in counted if one.outcome in measured))
+    yield _list("Reproduced by a measurement, or proved", (one for one in counted if one.outcome in measured))
     for code, heading in LISTS.items():
         yield _list(heading, (one for one in counted if one.listed_under == code))
     yield _list(

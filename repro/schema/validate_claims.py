@@ -171,7 +171,7 @@ class ClaimSense:
 
     def _typed_margin(self, claim: Claim) -> Iterator[Wrong]:
         """A margin that is not the one which follows from the sentences of the manifest."""
-        if takes_margin(claim) and claim.margin:
+        if takes_margin(claim) and claim.margin and claim.published in self.published:
             computed = self.margins.of(claim)
             if Decimal(claim.margin.value) != Decimal(computed.value):
                 expected = f"{computed.value}, {computed.origin}: leave it out, it is computed"

@@ -6,6 +6,7 @@
     results/locks/<key>                                   who works on a key (`repro.store.store`)
     results/runs/<manifest>.<tier>.json                   what was asked, before the first job
     results/pins.json                                     what a first fetch resolved
+    results/triton/                                       kernels that Triton compiled on a GPU
 
 A record's folder is on the disk before it appears, by one rename: whatever ends a run, there is a
 whole record or none, and an older one until the newer one has its place. Who writes a key, or
@@ -21,6 +22,7 @@ import hashlib
 import os
 import shutil
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -69,6 +71,7 @@ class Store:
         self.jobs = root / "jobs"
         self.work = root / "work"
         self.locks = root / "locks"
+        self.kernels = root / "triton"
 
     def folder(self, key: str) -> Path:
         """Where the record of a key lies, or would."""
@@ -251,6 +254,75 @@ class Store:
             with self.lock_now(key) as alone:
                 if alone and path != self.folder(key):
                     shutil.rmtree(path, ignore_errors=True)
+
+
+# -----------------------------------------------------------------------------
+# Kernels that Triton compiles at their first use on a GPU: Mamba-2's take minutes.
+#
+# Triton looks for what it compiled in the folder that TRITON_CACHE_DIR names, under a digest of
+# everything that a kernel depends on. A folder of its own in there has each kernel, and a file
+# `__grp__…` once the kernel is whole. Records, keys and packets know nothing of it.
+#
+# Reference: triton 2.2.0 and 3.6.0, `runtime/cache.py`. Not covered: nodes of a cluster, which keep
+# what they compile.
+
+_CACHE = "TRITON_CACHE_DIR"
+_LOOK = 1.0
+"""Seconds between two looks at the folder."""
+_QUIET = 20
+"""Seconds without a new kernel after which none is being compiled."""
+
+
+@contextmanager
+def kept_kernels(store: Store, told: Callable[[int, str], None] | None) -> Iterator[None]:
+    """Have processes that start meanwhile keep kernels with the results; whoever set it, decides.
+
+    `told`, if anybody, is told how many were compiled since, and where they are kept; 0 when that
+    is over. What the folder holds already is not compiled, and nothing is said of it.
+    """
+    before = os.environ.get(_CACHE)
+    if not (before or "").strip():  # as Triton takes an empty one
+        os.environ[_CACHE] = os.path.abspath(store.kernels)  # noqa: PTH100  # links stay as they are
+    folder = Path(os.environ[_CACHE].strip())
+    try:
+        with _watched(folder, told) if told else nullcontext():
+            yield
+    finally:
+        os.environ.pop(_CACHE, None)
+        os.environ.update({} if before is None else {_CACHE: before})
+
+
+@contextmanager
+def _watched(folder: Path, told: Callable[[int, str], None]) -> Iterator[None]:
+    first, over = _compiled(folder), threading.Event()
+
+    def watch() -> None:
+        last, changed = first, time.monotonic()
+        ending = False
+        while not ending:
+            ending = over.wait(_LOOK)
+            found, now = _compiled(folder), time.monotonic()
+            if found > last:
+                told(found - first, str(folder))
+                last, changed = found, now
+            elif last > first and now - changed > _QUIET:
+                told(0, str(folder))
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watching.join()
+
+
+def _compiled(folder: Path) -> int:
+    """How many whole kernels lie there, those with float32 products in a folder of their own."""
+    try:
+        return sum(1 for _ in folder.rglob("__grp__*"))
+    except OSError:  # somebody clears it up meanwhile
+        return 0
 
 
 # -----------------------------------------------------------------------------

@@ -228,8 +228,8 @@ GPT_NEOX = AttentionModel("gpt-neox")
 dtype of the weights. LayerNorm in FP16 on a CPU: `runner.models.precision`."""
 
 LLAMA = AttentionModel("llama", widens=("llama",))
-"""TinyLlama: all three attention kernels. Eager scores are rounded to the dtype of the weights;
-their softmax is taken in float32, norms too."""
+"""TinyLlama, SmolLM2: all three attention kernels. Eager scores are rounded to the dtype of the
+weights; their softmax is taken in float32, norms too."""
 
 OLMO = AttentionModel("olmo", widens=("olmo",))
 """Either of its layouts, with LayerNorm without weights, in float32.

@@ -4,121 +4,49 @@ Oracles: the engine's own account of what it built and ran, CycloneDX's schema, 
 environment, whose numbers have to come out of the image bit for bit.
 
 Needs Debian's root: where there is no engine it installs and starts one, and where no
-registry can be reached it makes the base itself. An hour on two cores and 30 GB at most.
-`$REPRO_BASE` names another base, which then is pulled or here already.
+registry can be reached it makes the base itself (`container_engine`). An hour on two cores and
+30 GB at most. `check_cuda` has the other target.
 """
 
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import docker
 import pytest
+from container_engine import (
+    SAFE,
+    base,  # noqa: F401 - a fixture
+    build,
+    call,
+    engine,  # noqa: F401 - a fixture
+    repro,
+)
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
-from docker.errors import ImageNotFound
 
 from repro import paths
 from repro.store.store import Store
 
 pytestmark = pytest.mark.timeout(3600)
 
-IMAGE, BASE = "repro-check", "repro-check-base:bookworm"
-CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
-PACKAGES = "ca-certificates,python3.11,python3.11-venv,libgomp1"
+IMAGE = "repro-check"
 RUNS = (("stability", "full"), ("table1", "smoke"), ("theorem3", "full"))
-DOCUMENT = (paths.ROOT / "docs" / "container.md").read_text(encoding="utf-8")
-SAFE = ["--rm", "--network=none", "--read-only", "--tmpfs", "/tmp"]
-
-
-def call(*command: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    environ = {**os.environ, "PYTHONPATH": str(paths.ROOT)}
-    environ.update(options.pop("environ", {}))
-    return subprocess.run(
-        command,
-        cwd=paths.ROOT,
-        env=environ,
-        text=True,
-        capture_output=True,
-        check=False,
-        **options,
-    )
-
-
-def repro(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    return call(sys.executable, "-m", "repro.cli.main", *arguments, **options)
 
 
 # -----------------------------------------------------------------------------
-# An engine, a base, an image
-
-
-@pytest.fixture(scope="session")
-def engine() -> Iterator[Any]:
-    """The machine's engine, or one that is started for the test, as root without a bridge."""
-    started = None
-    if not reachable():
-        if not (shutil.which("dockerd") and shutil.which("mmdebstrap")):
-            subprocess.run(["apt-get", "update", "-qq"], check=True)
-            install = ["apt-get", "install", "-qq", "--yes", "docker.io", "mmdebstrap"]
-            subprocess.run(install, check=True)
-        options = ["--iptables=false", "--bridge=none", "--default-ulimit", "nofile=1024:1024"]
-        started = subprocess.Popen(
-            ["dockerd", *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        for _ in range(60):
-            if reachable():
-                break
-            time.sleep(1)
-    with closing(docker.from_env(timeout=3600)) as client:
-        yield client
-    if started:
-        started.terminate()
-        started.wait()
-
-
-def reachable() -> bool:
-    """Asked by the engine's own client: the SDK leaves a socket open where nothing answers."""
-    return bool(shutil.which("docker")) and call("docker", "version").returncode == 0
-
-
-@pytest.fixture(scope="session")
-def base(engine: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """$REPRO_BASE, or Debian bookworm with Python 3.11 and this machine's certificates."""
-    if named := os.environ.get("REPRO_BASE"):
-        return named
-    try:
-        engine.images.get(BASE)
-    except ImageNotFound:
-        tar = tmp_path_factory.mktemp("base") / "base.tar"
-        hook = f"--customize-hook=copy-in {CERTIFICATES} {Path(CERTIFICATES).parent}"
-        made = ["mmdebstrap", "--variant=minbase", f"--include={PACKAGES}", hook, "bookworm"]
-        subprocess.run([*made, str(tar)], check=True)
-        subprocess.run(["docker", "import", str(tar), BASE], check=True)
-    return BASE
+# An image
 
 
 @pytest.fixture(scope="session")
 def image(engine: Any, base: str) -> Any:
     """The cpu target, built by `repro container build` from this checkout."""
-    done = repro(
-        *["container", "build", "--target", "cpu", "--tag", IMAGE, "--network", "host"],
-        *["--build-arg", f"BASE={base}", "--build-arg", f"PIP_CERT={CERTIFICATES}"],
-        *(
-            ["--build-arg", f"PIP_INDEX_URL={os.environ['PIP_INDEX_URL']}"]
-            if "PIP_INDEX_URL" in os.environ
-            else []
-        ),
-    )
+    done = build("cpu", IMAGE, {"BASE": base})
     assert done.returncode == 0, done.stderr[-3000:]
     assert "Step 1/" in done.stderr  # progress is streamed
     found = engine.images.get(IMAGE)
@@ -406,51 +334,3 @@ def test_a_wheel_that_was_swapped_after_the_build_is_found(engine: Any, image: A
     finally:
         container.remove(force=True)
         engine.images.remove(f"{IMAGE}-swapped", force=True)
-
-
-# -----------------------------------------------------------------------------
-# The image with a compiler of docs/container.md
-
-LAUNCHER = """
-import ctypes, importlib.util, os, subprocess, sys
-from triton.compiler.make_launcher import make_stub
-from runner.models import mamba2_mixer
-mamba2_mixer.find_spec = lambda _: True  # but for the kernels, which this target has not
-assert not mamba2_mixer.kernels_lacking()
-driver = os.environ["TRITON_LIBCUDA_PATH"]
-os.makedirs(driver)
-library = driver + "/libcuda.so"
-named = ["-shared", "-Wl,-soname,libcuda.so", "-x", "c"]
-subprocess.run(["gcc", *named, "-o", library, "/dev/null"], check=True)
-ids = {"ids_of_folded_args": (), "ids_of_const_exprs": (), "ids_of_tensormaps": None}
-path = make_stub("launcher", {0: "*fp32", 1: "i32"}, {}, ids)
-sys.setdlopenflags(os.RTLD_LAZY)  # the driver is an empty one
-ctypes.CDLL(library)
-spec = importlib.util.spec_from_file_location("__triton_launcher", path)
-print(importlib.util.module_from_spec(spec).__name__, path)
-"""
-
-
-def test_a_derived_image_compiles_what_triton_needs(image: Any, tmp_path: Path) -> None:
-    """Triton's own launcher, compiled and loaded without a GPU; the image itself cannot."""
-    told = "from runner.models.mamba2_mixer import kernels_lacking as lacking; print(lacking())"
-    done = call("docker", "run", *SAFE, "--entrypoint", "python", image.id, "-c", told)
-    # It lacks the kernels themselves (target cpu); the compiler is asked for below, by Triton.
-    assert done.stdout.strip() == "mamba_ssm is not installed", done.stderr
-    assert call("docker", "run", *SAFE, "--entrypoint", "gcc", image.id, "--version").returncode
-    (recipe,) = re.findall(r"^(FROM repro\n.*?)```", DOCUMENT, re.MULTILINE | re.DOTALL)
-    recipe = recipe.replace("FROM repro", f"FROM {IMAGE}")
-    # The base of this test has Debian's Python.
-    recipe = recipe.replace(" libc6-dev", " libc6-dev libpython3.11-dev")
-    build = ["docker", "build", "--network=host", "--tag", f"{IMAGE}-derived", "-"]
-    done = call(*build, input=recipe, environ={"DOCKER_BUILDKIT": "0"})
-    assert done.returncode == 0, done.stderr[-3000:]
-    try:
-        tmp_path.chmod(0o777)
-        run = ["docker", "run", *SAFE, "-v", f"{tmp_path}:/bundle/results", "-e"]
-        run += ["TRITON_LIBCUDA_PATH=/bundle/results/driver", "--entrypoint", "python"]
-        done = call(*run, f"{IMAGE}-derived", "-c", LAUNCHER)
-        kept = "__triton_launcher /bundle/results/triton/"
-        assert done.stdout.startswith(kept), done.stderr[-3000:]
-    finally:
-        call("docker", "rmi", f"{IMAGE}-derived")

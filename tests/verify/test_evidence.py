@@ -43,7 +43,7 @@ def test_honest_records_are_shown_and_not_decided(tmp_path: Path) -> None:
     assert found.outcome == "inconclusive"
     assert cause("tier-and-stand-in", tier="smoke", checkpoint="twin") in found.causes
     assert found.working
-    assert len(found.records) == 10
+    assert len(found.records) == 14
     assert found.measured != "—"
 
 

@@ -1,9 +1,12 @@
 """What keeps a measurement from deciding a claim. Oracle: the same run at tier full, as pinned."""
 
+import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import made_up_records as records
+import made_up_tuning as tuned
 import pytest
 from made_up_worlds import BOTH, named, sentence, table, wobbling, world
 
@@ -12,12 +15,21 @@ from repro.environment.machine import Drift
 from repro.schema.causes import Cause, cause
 from repro.schema.finding import Finding, Verdict
 from repro.schema.jobs import Tier
+from repro.schema.tuned_slots import models_of
+from verify import tuned_paired
+from verify.decision_rule import NumberTest, Variance
 from verify.evidence import Evidence
 from verify.judge import adjust_over_table, decide, judge
 from verify.outcome import JudgedClaim, RuleDecision
 
 TORCH = machine.capture(["torch"]).packages["torch"]
 TWENTY = {"mamba-1": "20.0", "phi-1": "20.0"}
+
+
+def wide(texts: dict[str, str], **more: Any) -> dict[str, Any]:
+    """A table whose margins, 16 points, can be decided: 13 or 14 of 65 answers change, so that two
+    machines leave 7.503 open, and 12.8 with rounding and the quantile of Student's t."""
+    return table(texts, margin="16", **more)
 
 
 def verdict(root: Path, pins: dict[str, str], **changes: Any) -> Verdict:
@@ -53,7 +65,7 @@ STAND_IN = cause("tier-and-stand-in", tier="smoke", checkpoint="twin")
 def test_drift_shows_where_it_points_and_decides_nothing(
     tmp_path: Path, printed: str, outcome: str
 ) -> None:
-    changes = table({**TWENTY, "mamba-1": printed})
+    changes = wide({**TWENTY, "mamba-1": printed})
     pinned = named(verdict(tmp_path / "a", {"torch": TORCH}, **changes), BOTH[0])
     assert pinned.outcome == outcome
     drifted = named(verdict(tmp_path / "b", {"torch": "0.0.1"}, **changes), BOTH[0])
@@ -64,8 +76,8 @@ def test_drift_shows_where_it_points_and_decides_nothing(
 
 
 def test_an_open_measurement_keeps_its_own_direction_under_drift(tmp_path: Path) -> None:
-    """20 points against 30.0, with a margin of 12: its interval crosses it."""
-    found = named(verdict(tmp_path, {}, **table({**TWENTY, "mamba-1": "30.0"})), BOTH[0])
+    """20 points against 30.0, with a margin of 16: its interval crosses it."""
+    found = named(verdict(tmp_path, {}, **wide({**TWENTY, "mamba-1": "30.0"})), BOTH[0])
     assert found.outcome == "inconclusive"
     assert found.direction is not None
     assert found.direction.code != "points-to"
@@ -253,79 +265,223 @@ def test_cells_that_were_not_measured_are_not_counted_as_such(tmp_path: Path) ->
 # Holm over a table
 
 
+@dataclass(frozen=True)
+class Known(NumberTest):
+    """A test whose p-value is given, to stand exactly at a border."""
+
+    p: float = 1.0
+
+    def p_value(self, guard: float = 0.0) -> float:
+        assert guard == self.deviation
+        return self.p
+
+
 def number(outcome: Any, p: float) -> JudgedClaim:
-    return JudgedClaim(RuleDecision(outcome, "1", "2", "± 0.5", WHY), UP, [], p)
+    test = Known(1.0, 0.0, Variance(1.0, 6), 0.0, p)
+    return JudgedClaim(RuleDecision(outcome, "1", "2", "± 0.5", WHY), UP, [], test)
 
 
-WHY = (cause("every-step", steps=1, direction="rising"),)
+def normal(off: float, deviation: float) -> JudgedClaim:
+    """Off by so much of a standard deviation that is known."""
+    test = NumberTest(off, 0.0, Variance(1.0, math.inf), deviation)
+    return JudgedClaim(RuleDecision("inconclusive", "1", "2", "± 0.5", WHY), UP, [], test)
+
+
+WHY = (cause("not-reproduced-here"), cause("every-step", steps=1, direction="rising"))
 UP = cause("agrees")
 
 
-def test_only_what_was_contradicted_is_taken_back() -> None:
-    """0.04 x 3 and 0.045 x 2, then 0.05 x 1: none is under 0.05."""
-    judged = {
-        "a": number("contradicted", 0.04),
-        "b": number("reproduced", 0.045),
-        "c": number("contradicted", 0.05),
-    }
+def test_what_is_far_off_is_contradicted_by_adjusted_p_values() -> None:
+    """0.01 x 3, then 0.04 x 2, then 0.2: the first one is under 0.05 over the table."""
+    judged = {name: number("inconclusive", p) for name, p in (("a", 0.04), ("b", 0.01), ("c", 0.2))}
     found = adjust_over_table(judged, 3)
     assert [each.decided.outcome for each in found.values()] == [
         "inconclusive",
-        "reproduced",
+        "contradicted",
         "inconclusive",
     ]
-    (here, why, holm) = found["a"].decided.causes
-    assert here == cause("not-reproduced-here")
-    assert (why, holm.code, holm.values["tests"]) == (WHY[0], "holm", 3)
-    assert holm.values["p"] == pytest.approx(0.12)
+    # What is contradicted is on no other list.
+    beyond, *others = found["b"].decided.causes
+    assert (beyond.code, others) == ("beyond-another-draw", [WHY[1]])
+    assert beyond.values == {"tests": 3, "p": pytest.approx(0.03)}
+    # What is off by itself alone says that many numbers were looked at, and stays on its list.
+    holm, *others = found["a"].decided.causes
+    assert (holm.code, others) == ("holm", list(WHY))
+    assert holm.values == {"tests": 3, "p": pytest.approx(0.08)}
+    assert (found["b"].direction, found["b"].test) == (UP, judged["b"].test)
+    assert found["c"] is judged["c"]
+
+
+def test_a_number_that_was_reproduced_stays_so_and_counts() -> None:
+    """0.001 x 2 is its own p-value, so that 0.04 x 1 is left for the other one."""
+    judged = {"a": number("inconclusive", 0.04), "b": number("reproduced", 0.001)}
+    found = adjust_over_table(judged, 2)
     assert found["b"] is judged["b"]
-    assert (found["c"].direction, found["c"].p_contradicted) == (UP, 0.05)
+    assert found["a"].decided.outcome == "contradicted"
+    assert adjust_over_table(judged, 3)["a"].decided.outcome == "inconclusive"
 
 
-def test_a_number_without_a_test_takes_no_part() -> None:
-    """0.04 alone in a family of one: what has p = 1 is no further test."""
-    judged = {"a": number("contradicted", 0.04), "b": number("reproduced", 1.0)}
-    assert adjust_over_table(judged, 1)["a"].decided.outcome == "contradicted"
+@pytest.mark.parametrize("outcome", ["reproduced", "contradicted"])
+def test_only_what_is_open_is_decided_over_the_table(outcome: str) -> None:
+    judged = {"a": number(outcome, 0.0001)}
+    assert adjust_over_table(judged, 1)["a"] is judged["a"]
+
+
+def test_what_has_no_test_takes_no_part() -> None:
+    """0.04 in a family of one: what has no test is no further one, and is left as it is."""
+    judged = {
+        "b": replace(number("inconclusive", 1.0), test=None),
+        "a": number("inconclusive", 0.04),
+    }
+    found = adjust_over_table(judged, 1)
+    assert found["a"].decided.outcome == "contradicted"
+    assert found["b"] is judged["b"]
+    assert adjust_over_table({"b": judged["b"]}, 3) == {"b": judged["b"]}
 
 
 @pytest.mark.parametrize(
-    ("p", "tests", "outcome"),
+    ("p", "tests", "outcome", "code"),
     [
-        (0.049, 1, "contradicted"),
-        (0.05, 1, "inconclusive"),
-        (0.024, 2, "contradicted"),
-        (0.025, 2, "inconclusive"),
+        (0.049, 1, "contradicted", "beyond-another-draw"),
+        (0.05, 1, "inconclusive", "not-reproduced-here"),
+        (0.024, 2, "contradicted", "beyond-another-draw"),
+        (0.025, 2, "inconclusive", "holm"),
     ],
 )
 def test_an_adjusted_p_at_the_error_rate_contradicts_nothing(
-    p: float, tests: int, outcome: str
+    p: float, tests: int, outcome: str, code: str
 ) -> None:
-    found = adjust_over_table({"a": number("contradicted", p)}, tests)
-    assert found["a"].decided.outcome == outcome
+    found = adjust_over_table({"a": number("inconclusive", p)}, tests)["a"].decided
+    assert (found.outcome, found.causes[0].code) == (outcome, code)
 
 
-def test_what_is_open_keeps_its_own_reason() -> None:
-    judged = {"a": number("inconclusive", 0.5)}
-    assert adjust_over_table(judged, 2)["a"] is judged["a"]
+@pytest.mark.parametrize("outcome", ["contradicted", "inconclusive"])
+def test_a_setting_that_is_off_in_one_number_guards_the_others(outcome: str) -> None:
+    """3.3 standard deviations less 1 or 1.1 have p = 0.0214 and 0.0278, twice that over two."""
+    guard = 1.1 if outcome == "inconclusive" else 1.0
+    for deviations in ((0.0, guard), (guard, 0.0)):
+        judged = {"a": normal(3.3, deviations[0]), "b": normal(0.0, deviations[1])}
+        found = adjust_over_table(judged, 2)
+        assert found["a"].decided.outcome == outcome
+
+
+def test_no_number_is_adjusted_where_there_is_none() -> None:
+    assert adjust_over_table({}, 0) == {}
+
+
+# 13 or 14 of 65 answers lost are 20 points: off by 30 from 50.0, at an error of 7.503 and h = 0.06.
+# The largest deviation of a setting is half an answer at two numbers of shots.
+P_OF_FIFTY = 0.000478
+
+
+def contradicted_fifty(root: Path, **more: Any) -> Finding:
+    changes = {**wide({**TWENTY, "mamba-1": "50.0"}), **more}
+    return named(verdict(root, {"torch": TORCH}, **changes), BOTH[0])
+
+
+def test_a_number_is_contradicted_among_all_numbers_of_its_family(tmp_path: Path) -> None:
+    """Two of its own, and those that other tables print: over 105 of them p is above 0.05."""
+    for elsewhere, outcome in ((102, "contradicted"), (103, "inconclusive")):
+        found = contradicted_fifty(tmp_path / str(elsewhere), numbers_elsewhere=elsewhere)
+        assert found.outcome == outcome
+        why = records.said(found, "holm" if outcome == "inconclusive" else "beyond-another-draw")
+        assert why["tests"] == 2 + elsewhere
+        assert why["p"] == pytest.approx(P_OF_FIFTY * (2 + elsewhere), rel=0.005)
+
+
+def test_a_number_that_was_not_run_belongs_to_the_family(tmp_path: Path) -> None:
+    """A run of one cell is no smaller family."""
+    changes = wide({**TWENTY, "mamba-1": "50.0"})
+    claimed, evidence = world(tmp_path, wobbling({"mamba-1": 13, "phi-1": 13}), **changes)
+    jobs = {name: key for name, key in evidence.run.jobs.items() if "phi-1" not in name}
+    run = evidence.run.model_copy(update={"jobs": jobs})
+    part = Evidence(claimed, run, evidence.store, evidence.checkpoints, evidence.datasets)
+    found = judge(claimed, part, {"torch": TORCH})
+    assert named(found, BOTH[1]).outcome == "not-run"
+    assert records.said(named(found, BOTH[0]), "beyond-another-draw")["tests"] == 2
+
+
+def test_a_run_whose_one_setting_is_off_contradicts_no_number_of_the_table(tmp_path: Path) -> None:
+    """The second model loses 30 answers once, in place of 13: 26 points that guard the first."""
+    changes = wide({**TWENTY, "mamba-1": "50.0"})
+    for lost, outcome in ((13, "contradicted"), (30, "inconclusive")):
+        flips = lambda model, at, _, lost=lost: (lost if (model, at) == ("phi-1", 2) else 13, 0)  # noqa: E731
+        claimed, evidence = world(tmp_path / str(lost), flips, **changes)
+        found = named(judge(claimed, evidence, {"torch": TORCH}), BOTH[0])
+        assert (found.outcome, found.listed_under == "not-reproduced-here") == (
+            outcome,
+            outcome == "inconclusive",
+        )
+
+
+def test_a_number_reproduced_within_its_margin_stays_so_whatever_its_p(tmp_path: Path) -> None:
+    """A margin of 60 leaves room for 30 points, and for what two machines leave open."""
+    changes = table({**TWENTY, "mamba-1": "50.0"}, margin="60")
+    found = named(verdict(tmp_path, {"torch": TORCH}, **changes), BOTH[0])
+    assert found.outcome == "reproduced"
+    assert [each.code for each in found.causes] == ["within-margin"]
 
 
 def test_a_number_changed_after_the_run_counts_over_the_table(tmp_path: Path) -> None:
-    """31 points off a margin of 12: p = 0.020 is under 0.05 over two numbers and not over three."""
-    changes = table({**TWENTY, "mamba-1": "50.8"})
+    changes = wide({**TWENTY, "mamba-1": "50.0"}, more=None)
+    changes["numbers_elsewhere"] = 102
     claimed, evidence = world(tmp_path, wobbling({"mamba-1": 13, "phi-1": 13}), **changes)
     assert named(judge(claimed, evidence, {"torch": TORCH}), BOTH[0]).outcome == "contradicted"
-    changes["claims"][1]["margin"]["value"] = "11"
+    changes["claims"][1]["margin"]["value"] = "15"
     changed = records.manifest(**changes)
     again = Evidence(changed, evidence.run, evidence.store, evidence.checkpoints, evidence.datasets)
     found = named(judge(changed, again, {"torch": TORCH}), BOTH[0])
     assert found.outcome == "inconclusive"
-    assert (found.causes[-1].code, found.causes[-1].values["tests"]) == ("holm", 3)
-    assert found.causes[-1].values["p"] == pytest.approx(0.061, abs=5e-4)
+    assert (found.causes[0].code, found.causes[0].values["tests"]) == ("holm", 105)
+    assert named(judge(changed, again, {"torch": TORCH}), BOTH[1]).outcome == "invalid"
+
+
+def test_fewer_settings_than_needed_contradict_nothing(tmp_path: Path) -> None:
+    """Seven of them do, and six do not."""
+    flips = lambda _, setting, __: (13 + setting % 6 % 3, 0)  # noqa: E731
+    claimed, evidence = world(tmp_path, flips, **wide({**TWENTY, "mamba-1": "60.0"}))
+    found = named(judge(claimed, evidence, {"torch": TORCH}), BOTH[0])
+    assert found.outcome == "contradicted"
+    jobs = records.manifest_data()["jobs"]
+    jobs[0]["tiers"]["full"]["settings"].pop()
+    changes = {**wide({**TWENTY, "mamba-1": "60.0"}), "jobs": jobs}
+    claimed, evidence = world(tmp_path / "b", flips, **changes)
+    found = named(judge(claimed, evidence, {"torch": TORCH}), BOTH[0])
+    assert found.outcome == "inconclusive"
+    assert found.causes[0] == cause("few-settings", draws=6, needed=7, repeated=0)
+
+
+def test_nothing_measured_of_tuned_models_is_decided() -> None:
+    """What the paper leaves open was one choice: the direction alone is kept, and no test."""
+    claimed = tuned.manifest(
+        [tuned.group(("mamba-1",), ("full.float32", "lora-all.bfloat16"), ("mmlu",))],
+        [{**tuned.cell(MEASURE, "9"), "id": "it"}],
+        number="20.0",
+    )
+    cell: Any = claimed.claims[0]
+    models = models_of(cell.measure)
+    why = tuned_paired.open_factors(claimed, models)
+    for outcome, direction in (
+        ("reproduced", cause("points-to", outcome="reproduced")),
+        ("contradicted", cause("points-to", outcome="contradicted")),
+        ("inconclusive", UP),
+    ):
+        found = tuned_paired.with_open_factors(claimed, models, number(outcome, 0.001))
+        assert (found.decided.outcome, found.direction) == ("inconclusive", direction)
+        assert (found.decided.causes, found.test) == ((why, *WHY), None)
+
+
+MEASURE = {
+    "kind": "tuned-divergence",
+    "checkpoints": ["mamba-1"],
+    "methods": ["lora-all"],
+    "precision": "bfloat16",
+}
 
 
 def test_a_finding_says_what_was_pinned_on_first_use(tmp_path: Path) -> None:
     """The made-up catalog knows no digest of its checkpoints on the hub."""
-    claimed, evidence = world(tmp_path, wobbling({"mamba-1": 13, "phi-1": 13}), **table(TWENTY))
+    claimed, evidence = world(tmp_path, wobbling({"mamba-1": 13, "phi-1": 13}), **wide(TWENTY))
     line = cause("pinned-on-first-use", names=BOTH[0].split(".")[1])
     assert named(judge(claimed, evidence, {"torch": TORCH}), BOTH[0]).working[-1] == line
     run = evidence.run.model_copy(update={"substitutions": {"mamba-1": {}}})
@@ -334,7 +490,7 @@ def test_a_finding_says_what_was_pinned_on_first_use(tmp_path: Path) -> None:
 
 
 def test_files_that_are_not_the_catalogs_decide_nothing(tmp_path: Path) -> None:
-    claimed, evidence = world(tmp_path, wobbling({"mamba-1": 13, "phi-1": 13}), **table(TWENTY))
+    claimed, evidence = world(tmp_path, wobbling({"mamba-1": 13, "phi-1": 13}), **wide(TWENTY))
     known = dict(evidence.checkpoints)
     pinned = known["mamba-1"].model_copy(update={"files": {"model.safetensors": "1" * 64}})
     other = Evidence(

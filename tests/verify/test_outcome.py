@@ -52,6 +52,20 @@ def test_long_lists_are_cut() -> None:
     assert outcome.first_lines(steps[:4]) == (*steps[:3], cause("and-more", total=4))
 
 
+def test_what_made_an_outcome_stands_before_its_other_causes() -> None:
+    first, other = cause("agrees"), cause("disagrees")
+    decided = outcome.RuleDecision("reproduced", "1", "2", "± 1", (other,), (first,))
+    found = decided.because(first, other, outcome="inconclusive")
+    assert found.outcome == "inconclusive"
+    assert (found.causes, found.working) == ((first, other, other), (first,))
+    assert decided.because(outcome="reproduced") == decided
+
+
+def test_a_claim_that_is_no_number_has_no_test_over_the_table() -> None:
+    decided = outcome.RuleDecision("reproduced", "1", "2", "± 1", ())
+    assert outcome.JudgedClaim(decided, None, []).test is None
+
+
 @pytest.mark.parametrize(
     ("sure", "possible", "expected"),
     [

@@ -7,7 +7,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from scipy import stats
 
+from verify import decision_rule, paired
+from verify.decision_rule import Sample
 from verify.records import answers
 from verify.rules import page
 from verify.rules.layer import fit_rates
@@ -75,3 +78,56 @@ def test_a_rate_does_not_depend_on_the_unit(rate: float, scale: float) -> None:
     curve = np.exp(rate * times)[None]
     one, other = fit_rates(curve, times), fit_rates(curve * scale, times)
     np.testing.assert_allclose(one.value, other.value, atol=1e-9)
+
+
+P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=6)
+
+
+@given(P_VALUES, st.integers(0, 9))
+def test_a_larger_family_never_contradicts_more(p_values: list[float], more: int) -> None:
+    few = decision_rule.holm(p_values)
+    many = decision_rule.holm([*p_values, *[1.0] * more])
+    assert all(p <= one <= other for p, one, other in zip(p_values, few, many, strict=False))
+
+
+@given(st.lists(st.integers(0, 60), min_size=1, max_size=4), st.integers(100, 9999))
+def test_coin_flips_are_one_of_the_nets_that_can_be(changes: list[int], questions: int) -> None:
+    """Of the parity of all changes, at most all of them, and no more of them in more questions."""
+    found = decision_rule.coin_flips(tuple(changes), questions)
+    net = found * questions * len(changes) / 100
+    assert abs(net - round(net)) < 1e-6
+    assert round(net) % 2 == sum(count % 2 for count in changes) % 2
+    assert 0 <= net <= sum(changes) + 1e-6
+    assert decision_rule.coin_flips(tuple(reversed(changes)), questions) == found
+    assert decision_rule.coin_flips(tuple(changes), 2 * questions) <= found
+
+
+@given(st.integers(0, 5000), st.integers(1, 500))
+def test_a_count_may_always_have_been_one_of_more(counted: int, more: int) -> None:
+    limit = decision_rule.most_likely_changes(counted)
+    assert counted < limit < decision_rule.most_likely_changes(counted + more)
+    assert abs(stats.poisson.cdf(counted, limit) - 0.05) < 1e-9
+
+
+TERMS = arrays.arrays(np.float64, (6,), elements=st.floats(-3, 3, width=16))
+
+
+@given(TERMS, TERMS, st.floats(0.01, 100))
+def test_two_kernels_are_as_far_apart_as_each_from_the_other(
+    one: answers.Scores, other: answers.Scores, scale: float
+) -> None:
+    there, back = paired.machine_share(one, other), paired.machine_share(other, one)
+    assert there == back >= 0
+    np.testing.assert_allclose(paired.machine_share(one * scale, other * scale), there * scale**2)
+
+
+@given(st.floats(0.01, 3), st.floats(0, 3), st.integers(2, 9), st.integers(1, 9))
+def test_more_settings_never_leave_more_open(
+    spread: float, machine: float, count: int, more: int
+) -> None:
+    """What another machine adds stays, however many there are."""
+    few, many = (Sample((0.0,) * each, spread, machine) for each in (count, count + more))
+    assert many.of_draw.total <= few.of_draw.total
+    assert many.of_draw.total > 2 * machine
+    assert many.of_mean.total > machine
+    assert many.of_draw.reach(0.05) <= few.of_draw.reach(0.05) * (1 + 1e-9)

@@ -83,7 +83,6 @@ def count(manifest: Manifest, claim: CountClaim, evidence: Evidence) -> JudgedCl
     named = zip(cells, each, strict=True)
     estimates = [number for one, side in named for number in divergence_of(one.id, side)]
     decided = RuleDecision(outcome, published, measured, "exact", (why,), (), tuple(estimates))
-    decided = shown.not_here(decided, evidence.run.tier, away=direction.code == "disagrees")
     loaded = [record for one in each for record in one.loaded]
     return require_settings(JudgedClaim(decided, direction, loaded), each)
 
@@ -249,12 +248,10 @@ def number(  # noqa: PLR0917  # what a finding has
 
 
 def at_floor(decided: RuleDecision, found: PairedCells) -> RuleDecision:
-    """The same, saying where a divergence is what nothing looks like."""
+    """The same, saying where a divergence is what nothing looks like: it is never reproduced."""
     if not found.at_the_floor:
         return decided
-    if decided.outcome == "inconclusive":
-        return decided.because(cause("at-the-floor"), outcome="inconclusive")
-    return replace(decided, working=(*decided.working, cause("at-the-floor")))
+    return decided.because(cause("at-the-floor"), outcome="inconclusive")
 
 
 def require_settings(judged: JudgedClaim, found: Sequence[PairedCells]) -> JudgedClaim:

@@ -210,15 +210,8 @@ def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> JudgedClai
             estimates += _estimate(f"{MEASURED} at {view}", found)
     outcome, why = _agreed(outcomes)
     direction = where[0] if len({each.code for each in where}) == 1 else None
-    decided = RuleDecision(
-        outcome,
-        published,
-        "; ".join(sides) or "—",
-        f"± {margin}",
-        (why,),
-        tuple(working),
-        tuple(estimates),
-    )
+    shown, behind = "; ".join(sides) or "—", (tuple(working), tuple(estimates))
+    decided = RuleDecision(outcome, published, shown, f"± {margin}", (why,), *behind)
     timed = wanted.statistic == "speed"
     return _on_hardware(decided, direction, runs, wanted.hardware, timed=timed)
 
@@ -278,15 +271,8 @@ def growing(manifest: Manifest, claim: GrowingClaim, evidence: Evidence) -> Judg
                 working += _left_out(found, at)
                 estimates += _estimate(f"{at}, {name}", found)
     outcome, why = _agreed(outcomes)
-    decided = RuleDecision(
-        outcome,
-        "rising",
-        "; ".join(sides),
-        "order",
-        (why,),
-        tuple(working),
-        tuple(estimates),
-    )
+    behind = tuple(working), tuple(estimates)
+    decided = RuleDecision(outcome, "rising", "; ".join(sides), "order", (why,), *behind)
     return _on_hardware(decided, None, runs, claim.hardware, timed=True)
 
 

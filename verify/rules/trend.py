@@ -28,6 +28,7 @@ from verify.outcome import (
     place_label,
 )
 from verify.paired import PairedCells, pair_cells
+from verify.rules.model import require_settings
 
 Signs = frozenset[int]
 """What is possible inside the rounding intervals: 1 up or above, 0 level, -1 down."""
@@ -167,8 +168,10 @@ def measured_concordance(
         for cell, each in zip(side, several, strict=True)
     )
     decided = RuleDecision(outcome, shown[1], shown[0], claim.by, why, estimates=estimates)
-    loaded = [record for side in series for each in side for record in each.loaded]
-    return JudgedClaim(decided, cause("agreement", same=same, total=len(places)), loaded)
+    every = [each for side in series for each in side]
+    loaded = [record for each in every for record in each.loaded]
+    direction = cause("agreement", same=same, total=len(places))
+    return require_settings(JudgedClaim(decided, direction, loaded), every)
 
 
 def decide_concordance(

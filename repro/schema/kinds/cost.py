@@ -23,7 +23,7 @@ _CPU_FLOPS = {"float32": 2e10, "float16": 2e9, "bfloat16": 1e10}
 _CPU_LOOP = {"float32": 25_000.0, "float16": 12_000.0, "bfloat16": 25_000.0}
 """Tokens x blocks a second of Mamba's Python loop over time, on one core, at the twin's width."""
 _GPU_STEP = 4e-5
-"""Seconds of one step of that loop in one block on a GPU, whatever the batch: about five launches."""
+"""Seconds of one step of that loop in one block on a GPU, whatever the batch: five launches."""
 _START = 5.0
 """Seconds to load weights and build prompts."""
 CHECKED = 2
@@ -81,6 +81,9 @@ _VOCABULARY = 50_304
 _SMALL_VOCABULARY = 2048
 """Of a twin."""
 _LARGEST_BATCH = 64
+_LONGEST_QUESTION, _LONGEST_SOLVED = 8, 2
+"""How much longer than its subject's mean a question of MMLU is at most (of college_medicine 7.6
+times), and how many more tokens than estimated a tokenizer makes of solved examples."""
 
 
 def vocabulary_of(checkpoint: Checkpoint) -> int:
@@ -106,8 +109,24 @@ def fitting_batch(checkpoint: Checkpoint, setting: Setting, memory: int) -> int:
     return size
 
 
-def peak_memory(checkpoint: Checkpoint, dtype: str, batch_size: int, attention: Attention) -> int:
-    """Peak bytes of an evaluation whose longest prompts fill the context.
+def longest_prompt(question: float, solved: float) -> float:
+    """Tokens of the longest prompt of a subject, at most about.
+
+    Args:
+        question: Tokens of a prompt without examples, on average.
+        solved: Tokens of the solved examples before it.
+    """
+    return min(MAX_LENGTH, _LONGEST_QUESTION * question + _LONGEST_SOLVED * solved)
+
+
+def peak_memory(
+    checkpoint: Checkpoint,
+    dtype: str,
+    batch_size: int,
+    attention: Attention,
+    length: float = MAX_LENGTH,
+) -> int:
+    """Peak bytes of an evaluation whose longest prompts fill the context, or are so long.
 
     Weights, and the larger of two moments. When a batch is scored: of every position and
     vocabulary entry its logits, their log-softmax, and that of the batch before, which lm-eval
@@ -120,18 +139,19 @@ def peak_memory(checkpoint: Checkpoint, dtype: str, batch_size: int, attention: 
         dtype: Dtype of the weights.
         batch_size: Questions in one forward pass.
         attention: Kernel of the attention, where there is one.
+        length: Tokens of the longest prompts.
     """
     width = 4 if dtype == "float32" else 2
     vocabulary = vocabulary_of(checkpoint)
-    tokens = batch_size * MAX_LENGTH
+    tokens = batch_size * length
     layouts = FAMILIES[checkpoint.family].layouts.values()  # which it has is seen on loading
     widened = any(each.logits == "widened" for each in layouts)
     scores = (4 if widened else width) * tokens * vocabulary
-    blocks = width * tokens * _blocks(checkpoint, attention)
-    return checkpoint.parameters * width + max(3 * scores, scores + blocks)
+    blocks = width * tokens * _blocks(checkpoint, attention, length)
+    return checkpoint.parameters * width + round(max(3 * scores, scores + blocks))
 
 
-def _blocks(checkpoint: Checkpoint, attention: Attention) -> int:
+def _blocks(checkpoint: Checkpoint, attention: Attention, length: float) -> int:
     """Numbers that the blocks hold at once of each token, fitted to `benchmarks/memory.py`.
 
     transformers keeps keys and values of all blocks, asked or not; eager attention holds
@@ -140,5 +160,5 @@ def _blocks(checkpoint: Checkpoint, attention: Attention) -> int:
     hidden = checkpoint.hidden_size
     if checkpoint.heads is None:
         return 16 * hidden
-    products = 2.5 * checkpoint.heads * MAX_LENGTH if attention == "eager" else 0
+    products = 2.5 * checkpoint.heads * length if attention == "eager" else 0
     return round(products) + (38 + 2 * checkpoint.blocks) * hidden

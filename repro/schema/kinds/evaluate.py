@@ -19,8 +19,10 @@ from repro.schema.kinds.base import (
 )
 from repro.schema.kinds.cost import (
     CHECKED,
+    MAX_LENGTH,
     characters_per_token,
     estimate_passes,
+    longest_prompt,
     peak_memory,
     prompt_tokens,
 )
@@ -71,22 +73,26 @@ class KindOfEvaluation(KindOfJob):
         """
         raise NotImplementedError
 
+    def longest(self, data: Data, characters: float) -> float:  # noqa: ARG002
+        """Tokens of the longest prompt, at most about; the whole context unless more is known."""
+        return MAX_LENGTH
+
     def estimate(self, checkpoint: Checkpoint | None, data: Data) -> Estimate:
         """As `KindOfJob` says."""
         assert checkpoint  # noqa: S101  # manifests are held to the catalog
         setting, single = self.setting, self.dtype == "float32"
         attention = setting.attention_float32 if single else setting.attention_half
-        memory = peak_memory(checkpoint, self.dtype, setting.batch_size or 1, attention)
-        tokens = self.tokens(data, characters_per_token(checkpoint))
-        steps = tokens / (setting.batch_size or 1) if setting.mamba_path == "slow" else 0.0
+        characters = characters_per_token(checkpoint)
+        length, size = self.longest(data, characters), setting.batch_size or 1
+        tokens = self.tokens(data, characters)
         return estimate_passes(
             checkpoint,
             self.dtype,
             tokens,
             operations=2,
             loops=1,
-            memory=memory,
-            gpu_steps=steps,
+            memory=peak_memory(checkpoint, self.dtype, size, attention, length),
+            gpu_steps=tokens / size if setting.mamba_path == "slow" else 0.0,
         )
 
 
@@ -124,6 +130,16 @@ class EvaluateJob(KindOfEvaluation):
             return read(self.subjects, self.shots, shared=False)
         checked = read(self.checked, self.checked_shots, shared=False)
         return read(self.subjects, self.shots, shared=True) + CHECKED * checked
+
+    def longest(self, data: Data, characters: float) -> float:
+        """As `KindOfEvaluation` says."""
+        assert isinstance(data, Dataset)  # noqa: S101  # the catalog names each task once
+        most = max(self.shots)
+        return max(
+            longest_prompt(each.question_characters / characters, solved / characters)
+            for each in map(data.subject, self.subjects)
+            for solved in (each.shot_characters[most - 1] if most else 0,)
+        )
 
     def stored_bytes(self, checkpoint: Checkpoint | None, data: Data) -> int:  # noqa: ARG002
         """As `KindOfJob` says."""

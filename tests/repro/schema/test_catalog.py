@@ -49,6 +49,7 @@ def phi(data: Data) -> Data:
 AT = ": $.checkpoints"
 DIGEST = "a SHA-256 digest: 64 digits, 0 to 9 and a to f"
 FAMILIES = "olmo, phi, openelm … (7 in all); repro/schema/families.py has them"
+MADE = "the digests of the files that are made of the wheel's"
 FIELDS = "only fields of the schema"
 HUB_NAME = "a name on the model hub, e.g. state-spaces/mamba-130m-hf"
 SLUG = "text that matches ^[A-Za-z0-9][A-Za-z0-9._-]*$"
@@ -75,7 +76,13 @@ SLUG = "text that matches ^[A-Za-z0-9][A-Za-z0-9._-]*$"
         ),
         (
             lambda d: phi(d).update(source={"kind": "folder", "folder": "x"}),
-            [f"{AT}[\"phi-1.5\"].source.kind | \"folder\" | one of 'hub', 'bundled'"],
+            [f"{AT}[\"phi-1.5\"].source.kind | \"folder\" | one of 'hub', 'bundled', 'wheel'"],
+        ),
+        (
+            lambda d: d["checkpoints"]["smollm2-135m-instruct"].update(files={}),
+            [
+                f"{AT}.smollm2-135m-instruct.files | none | {MADE}",
+            ],
         ),
         (
             lambda d: phi(d)["source"].pop("kind"),

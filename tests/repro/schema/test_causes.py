@@ -51,6 +51,6 @@ def test_a_cause_that_cannot_be_said_is_not_made() -> None:
 def test_causes_in_words() -> None:
     """The one text that holds how they are joined and formatted."""
     causes = (cause("holm", tests=3, p=0.0612), cause("tier", tier="smoke"))
-    assert say_all(causes) == "over 3 numbers p = 0.061 (Holm); tier smoke"
+    assert say_all(causes) == "not beyond chance over 3 numbers: p = 0.061 (Holm); tier smoke"
     assert say(causes[1]) == "tier smoke"
     assert len({causes[0], cause("holm", tests=3, p=0.0612), causes[1]}) == 2

@@ -11,7 +11,9 @@ from repro import paths as bundle
 from repro.errors import BadInputError
 from repro.schema import catalog, validate
 from repro.schema.groups import EvaluationGroup, TuningGroup
+from repro.schema.manifest import Manifest
 from repro.schema.measured_claims import CellClaim
+from repro.schema.validate import problems_of
 
 
 def write(folder: Path, data: Any) -> Path:
@@ -50,12 +52,12 @@ def test_the_schema_file_is_not_stale() -> None:
     assert manifest.PATH.read_text() == manifest.schema_text()
 
 
-def test_a_full_tier_evaluates_every_question_and_five_settings() -> None:
+def test_a_full_tier_evaluates_every_question_and_seven_settings() -> None:
     full = next(iter(validate.load_manifest(bundle.MANIFESTS / "table1.json").jobs))
     assert isinstance(full, EvaluationGroup)
     subjects = catalog.datasets()["mmlu"].subjects
     assert sum(subjects[name].questions for name in full.tiers["full"].subjects) == 14042
-    assert len(full.tiers["full"].settings) >= 5
+    assert len(full.tiers["full"].settings) >= 7
     assert full.tiers["full"].settings == full.tiers["subset"].settings
 
 
@@ -69,6 +71,68 @@ def test_margins_of_table_1_follow_their_rule() -> None:
     for claim in cells:
         printed = Decimal(table.text_of(claim.published))
         assert Decimal(claim.margin.value) == min(printed, abs(printed - 1)) / 2
+
+
+def divergences(
+    *texts: str, claims: tuple[dict[str, Any], ...] = (), **margins: dict[str, str]
+) -> list[tuple[str, str]]:
+    """Margins of divergences printed so, called a, b, …, beside further claims."""
+    data = records.manifest_data()
+    cell = data["claims"][0]
+    data["published"] = [
+        {**data["published"][0], "id": name, "text": text}
+        for name, text in zip("abcd", texts, strict=False)
+    ]
+    cells = [
+        {**cell, "id": f"cell.{each['id']}", "published": each["id"]} for each in data["published"]
+    ]
+    for each in cells:
+        del each["margin"]
+        if each["published"] in margins:
+            each["margin"] = margins[each["published"]]
+    common = {key: cell[key] for key in ("statement", "place", "depends_on")}
+    data["claims"] = [*cells, *({**common, "id": "it", **each} for each in claims)]
+    found = Manifest.model_validate_json(json.dumps(data))
+    refused = [(at, expected) for at, _, expected in problems_of(found, found.id) if "margin" in at]
+    given = [each.margin for each in found.claims if isinstance(each, CellClaim)]
+    return refused or [(each.value, each.origin) for each in given]
+
+
+ABOVE = {"kind": "count", "basis": "measured", "published": "a", "of": ["cell.a"], "above": "1"}
+
+
+def test_margins_are_half_the_way_to_the_nearest_border() -> None:
+    assert divergences("0.70") == [("0.35", "half the distance from 0.70 to 0, no divergence")]
+    spike = "half the distance from 0.70 to 1, a spike"
+    # A threshold is one for every divergence.
+    near, far = divergences("0.70", "0.20", claims=(ABOVE,))
+    assert (near, far[0]) == (("0.15", spike), "0.10")
+    order = {"kind": "ordering", "basis": "printed", "left": ["a"], "right": ["b"]}
+    order["relation"] = "at-most"
+    found = divergences("0.70", "0.90", claims=(order,))
+    assert [value for value, _ in found] == ["0.10", "0.10"]
+    # A check of our own draws none, and neither does a tie where no sentence says who wins.
+    assert divergences("0.70", "0.90", claims=({**order, "standing": "beside"},))[0][0] == "0.35"
+    assert divergences("0.70", "0.70", claims=(order,))[0][0] == "0.35"
+
+
+def test_what_is_printed_twice_has_one_margin() -> None:
+    same = {"kind": "repeat", "left": ["a"], "right": ["b"]}
+    order = {"kind": "ordering", "basis": "printed", "left": ["b"], "right": ["c"]}
+    order |= {"id": "order", "relation": "at-most"}
+    found = divergences("0.70", "0.70", "0.90", claims=(same, order))
+    assert [value for value, _ in found] == ["0.10", "0.10", "0.10"]
+    found = divergences("0.60", "0.70", "0.90", claims=(same, order))  # it is not the same
+    assert [value for value, _ in found] == ["0.30", "0.10", "0.10"]
+
+
+def test_a_typed_margin_has_to_be_the_computed_one() -> None:
+    typed = {"value": "0.350", "origin": "half the way to nothing"}
+    assert divergences("0.70", a=typed) == [("0.350", "half the way to nothing")]
+    ((at, expected),) = divergences("0.70", a={**typed, "value": "0.36"})
+    assert at == "claims[0].margin.value"
+    nearest = "half the distance from 0.70 to 0, no divergence"
+    assert expected == f"0.35, {nearest}: leave it out, it is computed"
 
 
 def test_an_unknown_field_is_named(tmp_path: Path) -> None:

@@ -35,12 +35,7 @@ MEASURE = {
 }
 CLAIMS: dict[str, dict[str, Any]] = {
     "fits": {"kind": "fits", "published": None, "runs": [RUN], "hardware": "NVIDIA A10G"},
-    "cell": {
-        "kind": "cell",
-        "published": "it",
-        "measure": MEASURE,
-        "margin": {"value": "1", "origin": ""},
-    },
+    "cell": {"kind": "cell", "published": "it", "measure": MEASURE},
     "growing": {
         "kind": "growing",
         "published": None,
@@ -112,3 +107,14 @@ def test_names_that_the_group_does_not_have_are_found(
 def test_what_a_group_names_twice_is_found(field: str) -> None:
     (found,) = problems({field: GROUP[field] * 2}, CLAIMS["fits"])
     assert found[0] == f"jobs[0].{field}"
+
+
+@pytest.mark.parametrize("typed", ["1", "0.58", "0"])
+def test_a_typed_margin_is_the_computed_one(typed: str) -> None:
+    """2.15 times as fast is no gain at 1: half of the distance."""
+    claim = CLAIMS["cell"] | {"margin": {"value": typed, "origin": ""}}
+    ((at, shown, expected),) = found(claim)
+    assert (at, shown) == ("claims[0].margin.value", repr(typed))
+    assert expected.startswith("0.575, half the distance from 2.15 to 1, no gain: leave it out")
+    assert found(claim | {"margin": {"value": "0.5750", "origin": ""}}) == []
+    assert manifest({}, CLAIMS["cell"]).cell("it").margin.value == "0.575"

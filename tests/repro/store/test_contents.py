@@ -93,13 +93,13 @@ def test_show_takes_the_first_digits_of_a_key(
 
 
 @pytest.mark.parametrize(
-    ("prefix", "found"), [("", "10 records begin so: "), ("zz", "no record begins so")]
+    ("prefix", "found"), [("", "14 records begin so: "), ("zz", "no record begins so")]
 )
 def test_show_says_what_no_key_or_several_begin_with(
     made: tuple[Store, RunFile], capsys: pytest.CaptureFixture[str], prefix: str, found: str
 ) -> None:
     store, run = made
-    assert len(set(run.jobs.values())) == 10
+    assert len(set(run.jobs.values())) == 14
     assert main.main(["results", "show", prefix, "--out", str(store.root)]) == 2
     error = capsys.readouterr().err
     assert found in error
@@ -191,7 +191,7 @@ def test_gc_removes_nothing_beside_a_damaged_run_file(
     (store.root / "runs" / "table9.smoke.json").write_text("{")
     assert main.main(["results", "gc", "--yes", "--out", str(store.root)]) == 2
     assert "is damaged" in capsys.readouterr().err
-    assert len(list(store.jobs.iterdir())) == 10
+    assert len(list(store.jobs.iterdir())) == 14
 
 
 # -----------------------------------------------------------------------------
@@ -267,7 +267,7 @@ def test_records_made_by_other_code_are_judged_and_say_so(tmp_path: Path) -> Non
     }
     (note,) = notes_of(tmp_path, code, None)
     assert note == (
-        "made by other code: 10 of 10 records; "
+        "made by other code: 14 of 14 records; "
         "runner/evaluation/evaluate.py, runner/gone.py of this "
         "checkout are not what ran"
     )

@@ -37,7 +37,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 Pair = tuple[str, str]
 Answer = tuple[float, bool]
 MAX_LENGTH = 2048
-TRANSFORMERS = ("mamba", "gpt-neox", "olmo", "phi", "llama")
+TRANSFORMERS = ("mamba", "gpt-neox", "olmo", "phi", "llama", "llama, tied")
+"""The last has its embedding as output layer, as SmolLM2 has and TinyLlama has not."""
 SHARED = paths.ROOT.parent / "shared" / "tokenizers" / "gpt-neox-20b" / "tokenizer.json"
 
 
@@ -53,7 +54,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     def of(family: str) -> Path:
         if family not in made:
             made[family] = tmp_path_factory.mktemp(family)
-            tiny_models.save(family, made[family])
+            name, tied, _ = family.partition(", tied")
+            changes = {"tie_word_embeddings": True} if tied else {}
+            tiny_models.save(name, made[family], **changes)
         return made[family]
 
     return of
@@ -171,7 +174,7 @@ def test_what_goes_on_from_a_state_is_named_where_it_differs(both: Both) -> None
         ("bfloat16", "float32-head"),
     ],
 )
-@pytest.mark.parametrize("family", ["mamba", "mamba2", "gpt-neox"])
+@pytest.mark.parametrize("family", ["mamba", "mamba2", "gpt-neox", "llama", "llama, tied"])
 def test_half_precision_equals_lm_eval(family: str, dtype: str, arm: str, both: Both) -> None:
     """As far as half precision goes; the log-softmax is taken in lm-eval's dtype."""
     stock, ours = both(family, job(dtype, arm))

@@ -13,8 +13,12 @@ Attention in half precision rounds about twelve values a block, each by 0.4 u on
 nothing was rounded. A mask, scale or head that is wrong costs more than 0.03 = 8 u of bfloat16.
 """
 
+import copy
+import shutil
 from pathlib import Path
+from typing import Literal
 
+import evaluate_jobs
 import pytest
 import safetensors.torch
 import tiny_models
@@ -35,7 +39,7 @@ from transformers.utils import is_flash_attn_2_available
 
 from repro.errors import BadInputError, CannotRunError
 from repro.schema.families import FAMILIES
-from repro.schema.jobs import Attention
+from repro.schema.jobs import Attention, EvaluateJob
 from runner.evaluation import loading
 from runner.models import kernels, precision
 from runner.models.registry import MODELS, family_of
@@ -199,19 +203,18 @@ def test_a_head_that_is_the_embedding_cannot_be_widened(own: Path) -> None:
 
 def attention_logits(family: str, kernel: str, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Logits by a kernel in a dtype; those by eager attention in float32, of the same weights."""
-    device = "cuda" if kernel == "flash_attention_2" else "cpu"
-    rounded = tiny_models.model(family).to(device, dtype)
+    rounded = tiny_models.model(family).to(dtype)
     if kernel == "eager":
         model = rounded
     else:
-        model = tiny_models.model(family, kernel, torch_dtype=dtype).to(device, dtype)
-    precision.apply_half_layer_norm(model, torch.device(device))
-    ids = tiny_models.tokens(40).to(device)
+        model = tiny_models.model(family, kernel, torch_dtype=dtype).to(dtype)
+    precision.apply_half_layer_norm(model, torch.device("cpu"))
+    ids = tiny_models.tokens(40)
     with torch.no_grad():
         found = model(ids).logits
         reference = tiny_models.model(family)
         reference.load_state_dict({name: w.float() for name, w in rounded.state_dict().items()})
-        return found, reference.to(device)(ids).logits
+        return found, reference(ids).logits
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -226,13 +229,74 @@ def test_attention_kernels_agree(family: str, kernel: Attention, dtype: torch.dt
         assert UNITS[dtype] / 8 < error(found, expected) < 8 * UNITS[dtype]
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(
+needs_flash = pytest.mark.skipif(
     not (torch.cuda.is_available() and is_flash_attn_2_available()),
     reason="needs a CUDA device and flash-attn",
 )
+KERNELS = {
+    family: ("eager", "flash_attention_2", *(["sdpa"] if family != "gpt-neox" else []))
+    for family in ATTENTION
+}
+
+
+@pytest.mark.gpu
+@needs_flash
+@pytest.mark.parametrize("width", [16, 64, 80, 128, 256])
 @pytest.mark.parametrize("dtype", DTYPES[1:])
 @pytest.mark.parametrize("family", ATTENTION)
-def test_flash_attention_agrees(family: str, dtype: torch.dtype) -> None:
-    found, expected = attention_logits(family, "flash_attention_2", dtype)
-    assert UNITS[dtype] / 8 < error(found, expected) < 8 * UNITS[dtype]
+def test_flash_attention_agrees(family: str, dtype: torch.dtype, width: int) -> None:
+    """Heads of 64 to 256 in Pythia, 80 in Phi-2, 128 in OLMo and Llama: a kernel for each width.
+
+    Two kernels, each within 8 u of float32, and their errors independent: √2 · 8 u apart.
+    """
+    ids = tiny_models.tokens(300).cuda()
+    found = {}
+    for kernel in KERNELS[family]:
+        sizes = {"hidden_size": 2 * width, "torch_dtype": dtype}
+        model = tiny_models.model(family, kernel, **sizes).to("cuda", dtype)
+        assert kernels.taken_attention(model) == kernel
+        reference = tiny_models.model(family, hidden_size=2 * width).cuda()
+        reference.load_state_dict({name: w.float() for name, w in model.state_dict().items()})
+        with torch.no_grad():
+            found[kernel] = model(ids).logits
+            expected = reference(ids).logits
+        assert UNITS[dtype] / 8 < error(found[kernel], expected) < 8 * UNITS[dtype], kernel
+    for kernel, logits in found.items():
+        assert error(found["flash_attention_2"], logits) < 2**0.5 * 8 * UNITS[dtype], kernel
+
+
+@pytest.mark.gpu
+@needs_flash
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("family", ATTENTION)
+def test_flash_attention_gives_the_log_likelihoods(
+    family: str, dtype: Literal["float16", "bfloat16"], saved: Saved, tmp_path: Path
+) -> None:
+    """By `runner.evaluation.loading`, in padded batches, of weights that every dtype has exactly.
+
+    Oracle: float32, eager. A sum of log-probabilities is as exact as the logits it comes from.
+    """
+    folder, model = saved(family)
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    copy.deepcopy(model).bfloat16().float().save_pretrained(tmp_path)
+    rows = tiny_models.tokens(60, batch=8).tolist()
+    requests = [(("", ""), row[: 50 - 5 * n], row[-1 - n :]) for n, row in enumerate(rows)]
+    unit = UNITS[getattr(torch, dtype)]
+
+    def likelihoods(asked: EvaluateJob, kernel: str) -> Tensor:
+        loaded = loading.load(asked, tmp_path)
+        assert loaded.path()["attention"] == kernel
+        answers = loaded._loglikelihood_tokens(requests, disable_tqdm=True)
+        return torch.tensor([sum_of_logs for sum_of_logs, _ in answers])
+
+    single = evaluate_jobs.job(subjects=("anatomy",), shots=(0,), attention_float32="eager")
+    expected = likelihoods(single, "eager")
+    found = {}
+    for kernel in KERNELS[family]:
+        asked = evaluate_jobs.job(
+            dtype, arm="weight-cast", subjects=("anatomy",), shots=(0,), attention_half=kernel
+        )
+        found[kernel] = likelihoods(asked, kernel)
+        assert error(found[kernel], expected) < 8 * unit, kernel
+    for kernel, answers in found.items():
+        assert error(found["flash_attention_2"], answers) < 2**0.5 * 8 * unit, kernel

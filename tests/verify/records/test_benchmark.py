@@ -278,9 +278,9 @@ def test_a_tuned_model_may_overflow_and_counts_as_lm_eval_counts_it(tmp_path: Pa
     gold = [*records.gold_of("arithmetic"), *records.gold_of("geometry")]
     assert mmlu.accuracies()[0] == pytest.approx((1 + gold[1:].count(0)) / 65)
     finding = judge(evidence.manifest, evidence, {}).findings[0]
-    assert finding.outcome == "contradicted"  # 34 points are no 60.0
+    assert (finding.outcome, finding.causes[0].code) == ("inconclusive", "open-factors")
     assert (
-        "; 1980 of 2000 answers of tuned models have no finite log-likelihood and count as lm-eval "
+        "; 2772 of 2800 answers of tuned models have no finite log-likelihood and count as lm-eval "
         "counts them, for the first choice"
     ) in finding.reason
 
@@ -402,14 +402,14 @@ def test_what_did_not_learn_stands_beside_the_number(tmp_path: Path) -> None:
         "names": "layers.*.x_proj.lora_A (2)",
     }
     tunings = {key for name, key in evidence.run.jobs.items() if name.count(".") == 3}
-    assert len(tunings) == 5
+    assert len(tunings) == 7
     assert tunings <= set(finding.records)
 
 
 def test_all_that_learned_is_one_line(tmp_path: Path) -> None:
     evidence = evidence_of(tmp_path)
     finding = judge(evidence.manifest, evidence, {}).findings[0]
-    assert records.said(finding, "every-gradient") == {"tunings": 5}
+    assert records.said(finding, "every-gradient") == {"tunings": 7}
 
 
 def test_a_loss_that_became_no_number_is_told(tmp_path: Path) -> None:
@@ -422,5 +422,5 @@ def test_a_loss_that_became_no_number_is_told(tmp_path: Path) -> None:
     loaded = evidence.get("mamba-1.lora-w.bfloat16.batch-8")
     assert tuning.first_overflow(loaded.arrays) == 3
     finding = judge(evidence.manifest, evidence, {}).findings[0]
-    lost = {"arm": "mamba-1.lora-w.bfloat16", "some": 4, "tunings": 5, "step": 3}
+    lost = {"arm": "mamba-1.lora-w.bfloat16", "some": 4, "tunings": 7, "step": 3}
     assert records.said(finding, "loss-not-finite") == lost

@@ -1,22 +1,22 @@
-"""Trends of two measured series. Oracle: sums by hand, with the world of `test_verify_model_rules`.
+"""Trends of two measured series. Oracle: sums by hand, with the world of `test_model`.
 
-65 questions, five settings that lose 0.1 answers less on average than they are told to, and a floor
-of 4.6154 points. One place of two series is two intervals decided together, at 3.4954 of Student's
-t with 4 degrees of freedom: the difference of two cells reaches 10.2031 points to both sides,
-another draw of it 24.9926. Two places are four intervals, at 4.3147: the mean of a cell reaches
-8.9057 points, another draw of it 21.8145.
+65 questions, seven settings that lose what they are told to on average, U = 4.906 and V = 28.07 of
+a cell. One place of two series is two intervals decided together, at 0.9875 of Student's t: the
+difference of two cells reaches 7.376 points to both sides, another draw of it 18.534. Two places
+are four intervals, at 0.99375: the mean of a cell reaches 6.251 points, another draw of it 16.999.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from made_up_worlds import series_world
-from measured_sides import Side
 
 from repro.schema.causes import cause
 from repro.schema.finding import Finding
 from repro.schema.measured_claims import ConcordanceClaim
+from verify.decision_rule import Sample
 from verify.rules import trend
 
 
@@ -33,15 +33,16 @@ def means(found: Finding) -> list[float]:
 def test_a_trend_whole(tmp_path: Path) -> None:
     found = series_world(tmp_path, (3, 30, 4, 35), {"by": "steps"})
     assert (found.outcome, found.basis, found.margin) == ("reproduced", "measured", "steps")
-    assert (found.published, found.measured) == ("6.00, 53.69", "4.46, 46.00")
+    assert (found.published, found.measured) == ("6.15, 53.85", "4.62, 46.15")
     assert agreeing(found) == {"places": "steps", "same": 1, "differ": 0, "open": 0, "total": 1}
     assert found.direction == cause("agreement", same=1, total=1)
-    assert means(found) == [4.46, 46.0, 6.0, 53.69]
+    assert means(found) == [4.62, 46.15, 6.15, 53.85]
     labels = [f"T9.{model}.float16" for model in ("mamba-1", "mamba-2", "mamba-3", "phi-1")]
     assert [each.label for each in found.estimates] == labels
-    # A single interval: 2.7764 sqrt(1 / 5) of the floor of 4.6154.
-    assert {round((each.high or 0) - each.value, 2) for each in found.estimates} == {5.73}
-    assert len(found.records) == 40  # four cells, two dtypes, five settings
+    assert {each.unit for each in found.estimates} == {"points"}
+    # A single interval: 2.1244 sqrt(4.906).
+    assert {round((each.high or 0) - each.value, 2) for each in found.estimates} == {4.71}
+    assert len(found.records) == 56  # four cells, two dtypes, seven settings
 
 
 def test_opposite_trends_whole(tmp_path: Path) -> None:
@@ -51,28 +52,30 @@ def test_opposite_trends_whole(tmp_path: Path) -> None:
     assert (found.outcome, codes) == ("inconclusive", ["not-quoted", "places-agree"])
     assert agreeing(found) == {"places": "pairs", "same": 0, "differ": 1, "open": 0, "total": 1}
     assert found.direction == cause("agreement", same=0, total=1)
-    assert (found.published, found.measured) == ("55.23, 4.46", "4.46, 55.23")
+    assert (found.published, found.measured) == ("55.38, 4.62", "4.62, 55.38")
     quoted = {"by": "ranks", "quote": "both follow the same trend"}
     found = series_world(tmp_path / "quoted", (3, 36, 36, 3), quoted)
     assert (found.outcome, found.quote) == ("contradicted", quoted["quote"])
 
 
 def test_spikes_whole(tmp_path: Path) -> None:
-    """55.2 is above 30 even in another draw, 6.0 below it; 30.6 may be either, and is above."""
+    """55.4 is above 30 even in another draw, 6.2 below it; 30.8 may be either, and is above."""
     found = series_world(tmp_path, (4, 36, 4, 20), {"by": "spikes", "above": "30"})
     assert (found.outcome, found.listed_under) == ("inconclusive", None)
     assert agreeing(found) == {"places": "places", "same": 1, "differ": 0, "open": 1, "total": 2}
-    assert (found.published, found.measured) == ("6.00, 30.62", "6.00, 55.23")
+    assert (found.published, found.measured) == ("6.15, 30.77", "6.15, 55.38")
     assert found.direction == cause("agreement", same=1, total=2)
 
 
 @pytest.mark.parametrize(
     ("lost", "claim", "listed"),
     [
-        ((4, 36, 4, 19), {"by": "spikes", "above": "30"}, "not-reproduced-here"),  # 29.1
+        ((4, 36, 4, 19), {"by": "spikes", "above": "30"}, "not-reproduced-here"),  # 29.2
         ((20, 21, 21, 20), {"by": "steps"}, "not-reproduced-here"),
         ((20, 21, 20, 21), {"by": "steps"}, None),
-        ((0, 21, 21, 20), {"by": "steps"}, "at-the-floor"),
+        ((0, 21, 21, 20), {"by": "steps"}, "not-reproduced-here"),
+        # Two tosses and two are 4 apart in 1/4: the larger of both may be nothing.
+        ((0, 2, 21, 20), {"by": "steps"}, "at-the-floor"),
     ],
 )
 def test_what_is_open_is_listed_by_what_its_means_say(
@@ -83,9 +86,27 @@ def test_what_is_open_is_listed_by_what_its_means_say(
 
 
 def test_all_places_share_the_error_rate(tmp_path: Path) -> None:
-    """36.8 points twice: above 30 by 2.7764 (31.0), not by 4.3147, for four intervals (27.9)."""
-    found = series_world(tmp_path, (4, 24, 4, 24), {"by": "spikes", "above": "30"})
+    """35.4 points twice: above 30 by themselves (30.7), not among four intervals (29.1)."""
+    found = series_world(tmp_path, (4, 23, 4, 23), {"by": "spikes", "above": "30"})
     assert (agreeing(found)["same"], agreeing(found)["open"]) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("fall", "expected"), [(0, "inconclusive"), (1, "contradicted"), (24, "contradicted")]
+)
+def test_one_opposite_step_is_enough(tmp_path: Path, fall: int, expected: str) -> None:
+    """Left rises by 46 points. Right falls by 12 answers, 18.46 points, and another draw could rise
+    by 0.09 with rounding; one more is 20.00."""
+    found = series_world(tmp_path, (3, 33, 15 + fall, 3), {"by": "steps"})
+    assert found.outcome == expected
+
+
+def test_a_trend_takes_as_many_settings_as_a_number(tmp_path: Path) -> None:
+    """Rising by 41 and 48 points under six of them."""
+    found = series_world(tmp_path, (3, 30, 4, 35), {"by": "steps"}, settings=6)
+    assert (found.outcome, found.listed_under) == ("inconclusive", None)
+    assert found.causes[0] == cause("few-settings", draws=6, needed=7, repeated=0)
+    assert agreeing(found)["same"] == 1
 
 
 # -----------------------------------------------------------------------------
@@ -100,13 +121,19 @@ def claim(by: str, above: str | None = None) -> ConcordanceClaim:
     )
 
 
-class Cell(Side):
-    """A cell with that divergence under five settings, and a floor of 1."""
+@dataclass
+class Cell:
+    """A cell with that divergence under seven settings, a floor of 1 and u = 1/4.
 
-    at_the_floor = False
+    U is 1/4 + 1/7 = 0.3929, of 45.4 degrees of freedom, and V 1/2 + 8/7 = 1.643, of 12.4.
+    """
 
-    def __init__(self, divergence: float) -> None:
-        super().__init__([divergence] * 5, 1.0)
+    divergence: float
+    at_the_floor: bool = False
+
+    @property
+    def sample(self) -> Sample:
+        return Sample((self.divergence,) * 7, 1.0, 0.25)
 
 
 def signs(
@@ -136,16 +163,16 @@ def test_places(by: str, expected: list[tuple[int, ...]]) -> None:
 @pytest.mark.parametrize(
     ("step", "h", "by_mean", "by_draw"),
     [
-        # 2.7764 sqrt(2 / 5) = 1.7559 for the mean, 2.7764 sqrt(2.4) = 4.3012 for a draw.
+        # 1.9865 sqrt(2 x 0.3929) = 1.7608 for the mean, 2.0604 sqrt(2 x 1.643) = 3.7348 for a draw.
         (1.7, 0.0, [-1, 0, 1], [-1, 0, 1]),
         (1.8, 0.0, [1], [-1, 0, 1]),
-        (4.4, 0.0, [1], [1]),
+        (3.8, 0.0, [1], [1]),
         (-1.8, 0.0, [-1], [-1, 0, 1]),
-        (-4.4, 0.0, [-1], [-1]),
-        (1.8, 0.02, [1], [-1, 0, 1]),  # both sides may have been rounded: 1.7959
-        (1.8, 0.03, [-1, 0, 1], [-1, 0, 1]),  # 1.8159
-        (4.4, 0.04, [1], [1]),  # 4.3812
-        (4.4, 0.06, [1], [-1, 0, 1]),  # 4.4212
+        (-3.8, 0.0, [-1], [-1]),
+        (1.8, 0.015, [1], [-1, 0, 1]),  # both sides may have been rounded: 1.7908
+        (1.8, 0.025, [-1, 0, 1], [-1, 0, 1]),  # 1.8108
+        (3.8, 0.03, [1], [1]),  # 3.7948
+        (3.8, 0.04, [1], [-1, 0, 1]),  # 3.8148
     ],
 )
 def test_ways_of_a_step(step: float, h: float, by_mean: list[int], by_draw: list[int]) -> None:
@@ -154,43 +181,45 @@ def test_ways_of_a_step(step: float, h: float, by_mean: list[int], by_draw: list
 
 
 def test_places_decided_together_need_longer_steps() -> None:
-    """3.4954 in place of 2.7764: a mean reaches 2.2107 in place of 1.7559, or 1.5632 of 1.2416."""
-    cells = [Cell(20.0), Cell(22.0)]
+    """A step reaches 2.0203 in place of 1.7608, another draw of a cell 3.1868 of 2.7828."""
+    cells = [Cell(20.0), Cell(21.9)]
     assert signs(claim("steps"), cells, (0, 1), tests=1)[0] == [1]
     assert signs(claim("steps"), cells, (0, 1), tests=2)[0] == [-1, 0, 1]
-    assert signs(claim("spikes", "20.5"), cells, (1,), tests=1)[0] == [1]
-    assert signs(claim("spikes", "20.5"), cells, (1,), tests=2)[0] == [0, 1]
+    assert signs(claim("spikes", "19"), cells, (1,), tests=1)[0] == [1]
+    assert signs(claim("spikes", "19"), cells, (1,), tests=2)[0] == [0, 1]
 
 
-def test_what_is_at_the_floor_may_go_any_way() -> None:
-    cells = [Cell(0.0), Cell(20.0)]
-    assert signs(claim("steps"), cells, (0, 1)) == [[1], [1]]
-    for cell in cells:
-        cell.at_the_floor = True
+def test_a_step_from_nothing_is_one_and_a_step_to_nothing_is_none() -> None:
+    """Coins may have made the larger of two, whichever comes first."""
+    for cells in ([Cell(0.0), Cell(20.0)], [Cell(20.0), Cell(0.0)]):
+        way = [[1], [1]] if cells[1].divergence else [[-1], [-1]]
+        small, large = sorted(cells, key=lambda each: each.divergence)
+        assert signs(claim("steps"), cells, (0, 1)) == way
+        small.at_the_floor = True
+        assert signs(claim("steps"), cells, (0, 1)) == way
+        large.at_the_floor = True
         assert signs(claim("steps"), cells, (0, 1)) == [[-1, 0, 1], [-1, 0, 1]]
-        cell.at_the_floor = False
 
 
 @pytest.mark.parametrize(
-    ("value", "h", "by_mean", "by_draw"),
+    ("value", "h", "by_draw"),
     [
-        # 2.7764 / sqrt(5) = 1.2416 for the mean, 2.7764 sqrt(1.2) = 3.0414 for a draw.
-        (31.2, 0.0, [0, 1], [0, 1]),
-        (31.3, 0.0, [1], [0, 1]),
-        (33.1, 0.0, [1], [1]),
-        (28.8, 0.0, [0, 1], [0, 1]),
-        (28.7, 0.0, [0], [0, 1]),
-        (26.9, 0.0, [0], [0]),
-        (31.3, 0.05, [1], [0, 1]),  # 1.2916
-        (31.3, 0.06, [0, 1], [0, 1]),  # 1.3016
-        (26.9, 0.06, [0], [0, 1]),  # 3.1014
+        # 2.1711 sqrt(1.643) = 2.7828 for another draw, which alone says what lies above.
+        (31.3, 0.0, [0, 1]),
+        (32.7, 0.0, [0, 1]),
+        (32.8, 0.0, [1]),
+        (28.7, 0.0, [0, 1]),
+        (27.3, 0.0, [0, 1]),
+        (27.2, 0.0, [0]),
+        (32.8, 0.01, [1]),  # 2.7928
+        (32.8, 0.02, [0, 1]),  # 2.8028
+        (27.2, 0.01, [0]),
+        (27.2, 0.02, [0, 1]),
     ],
 )
-def test_sides_of_a_threshold(
-    value: float, h: float, by_mean: list[int], by_draw: list[int]
-) -> None:
+def test_sides_of_a_threshold(value: float, h: float, by_draw: list[int]) -> None:
     cells = [Cell(0.0), Cell(value)]
-    assert signs(claim("spikes", "30"), cells, (1,), h) == [by_mean, by_draw]
+    assert signs(claim("spikes", "30"), cells, (1,), h) == [by_draw, by_draw]
 
 
 def test_ends_of_intervals() -> None:
@@ -199,3 +228,11 @@ def test_ends_of_intervals() -> None:
     assert trend._span_above((29.0, 30.0), 30.0, 0.0) == {0}
     assert trend._direction((0.0, 1.0), 0.0) == {-1, 0, 1}
     assert trend._direction((-1.0, 0.0), 0.0) == {-1, 0, 1}
+
+
+def test_ways_of_means() -> None:
+    """A value at the threshold is not above it, and as much is neither more nor less."""
+    means = [20.0, 20.0, 20.5]
+    spikes, steps = claim("spikes", "20"), claim("steps")
+    assert [trend._way_of(spikes, means, (at,)) for at in range(3)] == [0, 0, 1]
+    assert [trend._way_of(steps, means, at) for at in ((0, 1), (1, 2), (2, 1))] == [0, 1, -1]
