@@ -196,7 +196,7 @@ def test_a_folder_that_is_not_there_is_named(
 def test_the_command_prints_the_document(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["verify", str(EVIDENCE / "cpu"), "--markdown"]) == 1
+    assert main(["verify", str(EVIDENCE / "coq"), "--markdown"]) == 1
     assert capsys.readouterr().out.startswith("# Every claim in one line\n")
     assert main(["verify", str(tmp_path), "--markdown"]) == 2
     assert "holds no runs" in capsys.readouterr().err
