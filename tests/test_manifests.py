@@ -214,5 +214,6 @@ def test_readme_counts_the_claims() -> None:
     for each in everything():
         read = {name for one in each.claims for name in getattr(one, "readings", ())}
         mine = [one for one in each.claims if one.standing == "printed" and one.id not in read]
-        counted[each.id] = str(len(mine))
+        if mine:  # the table leaves out manifests of steps and checks of our own alone
+            counted[each.id] = str(len(mine))
     assert dict(rows) == counted
