@@ -163,12 +163,13 @@ def test_an_arbitrary_user_runs_a_manifest(image: Any, tmp_path: Path) -> None:
 
 def test_the_tests_that_need_a_gpu_are_collected_in_it(image: Any, tmp_path: Path) -> None:
     """With pytest beside the environment, as docs/container.md has it, and a read-only root."""
+    tmp_path.chmod(0o755)
     listed = ["--requirement", "requirements-dev.txt", "--target", str(tmp_path)]
     pip = ["-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", *listed]
     done = call(sys.executable, *pip)
     assert done.returncode == 0, done.stderr
     options = ["-e", "PYTHONPATH=/opt/tools", "-v", f"{tmp_path}:/opt/tools:ro"]
-    for folder in ("tests", "benchmarks"):
+    for folder in ("tests", "benchmarks", "tools"):
         options += ["-v", f"{paths.ROOT / folder}:/bundle/{folder}:ro"]
     pytest_in = ["python", "-m", "pytest", "-v", "-m", "gpu", "--collect-only"]
     command = [*pytest_in, "-p", "no:cacheprovider", "tests/runner"]
