@@ -63,7 +63,7 @@ claims: venv
 
 # Outside the normal suite: it sets up an engine where there is none.
 test-container: dev
-	@$(if $(CUDA),CUDA=1) .venv/bin/python -m pytest tests/container/check_image.py tests/container/check_cuda.py
+	@$(if $(CUDA),CUDA=$(CUDA)) .venv/bin/python -m pytest tests/container/check_image.py tests/container/check_cuda.py
 
 # Outside the normal suite too: it needs a browser. playwright has an environment of its own, on top of .venv, and the
 # accessibility checker is fetched once, by version and digest.

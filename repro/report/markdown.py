@@ -86,7 +86,10 @@ def _lists(data: ReportData, every: Sequence[Row]) -> Iterator[str]:
     counted = [row.finding for row in every if row.finding.counts]
     yield _list("Contradicted", (one for one in counted if one.outcome == "contradicted"))
     measured = ("reproduced", "proved")
-    yield _list("Reproduced by a measurement, or proved", (one for one in counted if one.outcome in measured))
+    yield _list(
+        "Reproduced by a measurement, or proved",
+        (one for one in counted if one.outcome in measured),
+    )
     for code, heading in LISTS.items():
         yield _list(heading, (one for one in counted if one.listed_under == code))
     yield _list(

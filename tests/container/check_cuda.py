@@ -3,7 +3,8 @@
 Oracles: what the toolkit's own cuobjdump, ldd and the engine say of what was built; Triton, which
 compiles its launcher; the numbers of the host.
 
-What it weighs by layer, and the build's log, are in .cache/cuda-image.txt afterwards.
+`CUDA=NAME` takes an image that is here already. What is built weighs so much by layer, and was
+built so, as .cache/cuda-image.txt says afterwards.
 
 An hour on two cores, and 50 GB of disk. `$TORCH_CUDA_ARCH_LIST` is 9.0 unless it says otherwise.
 flash-attn alone takes some five hours of a core: put a wheel of it into the folder wheels/.
@@ -13,6 +14,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,8 @@ KERNELS = ("causal_conv1d_cuda", "flash_attn_2_cuda", "selective_scan_cuda")
 
 @pytest.fixture(scope="session")
 def image(engine: Any, base: str, toolkit: str) -> Any:
+    if os.environ["CUDA"] != "1":
+        return engine.images.get(os.environ["CUDA"])
     started = time.monotonic()
     given = {"BASE": base, "TOOLKIT": toolkit, "MAX_JOBS": "2"}
     done = build("cuda", IMAGE, given | {"TORCH_CUDA_ARCH_LIST": ARCHITECTURES})
@@ -98,7 +102,7 @@ def test_they_have_machine_code_for_what_was_named_and_nothing_else(
     made = call("docker", "create", toolkit, "true").stdout.strip()
     holder = call("docker", "create", image.id).stdout.strip()
     subprocess.run(["docker", "cp", f"{made}:/usr/local/cuda/bin/cuobjdump", tmp_path], check=True)
-    audited = json.loads(repro("container", "audit", "--image", IMAGE, "--json").stdout)
+    audited = json.loads(repro("container", "audit", "--image", image.id, "--json").stdout)
     for path in objects(image).values():
         copy = tmp_path / Path(path).name
         subprocess.run(["docker", "cp", f"{holder}:{path}", copy], check=True)
@@ -138,9 +142,8 @@ def test_it_weighs_what_it_has_to_hold(engine: Any, image: Any, base: str) -> No
     assert image.attrs["Size"] < engine.images.get(base).attrs["Size"] + folders + 0.5e9
 
 
-@pytest.mark.usefixtures("image")
-def test_it_is_as_pinned_to_the_bottom() -> None:
-    done = repro("container", "audit", "--image", IMAGE, "--json")
+def test_it_is_as_pinned_to_the_bottom(image: Any) -> None:
+    done = repro("container", "audit", "--image", image.id, "--json")
     audit = json.loads(done.stdout)
     assert (done.returncode, audit["problems"]) == (0, [])
     assert audit["image"]["target"] == "cuda"
@@ -156,6 +159,23 @@ def test_an_arbitrary_user_runs_a_manifest(image: Any, tmp_path: Path) -> None:
     one = ["--only", "model=mamba-130m,dtype=float32,setting=batch-16", "--offline"]
     inside(image, "repro", "run", "manifests/table1.json", "--tier", "smoke", *one, options=options)
     assert len(list((tmp_path / "jobs").glob("*/record.json"))) == 1
+
+
+def test_the_tests_that_need_a_gpu_are_collected_in_it(image: Any, tmp_path: Path) -> None:
+    """With pytest beside the environment, as docs/container.md has it, and a read-only root."""
+    tmp_path.chmod(0o755)
+    listed = ["--requirement", "requirements-dev.txt", "--target", str(tmp_path)]
+    pip = ["-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", *listed]
+    done = call(sys.executable, *pip)
+    assert done.returncode == 0, done.stderr
+    options = ["-e", "PYTHONPATH=/opt/tools", "-v", f"{tmp_path}:/opt/tools:ro"]
+    for folder in ("tests", "benchmarks", "tools"):
+        options += ["-v", f"{paths.ROOT / folder}:/bundle/{folder}:ro"]
+    pytest_in = ["python", "-m", "pytest", "-v", "-m", "gpu", "--collect-only"]
+    command = [*pytest_in, "-p", "no:cacheprovider", "tests/runner"]
+    said = inside(image, *command, options=tuple(options))
+    assert "test_flash_attention_agrees" in said
+    assert "test_mixer_forward_and_gradients" in said
 
 
 LAUNCHER = """

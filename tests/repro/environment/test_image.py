@@ -171,6 +171,27 @@ def test_an_audit_in_an_image_finds_a_swapped_wheel(
     )
 
 
+def test_the_lock_lists_the_packages_of_the_stage_that_the_image_ends_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cuda target adds a compiler there; the stage that writes the lock has none."""
+    monkeypatch.setattr(audit_image, "probe_twins", lambda: {"twin": "slow"})
+    monkeypatch.setattr(audit_image, "FILE", tmp_path / "image.json")
+    status = tmp_path / "status"
+    status.write_text(
+        "Package: gcc\nStatus: install ok installed\nArchitecture: amd64\nVersion: 12.2\n"
+    )
+    told = ["lock", "--target", "cuda", "--revision", "abc"]
+    assert steps.main([*told, "--dpkg-status", str(status)]) == 0
+    written = audit_image.load(audit_image.FILE)
+    assert written is not None
+    assert written.os_packages == {"gcc:amd64": "12.2"}
+    assert steps.main(told) == 0
+    written = audit_image.load(audit_image.FILE)
+    assert written is not None
+    assert written.os_packages == audit_image.os_packages()
+
+
 def test_the_steps_refuse_a_step_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         steps.main(["burn"])
