@@ -120,7 +120,7 @@ def test_a_light_install(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_little_memory() -> None:
     """A shell's limit, which leaves room for this command and for no job."""
-    script = f"ulimit -v 2500000; exec {sys.executable} -m repro.cli.main"
+    script = f"ulimit -v 1600000; exec {sys.executable} -m repro.cli.main"
     done = subprocess.run(
         ["bash", "-c", f"{script} doctor --json"],
         cwd=paths.ROOT,
@@ -131,7 +131,7 @@ def test_little_memory() -> None:
     )
     code, found = read(done)
     assert code == 3
-    assert found["memory"]["found"] == "2.4 GiB (ulimit -v)"
+    assert found["memory"]["found"] == "1.5 GiB (ulimit -v)"
     assert found["memory"]["do"] == "raise the limit of this shell: ulimit -v unlimited"
     assert [name for name, each in found.items() if each["stops_smoke"]] == ["memory"]
 
@@ -140,7 +140,7 @@ def test_a_container_with_little_memory(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(machine, "main_memory", lambda: 1 << 30)
     code, found = here()
     assert (code, found["memory"]["found"]) == (3, "1.0 GiB")
-    assert "take a machine with 3.1 GiB" in found["memory"]["do"]
+    assert "take a machine with 1.8 GiB" in found["memory"]["do"]
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def write_manifest(folder: Path, name: str, checkpoint: str) -> Path:
     data = json.loads((paths.MANIFESTS / f"{name}.json").read_text())
     (group,) = data["jobs"]
     smoke = {**group["tiers"]["smoke"], "settings": ["batch-16"], "other_arms": []}
-    settings = [each["id"] for each in data["settings"][:5]]
+    settings = [each["id"] for each in data["settings"]]
     full = {**smoke, "settings": settings, "stand_ins": {}, "only_stand_ins": False}
     group.update(checkpoints=[checkpoint], dtypes=["float32", "bfloat16"], shots=[0])
     group["tiers"] = {"full": full}
