@@ -166,13 +166,20 @@ def by_section(every: Sequence[Row]) -> dict[str, list[Row]]:
 
 
 def strongest_findings(every: Sequence[Row]) -> list[Row]:
-    """One row for each claim of each manifest, in the order of `rows`: the run that says most."""
+    """One row for each claim of each manifest, in the order of `rows`: the run that says most.
+
+    Of two that say the same, one at the pins stands before one that drifted.
+    """
     found: dict[tuple[str, str], Row] = {}
     for row in every:
         both = (found.get((row.manifest, row.finding.claim), row), row)
-        best = min(both, key=lambda each: _STRONGEST.index(each.finding.outcome))
-        found[row.manifest, row.finding.claim] = best
+        found[row.manifest, row.finding.claim] = min(both, key=_rank)
     return list(found.values())
+
+
+def _rank(row: Row) -> tuple[int, bool]:
+    drifted = any(each.code == "drift" for each in row.finding.causes)
+    return _STRONGEST.index(row.finding.outcome), drifted
 
 
 def counts(every: Iterable[Row]) -> dict[Outcome, int]:

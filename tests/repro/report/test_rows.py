@@ -111,6 +111,19 @@ def test_each_of_the_papers_claims_counts_once_and_nothing_else_does() -> None:
     assert found == {"reproduced": 1, "contradicted": 1}
 
 
+@pytest.mark.parametrize("first", ["drifted", "pinned"])
+def test_of_two_that_say_the_same_the_one_at_the_pins_counts(first: str) -> None:
+    drift = cause("drift", package="torch", installed="2.11.0", pinned="2.2.1")
+    drifted = made.finding(0, "inconclusive", causes=(drift,))
+    pinned = made.finding(0, "inconclusive", causes=(cause("contradicted-if", condition="x"),))
+    both = [drifted, pinned] if first == "drifted" else [pinned, drifted]
+    page = made.seen(runs=tuple(made.run([each]) for each in both))
+    mine = [row for row in claim_rows.rows(page) if row.finding.claim == "C0"]
+    (best,) = claim_rows.strongest_findings(mine)
+    assert len(mine) == 2
+    assert best.finding.causes == pinned.causes
+
+
 def test_a_claim_without_a_job_says_what_it_needs() -> None:
     manifests = {each.id: each for each in validate.load_manifests([])}
     claim = next(each for each in manifests["table2"].claims if each.kind == "planned")
