@@ -11,7 +11,7 @@ import numpy as np
 from repro import fileio
 from repro.environment import machine
 from repro.environment.machine import Environment
-from repro.schema import engines
+from repro.schema import jobs
 from repro.schema.catalog import BundledSource, Checkpoint, Dataset, HubSource, Subject, Wheel
 from repro.schema.finding import Finding
 from repro.schema.jobs import Engine, EvaluateJob, Job, Tier
@@ -224,7 +224,7 @@ def answers(job: EvaluateJob, seed: int = 0) -> dict[str, Any]:
         arrays[f"shots{shots}/prediction"] = scores[index].argmax(axis=1)
         arrays[f"shots{shots}/gold"] = gold
     sample = np.isin(arrays["subject"], [job.subjects.index(name) for name in job.checked])
-    for who in engines.batch_sizes(job.setting.batch_size) if job.engine == "prefix" else ():
+    for who in jobs.batch_sizes(job.setting.batch_size) if job.engine == "prefix" else ():
         for shots in job.checked_shots:
             at = f"shots{shots}/log_likelihood"
             arrays[f"{who}/{at}"] = arrays[at][sample].copy()

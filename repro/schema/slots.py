@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Literal
 
 from repro.errors import BadInputError
-from repro.schema import engines, tuned_slots
+from repro.schema import jobs, tuned_slots
 from repro.schema.catalog import Checkpoint
 from repro.schema.groups import (
     EvaluationGroup,
@@ -68,7 +68,7 @@ def slots(
         else:
             made = _evaluations(manifest, group, tier, checkpoints)
         found += [
-            replace(each, job=each.job and engines.with_engine(each.job, engine)) for each in made
+            replace(each, job=each.job and jobs.with_engine(each.job, engine)) for each in made
         ]
     return tuple(found)
 

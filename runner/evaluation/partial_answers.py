@@ -24,7 +24,7 @@ from safetensors.numpy import save
 from repro import fileio, json_text
 from repro.errors import BadInputError, save_errors
 from repro.fileio import write_bytes
-from repro.schema import engines
+from repro.schema import jobs
 from repro.schema.jobs import BenchmarkJob, EvaluateJob
 from runner.evaluation.language_model import AnswerHook, MeasuredLM
 from runner.evaluation.loading import answer_in_batches, load
@@ -124,7 +124,7 @@ def _answered(
 
 def _by_lm_eval(model: PrefixLM, questions: Questions, parts: "PartialAnswers") -> Arrays:
     found: Arrays = {}
-    for setting, size in engines.batch_sizes(model.batch_size).items():
+    for setting, size in jobs.batch_sizes(model.batch_size).items():
         with model.as_stock(size):
             for shots in questions.sampled_shots:
 

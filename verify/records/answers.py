@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from repro.schema import engines
+from repro.schema import jobs
 from repro.schema.jobs import BenchmarkJob, EvaluateJob, ModelJob
 from repro.store.record import Record
 from verify.errors import InvalidError
@@ -243,7 +243,7 @@ def count_engine_differences(
     if not len(rows):
         message = f"record {record.key[:12]} names no sample that lm-eval answered"
         raise InvalidError(message)
-    first, second = engines.batch_sizes(job.setting.batch_size or 1)
+    first, second = jobs.batch_sizes(job.setting.batch_size or 1)
     apart = own = 0
     several = job.shots if isinstance(job, BenchmarkJob) else job.checked_shots
     for shots in several:

@@ -9,7 +9,7 @@ import made_up_tuning as tuned
 import numpy as np
 import pytest
 
-from repro.schema import engines
+from repro.schema import jobs
 from repro.schema.causes import cause
 from repro.schema.finding import Finding
 from repro.schema.groups import Slot
@@ -115,7 +115,7 @@ def test_a_job_no_larger_than_its_sample_is_checked_at_one_number_of_shots() -> 
     slot = slots(records.manifest(), "full", records.checkpoints())[0]
     assert isinstance(slot.job, EvaluateJob)
     small = slot.job.model_copy(update={"subjects": ("geometry",), "shots": (0, 1, 3, 5)})
-    made = engines.with_engine(small, "prefix")
+    made = jobs.with_engine(small, "prefix")
     assert isinstance(made, EvaluateJob)
     assert (made.checked, made.checked_shots) == (("geometry",), (1,))
 
@@ -185,10 +185,10 @@ def choose(arrays: dict[str, Any], at: str, question: int) -> None:
 
 def test_a_benchmark_is_checked_on_its_first_questions() -> None:
     job = benchmark("piqa").model_copy(update={"engine": "lm-eval", "checked": 0})
-    made = engines.with_engine(job, "prefix")
+    made = jobs.with_engine(job, "prefix")
     assert isinstance(made, BenchmarkJob)
     assert made.checked == 20
-    assert engines.with_engine(job, "lm-eval") == job
+    assert jobs.with_engine(job, "lm-eval") == job
 
 
 def test_answers_to_a_benchmark_count_over_all_shots(tmp_path: Path) -> None:
