@@ -53,7 +53,7 @@ def repro(tmp_path: Path) -> Repro:
 
 def test_verify_report_and_export(repro: Repro, tmp_path: Path) -> None:
     done = repro("verify", "evidence/cpu")
-    assert (done.returncode, done.stderr) == (1, "")
+    assert (done.returncode, done.stderr) == (3, "")
     assert "of the paper: " in done.stdout
     done = repro("report", "evidence/cpu", "--out", str(tmp_path / "page"))
     assert done.returncode == 1, done.stderr

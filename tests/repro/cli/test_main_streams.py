@@ -81,7 +81,7 @@ def test_no_file_becomes_a_stream_that_was_closed(tmp_path: Path) -> None:
 def test_every_encoding_takes_everything(encoding: str) -> None:
     for command in ("run --help", "list", "verify evidence/cpu --markdown"):
         done = shell(f"repro {command}", PYTHONIOENCODING=encoding)
-        assert done.returncode in (0, 1)
+        assert done.returncode in (0, 3)
         assert b"Traceback" not in done.stderr
         assert b"bug" not in done.stderr
     done = shell("repro verify --paper --json", PYTHONIOENCODING=encoding)
