@@ -60,7 +60,9 @@ def test_what_must_hold_holds(targets: Targets, name: str) -> None:
 def test_honest_results_have_outcomes_that_could_be_lost(targets: Targets) -> None:
     for each in targets.stand.results:
         found = set(each.outcomes.values())
-        if each.root.name == "tuned":  # what a recipe leaves open decides nothing: none may be gained
+        if (
+            each.root.name == "tuned"
+        ):  # what a recipe leaves open decides nothing: none may be gained
             assert found == {"inconclusive"}
         else:
             assert {"reproduced", "contradicted"} <= found, each.root.name

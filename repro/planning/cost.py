@@ -12,6 +12,8 @@ from repro.schema.claims import AmbiguousClaim
 from repro.schema.finding import Finding
 from repro.schema.jobs import Job
 from repro.schema.manifest import Manifest
+from repro.schema.measured_claims import CellClaim
+from repro.schema.tuned_slots import OfTunedModels
 from repro.text import in_markdown
 
 
@@ -65,6 +67,10 @@ _CAUSES = {
 these counts."""
 
 
+_NOISE = "the margin is within what two machines leave open"
+_OPEN = "the paper leaves open what was fixed here"
+
+
 @dataclass(frozen=True)
 class UndecidedClaims:
     """The claims of one manifest, as they stand."""
@@ -88,7 +94,7 @@ class UndecidedClaims:
     def _need(self, one: Finding) -> tuple[str, str]:
         """What decides a claim, and the detail of it."""
         if one.claim in self.undecidable:
-            return "beyond any run: the margin is within noise", ""
+            return "beyond any run: " + (_OPEN if one.claim in self._tuned else _NOISE), ""
         if one.outcome == "not-run" and (reading := self._open_reading(one)):
             return self._need(reading)
         causes = {each.code: each for each in one.causes}
@@ -98,6 +104,15 @@ class UndecidedClaims:
         if one.outcome == "not-run":
             return ("Coq", "") if one.basis == "proof" else self._run
         return ("more digits in print" if one.basis in ("page", "code") else "more settings"), ""
+
+    @cached_property
+    def _tuned(self) -> set[str]:
+        """Claims on what a recipe tuned, or on what benchmarks were asked."""
+        return {
+            each.id
+            for each in self.manifest.claims
+            if isinstance(each.measure if isinstance(each, CellClaim) else each, OfTunedModels)
+        }
 
     def _open_reading(self, one: Finding) -> Finding | None:
         """The first reading of a sentence that was not run."""

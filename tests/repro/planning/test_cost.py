@@ -200,7 +200,10 @@ def test_what_would_decide_a_claim_follows_from_the_codes_of_its_causes() -> Non
         "1: held: samples prove no theorem; 1: a clearer sentence; "
         "1: no job for it (authors' runs); 1: more settings"
     )
-    assert undecided({"a": hardware}, "C0") == "1: beyond any run: the margin is within noise"
+    assert (
+        undecided({"a": hardware}, "C0")
+        == "1: beyond any run: the margin is within what two machines leave open"
+    )
 
 
 def test_a_claim_that_drifted_on_another_card_waits_for_the_card() -> None:
