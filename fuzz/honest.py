@@ -23,7 +23,7 @@ from repro.store.run_file import RunFile
 from repro.store.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
-MMLU = {"mamba-1": 13, "phi-1": 13}
+MMLU = {"mamba-1": 17, "phi-1": 13}
 """Answers of 65 that float16 loses: 20 points."""
 
 
@@ -94,10 +94,10 @@ def _save_run(root: Path, file: Path, claimed: Manifest, jobs: dict[str, str]) -
 def _evaluations(root: Path) -> Results:
     """Cells that are reproduced, contradicted and open, a sentence with two readings, the rest."""
     data = records.manifest_data()
-    for printed, text in zip(data["published"], ("20.0", "60.0"), strict=False):
+    for printed, text in zip(data["published"], ("26.2", "60.0"), strict=False):
         printed["text"] = text
-    for each in data["claims"][:2]:
-        each["margin"]["value"] = "12"
+    for each in data["claims"]:
+        each.pop("margin", None)  # computed
     both = [each["id"] for each in data["claims"][:2]]
     sentence = {"statement": "", "place": {"section": "5"}, "depends_on": []}
     open_ = {"kind": "ambiguous", "missing": "which", "readings": both}

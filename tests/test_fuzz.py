@@ -225,7 +225,9 @@ def test_a_verifier_that_recomputes_nothing_is_reported(
     again = sealed.with_arrays(results.files[record], bytes(content))
 
     def outcomes() -> set[str]:
-        verdicts = json.loads(guard.run(["verify", results.root, "--json"]).out)
+        done = guard.run(["verify", results.root, "--json"])
+        assert done.out, done
+        verdicts = json.loads(done.out)
         return {each["outcome"] for each in verdicts[0]["findings"]}
 
     with placed(arrays, bytes(content), quiet), placed(record, again, quiet):

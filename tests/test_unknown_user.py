@@ -56,7 +56,7 @@ def test_verify_report_and_export(repro: Repro, tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (3, "")
     assert "of the paper: " in done.stdout
     done = repro("report", "evidence/cpu", "--out", str(tmp_path / "page"))
-    assert done.returncode == 1, done.stderr
+    assert done.returncode == 3, done.stderr
     assert [each.name for each in (tmp_path / "page").iterdir()] == ["report.html"]
     table = tmp_path / "findings.csv"
     assert repro("export", "evidence/cpu", "--format", "csv", "--out", str(table)).returncode == 0

@@ -611,6 +611,11 @@ def test_ties_and_the_output_layer_stand_beside_a_cell(tmp_path: Path) -> None:
     assert shown["divergence, ties sharing credit"] == pytest.approx(4 * POINT)
     head = "accuracy by its own output layer less by one in float32, first setting"
     assert shown[head] == pytest.approx(-3 * POINT)
+    units = {each.label: each.unit for each in found.estimates}
+    points = "percentage points"
+    assert {units[name] for name in (head, "divergence, ties sharing credit")} == {points}
+    assert units["exact ties, all shots"] == "answers"
+    assert {unit for name, unit in units.items() if "first setting" in name} == {points}
     reach = 1.959964 * 6**0.5 * POINT / 2
     assert interval(found, head) == pytest.approx((-3 * POINT - reach, -3 * POINT + reach))
 
