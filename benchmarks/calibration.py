@@ -26,23 +26,23 @@ import numpy as np
 
 from benchmarks import peer_rules
 from benchmarks.machines import (
-    FLOOR,
     POINT,
     RARE,
     RIGHT,
     SETTINGS,
     SHOTS,
-    Cells,
     Drawn,
     H,
     Points,
     World,
+    as_measured,
     draw,
 )
 from repro.schema.finding import Outcome
 from repro.schema.measured_claims import ConcordanceClaim
 from verify import noise, shown
 from verify.decision_rule import ERROR_RATE, Decision, decide, holm, most_likely_changes
+from verify.divergences import Divergences
 from verify.rules import model, trend, tuned
 from verify.rules.improvement import Sentence, at_least, decide_sentence
 from verify.rules.improvement_values import Series, decide_ratio
@@ -72,13 +72,13 @@ _FAR = 1.2
 """Points: a divergence that no coin flips give."""
 
 
-def decided(ours: Cells, text: str) -> Decision:
+def decided(ours: Divergences, text: str) -> Decision:
     """One number, as `verify.rules.model` asks it."""
     return decide(
         ours.sample,
         text,
         MARGIN,
-        least_spread=FLOOR / ours.signed.shape[1] ** 0.5,
+        least_spread=ours.least_spread,
         input_rounding=Decimal("0.01"),
         null=ours.null,
     )
@@ -93,26 +93,26 @@ def number(
     text = f"{np.mean([float(each) for each in paper.printed()]):.2f}"
     if case == "false":  # the mean over machines is one margin off what is printed
         text = f"{size + float(MARGIN):.2f}"
-    found = decided(paper.ours, text)
+    return word(decided(paper.ours, text))
+
+
+def word(found: Decision) -> Outcome:
+    """Of a number that is alone in its table."""
     if found.outcome == "reproduced":
         return "reproduced"
     p = found.test.p_value(found.test.deviation) if found.test else 1.0
     return "contradicted" if p < ERROR_RATE else "inconclusive"
 
 
-def table(world: World, case: Case, rng: np.random.Generator) -> Outcome:
-    """24 numbers, Holm and guard over all: any of them contradicted, or the one that is off."""
-    off = case == "clearly false"
-    papers = [draw(world, np.array([0.3]), rng, 0.5 * (off and not at)) for at in range(CELLS)]
-    p_values = adjusted(papers)
-    return "contradicted" if min(p_values[:1] if off else p_values) < ERROR_RATE else "inconclusive"
+def table(world: World, case: Case, rng: np.random.Generator, off_at_times: float = 0.0) -> Outcome:
+    """24 numbers, Holm and guard over all: any of them contradicted, or the one that is off.
 
-
-def rare(world: World, case: Case, rng: np.random.Generator) -> Outcome:
-    """The same where one setting in ten is half a point off, and theirs may be such a one."""
+    One setting in ten may be so many points off, and theirs may be such a one.
+    """
     off = case == "clearly false"
-    world, chance = replace(world, rare=0.5), rng.random(CELLS)
-    moved = [0.5 * (each < RARE) + 0.5 * (off and not at) for at, each in enumerate(chance)]
+    world = replace(world, rare=off_at_times)
+    rare = rng.random(CELLS) < RARE if off_at_times else np.zeros(CELLS)
+    moved = [off_at_times * each + 0.5 * (off and not at) for at, each in enumerate(rare)]
     p_values = adjusted([draw(world, np.array([0.3]), rng, each) for each in moved])
     return "contradicted" if min(p_values[:1] if off else p_values) < ERROR_RATE else "inconclusive"
 
@@ -138,7 +138,7 @@ def ordering(world: World, case: Case, rng: np.random.Generator) -> Outcome:
     """The mean of five cells is at most that of five others; both equal at the border."""
     apart = {"clearly true": -0.5, "clearly false": 0.5}.get(case, 0.0)
     left, right = _sides(world, np.full(5, _FAR + apart), np.full(5, _FAR), rng)
-    return model.compare("at-most", left.ours, right.ours, 2 * H)[0]  # type: ignore[arg-type]
+    return model.compare("at-most", left.ours, right.ours, 2 * H)[0]
 
 
 def significantly(world: World, case: Case, rng: np.random.Generator) -> Outcome:
@@ -146,7 +146,7 @@ def significantly(world: World, case: Case, rng: np.random.Generator) -> Outcome
     right = draw(world, np.full(5, 2 * _FAR), rng)
     apart = {"clearly true": -0.5, "clearly false": right.ours.null + 0.5}.get(case, 0.0)
     left = draw(world, np.full(5, 2 * _FAR - right.ours.null + apart), rng)
-    return model.compare("smaller-beyond-null", left.ours, right.ours, 2 * H)[0]  # type: ignore[arg-type]
+    return model.compare("smaller-beyond-null", left.ours, right.ours, 2 * H)[0]
 
 
 def on_par(world: World, case: Case, rng: np.random.Generator) -> Outcome:
@@ -154,7 +154,7 @@ def on_par(world: World, case: Case, rng: np.random.Generator) -> Outcome:
     spread = _FAR + np.linspace(0, 0.8, 5)
     apart = {"clearly true": 0.0, "clearly false": 1.4}.get(case, 0.8)
     left, right = _sides(world, np.full(5, spread.mean() + apart), spread, rng)
-    return model.compare("within-spread", left.ours, right.ours, 2 * H)[0]  # type: ignore[arg-type]
+    return model.compare("within-spread", left.ours, right.ours, 2 * H)[0]
 
 
 def count(world: World, case: Case, rng: np.random.Generator) -> Outcome:
@@ -164,7 +164,7 @@ def count(world: World, case: Case, rng: np.random.Generator) -> Outcome:
     above = sum(float(each) > 1 for each in paper.printed())
     printed = above + {"false": 1 if above == 1 else -1, "clearly false": 1}.get(case, 0)
     each = [_cell(paper.ours, at) for at in range(5)]
-    return shown.count_sides(printed, *model.count_above(each, 1.0, H))[0]  # type: ignore[arg-type]
+    return shown.count_sides(printed, *model.count_above(each, 1.0, H))[0]
 
 
 def bars(world: World, case: Case, rng: np.random.Generator) -> Outcome:
@@ -174,7 +174,7 @@ def bars(world: World, case: Case, rng: np.random.Generator) -> Outcome:
     for at in range(4):
         off = apart if at == 0 or case != "false" else -0.5  # one of four at its border
         left, right = _sides(world, np.full(3, _FAR + off), np.full(3, _FAR), rng)
-        held.append(tuned.below(left.ours, right.ours, 4))  # type: ignore[arg-type]
+        held.append(tuned.below(left.ours, right.ours, 4))
     if all(each == 1 for each in held):
         return "reproduced"
     return "contradicted" if -1 in held else "inconclusive"
@@ -222,12 +222,13 @@ def _concordance(
     claim = ConcordanceClaim.model_construct(by=by, above=above)
     drawn = [draw(world, each, rng).ours for each in shifts]
     series = [[_cell(each, at) for at in range(5)] for each in drawn]
-    return trend.decide_concordance(claim, series, H)[0]  # type: ignore[arg-type]
+    return trend.decide_concordance(claim, series, H)[0]
 
 
-def _cell(cells: Cells, at: int) -> Cells:
-    apart = None if cells.apart is None else cells.apart[at : at + 1]
-    return Cells(cells.signed[:, at : at + 1], cells.changes[at : at + 1], apart)
+def _cell(cells: Divergences, at: int) -> Divergences:
+    """One of them by itself."""
+    signed, changes = (cells.net * POINT)[:, at : at + 1], cells.changes[at : at + 1]
+    return as_measured(signed, changes, cells.apart[at : at + 1])
 
 
 # -----------------------------------------------------------------------------
@@ -276,18 +277,14 @@ def ratio(world: World, case: Case, rng: np.random.Generator) -> Outcome:
     if case == "clearly false":
         text = f"{100 * of_theirs / theirs - 20:.0f}"
     values = [100 * a / b for a, b in zip(left.values, right.values, strict=True)]
-    found = decide_ratio(([left], [right]), values, text, "9")
-    if found.outcome == "reproduced":
-        return "reproduced"
-    p = found.test.p_value() if found.test else 1.0
-    return "contradicted" if p < ERROR_RATE else "inconclusive"
+    return word(decide_ratio(([left], [right]), values, text, "9"))
 
 
 KINDS: dict[str, Trial] = {
     "a number (margin 0.5; off by 0.5)": number,
     "a mean of five (the same)": partial(number, cells=5),
     "24 numbers, Holm (one off by 0.5)": table,
-    "24 numbers, one setting in ten 0.5 off": rare,
+    "24 numbers, one setting in ten 0.5 off": partial(table, off_at_times=0.5),
     "at most (0.5 apart)": ordering,
     "significantly smaller (0.5 beyond coin flips)": significantly,
     "on par (spread 0.8; 0 or 1.4 apart)": on_par,
@@ -403,7 +400,7 @@ def peers(count: int) -> Iterator[str]:
         rng = np.random.default_rng([SEED, *name.encode()])
         papers = [draw(world, np.array([_FAR]), rng, moved) for _ in range(count)]
         printed = np.array([float(each.printed()[0]) for each in papers])
-        runs = np.array([each.ours.divergences for each in papers])
+        runs = np.array([each.ours.values for each in papers])
         right = np.full((count, SETTINGS, 2, SHOTS), RIGHT)
         case: Case = "clearly false" if moved else "clearly true"
         words = [number(world, case, rng) for _ in range(count)]

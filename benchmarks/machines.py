@@ -13,13 +13,14 @@ second machine. Beside them
 Shapes: n replicates, R settings, J cells, K = 4 numbers of shots; signed differences in points.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from verify import decision_rule
-from verify.decision_rule import Sample, coin_flips, most_likely_changes
+from verify.divergences import Divergences
 
 QUESTIONS, SHOTS, SETTINGS = 14_042, 4, 7
 POINT = 100 / QUESTIONS
@@ -52,68 +53,10 @@ class World:
 
 
 @dataclass(frozen=True)
-class Cells:
-    """Some cells as rules see them: what `verify.paired.PairedCells` makes of records."""
-
-    signed: Points
-    """(R, J, K)."""
-    changes: Counts
-    """c, (J, K)."""
-    apart: Counts | None
-    """Changes between two kernels, (J,), all shots together; None where one kernel ran."""
-
-    @property
-    def rows(self) -> Points:
-        """One a setting."""
-        return self.signed
-
-    @property
-    def divergences(self) -> list[float]:
-        """Mean of |signed difference|, one a setting."""
-        return np.abs(self.signed).mean(axis=(1, 2)).tolist()  # type: ignore[no-any-return]
-
-    @property
-    def machines(self) -> Points:
-        """U of each cell."""
-        counts = self.changes.sum(axis=1).astype(float)
-        if self.apart is not None:
-            counts = np.array([most_likely_changes(int(each)) / 2 for each in self.apart])
-        return counts * (POINT / SHOTS) ** 2
-
-    @property
-    def sample(self) -> Sample:
-        """The divergence, mean over cells, under each setting."""
-        cells = self.signed.shape[1]
-        least = max(
-            float(np.sqrt(self.signed.var(axis=0, ddof=1).sum()) / SHOTS / cells),
-            FLOOR / cells**0.5,
-        )
-        machine = float(self.machines.sum()) / cells**2
-        return decision_rule.sample(self.divergences, least, machine)
-
-    @property
-    def ranges(self) -> Sample:
-        """Largest divergence of a cell minus the smallest."""
-        found = np.abs(self.signed).mean(axis=2)
-        values = (found.max(axis=1) - found.min(axis=1)).tolist()
-        return decision_rule.sample(values, FLOOR, 2 * float(self.machines.max()))
-
-    @property
-    def null(self) -> float:
-        """What coin flips alone give."""
-        return coin_flips(tuple(sorted(self.changes.ravel().tolist())), QUESTIONS)
-
-    @property
-    def at_the_floor(self) -> bool:
-        """Whether the divergence is no more than that."""
-        return not self.sample.mean > self.null
-
-
-@dataclass(frozen=True)
 class Drawn:
     """Some cells of one paper on both machines."""
 
-    ours: Cells
+    ours: Divergences
     theirs: Points
     """(J, K), signed differences."""
 
@@ -140,16 +83,35 @@ def draw(
     own = round(world.changes * world.redrawn)
     both = shifts[:, None] + _coins(world.changes - own, shape, rng)
     ours = np.repeat((both + _coins(own, shape, rng))[None], SETTINGS, axis=0)
-    apart = None
+    apart: list[int | None] = [None] * len(shifts)
     if world.kernels:
         ours[-2:] = both + _coins(own, shape, rng)
-        apart = np.full(len(shifts), 2 * own * SHOTS + 2 * world.settings * SHOTS)
+        apart = [2 * own * SHOTS + 2 * world.settings * SHOTS] * len(shifts)
     ours = ours + _coins(world.settings, (SETTINGS, *shape), rng)
     if world.rare:
         ours = ours + world.rare * (rng.random((SETTINGS, 1, 1)) < RARE)
     theirs = both + moved + _coins(own, shape, rng) + _coins(world.settings, shape, rng)
-    changes = np.full(shape, world.changes)
-    return Drawn(Cells(ours, changes, apart), theirs)
+    return Drawn(as_measured(ours, np.full(shape, world.changes), apart), theirs)
+
+
+def as_measured(signed: Points, changes: Counts, apart: Sequence[int | None]) -> Divergences:
+    """Cells as rules see them, that share no evaluation.
+
+    Args:
+        signed: (R, J, K), points.
+        changes: c, (J, K).
+        apart: Changes between two kernels, of each cell; None where one kernel ran.
+    """
+    cells = signed.shape[1]
+    return Divergences(
+        net=signed / POINT,
+        of_cells=np.abs(signed).mean(axis=-1),
+        changes=changes,
+        apart=apart,
+        together=[[at] for at in range(cells)],
+        questions=QUESTIONS,
+        least_spread=FLOOR / cells**0.5,
+    )
 
 
 def as_printed(signed: Points) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import made_up_records as records
 import numpy as np
+from job_groups import RECIPE, arms_of
 
 from repro import fileio
 from repro.schema.catalog import Benchmark
@@ -95,24 +96,9 @@ def group(
         "checkpoints": [
             {"checkpoint": name, "learning_rate": 1e-4, "rank": 2} for name in checkpoints
         ],
-        "arms": [dict(zip(("method", "precision"), each.split("."), strict=True)) for each in arms],
+        "arms": arms_of(arms),
         "pretrained": True,
-        "recipe": {
-            "data": "alpaca",
-            "rows": ROWS,
-            "lora_scale": 1.0,
-            "lora_dropout": 0.0,
-            "epochs": 2,
-            "batch_size": 3,
-            "max_length": 16,
-            "append_eos": True,
-            "loss": "all",
-            "weight_decay": 0.0,
-            "adam_betas": [0.9, 0.999],
-            "adam_epsilon": 1e-8,
-            "max_gradient_norm": 1.0,
-            "mamba_path": "kernels",
-        },
+        "recipe": {**RECIPE, "rows": ROWS, "epochs": 2, "batch_size": 3},
         "left_open": {"loss": "not given"},
         "questions": [
             {"task": task, "shots": shots, "dtypes": ["float32"], "of": "every-arm"}

@@ -45,7 +45,7 @@ def test_two_machines_share_what_is_not_drawn_anew() -> None:
     for redrawn in (0.0, 0.5, 1.0):
         world = World(400, redrawn, settings=0)
         pairs = [draw(world, np.zeros(1), each) for each in many()]
-        ours = np.array([each.ours.signed[0, 0] for each in pairs]).ravel()
+        ours = np.array([each.ours.net[0, 0] for each in pairs]).ravel()
         theirs = np.array([each.theirs[0] for each in pairs]).ravel()
         shared = np.corrcoef(ours, theirs)[0, 1]
         assert shared == pytest.approx(1 - redrawn, abs=0.1)
@@ -53,16 +53,16 @@ def test_two_machines_share_what_is_not_drawn_anew() -> None:
 
 def test_a_second_kernel_is_as_far_off_as_a_second_machine() -> None:
     drawn = draw(World(400, 0.5, settings=0, kernels=True), np.zeros(2), rng()).ours
-    assert (drawn.signed[:5] == drawn.signed[0]).all()
-    assert (drawn.signed[5:] == drawn.signed[6]).all()
-    assert not (drawn.signed[0] == drawn.signed[6]).all()
+    assert (drawn.net[:5] == drawn.net[0]).all()
+    assert (drawn.net[5:] == drawn.net[6]).all()
+    assert not (drawn.net[0] == drawn.net[6]).all()
     limit = most_likely_changes(2 * 200 * 4)
     assert drawn.machines == pytest.approx([limit / 2 * (POINT / 4) ** 2] * 2)
 
 
 def test_a_divergence_is_the_verifiers() -> None:
     ours = draw(World(80), np.array([0.2]), rng()).ours
-    for found, signed in zip(ours.divergences, ours.signed[:, 0], strict=True):
+    for found, signed in zip(ours.values, (ours.net * POINT)[:, 0], strict=True):
         right = RIGHT + np.rint(signed / POINT)
         exact = answers.divergence([RIGHT / QUESTIONS] * 4, (right / QUESTIONS).tolist())
         assert found == pytest.approx(exact, abs=POINT)  # 0.2 points are no whole answers
@@ -71,8 +71,8 @@ def test_a_divergence_is_the_verifiers() -> None:
 def test_a_sample_is_the_rules_formulas() -> None:
     """u = sum c (100 / N)^2 / K^2 over J^2 cells; s the largest of three."""
     ours = draw(World(631), np.array([0.0, 0.3]), rng()).ours
-    divergences = np.abs(ours.signed).mean(axis=(1, 2))
-    signed = math.sqrt(ours.signed.var(axis=0, ddof=1).sum()) / 8
+    divergences = np.abs(ours.net * POINT).mean(axis=(1, 2))
+    signed = math.sqrt((ours.net * POINT).var(axis=0, ddof=1).sum()) / 8
     found = ours.sample
     assert found.values == pytest.approx(divergences)
     assert found.spread == pytest.approx(max(divergences.std(ddof=1), signed, FLOOR / math.sqrt(2)))
@@ -104,7 +104,7 @@ def test_rounding_is_never_more_than_h() -> None:
 
 def test_a_rare_setting_is_rare_and_off() -> None:
     world = World(0, settings=0, rare=0.5)
-    found = np.array([draw(world, np.array([0.3]), each).ours.divergences for each in many()])
+    found = np.array([draw(world, np.array([0.3]), each).ours.values for each in many()])
     assert set(np.round(found, 2).ravel()) == {0.3, 0.8}
     assert (found > 0.5).mean() == pytest.approx(0.1, abs=4 * 0.3 / math.sqrt(found.size))
 

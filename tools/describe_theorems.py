@@ -7,7 +7,6 @@
 All of it is from the manifests and from `evidence/`; nothing is measured here.
 """
 
-import hashlib
 import json
 import sys
 from collections.abc import Iterator, Mapping
@@ -26,6 +25,7 @@ from repro.store.store import Store
 from repro.text import in_markdown
 from runner.proofs import read_values
 from tools.describe_verdicts import word_of
+from verify.records.proof import statement_digest
 
 PROOFS = paths.ROOT / "proofs"
 HEADING = """# The theorems
@@ -45,7 +45,7 @@ def describe_job(kept: Path) -> str:
     names = sorted(each.stem for each in (kept / "statements").glob("*.out"))
     draft = ProofJob(kind="proof", sources=sources, theorems=dict.fromkeys(names, "0" * 64))
     said = read_values(draft, kept)
-    theorems = {name: hashlib.sha256(str(said[name]).encode()).hexdigest() for name in names}
+    theorems = {name: statement_digest(str(said[name])) for name in names}
     return json.dumps(draft.model_copy(update={"theorems": theorems}).model_dump(), indent=1)
 
 

@@ -14,6 +14,7 @@ from decimal import Decimal
 from repro.decimals import half_unit
 from repro.schema.catalog import Benchmark, Dataset
 from repro.schema.causes import Cause, cause, say
+from repro.schema.claims import claimed_by
 from repro.schema.groups import EvaluationGroup
 from repro.schema.jobs import Tier
 from repro.schema.manifest import Manifest
@@ -81,7 +82,7 @@ def _undecidable(
         if why:
             found[each.claim.id] = why
     for claim in manifest.claims:
-        claimed = claim.measure if isinstance(claim, CellClaim) else claim
+        claimed = claimed_by(claim)
         if isinstance(claimed, OfTunedModels):
             found[claim.id] = tuned_paired.open_factors(manifest, models_of(claimed))
     return found

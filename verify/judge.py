@@ -14,7 +14,7 @@ from typing import Any
 from repro.environment.machine import Environment
 from repro.schema.catalog import Benchmark
 from repro.schema.causes import Cause, cause
-from repro.schema.claims import AmbiguousClaim, Claim
+from repro.schema.claims import AmbiguousClaim, Claim, claimed_by
 from repro.schema.finding import Finding, Verdict
 from repro.schema.jobs import BenchmarkJob
 from repro.schema.manifest import Manifest
@@ -306,7 +306,7 @@ def decide(manifest: Manifest, claim: Claim, evidence: Evidence) -> JudgedClaim:
         NotRunError: if a record that it rests on is missing.
         InvalidError: if one cannot be trusted.
     """
-    claimed = claim.measure if isinstance(claim, CellClaim) else claim
+    claimed = claimed_by(claim)
     rule = (CELLS if isinstance(claim, CellClaim) else CLAIMS)[type(claimed)]
     judged = rule(manifest, claim, evidence)
     if isinstance(claimed, OfTunedModels):

@@ -7,7 +7,7 @@ gained or lost. Per cell j, setting r and number of shots k, in percentage point
     c       answers whose correctness the dtype changes: the x that are not 0
     D       divergence, mean over k of |d|, as printed; folded: positive when nothing happened
     null    what D is below with probability 0.95 if gains and losses are tosses of a fair coin
-    u       variance of D that another machine adds (`PairedCells.machine`)
+    u       variance of D that another machine adds (`Divergences.machine`)
 
 A group of cells has the mean of each over its cells. Reference: paper v2, section 5; DESIGN, "How
 a claim is decided".
@@ -15,7 +15,7 @@ a claim is decided".
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -31,7 +31,8 @@ from repro.schema.manifest import Manifest
 from repro.schema.measured_claims import CellClaim, Divergence, UnbuiltMeasure
 from repro.schema.slots import evaluation_slot, settings_of
 from verify import decision_rule
-from verify.decision_rule import Sample, coin_flips, mean, most_likely_changes
+from verify.decision_rule import Sample, most_likely_changes
+from verify.divergences import Divergences
 from verify.errors import NotRunError
 from verify.evidence import Evidence
 from verify.records import answers
@@ -46,11 +47,11 @@ Pair = tuple[CheckedRecord, CheckedRecord]
 Row = TypeVar("Row")
 """All that was evaluated under one setting."""
 
+Made = TypeVar("Made")
+"""What is computed of one setting."""
+
 POINTS = "percentage points"
 """Unit of divergences."""
-
-_HALF = 0.5
-"""Of the changes between two machines or kernels, that one of them brings."""
 
 
 @dataclass(frozen=True)
@@ -63,68 +64,64 @@ class PairedCells:
     """Settings left out because every log-likelihood was another setting's, to the last bit."""
 
     @cached_property
+    def measured(self) -> Divergences:
+        """What rules ask of them."""
+        gained_by = self._gained
+        return Divergences(
+            net=gained_by.sum(axis=-1, dtype=np.float64),
+            of_cells=np.array([[divergence(*pair) for pair in row] for row in self.rows]),
+            changes=np.count_nonzero(gained_by, axis=-1).max(axis=0),
+            apart=[self._changed_by_kernels(cell) for cell in range(len(self.rows[0]))],
+            together=list(_together(self.rows[0])),
+            questions=gained_by.shape[-1],
+            least_spread=self.least_spread,
+        )
+
+    @property
     def divergences(self) -> list[float]:
         """D, one a setting."""
-        return [mean([divergence(*pair) for pair in row]) for row in self.rows]
+        return self.measured.values
 
-    @cached_property
+    @property
     def sample(self) -> Sample:
-        """D under each setting, with how far another setting and another machine may be off.
+        """D under each setting, with how far another setting and another machine may be off."""
+        return self.measured.sample
 
-        Folding at 0 hides a part of the spread: s is never below that of the signed differences.
-        """
-        signed = self._gained.mean(axis=-1) * 100
-        least = self.least_spread
-        if len(self.rows) > 1:
-            cells = signed.var(axis=0, ddof=1).sum(axis=-1) / signed.shape[-1] ** 2
-            least = max(least, math.sqrt(self._of_mean(cells)))
-        return decision_rule.sample(self.divergences, least, self.machine)
-
-    @cached_property
+    @property
     def ranges(self) -> Sample:
-        """Largest divergence of a cell minus the smallest: one cell moves it, not their mean."""
-        found = [[divergence(*pair) for pair in row] for row in self.rows]
-        values = [max(row) - min(row) for row in found]
-        least = self.least_spread * len(self.rows[0]) ** 0.5
-        return decision_rule.sample(values, least, 2 * float(self._machines.max()))
+        """Largest divergence of a cell minus the smallest."""
+        return self.measured.ranges
 
-    @cached_property
+    @property
     def changes(self) -> NDArray[np.int64]:
         """c, the most under any setting: (cells, shots)."""
-        found: NDArray[np.int64] = np.count_nonzero(self._gained, axis=-1).max(axis=0)
-        return found
+        return self.measured.changes
 
-    @cached_property
+    @property
     def null(self) -> float:
         """95 % quantile of D if gains and losses were tosses of a fair coin."""
-        return coin_flips(tuple(sorted(self.changes.ravel().tolist())), self._gained.shape[-1])
+        return self.measured.null
 
     @property
     def at_the_floor(self) -> bool:
         """Whether D, mean over settings, is what nothing at all can look like."""
-        net = int(np.abs(self._gained.sum(axis=-1, dtype=np.int64)).sum())
-        # One division of whole numbers, as the null is: means of rounded ones miss a tie.
-        return not 100 * net / self._gained.size > self.null
+        return self.measured.at_the_floor
 
     @property
     def machine(self) -> float:
-        """U. Measured, half of the changes between two kernels; else c, as if all were redrawn.
-
-        The largest pair of settings is taken, and the upper limit of its count; settings that
-        differ in batch or order alone say nothing of another machine.
-        """
-        return self._of_mean(self._machines)
+        """The share u of one machine."""
+        return self.measured.machine
 
     @property
     def machine_share(self) -> Cause:
         """Where u comes from."""
-        apart = [each for each in self._apart if each is not None]
-        if len(apart) < len(self._apart):
+        apart = [each for each in self.measured.apart if each is not None]
+        if len(apart) < len(self.measured.apart):
             return cause("machine-from-changes", changes=int(self.changes.sum()))
         limit = sum(map(most_likely_changes, apart))
         return cause("machine-from-kernels", changes=sum(apart), limit=limit)
 
-    @property
+    @cached_property
     def least_spread(self) -> float:
         """What the standard deviation of a divergence is never taken below.
 
@@ -159,44 +156,27 @@ class PairedCells:
         """x: (settings, cells, shots, questions)."""
         return np.array([[gained(*pair) for pair in row] for row in self.rows])
 
-    @cached_property
-    def _apart(self) -> list[int | None]:
-        """Changes between two kernels, all shots of a cell together; None where one kernel ran."""
-        found = list[int | None]()
-        for cell in range(len(self.rows[0])):
-            pairs = [
-                int(((self._gained[a, cell] - self._gained[b, cell]) ** 2).sum())
-                for a, b in combinations(range(len(self.rows)), 2)
-                if kernels_of(self.rows[a][cell]) != kernels_of(self.rows[b][cell])
-            ]
-            found.append(max(pairs, default=None))
-        return found
+    def _changed_by_kernels(self, cell: int) -> int | None:
+        """Changes between two kernels, all shots together; None where one kernel ran."""
+        settings = [row[cell] for row in self.rows]
+        pairs = on_other_kernels(settings, self._gained[:, cell])
+        return max((int(((one - other) ** 2).sum()) for one, other in pairs), default=None)
 
-    @cached_property
-    def _machines(self) -> NDArray[np.float64]:
-        """U of each cell."""
-        by_changes = self.changes.sum(axis=1).tolist()
-        counts = [
-            count if apart is None else _HALF * most_likely_changes(apart)
-            for apart, count in zip(self._apart, by_changes, strict=True)
-        ]
-        shots, questions = self._gained.shape[-2:]
-        return np.array(counts) * (100 / questions / shots) ** 2
 
-    def _of_mean(self, variances: NDArray[np.float64]) -> float:
-        """Variance of the mean over cells, each with its own.
+Compared = PairedCells | Divergences
+"""Cells of records, or of a simulation: rules that compare ask the same of both."""
 
-        Cells that share an evaluation are taken to move together: their deviations add up.
-        """
-        cells, total = list(enumerate(self.rows[0])), 0.0
-        while cells:
-            together, names = [cells.pop(0)], set[str]()
-            while len(names) < len(names := _keys(pair for _, pair in together)):
-                joined = [each for each in cells if _keys([each[1]]) & names]
-                together += joined
-                cells = [each for each in cells if each not in joined]
-            total += sum(math.sqrt(variances[at]) for at, _ in together) ** 2
-        return total / len(self.rows[0]) ** 2
+
+def _together(row: Sequence[Pair]) -> Iterator[list[int]]:
+    """Cells that share an evaluation, also by way of another cell."""
+    cells = list(enumerate(row))
+    while cells:
+        group, names = [cells.pop(0)], set[str]()
+        while len(names) < len(names := _keys(pair for _, pair in group)):
+            joined = [each for each in cells if _keys([each[1]]) & names]
+            group += joined
+            cells = [each for each in cells if each not in joined]
+        yield [at for at, _ in group]
 
 
 def _keys(pairs: Iterable[Pair]) -> set[str]:
@@ -206,12 +186,11 @@ def _keys(pairs: Iterable[Pair]) -> set[str]:
 
 def gained(reference: CheckedRecord, candidate: CheckedRecord) -> NDArray[np.int8]:
     """x: (shots, questions)."""
-    found = []
-    for shots in reference.shots():
-        gold = reference.gold(shots)
-        before, after = (each.predicted(shots) == gold for each in (reference, candidate))
-        found.append(after.astype(np.int8) - before.astype(np.int8))
-    return np.array(found, np.int8)
+    before, after = (
+        np.array([each.right("accuracy", shots) for shots in reference.shots()], np.int8)
+        for each in (reference, candidate)
+    )
+    return after - before
 
 
 _KERNELS = ("attention", "mamba_scan")
@@ -223,12 +202,26 @@ def kernels_of(evaluations: Iterable[CheckedRecord]) -> tuple[str | None, ...]:
     return tuple(each.record.path.get(name) for each in evaluations for name in _KERNELS)
 
 
-def other_kernels(
-    rows: Sequence[Sequence[CheckedRecord]],
-) -> list[tuple[Sequence[CheckedRecord], Sequence[CheckedRecord]]]:
-    """Pairs of settings under which the same evaluations took different kernels."""
-    pairs = combinations(rows, 2)
-    return [(one, other) for one, other in pairs if kernels_of(one) != kernels_of(other)]
+def on_other_kernels(
+    settings: Sequence[Sequence[CheckedRecord]], made: Iterable[Made]
+) -> list[tuple[Made, Made]]:
+    """Pairs of what was made of settings under which the same evaluations took other kernels."""
+    pairs = combinations(zip(settings, made, strict=True), 2)
+    return [(a, b) for (one, a), (other, b) in pairs if kernels_of(one) != kernels_of(other)]
+
+
+def most_machine_share(
+    settings: Sequence[Sequence[CheckedRecord]], terms: Iterable[NDArray[np.float64]]
+) -> float:
+    """The largest `machine_share` of two settings on other kernels; inf where one kernel ran.
+
+    Args:
+        settings: Evaluations under each.
+        terms: What the questions add to a statistic, under each.
+    """
+    return max(
+        (machine_share(*pair) for pair in on_other_kernels(settings, terms)), default=math.inf
+    )
 
 
 def machine_share(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:

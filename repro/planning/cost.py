@@ -8,11 +8,10 @@ from repro import fileio
 from repro.environment.machine import Environment
 from repro.inputs.locate import InputLocator
 from repro.schema import slots as job_slots
-from repro.schema.claims import AmbiguousClaim
+from repro.schema.claims import AmbiguousClaim, claimed_by
 from repro.schema.finding import Finding
 from repro.schema.jobs import Job
 from repro.schema.manifest import Manifest
-from repro.schema.measured_claims import CellClaim
 from repro.schema.tuned_slots import OfTunedModels
 from repro.text import in_markdown
 
@@ -109,9 +108,7 @@ class UndecidedClaims:
     def _tuned(self) -> set[str]:
         """Claims on what a recipe tuned, or on what benchmarks were asked."""
         return {
-            each.id
-            for each in self.manifest.claims
-            if isinstance(each.measure if isinstance(each, CellClaim) else each, OfTunedModels)
+            each.id for each in self.manifest.claims if isinstance(claimed_by(each), OfTunedModels)
         }
 
     def _open_reading(self, one: Finding) -> Finding | None:

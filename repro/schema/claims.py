@@ -91,3 +91,8 @@ Claim = Annotated[
     | AmbiguousClaim,
     Field(discriminator="kind"),
 ]
+
+
+def claimed_by(claim: Claim) -> object:
+    """What says how a claim is decided: what a cell measures, of any other claim itself."""
+    return claim.measure if isinstance(claim, CellClaim) else claim

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 
 from repro.schema import validate_tuning
-from repro.schema.claims import AmbiguousClaim, Claim, ModelClaim, PageClaim
+from repro.schema.claims import AmbiguousClaim, Claim, ModelClaim, PageClaim, claimed_by
 from repro.schema.groups import EvaluationGroup, SingleJob, ThroughputGroup
 from repro.schema.jobs import ProofJob
 from repro.schema.manifest import Manifest
@@ -264,7 +264,7 @@ def _values(claim: Claim) -> Iterator[tuple[str, Sequence[str]]]:
 
 def _units_of(claim: Claim) -> Mapping[str, str]:
     """The units that follow from a claim, by field; see `_UNITS`."""
-    claimed = claim.measure if isinstance(claim, CellClaim) else claim
+    claimed = claimed_by(claim)
     match claimed:
         case RatioClaim():
             return _RATIOS[claimed.form]

@@ -9,6 +9,7 @@ from typing import Any
 
 import made_up_records as records
 import numpy as np
+from job_groups import throughput_group
 from planted.claims import Paper
 
 from repro import fileio
@@ -261,24 +262,7 @@ def _learning(paper: Paper) -> None:
 HARDWARE = "NVIDIA A10G"
 CONTEXT = GIB // 2
 SIZES = ("mamba-130m", "mamba-370m", "mamba-790m")
-COSTS: dict[str, Any] = {
-    "kind": "throughput",
-    "id": "costs",
-    "checkpoints": [{"checkpoint": each, "learning_rate": 1e-5, "rank": 8} for each in SIZES],
-    "arms": [
-        {"method": "full", "precision": "float32"},
-        {"method": "full", "precision": "float16"},
-        {"method": "lora-all", "precision": "float16"},
-    ],
-    "memory_caps": [22.0, 24.0],
-    "max_length": 512,
-    "mamba_path": "kernels",
-    "warm_up_steps": 1,
-    "steps": 2,
-    "repeats": 5,
-    "seed": 0,
-    "tiers": ["full"],
-}
+COSTS = throughput_group("costs", SIZES)
 REFERENCE = "full.float32"
 RUNS: dict[tuple[str, str], tuple[float, float, float, float]] = {
     ("mamba-130m", REFERENCE): (1000, 20, 20, 8),

@@ -11,6 +11,7 @@ from typing import Any
 
 import made_up_records as records
 import numpy as np
+from job_groups import RECIPE, arms_of
 from numpy.typing import NDArray
 from planted.claims import Paper, Truth
 from planted.entries import SUBJECT, mmlu
@@ -180,22 +181,7 @@ def parts() -> dict[str, Any]:
         "stand_ins": {},
         "only_stand_ins": False,
     }
-    recipe = {
-        "data": "alpaca",
-        "rows": ROWS,
-        "lora_scale": 1.0,
-        "lora_dropout": 0.0,
-        "epochs": 1,
-        "batch_size": 4,
-        "max_length": 16,
-        "append_eos": True,
-        "loss": "all",
-        "weight_decay": 0.0,
-        "adam_betas": [0.9, 0.999],
-        "adam_epsilon": 1e-8,
-        "max_gradient_norm": 1.0,
-        "mamba_path": "kernels",
-    }
+    recipe = {**RECIPE, "rows": ROWS, "epochs": 1, "batch_size": 4}
     asked = {"shots": list(SHOTS), "dtypes": ["float32"], "of": "every-arm"}
     group = {
         "kind": "tuning",
@@ -203,9 +189,7 @@ def parts() -> dict[str, Any]:
         "checkpoints": [
             {"checkpoint": name, "learning_rate": 1e-4, "rank": 2} for name in (MAMBA, PYTHIA)
         ],
-        "arms": [
-            dict(zip(("method", "precision"), e.split("."), strict=True)) for e in (FULL, LORA)
-        ],
+        "arms": arms_of((FULL, LORA)),
         "pretrained": True,
         "recipe": recipe,
         "left_open": {},

@@ -315,7 +315,7 @@ def test_ranges_are_moved_by_single_cells(tmp_path: Path) -> None:
 def test_pairs_of_settings_on_other_kernels(tmp_path: Path) -> None:
     found = on_kernels(found_in(tmp_path, LOST), ["a", "a", "b", None, None, None, None])
     rows = [row[0] for row in found.rows[:4]]
-    pairs = paired.other_kernels(rows)
+    pairs = paired.on_other_kernels(rows, rows)
     assert [(rows.index(one), rows.index(other)) for one, other in pairs] == [
         (0, 2),
         (0, 3),

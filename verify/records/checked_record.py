@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from repro.schema.groups import Slot
 from repro.schema.jobs import BenchmarkJob, ModelJob
 from repro.store.record import Record
@@ -26,7 +28,7 @@ class CheckedRecord:
 
     def accuracies(self) -> list[float]:
         """Accuracy at each number of shots, as a fraction, from the arrays."""
-        return [answers.accuracy(self.predicted(each), self.gold(each)) for each in self.shots()]
+        return [float(np.mean(self.right("accuracy", each))) for each in self.shots()]
 
     def shots(self) -> tuple[int, ...]:
         """Numbers of shots of an evaluation; none for another kind of job."""
@@ -44,8 +46,11 @@ class CheckedRecord:
         return gold
 
     def right(self, metric: Metric, shots: int) -> Right:
-        """Which questions of a benchmark were answered right; found once, claims ask often."""
+        """Which questions were answered right; found once, claims ask often."""
         at = (metric, shots)
         if at not in self._right:
-            self._right[at] = answers.answered_right(self.arrays, metric, shots)
+            if isinstance(self.record.job, BenchmarkJob):
+                self._right[at] = answers.answered_right(self.arrays, metric, shots)
+            else:
+                self._right[at] = self.predicted(shots) == self.gold(shots)
         return self._right[at]

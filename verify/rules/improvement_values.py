@@ -33,7 +33,7 @@ from repro.schema.tuned_slots import TunedModel
 from verify import decision_rule, noise, tuned_paired
 from verify.decision_rule import FLIPPED, Decision, Sample, mean, sample
 from verify.evidence import Evidence
-from verify.paired import machine_share, other_kernels
+from verify.paired import most_machine_share
 from verify.records.answers import Metric
 from verify.records.checked_record import CheckedRecord
 
@@ -93,7 +93,7 @@ class MeasuredModel:
         return Series(
             tuple(each.value for each in found),
             max(each.floor for each in found),
-            self._machine([each.added for each in found]),
+            most_machine_share(self.rows, [each.added for each in found]),
         )
 
     def sampling(self, shots: Sequence[int], unit: Unit) -> Series:
@@ -109,13 +109,7 @@ class MeasuredModel:
             values.append(100 * sum(float(each.mean()) for each in found) / len(found))
             floors.append(math.hypot(*(100 * FLIPPED / len(each) for each in found)) / len(found))
             added.append(np.concatenate([100 / len(found) / len(each) * each for each in found]))
-        return Series(tuple(values), max(floors), self._machine(added))
-
-    def _machine(self, added: Sequence[NDArray[np.float64]]) -> float:
-        """Half of what the answers that another kernel changes do, the most of any two settings."""
-        at = {id(row): found for row, found in zip(self.rows, added, strict=True)}
-        pairs = ((at[id(one)], at[id(other)]) for one, other in other_kernels(self.rows))
-        return max((machine_share(one, other) for one, other in pairs), default=math.inf)
+        return Series(tuple(values), max(floors), most_machine_share(self.rows, added))
 
 
 @dataclass(frozen=True)

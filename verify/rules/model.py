@@ -25,6 +25,7 @@ from verify.noise import Intervals
 from verify.outcome import JudgedClaim, RuleDecision
 from verify.paired import (
     POINTS,
+    Compared,
     Pair,
     PairedCells,
     by_cast_mode,
@@ -87,7 +88,7 @@ def count(manifest: Manifest, claim: CountClaim, evidence: Evidence) -> JudgedCl
     return require_settings(JudgedClaim(decided, direction, loaded), each)
 
 
-def count_above(each: Sequence[PairedCells], limit: float, h: float) -> tuple[int, int]:
+def count_above(each: Sequence[Compared], limit: float, h: float) -> tuple[int, int]:
     """How many divergences another draw would surely, and could possibly, show above a limit.
 
     The error rate is shared out over them; what is at the floor is never surely above.
@@ -129,7 +130,7 @@ def ordering(manifest: Manifest, claim: OrderingClaim, evidence: Evidence) -> Ju
 
 
 def compare(
-    relation: str, left: PairedCells, right: PairedCells, h: float
+    relation: str, left: Compared, right: Compared, h: float
 ) -> tuple[Outcome, list[Cause], bool]:
     """How two divergences stand to each other: outcome, why, and whether the means would have it.
 
@@ -150,9 +151,7 @@ def compare(
     return outcome, why, seen
 
 
-def _at_most(
-    _: PairedCells, __: PairedCells, gap: Intervals, h: float
-) -> tuple[Outcome, str, bool]:
+def _at_most(_: Compared, __: Compared, gap: Intervals, h: float) -> tuple[Outcome, str, bool]:
     """The divergence of the left side is not larger."""
     seen = gap.value <= 0
     if gap.mean[1] + h <= 0:
@@ -163,7 +162,7 @@ def _at_most(
 
 
 def _smaller_beyond_null(
-    left: PairedCells, right: PairedCells, gap: Intervals, h: float
+    left: Compared, right: Compared, gap: Intervals, h: float
 ) -> tuple[Outcome, str, bool]:
     """The left side diverges less, by more than coin flips would give: significantly."""
     held, seen = beyond_null(left, right, gap, h), gap.value < -max(left.null, right.null)
@@ -174,7 +173,7 @@ def _smaller_beyond_null(
     )
 
 
-def beyond_null(left: PairedCells, right: PairedCells, gap: Intervals, h: float) -> int:
+def beyond_null(left: Compared, right: Compared, gap: Intervals, h: float) -> int:
     """1 if the left side is surely below by more than the null, -1 if surely not, else 0.
 
     Args:
@@ -190,7 +189,7 @@ def beyond_null(left: PairedCells, right: PairedCells, gap: Intervals, h: float)
 
 
 def _within_spread(
-    _: PairedCells, right: PairedCells, gap: Intervals, h: float
+    _: Compared, right: Compared, gap: Intervals, h: float
 ) -> tuple[Outcome, str, bool]:
     """The two sides differ by less than the cells of the right side among themselves."""
     spread = noise.intervals_of(right.ranges)
@@ -202,7 +201,7 @@ def _within_spread(
     return "inconclusive", "order-open", seen
 
 
-_Relation = Callable[[PairedCells, PairedCells, Intervals, float], tuple[Outcome, str, bool]]
+_Relation = Callable[[Compared, Compared, Intervals, float], tuple[Outcome, str, bool]]
 """Outcome, code of why, and whether the means alone would have it."""
 
 _RELATIONS: Mapping[str, tuple[_Relation, str, str]] = {

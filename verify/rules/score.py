@@ -26,8 +26,8 @@ from verify.decidable import score_floor
 from verify.decision_rule import Decision, Sample, decide, mean, sample
 from verify.evidence import Evidence
 from verify.outcome import JudgedClaim, RuleDecision
-from verify.paired import machine_share, other_kernels
-from verify.records.answers import Metric, answered_right
+from verify.paired import most_machine_share
+from verify.records.answers import Metric
 from verify.records.benchmark import score
 from verify.records.checked_record import CheckedRecord
 
@@ -81,12 +81,8 @@ def _scores(loaded: Sequence[CheckedRecord], metric: Metric) -> Sample:
     """One score under each setting, with what another kernel does to single questions."""
     values = [score(each.arrays, metric, _SHOTS) for each in loaded]
     least = score_floor(metric, mean(values), _questions(loaded[0]))
-    pairs = other_kernels([(each,) for each in loaded])
-    terms = (
-        (_terms(one, metric, values), _terms(other, metric, values)) for (one,), (other,) in pairs
-    )
-    machine = max((machine_share(*each) for each in terms), default=math.inf)
-    return sample(values, least, machine)
+    terms = [_terms(each, metric, values) for each in loaded]
+    return sample(values, least, most_machine_share([(each,) for each in loaded], terms))
 
 
 def _terms(loaded: CheckedRecord, metric: Metric, values: Sequence[float]) -> NDArray[np.float64]:
@@ -95,7 +91,7 @@ def _terms(loaded: CheckedRecord, metric: Metric, values: Sequence[float]) -> ND
     if metric == "perplexity":
         words = loaded.arrays[f"shots{_SHOTS}/log_likelihood"][:, 0].astype(np.float64)
         return -mean(values) * words / questions
-    return 100 * answered_right(loaded.arrays, metric, _SHOTS).astype(np.float64) / questions
+    return 100 * loaded.right(metric, _SHOTS).astype(np.float64) / questions
 
 
 def _before(manifest: Manifest, evidence: Evidence, measure: Score) -> list[Estimate]:
@@ -111,7 +107,7 @@ def _standard_error(loaded: CheckedRecord, metric: Metric) -> float:
     if metric == "perplexity":
         words = loaded.arrays[f"shots{_SHOTS}/log_likelihood"][:, 0]
         return score(loaded.arrays, metric, _SHOTS) * _error_of_mean(words)
-    return 100 * _error_of_mean(answered_right(loaded.arrays, metric, _SHOTS).astype(np.float64))
+    return 100 * _error_of_mean(loaded.right(metric, _SHOTS).astype(np.float64))
 
 
 def _error_of_mean(values: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]") -> float:
@@ -218,7 +214,7 @@ def _z(left: CheckedRecord, other: CheckedRecord, metric: Metric) -> float:
         apart = left.arrays[name][:, 0] - other.arrays[name][:, 0]
         error = _error_of_mean(apart)
         return float(apart.mean() / error) if error else 0.0
-    one, two = (answered_right(each.arrays, metric, _SHOTS) for each in (left, other))
+    one, two = (each.right(metric, _SHOTS) for each in (left, other))
     alone, other_alone = int((one & ~two).sum()), int((two & ~one).sum())
     discordant = alone + other_alone
     return (alone - other_alone) / math.sqrt(discordant) if discordant else 0.0

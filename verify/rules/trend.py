@@ -27,7 +27,7 @@ from verify.outcome import (
     pair_in_words,
     place_label,
 )
-from verify.paired import PairedCells, pair_cells
+from verify.paired import Compared, PairedCells, pair_cells
 from verify.rules.model import require_settings
 
 Signs = frozenset[int]
@@ -175,7 +175,7 @@ def measured_concordance(
 
 
 def decide_concordance(
-    claim: ConcordanceClaim, series: Sequence[Sequence[PairedCells]], h: float
+    claim: ConcordanceClaim, series: Sequence[Sequence[Compared]], h: float
 ) -> tuple[Outcome, int, int]:
     """Outcome of two series, and at how many places they surely agree and surely do not.
 
@@ -219,7 +219,7 @@ def _weaker(
         yield cause("not-reproduced-here")
 
 
-def _of_nothing(side: Sequence[PairedCells], place: tuple[int, ...]) -> bool:
+def _of_nothing(side: Sequence[Compared], place: tuple[int, ...]) -> bool:
     """Whether even the larger of two values that are compared is at the floor."""
     return max((side[at] for at in place), key=lambda each: each.sample.mean).at_the_floor
 
@@ -240,7 +240,7 @@ def _places(claim: ConcordanceClaim, count: int) -> list[tuple[int, ...]]:
 
 def _measured_signs(
     claim: ConcordanceClaim,
-    side: Sequence[PairedCells],
+    side: Sequence[Compared],
     place: tuple[int, ...],
     h: float,
     tests: int,

@@ -28,7 +28,7 @@ from verify.decision_rule import Decision, decide
 from verify.errors import InvalidError, NotRunError
 from verify.evidence import Evidence
 from verify.outcome import JudgedClaim, RuleDecision
-from verify.paired import POINTS, PairedCells
+from verify.paired import POINTS, Compared, PairedCells
 from verify.records import tuning
 from verify.records.benchmark import overflowed
 from verify.records.checked_record import CheckedRecord
@@ -175,7 +175,7 @@ def _seen(claim: BarsClaim, left: PairedCells, right: PairedCells) -> bool:
     return left.sample.mean - right.sample.mean < -null
 
 
-def below(left: PairedCells, right: PairedCells, tests: int, *, beyond: bool = False) -> int:
+def below(left: Compared, right: Compared, tests: int, *, beyond: bool = False) -> int:
     """1 if the left side is surely below, -1 if another draw would surely not be, else 0.
 
     Args:
@@ -195,7 +195,7 @@ def below(left: PairedCells, right: PairedCells, tests: int, *, beyond: bool = F
     return -1 if gap.draw[0] - 2 * _H >= 0 else 0
 
 
-def _larger(left: PairedCells, right: PairedCells) -> PairedCells:
+def _larger(left: Compared, right: Compared) -> Compared:
     return left if left.sample.mean > right.sample.mean else right
 
 

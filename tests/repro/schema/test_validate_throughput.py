@@ -4,24 +4,12 @@ from typing import Any
 
 import made_up_records as records
 import pytest
+from job_groups import throughput_group
 
 from repro.schema.manifest import Manifest
 from repro.schema.validate import problems_of
 
-GROUP: dict[str, Any] = {
-    "kind": "throughput",
-    "id": "sizes",
-    "checkpoints": [{"checkpoint": "mamba-1", "learning_rate": 1e-5, "rank": 8}],
-    "arms": [{"method": "full", "precision": "float32"}],
-    "memory_caps": [22.0],
-    "max_length": 512,
-    "mamba_path": "kernels",
-    "warm_up_steps": 1,
-    "steps": 2,
-    "repeats": 5,
-    "seed": 0,
-    "tiers": ["full"],
-}
+GROUP = throughput_group("sizes", ["mamba-1"], ["full.float32"], [22.0])
 RUN = {"group": "sizes", "checkpoint": "mamba-1", "arm": "full.float32", "fits": True}
 MEASURE = {
     "kind": "throughput",

@@ -10,6 +10,7 @@ from typing import Any
 import made_up_records as records
 import numpy as np
 import pytest
+from job_groups import throughput_group
 from made_up_records import codes, interval, numbers, pointing, said
 
 from repro.environment.machine import Environment, Gpu
@@ -29,27 +30,7 @@ A10G, H100 = "NVIDIA A10G", "NVIDIA H100 80GB HBM3"
 NOISE = np.array([-0.01, 0.01, 0.0, -0.005, 0.005])
 """Of five timings, relative, in another order for each speed; their mean is 0."""
 CONTEXT = GIB // 2
-GROUP = {
-    "kind": "throughput",
-    "id": "sizes",
-    "checkpoints": [
-        {"checkpoint": name, "learning_rate": 1e-5, "rank": 8}
-        for name in ("mamba-1", "mamba-2", "mamba-3")
-    ],
-    "arms": [
-        {"method": "full", "precision": "float32"},
-        {"method": "full", "precision": "float16"},
-        {"method": "lora-all", "precision": "float16"},
-    ],
-    "memory_caps": [22.0, 24.0],
-    "max_length": 512,
-    "mamba_path": "kernels",
-    "warm_up_steps": 1,
-    "steps": 2,
-    "repeats": 5,
-    "seed": 0,
-    "tiers": ["full"],
-}
+GROUP = throughput_group("sizes", ["mamba-1", "mamba-2", "mamba-3"])
 
 
 class Made:
