@@ -1,4 +1,4 @@
-"""CITATION.cff. Oracle: pyproject.toml and the manifests; its schema is held by `make test-packet`."""
+"""CITATION.cff. Oracle: pyproject.toml and the manifests; `make test-packet` has its schema."""
 
 import tomllib
 
