@@ -7,6 +7,7 @@ a claim may come to depend on more packages; for fewer, records would be judged 
 
 import functools
 from collections.abc import Iterator
+from pathlib import Path
 
 from pydantic import Field, JsonValue
 
@@ -101,14 +102,16 @@ class _Version1(Frozen):
 
 
 @functools.cache
-def _version_1() -> _Version1:
-    path = bundle.CATALOG / "commitments-v1.json"
+def _version_1(path: Path) -> _Version1:
+    if not path.is_file():
+        return _Version1(claims={}, printed={})
     return json_text.load_model(path, _Version1.model_validate_json)
 
 
 def of_version_1(then: Commitments, manifest: Manifest) -> Commitments:
     """Commitments of version 1 as those of version 2; what is not known stays, and so differs."""
-    known, now = _version_1(), commitments_of(manifest)
+    known = _version_1(bundle.bundle().catalog / "commitments-v1.json")
+    now = commitments_of(manifest)
     same = {(one.id, _whole(one)) for one in manifest.claims}
     same_printed = {(one.id, _whole(one)) for one in manifest.published}
     claims, depends_on = dict(then.claims), dict[str, tuple[str, ...]]()
