@@ -37,7 +37,7 @@ COMMANDS = {
     "run": "run what can be run, and judge it",
     "verify": "findings and verdicts from manifests and records alone",
     "compare": "two records, runs or packets side by side, question by question",
-    "report": "one page for a reader: claims, tables, figures, what was not run",
+    "report": "one page for a reader: claims, tables, figures; or a letter to the authors",
     "export": "a packet to archive and sign (RO-Crate), or a table (CSV)",
     "results": "records: list them, show one, clear up",
     "doctor": "what this machine has, what a run needs, and what to do",
@@ -53,7 +53,8 @@ exit codes:
   list    0; with --coverage 3 if a printed number is not accounted for
   fetch   0 all is here, 3 something could not be had
   run     0 all jobs done, 3 some could not run
-  verify  0 every claim reproduced, 1 any contradicted or invalid, 3 the rest
+  verify  0 every claim reproduced, 1 any contradicted or invalid, 3 the rest;
+          with --since 0 the same words, 4 others
   compare 0 compared, whatever differs, 3 a part could not be read
   report  as verify
   export  0 written, whatever the verdicts

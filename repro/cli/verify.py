@@ -170,8 +170,8 @@ def _since(arguments: argparse.Namespace) -> int:
             options.print_line(f"{each.claim}: {each.before} → {each.after}")
         for name in (*found.only_before, *found.only_after):
             options.print_line(f"{name}: only {'before' if name in before else 'now'}")
-        both = len(before.keys() & after.keys())
-        options.print_line(f"{len(found.changed)} of {plural(both, 'claim')} have another word")
+        both = plural(len(before.keys() & after.keys()), "claim")
+        options.print_line(f"{both} that both have, {len(found.changed)} with another word")
     return report_unread(unread, EXIT_DRIFT if found.changed else EXIT_DONE)
 
 

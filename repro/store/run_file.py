@@ -83,7 +83,7 @@ def load(path: Path) -> RunFile:
 
     Raises:
         DamagedRunError: if it is no run file, or that of another run.
-        BadInputError: if it cannot be read.
+        BadInputError: if it cannot be read, or another version of this tool wrote it.
     """
     try:
         run = json_text.load_model(path, RunFile.model_validate_json)
@@ -91,6 +91,13 @@ def load(path: Path) -> RunFile:
         message = f"the run file {cannot_read(path, error)}"
         raise BadInputError(message) from error
     except ValueError as error:
+        if (version := json_text.other_version(error)) is not None:
+            problem = Problem(f"{path}: $.schema_version", str(version), "1 or 2")
+            message = (
+                f"{path} was written by another version of this tool, which can judge it; it is "
+                "kept as it is"
+            )
+            raise BadInputError(message, [problem]) from error
         steps = error.errors()[0]["loc"] if isinstance(error, ValidationError) else ()
         where = ".".join(map(str, steps))
         problem = Problem(
