@@ -86,13 +86,18 @@ class Ledger(Frozen):
     """Section to its sentences in order."""
 
 
+def path_of_ledger() -> Path:
+    """Where the bundle at hand has its ledger, if it has one."""
+    return paths.bundle().catalog / "sentences.json"
+
+
 def load(path: Path | None = None) -> Ledger:
     """Read and check the ledger, by default `catalog/sentences.json`.
 
     Raises:
         BadInputError: with every problem of the file, if it cannot be used.
     """
-    path = path or paths.bundle().catalog / "sentences.json"
+    path = path or path_of_ledger()
     return reading.load(path, "ledger of sentences", Ledger, "Nothing was compared.", _senseless)
 
 

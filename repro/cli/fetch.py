@@ -40,7 +40,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "do about it.\n"
         "\n"
         "example:\n"
-        "  repro fetch manifests/table1.json --tier full"
+        "  repro fetch MANIFEST --tier full"
     )
 
 

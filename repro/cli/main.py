@@ -120,7 +120,9 @@ def _bundle(given: list[str]) -> Iterator[list[str]]:
     from repro.packet import build
 
     with build.opened(chosen.bundle) as folder:
-        paths.check_bundle(folder, f"--bundle {chosen.bundle}")
+        if not (folder / paths.PAPER).is_file():
+            message = f"--bundle {chosen.bundle}: found no {paths.PAPER} there, expected a bundle: "
+            raise BadInputError(f"{message}a folder with {paths.PAPER} and manifests/, or a packet")
         with paths.using(folder):
             yield rest
 

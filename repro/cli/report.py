@@ -16,7 +16,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Arguments of `repro report`."""
     options.add_results(
         parser,
-        "folders that `repro run` wrote; several are shown together (default: results)",
+        "folders that `repro run` wrote, or packets of `repro export`, zipped or not; several are "
+        "shown together (default: results)",
     )
     parser.add_argument(
         "--out",
@@ -44,17 +45,16 @@ def run(arguments: argparse.Namespace) -> int:
     options.check_installed("repro report", ("jinja2", "matplotlib"))
     from repro.report import collect, page
 
-    folders = arguments.results or [Path("results")]
+    folders = run_file.folders_of(arguments.results or [Path("results")])
     out: Path = arguments.out
-    options.check_folders(folders)
-    seen = collect.gather(
-        [each for one in run_file.folders_of(folders) for each in verify.check_runs(one, one)]
-    )
-    if seen.unread and not seen.runs:
-        raise BadInputError("\n".join(seen.unread))
+    with verify.opened_results(folders) as results:
+        seen = collect.gather(list(results), results)
+        if seen.unread and not seen.runs:
+            raise BadInputError("\n".join(seen.unread))
+        text = page.render(seen)
     with save_errors(out):
         out.mkdir(parents=True, exist_ok=True)
         provide_temporary_folder(out)
-        write_text(out / NAME, page.render(seen))
+        write_text(out / NAME, text)
     options.print_line(str(out / NAME))
     return verify.report_unread(seen.unread, verify.exit_code([each.verdict for each in seen.runs]))

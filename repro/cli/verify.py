@@ -2,7 +2,8 @@
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
 from repro import paths
@@ -118,9 +119,8 @@ def _markdown(folders: Sequence[Path], arguments: argparse.Namespace) -> int:
     if arguments.paper or arguments.signature or arguments.json:
         message = "--markdown: found --paper, --signature or --json beside it, expected it alone"
         raise BadInputError(message)
-    options.check_folders(folders)
-    results = [one for each in folders for one in check_runs(each, each)]
-    seen = collect.gather(results)
+    with opened_results(folders) as results:
+        seen = collect.gather(list(results), results)
     if seen.unread and not seen.runs:
         raise BadInputError("\n".join(seen.unread))
     print(markdown.render(seen), end="")
@@ -145,7 +145,7 @@ def _runs(
     verdicts = []
     options.check_folders([each for each in given if not each.exists()])
     for path in given:
-        with build.opened(path) as folder:
+        with opened(path) as folder:
             if signers:
                 signer = build.check_signature(folder, signers, path)
                 options.print_line(
@@ -161,6 +161,41 @@ def _runs(
                 )
             verdicts += _verdicts_in(folder, path, unread)
     return verdicts
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Path]:
+    """A results folder or a packet, unpacked; one that stands alone is the bundle at hand then."""
+    with build.opened(path) as folder:
+        if run_file.is_packet(folder) and not (folder / "catalog").is_dir():
+            older = "packed by an older version, without a catalog: judged by that of"
+            options.print_line(f"{path}: {older} {paths.bundle().root}", error=True)
+        alone = run_file.stands_alone(folder)
+        with paths.using(folder) if alone else nullcontext():
+            yield folder
+
+
+@contextmanager
+def opened_results(given: Sequence[Path]) -> Iterator[dict[Path, str]]:
+    """Results folders that are shown together, those of packets unpacked, and what each is called.
+
+    Raises:
+        BadInputError: if two packets stand alone: what one names in its catalog, the other's
+            manifests may mean otherwise.
+    """
+    options.check_folders([each for each in given if not each.exists()])
+    with ExitStack() as stack:
+        found: dict[Path, str] = {}
+        alone: list[Path] = []
+        for one in given:
+            here = paths.bundle()
+            folder = stack.enter_context(opened(one))
+            alone += [one] * (paths.bundle() != here)
+            if len(alone) > 1:
+                message = f"{alone[0]} and {one}: found packets of two papers; show them apart"
+                raise BadInputError(message)
+            found |= {each: str(one / each.relative_to(folder)) for each in check_runs(folder, one)}
+        yield found
 
 
 def _verdicts_in(opened: Path, given: Path, unread: list[BadInputError]) -> list[Verdict]:
@@ -188,7 +223,7 @@ def check_runs(opened: Path, given: Path) -> list[Path]:
     found = run_file.results_of(opened)
     if not any(map(run_file.paths, found)):
         beside = [note for each in found for note in contents.orphans(Store(each))]
-        beside = beside or ["`repro run manifests/table1.json` makes one"]
+        beside = beside or ["`repro run MANIFEST` makes one"]
         message = f"{given} holds no runs; {'; '.join(beside)}"
         raise BadInputError(message)
     return found

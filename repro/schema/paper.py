@@ -6,6 +6,7 @@ shown takes it from here.
 
 import re
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
@@ -68,13 +69,13 @@ class Paper(Frozen):
         return f"arXiv {self.id}" if _ARXIV.fullmatch(self.id) else self.title
 
 
-def load() -> Paper | None:
-    """The paper of the bundle at hand; None where there is no bundle.
+def load(path: Path | None = None) -> Paper | None:
+    """What a bundle is about, by default the one at hand; None where there is no `paper.json`.
 
     Raises:
-        BadInputError: with every problem of its `paper.json`, if it cannot be used.
+        BadInputError: with every problem of the file, if it cannot be used.
     """
-    path = paths.bundle().paper
+    path = path or paths.bundle().paper
     if not path.is_file():
         return None
     advice = "It says what the bundle is about; docs/researcher.md shows one."
