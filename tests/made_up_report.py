@@ -123,6 +123,7 @@ def seen(manifests: Sequence[Manifest] = (), **changes: Any) -> ReportData:
         "manifests": tuple(manifests) or (records.manifest(jobs=[]),),
         "page": (),
         "paper": "arXiv 0000.00000",
+        "start": "table9",
         "coverage": Coverage(sections=(), reasons={}, dangling=(), unbound=()),
         "undecidable": {},
     }

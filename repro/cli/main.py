@@ -152,8 +152,8 @@ class _Parser(argparse.ArgumentParser):
 def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     parser = _Parser(
         prog="repro",
-        description="Check the claims of arXiv 2406.00209, one manifest a table, figure or "
-        "theorem: run what can be run here, and say what holds.",
+        description="Check the claims of a paper, one manifest a table, figure or theorem: run "
+        "what can be run here, and say what holds.",
         epilog=_EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -12,7 +12,7 @@ from repro.environment import pins
 from repro.errors import EXIT_CONTRADICTED, EXIT_DONE, EXIT_INCOMPLETE, BadInputError
 from repro.packet import build
 from repro.report import console_verdicts
-from repro.schema import catalog, validate
+from repro.schema import catalog, paper, validate
 from repro.schema.finding import GOOD, Verdict
 from repro.schema.jobs import Tier
 from repro.schema.manifest import Manifest
@@ -223,7 +223,7 @@ def check_runs(opened: Path, given: Path) -> list[Path]:
     found = run_file.results_of(opened)
     if not any(map(run_file.paths, found)):
         beside = [note for each in found for note in contents.orphans(Store(each))]
-        beside = beside or ["`repro run MANIFEST` makes one"]
+        beside = beside or [f"`repro run {paper.start()}` makes one"]
         message = f"{given} holds no runs; {'; '.join(beside)}"
         raise BadInputError(message)
     return found

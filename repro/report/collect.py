@@ -79,6 +79,7 @@ def gather(folders: Sequence[Path], shown: Mapping[Path, str] | None = None) -> 
     every = tuple(claimed[name] for name in sorted(claimed))
     return ReportData(
         paper=paper.names(each.paper for each in every),
+        start=paper.start(),
         manifests=every,
         page=tuple(paper_against_itself(each) for each in every),
         coverage=_coverage(every),

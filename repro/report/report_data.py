@@ -148,6 +148,8 @@ class ReportData:
 
     paper: str
     """What the claims are of, as it is called in a sentence."""
+    start: str
+    """The manifest to begin with."""
     manifests: tuple[Manifest, ...]
     """Those of the runs, and the bundle's about the same paper."""
     page: tuple[Verdict, ...]

@@ -92,6 +92,8 @@ class Checkpoint(Frozen):
     blocks: PositiveInt
     heads: PositiveInt | None
     """Attention heads; null without attention."""
+    vocabulary: PositiveInt | None = None
+    """Rows of the embedding, padding left out; null where speed cannot be measured of its shape."""
     files: dict[str, Sha256]
     """Known digests by file name, a tokenizer from elsewhere included; empty until `repro pin`
     writes them. A `pytorch_model.bin` stands for the safetensors that `repro convert`
