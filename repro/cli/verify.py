@@ -2,14 +2,22 @@
 
 import argparse
 import sys
+import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from repro import paths
 from repro.cli import options
 from repro.environment import pins
-from repro.errors import EXIT_CONTRADICTED, EXIT_DONE, EXIT_INCOMPLETE, BadInputError
+from repro.errors import (
+    EXIT_CONTRADICTED,
+    EXIT_DONE,
+    EXIT_DRIFT,
+    EXIT_INCOMPLETE,
+    BadInputError,
+)
 from repro.packet import build
 from repro.report import console_verdicts
 from repro.schema import catalog, paper, validate
@@ -19,7 +27,11 @@ from repro.schema.manifest import Manifest
 from repro.store import contents, run_file
 from repro.store.run_file import folders_of, manifest_of
 from repro.store.store import Store
-from repro.text import visible_lines
+from repro.text import plural, visible_lines
+
+if TYPE_CHECKING:
+    from repro.report.report_data import ReportData
+    from repro.report.words import Words
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -46,6 +58,14 @@ def add(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="every claim of every manifest as Markdown, one line each, after a summary",
     )
+    parser.add_argument(
+        "--since",
+        type=paths.path_argument,
+        nargs="+",
+        metavar="OLDER",
+        help="which claims have another word than in these older results, packets, or file that "
+        "`repro verify --json` of another version wrote; RESULTS may be such a file too",
+    )
     options.add_json(parser)
     parser.epilog = (
         "Nothing stored with a record is believed that can be recomputed from its arrays.\n"
@@ -53,7 +73,10 @@ def add(parser: argparse.ArgumentParser) -> None:
         "its SHA256SUMS lists it. A digest without a signature finds slips and not forgery.\n"
         "Exits 0 if every claim is reproduced, consistent or proved, 1 if any is contradicted or\n"
         "invalid, else 3: a run that cannot be judged, its file damaged or its manifest gone,\n"
-        "costs no other."
+        "costs no other. With --since: 0 if no claim has another word, 4 if one\n"
+        "has, 3 if something was left out.\n"
+        "\n"
+        "  repro verify results --since packet.zip --json"
     )
 
 
@@ -62,6 +85,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.paper and arguments.signature:
         message = "--signature with --paper: the paper against itself reads no packet"
         raise BadInputError(message)
+    if arguments.since:
+        return _since(arguments)
     folders = folders_of(arguments.results or [Path("results")])
     if arguments.markdown:
         return _markdown(folders, arguments)
@@ -114,17 +139,91 @@ def judge_run(claimed: Manifest, tier: Tier, store: Store) -> Verdict:
 
 def _markdown(folders: Sequence[Path], arguments: argparse.Namespace) -> int:
     """Print every claim of every manifest, those that nobody ran among them."""
-    from repro.report import collect, markdown
+    from repro.report import markdown
 
     if arguments.paper or arguments.signature or arguments.json:
         message = "--markdown: found --paper, --signature or --json beside it, expected it alone"
         raise BadInputError(message)
-    with opened_results(folders) as results:
-        seen = collect.gather(list(results), results)
-    if seen.unread and not seen.runs:
-        raise BadInputError("\n".join(seen.unread))
-    print(markdown.render(seen), end="")
+    options.check_folders(folders)
+    with gathered(folders) as seen:
+        print(markdown.render(seen), end="")
     return report_unread(seen.unread, exit_code([each.verdict for each in seen.runs]))
+
+
+def _since(arguments: argparse.Namespace) -> int:
+    """Print the claims whose word is another one than in older results."""
+    from repro.report import words
+
+    if arguments.paper or arguments.signature or arguments.markdown:
+        message = "--since: found --paper, --signature or --markdown beside it, expected neither"
+        raise BadInputError(message)
+    unread: list[str] = []
+    before = _words_of(arguments.since, unread)
+    after = _words_of(arguments.results or [Path("results")], unread)
+    if not before.keys() & after.keys():
+        raise BadInputError("--since: found no claim that both have, expected two of one paper")
+    found = words.changes(before, after)
+    if arguments.json:
+        print(options.as_json(found))
+    else:
+        for each in found.changed:
+            options.print_line(f"{each.claim}: {each.before} → {each.after}")
+        for name in (*found.only_before, *found.only_after):
+            options.print_line(f"{name}: only {'before' if name in before else 'now'}")
+        both = len(before.keys() & after.keys())
+        options.print_line(f"{len(found.changed)} of {plural(both, 'claim')} have another word")
+    return report_unread(unread, EXIT_DRIFT if found.changed else EXIT_DONE)
+
+
+def _words_of(given: Sequence[Path], unread: list[str]) -> "Words":
+    """The word of each claim: of results and packets, or as a file has kept them."""
+    from repro.report import words
+
+    options.check_folders([each for each in given if not each.exists()])
+    kept = [each for each in given if _is_no_results(each)]
+    if kept and len(given) > 1:
+        message = f"{kept[0]}: found other results beside it, expected a file of words alone"
+        raise BadInputError(message)
+    if kept:
+        return words.load(kept[0])
+    with gathered(given) as seen:
+        unread += seen.unread
+        return words.words_of(seen)
+
+
+def _is_no_results(path: Path) -> bool:
+    return not (path.is_dir() or path.suffix == ".zip" or zipfile.is_zipfile(path))
+
+
+@contextmanager
+def gathered(given: Sequence[Path]) -> Iterator["ReportData"]:
+    """What results folders and packets hold, every run judged, with the bundle that judges them.
+
+    Raises:
+        BadInputError: if one holds no run, or none that can be judged; if two packets stand alone:
+            what one names in its catalog, the other's manifests may mean otherwise.
+    """
+    from repro.report import collect
+
+    with ExitStack() as stack:
+        found: dict[Path, str] = {}
+        alone: list[Path] = []
+        for path in folders_of(given):
+            before = paths.bundle()
+            folder = stack.enter_context(opened(path))
+            alone += [path] * (paths.bundle() != before)
+            if len(alone) > 1:
+                message = f"{alone[0]} and {path}: found packets of two papers; show them apart"
+                raise BadInputError(message)
+            if run_file.is_packet(folder):
+                build.check_digests(folder, path)
+            found |= {
+                each: str(path / each.relative_to(folder)) for each in check_runs(folder, path)
+            }
+        seen = collect.gather(list(found), found)
+        if seen.unread and not seen.runs:
+            raise BadInputError("\n".join(seen.unread))
+        yield seen
 
 
 def _paper() -> list[Verdict]:
@@ -173,29 +272,6 @@ def opened(path: Path) -> Iterator[Path]:
         alone = run_file.stands_alone(folder)
         with paths.using(folder) if alone else nullcontext():
             yield folder
-
-
-@contextmanager
-def opened_results(given: Sequence[Path]) -> Iterator[dict[Path, str]]:
-    """Results folders that are shown together, those of packets unpacked, and what each is called.
-
-    Raises:
-        BadInputError: if two packets stand alone: what one names in its catalog, the other's
-            manifests may mean otherwise.
-    """
-    options.check_folders([each for each in given if not each.exists()])
-    with ExitStack() as stack:
-        found: dict[Path, str] = {}
-        alone: list[Path] = []
-        for one in given:
-            here = paths.bundle()
-            folder = stack.enter_context(opened(one))
-            alone += [one] * (paths.bundle() != here)
-            if len(alone) > 1:
-                message = f"{alone[0]} and {one}: found packets of two papers; show them apart"
-                raise BadInputError(message)
-            found |= {each: str(one / each.relative_to(folder)) for each in check_runs(folder, one)}
-        yield found
 
 
 def _verdicts_in(opened: Path, given: Path, unread: list[BadInputError]) -> list[Verdict]:

@@ -55,7 +55,7 @@ def _plan(manifest: Manifest) -> dict[str, JsonValue]:
 _WORDS = frozenset(
     (
         *("statement", "quote", "standing", "place", "reading", "condition", "conditions"),
-        *("missing", "origin", "what", "note", "differs", "depends_on"),
+        *("missing", "origin", "what", "note", "differs", "depends_on", "answers"),
     )
 )
 """Fields of a claim, at any depth, that decide nothing: they may be mended after a run."""
@@ -137,7 +137,7 @@ def of_version_1(then: Commitments, manifest: Manifest) -> Commitments:
 def _whole(one: Claim | Published) -> str:
     """Digest of version 1: of everything that it could say."""
     return fileio.digest_of_data(
-        one.model_dump(mode="json", exclude={"standing", "quote", "conditions"})
+        one.model_dump(mode="json", exclude={"standing", "quote", "conditions", "answers"})
     )
 
 
