@@ -18,6 +18,7 @@ from repro.planning import needed
 from repro.planning.needed import NeededInput
 from repro.planning.plan import Plan
 from repro.report import console, console_lists
+from repro.schema import paper
 from repro.text import plural
 
 Say = Callable[[str], None]
@@ -40,7 +41,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "do about it.\n"
         "\n"
         "example:\n"
-        "  repro fetch manifests/table1.json --tier full"
+        f"  repro fetch {paper.start()} --tier full"
     )
 
 

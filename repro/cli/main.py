@@ -123,7 +123,9 @@ def _bundle(given: list[str]) -> Iterator[list[str]]:
     from repro.packet import build
 
     with build.opened(chosen.bundle) as folder:
-        paths.check_bundle(folder, f"--bundle {chosen.bundle}")
+        if not (folder / paths.PAPER).is_file():
+            message = f"--bundle {chosen.bundle}: found no {paths.PAPER} there, expected a bundle: "
+            raise BadInputError(f"{message}a folder with {paths.PAPER} and manifests/, or a packet")
         with paths.using(folder):
             yield rest
 
@@ -153,8 +155,8 @@ class _Parser(argparse.ArgumentParser):
 def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     parser = _Parser(
         prog="repro",
-        description="Check the claims of arXiv 2406.00209, one manifest a table, figure or "
-        "theorem: run what can be run here, and say what holds.",
+        description="Check the claims of a paper, one manifest a table, figure or theorem: run "
+        "what can be run here, and say what holds.",
         epilog=_EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

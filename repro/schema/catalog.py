@@ -1,8 +1,9 @@
 """The catalog: every checkpoint and data set that a manifest can name, with its pins."""
 
+import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar, get_args
 
@@ -91,6 +92,8 @@ class Checkpoint(Frozen):
     blocks: PositiveInt
     heads: PositiveInt | None
     """Attention heads; null without attention."""
+    vocabulary: PositiveInt | None = None
+    """Rows of the embedding, padding left out; null where speed cannot be measured of its shape."""
     files: dict[str, Sha256]
     """Known digests by file name, a tokenizer from elsewhere included; empty until `repro pin`
     writes them. A `pytorch_model.bin` stands for the safetensors that `repro convert`
@@ -247,6 +250,41 @@ def question_sets() -> Mapping[str, Dataset | Benchmark]:
 def instructions() -> Mapping[str, Instructions]:
     """All instruction data by name, from `catalog/datasets.json`."""
     return _datasets().instructions
+
+
+FILES = ("checkpoints.json", "datasets.json")
+"""Of a catalog folder, what is looked up by name."""
+SCHEMAS: Mapping[str, type[Frozen]] = {"checkpoints": _Checkpoints, "datasets": _Datasets}
+"""What each of them may hold."""
+
+
+def entries(names: Collection[str]) -> dict[str, str]:
+    """The two files with the entries of some names alone, the bundle's and the tool's together."""
+    known = _datasets()
+    fields = {field: getattr(known, field) for field in _Datasets.model_fields}
+    of = {
+        each.changes.of for name, each in known.datasets.items() if name in names and each.changes
+    }
+    chosen: tuple[tuple[str, Mapping[str, Mapping[str, Frozen]]], ...] = (
+        (FILES[0], {"checkpoints": checkpoints()}),
+        (FILES[1], fields),
+    )
+    return {
+        f"catalog/{file}": json.dumps(
+            {
+                field: {
+                    name: each.model_dump(mode="json")
+                    for name, each in every.items()
+                    if name in names or name in of
+                }
+                for field, every in content.items()
+            },
+            indent=1,
+            ensure_ascii=False,
+        )
+        + "\n"
+        for file, content in chosen
+    }
 
 
 _Catalog = TypeVar("_Catalog", _Checkpoints, _Datasets)

@@ -298,9 +298,22 @@ def load_manifests(paths: list[Path]) -> list[Manifest]:
     if errors:
         raise BadInputError("\n".join(dict.fromkeys(errors)))  # the catalog's once
     if not loaded:
-        message = f"no manifest in {bundle.bundle().manifests}"
+        at_hand = bundle.bundle()
+        message = f"no manifest in {at_hand.manifests}"
+        if not at_hand.paper.is_file():
+            message += (
+                f"; expected a bundle: start this command in a folder with {bundle.PAPER} and "
+                "manifests/, or name one or a packet with --bundle"
+            )
         raise BadInputError(message)
     return [each for _, each in loaded.values()]
+
+
+def about_the_same(given: Iterable[Manifest]) -> list[Manifest]:
+    """The bundle's manifests about the papers of some; all of them where none is given."""
+    every = load_manifests([]) if any(bundle.bundle().manifests.glob("*.json")) else []
+    about = {each.paper.id for each in given}
+    return [each for each in every if not about or each.paper.id in about]
 
 
 def _similar_files(path: Path) -> str:

@@ -87,6 +87,10 @@ def _digits(value: Published) -> str:
 # made of the manifests as they were on the last day of version 1.
 
 
+VERSION_1 = "commitments-v1.json"
+"""In a bundle's catalog."""
+
+
 class _Decided(Frozen):
     """What a claim of version 1 committed to, as version 2 says it."""
 
@@ -110,7 +114,7 @@ def _version_1(path: Path) -> _Version1:
 
 def of_version_1(then: Commitments, manifest: Manifest) -> Commitments:
     """Commitments of version 1 as those of version 2; what is not known stays, and so differs."""
-    known = _version_1(bundle.bundle().catalog / "commitments-v1.json")
+    known = _version_1(bundle.bundle().catalog / VERSION_1)
     now = commitments_of(manifest)
     same = {(one.id, _whole(one)) for one in manifest.claims}
     same_printed = {(one.id, _whole(one)) for one in manifest.published}

@@ -15,7 +15,7 @@ from repro import json_text
 from repro import paths as bundle
 from repro.errors import BadInputError, Problem, cannot_read
 from repro.fileio import write_text
-from repro.schema import validate
+from repro.schema import paper, validate
 from repro.schema.base import Frozen, Sha256, Slug
 from repro.schema.claims import AmbiguousClaim, Claim, ModelClaim, PageClaim, PlannedClaim
 from repro.schema.jobs import Engine, Tier
@@ -173,6 +173,13 @@ def changes(run: RunFile, manifest: Manifest) -> dict[str, str]:
     if run.schema_version > 1:
         return commitments.changes(run.committed, manifest)
     changed = commitments.changes(of_version_1(run.committed, manifest), manifest)
+    known = bundle.bundle().catalog / commitments.VERSION_1
+    if changed and not known.is_file():
+        message = (
+            f"runs/{run.manifest}.{run.tier}.json is of version 1, whose digests {known} explains: "
+            "found no such file, expected the bundle of the paper; name it with --bundle"
+        )
+        raise BadInputError(message)
     return {name: f"{what} (its run file is of version 1)" for name, what in changed.items()}
 
 
@@ -248,6 +255,21 @@ def place_of(number: int) -> str:
 def is_packet(folder: Path) -> bool:
     """Whether `repro export` made this folder."""
     return (folder / SUMS).is_file()
+
+
+def stands_alone(folder: Path) -> bool:
+    """Whether a folder is a packet that is judged by its own manifests and catalog.
+
+    One about the paper of the bundle at hand is judged by that, which whoever made the packet
+    could not change; one from before packets had a catalog needs a bundle.
+
+    Raises:
+        BadInputError: if a `paper.json` cannot be used.
+    """
+    if not is_packet(folder) or not (folder / "catalog").is_dir():
+        return False
+    about, here = paper.load(folder / bundle.PAPER), paper.load()
+    return about is None or here is None or about.id != here.id
 
 
 def results_of(folder: Path) -> list[Path]:
