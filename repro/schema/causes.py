@@ -231,6 +231,7 @@ SENTENCES: dict[str, str] = {
     "counted-smaller": "of {total} comparisons {sure} surely smaller, {never} surely not",
     "counted-agreeing": "{agree} of {total} agree",
     "highest": "highest {value:.2f}",
+    "parameters-counted": "{left:,} and {right:,} parameters were counted",
     "counted-won": "of {total} comparisons another draw would show {sure} surely and {possible} "
     "possibly won",
     "won-beyond-sampling": "{won} won beyond |z| {z} of the sampling of questions (first setting)",
