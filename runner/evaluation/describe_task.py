@@ -19,8 +19,8 @@ def describe(task: str, source: Path) -> dict[str, Any]:
 
     Returns:
         The fields of a `repro.schema.catalog.Benchmark` but for where its data comes from.
-        `choices` is the mean a question, rounded; `question_characters` counts prompt and one choice;
-        `shot_characters` is 0 where the file has no rows for solved examples.
+        `choices` is the mean a question, rounded; `question_characters` counts prompt and one
+        choice; `shot_characters` is 0 where the file has no rows for solved examples.
 
     Raises:
         BadInputError: the task cannot be asked here, or the file is not its data.

@@ -98,10 +98,14 @@ def _decided(
     times = f"{Decimal(100) + (-1 if fewer else 1) * Decimal(published):f}"
     shares = [100 - each if fewer else 100 + each for each in values]
     decision = decide_ratio(([one], [other]), shares, times, margin)
-    where = None
+    where, why = None, decision.why
     if all(map(math.isfinite, values)):
         where = decision_rule.direction(mean(values), published, margin)
-    return replace(decision, direction=where), Sample(tuple(values), math.inf, math.inf)
+    if why.code == "divisor-without-ends":
+        why = cause("machine-unknown")
+    elif why.code == "divided-by-zero":
+        why = cause("right-side-near-zero", **why.values)
+    return replace(decision, direction=where, why=why), Sample(tuple(values), math.inf, math.inf)
 
 
 def _less(one: Series, other: Series, *, shared: bool) -> Series:
