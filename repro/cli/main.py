@@ -44,6 +44,8 @@ COMMANDS = {
     "audit": "the environment against the pins",
     "convert": "a torch checkpoint as safetensors, without unpickling it",
     "pin": "commits and digests of checkpoints, from the hub into the catalog",
+    "model": "the catalog's entry of a model of one's own",
+    "task": "the catalog's entry of a task of lm-eval, or why it cannot be asked",
     "container": "the image: build it, run manifests in it, audit it",
 }
 """Command to its one line of help; the module of the same name holds the rest."""
@@ -61,6 +63,7 @@ exit codes:
   doctor  0 a run of tier smoke can work, 3 it cannot
   audit   0 as pinned, 4 drift
   convert 0 the safetensors are there
+  model, task  0 the entry is printed
   pin     0, 3 if the hub does not answer
   container  as run and audit; 3 without an engine or image
   any     2 bad input (nothing was written), 70 a bug, 130 interrupted, 141 nobody reads the output

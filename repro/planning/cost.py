@@ -12,6 +12,7 @@ from repro.schema.claims import AmbiguousClaim, claimed_by
 from repro.schema.finding import Finding
 from repro.schema.jobs import Job
 from repro.schema.manifest import Manifest
+from repro.schema.score_claims import leaves_open
 from repro.schema.tuned_slots import OfTunedModels
 from repro.text import in_markdown
 
@@ -108,7 +109,9 @@ class UndecidedClaims:
     def _tuned(self) -> set[str]:
         """Claims on what a recipe tuned, or on what benchmarks were asked."""
         return {
-            each.id for each in self.manifest.claims if isinstance(claimed_by(each), OfTunedModels)
+            each.id
+            for each in self.manifest.claims
+            if isinstance(claimed_by(each), OfTunedModels) and leaves_open(claimed_by(each))
         }
 
     def _open_reading(self, one: Finding) -> Finding | None:
