@@ -26,7 +26,7 @@ from repro.report import console_audit
 from repro.report.console_audit import Check
 from repro.schema import catalog, validate
 from repro.schema import slots as job_slots
-from repro.schema.jobs import KINDS, Job, Tier
+from repro.schema.jobs import DEFAULT_ENGINE, KINDS, Job, Tier
 from repro.schema.manifest import Manifest
 
 TABLE = paths.MANIFESTS / "table1.json"
@@ -258,7 +258,7 @@ def _described(version: dict[str, Any]) -> str:
 
 def _jobs(tier: Tier) -> list[Job]:
     """Table 1's jobs."""
-    slots = job_slots.slots(_manifest(TABLE), tier, catalog.checkpoints())
+    slots = job_slots.slots(_manifest(TABLE), tier, catalog.checkpoints(), DEFAULT_ENGINE)
     return [each.job for each in slots if each.job]
 
 
