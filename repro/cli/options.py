@@ -81,10 +81,9 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--engine",
         choices=("lm-eval", "prefix"),
-        default="lm-eval",
         help="prefix: run what prompts share once, many times faster, with lm-eval beside it on a "
         "sample; verdicts count only where the two agree as two batch sizes of lm-eval do "
-        "(default: lm-eval)",
+        "(default: prefix; a run that --out has goes on by the engine that it began with)",
     )
     parser.add_argument(
         "--set",
