@@ -1,7 +1,8 @@
 """A packet and CITATION.cff read by other tools: `make test-packet`, outside the normal suite.
 
 Oracles: the RO-Crate validator's profiles, which ship with it, runcrate, and cffconvert's schema.
-`$PACKET_TOOLS` names the folder of their programs. No network: the context of RO-Crate comes from the pinned library.
+`$PACKET_TOOLS` names the folder of their programs. No network: the context of RO-Crate comes from
+the pinned library.
 """
 
 import json
