@@ -1,4 +1,4 @@
-"""CITATION.cff. Oracle: pyproject.toml and the manifests; `make test-packet` has its schema."""
+"""CITATION.cff. Oracle: pyproject.toml, the manifests; `make test-packet` holds its schema."""
 
 import tomllib
 

@@ -15,6 +15,7 @@ from repro.errors import BadInputError, Problem
 from repro.report import rows
 from repro.report.report_data import ReportData
 from repro.report.rows import Row
+from repro.schema import paper
 from repro.schema.causes import NOTICES, say
 from repro.schema.claim_base import Place, Published
 from repro.schema.claims import Claim
@@ -43,11 +44,11 @@ def render(data: ReportData, wanted: Sequence[str] = ()) -> str:
     every = rows.strongest_findings(rows.rows(data))
     manifests = {each.id: each for each in data.manifests}
     chosen = _chosen(every, wanted) if wanted else [row for row in every if _is_told(row.finding)]
-    papers = sorted({manifests[row.manifest].paper.arxiv for row in chosen or every})
-    if len(papers) > 1:
-        message = f"--letter: found claims of {' and '.join(papers)}, expected those of one paper"
+    about = {(each := manifests[row.manifest].paper).id: each for row in chosen or every}
+    if len(about) > 1:
+        message = f"--letter: found claims of {' and '.join(about)}, expected those of one paper"
         raise BadInputError(message)
-    title = f"# To the authors of arXiv {papers[0]}"
+    title = f"# To the authors of {paper.names(about.values())}"
     items = (
         "\n".join(_item(number, _Found(manifests[row.manifest], row, every)))
         for number, row in enumerate(chosen, 1)

@@ -154,12 +154,14 @@ class FailingEngine:
 
 
 def test_another_engine_does_not_make_a_run_forget(here: Folder) -> None:
-    code, _, told = here.run("--engine", "prefix", "--only", "model=one")
+    code, _, told = here.run("--engine", "lm-eval", "--only", "model=one")
     assert code == 2
-    assert "ours was run at tier full by lm-eval, and a run has one engine" in told
+    assert "ours was run at tier full by prefix, and a run has one engine" in told
     assert "1 job of it would be forgotten" in told
-    assert here.run("--engine", "prefix")[0] == 0  # all of it
-    assert here.file().engine == "prefix"
+    assert here.run("--engine", "lm-eval")[0] == 0  # all of it
+    assert here.file().engine == "lm-eval"
+    assert here.run("--only", "model=one")[0] == 0  # it goes on by the engine that it began with
+    assert here.file().engine == "lm-eval"
 
 
 # -----------------------------------------------------------------------------
