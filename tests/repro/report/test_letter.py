@@ -18,6 +18,7 @@ from repro.report import collect, letter, rows
 from repro.report.report_data import ReportData
 from repro.report.rows import Row
 from repro.schema import paper, validate
+from repro.schema.claim_base import Answer
 from repro.schema.finding import Verdict
 from repro.schema.manifest import Manifest
 from repro.store import run_file
@@ -254,10 +255,9 @@ def test_a_letter_about_nothing_says_what_became_of_the_claims() -> None:
 
 def answered(manifest: Manifest) -> Manifest:
     """The same with an answer beside every claim."""
-    data = manifest.model_dump(mode="json", exclude_defaults=True)
-    for each in data["claims"]:
-        each["answers"] = [records.ANSWER]
-    return Manifest.model_validate(data)
+    answers = (Answer.model_validate(records.ANSWER),)
+    claims = (each.model_copy(update={"answers": answers}) for each in manifest.claims)
+    return manifest.model_copy(update={"claims": tuple(claims)})
 
 
 def without_answers(verdict: Verdict) -> dict[str, Any]:
