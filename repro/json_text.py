@@ -233,6 +233,15 @@ def explain_error(error: OSError | ValueError) -> str:
     return error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
 
 
+def other_version(error: ValueError) -> int | None:
+    """The `schema_version` of a file, where its schema takes another one; else None."""
+    problems = error.errors() if isinstance(error, ValidationError) else ()
+    for each in problems:
+        if each["loc"] == ("schema_version",) and type(each["input"]) is int:
+            return each["input"]
+    return None
+
+
 def _without_byte_order_mark(text: str | bytes) -> str:
     if isinstance(text, str):
         return text.removeprefix("\ufeff")

@@ -5,7 +5,7 @@ on their number and the seed alone, weights stay in float32, and what did not le
 is not: that the result is any good. A run whose loss is no number any more goes on to the end, as
 the stock one does, and its record says so.
 
-Reference: paper v2, sections 5.1 and 5.2, Appendix D, Table 2; what they leave open is in the
+Reference: paper v2, sections 5.1 and 5.2, Appendix D; what they leave open is in the
 recipe. Differs: attention is transformers' default for the model (sdpa where it has it), as
 FlashAttention takes no float32 weights; training makes no cache of keys and values.
 Not covered: a validation split (the paper names none), several GPUs.
