@@ -25,7 +25,7 @@ from transformers import PreTrainedModel
 
 from repro.schema.families import FAMILIES, family_named
 from repro.schema.jobs import Attention
-from repro.weights import foreign_json
+from repro.weights import checkpoint_files, foreign_json
 from repro.weights.loadable import CONFIG
 from runner.models import checkpoint_checks
 from runner.models.mamba import MAMBA
@@ -102,5 +102,6 @@ def family_of(folder: Path) -> str:
         found = ", ".join(f"{field} {config[field]!r}" for field in fields) or "no model_type"
         known = [says for family in FAMILIES.values() for says in family.config]
         place = f"{folder / CONFIG}: $"
-        raise checkpoint_checks.refused(place, found, f"one of {', '.join(known)}")
+        expected = checkpoint_files.expected_layouts(folder, config, known)
+        raise checkpoint_checks.refused(place, found, expected)
     return name
