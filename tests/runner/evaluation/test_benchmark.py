@@ -22,7 +22,7 @@ from benchmark_jobs import ASKED, job
 from repro import fileio, paths
 from repro.errors import BadInputError, CannotRunError
 from repro.schema import catalog
-from runner.evaluation import benchmark, data, tasks
+from runner.evaluation import benchmark, data, task_files, tasks
 from runner.evaluation.offline import quiet
 from runner.measurement import Inputs, Measurement
 from tools import describe_data
@@ -151,7 +151,7 @@ def test_the_real_prompts_are_those_of_a_stock_task(
 ) -> None:
     """Examples drawn from all training rows, for three questions, anew for each shot count."""
     task = "arc_challenge"
-    hub[task] = {split: data_copies.copied(task, split) for split in data.SPLITS[task]}
+    hub[task] = {split: data_copies.copied(task, split) for split in task_files.task_file(task).splits}
     with quiet(), tasks.templates_compiled_once():
         ours = tasks.build(task, data_wheel)
         for shots in (3, 1):

@@ -20,7 +20,7 @@ from data_copies import COPIES, copied
 
 from repro import fileio
 from repro.errors import BadInputError
-from runner.evaluation import data, tasks
+from runner.evaluation import data, task_files, tasks
 from runner.evaluation.offline import quiet
 
 REAL = {
@@ -142,7 +142,7 @@ def test_a_mark_line_ends_of_windows_and_blank_lines_are_no_rows(tmp_path: Path)
 
 @pytest.mark.parametrize("task", made_up.MAKERS)
 def test_gold_is_the_answer_that_was_written(task: str) -> None:
-    rows = made_up.splits(task)[data.SPLITS[task][0]]
+    rows = made_up.splits(task)[task_files.task_file(task).splits[0]]
     written = {
         "hellaswag": [0, 3, 2, 1, 0, 3, 2],
         "piqa": [0, 0, 1, 0, 0, 1, 0],
