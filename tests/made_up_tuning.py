@@ -66,7 +66,8 @@ def datasets() -> dict[str, Any]:
         task: Benchmark.model_construct(
             output="loglikelihood" if task == WORDS else "multiple_choice",
             metrics=("accuracy",) if task == "winogrande" else ("accuracy", "accuracy_norm"),
-            questions=QUESTIONS, gold_sha256=fileio.digest_of_data(gold_of(task))
+            questions=QUESTIONS,
+            gold_sha256=fileio.digest_of_data(gold_of(task)),
         )
         for task in (*TASKS, WORDS)
     }

@@ -210,7 +210,8 @@ def datasets() -> dict[str, Dataset | Benchmark]:
         task: Benchmark.model_construct(
             output="multiple_choice",
             metrics=("accuracy",) if task == "winogrande" else ("accuracy", "accuracy_norm"),
-            questions=N, gold_sha256=fileio.digest_of_data(gold_of(task).tolist())
+            questions=N,
+            gold_sha256=fileio.digest_of_data(gold_of(task).tolist()),
         )
         for task in BENCHMARKS
     }

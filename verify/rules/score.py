@@ -94,7 +94,8 @@ class MeasuredScore:
         error = math.hypot(*errors) / len(errors)
         yield from shown.estimate("standard error over questions", error)
         shots = self.wanted.shots
-        if all(f"shots{shots}/gold" in each.arrays for each in first):  # they have choices
+        has_choices = all(f"shots{shots}/gold" in each.arrays for each in first)
+        if self.wanted.method is None and has_choices:
             golds = [each.gold(shots) for each in first]
             share = mean([float(np.bincount(gold).max() / len(gold)) for gold in golds])
             yield from shown.estimate("share of the commonest answer", 100 * share, unit="%")

@@ -242,9 +242,7 @@ def test_words_are_the_same_where_greedy_decoding_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("task", ["piqa", "lambada_openai"])
-def test_a_benchmark_by_an_engine_without_a_sample_is_invalid(
-    tmp_path: Path, task: str
-) -> None:
+def test_a_benchmark_by_an_engine_without_a_sample_is_invalid(tmp_path: Path, task: str) -> None:
     job = benchmark(task)
     whole, none = kept(tmp_path, job, answered(job)), job.model_copy(update={"checked": 0})
     known = tuned.datasets()[task]
