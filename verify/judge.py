@@ -15,6 +15,7 @@ from repro.environment.machine import Environment
 from repro.schema.catalog import Benchmark
 from repro.schema.causes import Cause, cause
 from repro.schema.claims import AmbiguousClaim, Claim, claimed_by
+from repro.schema.evaluation.score_claims import MeanScore, MeasuredDifference
 from repro.schema.finding import Finding, Verdict
 from repro.schema.jobs import BenchmarkJob
 from repro.schema.manifest import Manifest
@@ -33,7 +34,6 @@ from repro.schema.measured_claims import (
     ThroughputGain,
     TrendClaim,
 )
-from repro.schema.score_claims import MeanScore, MeasuredDifference
 from repro.schema.tuned_claims import (
     BarsClaim,
     ImprovementClaim,

@@ -15,6 +15,7 @@ from typing import TypeGuard
 
 from repro.schema.claim_base import NO_MARGIN, Margin, Published
 from repro.schema.claims import Claim
+from repro.schema.evaluation.score_claims import MeasuredDifference
 from repro.schema.measured_claims import (
     CellClaim,
     ConcordanceClaim,
@@ -32,7 +33,6 @@ from repro.schema.page_claims import (
     SamplingClaim,
     WinsClaim,
 )
-from repro.schema.score_claims import MeasuredDifference
 from repro.schema.tuned_claims import BarsClaim, ImprovementRatio, TunedDivergence
 
 Border = tuple[Decimal, str]

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from repro.schema.catalog import MMLU, Checkpoint
+from repro.schema.evaluation.score_claims import MeanScore, MeasuredDifference, Quantity, Scores
 from repro.schema.groups import (
     Arm,
     Questions,
@@ -30,7 +31,6 @@ from repro.schema.jobs import (
     TuningJob,
 )
 from repro.schema.manifest import Manifest
-from repro.schema.score_claims import MeanScore, MeasuredDifference, Quantity, Scores
 from repro.schema.tuned_claims import (
     BarsClaim,
     ImprovementClaim,

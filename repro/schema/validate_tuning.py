@@ -6,6 +6,7 @@ Every path is one inside the claim.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from repro.schema.claims import TunedClaim
+from repro.schema.evaluation.validate_scores import metric_problems
 from repro.schema.groups import SingleJob, TuningGroup
 from repro.schema.jobs import TuningJob
 from repro.schema.manifest import Manifest
@@ -19,7 +20,6 @@ from repro.schema.tuned_claims import (
     TunedDivergence,
 )
 from repro.schema.tuned_slots import PRETRAINED, arm_name, group_of, models_of
-from repro.schema.validate_scores import metric_problems
 from repro.text import known_names, plural
 
 BENCHMARKS = ("hellaswag", "piqa", "arc_easy", "arc_challenge", "winogrande")

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from repro.errors import BadInputError
-from repro.schema import added_setting, catalog, validate
+from repro.schema import catalog, validate
 from repro.schema.catalog import checkpoints
+from repro.schema.evaluation import added_setting
+from repro.schema.evaluation.standard_settings import STANDARD_SETTINGS
 from repro.schema.jobs import BenchmarkJob
-from repro.schema.manifest import STANDARD_SETTINGS, Manifest
+from repro.schema.manifest import Manifest
 from repro.schema.measured_claims import CellClaim
 from repro.schema.slots import slots
 from repro.store.commitments import commitments_of
