@@ -15,7 +15,6 @@ from repro.environment.machine import Environment
 from repro.schema.catalog import Benchmark
 from repro.schema.causes import Cause, cause
 from repro.schema.claims import AmbiguousClaim, Claim, claimed_by
-from repro.schema.evaluation.score_claims import MeanScore, MeasuredDifference
 from repro.schema.finding import Finding, Verdict
 from repro.schema.jobs import BenchmarkJob
 from repro.schema.manifest import Manifest
@@ -39,6 +38,8 @@ from repro.schema.tuned_claims import (
     ImprovementClaim,
     ImprovementRatio,
     LearnsClaim,
+    MeanScore,
+    MeasuredDifference,
     MeasuredWinsClaim,
     Score,
     TunedDivergence,

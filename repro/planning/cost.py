@@ -9,10 +9,10 @@ from repro.environment.machine import Environment
 from repro.inputs.locate import InputLocator
 from repro.schema import slots as job_slots
 from repro.schema.claims import AmbiguousClaim, claimed_by
-from repro.schema.evaluation.score_claims import leaves_open
 from repro.schema.finding import Finding
 from repro.schema.jobs import Job
 from repro.schema.manifest import Manifest
+from repro.schema.tuned_claims import leaves_open
 from repro.schema.tuned_slots import OfTunedModels
 from repro.text import in_markdown
 

@@ -15,9 +15,9 @@ from repro.fileio import write_text
 from repro.schema.base import Frozen, Slug
 from repro.schema.claim_base import Published
 from repro.schema.claims import Claim
-from repro.schema.evaluation.standard_settings import Settings
 from repro.schema.groups import EvaluationGroup, Group
 from repro.schema.jobs import Tier
+from repro.schema.kinds.standard_settings import Settings
 from repro.schema.margins import Margins
 from repro.schema.measured_claims import CellClaim
 

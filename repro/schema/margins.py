@@ -15,7 +15,6 @@ from typing import TypeGuard
 
 from repro.schema.claim_base import NO_MARGIN, Margin, Published
 from repro.schema.claims import Claim
-from repro.schema.evaluation.score_claims import MeasuredDifference
 from repro.schema.measured_claims import (
     CellClaim,
     ConcordanceClaim,
@@ -33,7 +32,12 @@ from repro.schema.page_claims import (
     SamplingClaim,
     WinsClaim,
 )
-from repro.schema.tuned_claims import BarsClaim, ImprovementRatio, TunedDivergence
+from repro.schema.tuned_claims import (
+    BarsClaim,
+    ImprovementRatio,
+    MeasuredDifference,
+    TunedDivergence,
+)
 
 Border = tuple[Decimal, str]
 """A value, and what is there."""

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from repro.schema.catalog import MMLU, Checkpoint
-from repro.schema.evaluation.score_claims import MeanScore, MeasuredDifference, Quantity, Scores
 from repro.schema.groups import (
     Arm,
     Questions,
@@ -35,8 +34,12 @@ from repro.schema.tuned_claims import (
     BarsClaim,
     ImprovementClaim,
     ImprovementRatio,
+    MeanScore,
+    MeasuredDifference,
     MeasuredWinsClaim,
+    Quantity,
     Score,
+    Scores,
     TunedDivergence,
 )
 

@@ -15,7 +15,6 @@ from repro.schema import validate_tuning
 from repro.schema.catalog import MMLU
 from repro.schema.claims import AmbiguousClaim, Claim, ModelClaim, PageClaim, claimed_by
 from repro.schema.evaluation import validate_scores
-from repro.schema.evaluation.score_claims import MeanScore, MeasuredDifference, Scores
 from repro.schema.groups import EvaluationGroup, SingleJob, ThroughputGroup
 from repro.schema.jobs import ProofJob
 from repro.schema.manifest import Manifest
@@ -48,8 +47,11 @@ from repro.schema.reading import Wrong
 from repro.schema.tuned_claims import (
     ImprovementRatio,
     LearnsClaim,
+    MeanScore,
+    MeasuredDifference,
     MeasuredWinsClaim,
     Score,
+    Scores,
     TunedDivergence,
 )
 from repro.text import known_names, plural

@@ -18,16 +18,16 @@ from typing import Literal
 from repro.decimals import as_printed_like, half_unit
 from repro.schema.causes import MEASURED, Cause, Estimate, cause
 from repro.schema.evaluation.asking import askings
-from repro.schema.evaluation.score_claims import (
+from repro.schema.evaluation.validate_scores import wanted
+from repro.schema.manifest import Manifest
+from repro.schema.measured_claims import CellClaim
+from repro.schema.tuned_claims import (
     MeasuredDifference,
     Parameters,
     Scores,
     Seconds,
     columns_of,
 )
-from repro.schema.evaluation.validate_scores import wanted
-from repro.schema.manifest import Manifest
-from repro.schema.measured_claims import CellClaim
 from repro.schema.tuned_slots import PRETRAINED, TunedModel
 from verify import decision_rule, noise, shown, tuned_paired
 from verify.decision_rule import Decision, Sample, decide, mean

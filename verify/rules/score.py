@@ -19,10 +19,9 @@ from numpy.typing import NDArray
 from repro.schema.catalog import Metric
 from repro.schema.causes import Estimate, cause
 from repro.schema.evaluation.asking import asking
-from repro.schema.evaluation.score_claims import Scores, columns_of
 from repro.schema.manifest import Manifest
 from repro.schema.measured_claims import CellClaim
-from repro.schema.tuned_claims import MeasuredWinsClaim, ScoreColumn
+from repro.schema.tuned_claims import MeasuredWinsClaim, ScoreColumn, Scores, columns_of
 from repro.schema.tuned_slots import PRETRAINED, TunedModel, model_of
 from verify import noise, shown, tuned_paired
 from verify.decidable import score_floor

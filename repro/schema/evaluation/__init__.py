@@ -1,5 +1,4 @@
-"""What is asked of models, and what can be claimed of their answers: settings, slots, scores.
+"""Evaluations in a manifest: their slots, who asks a model what, and what makes no sense in scores.
 
-In: groups of a manifest, the catalog. Out: the settings that they run under, the slots that their
-answers fill, claims on scores and differences, and what makes no sense in them.
+In: groups of a manifest, the catalog. Out: slots, a manifest with one more setting, mistakes.
 """

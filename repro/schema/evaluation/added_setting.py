@@ -11,9 +11,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from repro.errors import BadInputError, Problem
-from repro.schema.evaluation.standard_settings import STANDARD_SETTINGS
 from repro.schema.groups import EvaluationGroup, Group, TuningGroup
 from repro.schema.jobs import Setting
+from repro.schema.kinds.standard_settings import STANDARD_SETTINGS
 from repro.schema.manifest import Manifest
 from repro.text import known_names
 

@@ -12,8 +12,8 @@ from repro.errors import BadInputError
 from repro.schema import catalog, validate
 from repro.schema.catalog import checkpoints
 from repro.schema.evaluation import added_setting
-from repro.schema.evaluation.standard_settings import STANDARD_SETTINGS
 from repro.schema.jobs import BenchmarkJob
+from repro.schema.kinds.standard_settings import STANDARD_SETTINGS
 from repro.schema.manifest import Manifest
 from repro.schema.measured_claims import CellClaim
 from repro.schema.slots import slots

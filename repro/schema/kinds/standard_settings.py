@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from repro.schema.jobs import Setting
+from repro.schema.kinds.base import Setting
 
 
 def _standard_settings() -> tuple[Setting, ...]:
