@@ -60,6 +60,25 @@ class Score(ScoredModel):
     metric: Metric
 
 
+class ScoreColumn(Frozen):
+    """One column of a table of scores; a lower perplexity wins, a higher accuracy."""
+
+    task: Slug
+    metric: Metric
+
+
+PAPER_BENCHMARKS = (
+    ScoreColumn(task="hellaswag", metric="accuracy_norm"),
+    ScoreColumn(task="piqa", metric="accuracy"),
+    ScoreColumn(task="arc_easy", metric="accuracy"),
+    ScoreColumn(task="arc_challenge", metric="accuracy_norm"),
+    ScoreColumn(task="winogrande", metric="accuracy"),
+)
+"""Those of section 5.2, each in the metric that its printed pretrained scores are in."""
+
+Benchmarks = Annotated[tuple[ScoreColumn, ...], Field(min_length=1)]
+
+
 class ClaimedModel(Frozen):
     """A checkpoint as it was, or as an arm of a tuning group left it."""
 
@@ -80,6 +99,8 @@ class ImprovementRatio(Frozen):
     unit: Literal["relative", "points"]
     average: Literal["mean-first", "ratio-first"]
     """The ratio of the two means over sizes, or the mean over sizes of the ratios."""
+    benchmarks: Benchmarks = PAPER_BENCHMARKS
+    """What an improvement is the mean over."""
 
 
 class BarsClaim(ClaimBase):
@@ -138,13 +159,8 @@ class ImprovementClaim(ClaimBase):
     others: tuple[ClaimedModel, ...]
     shots: tuple[PositiveInt, ...]
     """Shot counts that the mean is over."""
-
-
-class ScoreColumn(Frozen):
-    """One column of a table of scores; a lower perplexity wins, a higher accuracy."""
-
-    task: Slug
-    metric: Metric
+    benchmarks: Benchmarks = PAPER_BENCHMARKS
+    """What an improvement is the mean over."""
 
 
 class MeasuredWinsClaim(ClaimBase):

@@ -452,3 +452,20 @@ def test_measured_means_are_of_divergences(tmp_path: Path) -> None:
     assert found == [
         "claims[1].of: 'score', which is not defined | a defined name; none is defined"
     ]
+
+
+def test_an_improvement_over_benchmarks_of_ones_own(tmp_path: Path) -> None:
+    """What is not named is the paper's five, and its own takes no line of Python."""
+    data = sound("improvement")
+    data["claims"][0]["benchmarks"] = [{"task": "piqa", "metric": "accuracy"}]
+    for each in data["jobs"][0]["questions"]:
+        if each["task"] != "piqa":
+            each["shots"] = [0]
+    assert problems(tmp_path, data) == []
+    data["claims"][0]["benchmarks"] = [
+        {"task": "piqa", "metric": "perplexity"},
+        {"task": "piqa", "metric": "accuracy"},
+    ]
+    found = problems(tmp_path, data)
+    assert any("benchmarks[0]: a perplexity | accuracies" in each for each in found)
+    assert any("benchmarks[1]: piqa again | each task once" in each for each in found)
