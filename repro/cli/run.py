@@ -184,7 +184,7 @@ def _is_waiting(plan: Plan) -> bool:
 def _check_names(prepared: PreparedPlans) -> None:
     """Refuse a manifest of one's own that `verify` could not find again by its name."""
     for name, path in prepared.files.items():
-        own = not (paths.MANIFESTS / f"{name}.json").is_file()
+        own = not (paths.bundle().manifests / f"{name}.json").is_file()
         if own and escaped(str(path)) != str(path):
             raise BadInputError(
                 f"{path}: found a name that is not UTF-8, which a run file cannot hold; rename it, "
@@ -200,7 +200,8 @@ def _check_continues(plan: Plan, prepared: PreparedPlans, *, fresh: bool) -> Non
         if path.exists():
             _replace(path, every=prepared.planner.only == SlotFilter())
         return
-    engine, left = prepared.planner.engine, len(before.jobs.keys() - plan.slots())
+    engine = prepared.planner.engine_of(plan.manifest, plan.tier)
+    left = len(before.jobs.keys() - plan.slots())
     if before.engine != engine and left and not run_file.late_changes(before, plan.manifest):
         raise BadInputError(
             f"--engine {engine}: {plan.manifest.id} was run at tier {plan.tier} by "
@@ -304,7 +305,7 @@ def _run_file(
 ) -> RunFile:
     """What is to be run now, beside what the run file knew of jobs that this run does not touch."""
     path = run_file.path_of(prepared.planner.store.root, plan.manifest.id, plan.tier)
-    engine = prepared.planner.engine
+    engine = prepared.planner.engine_of(plan.manifest, plan.tier)
     before = run_file.earlier_run(path)
     if before and (before.engine != engine or run_file.late_changes(before, plan.manifest)):
         before = None  # --fresh, under other claims

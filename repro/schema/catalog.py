@@ -1,8 +1,9 @@
 """The catalog: every checkpoint and data set that a manifest can name, with its pins."""
 
+import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal, TypeVar
 
@@ -92,6 +93,8 @@ class Checkpoint(Frozen):
     blocks: PositiveInt
     heads: PositiveInt | None
     """Attention heads; null without attention."""
+    vocabulary: PositiveInt | None = None
+    """Rows of the embedding, padding left out; null where speed cannot be measured of its shape."""
     files: dict[str, Sha256]
     """Known digests by file name, a tokenizer from elsewhere included; empty until `repro pin`
     writes them. A `pytorch_model.bin` stands for the safetensors that `repro convert`
@@ -218,9 +221,10 @@ class _Datasets(Frozen):
 
 
 def checkpoints(path: Path | None = None) -> Mapping[str, Checkpoint]:
-    """Every checkpoint by name, from `catalog/checkpoints.json`."""
-    path = path or paths.CATALOG / "checkpoints.json"
-    return _load(path, _Checkpoints, _wrong_checkpoints).checkpoints
+    """Every checkpoint by name, from `catalog/checkpoints.json`: the bundle's before the tool's."""
+    files = [path] if path else _files("checkpoints.json")
+    found = [_load(each, _Checkpoints, _wrong_checkpoints).checkpoints for each in files]
+    return {name: each for one in found for name, each in one.items()}
 
 
 def unpinned_checkpoints(known: Mapping[str, Checkpoint]) -> tuple[str, ...]:
@@ -253,12 +257,58 @@ def instructions() -> Mapping[str, Instructions]:
     return _datasets().instructions
 
 
+FILES = ("checkpoints.json", "datasets.json")
+"""Of a catalog folder, what is looked up by name."""
+SCHEMAS: Mapping[str, type[Frozen]] = {"checkpoints": _Checkpoints, "datasets": _Datasets}
+"""What each of them may hold."""
+
+
+def entries(names: Collection[str]) -> dict[str, str]:
+    """The two files with the entries of some names alone, the bundle's and the tool's together."""
+    known = _datasets()
+    fields = {field: getattr(known, field) for field in _Datasets.model_fields}
+    of = {
+        each.changes.of for name, each in known.datasets.items() if name in names and each.changes
+    }
+    chosen: tuple[tuple[str, Mapping[str, Mapping[str, Frozen]]], ...] = (
+        (FILES[0], {"checkpoints": checkpoints()}),
+        (FILES[1], fields),
+    )
+    return {
+        f"catalog/{file}": json.dumps(
+            {
+                field: {
+                    name: each.model_dump(mode="json")
+                    for name, each in every.items()
+                    if name in names or name in of
+                }
+                for field, every in content.items()
+            },
+            indent=1,
+            ensure_ascii=False,
+        )
+        + "\n"
+        for file, content in chosen
+    }
+
+
 _Catalog = TypeVar("_Catalog", _Checkpoints, _Datasets)
 
 
 def _datasets(path: Path | None = None) -> _Datasets:
-    path = path or paths.CATALOG / "datasets.json"
-    return _load(path, _Datasets, _wrong_datasets)
+    files = [path] if path else _files("datasets.json")
+    found = [_load(each, _Datasets, _wrong_datasets) for each in files]
+    return _Datasets(
+        datasets={name: each for one in found for name, each in one.datasets.items()},
+        benchmarks={name: each for one in found for name, each in one.benchmarks.items()},
+        instructions={name: each for one in found for name, each in one.instructions.items()},
+    )
+
+
+def _files(name: str) -> list[Path]:
+    """A file of the tool's catalog, then the bundle's of that name, whose entries win."""
+    every = (paths.CATALOG / name, paths.bundle().catalog / name)
+    return [each for each in dict.fromkeys(every) if each == every[0] or each.is_file()]
 
 
 def _wrong_checkpoints(found: _Checkpoints) -> Iterator[Wrong]:

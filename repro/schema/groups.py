@@ -69,7 +69,7 @@ class EvaluationGroup(Frozen):
 
 
 class TunedCheckpoint(Frozen):
-    """A row of Table 2: what its size class is tuned with."""
+    """A row of a table of recipes: what its size class is tuned with."""
 
     checkpoint: Slug
     learning_rate: PositiveFloat

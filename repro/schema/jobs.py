@@ -26,6 +26,7 @@ from repro.schema.kinds.weight_tying import WeightTyingJob
 __all__ = [
     "CHECKED_QUESTIONS",
     "CHECKED_SUBJECTS",
+    "DEFAULT_ENGINE",
     "KINDS",
     "Attention",
     "BenchmarkJob",
@@ -76,6 +77,8 @@ KINDS: Mapping[str, type[KindOfJob]] = {
 # smallest that shares a prefix. lm-eval answers it twice, with two batch sizes: what the engine
 # changes stands beside what a batch size changes (`verify.records.answers`).
 
+DEFAULT_ENGINE: Engine = "prefix"
+"""Of a run that names none; records and run files that name none are of lm-eval, the first one."""
 CHECKED_SUBJECTS = ("abstract_algebra", "anatomy")
 """Of MMLU, the first two by name, 235 questions; a job without them takes its first subject."""
 CHECKED_QUESTIONS = 100

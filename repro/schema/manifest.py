@@ -20,13 +20,7 @@ from repro.schema.jobs import Tier
 from repro.schema.kinds.standard_settings import Settings
 from repro.schema.margins import Margins
 from repro.schema.measured_claims import CellClaim
-
-
-class Paper(Frozen):
-    """The version of the paper that the numbering follows."""
-
-    arxiv: str
-    version: Literal["v1", "v2", "v3"]
+from repro.schema.paper import PaperVersion
 
 
 class Manifest(Frozen):
@@ -36,7 +30,7 @@ class Manifest(Frozen):
     id: Slug
     """Equal to the file's name without `.json`."""
     title: str
-    paper: Paper
+    paper: PaperVersion
     packages: dict[str, str]
     """Package that some claim depends on, to the reason."""
     published: tuple[Published, ...]

@@ -31,7 +31,7 @@ from repro.schema.tuned_claims import (
 # Speed and memory belong to a class of hardware: elsewhere a claim is inconclusive, and its
 # direction is shown.
 #
-# Reference: paper v2, section 5.1, Figure 2 and Appendix D. Differs: the paper gives only GB of
+# Reference: paper v2, section 5.1 and Appendix D. Differs: the paper gives only GB of
 # memory for the GPU, and neither which count of memory it took nor how much the GPU left free; both
 # counts and every cap have to agree.
 

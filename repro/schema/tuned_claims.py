@@ -104,7 +104,7 @@ class ImprovementRatio(Frozen):
 
 
 class BarsClaim(ClaimBase):
-    """What bars as Figure 1 draws them have in common: one a checkpoint, method and precision.
+    """What bars of divergences have in common: one a checkpoint, method and precision.
 
     A bar is the mean over shots 0, 1, 3 and 5 of |accuracy of the reference arm - of this|.
     """

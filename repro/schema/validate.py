@@ -12,7 +12,7 @@ from pathlib import Path
 from repro import paths
 from repro import paths as bundle
 from repro.errors import BadInputError, Problem
-from repro.schema import catalog, reading
+from repro.schema import catalog, paper, reading
 from repro.schema.families import FAMILIES
 from repro.schema.groups import (
     EvaluationGroup,
@@ -39,6 +39,10 @@ def problems_of(manifest: Manifest, name: str) -> Iterator[Wrong]:
     """Everything wrong with a manifest whose file is called `<name>.json`."""
     if manifest.id != name:
         yield "id", repr(manifest.id), f"the file's name, {name!r}"
+    about = paper.load()
+    if about and about.id == manifest.paper.id and manifest.paper.version not in about.versions:
+        found, known = manifest.paper.version, about.versions
+        yield "paper.version", repr(found), f"{known_names(found, known)}, as {paths.PAPER} lists"
     for field in ("published", "settings", "jobs", "claims"):
         ids = (repr(member.id) for member in getattr(manifest, field))
         yield from _repeated(field, ids, "the id ", "each id once")
@@ -319,10 +323,10 @@ def load_manifests(paths: list[Path]) -> list[Manifest]:
     """
     loaded: dict[str, tuple[Path, Manifest]] = {}
     errors = []
-    for path in paths or sorted(bundle.MANIFESTS.glob("*.json")):
+    for path in paths or sorted(bundle.bundle().manifests.glob("*.json")):
         try:
             found = load_manifest(path)
-            bundled = bundle.MANIFESTS / f"{found.id}.json"
+            bundled = bundle.bundle().manifests / f"{found.id}.json"
             own = paths and bundled.is_file() and not bundled.samefile(path)
             other = (bundled, load_manifest(bundled)) if own else loaded.get(found.id)
         except BadInputError as error:
@@ -341,14 +345,27 @@ def load_manifests(paths: list[Path]) -> list[Manifest]:
     if errors:
         raise BadInputError("\n".join(dict.fromkeys(errors)))  # the catalog's once
     if not loaded:
-        message = f"no manifest in {bundle.MANIFESTS}"
+        at_hand = bundle.bundle()
+        message = f"no manifest in {at_hand.manifests}"
+        if not at_hand.paper.is_file():
+            message += (
+                f"; expected a bundle: start this command in a folder with {bundle.PAPER} and "
+                "manifests/, or name one or a packet with --bundle"
+            )
         raise BadInputError(message)
     return [each for _, each in loaded.values()]
 
 
+def about_the_same(given: Iterable[Manifest]) -> list[Manifest]:
+    """The bundle's manifests about the papers of some; all of them where none is given."""
+    every = load_manifests([]) if any(bundle.bundle().manifests.glob("*.json")) else []
+    about = {each.paper.id for each in given}
+    return [each for each in every if not about or each.paper.id in about]
+
+
 def _similar_files(path: Path) -> str:
     """What a file that is not there may have been, in words."""
-    names = [each.stem for each in sorted(paths.MANIFESTS.glob("*.json"))]
+    names = [each.stem for each in sorted(paths.bundle().manifests.glob("*.json"))]
     if os.path.exists(path) or not names:  # noqa: PTH110  # as above
         return ""
     return f"; expected a file, or the name of a manifest: {known_names(path.stem, names)}"

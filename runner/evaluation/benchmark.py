@@ -14,7 +14,7 @@ request a question, of LAMBADA the last word, right where greedy decoding would 
 What is claimed: tasks, prompts, examples, scoring and metrics are lm-eval's own, and the
 log-likelihoods equal those of the stock program on the same machine and rows, exactly.
 
-Reference: paper v2, Section 5.2 (shots 0, 1, 3, 5) and Tables 4 and 5 (zero-shot).
+Reference: paper v2, Section 5.2 (shots 0, 1, 3, 5) and Appendix F (zero-shot).
 Differs: the paper names neither batch size nor order, which are in the job's setting
 here; HellaSwag's examples are as in `runner.evaluation.data`.
 

@@ -2,7 +2,7 @@
 
 Shapes: Q questions, 4 letters. All accuracies are fractions of all questions (lm-eval
 0.4.2 weighs MMLU's subjects by size, so its group accuracy is this micro-average);
-divergences are in percentage points, as in Table 1 of the paper (v2, section 5).
+divergences are in percentage points, as the paper prints them (v2, section 5).
 """
 
 from collections.abc import Iterator, Sequence
@@ -106,7 +106,7 @@ def divergence(reference: Sequence[float], candidate: Sequence[float]) -> float:
         candidate: The same for the other side.
 
     Reference:
-        Paper v2, section 5 and the caption of Table 1. As printed; the paper does not say
+        Paper v2, section 5. As printed; the paper does not say
         that the absolute value is taken before the mean, "absolute difference" is read so.
 
     Example:
@@ -156,9 +156,9 @@ def answered_right(arrays: "Arrays", metric: Metric, shots: int) -> Right:
 
 def _compared(arrays: "Arrays", shots: int) -> Scores:
     """Log-likelihoods with the lowest possible one for choices that are not there."""
-    there = arrays[f"shots{shots}/characters"] > 0
-    compared: Scores = np.where(there, arrays[f"shots{shots}/log_likelihood"], -np.inf)
-    return compared
+    scores: Scores = arrays[f"shots{shots}/log_likelihood"]
+    characters = arrays.get(f"shots{shots}/characters")  # MMLU has four choices everywhere
+    return scores if characters is None else np.where(characters > 0, scores, -np.inf)
 
 
 def predicted_by_length(arrays: "Arrays", shots: int) -> Letters:

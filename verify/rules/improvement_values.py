@@ -12,7 +12,7 @@ in every evaluation do to the mean (the floor of its spread), what answers that 
 changes do to it (half of them: another machine's share), and its sampling error over questions.
 
 Reference: paper v2, sections 5.2 and 5.3. Differs: the paper names neither formula nor metric;
-here scores are acc_norm where the printed pretrained scores of Table 4 are (HellaSwag, ARC-c), else
+here scores are acc_norm where the printed pretrained scores are (HellaSwag, ARC-c), else
 acc. Scores are not rounded first.
 """
 

@@ -36,6 +36,7 @@ from repro.schema.page_claims import (
     WholeQuestionsClaim,
     WinsClaim,
 )
+from repro.schema.paper import name_of
 from verify.outcome import (
     OPEN,
     RuleDecision,
@@ -354,7 +355,7 @@ def baseline(row: Sequence[Published], claim: BaselineClaim) -> tuple[RuleDecisi
     below = sum(distance.high <= noise for distance in deciding)
     outcome = outcome_of_bounds(sure=above > 0, possible=not deciding or below < len(deciding))
     counts: dict[str, Value] = {"columns": len(deciding), "above": above, "below": below}
-    source = f"arXiv {claim.source.arxiv}, {claim.source.place}"
+    source = f"{name_of(claim.source.arxiv)}, {claim.source.place}"
     shown: dict[str, Value] = {"units": claim.units, "source": source, "noise": claim.noise.value}
     left = len(deciding) - above - below
     why = [cause("columns-apart", open=left, **counts, **shown)]

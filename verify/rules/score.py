@@ -5,7 +5,7 @@ differences over settings. Another machine is taken to be as far off as another 
 kernel alone was measured, nothing is decided. How far a score would carry to other questions
 (lm-eval's standard error, McNemar's test) stands in the working and is never the tolerance.
 
-Reference: paper v2, Appendix F, Tables 4 and 5; McNemar 1947.
+Reference: paper v2, Appendix F; McNemar 1947.
 """
 
 import math
