@@ -3,7 +3,8 @@
 Everything is read off the files, none of which is executed: family, sizes and dtype of a model off
 its config.json and the headers of its weights, digests off all that loading reads.
 
-Not covered: models whose code comes with the checkpoint.
+Not covered: models whose code comes with the checkpoint; `vocabulary`, which says that a shape is
+its family's usual one.
 """
 
 import hashlib
