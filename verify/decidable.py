@@ -20,7 +20,7 @@ from repro.schema.groups import EvaluationGroup
 from repro.schema.jobs import Tier
 from repro.schema.manifest import Manifest
 from repro.schema.measured_claims import CellClaim, Divergence, MeanClaim
-from repro.schema.score_claims import leaves_open, scores_in
+from repro.schema.tuned_claims import leaves_open, scores_in
 from repro.schema.tuned_slots import OfTunedModels
 from repro.schema.validate import MIN_SETTINGS
 from verify import decision_rule, tuned_paired

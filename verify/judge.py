@@ -33,12 +33,13 @@ from repro.schema.measured_claims import (
     ThroughputGain,
     TrendClaim,
 )
-from repro.schema.score_claims import MeanScore, MeasuredDifference
 from repro.schema.tuned_claims import (
     BarsClaim,
     ImprovementClaim,
     ImprovementRatio,
     LearnsClaim,
+    MeanScore,
+    MeasuredDifference,
     MeasuredWinsClaim,
     Score,
     TunedDivergence,

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from repro import paths
 from repro.errors import BadInputError, CannotRunError
-from repro.schema import added_setting
+from repro.schema.evaluation import added_setting
 from repro.schema.manifest import Manifest
 from repro.text import known_names, visible
 

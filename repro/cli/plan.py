@@ -16,7 +16,8 @@ from repro.planning import plan
 from repro.planning.plan import Plan
 from repro.planning.planner import FetchSources, Planner
 from repro.report import console_plan
-from repro.schema import added_setting, catalog, validate
+from repro.schema import catalog, validate
+from repro.schema.evaluation import added_setting
 from repro.schema.jobs import Tier
 from repro.schema.manifest import Manifest
 from repro.store import run_file

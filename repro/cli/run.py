@@ -21,7 +21,7 @@ from repro.inputs.located import Located
 from repro.planning.plan import Plan, PlannedJob, graph_of
 from repro.planning.planner import SlotFilter
 from repro.report import console, console_plan, console_verdicts
-from repro.schema import added_setting
+from repro.schema.evaluation import added_setting
 from repro.schema.finding import Verdict
 from repro.schema.jobs import TuningJob
 from repro.store import run_file

@@ -12,7 +12,7 @@ from repro.schema.claims import AmbiguousClaim, claimed_by
 from repro.schema.finding import Finding
 from repro.schema.jobs import DEFAULT_ENGINE, Job
 from repro.schema.manifest import Manifest
-from repro.schema.score_claims import leaves_open
+from repro.schema.tuned_claims import leaves_open
 from repro.schema.tuned_slots import OfTunedModels
 from repro.text import in_markdown
 

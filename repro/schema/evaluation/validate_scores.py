@@ -7,10 +7,11 @@ from collections.abc import Iterator
 
 from repro.schema import catalog
 from repro.schema.catalog import MMLU, Benchmark
+from repro.schema.evaluation.asking import Asking, asking, askings
 from repro.schema.groups import EvaluationGroup, TuningGroup
 from repro.schema.manifest import Manifest
 from repro.schema.reading import Wrong
-from repro.schema.score_claims import (
+from repro.schema.tuned_claims import (
     MeanScore,
     MeasuredDifference,
     Parameters,
@@ -19,7 +20,6 @@ from repro.schema.score_claims import (
     Seconds,
     columns_of,
 )
-from repro.schema.slots import Asking, asking, askings
 from repro.schema.tuned_slots import PRETRAINED, TunedModel, arm_name, model_of
 from repro.text import known_names
 

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from repro.errors import BadInputError, Problem
 from repro.schema.groups import EvaluationGroup, Group, TuningGroup
 from repro.schema.jobs import Setting
-from repro.schema.manifest import STANDARD_SETTINGS, Manifest
+from repro.schema.kinds.standard_settings import STANDARD_SETTINGS
+from repro.schema.manifest import Manifest
 from repro.text import known_names
 
 SEED = "seed"
