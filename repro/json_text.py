@@ -10,7 +10,7 @@ without end. NaN and infinity are Python's to read: a checkpoint's configuration
 import json
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -76,6 +76,43 @@ def lines(text: str | bytes) -> list[str]:
         UnicodeDecodeError: it is no UTF-8.
     """
     return [line for line in _without_byte_order_mark(text).split("\n") if line.strip()]
+
+
+def each_value(text: str) -> Iterator[Any]:
+    """Values one after the other: the elements of one array, or JSON lines.
+
+    One is held in memory at a time.
+
+    Raises:
+        ValueError: it is no JSON, ends before the array does, or is refused.
+    """
+    decoder = json.JSONDecoder(object_pairs_hook=_once)
+    at = _GAP.match(text).end()  # type: ignore[union-attr]  # matches anywhere
+    array = text[at : at + 1] == "["
+    at += array
+    while True:
+        at = _GAP.match(text, at).end()  # type: ignore[union-attr]  # the same
+        if at == len(text) or (array and text[at] == "]"):
+            break
+        try:
+            found, at = decoder.raw_decode(text, at)
+        except RecursionError as error:
+            raise ValueError("nested too deep") from error
+        yield found
+        at = _GAP.match(text, at).end()  # type: ignore[union-attr]  # the same
+        at += array and text[at : at + 1] == ","
+    if (array and not text[at : at + 1] == "]") or text[at + 1 :].strip():
+        raise ValueError("the array has no end" if at == len(text) else "more behind the array")
+
+
+_GAP = re.compile(r"[ \t\r\n]*")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key twice in one object")
+    return found
 
 
 def load_model(path: Path, validate: Callable[..., Held]) -> Held:

@@ -206,8 +206,14 @@ def on_other_kernels(
     settings: Sequence[Sequence[CheckedRecord]], made: Iterable[Made]
 ) -> list[tuple[Made, Made]]:
     """Pairs of what was made of settings under which the same evaluations took other kernels."""
-    pairs = combinations(zip(settings, made, strict=True), 2)
+    known = [each for each in zip(settings, made, strict=True) if not _any_imported(each[0])]
+    pairs = combinations(known, 2)
     return [(a, b) for (one, a), (other, b) in pairs if kernels_of(one) != kernels_of(other)]
+
+
+def _any_imported(evaluations: Iterable[CheckedRecord]) -> bool:
+    """Whether nobody knows which kernels some of them took."""
+    return any(each.imported for each in evaluations)
 
 
 def most_machine_share(

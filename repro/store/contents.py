@@ -9,6 +9,7 @@ from pathlib import Path
 from repro import fileio
 from repro.errors import BadInputError, CannotReadError, save_errors
 from repro.schema.jobs import Job
+from repro.schema.kinds.imported import ImportedJob
 from repro.store import run_file
 from repro.store.record import Record
 from repro.store.run_file import RunFile
@@ -137,11 +138,12 @@ def _damaged_weights(folder: Path, files: Mapping[str, str]) -> str:
     return f"its weights are damaged or gone: {', '.join(wrong)}" if wrong else ""
 
 
-def _add_bills_of_materials(job: Job) -> str:
+def _add_bills_of_materials(job: Job | ImportedJob) -> str:
     """A job in the words of a slot."""
     said = [getattr(job, name, None) for name in ("checkpoint", "task", "family", "projection")]
     setting = getattr(job, "setting", None)
     said += [getattr(job, "dtype", None), getattr(setting, "id", None)]
+    said += [f"imported, {job.by}"] if isinstance(job, ImportedJob) else []
     return ".".join(str(each) for each in said if each) or job.kind
 
 

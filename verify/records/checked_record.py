@@ -7,6 +7,7 @@ import numpy as np
 
 from repro.schema.groups import Slot
 from repro.schema.jobs import ModelJob
+from repro.schema.kinds.imported import ImportedJob
 from repro.store.record import Record
 from verify.records import answers
 from verify.records.answers import Metric, Right
@@ -32,7 +33,18 @@ class CheckedRecord:
 
     def shots(self) -> tuple[int, ...]:
         """Numbers of shots of an evaluation; none for another kind of job."""
-        return self.record.job.shots if isinstance(self.record.job, ModelJob) else ()
+        job = self.record.job
+        return job.shots if isinstance(job, ModelJob | ImportedJob) else ()
+
+    @property
+    def imported(self) -> ImportedJob | None:
+        """What is said of answers that somebody else measured; None of our own record."""
+        return self.record.job if isinstance(self.record.job, ImportedJob) else None
+
+    @property
+    def answers_alone(self) -> bool:
+        """Whether it has no log-likelihoods, as an import may."""
+        return not any(name.endswith("/log_likelihood") for name in self.arrays)
 
     def predicted(self, shots: int) -> answers.Letters:
         """Predicted letters or choices at a number of shots, from the log-likelihoods."""
