@@ -199,11 +199,14 @@ def csv_source(path: Path, text: str, tasks: Tasks, shots: int | None) -> Source
         WrongFileError: at its first line that cannot be used.
     """
     try:
-        rows = list(csv.DictReader(io.StringIO(text), strict=True))
+        reader = csv.DictReader(io.StringIO(text), strict=True)
+        rows, named = list(reader), reader.fieldnames or []
     except csv.Error as error:
         raise WrongFileError(
             path, f"no CSV: {error}", f"the columns {', '.join(COLUMNS)}"
         ) from error
+    if twice := [name for name, times in Counter(named).items() if times > 1]:
+        raise WrongFileError(path, f"column {first_few(twice)} twice", "each column once")
     heads = list(rows[0]) if rows else []
     if absent := [name for name in COLUMNS if name not in heads]:
         raise WrongFileError(path, f"no column {first_few(absent)}", f"{', '.join(COLUMNS)}")

@@ -231,7 +231,7 @@ def _results(path: Path) -> dict[str, Any]:
 def _shots_of(results: Mapping[str, Any], task: str, given: int | None) -> int | None:
     several = results.get("n-shot")
     said = several.get(task) if isinstance(several, dict) else None
-    return said if type(said) is int else given
+    return said if type(said) is int and said >= 0 else given
 
 
 def _check_count(path: Path, count: int, results: Mapping[str, Any], task: str) -> None:
@@ -246,9 +246,10 @@ def _check_count(path: Path, count: int, results: Mapping[str, Any], task: str) 
 def _said(results: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Settings that a results file says."""
     config = results.get("config", {})
-    arguments = config.get("model_args") or {}
+    arguments = config.get("model_args")
     if isinstance(arguments, str):
         arguments = dict(part.split("=", 1) for part in arguments.split(",") if "=" in part)
+    arguments = arguments if isinstance(arguments, dict) else {}
     dtype = str(config.get("model_dtype") or arguments.get("dtype") or "")
     if (name := dtype.removeprefix("torch.")) in ("float32", "float16", "bfloat16"):
         yield "dtype", name
@@ -256,8 +257,8 @@ def _said(results: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "batch_size", str(config["batch_size"])
     if type(config.get("fewshot_seed")) is int:
         yield "seed", str(config["fewshot_seed"])
-    if config.get("limit"):
-        yield "limit", f"{config['limit']:g}"
+    if isinstance(limit := config.get("limit"), int | float):
+        yield "limit", f"{limit:g}"
 
 
 def _packages(results: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -150,8 +150,8 @@ def _add_bills_of_materials(job: Job | ImportedJob) -> str:
 # -----------------------------------------------------------------------------
 # What a results folder holds for nobody: found first, removed only when asked to.
 #
-# Kept: what a run file refers to, weights that such a record was made with, where a job that a run
-# file waits for can be taken up again, and everything whose key somebody holds.
+# Kept: what a run file refers to, imports, weights that such a record was made with, where a job
+# that a run file waits for can be taken up again, and everything whose key somebody holds.
 #
 # Not covered: a run that has found a record and not yet written its run file; it says `not-run`,
 # and the next run makes the record again.
@@ -223,7 +223,7 @@ def _remove(store: Store, each: Garbage) -> None:
 def _candidates(store: Store, wanted: set[str]) -> Iterator[Garbage]:
     size = size_of
     for key in keys(store):
-        if key not in wanted:
+        if key not in wanted and not _is_import(store, key):
             path = store.folder(key)
             yield Garbage(path, key, "a record that no run file refers to", size(path))
     for key, path in store.leftovers():
@@ -233,6 +233,14 @@ def _candidates(store: Store, wanted: set[str]) -> Iterator[Garbage]:
             yield Garbage(path, path.name, "work of a job that is finished", size(path))
         elif path.name not in wanted:
             yield Garbage(path, path.name, "work of a job that no run file refers to", size(path))
+
+
+def _is_import(store: Store, key: str) -> bool:
+    """Whether somebody else measured it: no run would make it again."""
+    try:
+        return isinstance(store.load(key)[0].job, ImportedJob)
+    except (BrokenRecordError, OSError):
+        return False
 
 
 def _small_files(store: Store) -> Iterator[Garbage]:

@@ -69,8 +69,8 @@ def replaced(
         )
         for shots in made_up.SHOTS
     }
-    if arrays is None:
-        values = {name: each for name, each in record.values.items() if "/" in name}  # type: ignore[misc]
+    if "shots0/log_likelihood" in several:
+        values = made_up.values_of(several)  # type: ignore[assignment]
     draft = imported.Draft(made.model_copy(update={"values": values}), several)
     key = store.save(draft.arrays, draft.finished).key
     return run.model_copy(update={"jobs": {**run.jobs, slot: key}})
@@ -174,6 +174,27 @@ def test_other_gold_and_other_predictions_are_refused(tmp_path: Path) -> None:
         finding = named(judge(claimed, found, PINS), BOTH[0])
         assert finding.outcome == "invalid"
         assert why in finding.reason
+
+
+def test_the_numbers_of_another_setting_are_no_further_draw(tmp_path: Path) -> None:
+    claimed, evidence = world(
+        tmp_path,
+        wobbling({"mamba-1": 13, "phi-1": 13}),
+        **table({"mamba-1": "20.0", "phi-1": "20.0"}, margin="16"),
+    )
+    run = evidence.run
+    for dtype in ("float32", "float16"):  # an import lacks arrays that our own records have
+        _, arrays = evidence.store.load(run.jobs[f"mamba-1.{dtype}.batch-16"])
+        fewer = {name: each for name, each in arrays.items() if name != "left_out"}
+        run = replaced(tmp_path, evidence.store, run, f"mamba-1.{dtype}.batch-8", dict(fewer))
+    record, arrays = evidence.store.load(run.jobs["mamba-1.float16.batch-16"])
+    more = {**arrays, "shots0/tokens": np.ones(65, dtype=np.int64)}
+    draft = imported.Draft(record, more)
+    evidence.store.save(more, draft.finished)
+    found = Evidence(claimed, run, evidence.store, evidence.checkpoints, evidence.datasets)
+    cell = next(each for each in claimed.claims if each.id == BOTH[0])
+    cells = paired.pair_cells(claimed, [cell], found)  # type: ignore[list-item]
+    assert (len(cells.rows), cells.repeated) == (6, 1)
 
 
 def test_nobody_knows_its_kernels_and_it_is_no_copy_of_our_own_record(tmp_path: Path) -> None:
