@@ -10,7 +10,7 @@ cannot; (5) a tuned model is the one that the same run tuned. Whatever fails mak
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -104,7 +104,7 @@ class Evidence:
         if copied := self._copies().get(key):
             raise InvalidError(copied)
         tuning = self._tuning(slot, slot.job, record)
-        return CheckedRecord(slot, record, _of_import(record, arrays), tuning)
+        return CheckedRecord(slot, record, imported.arrays_of(record, arrays), tuning)
 
     def _tuning(self, slot: Slot, job: Job, record: Record) -> CheckedRecord | None:
         """(5) the tuning whose weights an evaluation was made with."""
@@ -170,18 +170,7 @@ def lone_record(store: Store, key: str, name: str, datasets: Datasets) -> Checke
     model, dtype = (getattr(record.job, field, None) for field in ("checkpoint", "dtype"))
     job = None if isinstance(record.job, ImportedJob) else record.job
     slot = Slot(name, job, "", model, dtype, None)
-    return CheckedRecord(slot, record, _of_import(record, arrays))
-
-
-def _of_import(record: Record, arrays: "Arrays") -> "Arrays":
-    """Arrays of a record; an import has no others, and what rests on them is not run."""
-    return _AnswersAlone(arrays) if isinstance(record.job, ImportedJob) else arrays
-
-
-class _AnswersAlone(dict[str, Any]):
-    def __missing__(self, name: str) -> NoReturn:
-        message = f"imported answers have no {name.partition('/')[2] or name}, which this takes"
-        raise NotRunError(message)
+    return CheckedRecord(slot, record, imported.arrays_of(record, arrays))
 
 
 KINDS: Mapping[str, KindOfRecord] = {

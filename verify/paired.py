@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from repro import fileio
 from repro.schema.causes import Cause, cause
 from repro.schema.groups import EvaluationGroup
 from repro.schema.manifest import Manifest
@@ -270,23 +269,10 @@ def distinct_rows(
 ) -> tuple[Row, ...]:
     """The first row of each that gave the same numbers: a repetition is no further draw."""
     found: dict[tuple[str, ...], Row] = {}
-    digest = _of_arrays
-    if any(_any_imported(members(row)) for row in rows):
-        digest = _of_answers
+    mixed = any(_any_imported(members(row)) for row in rows)  # an import lacks some arrays
     for row in rows:
-        found.setdefault(tuple(digest(each) for each in members(row)), row)
+        found.setdefault(tuple(each.digest(of_answers=mixed) for each in members(row)), row)
     return tuple(found.values())
-
-
-def _of_arrays(loaded: CheckedRecord) -> str:
-    return loaded.record.arrays.sha256
-
-
-def _of_answers(loaded: CheckedRecord) -> str:
-    """The same of what an import has too: log-likelihoods, or answers where there are no others."""
-    what = "prediction" if loaded.answers_alone else "log_likelihood"
-    several = (loaded.arrays[f"shots{shots}/{what}"] for shots in loaded.shots())
-    return fileio.digest_of_data([[str(each.dtype), each.tobytes().hex()] for each in several])
 
 
 def by_cast_mode(manifest: Manifest, cell: CellClaim, evidence: Evidence) -> dict[str, Pair]:

@@ -211,9 +211,26 @@ def test_nobody_knows_its_kernels_and_it_is_no_copy_of_our_own_record(tmp_path: 
     assert one.imported
     assert two.imported is None
     assert paired.on_other_kernels([[one], [two]], [1, 2]) == []
-    reference = evidence.run.jobs["mamba-1.float32.batch-8"]
-    _, arrays = evidence.store.load(reference)
-    run = replaced(tmp_path, evidence.store, evidence.run, by="copied", arrays=dict(arrays))
-    found = Evidence(claimed, run, evidence.store, evidence.checkpoints, evidence.datasets)
-    finding = named(judge(claimed, found, PINS), BOTH[0])
-    assert finding.outcome == "invalid"
+
+
+def test_numbers_of_another_dtype_are_a_copy_and_those_of_our_own_record_are_not(
+    tmp_path: Path,
+) -> None:
+    claimed = made_up.manifest()
+    store, run = made_up.run(tmp_path, claimed, "full")
+    known, datasets = made_up.checkpoints(), {"mmlu": made_up.dataset()}
+
+    def outcome(slot: str) -> Finding:
+        """Of the first cell, with the arrays of a slot imported as those of another."""
+        arrays = dict(store.load(run.jobs[slot])[1])
+        changed = replaced(tmp_path, store, run, by=slot, arrays=arrays)
+        # Our own record stays in the run, as another slot's.
+        changed = changed.model_copy(update={"jobs": {**changed.jobs, "own": run.jobs[SLOT]}})
+        return named(
+            judge(claimed, Evidence(claimed, changed, store, known, datasets), PINS), BOTH[0]
+        )
+
+    assert outcome(SLOT).outcome == "inconclusive"
+    copied = outcome("mamba-1.float32.batch-8")
+    assert copied.outcome == "invalid"
+    assert "are of two dtypes: at least one is a copy" in copied.reason

@@ -207,7 +207,7 @@ def path(record: Record) -> Iterator[str]:
 def differences(one: Record, other: Record) -> Iterator[Difference]:
     """What two evaluations may differ in; two tuned models may be as they were.
 
-    Of an import, what is unknown differs from nothing, and weights are known by name alone.
+    Of an import, what is unknown differs from nothing, its weights among it.
     """
     left, right = one.job, other.job
     assert isinstance(left, ModelJob | ImportedJob)  # noqa: S101
@@ -215,9 +215,8 @@ def differences(one: Record, other: Record) -> Iterator[Difference]:
     if UNKNOWN not in (left.dtype, right.dtype):
         yield "dtypes", left.dtype, right.dtype
     yield "tasks", _asked(left), _asked(right)
-    if isinstance(left, ImportedJob) or isinstance(right, ImportedJob):
-        yield "checkpoints", left.checkpoint, right.checkpoint
-    elif not (left.tuned or right.tuned):
+    of_import = isinstance(left, ImportedJob) or isinstance(right, ImportedJob)
+    if not (of_import or left.tuned or right.tuned):
         yield "checkpoints", weights(one), weights(other)
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from repro import fileio
 from repro.schema.groups import Slot
 from repro.schema.jobs import ModelJob
 from repro.schema.kinds.imported import ImportedJob
@@ -45,6 +46,14 @@ class CheckedRecord:
     def answers_alone(self) -> bool:
         """Whether it has no log-likelihoods, as an import may."""
         return not any(name.endswith("/log_likelihood") for name in self.arrays)
+
+    def digest(self, *, of_answers: bool) -> str:
+        """Of all arrays, or of log-likelihoods, or answers where it has no others."""
+        if not of_answers:
+            return self.record.arrays.sha256
+        what = "prediction" if self.answers_alone else "log_likelihood"
+        several = (self.arrays[f"shots{shots}/{what}"] for shots in self.shots())
+        return fileio.digest_of_data([[str(each.dtype), each.tobytes().hex()] for each in several])
 
     def predicted(self, shots: int) -> answers.Letters:
         """Predicted letters or choices at a number of shots, from the log-likelihoods."""

@@ -8,14 +8,14 @@ Not covered: everything that it leaves unknown; whether its log-likelihoods are 
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from repro.schema.catalog import Benchmark, Dataset
 from repro.schema.kinds.imported import UNKNOWN, ImportedJob
 from repro.store.record import Record
-from verify.errors import InvalidError
+from verify.errors import InvalidError, NotRunError
 from verify.records import answers, benchmark, mmlu
 from verify.records.answers import array_of
 from verify.records.consistency import Datasets, KindOfRecord
@@ -68,6 +68,17 @@ def _answers_alone(record: Record, arrays: "Arrays", shots: int, choices: int) -
         message = f"record {record.key[:12]}: answers at {shots} shots that are no choices"
         raise InvalidError(message)
     return {"accuracy": float(np.mean(picked == gold))}
+
+
+def arrays_of(record: Record, arrays: "Arrays") -> "Arrays":
+    """Arrays of a record; of an import, what rests on others than it has was not run."""
+    return _ArraysOfImport(arrays) if isinstance(record.job, ImportedJob) else arrays
+
+
+class _ArraysOfImport(dict[str, Any]):
+    def __missing__(self, name: str) -> NoReturn:
+        message = f"imported answers have no {name.partition('/')[2] or name}, which this takes"
+        raise NotRunError(message)
 
 
 def _check(record: Record, job: ImportedJob, arrays: "Arrays", datasets: Datasets) -> None:
