@@ -1,6 +1,7 @@
 """`repro report`: one page for a reader, or a letter to the authors, from records alone."""
 
 import argparse
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Arguments of `repro report`."""
     options.add_results(
         parser,
-        "folders that `repro run` wrote; several are shown together (default: results)",
+        "folders that `repro run` wrote, or packets of `repro export`, zipped or not; several are "
+        "shown together (default: results)",
     )
     parser.add_argument(
         "--out",
@@ -63,8 +65,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     given = arguments.results or [Path("results")]
     options.check_folders(given)
-    seen = verify.gather(given)
-    _write(out, NAME, page.render(seen))
+    with verify.gathered(given) as seen:
+        _write(out, NAME, page.render(seen))
     return _end(seen)
 
 
@@ -73,8 +75,8 @@ def _letter(arguments: argparse.Namespace, out: Path | None) -> int:
     from repro.report import collect, letter
 
     given = arguments.results or [each for each in [Path("results")] if each.exists()]
-    seen = verify.gather(given) if given else collect.gather([])
-    text = letter.render(seen, arguments.letter)
+    with verify.gathered(given) if given else nullcontext(collect.gather([])) as seen:
+        text = letter.render(seen, arguments.letter)
     if out is None:
         print(text, end="")
     else:

@@ -3,7 +3,7 @@
 A CSV has a line a question, with the columns of `COLUMNS` and, if known, `shots`,
 `log_likelihood_0`, … and `characters_0`, …, one for each choice, empty where there is none.
 
-Not covered: LAMBADA as CSV.
+Not covered: tasks whose answers are words, as CSV.
 """
 
 import csv
@@ -32,7 +32,6 @@ LARGEST = 1 << 30
 Tasks = Mapping[str, Dataset | Benchmark]
 """The catalog's question sets."""
 
-WORDS = "lambada_openai"
 _SUBJECT = "mmlu_"
 
 
@@ -119,6 +118,12 @@ def task_of(name: str, tasks: Tasks) -> tuple[str, str] | None:
         if isinstance(known, Dataset) and subject in known.subjects:
             return "mmlu", subject
     return (name, "") if isinstance(tasks.get(name), Benchmark) else None
+
+
+def has_words(task: str, tasks: Tasks) -> bool:
+    """Whether answers are words, as LAMBADA's, and no choices."""
+    known = tasks[task]
+    return isinstance(known, Benchmark) and known.output == "loglikelihood"
 
 
 def names_of(tasks: Tasks) -> list[str]:
@@ -222,7 +227,8 @@ def csv_source(path: Path, text: str, tasks: Tasks, shots: int | None) -> Source
             raise WrongFileError(
                 where, "no number of solved examples", "a column shots, or --shots N"
             )
-        if task_of(row["task"], tasks) is None or row["task"] == WORDS:
+        asked_of = task_of(row["task"], tasks)
+        if asked_of is None or has_words(asked_of[0], tasks):
             expected = known_names(row["task"], names_of(tasks))
             raise WrongFileError(where, f"a task {row['task']!r}", expected)
         parts.setdefault((row["task"], asked), []).append(_csv_question(row, where))

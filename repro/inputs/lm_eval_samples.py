@@ -9,6 +9,7 @@ Reference: lm-eval 0.4.2, `__main__.cli_evaluate`; 0.4.13, `EvaluationTracker`.
 Not covered: tasks that generate text; several filters of one task.
 """
 
+import io
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,13 +19,13 @@ from repro import json_text
 from repro.errors import BadInputError, Problem
 from repro.inputs import foreign_answers
 from repro.inputs.foreign_answers import (
-    WORDS,
     Answers,
     Question,
     Source,
     Tasks,
     WrongFileError,
     best_choice,
+    has_words,
     in_order,
     names_of,
     task_of,
@@ -92,7 +93,8 @@ def _samples_source(path: Path, text: str, tasks: Tasks, shots: int | None) -> S
     if asked is None:
         where = f"no number of solved examples, and no {results.name} beside it that says it"
         raise WrongFileError(path, where, "--shots N")
-    questions = in_order(path, _samples(path, text, task[0]))
+    words = has_words(task[0], tasks)
+    questions = in_order(path, _samples(path, text, task[0], words=words))
     _check_count(path, len(questions), said, name)
     array = text.lstrip()[:1] == "["
     version = str(said.get("lm_eval_version") or ("0.4.2" if array else "0.4.13"))
@@ -107,22 +109,14 @@ def _samples_source(path: Path, text: str, tasks: Tasks, shots: int | None) -> S
     )
 
 
-def _samples(path: Path, text: str, task: str) -> Iterator[Question]:
-    values = json_text.each_value(text)
-    number = 0
-    while True:
+def _samples(path: Path, text: str, task: str, *, words: bool) -> Iterator[Question]:
+    number, expected = 0, "what `lm_eval --log_samples` wrote, to its end"
+    for sample in _values(path, text, expected):
         where = f"{path}: sample {number}"
+        if isinstance(sample, ValueError):
+            raise WrongFileError(where, json_text.explain_error(sample), expected) from sample
         try:
-            sample = next(values)
-        except StopIteration:
-            break
-        except ValueError as error:
-            expected = "what `lm_eval --log_samples` wrote, to its end"
-            raise WrongFileError(
-                where, f"no JSON: {json_text.explain_error(error)}", expected
-            ) from error
-        try:
-            yield _question(sample, task)
+            yield _question(sample, task, words=words)
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             said = f"no {error.args[0]}" if isinstance(error, KeyError) else _reason(error)
             expected = "doc_id, target, arguments and filtered_resps of a task with log-likelihoods"
@@ -130,6 +124,13 @@ def _samples(path: Path, text: str, task: str) -> Iterator[Question]:
         number += 1
     if not number:
         raise WrongFileError(path, "no sample", "one for each question")
+
+
+def _values(path: Path, text: str, expected: str) -> Iterator[Any]:
+    try:
+        yield from json_text.records(io.StringIO(text, newline="\n"))
+    except ValueError as error:
+        raise WrongFileError(path, json_text.explain_error(error), expected) from error
 
 
 class _SampleError(ValueError):
@@ -140,7 +141,7 @@ def _reason(error: Exception) -> str:
     return str(error) if isinstance(error, _SampleError) else "a field of another form"
 
 
-def _question(sample: Mapping[str, Any], task: str) -> Question:
+def _question(sample: Mapping[str, Any], task: str, *, words: bool) -> Question:
     """One logged sample; held to the scores that lm-eval gave it."""
     row = sample["doc_id"]
     if type(row) is not int or row < 0:
@@ -150,7 +151,7 @@ def _question(sample: Mapping[str, Any], task: str) -> Question:
     asked = [_argument(each) for each in _arguments(sample.get("arguments", []))]
     if not scores or (asked and len(asked) != len(scores)):
         raise _SampleError("another number of requests than of responses")
-    if task == WORDS:
+    if words:
         found = Question(row, None, None, scores, (), pairs[0][1], asked)
         _hold(sample, "acc", right=pairs[0][1])
         return found

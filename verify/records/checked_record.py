@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from repro import fileio
+from repro.schema.catalog import Metric
 from repro.schema.groups import Slot
 from repro.schema.jobs import ModelJob
 from repro.schema.kinds.imported import ImportedJob
 from repro.store.record import Record
 from verify.records import answers
-from verify.records.answers import Metric, Right
+from verify.records.answers import Right
 
 if TYPE_CHECKING:
     from repro.store.store import Arrays
