@@ -5,8 +5,10 @@ and all but the first line of what it says of the machine were left out.
 """
 
 import functools
+import json
 import os
 import warnings
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +27,14 @@ TWIN = paths.ROOT / "twins" / "gpt-neox-twin"
 LATER = paths.ROOT / "tests" / "lm_eval_0.4.13"
 TASKS = ("arc_easy", "lambada_openai", "winogrande")
 SUBJECTS = ("anatomy", "astronomy")
+
+_SPLITS = {
+    "arc_easy": ("test", "train"),
+    "lambada_openai": ("test", "test"),
+    "winogrande": ("validation", "train"),
+}
+"""The split that a task asks, and the one that its examples come from."""
+_QUESTIONS = 7
 
 _HUB = {
     ("winogrande", "winogrande_xl"): "winogrande",
@@ -45,11 +55,28 @@ def question_sets() -> dict[str, Dataset | Benchmark]:
         subjects[name] = whole.subjects[name].model_copy(update=change)
     known["mmlu"] = whole.model_copy(update={"subjects": subjects})
     for task in TASKS:
-        rows = benchmarks.splits(task)[data.SPLITS[task][0]]
+        rows = _rows(task)[_SPLITS[task][0]]
         gold = [data.gold(task, row) for row in rows]
         change = {"questions": len(rows), "gold_sha256": fileio.digest_of_data(gold)}
         known[task] = known[task].model_copy(update=change)
     return known
+
+
+def _rows(task: str) -> dict[str, list[dict[str, Any]]]:
+    """Rows as the hub has them, by split: 7 that are asked, 20 for examples."""
+    make, (asked, drawn) = benchmarks.MAKERS[task], _SPLITS[task]
+    examples = {drawn: [make(number) for number in range(50, 70)]}
+    return examples | {asked: [make(number) for number in range(_QUESTIONS)]}
+
+
+def write_data(folder: Path, task: str) -> Path:
+    """The same for a run of ours."""
+    path = folder / f"{task}.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for split, rows in _rows(task).items():
+            lines = "".join(json.dumps(row) + "\n" for row in rows)
+            archive.writestr(f"{task}/{split}.jsonl", lines)
+    return path
 
 
 @contextmanager
@@ -58,7 +85,7 @@ def _made_up_hub() -> Iterator[None]:
 
     def load_dataset(path: str, name: str | None = None, **_: object) -> Any:
         if (path, name) in _HUB:
-            rows = benchmarks.splits(_HUB[path, name])
+            rows = _rows(_HUB[path, name])
             made = {split: datasets.Dataset.from_list(each) for split, each in rows.items()}
             return datasets.DatasetDict(made)
         assert name is not None

