@@ -17,6 +17,7 @@ from repro.schema.causes import Cause, cause
 from repro.schema.claims import AmbiguousClaim, Claim, claimed_by
 from repro.schema.finding import Finding, Verdict
 from repro.schema.jobs import BenchmarkJob
+from repro.schema.kinds.imported import ImportedJob
 from repro.schema.manifest import Manifest
 from repro.schema.measured_claims import (
     BoundClaim,
@@ -237,7 +238,7 @@ def _notes(evidence: Evidence) -> list[str]:
             continue
         for warning in record.warnings:
             notes[warning] = None
-        if isinstance(record.job, BenchmarkJob):
+        if isinstance(record.job, BenchmarkJob | ImportedJob):
             notes |= _unchecked_gold(record.job, evidence)
         notes |= dict.fromkeys(_drift(record.environment, evidence.manifest))
         made |= {record.key: record}
@@ -271,7 +272,7 @@ def _drift(environment: Environment, manifest: Manifest) -> list[str]:
     return found
 
 
-def _unchecked_gold(job: BenchmarkJob, evidence: Evidence) -> dict[str, None]:
+def _unchecked_gold(job: BenchmarkJob | ImportedJob, evidence: Evidence) -> dict[str, None]:
     """What of a benchmark's gold answers nothing holds to the data set."""
     known = evidence.datasets[job.task]
     what = unchecked_gold(job, known) if isinstance(known, Benchmark) else ""

@@ -91,5 +91,6 @@ def _run_progress(
             slots = job_slots.slots(manifest, tier, catalog.checkpoints())
             no_twin = found.missing.keys() & {each.id for each in slots if each.job is None}
             missing = len(found.missing) - len(no_twin)
-            return RunProgress(tier, done, len(keys), missing, len(no_twin))
+            imported = len({found.jobs.get(slot) for slot in found.imported})
+            return RunProgress(tier, done, len(keys), missing, len(no_twin), imported)
     return None

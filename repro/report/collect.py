@@ -352,6 +352,7 @@ def _curve(loaded: CheckedRecord, mode: str) -> Curve:
 SUMMARIES: Mapping[str, Callable[[CheckedRecord, Any], Any] | None] = {
     "evaluate": None,  # in pairs of precisions
     "benchmark": None,  # in findings alone
+    "imported": None,  # the same
     "tuning": _tuned,
     "throughput": _timing,
     "stability": _envelope,

@@ -13,6 +13,7 @@ from repro.planning.plan import Plan
 from repro.report.console import Table, Text, console
 from repro.report.console_plan import duration
 from repro.schema.jobs import Tier
+from repro.schema.kinds.imported import ImportedJob
 from repro.schema.manifest import Manifest
 from repro.store.contents import SHORT, Entry, Garbage
 from repro.text import plural
@@ -31,9 +32,12 @@ class RunProgress:
     """Slots whose job could not run: no weights, no data, no space."""
     no_twin: int
     """Slots that have no job at this tier: nothing stands in for their checkpoint."""
+    imported: int = 0
+    """Of the jobs, those that somebody else ran."""
 
     def __str__(self) -> str:
         text = f"{self.tier}: {self.done} of {plural(self.jobs, 'job')}"
+        text += f", {self.imported} imported" if self.imported else ""
         text += f", {plural(self.missing, 'result')} missing" if self.missing else ""
         return text + (f"; {plural(self.no_twin, 'result')} without a twin" if self.no_twin else "")
 
@@ -123,7 +127,7 @@ def show_record(entry: Entry) -> None:
     record = entry.record
     if record is None:
         return
-    machine = record.environment
+    machine, job = record.environment, record.job
     facts = {
         "started": record.started,
         "took": f"{record.seconds} s",
@@ -131,6 +135,9 @@ def show_record(entry: Entry) -> None:
         "hardware": machine.hardware_class,
         **{name: version for name, version in machine.packages.items() if name in _PACKAGES},
     }
+    if isinstance(job, ImportedJob):
+        said = {"ran": job.by, "source": job.source, "unknown": ", ".join(job.unknown())}
+        facts = {f"imported, {name}": each for name, each in said.items()} | facts
     files = {record.arrays.name: record.arrays.sha256, **record.files}
     for title, pairs in (
         ("environment", facts),

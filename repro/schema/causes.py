@@ -82,6 +82,7 @@ SENTENCES: dict[str, str] = {
     "emulated-cap": "the cap is emulated on a card of {gib:.1f} GiB",
     "one-machine": "timed on one machine: how far another one of its class is off was not measured",
     "other-hardware": "decided on {hardware} alone, measured on {others}",
+    "imported": "imported: {by} ran it, by what they say; unknown: {unknown}",
     "tier-and-stand-in": "tier {tier}, {checkpoint} stands in",
     "tier": "tier {tier}",
     "substituted": "{name} was substituted",

@@ -10,10 +10,15 @@ import hashlib
 import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from repro import fileio
 from repro.errors import BadInputError
 from repro.schema.jobs import KINDS, Job
+from repro.schema.kinds.imported import ImportedJob
+
+if TYPE_CHECKING:
+    from repro.store.record import Record
 
 NO_NUMBERS: Mapping[str, str] = {
     "repro.errors": "words of messages, and exit codes",
@@ -51,6 +56,19 @@ def job_key(
             "machine": dict(machine),
         }
     )
+
+
+def key_of(record: "Record") -> str:
+    """The key that follows from a record's own content.
+
+    That of an import is of what it says and the files that it comes from, and no job ever has it.
+    """
+    job = record.job
+    if isinstance(job, ImportedJob):
+        return fileio.digest_of_data({"imported": job.specification(), "files": record.inputs})
+    libraries = libraries_of(job.kind, record.environment.packages)
+    machine = record.environment.key_parts()
+    return job_key(job, record.inputs, record.code, libraries, machine)
 
 
 def libraries_of(kind: str, packages: Mapping[str, str]) -> dict[str, str]:

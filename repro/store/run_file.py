@@ -55,6 +55,8 @@ class RunFile(Frozen):
     """Slot to job key, for every job that could be planned."""
     missing: dict[str, str]
     """Slot to reason, for every job that could not."""
+    imported: dict[str, str] = Field(default_factory=dict)
+    """Slots whose records somebody else measured, to who did; their records say the same."""
 
 
 def path_of(out: Path, manifest: str, tier: str) -> Path:
