@@ -3,7 +3,9 @@
 import argparse
 import importlib.util
 import json
+import math
 import os
+import re
 import socket
 import sys
 from collections.abc import Iterable, Sequence
@@ -104,6 +106,20 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
         help="take some jobs and leave the others, e.g. --only model=mamba-130m,dtype=float16; "
         "keys: model, dtype, setting",
     )
+    wanted = parser.add_mutually_exclusive_group()
+    wanted.add_argument(
+        "--all",
+        action="store_true",
+        help="at tier full, jobs too that decide nothing, whatever they measure: they are left out "
+        "otherwise, and `repro plan` says which claims they are for",
+    )
+    wanted.add_argument(
+        "--budget",
+        metavar="TIME",
+        type=duration_argument,
+        help="at tier full, only the jobs that decide most claims an hour, up to so much time of "
+        "one H200: 10h, 90min or 2d; `repro plan` says what they decide, and what comes next",
+    )
     parser.add_argument(
         "--substitute",
         metavar="NAME=DIR",
@@ -130,6 +146,18 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--offline", action="store_true", help="fetch nothing")
     add_out(parser)
+
+
+_SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 24 * 3600}
+
+
+def duration_argument(text: str) -> float:
+    """An argument: a time such as 10h, in seconds."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?(s|min|h|d)", text)
+    if not found or not float(found[1]) or not math.isfinite(float(found[1]) * 24 * 3600):
+        message = f"found {text!r}, expected a time above 0 with its unit, e.g. 10h, 90min or 2d"
+        raise argparse.ArgumentTypeError(message)
+    return float(found[1]) * _SECONDS[found[2]]
 
 
 def read_named_paths(flag: str, given: list[str]) -> dict[str, Path]:

@@ -67,6 +67,8 @@ SENTENCES: dict[str, str] = {
     "beside": "our own check, and no verdict on the paper: it {result}",
     # What keeps a measurement from deciding, and where it points.
     "holm": "not beyond chance over {tests} numbers: p = {p:.2g} (Holm)",
+    "part-of-the-table": "left open, as {left} of the table's {numbers} numbers were left out of "
+    "the run: one of them may show a setting that is further off",
     "few-settings": "{draws} of the {needed} settings needed ({repeated} more repeat one of them)",
     "divided-by-zero": "the improvement that is divided by may be 0: draws from {low:.2f} "
     "to {high:.2f}",

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from repro import json_text
 from repro import paths as bundle
@@ -52,6 +52,8 @@ class RunFile(Frozen):
     """Slot to job key, for every job that could be planned."""
     missing: dict[str, str]
     """Slot to reason, for every job that could not."""
+    left_out: dict[str, str] = Field(default_factory=dict)
+    """Slot to reason, for every job that was not wanted; none of it hangs on what was measured."""
 
 
 def path_of(out: Path, manifest: str, tier: str) -> Path:
