@@ -3,7 +3,6 @@
 import argparse
 import importlib.util
 import json
-import math
 import os
 import re
 import socket
@@ -151,13 +150,19 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
 _SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 24 * 3600}
 
 
-def duration_argument(text: str) -> float:
-    """An argument: a time such as 10h, in seconds."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?(s|min|h|d)", text)
-    if not found or not float(found[1]) or not math.isfinite(float(found[1]) * 24 * 3600):
+def duration_argument(text: str) -> str:
+    """An argument: a time with its unit, such as 10h; `seconds_of` reads it."""
+    found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,6})?)(s|min|h|d)", text)
+    if not found or not float(found[1]):
         message = f"found {text!r}, expected a time above 0 with its unit, e.g. 10h, 90min or 2d"
         raise argparse.ArgumentTypeError(message)
-    return float(found[1]) * _SECONDS[found[2]]
+    return text
+
+
+def seconds_of(duration: str) -> float:
+    """Seconds of what `duration_argument` took."""
+    number = duration.rstrip("".join(_SECONDS))
+    return float(number) * _SECONDS[duration.removeprefix(number)]
 
 
 def read_named_paths(flag: str, given: list[str]) -> dict[str, Path]:

@@ -31,7 +31,13 @@ def add(parser: argparse.ArgumentParser) -> None:
     options.add_manifests(parser)
     options.add_selection(parser)
     options.add_json(parser)
-    parser.epilog = "Exits 0 if every job is done or can be run here, 3 if some cannot."
+    parser.epilog = (
+        "Exits 0 if every job is done or can be run here, 3 if some cannot. REPRO_GPU_HOUR=2.50\n"
+        "in the environment tells GPU-hours in money too.\n"
+        "\n"
+        "example:\n"
+        "  repro plan manifests/*.json --budget 10h"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -75,8 +81,8 @@ class PreparedPlans:
     """When the command was given: UTC, ISO 8601."""
     every: bool = False
     """`--all`: jobs that decide nothing too."""
-    budget: float | None = None
-    """Seconds on one H200."""
+    budget: str | None = None
+    """Time on one H200, as `--budget` has it."""
 
     def plans(self) -> tuple[list[Plan], Budget | None]:
         """A plan for every manifest, within the budget if there is one."""
@@ -85,12 +91,12 @@ class PreparedPlans:
             return plans, None
         if low := [each.manifest.id for each in plans if each.tier != "full"]:
             raise BadInputError(
-                f"--budget: found {first_few(low)} at a tier below full, which decides nothing "
-                "about the paper's models; expected --tier full, or no --tier"
+                f"--budget {self.budget}: found {first_few(low)} at a tier below full, which "
+                "decides nothing about the paper's models; expected --tier full, or no --tier"
             )
         needs = {each.manifest.id: self.needs(each) for each in plans}
-        bought = selection.spend(plans, needs, self.budget)
-        why = f"beyond the budget of {console_plan.hours(self.budget)} of one H200"
+        bought = selection.spend(plans, needs, options.seconds_of(self.budget))
+        why = f"beyond the budget of {self.budget} of one H200"
         return [selection.within(each, bought, why) for each in plans], bought
 
     def tiers_of(self, manifest: Manifest) -> dict[Tier, Plan]:

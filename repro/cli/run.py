@@ -103,7 +103,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "A finished job is reused as long as nothing that can change its numbers has changed.\n"
         "Exits 0 if all jobs are done, or no claim needs one; 3 if some could not run. A\n"
-        "contradicted claim is a result."
+        "contradicted claim is a result.\n"
+        "\n"
+        "example:\n"
+        "  repro run manifests/table1.json --tier smoke"
     )
 
 

@@ -127,7 +127,7 @@ def needs_of(slots: dict[str, str], prospect: Any = "decided") -> list[ClaimNeed
 
 @pytest.fixture(scope="module")
 def paper(tmp_path_factory: pytest.TempPathFactory) -> PreparedPlans:
-    return prepared(tmp_path_factory.mktemp("paper"), ["table1", "table3", "proofs"], budget=36000)
+    return prepared(tmp_path_factory.mktemp("paper"), ["table1", "table3", "proofs"], budget="10h")
 
 
 def test_a_budget_buys_closures_and_keeps_to_its_hours(paper: PreparedPlans) -> None:
@@ -151,7 +151,7 @@ def test_a_budget_buys_closures_and_keeps_to_its_hours(paper: PreparedPlans) -> 
                 named = decided if one.prospect == "decided" else budget.leans
                 assert f"{manifest}/{one.claim}" in named
     reasons = {each.reason for plan in plans for each in plan.left_out}
-    assert reasons == {selection.NOTHING_DECIDED, "beyond the budget of 10.0 h of one H200"}
+    assert reasons == {selection.NOTHING_DECIDED, "beyond the budget of 10h of one H200"}
 
 
 def test_the_next_step_is_not_within_what_is_left(paper: PreparedPlans) -> None:
