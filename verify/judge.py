@@ -33,6 +33,7 @@ from repro.schema.measured_claims import (
     ThroughputGain,
     TrendClaim,
 )
+from repro.schema.score_claims import MeanScore, MeasuredDifference
 from repro.schema.tuned_claims import (
     BarsClaim,
     ImprovementClaim,
@@ -42,12 +43,12 @@ from repro.schema.tuned_claims import (
     Score,
     TunedDivergence,
 )
-from repro.schema.tuned_slots import OfTunedModels, models_of
+from repro.schema.tuned_slots import OfTunedModels
 from repro.store import keys, run_file
 from repro.store.record import Record
 from repro.text import first_few, plural
 from verify import qualifiers, tuned_paired
-from verify.decidable import family, numbers_of
+from verify.decidable import family, tested
 from verify.decision_rule import ERROR_RATE, holm
 from verify.errors import InvalidError, NotRunError
 from verify.evidence import Evidence
@@ -62,7 +63,17 @@ from verify.paper import (
 from verify.records.benchmark import unchecked_gold
 from verify.records.checked_record import CheckedRecord
 from verify.rests_on import slots_of
-from verify.rules import improvement, layer, model, proof, score, throughput, trend, tuned
+from verify.rules import (
+    difference,
+    improvement,
+    layer,
+    model,
+    proof,
+    score,
+    throughput,
+    trend,
+    tuned,
+)
 from verify.rules.tuned import with_learning_notes
 
 Pins = Mapping[str, str]
@@ -162,7 +173,7 @@ def _with_left_out(
     """
     run, every = evidence.run, frozenset(evidence.slots)
     asked = run.jobs.keys() | run.missing.keys()
-    numbers = [each.claim for each in numbers_of(manifest)]
+    numbers = tested(manifest)
     left = sum(not slots_of(manifest, each, run.tier, every) <= asked for each in numbers)
     if not left:
         return judged
@@ -308,6 +319,8 @@ CELLS: Mapping[type, Rule] = {
     Divergence: model.cell,
     TunedDivergence: tuned.cell,
     Score: score.cell,
+    MeanScore: score.cell,
+    MeasuredDifference: difference.cell,
     ImprovementRatio: improvement.ratio,
     ThroughputGain: throughput.cell,
 }
@@ -343,5 +356,5 @@ def decide(manifest: Manifest, claim: Claim, evidence: Evidence) -> JudgedClaim:
     rule = (CELLS if isinstance(claim, CellClaim) else CLAIMS)[type(claimed)]
     judged = rule(manifest, claim, evidence)
     if isinstance(claimed, OfTunedModels):
-        judged = tuned_paired.with_open_factors(manifest, models_of(claimed), judged)
+        judged = tuned_paired.with_open_factors(manifest, claimed, judged)
     return with_learning_notes(judged)

@@ -7,9 +7,10 @@ every slot of its manifest: too many jobs are only dear, too few would leave it 
 
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
-from itertools import chain, product
+from itertools import chain
 
 from repro.schema import tuned_slots
+from repro.schema.catalog import MMLU
 from repro.schema.claims import (
     AmbiguousClaim,
     Claim,
@@ -18,7 +19,7 @@ from repro.schema.claims import (
     PlannedClaim,
     claimed_by,
 )
-from repro.schema.groups import EvaluationGroup, ThroughputGroup
+from repro.schema.groups import EvaluationGroup, ThroughputGroup, TuningGroup
 from repro.schema.jobs import Tier
 from repro.schema.manifest import Manifest
 from repro.schema.measured_claims import (
@@ -35,16 +36,16 @@ from repro.schema.measured_claims import (
     UnbuiltMeasure,
 )
 from repro.schema.page_claims import FactClaim
-from repro.schema.slots import evaluation_slot, settings_of
+from repro.schema.score_claims import Scores, columns_of
+from repro.schema.slots import askings, evaluation_slot, settings_of
 from repro.schema.tuned_claims import (
     BarsClaim,
     LearnsClaim,
     MeasuredWinsClaim,
-    Score,
     TunedDivergence,
 )
-from repro.schema.tuned_slots import OfTunedModels, TunedModel, asked_slot, models_of, tuning_slot
-from verify.tuned_paired import DTYPE, reference_of
+from repro.schema.tuned_slots import OfTunedModels, models_of, tuning_slot
+from verify.tuned_paired import reference_of
 
 OnNoRun = PageClaim | FactClaim | PlannedClaim | UnbuiltMeasure
 """What printed values or pinned code decide, or nothing can yet."""
@@ -86,7 +87,7 @@ def _named(manifest: Manifest, claim: Claim, tier: Tier) -> Iterable[str] | None
         found = chain.from_iterable(each for each in several if each is not None)
         found = None if None in several else found
     elif isinstance(claimed, OfTunedModels):
-        found = _of_tuned_models(manifest, claimed, tier)
+        found = _of_models(manifest, claimed, tier)
     elif isinstance(claimed, ThroughputGain | GrowingClaim):
         sizes = {*claimed.checkpoints, getattr(claimed, "against", None)}
         found = _of_throughput(manifest, claimed.group, sizes)
@@ -98,7 +99,11 @@ def _named(manifest: Manifest, claim: Claim, tier: Tier) -> Iterable[str] | None
 
 def _of_divergence(manifest: Manifest, wanted: Divergence, tier: Tier) -> Iterator[str]:
     for group in manifest.jobs:
-        if isinstance(group, EvaluationGroup) and wanted.checkpoint in group.checkpoints:
+        if (
+            isinstance(group, EvaluationGroup)
+            and group.task == MMLU
+            and wanted.checkpoint in group.checkpoints
+        ):
             if tier in group.tiers:
                 for each in settings_of(manifest, group, tier):
                     for dtype in (wanted.reference, wanted.dtype):
@@ -114,35 +119,26 @@ def _of_throughput(
             yield from (s.id for s in tuned_slots.throughput(group) if s.checkpoint in sizes)
 
 
-def _of_tuned_models(manifest: Manifest, claimed: OfTunedModels, tier: Tier) -> Iterator[str]:
-    """Evaluations of every model and of the reference that its divergence is from; tunings."""
+def _of_models(manifest: Manifest, claimed: OfTunedModels, tier: Tier) -> Iterator[str]:
+    """What every model was asked, and the reference that its divergence is from; tunings."""
+    folded = isinstance(claimed, TunedDivergence | BarsClaim)
+    tasks = _tasks(claimed)
     for model in models_of(claimed):
-        models = {model, reference_of(manifest, model)} if _is_divergence(claimed) else {model}
-        for each in models:
-            yield from _of_model(manifest, each, claimed, tier)
-
-
-def _of_model(
-    manifest: Manifest, model: TunedModel, claimed: OfTunedModels, tier: Tier
-) -> Iterator[str]:
-    found = tuned_slots.group_of(manifest, model)
-    if found is None or tier not in found[0].tiers:
-        return
-    group, arm = found
-    asked = tuple(each.task for each in group.questions)
-    for setting, task in product(group.tiers[tier].settings, _tasks(claimed) or asked):
-        yield tuning_slot(model.checkpoint, arm, setting)
-        yield asked_slot(model.checkpoint, arm, setting, task, DTYPE)
-
-
-def _is_divergence(claimed: OfTunedModels) -> bool:
-    return isinstance(claimed, TunedDivergence | BarsClaim)
+        for each in {model, reference_of(manifest, model)} if folded else {model}:
+            for asked in askings(manifest, each):
+                if not tasks or asked.task in tasks:
+                    yield from asked.slots(tier)
+                    if isinstance(asked.group, TuningGroup) and tier in asked.group.tiers:
+                        settings = asked.group.tiers[tier].settings
+                        yield from (tuning_slot(*asked.model, name) for name in settings)
 
 
 def _tasks(claimed: OfTunedModels) -> tuple[str, ...]:
-    """Benchmarks that decide; empty where all that are asked may."""
-    if isinstance(claimed, Score | BarsClaim):
+    """Tasks that decide; empty where all that are asked may."""
+    if isinstance(claimed, BarsClaim):
         return (claimed.task,)
     if isinstance(claimed, MeasuredWinsClaim):
-        return tuple(dict.fromkeys(each.task for each in claimed.columns))
-    return ("mmlu",) if isinstance(claimed, TunedDivergence) else ()
+        return tuple(each.task for each in claimed.columns)
+    if isinstance(claimed, Scores):
+        return tuple(each.task for each in columns_of(claimed))
+    return (MMLU,) if isinstance(claimed, TunedDivergence) else ()

@@ -17,7 +17,7 @@ from repro.planning.plan import Plan
 from repro.planning.planner import FetchSources, Planner
 from repro.planning.selection import Budget, ClaimNeeds
 from repro.report import console_budget, console_plan
-from repro.schema import catalog, validate
+from repro.schema import added_setting, catalog, paper, validate
 from repro.schema.claims import AmbiguousClaim
 from repro.schema.jobs import Tier
 from repro.schema.manifest import Manifest
@@ -36,7 +36,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "in the environment tells GPU-hours in money too.\n"
         "\n"
         "example:\n"
-        "  repro plan manifests/*.json --budget 10h"
+        f"  repro plan {paper.start()} --budget 10h"
     )
 
 
@@ -59,8 +59,9 @@ def run(arguments: argparse.Namespace) -> int:
             console_plan.show_summary(plans)
         if budget:
             console_budget.show(budget, plans)
-        for line in prepared.unread(plans):
-            options.print_line(line)
+        for line in (*prepared.unread(plans), prepared.settings_of_a_cpu(plans)):
+            if line:
+                options.print_line(line)
     return EXIT_INCOMPLETE if any(each.stuck() for each in plans) else EXIT_DONE
 
 
@@ -79,6 +80,8 @@ class PreparedPlans:
     tier: Tier | None
     started: str
     """When the command was given: UTC, ISO 8601."""
+    added: added_setting.Added
+    """What `--set` says."""
     every: bool = False
     """`--all`: jobs that decide nothing too."""
     budget: str | None = None
@@ -166,6 +169,10 @@ class PreparedPlans:
         evidence = Evidence(manifest, run, store, catalog.checkpoints(), datasets) if run else None
         return undecidable(manifest, plan.tier, datasets, evidence)
 
+    def settings_of_a_cpu(self, plans: Sequence[Plan]) -> str:
+        """Why several settings may be one here; empty where that is not so."""
+        return console_plan.settings_of_a_cpu(plans, self.planner.machine)
+
     def unread(self, plans: Sequence[Plan]) -> list[str]:
         """Of every checkpoint that `--substitute` replaces and no job of some plans reads: why."""
         locator = self.planner.locator
@@ -203,7 +210,9 @@ def prepare(
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     started = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     files = {path.stem: path for path in arguments.manifests}
-    manifests = validate.load_manifests(arguments.manifests)
+    added = added_setting.read(arguments.set)
+    loaded = validate.load_manifests(arguments.manifests)
+    manifests = [added_setting.with_setting(each, added) for each in loaded]
     kinds = {group.kind for each in manifests for group in each.jobs}
     needs_hub = bool(kinds & {"evaluation", "tuning"})
     locator = InputLocator(
@@ -230,6 +239,7 @@ def prepare(
         planner,
         arguments.tier,
         started,
+        added,
         every=arguments.all,
         budget=arguments.budget,
     )

@@ -21,6 +21,7 @@ from repro.inputs.located import Located
 from repro.planning.plan import Plan, PlannedJob, graph_of
 from repro.planning.planner import SlotFilter
 from repro.report import console, console_budget, console_plan, console_verdicts
+from repro.schema import added_setting, paper
 from repro.schema.finding import Verdict
 from repro.schema.jobs import TuningJob
 from repro.store import run_file
@@ -106,7 +107,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "contradicted claim is a result.\n"
         "\n"
         "example:\n"
-        "  repro run manifests/table1.json --tier smoke"
+        f"  repro run {paper.start()} --tier smoke"
     )
 
 
@@ -133,7 +134,8 @@ def _run(arguments: argparse.Namespace, engine: Engine) -> int:
             console_plan.show(plan, None, prepared.undecidable(plan), brief=True)
     if budget and not arguments.json:
         console_budget.show(budget, plans)
-    for line in prepared.unread(plans) if not arguments.json else ():
+    told = (*prepared.unread(plans), prepared.settings_of_a_cpu(plans))
+    for line in filter(None, told) if not arguments.json else ():
         options.print_line(line)
     if prepared.planner.machine.gpu is None and (why := environment.why_no_gpu()):
         options.print_line(f"on the CPU: {why}; `repro doctor` says what to do", error=True)
@@ -187,7 +189,7 @@ def _is_waiting(plan: Plan) -> bool:
 def _check_names(prepared: PreparedPlans) -> None:
     """Refuse a manifest of one's own that `verify` could not find again by its name."""
     for name, path in prepared.files.items():
-        own = not (paths.MANIFESTS / f"{name}.json").is_file()
+        own = not (paths.bundle().manifests / f"{name}.json").is_file()
         if own and escaped(str(path)) != str(path):
             raise BadInputError(
                 f"{path}: found a name that is not UTF-8, which a run file cannot hold; rename it, "
@@ -214,6 +216,8 @@ def _check_continues(plan: Plan, prepared: PreparedPlans, *, fresh: bool) -> Non
     changed = {} if fresh else run_file.late_changes(before, plan.manifest)
     if changed:
         what = "; ".join(f"{name}: {why}" if name else why for name, why in changed.items())
+        if before.added != prepared.added:
+            what = f"--set {added_setting.in_words(before.added) or 'nothing'}; {what}"
         raise BadInputError(
             f"{plan.manifest.id} was run at tier {plan.tier} with other claims ({what}).\n"
             "    Judging those records by these claims would be invalid: use --fresh to run "
@@ -344,6 +348,7 @@ def _run_file(
         jobs=jobs,
         missing=missing,
         left_out={slot: why for slot, why in left_out.items() if slot not in jobs},
+        added=dict(prepared.added),
         committed=commitments_of(plan.manifest),
     )
 

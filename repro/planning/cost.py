@@ -15,6 +15,7 @@ from repro.schema.claims import AmbiguousClaim, claimed_by
 from repro.schema.finding import Finding
 from repro.schema.jobs import DEFAULT_ENGINE, Job, ModelJob, TuningJob
 from repro.schema.manifest import Manifest
+from repro.schema.score_claims import leaves_open
 from repro.schema.tuned_slots import OfTunedModels
 from repro.store.record import Record
 from repro.text import in_markdown, visible
@@ -184,7 +185,9 @@ class UndecidedClaims:
     def _tuned(self) -> set[str]:
         """Claims on what a recipe tuned, or on what benchmarks were asked."""
         return {
-            each.id for each in self.manifest.claims if isinstance(claimed_by(each), OfTunedModels)
+            each.id
+            for each in self.manifest.claims
+            if isinstance(claimed_by(each), OfTunedModels) and leaves_open(claimed_by(each))
         }
 
     def _open_reading(self, one: Finding) -> Finding | None:

@@ -14,7 +14,6 @@ from typing import Annotated, Any, get_args
 
 from pydantic import Field
 
-from repro.schema.catalog import BenchmarkTask
 from repro.schema.kinds.base import Attention, CastMode, Dtype, Engine, KindOfJob, Setting, Tier
 from repro.schema.kinds.benchmark import BenchmarkJob
 from repro.schema.kinds.evaluate import EvaluateJob
@@ -31,7 +30,6 @@ __all__ = [
     "KINDS",
     "Attention",
     "BenchmarkJob",
-    "BenchmarkTask",
     "CastMode",
     "Dtype",
     "Engine",

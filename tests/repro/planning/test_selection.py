@@ -22,7 +22,7 @@ from repro.schema import validate
 
 def prepared(root: Path, names: Sequence[str], **changes: Any) -> PreparedPlans:
     manifests = [validate.load_manifest(paths.MANIFESTS / f"{name}.json") for name in names]
-    return PreparedPlans(manifests, {}, planner(root), None, "now", **changes)
+    return PreparedPlans(manifests, {}, planner(root), None, "now", {}, **changes)
 
 
 EVERY = [each.stem for each in sorted(paths.MANIFESTS.glob("*.json"))]
