@@ -8,8 +8,7 @@ from repro.planning.cost import hourly_price
 from repro.planning.plan import Plan, graph_of
 from repro.planning.selection import Budget, Step
 from repro.report.console import Table, Text, console
-from repro.report.console_plan import hours
-from repro.text import first_few, plural
+from repro.text import first_few, hours, plural
 
 _NAMED = 4
 """Claims of a step that are named before the rest is only counted."""

@@ -18,7 +18,7 @@ from repro.schema.jobs import ModelJob, Recipe, Tier, TuningJob
 from repro.schema.manifest import Manifest
 from repro.schema.measured_claims import CellClaim, UnbuiltMeasure
 from repro.schema.validate import MIN_SETTINGS
-from repro.text import plural
+from repro.text import duration, duration_here, hours, plural, rough_duration
 
 _ORDER: tuple[Tier, ...] = ("smoke", "subset", "full")
 _WORTH_A_GPU = 600
@@ -317,9 +317,7 @@ def summary_as_data(plans: Sequence[Plan]) -> dict[str, Any]:
 NAMED = ModelJob | TuningJob
 """Jobs whose checkpoint may be a twin."""
 
-_A_MINUTE_AND_A_HALF = 90
-_AN_HOUR = 3600
-_A_DAY, _A_MONTH, _BEYOND = 24 * 3600, 30 * 24 * 3600, "over a month"
+_A_DAY = 24 * 3600
 
 
 def jobs_table(plan: Plan) -> Table:
@@ -357,31 +355,6 @@ def tunings(jobs: Sequence[PlannedJob]) -> str:
         f" ({plural(len(tuned), 'fine-tuning')}, {reference} of them FP32 Full under its seeds; "
         f"{plural(len(evaluations), 'evaluation')}, {before} of them before any tuning)"
     )
-
-
-def duration(seconds: float) -> str:
-    """Seconds in the unit that people would use."""
-    if seconds < _A_MINUTE_AND_A_HALF:
-        return f"{seconds:.0f} s"
-    if seconds < 60 * _A_MINUTE_AND_A_HALF:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:,.0f} h"
-
-
-def hours(seconds: float) -> str:
-    """Hours to a tenth, of what is paid; minutes where that is more telling."""
-    return f"{seconds / 3600:,.1f} h" if seconds >= _AN_HOUR else duration(seconds)
-
-
-def rough_duration(seconds: float) -> str:
-    """What is worth saying of a time on this machine: nobody waits for more than a month."""
-    return duration(seconds) if seconds <= _A_MONTH else _BEYOND
-
-
-def duration_here(seconds: float) -> str:
-    """The same in words, for a line."""
-    time = rough_duration(seconds)
-    return f"beyond this machine ({time})" if time == _BEYOND else f"about {time} here"
 
 
 def _is_reference(recipe: Recipe) -> bool:
