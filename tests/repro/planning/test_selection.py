@@ -18,6 +18,7 @@ from repro.planning import selection
 from repro.planning.plan import Plan, graph_of, job_digest
 from repro.planning.selection import ClaimNeeds, most_decided, spend
 from repro.schema import validate
+from runner.local import longest_first
 
 
 def prepared(root: Path, names: Sequence[str], **changes: Any) -> PreparedPlans:
@@ -180,6 +181,9 @@ def test_jobs_run_in_the_order_of_their_steps(paper: PreparedPlans) -> None:
     for plan in plans:
         for each in plan.jobs:
             assert job_digest(each.slot.job) in steps[each.rank - 1].jobs
+    started = sorted(((each.slot.id, each) for each in plans[0].jobs), key=longest_first)
+    order = [(each.rank, -each.seconds) for _, each in started]
+    assert order == sorted(order)
     again = paper.replan(plans[0])
     assert [each.rank for each in again.jobs] == [each.rank for each in plans[0].jobs]
     assert again.left_out == plans[0].left_out
