@@ -92,7 +92,10 @@ class Evidence:
             raise NotRunError(slot.reason)
         key = self.run.jobs.get(slot_id)
         if key is None:
-            raise NotRunError(self.run.missing.get(slot_id, f"{slot_id} was left out of the run"))
+            why = f"{slot_id} was left out of the run"
+            if reason := self.run.left_out.get(slot_id):
+                why += f": {reason}"
+            raise NotRunError(self.run.missing.get(slot_id, why))
         checked = self._check(key)
         if isinstance(checked, FileNotFoundError):
             message = f"{slot_id} was planned and has no record (the run was cut short)"

@@ -4,6 +4,7 @@ import argparse
 import importlib.util
 import json
 import os
+import re
 import socket
 import sys
 from collections.abc import Iterable, Sequence
@@ -112,6 +113,20 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
         help="take some jobs and leave the others, e.g. --only model=NAME,dtype=float16; "
         "keys: model, dtype, setting",
     )
+    wanted = parser.add_mutually_exclusive_group()
+    wanted.add_argument(
+        "--all",
+        action="store_true",
+        help="at tier full, jobs too that decide nothing, whatever they measure: they are left out "
+        "otherwise, and `repro plan` says which claims they are for",
+    )
+    wanted.add_argument(
+        "--budget",
+        metavar="TIME",
+        type=duration_argument,
+        help="at tier full, only the jobs that decide most claims an hour, up to so much time of "
+        "one H200: 10h, 90min or 2d; `repro plan` says what they decide, and what comes next",
+    )
     parser.add_argument(
         "--substitute",
         metavar="NAME=DIR",
@@ -138,6 +153,24 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--offline", action="store_true", help="fetch nothing")
     add_out(parser)
+
+
+_SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 24 * 3600}
+
+
+def duration_argument(text: str) -> str:
+    """An argument: a time with its unit, such as 10h; `seconds_of` reads it."""
+    found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,6})?)(s|min|h|d)", text)
+    if not found or not float(found[1]):
+        message = f"found {text!r}, expected a time above 0 with its unit, e.g. 10h, 90min or 2d"
+        raise argparse.ArgumentTypeError(message)
+    return text
+
+
+def seconds_of(duration: str) -> float:
+    """Seconds of what `duration_argument` took."""
+    number = duration.rstrip("".join(_SECONDS))
+    return float(number) * _SECONDS[duration.removeprefix(number)]
 
 
 def read_named_paths(flag: str, given: list[str]) -> dict[str, Path]:

@@ -11,12 +11,11 @@ from repro.coverage import REASONS, Compared, Coverage, Difference, UncheckedSen
 from repro.planning.needed import NeededInput, bytes_to_fetch
 from repro.planning.plan import Plan
 from repro.report.console import Table, Text, console
-from repro.report.console_plan import duration
 from repro.schema.jobs import Tier
 from repro.schema.kinds.imported import ImportedJob
 from repro.schema.manifest import Manifest
 from repro.store.contents import SHORT, Entry, Garbage
-from repro.text import plural
+from repro.text import duration, plural
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,8 @@ class RunFile(Frozen):
     """Slot to reason, for every job that could not."""
     imported: dict[str, str] = Field(default_factory=dict)
     """Slots whose records somebody else measured, to who did; their records say the same."""
+    left_out: dict[str, str] = Field(default_factory=dict)
+    """Slot to reason, for every job that was not wanted; none of it hangs on what was measured."""
 
 
 def path_of(out: Path, manifest: str, tier: str) -> Path:
