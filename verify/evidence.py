@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from repro import fileio
+from repro import fileio, plugins
 from repro.errors import CannotReadError
 from repro.schema.catalog import Checkpoint
 from repro.schema.groups import Slot
@@ -169,6 +169,7 @@ def lone_record(store: Store, key: str, name: str, datasets: Datasets) -> Checke
 
 
 KINDS: Mapping[str, KindOfRecord] = {
+    **plugins.load("repro.record_kinds"),
     "evaluate": mmlu.KIND,
     "benchmark": benchmark.KIND,
     "tuning": tuning.KIND,
@@ -182,6 +183,9 @@ KINDS: Mapping[str, KindOfRecord] = {
 
 def _check_content(record: Record, arrays: "Arrays", datasets: Datasets) -> None:
     """(3) what can be recomputed."""
+    if record.job.kind not in KINDS:
+        message = f"record {record.key[:12]}: no plug-in says how records of its kind are checked"
+        raise InvalidError(message)
     kind = KINDS[record.job.kind]
     consistency.check(record, arrays, kind)
     kind.check(record, record.job, arrays, datasets)
