@@ -46,7 +46,7 @@ def check_folders(given: Sequence[Path]) -> None:
     if missing:
         raise BadInputError(
             f"found no folder {', '.join(missing)}, expected what `repro run` wrote; "
-            "`repro run {paper.start()}` makes results"
+            f"`repro run {paper.start()}` makes results"
         )
 
 

@@ -144,7 +144,6 @@ def _markdown(folders: Sequence[Path], arguments: argparse.Namespace) -> int:
     if arguments.paper or arguments.signature or arguments.json:
         message = "--markdown: found --paper, --signature or --json beside it, expected it alone"
         raise BadInputError(message)
-    options.check_folders(folders)
     with gathered(folders) as seen:
         print(markdown.render(seen), end="")
     return report_unread(seen.unread, exit_code([each.verdict for each in seen.runs]))
@@ -205,6 +204,7 @@ def gathered(given: Sequence[Path]) -> Iterator["ReportData"]:
     """
     from repro.report import collect
 
+    options.check_folders([each for each in given if not each.exists()])
     with ExitStack() as stack:
         found: dict[Path, str] = {}
         alone: list[Path] = []
