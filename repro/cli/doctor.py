@@ -26,7 +26,7 @@ from repro.report import console_audit
 from repro.report.console_audit import Check
 from repro.schema import catalog, paper, validate
 from repro.schema import slots as job_slots
-from repro.schema.jobs import KINDS, Job, Tier
+from repro.schema.jobs import DEFAULT_ENGINE, KINDS, Job, Tier
 from repro.schema.manifest import Manifest
 
 DRIVER = (525, "525.60.13")
@@ -257,7 +257,7 @@ def _described(version: dict[str, Any]) -> str:
 def _jobs(tier: Tier) -> list[Job]:
     """The jobs of the manifest to begin with: its smoke has every step, its full most weights."""
     path = paths.bundle().manifests / f"{paper.start()}.json"
-    slots = job_slots.slots(_manifest(path), tier, catalog.checkpoints())
+    slots = job_slots.slots(_manifest(path), tier, catalog.checkpoints(), DEFAULT_ENGINE)
     return [each.job for each in slots if each.job]
 
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from repro import paths
 from repro.errors import BadInputError, CannotRunError
+from repro.schema import added_setting, paper
 from repro.schema.manifest import Manifest
 from repro.text import known_names, visible
 
@@ -80,10 +81,17 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--engine",
         choices=("lm-eval", "prefix"),
-        default="lm-eval",
         help="prefix: run what prompts share once, many times faster, with lm-eval beside it on a "
         "sample; verdicts count only where the two agree as two batch sizes of lm-eval do "
-        "(default: lm-eval)",
+        "(default: prefix; a run that --out has goes on by the engine that it began with)",
+    )
+    parser.add_argument(
+        "--set",
+        metavar="FIELD=VALUE,…",
+        default="",
+        help="one more setting of every group, as its first but for what is named, e.g. --set "
+        f"batch_size=12; fields: {', '.join(added_setting.FIELDS)} (seed: of tunings). The run "
+        "file keeps it, and whoever judges the run has it too",
     )
     parser.add_argument("--fresh", action="store_true", help="run again what is already done")
 

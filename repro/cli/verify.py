@@ -61,10 +61,11 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--since",
         type=paths.path_argument,
-        nargs="+",
+        action="append",
         metavar="OLDER",
-        help="which claims have another word than in these older results, packets, or file that "
-        "`repro verify --json` of another version wrote; RESULTS may be such a file too",
+        help="which claims have another word than in these older results, this packet, or this "
+        "file that `repro verify --json` of another version wrote; RESULTS may be such a file too; "
+        "may be given several times",
     )
     options.add_json(parser)
     parser.epilog = (
@@ -169,8 +170,8 @@ def _since(arguments: argparse.Namespace) -> int:
             options.print_line(f"{each.claim}: {each.before} → {each.after}")
         for name in (*found.only_before, *found.only_after):
             options.print_line(f"{name}: only {'before' if name in before else 'now'}")
-        both = len(before.keys() & after.keys())
-        options.print_line(f"{len(found.changed)} of {plural(both, 'claim')} have another word")
+        both = plural(len(before.keys() & after.keys()), "claim")
+        options.print_line(f"{both} that both have, {len(found.changed)} with another word")
     return report_unread(unread, EXIT_DRIFT if found.changed else EXIT_DONE)
 
 

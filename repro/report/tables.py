@@ -11,6 +11,7 @@ from repro.report.report_data import ReportData
 from repro.report.rows import Row
 from repro.schema.catalog import HubSource
 from repro.schema.causes import say
+from repro.schema.jobs import DEFAULT_ENGINE
 from repro.schema.manifest import Manifest
 from repro.schema.slots import slots
 
@@ -151,7 +152,7 @@ def _waiting(
     data: ReportData, manifest: Manifest, mine: Sequence[Row], locator: InputLocator
 ) -> OpenClaims:
     tier, weights = manifest.tiers()[-1], locator.checkpoints
-    jobs = cost.distinct(slot.job for slot in slots(manifest, tier, weights))
+    jobs = cost.distinct(slot.job for slot in slots(manifest, tier, weights, DEFAULT_ENGINE))
     reasons = Counter(
         say(row.finding.causes[0]) for row in mine if row.finding.outcome == "not-run"
     )

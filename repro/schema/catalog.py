@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar, get_args
+from typing import Annotated, Final, Literal, TypeVar
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
@@ -21,13 +21,14 @@ from repro.text import known_names
 GATED = frozenset({"meta-llama/Llama-2-7b-hf"})
 """Tokenizers that the hub gives only to those who accepted a licence."""
 
-MMLU = ("mmlu",)
-"""What a data set with subjects may be called: what evaluations ask."""
+MMLU: Final = "mmlu"
+"""The one data set with subjects; every other task is a benchmark under lm-eval's own name."""
 
-BenchmarkTask = Literal[
-    "hellaswag", "piqa", "arc_easy", "arc_challenge", "winogrande", "lambada_openai"
-]
-"""What every other benchmark may be called: lm-eval's names."""
+Output = Literal["multiple_choice", "loglikelihood"]
+"""What is asked of a model, as lm-eval calls it: which of some choices, or how likely an end is."""
+
+Metric = Literal["accuracy", "accuracy_norm", "perplexity"]
+"""lm-eval's acc, acc_norm and perplexity."""
 
 
 class HubSource(Frozen):
@@ -181,9 +182,13 @@ class OneFile(Frozen):
 
 
 class Benchmark(OneFile):
-    """One of lm-eval's benchmarks beside MMLU, at the split that it scores."""
+    """One of lm-eval's tasks beside MMLU, at the split that it scores; `repro task` prints one."""
 
-    hub: HubSource
+    hub: HubSource | None
+    """Null for a file of this bundle."""
+    output: Output
+    metrics: Annotated[tuple[Metric, ...], Field(min_length=1)]
+    """What lm-eval reports of it."""
     questions: PositiveInt
     choices: PositiveInt
     question_characters: PositiveInt
@@ -319,13 +324,10 @@ def _wrong_checkpoints(found: _Checkpoints) -> Iterator[Wrong]:
 
 
 def _wrong_datasets(found: _Datasets) -> Iterator[Wrong]:
-    """Benchmarks that no job can ask, and names that stand for two things."""
-    named = {"datasets": MMLU, "benchmarks": get_args(BenchmarkTask)}
-    for field, known in named.items():
-        for name in getattr(found, field):
-            if name not in known:
-                expected = f"{known_names(name, known)}; repro/schema/catalog.py has them"
-                yield f"{field}{path_key(name)}", f"{name!r}, which no job asks", expected
+    """Data sets that no job can ask, and names that stand for two things."""
+    for name in found.datasets:
+        if name != MMLU:
+            yield f"datasets{path_key(name)}", f"{name!r}, which no job asks", MMLU
     for name, times in Counter([*found.datasets, *found.benchmarks, *found.instructions]).items():
         if times > 1:
             yield f"instructions{path_key(name)}", f"{name!r} {times} times", "each name once"

@@ -43,8 +43,9 @@ def commitments_of(manifest: Manifest) -> Commitments:
 
 
 def _plan(manifest: Manifest) -> dict[str, JsonValue]:
+    """Groups as the file says them: a field that they come to have later changes none of these."""
     plan: dict[str, JsonValue] = {
-        "jobs": [group.model_dump(mode="json") for group in manifest.jobs],
+        "jobs": [group.model_dump(mode="json", exclude_unset=True) for group in manifest.jobs],
         "settings": [setting.model_dump(mode="json") for setting in manifest.settings],
     }
     if manifest.numbers_elsewhere:  # left out where there are none, as before it was asked

@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repro.decimals import half_unit
+from repro.schema.catalog import Metric
 from repro.schema.causes import cause
 from repro.schema.manifest import Manifest
 from repro.schema.tuned_slots import TunedModel
@@ -34,7 +35,6 @@ from verify import decision_rule, noise, tuned_paired
 from verify.decision_rule import FLIPPED, Decision, Sample, mean, sample
 from verify.evidence import Evidence
 from verify.paired import most_machine_share
-from verify.records.answers import Metric
 from verify.records.checked_record import CheckedRecord
 
 Unit = Literal["relative", "points"]

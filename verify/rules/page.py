@@ -137,6 +137,8 @@ _FORMS: Mapping[str, tuple[str, Callable[..., Fraction]]] = {
     "times": ("{} / {}", lambda a, b: a / b),
     "percent-of": ("100 × {} / {}", lambda a, b: 100 * a / b),
     "percent-more": ("100 × ({} / {} − 1)", lambda a, b: 100 * (a / b - 1)),
+    "percent-fewer": ("100 × (1 − {} / {})", lambda a, b: 100 * (1 - a / b)),
+    "difference": ("{} − {}", lambda a, b: a - b),
     "times-per-reduction": ("1 / (1 − {} / 100)", lambda a: 1 / (1 - a / 100)),
 }
 """How each form is written and computed. Each is monotone in each of its numbers, so that its
@@ -188,7 +190,8 @@ def _undefined(form: str, texts: Sequence[str]) -> str:
     low, high = _ends(texts[-1])
     if form == "times-per-reduction" and high >= _ALL:
         return "reduction-by-all"
-    return "divides-by-zero" if len(texts) > 1 and low <= 0 <= high else ""
+    divides = len(texts) > 1 and form != "difference"
+    return "divides-by-zero" if divides and low <= 0 <= high else ""
 
 
 def _related(

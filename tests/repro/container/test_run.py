@@ -181,6 +181,7 @@ VALUES = {
     "allow_remote_code": ["--allow-remote-code"],
     "offline": ["--offline"],
     "fresh": ["--fresh"],
+    "set": ["--set", "batch_size=12"],
     "json": ["--json"],
     "against": ["--against", "{path}"],
     "format": ["--format", "cyclonedx"],
