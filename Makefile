@@ -64,7 +64,8 @@ claims: venv
 
 # Outside the normal suite: it sets up an engine where there is none.
 test-container: dev
-	@$(if $(CUDA),CUDA=$(CUDA)) .venv/bin/python -m pytest tests/container/check_image.py tests/container/check_cuda.py
+	@$(if $(CUDA),CUDA=$(CUDA)) .venv/bin/python -m pytest tests/container/check_verify.py \
+		tests/container/check_image.py tests/container/check_cuda.py
 
 # Outside the normal suite too: it needs a browser. playwright has an environment of its own, on top of .venv, and the
 # accessibility checker is fetched once, by version and digest.
@@ -102,8 +103,9 @@ $(PACKET)/.stamp: .venv/.stamp-dev tests/packet/requirements.txt
 # leaves files of its own beside what it builds.
 dist: dev
 	@rm -rf dist build
-	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) .venv/bin/python -c \
-		"from setuptools import build_meta as b; b.build_wheel('dist'); b.build_sdist('dist')" >/dev/null
+	@mkdir -p .cache; SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) .venv/bin/python -c \
+		"from setuptools import build_meta as b; b.build_wheel('dist'); b.build_sdist('dist')" >.cache/dist.log 2>&1 \
+		|| { cat .cache/dist.log; exit 1; }
 	@rm -rf build lyapunov_repro.egg-info
 	@DIST=$(CURDIR)/dist .venv/bin/python -m pytest tests/dist/check_dist.py
 

@@ -16,7 +16,7 @@ from repro.planning import plan
 from repro.planning.plan import Plan
 from repro.planning.planner import FetchSources, Planner
 from repro.report import console_plan
-from repro.schema import added_setting, catalog, validate
+from repro.schema import added_setting, catalog, paper, validate
 from repro.schema.jobs import Tier
 from repro.schema.manifest import Manifest
 from repro.store import run_file
@@ -28,7 +28,11 @@ def add(parser: argparse.ArgumentParser) -> None:
     options.add_manifests(parser)
     options.add_selection(parser)
     options.add_json(parser)
-    parser.epilog = "Exits 0 if every job is done or can be run here, 3 if some cannot."
+    parser.epilog = (
+        "Exits 0 if every job is done or can be run here, 3 if some cannot.\n"
+        "\n"
+        f"  repro plan {paper.start()} --tier full"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -21,7 +21,7 @@ from repro.inputs.located import Located
 from repro.planning.plan import Plan, PlannedJob, graph_of
 from repro.planning.planner import SlotFilter
 from repro.report import console, console_plan, console_verdicts
-from repro.schema import added_setting
+from repro.schema import added_setting, paper
 from repro.schema.finding import Verdict
 from repro.schema.jobs import TuningJob
 from repro.store import run_file
@@ -104,7 +104,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "A finished job is reused as long as nothing that can change its numbers has changed.\n"
         "Exits 0 if all jobs are done, or no claim needs one; 3 if some could not run. A\n"
-        "contradicted claim is a result."
+        "contradicted claim is a result.\n"
+        "\n"
+        f"  repro run {paper.start()} --tier smoke --offline"
     )
 
 
