@@ -39,8 +39,11 @@ def call(*command: object, cwd: Path) -> "subprocess.CompletedProcess[str]":
 
 
 def judged(text: str) -> list[Any]:
-    """Verdicts, but for where a line of pinned code was read: there, or in the packet's index."""
-    found: list[Any] = json.loads(text)
+    """Verdicts, but for where a line of pinned code was read: there, or in the packet's index.
+
+    To ten digits: another numpy adds in another order.
+    """
+    found: list[Any] = json.loads(text, parse_float=lambda each: float(f"{float(each):.10g}"))
     for finding in (each for verdict in found for each in verdict["findings"]):
         del finding["working"]
     return found
