@@ -112,6 +112,7 @@ def test_a_packet_from_before_catalogs_were_packed_is_read(
     (tmp_path / "empty").mkdir()
     alone = light.run(program, "verify", str(older), cwd=tmp_path / "empty")
     assert "packed by an older version, without a catalog" in alone.stderr
+    assert "commitments-v1.json explains: found no such file" in alone.stderr
     bundle = copy_bundle(tmp_path / "bundle")
     beside = light.run(
         program, "--bundle", str(bundle), "verify", str(older), "--json", cwd=tmp_path
