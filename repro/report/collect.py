@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from repro import coverage
+from repro import coverage, paths
 from repro.environment import pins
 from repro.errors import BadInputError
 from repro.report.report_data import (
@@ -107,7 +107,7 @@ def _coverage(manifests: Sequence[Manifest]) -> coverage.Coverage | None:
 
     A ledger of another paper than theirs says nothing here.
     """
-    if not coverage.path_of_ledger().is_file():
+    if not (paths.bundle().catalog / coverage.LEDGER).is_file():
         return None
     ledger = coverage.load()
     about = {each.paper.id for each in manifests}
