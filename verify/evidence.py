@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from repro import fileio
+from repro import fileio, plugins
 from repro.errors import CannotReadError
 from repro.schema.catalog import Checkpoint
 from repro.schema.groups import Slot
@@ -177,6 +177,7 @@ def lone_record(store: Store, key: str, name: str, datasets: Datasets) -> Checke
 
 
 KINDS: Mapping[str, KindOfRecord] = {
+    **plugins.load("repro.record_kinds"),
     "evaluate": mmlu.KIND,
     "imported": imported.KIND,
     "benchmark": benchmark.KIND,
@@ -191,6 +192,9 @@ KINDS: Mapping[str, KindOfRecord] = {
 
 def _check_content(record: Record, arrays: "Arrays", datasets: Datasets) -> None:
     """(3) what can be recomputed."""
+    if record.job.kind not in KINDS:
+        message = f"record {record.key[:12]}: no plug-in says how records of its kind are checked"
+        raise InvalidError(message)
     kind = KINDS[record.job.kind]
     consistency.check(record, arrays, kind)
     kind.check(record, record.job, arrays, datasets)

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from repro import paths
 from repro.errors import BadInputError, CannotRunError
+from repro.schema import paper
 from repro.schema.evaluation import added_setting
 from repro.schema.manifest import Manifest
 from repro.text import known_names, visible
@@ -48,7 +49,7 @@ def check_folders(given: Sequence[Path]) -> None:
     if missing:
         raise BadInputError(
             f"found no folder {', '.join(missing)}, expected what `repro run` wrote; "
-            "`repro run {paper.start()}` makes results"
+            f"`repro run {paper.start()}` makes results"
         )
 
 

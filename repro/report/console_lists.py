@@ -11,6 +11,7 @@ from repro.coverage import REASONS, Compared, Coverage, Difference, UncheckedSen
 from repro.planning.needed import NeededInput, bytes_to_fetch
 from repro.planning.plan import Plan
 from repro.report.console import Table, Text, console
+from repro.schema import paper
 from repro.schema.jobs import Tier
 from repro.schema.kinds.imported import ImportedJob
 from repro.schema.manifest import Manifest
@@ -45,24 +46,27 @@ Row = tuple[Manifest, RunProgress | None]
 
 
 def show_manifests(rows: Sequence[Row]) -> None:
-    """Print one row for each manifest, and what to do next."""
-    table = Table()
-    table.add_column("manifest", style="bold")
-    table.add_column("what")
-    table.add_column("claims", justify="right")
-    table.add_column("tiers")
-    table.add_column("ran")
-    for manifest, progress in rows:
-        table.add_row(
-            manifest.id,
-            manifest.title,
-            str(len(manifest.claims)),
-            ", ".join(manifest.tiers()),
-            str(progress) if progress else Text("not yet", style="dim"),
-        )
+    """Print one row for each manifest, by paper, and what to do next."""
     out = console()
-    out.print(table)
-    next_steps = "repro plan manifests/NAME.json says what a run costs, repro run … runs it, "
+    for about in dict.fromkeys(manifest.paper.id for manifest, _ in rows):
+        table = Table()
+        table.add_column("manifest", style="bold")
+        table.add_column("what")
+        table.add_column("claims", justify="right")
+        table.add_column("tiers")
+        table.add_column("ran")
+        mine = [each for each in rows if each[0].paper.id == about]
+        for manifest, progress in mine:
+            table.add_row(
+                manifest.id,
+                manifest.title,
+                str(len(manifest.claims)),
+                ", ".join(manifest.tiers()),
+                str(progress) if progress else Text("not yet", style="dim"),
+            )
+        out.print(Text(f"Claims of {paper.names([mine[0][0].paper])}", style="bold"))
+        out.print(table)
+    next_steps = "repro plan NAME says what a run costs, repro run … runs it, "
     out.print(Text(f"{next_steps}repro verify judges what was run"))
 
 
@@ -70,6 +74,7 @@ def manifest_as_data(manifest: Manifest, progress: RunProgress | None) -> dict[s
     """One row as plain data, for `--json`."""
     return {
         "manifest": manifest.id,
+        "paper": manifest.paper.model_dump(),
         "title": manifest.title,
         "claims": len(manifest.claims),
         "tiers": list(manifest.tiers()),

@@ -20,6 +20,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from repro import plugins
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -78,6 +80,7 @@ _ROTARY = (r"model\.(layers\.\d+\.self_attn\.)?rotary_emb\.inv_freq",)
 """Constants that other versions of transformers stored."""
 
 FAMILIES: Mapping[str, Family] = {
+    **plugins.load("repro.model_families"),
     "mamba": Family(
         layouts={
             "mamba": Layout(

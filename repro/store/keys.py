@@ -89,8 +89,10 @@ def code_of(kind: str, root: Path | None = None) -> dict[str, str]:
     Returns:
         SHA-256 by path, e.g. `runner/evaluation/evaluate.py`, sorted.
     """
-    folders = {package: _folder(package, root) for package in _PACKAGES}
     waiting, seen = [KINDS[kind].ENTRY], dict[str, str]()
+    own = waiting[0].partition(".")[0]  # a plug-in's is another
+    folders = {package: _folder(package, root) for package in _PACKAGES}
+    folders |= {} if own in folders else {own: _folder(own, None)}
     while waiting:
         name = waiting.pop()
         package, _, inside = name.partition(".")
@@ -111,8 +113,16 @@ def code_of(kind: str, root: Path | None = None) -> dict[str, str]:
 
 def changed_modules(code: Mapping[str, str]) -> list[str]:
     """Modules of a record's `code` that are gone here, or others."""
-    folder = _folder("runner", None).parent
-    return [name for name, sha in sorted(code.items()) if _digest(folder / name) != sha]
+    return [name for name, sha in sorted(code.items()) if _digest(_place(name)) != sha]
+
+
+def _place(name: str) -> Path:
+    """Where a module of a record's `code` lies; a plug-in's that is not installed nowhere."""
+    package = name.partition("/")[0]
+    try:
+        return _folder(package, None).parent / name
+    except BadInputError:
+        return Path(name)
 
 
 @functools.cache

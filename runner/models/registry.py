@@ -9,7 +9,8 @@ hidden states that it has in the whole sequence, up to rounding.
 Models are in evaluation mode, and no gradient is kept. Adapters of PEFT in a model's modules take
 part wherever they do in its own forward.
 
-To add a family: its data in `repro.schema.families`, a module here, a line in `MODELS`.
+To add a family: its data in `repro.schema.families`, a module here, a line in `MODELS`; or a
+plug-in (`repro.plugins`).
 
 Reference: transformers 4.40.0 and mamba-ssm 2.2.2, as the paper's stack has them.
 Not covered: writing a model, generating text.
@@ -23,6 +24,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from repro import plugins
 from repro.schema.families import FAMILIES, family_named
 from repro.schema.jobs import Attention
 from repro.weights import checkpoint_files, foreign_json
@@ -78,6 +80,7 @@ class ModelFamily(Protocol[State]):
 
 
 MODELS: Mapping[str, ModelFamily[Any]] = {
+    **plugins.load("repro.model_code"),
     "mamba": MAMBA,
     "mamba2": MAMBA2,
     "gpt-neox": GPT_NEOX,
