@@ -55,6 +55,6 @@ def run(arguments: argparse.Namespace) -> int:
     with save_errors(out):
         out.mkdir(parents=True, exist_ok=True)
         provide_temporary_folder(out)
-        write_text(out / NAME, page.render(seen))
+        write_text(out / NAME, page.render(seen, out))
     options.print_line(str(out / NAME))
     return verify.report_unread(seen.unread, verify.exit_code([each.verdict for each in seen.runs]))

@@ -19,8 +19,10 @@ from repro.report.report_data import (
     Curve,
     Envelope,
     Machine,
+    PaperShown,
     PrecisionPair,
     PrecisionSide,
+    RecordSeen,
     ReportData,
     Run,
     Timing,
@@ -28,6 +30,7 @@ from repro.report.report_data import (
 )
 from repro.schema import catalog, validate
 from repro.schema.jobs import EvaluateJob, StabilityJob, ThroughputJob, TuningJob
+from repro.schema.manifest import Manifest
 from repro.store import contents, run_file
 from repro.store.record import Record
 from repro.store.run_file import RunFile, manifest_of
@@ -51,6 +54,7 @@ def gather(folders: Sequence[Path]) -> ReportData:
     arrays = RecordCollector()
     checkpoints, asked, pinned = catalog.checkpoints(), catalog.question_sets(), pins.versions()
     unread: list[BadInputError] = []
+    seen: dict[str, RecordSeen] = {}
     for folder, run in _runs(folders, unread):
         try:
             claimed[run.manifest] = manifest_of(run)
@@ -62,13 +66,17 @@ def gather(folders: Sequence[Path]) -> ReportData:
         verdict = verdict.with_notes(contents.orphans(evidence.store))
         loaded = list(_checked_records(evidence))
         records |= {each.record.key: each.record for each in loaded}
+        seen |= {each.record.key: _record_seen(each.record, folder) for each in loaded}
         arrays.add_records(loaded)
         runs.append(Run(str(folder), run.started, verdict, len(loaded), len(evidence.slots)))
     every = tuple(claimed[name] for name in sorted(claimed))
+    ledger = coverage.load()
     return ReportData(
+        paper=_paper(every),
         manifests=every,
         page=tuple(paper_against_itself(each) for each in every),
-        coverage=coverage.tally(coverage.load(), every),
+        coverage=coverage.tally(ledger, every),
+        abstract=ledger.sections.get("abstract", ()),
         undecidable={each.id: undecidable(each, each.tiers()[-1], asked) for each in every},
         runs=tuple(runs),
         machines=_machines(list(records.values())),
@@ -76,8 +84,15 @@ def gather(folders: Sequence[Path]) -> ReportData:
         tunings=arrays.tunings(),
         timings=arrays.timings(),
         envelopes=arrays.envelopes(),
+        records=tuple(seen.values()),
         unread=tuple(dict.fromkeys(map(str, unread))),
     )
+
+
+def _paper(manifests: Sequence[Manifest]) -> PaperShown:
+    """What the manifests are about; `paper.json` will say more of it."""
+    name = next((each.paper.arxiv for each in manifests), "")
+    return PaperShown(f"arXiv {name}", url=f"https://arxiv.org/abs/{name}")
 
 
 def _runs(folders: Sequence[Path], unread: list[BadInputError]) -> Iterator[tuple[Path, RunFile]]:
@@ -94,6 +109,41 @@ def _checked_records(evidence: Evidence) -> Iterator[CheckedRecord]:
             yield evidence.get(slot)
         except (InvalidError, NotRunError):
             continue
+
+
+_LONGEST = 60
+"""Characters of a list before it is only counted."""
+
+
+def _record_seen(record: Record, folder: Path) -> RecordSeen:
+    """What a page says of one record."""
+    job = record.job.model_dump(mode="json", exclude_none=True)
+    setting = job.pop("setting", {})
+    named = [job.pop("kind").replace("_", " "), job.pop("checkpoint", job.get("family", ""))]
+    named += [job.get("method", ""), job.get("precision", job.get("dtype", ""))]
+    revision = record.environment.revision
+    return RecordSeen(
+        key=record.key,
+        folder=folder,
+        what=" ".join(filter(None, named)),
+        setting=tuple(_flat({"setting": setting.pop("id", ""), **setting, **job})),
+        hardware=record.environment.hardware_class,
+        revision=revision.of if revision else "",
+        drifted=len(record.environment.drift),
+    )
+
+
+def _flat(told: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
+    """Names and values in words; a long list is counted."""
+    for name, value in told.items():
+        label = f"{before}{name.replace('_', ' ')}"
+        if isinstance(value, Mapping) and not all(isinstance(e, str) for e in value.values()):
+            yield from _flat(value, f"{label}, ")
+        elif isinstance(value, Mapping | list):
+            text = ", ".join(map(str, value))
+            yield label, text if len(text) <= _LONGEST else f"{len(value)} of them"
+        elif value != "":
+            yield label, str(value)
 
 
 def _machines(records: Sequence[Record]) -> tuple[Machine, ...]:

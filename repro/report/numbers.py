@@ -1,9 +1,13 @@
-"""Numbers of a finding as points, for a plot: what is printed, what was measured, and its ends."""
+"""Numbers of findings as points, for a plot: what is printed, what was measured, and its ends."""
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from repro.report.report_data import ReportData, Timing
+from repro.report.view import Card, number, own_subject
 from repro.schema.causes import BARS, MEASURED, Estimate
 from repro.schema.finding import Finding
+from repro.schema.manifest import Manifest
 
 _AT = f"{MEASURED} at "
 
@@ -34,7 +38,7 @@ class PrintedLine:
 
 def line_of(finding: Finding) -> PrintedLine | None:
     """The numbers of a finding, None where the published side is no number."""
-    printed, margin = (_number(text) for text in (finding.published, finding.margin.strip("± ")))
+    printed, margin = (number(text) for text in (finding.published, finding.margin.strip("± ")))
     if printed is None:
         return None
     points = [
@@ -60,8 +64,94 @@ def _point(of: Estimate, label: str) -> MeasuredPoint:
     return MeasuredPoint(label, of.value, low, high)
 
 
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
+# -----------------------------------------------------------------------------
+# Which plots a page has: one for each figure of the paper.
+
+_MOST = 120
+"""Points of one panel that are drawn: a page stays small, and records have them all."""
+
+Panels = Mapping[str, tuple[MeasuredPoint, ...]]
+"""Title to what is drawn under it; panels of one axis stand side by side."""
+
+
+@dataclass(frozen=True)
+class Plot:
+    """One figure of the paper: printed numbers, and measured ones that it prints no number of."""
+
+    name: str
+    title: str
+    """Of the manifest."""
+    lines: Mapping[str, tuple[PrintedLine, ...]]
+    """Axis to the printed numbers on it."""
+    bars: Mapping[str, Panels]
+    """Axis to what was measured."""
+    left_out: int
+    """Points that are not drawn."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing can be drawn."""
+        return not (self.lines or self.bars)
+
+
+def plots(data: ReportData, cards: Sequence[Card]) -> dict[str, Plot]:
+    """Every figure that a manifest of its own has, by name: Figure 3 is manifest figure3."""
+    found = {}
+    for manifest in data.manifests:
+        name = own_subject(manifest.id)
+        if name.startswith("Figure"):
+            mine = [card for card in cards if card.row.manifest == manifest.id]
+            found[name] = _plot(data, manifest, name, mine)
+    return dict(sorted(found.items(), key=lambda each: int(each[0].split()[1])))
+
+
+def _plot(data: ReportData, manifest: Manifest, name: str, cards: Sequence[Card]) -> Plot:
+    units = {value.id: value.unit for value in manifest.published}
+    claims = {each.id: each for each in manifest.claims}
+    lines: dict[str, list[PrintedLine]] = {}
+    for card in cards:
+        claim = claims.get(card.finding.claim)
+        if claim is not None and claim.kind == "cell" and (line := line_of(card.finding)):
+            lines.setdefault(units[claim.published], []).append(line)
+    every: dict[str, dict[str, list[MeasuredPoint]]] = {}
+    for axis, panel, point in _measured(data, manifest, cards):
+        mine = every.setdefault(axis, {}).setdefault(panel, [])
+        if point.label not in {each.label for each in mine}:
+            mine.append(point)
+    points = sum(len(one) for panels in every.values() for one in panels.values())
+    bars = {
+        axis: {title: tuple(one[:_MOST]) for title, one in panels.items()}
+        for axis, panels in every.items()
+    }
+    drawn = sum(len(one) for panels in bars.values() for one in panels.values())
+    return Plot(
+        name,
+        manifest.title,
+        {unit: tuple(mine) for unit, mine in lines.items()},
+        bars,
+        points - drawn,
+    )
+
+
+def _measured(
+    data: ReportData, manifest: Manifest, cards: Sequence[Card]
+) -> Iterator[tuple[str, str, MeasuredPoint]]:
+    """Axis, panel and point of everything that was measured, a model once."""
+    for card in cards:
+        if not card.finding.stand_ins:  # drawn by the names of the paper's models
+            for axis, points in bars_of(card.finding).items():
+                yield from ((axis, "", point) for point in points)
+    if any(group.kind == "throughput" for group in manifest.jobs):
+        yield from _speeds(data.timings)
+
+
+def _speeds(timings: Sequence[Timing]) -> Iterator[tuple[str, str, MeasuredPoint]]:
+    """Tokens a second by cap of memory; what does not fit is counted."""
+    for cap in dict.fromkeys(each.cap for each in timings):
+        at = [each for each in timings if each.cap == cap]
+        timed = [each for each in at if each.speeds]
+        more = f"; {len(at) - len(timed)} more do not fit" if len(timed) < len(at) else ""
+        for each in timed:
+            middle = sum(each.speeds) / len(each.speeds)
+            point = MeasuredPoint(each.name, middle, min(each.speeds), max(each.speeds))
+            yield "tokens a second", f"under {cap:g} GiB{more}", point

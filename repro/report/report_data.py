@@ -8,12 +8,30 @@ Not covered: how a number is decided (`verify`), how it is drawn (`repro.report.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
-from repro.coverage import Coverage
+from repro.coverage import Coverage, Entry
 from repro.environment.machine import Drift
 from repro.schema.finding import Verdict
 from repro.schema.jobs import Tier
 from repro.schema.manifest import Manifest
+
+
+@dataclass(frozen=True)
+class PaperShown:
+    """What the page is about."""
+
+    name: str
+    """As it is called in a sentence."""
+    title: str = ""
+    """Empty where no more than its name is known."""
+    authors: tuple[str, ...] = ()
+    url: str = ""
+    """Where a reader finds it; empty where nobody says."""
+
+    def link(self, version: str) -> str:
+        """Address of one version of it, where its address takes a version."""
+        return f"{self.url}{version}" if "/abs/" in self.url else self.url
 
 
 @dataclass(frozen=True)
@@ -29,6 +47,61 @@ class Run:
     """Jobs of it that have a record which can be trusted."""
     slots: int
     """Jobs that its tier has."""
+
+
+@dataclass(frozen=True)
+class RecordSeen:
+    """One record, as a claim names it."""
+
+    key: str
+    folder: Path
+    """Results folder that it lies in."""
+    what: str
+    """What ran: kind of job, model, precision."""
+    setting: tuple[tuple[str, str], ...]
+    """Everything else that it was told, by name; the setting's own label first."""
+    hardware: str
+    """Hardware class."""
+    revision: str
+    """Of the code that made it; empty in records from before it was written down."""
+    drifted: int
+    """Packages that were not at their pins."""
+
+    @property
+    def path(self) -> Path:
+        """Its file."""
+        return self.folder / "jobs" / self.key / "record.json"
+
+
+@dataclass(frozen=True)
+class FlipSeen:
+    """One question that one side of a pair answers right and the other wrong."""
+
+    question: str
+    """Subject or task, and row of its test split: no text."""
+    shots: int
+    gold: str
+    answers: tuple[str, str]
+    right: str
+    """Which side."""
+    scores: tuple[tuple[float | None, ...], tuple[float | None, ...]]
+    """Log-likelihoods of every choice, on either side."""
+
+
+@dataclass(frozen=True)
+class PairFlips:
+    """The most telling flips between two records."""
+
+    model: str
+    sides: tuple[str, str]
+    """Precision of each."""
+    setting: str
+    keys: tuple[str, str]
+    """Of the records."""
+    total: int
+    """Flips of all numbers of shots, those that are not shown among them."""
+    flips: tuple[FlipSeen, ...]
+    """The most telling first."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +219,7 @@ class Envelope:
 class ReportData:
     """Everything that the page shows."""
 
+    paper: PaperShown
     manifests: tuple[Manifest, ...]
     """Every manifest of the bundle, and those of the runs."""
     page: tuple[Verdict, ...]
@@ -159,6 +233,13 @@ class ReportData:
     tunings: tuple[TuningSummary, ...] = ()
     timings: tuple[Timing, ...] = ()
     envelopes: tuple[Envelope, ...] = ()
+    records: tuple[RecordSeen, ...] = ()
+    """Those that passed every check."""
+    flips: tuple[PairFlips, ...] = ()
+    abstract: tuple[Entry, ...] = ()
+    """Every sentence of the paper's abstract, with what checks it."""
+    price: float | None = None
+    """Of an hour of one H200; None where none is set."""
     unread: tuple[str, ...] = ()
     """Runs that could not be judged, and why: messages, of several lines each."""
 

@@ -69,7 +69,7 @@ def rows(data: ReportData) -> tuple[Row, ...]:
             for tier, one in mine
             if one.outcome != "not-run" or one.claim not in done
         ]
-    ordered = sorted(enumerate(found), key=lambda each: (_order(section_of(each[1][2])), each[0]))
+    ordered = sorted(enumerate(found), key=lambda each: (section_order(section_of(each[1][2])), each[0]))
     anchors: dict[str, int] = {}
     return tuple(_row(*each, anchors) for _, each in ordered)
 
@@ -144,7 +144,7 @@ def heading(place: str) -> str:
     return f"Section {first}" if re.fullmatch(r"[\d.]+", first) else first
 
 
-def _order(section: str) -> tuple[int, tuple[int, ...], str]:
+def section_order(section: str) -> tuple[int, tuple[int, ...], str]:
     """Abstract, numbered sections, appendices, then the rest."""
     if numbers := re.findall(r"\d+", section.removeprefix("Section ")):
         if section.startswith("Section "):

@@ -1,21 +1,38 @@
-"""The paper's tables, cell by cell: what is printed beside what was measured."""
+"""The paper's tables, cell by cell: what is printed beside what was measured. For a page, and as
+LaTeX and CSV for a report.
 
+What is measured is of the paper's own models; what stood in for them has lines of its own.
+"""
+
+import csv
+import io
 import re
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from repro.inputs.locate import InputLocator
-from repro.planning import cost
+from repro.report.csv import without_formula
 from repro.report.report_data import ReportData
-from repro.report.rows import Row
-from repro.schema.catalog import HubSource
-from repro.schema.causes import say
+from repro.report.view import Card, own_subject
+from repro.schema.causes import MEASURED
+from repro.schema.finding import Finding
+from repro.schema.kinds.tuning import Method
 from repro.schema.manifest import Manifest
-from repro.schema.slots import slots
+from repro.text import visible
 
-_RANK = ("cell", "planned")
-"""Kinds of claim that are about one cell, the telling one first."""
+_KINDS = ("cell", "planned")
+"""Kinds of claim that are about one cell."""
+
+_MARKS = re.compile(r"\s*([✓✗])\s*")
+_YES = {"✓": "yes", "✗": "no"}
+"""On a page these two are outcomes and nothing else."""
+
+_METHODS: Mapping[Method, str] = {
+    "full": "every weight",
+    "lora-all": "LoRA on all linear layers",
+    "lora-sll": "LoRA on the listed layers",
+    "lora-w": "LoRA on W alone",
+    "lora-not-w": "LoRA on all but W",
+}
 
 
 @dataclass(frozen=True)
@@ -23,7 +40,7 @@ class Cell:
     """One printed number."""
 
     printed: str
-    row: Row | None
+    card: Card | None
     """What was found about it; None where it has no claim of its own."""
 
 
@@ -37,119 +54,172 @@ class Table:
     columns: tuple[str, ...]
     lines: tuple[tuple[str, tuple[Cell | None, ...]], ...]
     """Heading and cells of each row; None where nothing is printed."""
-    about: tuple[Row, ...]
-    """Claims about whole rows and columns."""
+
+    def cells(self) -> Iterator[tuple[str, str, Cell]]:
+        """Row, column and cell, line by line."""
+        for heading, cells in self.lines:
+            for column, cell in zip(self.columns, cells, strict=True):
+                if cell is not None:
+                    yield heading, column, cell
+
+    @property
+    def measured(self) -> int:
+        """Cells of which the paper's own models were measured."""
+        return sum(
+            cell.card is not None and cell.card.finding.measured_here != "—"
+            for _, _, cell in self.cells()
+        )
+
+    @property
+    def stand_ins(self) -> tuple[Card, ...]:
+        """Cells of which something else was measured."""
+        cards = (cell.card for _, _, cell in self.cells())
+        return tuple(card for card in cards if card and card.finding.stand_ins)
 
 
-def tables(data: ReportData, rows: Sequence[Row]) -> tuple[Table, ...]:
-    """Every table that a manifest of its own has, in order: Table 3 is manifest table3."""
-    found = []
+def tables(data: ReportData, cards: Mapping[tuple[str, str], Card]) -> dict[str, Table]:
+    """Every table that a manifest of its own has, by name: Table 3 is manifest table3."""
+    found = {}
     for manifest in data.manifests:
-        if number := re.fullmatch(r"table(\d+)", manifest.id):
-            name = f"Table {number[1]}"
-            mine = [row for row in rows if row.manifest == manifest.id]
-            found.append((int(number[1]), _table(manifest, name, mine)))
-    return tuple(table for _, table in sorted(found, key=lambda each: each[0]) if table.lines)
+        name = own_subject(manifest.id)
+        if name.startswith("Table") and (table := _table(manifest, name, cards)).lines:
+            found[name] = table
+    return dict(sorted(found.items(), key=lambda each: int(each[0].split()[1])))
 
 
-def _table(manifest: Manifest, name: str, rows: Sequence[Row]) -> Table:
-    claims = {
-        claim.id: getattr(claim, "published", None)
-        for claim in manifest.claims
-        if claim.kind in _RANK
-    }
-    best: dict[str, Row] = {}
-    for row in rows:  # lower tiers come first: the highest one stays
-        if (value := claims.get(row.finding.claim)) is not None:
-            best[value] = row
+def _table(manifest: Manifest, name: str, cards: Mapping[tuple[str, str], Card]) -> Table:
+    mine: dict[str, Card] = {}
+    methods: dict[str, str] = {}
+    for claim in manifest.claims:
+        value, card = getattr(claim, "published", None), cards.get((manifest.id, claim.id))
+        if claim.kind in _KINDS and value is not None and card is not None:
+            mine[value] = card
+            if method := getattr(getattr(claim, "measure", None), "method", ""):
+                methods[value] = _METHODS[method]
     at: dict[tuple[str, str], Cell] = {}
-    for value in manifest.published:
-        place = value.place
+    trained: dict[str, str] = {}
+    for published in manifest.published:
+        place = published.place
         if place.table == name and place.row and place.column:
-            at[place.row, place.column] = Cell(value.text, best.get(value.id))
+            at[place.row, place.column] = Cell(published.text, mine.get(published.id))
+            trained.setdefault(place.row, methods.get(published.id, ""))
     columns = tuple(dict.fromkeys(column for _, column in at))
-    headings = dict.fromkeys(heading for heading, _ in at)
     return Table(
         name,
         manifest.title,
-        columns,
-        tuple((line, tuple(at.get((line, column)) for column in columns)) for line in headings),
+        tuple(in_words(column) for column in columns),
         tuple(
-            row
-            for row in rows
-            if row.finding.place.table == name and row.finding.claim not in claims
+            (
+                in_words(heading, trained.get(heading, "")),
+                tuple(at.get((heading, column)) for column in columns),
+            )
+            for heading in dict.fromkeys(heading for heading, _ in at)
         ),
     )
 
 
+def in_words(heading: str, instead: str = "") -> str:
+    """A heading without tick and cross, which stand for outcomes here.
+
+    Args:
+        heading: As printed.
+        instead: What the mark means, where that is known.
+
+    Example:
+        >>> in_words("130M ✓"), in_words("130M ✗", "LoRA on all but W")
+        ('130M, yes', '130M, LoRA on all but W')
+    """
+    return _MARKS.sub(lambda found: f", {instead or _YES[found[1]]}", heading).removeprefix(", ")
+
+
 # -----------------------------------------------------------------------------
-# What nobody ran yet, and what running it would take.
-#
-# GPU time is the planner's estimate for one H200 at the highest tier of a manifest, with nothing
-# cached: a page says the same wherever it is made.
+# For a report: printed | measured | interval | outcome
+
+TABLES_CSV, TABLES_TEX = "tables.csv", "tables.tex"
+COLUMNS = ("table", "row", "column", "printed", "measured", "interval", "margin", "outcome")
 
 
-@dataclass(frozen=True)
-class OpenClaims:
-    """The claims of one manifest that are not decided by measurement yet."""
-
-    manifest: str
-    title: str
-    open: tuple[Row, ...]
-    """Not run, or run below the highest tier."""
-    reasons: tuple[tuple[str, int], ...]
-    """Why not run, with the number of claims."""
-    command: str
-    jobs: int
-    gpu_hours: float
-    gigabytes: float
-    """Weights to fetch and keep."""
-    gpu: bool
-    """Whether it runs on a GPU alone."""
-    undecidable: tuple[tuple[str, str], ...]
-    """Claims that it could not decide either, and why."""
+def interval(one: Finding) -> str:
+    """Ends of the interval of what was measured; empty where there is none."""
+    if one.stand_ins:
+        return ""
+    ends = [e for e in one.estimates if e.label.startswith(MEASURED) and e.low is not None]
+    return "; ".join(f"{e.low:.4g} to {e.high:.4g}" for e in ends)
 
 
-def open_claims(data: ReportData, rows: Sequence[Row]) -> tuple[OpenClaims, ...]:
-    """What is open in each manifest; those with nothing open are left out."""
-    locator = InputLocator()
-    return tuple(
-        _waiting(data, manifest, mine, locator)
-        for manifest in data.manifests
-        if (
-            mine := [row for row in rows if row.manifest == manifest.id and _is_open(row, manifest)]
-        )
-    )
+def lines(every: Mapping[str, Table]) -> Iterator[tuple[str, ...]]:
+    """One line a printed number, as `COLUMNS` has it."""
+    for table in every.values():
+        for row, column, cell in table.cells():
+            one = cell.card.finding if cell.card else None
+            said = (_number(one.measured_here), interval(one), one.margin, _word(one)) if one else (
+                ("", "", "", "no claim of its own")
+            )
+            yield (table.name, row, column, cell.printed, *said)
 
 
-def _is_open(row: Row, manifest: Manifest) -> bool:
-    below = row.finding.basis == "measured" and row.tier != manifest.tiers()[-1]
-    return row.finding.outcome == "not-run" or below
+def _number(measured: str) -> str:
+    """What was measured without how often: the interval says how far it spreads."""
+    return "" if measured == "—" else measured.partition(" (")[0]
 
 
-def _waiting(
-    data: ReportData, manifest: Manifest, mine: Sequence[Row], locator: InputLocator
-) -> OpenClaims:
-    tier, weights = manifest.tiers()[-1], locator.checkpoints
-    jobs = cost.distinct(slot.job for slot in slots(manifest, tier, weights))
-    reasons = Counter(
-        say(row.finding.causes[0]) for row in mine if row.finding.outcome == "not-run"
-    )
-    fetched = {name for job in jobs if (name := job.checkpoint_name())}
-    return OpenClaims(
-        manifest=manifest.id,
-        title=manifest.title,
-        open=tuple(mine),
-        reasons=tuple(sorted(reasons.items(), key=lambda each: (-each[1], each[0]))),
-        command=f"repro run manifests/{manifest.id}.json --tier {tier}" if jobs else "",
-        jobs=len(jobs),
-        gpu_hours=cost.gpu_hours(jobs, locator),
-        gigabytes=sum(
-            weights[name].stored_bytes
-            for name in fetched
-            if isinstance(weights[name].source, HubSource)
-        )
-        / 1e9,
-        gpu=any(job.why_gpu() for job in jobs),
-        undecidable=tuple(data.undecidable.get(manifest.id, {}).items()),
-    )
+def _word(one: Finding) -> str:
+    return one.outcome.replace("-", " ")
+
+
+def as_csv(every: Mapping[str, Table]) -> str:
+    """The tables for a spreadsheet, RFC 4180."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(COLUMNS)
+    for line in lines(every):
+        writer.writerow([without_formula(visible(cell)) for cell in line])
+    return text.getvalue()
+
+
+_TEX = {
+    **{mark: f"\\{mark}" for mark in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "±": r"$\pm$",
+    "≤": r"$\leq$",
+    "≥": r"$\geq$",
+    "μ": r"$\mu$",
+    "—": "---",
+    "–": "--",
+    "’": "'",
+}
+
+
+def in_latex(text: str) -> str:
+    r"""Text as LaTeX takes it.
+
+    Example:
+        >>> print(in_latex("50 % ± 1_a"))
+        50 \% $\pm$ 1\_a
+    """
+    return "".join(_TEX.get(each, each) for each in visible(text))
+
+
+def as_latex(every: Mapping[str, Table], about: str) -> str:
+    """The tables for a report; needs the packages booktabs and longtable.
+
+    Args:
+        every: By name.
+        about: What the paper is called.
+    """
+    made = [r"% \usepackage{booktabs,longtable}"]
+    rows = list(lines(every))
+    for table in every.values():
+        mine = [row[1:] for row in rows if row[0] == table.name]
+        title = f"{table.name} of {about}: {table.title}. Printed beside measured."
+        head = " & ".join(COLUMNS[1:]) + r" \\"
+        made += [
+            r"\begin{longtable}{llrrlll}",
+            rf"\caption{{{in_latex(title)}}}\\",
+            *(r"\toprule", head, r"\midrule", r"\endhead", r"\bottomrule", r"\endfoot"),
+            *(" & ".join(map(in_latex, row)) + r" \\" for row in mine),
+            r"\end{longtable}",
+        ]
+    return "\n".join(made) + "\n"
