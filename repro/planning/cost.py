@@ -78,6 +78,8 @@ class Need:
     detail: str = ""
     runs: bool = False
     """Whether it is a run of its manifest."""
+    directs: bool = False
+    """Whether such a run shows where it points, and decides nothing."""
 
     def in_words(self) -> str:
         """Both in a few words."""
@@ -112,7 +114,8 @@ class UndecidedClaims:
 
     def _need(self, one: Finding) -> Need:
         if one.claim in self.undecidable:
-            return Need("beyond any run: " + (_OPEN if one.claim in self._tuned else _NOISE))
+            why = _OPEN if one.claim in self._tuned else _NOISE
+            return Need(f"beyond any run: {why}", directs=True)
         if one.outcome == "not-run" and (reading := self._open_reading(one)):
             return self._need(reading)
         causes = {each.code: each for each in one.causes}

@@ -221,7 +221,7 @@ def _curve(at: "Axes", times: Sequence[float], curve: Curve, palette: Palette) -
     at.plot(seen, middle, color=palette.measured, linewidth=1.5)
     if curve.rates:
         fit = _fit(seen, middle, curve.rates[1])
-        at.plot(*fit, "--", color=palette.published, linewidth=1.2)
+        at.plot(*fit, "--", color=palette.ink, linewidth=1.2)
 
 
 def _scale(at: "Axes", curves: Sequence[Curve]) -> None:
@@ -261,6 +261,7 @@ def _over_bound(at: "Axes", curves: Sequence[Curve], palette: Palette) -> None:
         at.plot(curve.worst, place, mark[0], color=mark[1], markersize=6)
     at.axvline(1, color=palette.ink, linewidth=1.2)
     at.set_xscale("log")
+    at.xaxis.set_major_formatter(lambda value, _: f"{value:.3g}".replace("e+", "e"))
     at.set_yticks(range(len(curves)), [curve.mode for curve in curves])
     at.set_ylim(len(curves) - 0.4, -0.6)
     at.set_title("largest deviation over its bound: 1 is the bound; controls have to be beyond it")

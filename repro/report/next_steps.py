@@ -52,9 +52,6 @@ class Bill:
 class Step:
     """One run, and the open claims that it would decide."""
 
-    manifest: str
-    model: str
-    """The only one that it runs; empty for the whole manifest."""
     command: str
     cards: tuple[Card, ...]
     bill: Bill
@@ -79,8 +76,10 @@ class NextSteps:
 
     steps: tuple[Step, ...]
     """Most claims an hour first."""
+    directions: tuple[Step, ...]
+    """Runs of claims that they cannot decide, and show where they point; cheapest first."""
     whole: Bill
-    """All jobs of them, each once."""
+    """All jobs of `steps`, each once."""
     blockers: tuple[Blocker, ...]
     """Most claims first."""
 
@@ -97,32 +96,45 @@ class NextSteps:
 def next_steps(data: ReportData, cards: Sequence[Card]) -> NextSteps:
     """What is open among the paper's claims, and what would decide it."""
     locator = InputLocator()
-    steps: list[Step] = []
     blocked: dict[str, list[Card]] = defaultdict(list)
-    every: list[Job] = []
+    whole, directions, every = list[Step](), list[Step](), list[Job]()
+    alone: dict[str, list[tuple[str, list[Card], list[Job]]]] = defaultdict(list)
     for manifest in data.manifests:
         mine = {card.finding.claim: card for card in cards if card.row.manifest == manifest.id}
-        left = UndecidedClaims(
-            manifest,
-            {name: card.finding for name, card in mine.items()},
-            data.undecidable.get(manifest.id, {}),
-        )
-        runs: list[Card] = []
-        for name, need in left.by_claim().items():
-            if need.runs:
-                runs.append(mine[name])
-            else:
+        findings = {name: card.finding for name, card in mine.items()}
+        left = UndecidedClaims(manifest, findings, data.undecidable.get(manifest.id, {}))
+        needs = left.by_claim()
+        for name, need in needs.items():
+            if not need.runs:
                 blocked[need.in_words()].append(mine[name])
-        if runs:
-            jobs = _jobs(manifest, locator)
-            every += jobs
-            steps += _steps(data, manifest, runs, jobs, locator)
+        runs = [mine[name] for name, need in needs.items() if need.runs]
+        points = [mine[name] for name, need in needs.items() if need.directs and mine[name].waits]
+        jobs = _jobs(manifest, locator) if runs or points else []
+        tier = manifest.tiers()[-1]
+        if points and jobs:
+            command = _command([manifest.id], tier)
+            directions.append(Step(command, tuple(points), _bill(data, jobs, locator)))
+        if not runs:
+            continue
+        every += jobs
+        for model, (some, own) in _alone(runs, jobs).items():
+            alone[f"{tier} {model}"].append((manifest.id, some, own))
+        if any(len(card.models) != 1 for card in runs):
+            command = _command([manifest.id], tier)
+            whole.append(Step(command, tuple(runs), _bill(data, jobs, locator)))
+    for name, found in alone.items():
+        tier, _, model = name.partition(" ")
+        command = _command([manifest for manifest, _, _ in found], tier, model)
+        some = tuple(card for _, mine_, _ in found for card in mine_)
+        jobs = cost.distinct(job for _, _, own in found for job in own)
+        whole.append(Step(command, some, _bill(data, jobs, locator)))
     return NextSteps(
-        steps=tuple(sorted(steps, key=lambda each: (-each.claims_an_hour, each.command))),
+        steps=tuple(sorted(whole, key=lambda each: (-each.claims_an_hour, each.command))),
+        directions=tuple(sorted(directions, key=lambda each: (each.bill.gpu_hours, each.command))),
         whole=_bill(data, cost.distinct(every), locator),
         blockers=tuple(
             sorted(
-                (Blocker(need, tuple(mine)) for need, mine in blocked.items()),
+                (Blocker(need, tuple(some)) for need, some in blocked.items()),
                 key=lambda each: (-len(each.cards), each.need),
             )
         ),
@@ -134,32 +146,20 @@ def _jobs(manifest: Manifest, locator: InputLocator) -> list[Job]:
     return cost.distinct(slot.job for slot in found)
 
 
-def _steps(
-    data: ReportData,
-    manifest: Manifest,
-    runs: Sequence[Card],
-    jobs: Sequence[Job],
-    locator: InputLocator,
-) -> list[Step]:
-    """One for each model that decides claims alone, and one for those that need several."""
-    groups: dict[str, list[Card]] = defaultdict(list)
-    of_model: dict[str, list[Job]] = defaultdict(list)
-    for job in jobs:
-        of_model[job.checkpoint_name()].append(job)
+def _alone(runs: Sequence[Card], jobs: Sequence[Job]) -> dict[str, tuple[list[Card], list[Job]]]:
+    """Models that decide claims by themselves, with these and the jobs of each."""
+    found: dict[str, tuple[list[Card], list[Job]]] = {}
     for card in runs:
-        alone = len(card.models) == 1 and card.models[0] in of_model
-        groups[card.models[0] if alone else ""].append(card)
-    base = f"repro run manifests/{manifest.id}.json --tier {manifest.tiers()[-1]}"
-    return [
-        Step(
-            manifest=manifest.id,
-            model=model,
-            command=f"{base} --only model={model}" if model else base,
-            cards=tuple(mine if model else runs),
-            bill=_bill(data, of_model[model] if model else jobs, locator),
-        )
-        for model, mine in groups.items()
-    ]
+        if len(card.models) == 1:
+            own = [job for job in jobs if job.checkpoint_name() == card.models[0]]
+            found.setdefault(card.models[0], ([], own))[0].append(card)
+    return found
+
+
+def _command(manifests: Sequence[str], tier: str, model: str = "") -> str:
+    files = " ".join(f"manifests/{name}.json" for name in manifests)
+    only = f" --only model={model}" if model else ""
+    return f"repro run {files} --tier {tier}{only}"
 
 
 def _bill(data: ReportData, jobs: Sequence[Job], locator: InputLocator) -> Bill:

@@ -1,7 +1,7 @@
 """Numbers of findings as points, for a plot: what is printed, what was measured, and its ends."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from repro.report.report_data import ReportData, Timing
 from repro.report.view import Card, number, own_subject
@@ -112,7 +112,7 @@ def _plot(data: ReportData, manifest: Manifest, name: str, cards: Sequence[Card]
     for card in cards:
         claim = claims.get(card.finding.claim)
         if claim is not None and claim.kind == "cell" and (line := line_of(card.finding)):
-            lines.setdefault(units[claim.published], []).append(line)
+            _add(lines.setdefault(units[claim.published], []), line, card.finding.reading)
     every: dict[str, dict[str, list[MeasuredPoint]]] = {}
     for axis, panel, point in _measured(data, manifest, cards):
         mine = every.setdefault(axis, {}).setdefault(panel, [])
@@ -131,6 +131,17 @@ def _plot(data: ReportData, manifest: Manifest, name: str, cards: Sequence[Card]
         bars,
         points - drawn,
     )
+
+
+def _add(lines: list[PrintedLine], line: PrintedLine, reading: str) -> None:
+    """A line; several readings of one printed number are one, with a point each."""
+    points = tuple(replace(one, label=one.label or reading) for one in line.points)
+    said = line.statement, line.printed, line.margin
+    for place, each in enumerate(lines):
+        if (each.statement, each.printed, each.margin) == said:
+            lines[place] = replace(each, points=(*each.points, *points))
+            return
+    lines.append(replace(line, points=points))
 
 
 def _measured(

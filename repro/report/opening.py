@@ -10,13 +10,16 @@ from dataclasses import dataclass
 from repro.coverage import REASONS, Entry
 from repro.report.next_steps import NextSteps
 from repro.report.view import Card
-from repro.schema.finding import Outcome
+from repro.schema.finding import GOOD, Outcome
 from repro.text import plural
 
 WEAKEST: tuple[Outcome, ...] = (
     *("invalid", "contradicted", "inconclusive", "not-run", "consistent", "reproduced", "proved"),
 )
 """A sentence that says several things is as good as the first of these that one of them is."""
+
+_TOLD = 2
+"""Claims of a sentence of the abstract whose reason stands beside it."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,10 @@ class AbstractSentence:
     """What is quoted of it; else what is claimed."""
     word: Outcome | None
     """The weakest of its claims; None where it makes none."""
+    why: tuple[Card, ...]
+    """Those of its claims that have this word, where it is not that all hold."""
     cards: tuple[Card, ...]
-    """Each of its claims, and each reading of one."""
+    """Each of its claims."""
     aside: str
     """Why nothing checks it; empty where something does."""
 
@@ -174,10 +179,12 @@ def _sentence(entry: Entry, cards: Mapping[tuple[str, str], Card]) -> AbstractSe
     here = [card for card in printed if card.row.section == "Abstract" and card.finding.quote]
     said = [card.finding.quote for card in here] or [card.finding.statement for card in printed]
     found = {card.finding.outcome for card in printed}
+    word = next((each for each in WEAKEST if each in found), None)
     return AbstractSentence(
         order=entry.order,
         quotes=_longest(said),
-        word=next((each for each in WEAKEST if each in found), None),
+        word=word,
+        why=tuple(c for c in printed if c.finding.outcome == word and word not in GOOD)[:_TOLD],
         cards=tuple(mine),
         aside=REASONS[entry.aside] if entry.aside else "",
     )

@@ -57,6 +57,7 @@ function keep() {
 }
 
 function fill(find) {
+  if (["outcome", "basis", "about", "model", "dtype"].some((name) => find.get(name))) document.getElementById("filters").open = true;
   for (const name of names) form.elements[name].value = find.get(name) || "";
 }
 
@@ -81,7 +82,6 @@ function follow() {
 }
 
 form.hidden = false;
-document.getElementById("filters").open = innerWidth > 1000;
 const measure = () => document.documentElement.style.setProperty("--bar", `${bar.offsetHeight}px`);
 form.addEventListener("input", () => { apply(); keep(); });
 form.addEventListener("reset", () => setTimeout(() => { apply(); keep(); }));

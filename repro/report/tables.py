@@ -7,7 +7,7 @@ What is measured is of the paper's own models; what stood in for them has lines 
 import csv
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from repro.report.csv import without_formula
@@ -80,42 +80,56 @@ class Table:
 def tables(data: ReportData, cards: Mapping[tuple[str, str], Card]) -> dict[str, Table]:
     """Every table that a manifest of its own has, by name: Table 3 is manifest table3."""
     found = {}
+    trained = _trained(data.manifests)
     for manifest in data.manifests:
         name = own_subject(manifest.id)
-        if name.startswith("Table") and (table := _table(manifest, name, cards)).lines:
+        if name.startswith("Table") and (table := _table(manifest, name, cards, trained)).lines:
             found[name] = table
     return dict(sorted(found.items(), key=lambda each: int(each[0].split()[1])))
 
 
-def _table(manifest: Manifest, name: str, cards: Mapping[tuple[str, str], Card]) -> Table:
+def _table(
+    manifest: Manifest,
+    name: str,
+    cards: Mapping[tuple[str, str], Card],
+    trained: Mapping[str, str],
+) -> Table:
     mine: dict[str, Card] = {}
-    methods: dict[str, str] = {}
     for claim in manifest.claims:
         value, card = getattr(claim, "published", None), cards.get((manifest.id, claim.id))
         if claim.kind in _KINDS and value is not None and card is not None:
             mine[value] = card
-            if method := getattr(getattr(claim, "measure", None), "method", ""):
-                methods[value] = _METHODS[method]
     at: dict[tuple[str, str], Cell] = {}
-    trained: dict[str, str] = {}
     for published in manifest.published:
         place = published.place
         if place.table == name and place.row and place.column:
             at[place.row, place.column] = Cell(published.text, mine.get(published.id))
-            trained.setdefault(place.row, methods.get(published.id, ""))
     columns = tuple(dict.fromkeys(column for _, column in at))
+    own = {**trained, **_trained([manifest])}
     return Table(
         name,
         manifest.title,
         tuple(in_words(column) for column in columns),
         tuple(
             (
-                in_words(heading, trained.get(heading, "")),
+                in_words(heading, own.get(heading, "")),
                 tuple(at.get((heading, column)) for column in columns),
             )
             for heading in dict.fromkeys(heading for heading, _ in at)
         ),
     )
+
+
+def _trained(manifests: Iterable[Manifest]) -> dict[str, str]:
+    """What was trained in a row, by its heading, where a claim on one of its cells says so."""
+    found: dict[str, str] = {}
+    for manifest in manifests:
+        rows = {each.id: each.place.row for each in manifest.published}
+        for claim in manifest.claims:
+            method = getattr(getattr(claim, "measure", None), "method", None)
+            if method and (row := rows.get(getattr(claim, "published", "") or "")):
+                found.setdefault(row, _METHODS[method])
+    return found
 
 
 def in_words(heading: str, instead: str = "") -> str:

@@ -221,7 +221,7 @@ def _subjects(claim: Claim, claims: Mapping[str, Claim]) -> tuple[tuple[str, ...
     return tuple(tuple(dict.fromkeys(each)) for each in found.values())
 
 
-_KINDS = "Theorem|Lemma|Proposition|Corollary|Definition|Equation|Algorithm|Figure|Table"
+_KINDS = "Definition|Equation|Lemma|Proposition|Theorem|Corollary|Algorithm|Figure|Table"
 _NAMED = re.compile(rf"\b({_KINDS}) (\d+)\b")
 _OWN = re.compile(rf"({_KINDS.lower()})_?(\d+)")
 
@@ -262,11 +262,22 @@ def parts(data: ReportData, every: Iterable[Card]) -> tuple[Part, ...]:
             anchor="in-" + re.sub(r"[^\w.]+", "-", name.lower()),
             title=titles.get(name, ""),
             manifests=tuple(dict.fromkeys(card.row.manifest for card in mine[name])),
-            cards=tuple(mine[name]),
+            cards=_readings_last(mine[name]),
             counts=claim_rows.counts(card.row for card in mine[name]),
         )
         for name in named
     )
+
+
+def _readings_last(mine: Sequence[Card]) -> tuple[Card, ...]:
+    """Each sentence with its readings behind it, whatever order they were found in."""
+    names = {card.finding.claim for card in mine}
+    readings: dict[str, list[Card]] = defaultdict(list)
+    for card in mine:
+        if card.finding.reading_of in names:
+            readings[card.finding.reading_of or ""].append(card)
+    first = (card for card in mine if card.finding.reading_of not in names)
+    return tuple(each for card in first for each in (card, *readings[card.finding.claim]))
 
 
 def _order(name: str, mine: Sequence[Card]) -> tuple[object, ...]:
