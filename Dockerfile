@@ -37,7 +37,7 @@ FROM environment AS assembly
 ARG PIP_INDEX_URL
 ARG PIP_CERT
 ARG SOURCE_DATE_EPOCH=1720051200
-COPY pyproject.toml pinned-requirements.txt pinned-kernels.txt requirements-dev.txt /bundle/
+COPY paper.json pyproject.toml pinned-requirements.txt pinned-kernels.txt requirements-dev.txt /bundle/
 COPY catalog /bundle/catalog
 COPY evidence /bundle/evidence
 COPY manifests /bundle/manifests

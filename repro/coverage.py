@@ -27,7 +27,8 @@ from repro.errors import BadInputError
 from repro.schema import reading
 from repro.schema.base import Frozen, Sha256
 from repro.schema.claims import Claim
-from repro.schema.manifest import Manifest, Paper
+from repro.schema.manifest import Manifest
+from repro.schema.paper import PaperVersion
 
 SECTIONS = ("abstract", "1", "2", "3", "4", "5", "6", "A", "B", "C", "D", "E", "F")
 """What is read, each with its subsections; acknowledgements and references are not."""
@@ -80,7 +81,7 @@ class Ledger(Frozen):
     """Every sentence of one version of the paper."""
 
     schema_version: Literal[2]
-    paper: Paper
+    paper: PaperVersion
     sections: dict[str, tuple[Entry, ...]]
     """Section to its sentences in order."""
 
@@ -91,7 +92,7 @@ def load(path: Path | None = None) -> Ledger:
     Raises:
         BadInputError: with every problem of the file, if it cannot be used.
     """
-    path = path or paths.CATALOG / "sentences.json"
+    path = path or paths.bundle().catalog / "sentences.json"
     return reading.load(path, "ledger of sentences", Ledger, "Nothing was compared.", _senseless)
 
 

@@ -31,7 +31,7 @@ def describe(copy: Sequence[Sentence], known: Sequence[Entry]) -> str:
         f'  "{section}": [\n' + ",\n".join(_entries(copy, section, kept)) + "\n  ]"
         for section in parts
     ]
-    paper = json.dumps({"arxiv": "2406.00209", "version": "v2"})
+    paper = json.dumps({"id": "2406.00209", "version": "v2"})
     head = f'{{\n "schema_version": 2,\n "paper": {paper},\n "sections": {{\n'
     return head + ",\n".join(lines) + "\n }\n}\n"
 
@@ -52,7 +52,7 @@ def _entries(copy: Sequence[Sentence], section: str, kept: dict[str, list[Entry]
 
 def main(path: Path) -> str:
     """The ledger of a copy, with what the committed one knows of it."""
-    exists = (paths.CATALOG / "sentences.json").exists()
+    exists = (paths.bundle().catalog / "sentences.json").exists()
     ledger = coverage.load() if exists else None
     known = [e for each in ledger.sections.values() for e in each] if ledger else []
     return describe(coverage.read_paper(path), known)

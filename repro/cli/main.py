@@ -10,7 +10,8 @@ import platform
 import sys
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from repro import __version__, paths
@@ -35,6 +36,7 @@ COMMANDS = {
     "fetch": "everything that a run will need, with sizes and licences first",
     "run": "run what can be run, and judge it",
     "verify": "findings and verdicts from manifests and records alone",
+    "compare": "two records, runs or packets side by side, question by question",
     "report": "one page for a reader: claims, tables, figures, what was not run",
     "export": "a packet to archive and sign (RO-Crate), or a table (CSV)",
     "results": "records: list them, show one, clear up",
@@ -52,6 +54,7 @@ exit codes:
   fetch   0 all is here, 3 something could not be had
   run     0 all jobs done, 3 some could not run
   verify  0 every claim reproduced, 1 any contradicted or invalid, 3 the rest
+  compare 0 compared, whatever differs, 3 a part could not be read
   report  as verify
   export  0 written, whatever the verdicts
   doctor  0 a run of tier smoke can work, 3 it cannot
@@ -76,7 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         make_streams_safe()
         try:
-            code = _run(given)
+            with _bundle(given) as rest:
+                code = _run(rest)
         finally:  # also where argparse is about to end the process, after its help
             if sys.stdout:
                 sys.stdout.flush()
@@ -99,6 +103,28 @@ def _run(given: Sequence[str]) -> int:
     module = importlib.import_module(f"repro.cli.{chosen.command}")
     code: int = module.run(chosen)
     return code
+
+
+@contextmanager
+def _bundle(given: list[str]) -> Iterator[list[str]]:
+    """Take `--bundle` out of the arguments, wherever it stands, and make it the bundle at hand.
+
+    It comes first: a manifest's name, and what a command is given beside it, are looked up in it.
+    """
+    parser = _Parser(prog="repro", add_help=False, allow_abbrev=False)
+    parser.add_argument("--bundle", type=paths.path_argument)
+    end = given.index("--") if "--" in given else len(given)
+    chosen, rest = parser.parse_known_args(given[:end])
+    rest += given[end:]
+    if chosen.bundle is None:
+        yield rest
+        return
+    from repro.packet import build
+
+    with build.opened(chosen.bundle) as folder:
+        paths.check_bundle(folder, f"--bundle {chosen.bundle}")
+        with paths.using(folder):
+            yield rest
 
 
 def _system_refusal(error: OSError) -> str:
@@ -130,6 +156,12 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
         "theorem: run what can be run here, and say what holds.",
         epilog=_EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--bundle",
+        metavar="DIR|ZIP",
+        help="folder or packet about a paper, with its paper.json; by default the one that this "
+        "command is started in or below. It may stand behind COMMAND too",
     )
     parser.add_argument("--version", action="version", version=f"repro {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

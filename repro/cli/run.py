@@ -182,7 +182,7 @@ def _is_waiting(plan: Plan) -> bool:
 def _check_names(prepared: PreparedPlans) -> None:
     """Refuse a manifest of one's own that `verify` could not find again by its name."""
     for name, path in prepared.files.items():
-        own = not (paths.MANIFESTS / f"{name}.json").is_file()
+        own = not (paths.bundle().manifests / f"{name}.json").is_file()
         if own and escaped(str(path)) != str(path):
             raise BadInputError(
                 f"{path}: found a name that is not UTF-8, which a run file cannot hold; rename it, "

@@ -2,13 +2,22 @@
 
 import argparse
 import sys
+import zipfile
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from repro import paths
 from repro.cli import options
 from repro.environment import pins
-from repro.errors import EXIT_CONTRADICTED, EXIT_DONE, EXIT_INCOMPLETE, BadInputError
+from repro.errors import (
+    EXIT_CONTRADICTED,
+    EXIT_DONE,
+    EXIT_DRIFT,
+    EXIT_INCOMPLETE,
+    BadInputError,
+)
 from repro.packet import build
 from repro.report import console_verdicts
 from repro.schema import catalog, validate
@@ -18,7 +27,11 @@ from repro.schema.manifest import Manifest
 from repro.store import contents, run_file
 from repro.store.run_file import folders_of, manifest_of
 from repro.store.store import Store
-from repro.text import visible_lines
+from repro.text import plural, visible_lines
+
+if TYPE_CHECKING:
+    from repro.report.report_data import ReportData
+    from repro.report.words import Words
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -45,6 +58,14 @@ def add(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="every claim of every manifest as Markdown, one line each, after a summary",
     )
+    parser.add_argument(
+        "--since",
+        type=paths.path_argument,
+        nargs="+",
+        metavar="OLDER",
+        help="which claims have another word than in these older results, packets, or file that "
+        "`repro verify --json` of another version wrote; RESULTS may be such a file too",
+    )
     options.add_json(parser)
     parser.epilog = (
         "Nothing stored with a record is believed that can be recomputed from its arrays.\n"
@@ -52,7 +73,10 @@ def add(parser: argparse.ArgumentParser) -> None:
         "its SHA256SUMS lists it. A digest without a signature finds slips and not forgery.\n"
         "Exits 0 if every claim is reproduced, consistent or proved, 1 if any is contradicted or\n"
         "invalid, else 3: a run that cannot be judged, its file damaged or its manifest gone,\n"
-        "costs no other."
+        "costs no other. With --since: 0 if no claim has another word, 4 if one\n"
+        "has, 3 if something was left out.\n"
+        "\n"
+        "  repro verify results --since packet.zip --json"
     )
 
 
@@ -61,6 +85,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.paper and arguments.signature:
         message = "--signature with --paper: the paper against itself reads no packet"
         raise BadInputError(message)
+    if arguments.since:
+        return _since(arguments)
     folders = folders_of(arguments.results or [Path("results")])
     if arguments.markdown:
         return _markdown(folders, arguments)
@@ -113,18 +139,81 @@ def judge_run(claimed: Manifest, tier: Tier, store: Store) -> Verdict:
 
 def _markdown(folders: Sequence[Path], arguments: argparse.Namespace) -> int:
     """Print every claim of every manifest, those that nobody ran among them."""
-    from repro.report import collect, markdown
+    from repro.report import markdown
 
     if arguments.paper or arguments.signature or arguments.json:
         message = "--markdown: found --paper, --signature or --json beside it, expected it alone"
         raise BadInputError(message)
     options.check_folders(folders)
-    results = [one for each in folders for one in check_runs(each, each)]
-    seen = collect.gather(results)
-    if seen.unread and not seen.runs:
-        raise BadInputError("\n".join(seen.unread))
+    seen = gather(folders)
     print(markdown.render(seen), end="")
     return report_unread(seen.unread, exit_code([each.verdict for each in seen.runs]))
+
+
+def _since(arguments: argparse.Namespace) -> int:
+    """Print the claims whose word is another one than in older results."""
+    from repro.report import words
+
+    if arguments.paper or arguments.signature or arguments.markdown:
+        message = "--since: found --paper, --signature or --markdown beside it, expected neither"
+        raise BadInputError(message)
+    unread: list[str] = []
+    before = _words_of(arguments.since, unread)
+    after = _words_of(arguments.results or [Path("results")], unread)
+    if not before.keys() & after.keys():
+        raise BadInputError("--since: found no claim that both have, expected two of one paper")
+    found = words.changes(before, after)
+    if arguments.json:
+        print(options.as_json(found))
+    else:
+        for each in found.changed:
+            options.print_line(f"{each.claim}: {each.before} → {each.after}")
+        for name in (*found.only_before, *found.only_after):
+            options.print_line(f"{name}: only {'before' if name in before else 'now'}")
+        both = len(before.keys() & after.keys())
+        options.print_line(f"{len(found.changed)} of {plural(both, 'claim')} have another word")
+    return report_unread(unread, EXIT_DRIFT if found.changed else EXIT_DONE)
+
+
+def _words_of(given: Sequence[Path], unread: list[str]) -> "Words":
+    """The word of each claim: of results and packets, or as a file has kept them."""
+    from repro.report import words
+
+    options.check_folders([each for each in given if not each.exists()])
+    kept = [each for each in given if _is_no_results(each)]
+    if kept and len(given) > 1:
+        message = f"{kept[0]}: found other results beside it, expected a file of words alone"
+        raise BadInputError(message)
+    if kept:
+        return words.load(kept[0])
+    seen = gather(given)
+    unread += seen.unread
+    return words.words_of(seen)
+
+
+def _is_no_results(path: Path) -> bool:
+    return not (path.is_dir() or path.suffix == ".zip" or zipfile.is_zipfile(path))
+
+
+def gather(given: Sequence[Path]) -> "ReportData":
+    """What results folders and packets hold, every run judged.
+
+    Raises:
+        BadInputError: if one holds no run, or none that can be judged.
+    """
+    from repro.report import collect
+
+    with ExitStack() as stack:
+        found = []
+        for path in folders_of(given):
+            folder = stack.enter_context(build.opened(path))
+            if run_file.is_packet(folder):
+                build.check_digests(folder, path)
+            found += check_runs(folder, path)
+        seen = collect.gather(found)
+    if seen.unread and not seen.runs:
+        raise BadInputError("\n".join(seen.unread))
+    return seen
 
 
 def _paper() -> list[Verdict]:

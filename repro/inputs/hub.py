@@ -62,7 +62,7 @@ def pin(names: Sequence[str], path: Path | None = None) -> list[PinnedCheckpoint
             pinned; nothing was written.
         CannotRunError: if the hub does not answer, or does not give a file; nothing was written.
     """
-    path = path or paths.CATALOG / "checkpoints.json"
+    path = path or paths.bundle().catalog / "checkpoints.json"
     known = catalog.checkpoints(path)
     on_hub = {
         name: (each, each.source)

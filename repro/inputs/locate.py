@@ -136,7 +136,7 @@ class InputLocator:
                 why = " ".join(str(error).split())  # in a cell of a table
                 return Missing("checkpoint", name, f"a sound copy of {name}", why, 0)
         if isinstance(known.source, catalog.BundledSource):
-            folder = paths.ROOT / known.source.folder
+            folder = paths.bundle().file(known.source.folder)
             if not folder.is_dir():
                 remedy = f"restore {known.source.folder} from the repository"
                 return Missing("checkpoint", name, f"the bundled checkpoint {name}", remedy, 0)

@@ -56,7 +56,7 @@ def stage(folders: Sequence[Path], packet: Path) -> NotPacked:
     """
     left = NotPacked({}, 0)
     try:
-        for path in sorted(paths.MANIFESTS.glob("*.json")):
+        for path in sorted(paths.bundle().manifests.glob("*.json")):
             _copy(path, packet / MANIFESTS / path.name)
         for path in (pins.LOCK, pins.KERNELS):
             _copy(path, packet / path.name)
@@ -94,7 +94,7 @@ def _stage(folder: Path, packet: Path, place: str, left: NotPacked) -> None:
 
 def _manifest_of(run: RunFile) -> Path:
     """The manifest of a run: the bundle's, else the user's own file."""
-    bundled = paths.MANIFESTS / f"{run.manifest}.json"
+    bundled = paths.bundle().manifests / f"{run.manifest}.json"
     path = bundled if bundled.is_file() else Path(run.file)
     if not path.is_file():
         message = f"{path}: found no such file, expected the manifest of the run of {run.manifest}"

@@ -213,9 +213,10 @@ class _Datasets(Frozen):
 
 
 def checkpoints(path: Path | None = None) -> Mapping[str, Checkpoint]:
-    """Every checkpoint by name, from `catalog/checkpoints.json`."""
-    path = path or paths.CATALOG / "checkpoints.json"
-    return _load(path, _Checkpoints, _wrong_checkpoints).checkpoints
+    """Every checkpoint by name, from `catalog/checkpoints.json`: the bundle's before the tool's."""
+    files = [path] if path else _files("checkpoints.json")
+    found = [_load(each, _Checkpoints, _wrong_checkpoints).checkpoints for each in files]
+    return {name: each for one in found for name, each in one.items()}
 
 
 def unpinned_checkpoints(known: Mapping[str, Checkpoint]) -> tuple[str, ...]:
@@ -252,8 +253,19 @@ _Catalog = TypeVar("_Catalog", _Checkpoints, _Datasets)
 
 
 def _datasets(path: Path | None = None) -> _Datasets:
-    path = path or paths.CATALOG / "datasets.json"
-    return _load(path, _Datasets, _wrong_datasets)
+    files = [path] if path else _files("datasets.json")
+    found = [_load(each, _Datasets, _wrong_datasets) for each in files]
+    return _Datasets(
+        datasets={name: each for one in found for name, each in one.datasets.items()},
+        benchmarks={name: each for one in found for name, each in one.benchmarks.items()},
+        instructions={name: each for one in found for name, each in one.instructions.items()},
+    )
+
+
+def _files(name: str) -> list[Path]:
+    """A file of the tool's catalog, then the bundle's of that name, whose entries win."""
+    every = (paths.CATALOG / name, paths.bundle().catalog / name)
+    return [each for each in dict.fromkeys(every) if each == every[0] or each.is_file()]
 
 
 def _wrong_checkpoints(found: _Checkpoints) -> Iterator[Wrong]:

@@ -19,13 +19,7 @@ from repro.schema.groups import Group
 from repro.schema.jobs import Setting, Tier
 from repro.schema.margins import Margins
 from repro.schema.measured_claims import CellClaim
-
-
-class Paper(Frozen):
-    """The version of the paper that the numbering follows."""
-
-    arxiv: str
-    version: Literal["v1", "v2", "v3"]
+from repro.schema.paper import PaperVersion
 
 
 class Manifest(Frozen):
@@ -35,7 +29,7 @@ class Manifest(Frozen):
     id: Slug
     """Equal to the file's name without `.json`."""
     title: str
-    paper: Paper
+    paper: PaperVersion
     packages: dict[str, str]
     """Package that some claim depends on, to the reason."""
     published: tuple[Published, ...]

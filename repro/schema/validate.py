@@ -11,7 +11,7 @@ from pathlib import Path
 from repro import paths
 from repro import paths as bundle
 from repro.errors import BadInputError, Problem
-from repro.schema import catalog, reading
+from repro.schema import catalog, paper, reading
 from repro.schema.families import FAMILIES
 from repro.schema.groups import (
     EvaluationGroup,
@@ -38,6 +38,10 @@ def problems_of(manifest: Manifest, name: str) -> Iterator[Wrong]:
     """Everything wrong with a manifest whose file is called `<name>.json`."""
     if manifest.id != name:
         yield "id", repr(manifest.id), f"the file's name, {name!r}"
+    about = paper.load()
+    if about and about.id == manifest.paper.id and manifest.paper.version not in about.versions:
+        found, known = manifest.paper.version, about.versions
+        yield "paper.version", repr(found), f"{known_names(found, known)}, as {paths.PAPER} lists"
     for field in ("published", "settings", "jobs", "claims"):
         ids = (repr(member.id) for member in getattr(manifest, field))
         yield from _repeated(field, ids, "the id ", "each id once")
@@ -272,10 +276,10 @@ def load_manifests(paths: list[Path]) -> list[Manifest]:
     """
     loaded: dict[str, tuple[Path, Manifest]] = {}
     errors = []
-    for path in paths or sorted(bundle.MANIFESTS.glob("*.json")):
+    for path in paths or sorted(bundle.bundle().manifests.glob("*.json")):
         try:
             found = load_manifest(path)
-            bundled = bundle.MANIFESTS / f"{found.id}.json"
+            bundled = bundle.bundle().manifests / f"{found.id}.json"
             own = paths and bundled.is_file() and not bundled.samefile(path)
             other = (bundled, load_manifest(bundled)) if own else loaded.get(found.id)
         except BadInputError as error:
@@ -294,14 +298,14 @@ def load_manifests(paths: list[Path]) -> list[Manifest]:
     if errors:
         raise BadInputError("\n".join(dict.fromkeys(errors)))  # the catalog's once
     if not loaded:
-        message = f"no manifest in {bundle.MANIFESTS}"
+        message = f"no manifest in {bundle.bundle().manifests}"
         raise BadInputError(message)
     return [each for _, each in loaded.values()]
 
 
 def _similar_files(path: Path) -> str:
     """What a file that is not there may have been, in words."""
-    names = [each.stem for each in sorted(paths.MANIFESTS.glob("*.json"))]
+    names = [each.stem for each in sorted(paths.bundle().manifests.glob("*.json"))]
     if os.path.exists(path) or not names:  # noqa: PTH110  # as above
         return ""
     return f"; expected a file, or the name of a manifest: {known_names(path.stem, names)}"

@@ -7,6 +7,7 @@ a claim may come to depend on more packages; for fewer, records would be judged 
 
 import functools
 from collections.abc import Iterator
+from pathlib import Path
 
 from pydantic import Field, JsonValue
 
@@ -54,7 +55,7 @@ def _plan(manifest: Manifest) -> dict[str, JsonValue]:
 _WORDS = frozenset(
     (
         *("statement", "quote", "standing", "place", "reading", "condition", "conditions"),
-        *("missing", "origin", "what", "note", "differs", "depends_on"),
+        *("missing", "origin", "what", "note", "differs", "depends_on", "answers"),
     )
 )
 """Fields of a claim, at any depth, that decide nothing: they may be mended after a run."""
@@ -101,14 +102,16 @@ class _Version1(Frozen):
 
 
 @functools.cache
-def _version_1() -> _Version1:
-    path = bundle.CATALOG / "commitments-v1.json"
+def _version_1(path: Path) -> _Version1:
+    if not path.is_file():
+        return _Version1(claims={}, printed={})
     return json_text.load_model(path, _Version1.model_validate_json)
 
 
 def of_version_1(then: Commitments, manifest: Manifest) -> Commitments:
     """Commitments of version 1 as those of version 2; what is not known stays, and so differs."""
-    known, now = _version_1(), commitments_of(manifest)
+    known = _version_1(bundle.bundle().catalog / "commitments-v1.json")
+    now = commitments_of(manifest)
     same = {(one.id, _whole(one)) for one in manifest.claims}
     same_printed = {(one.id, _whole(one)) for one in manifest.published}
     claims, depends_on = dict(then.claims), dict[str, tuple[str, ...]]()
@@ -130,7 +133,7 @@ def of_version_1(then: Commitments, manifest: Manifest) -> Commitments:
 def _whole(one: Claim | Published) -> str:
     """Digest of version 1: of everything that it could say."""
     return fileio.digest_of_data(
-        one.model_dump(mode="json", exclude={"standing", "quote", "conditions"})
+        one.model_dump(mode="json", exclude={"standing", "quote", "conditions", "answers"})
     )
 
 

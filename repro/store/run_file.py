@@ -131,7 +131,7 @@ def earlier_run(path: Path) -> RunFile | None:
 def _how_to_remake(path: Path) -> str:
     """What a damaged run file costs, and how it is made again."""
     name, _, tier = path.stem.rpartition(".")
-    known = (bundle.MANIFESTS / f"{name}.json").is_file()
+    known = (bundle.bundle().manifests / f"{name}.json").is_file()
     out = path.parent.parent
     command = f"repro run {name if known else 'MANIFEST'} --tier {tier} --out {out}"
     return (
@@ -201,7 +201,7 @@ def manifest_of(run: RunFile) -> Manifest:
     Raises:
         BadInputError: if there is none, or it cannot be used.
     """
-    bundled = bundle.MANIFESTS / f"{run.manifest}.json"
+    bundled = bundle.bundle().manifests / f"{run.manifest}.json"
     if bundled.is_file():
         return validate.load_manifest(bundled)
     if not os.path.isfile(run.file):  # noqa: PTH113  # a path may be too long to be one

@@ -158,9 +158,9 @@ def answered_right(arrays: "Arrays", metric: Metric, shots: int) -> Right:
 
 def _compared(arrays: "Arrays", shots: int) -> Scores:
     """Log-likelihoods with the lowest possible one for choices that are not there."""
-    there = arrays[f"shots{shots}/characters"] > 0
-    compared: Scores = np.where(there, arrays[f"shots{shots}/log_likelihood"], -np.inf)
-    return compared
+    scores: Scores = arrays[f"shots{shots}/log_likelihood"]
+    characters = arrays.get(f"shots{shots}/characters")  # MMLU has four choices everywhere
+    return scores if characters is None else np.where(characters > 0, scores, -np.inf)
 
 
 def predicted_by_length(arrays: "Arrays", shots: int) -> Letters:

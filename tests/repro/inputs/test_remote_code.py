@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bundle_copies import copy_bundle
 from safetensors.numpy import save_file
 
 from repro import fileio, paths
@@ -211,15 +212,15 @@ def edit_catalog(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[str, dict[str, str]], None]:
     """Gives olmo-1b another revision and digests, in a copy of the catalog."""
-    shutil.copytree(paths.CATALOG, tmp_path / "catalog")
-    path = tmp_path / "catalog" / "checkpoints.json"
+    copy_bundle(tmp_path / "bundle")
+    path = tmp_path / "bundle" / "catalog" / "checkpoints.json"
 
     def edit(revision: str, files: dict[str, str]) -> None:
         data = json.loads(path.read_text())
         data["checkpoints"]["olmo-1b"]["source"]["revision"] = revision
         data["checkpoints"]["olmo-1b"]["files"] = files
         path.write_text(json.dumps(data))
-        monkeypatch.setattr(paths, "CATALOG", tmp_path / "catalog")
+        monkeypatch.setenv("REPRO_BUNDLE", str(tmp_path / "bundle"))
 
     return edit
 

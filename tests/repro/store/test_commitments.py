@@ -209,7 +209,7 @@ def committed() -> dict[Path, run_file.RunFile]:
 
 
 def test_every_digest_of_the_evidence_is_in_the_table() -> None:
-    known = commitments._version_1()
+    known = commitments._version_1(paths.CATALOG / "commitments-v1.json")
     runs = committed()
     assert runs
     for path, run in runs.items():
@@ -225,7 +225,7 @@ def test_every_digest_of_the_evidence_is_in_the_table() -> None:
 
 def test_the_table_is_of_what_decides() -> None:
     """The bundle's claims of today that are as they were, words and all, stand in it so."""
-    known, same = commitments._version_1(), 0
+    known, same = commitments._version_1(paths.CATALOG / "commitments-v1.json"), 0
     for path in sorted(paths.MANIFESTS.glob("*.json")):
         manifest = validate.load_manifest(path)
         now = commitments_of(manifest)
