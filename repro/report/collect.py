@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 from repro import coverage
 from repro.environment import pins
 from repro.errors import BadInputError
+from repro.report import compared_view
 from repro.report.report_data import (
     Curve,
     Envelope,
     Machine,
+    PairFlips,
     PaperShown,
     PrecisionPair,
     PrecisionSide,
@@ -28,13 +30,14 @@ from repro.report.report_data import (
     Timing,
     TuningSummary,
 )
-from repro.schema import catalog, validate
+from repro.schema import catalog, paper, validate
 from repro.schema.jobs import EvaluateJob, StabilityJob, ThroughputJob, TuningJob
 from repro.schema.manifest import Manifest
 from repro.store import contents, run_file
 from repro.store.record import Record
 from repro.store.run_file import RunFile, manifest_of
 from repro.store.store import Store
+from verify import side_by_side
 from verify.decidable import undecidable
 from verify.errors import InvalidError, NotRunError
 from verify.evidence import Evidence
@@ -66,7 +69,7 @@ def gather(folders: Sequence[Path]) -> ReportData:
         verdict = verdict.with_notes(contents.orphans(evidence.store))
         loaded = list(_checked_records(evidence))
         records |= {each.record.key: each.record for each in loaded}
-        seen |= {each.record.key: _record_seen(each.record, folder) for each in loaded}
+        seen |= {each.record.key: RecordSeen.of(each.record, folder) for each in loaded}
         arrays.add_records(loaded)
         runs.append(Run(str(folder), run.started, verdict, len(loaded), len(evidence.slots)))
     every = tuple(claimed[name] for name in sorted(claimed))
@@ -84,15 +87,18 @@ def gather(folders: Sequence[Path]) -> ReportData:
         tunings=arrays.tunings(),
         timings=arrays.timings(),
         envelopes=arrays.envelopes(),
+        flips=arrays.flips(),
         records=tuple(seen.values()),
         unread=tuple(dict.fromkeys(map(str, unread))),
     )
 
 
 def _paper(manifests: Sequence[Manifest]) -> PaperShown:
-    """What the manifests are about; `paper.json` will say more of it."""
-    name = next((each.paper.arxiv for each in manifests), "")
-    return PaperShown(f"arXiv {name}", url=f"https://arxiv.org/abs/{name}")
+    """The bundle's paper; without one, what its manifests call theirs."""
+    own = paper.load()
+    if own is None:
+        return PaperShown(paper.names(each.paper for each in manifests))
+    return PaperShown(own.name, own.title, own.authors, own.url or "")
 
 
 def _runs(folders: Sequence[Path], unread: list[BadInputError]) -> Iterator[tuple[Path, RunFile]]:
@@ -109,41 +115,6 @@ def _checked_records(evidence: Evidence) -> Iterator[CheckedRecord]:
             yield evidence.get(slot)
         except (InvalidError, NotRunError):
             continue
-
-
-_LONGEST = 60
-"""Characters of a list before it is only counted."""
-
-
-def _record_seen(record: Record, folder: Path) -> RecordSeen:
-    """What a page says of one record."""
-    job = record.job.model_dump(mode="json", exclude_none=True)
-    setting = job.pop("setting", {})
-    named = [job.pop("kind").replace("_", " "), job.pop("checkpoint", job.get("family", ""))]
-    named += [job.get("method", ""), job.get("precision", job.get("dtype", ""))]
-    revision = record.environment.revision
-    return RecordSeen(
-        key=record.key,
-        folder=folder,
-        what=" ".join(filter(None, named)),
-        setting=tuple(_flat({"setting": setting.pop("id", ""), **setting, **job})),
-        hardware=record.environment.hardware_class,
-        revision=revision.of if revision else "",
-        drifted=len(record.environment.drift),
-    )
-
-
-def _flat(told: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
-    """Names and values in words; a long list is counted."""
-    for name, value in told.items():
-        label = f"{before}{name.replace('_', ' ')}"
-        if isinstance(value, Mapping) and not all(isinstance(e, str) for e in value.values()):
-            yield from _flat(value, f"{label}, ")
-        elif isinstance(value, Mapping | list):
-            text = ", ".join(map(str, value))
-            yield label, text if len(text) <= _LONGEST else f"{len(value)} of them"
-        elif value != "":
-            yield label, str(value)
 
 
 def _machines(records: Sequence[Record]) -> tuple[Machine, ...]:
@@ -177,6 +148,7 @@ class RecordCollector:
 
     def __init__(self) -> None:
         self._pairs: dict[tuple[str, str], PrecisionPair] = {}
+        self._flips: dict[tuple[str, str], PairFlips] = {}
         self._by_kind: dict[str, dict[str, Any]] = {kind: {} for kind in SUMMARIES}
 
     def add_records(self, loaded: Sequence[CheckedRecord]) -> None:
@@ -189,7 +161,9 @@ class RecordCollector:
         for reference, candidate in _precision_pairs(loaded):
             at = (reference.record.key, candidate.record.key)
             if at not in self._pairs:
-                self._pairs[at] = _pair(reference, candidate)
+                self._pairs[at] = pair = _pair(reference, candidate)
+                if (name := (pair.model, pair.candidate.precision)) not in self._flips:
+                    self._flips[name] = _flips(reference, candidate, pair)
 
     def pairs(self) -> tuple[PrecisionPair, ...]:
         """Every pair of precisions, by model."""
@@ -197,6 +171,10 @@ class RecordCollector:
         return tuple(
             sorted(found, key=lambda each: (each.model, each.candidate.precision, each.setting))
         )
+
+    def flips(self) -> tuple[PairFlips, ...]:
+        """The most telling flips of each model and pair of precisions, under one setting."""
+        return tuple(self._flips[name] for name in sorted(self._flips))
 
     def tunings(self) -> tuple[TuningSummary, ...]:
         """Fine-tunings; those that differ in seed alone are one."""
@@ -270,6 +248,22 @@ def _pair(reference: CheckedRecord, candidate: CheckedRecord) -> PrecisionPair:
         gold=_letters(gold),
         reference=_side(reference),
         candidate=_side(candidate),
+    )
+
+
+_TOLD = 20
+"""Flips of a pair that a page shows."""
+
+
+def _flips(reference: CheckedRecord, candidate: CheckedRecord, pair: PrecisionPair) -> PairFlips:
+    compared = list(side_by_side.compare_answers(reference, candidate, _TOLD))
+    return PairFlips(
+        model=pair.model,
+        sides=(pair.reference.precision, pair.candidate.precision),
+        setting=pair.setting,
+        keys=(reference.record.key, candidate.record.key),
+        total=sum(each.lost + each.won for each in compared),
+        shown=compared_view.flip_section([(pair.setting, each) for each in compared], _TOLD),
     )
 
 

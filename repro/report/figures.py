@@ -1,7 +1,7 @@
-"""Every figure, by matplotlib: printed beside measured, envelopes over time. For a page as SVG
-that takes the page's colours, for a paper as SVG and PDF.
+"""Every figure, by matplotlib: printed beside measured, envelopes over time.
 
-What is printed is a diamond on its shaded margin, what was measured a circle on its interval.
+For a page as SVG that takes the page's colours, for a paper as SVG and PDF. What is printed is a
+diamond on its shaded margin, what was measured a circle on its interval.
 
 Reference: matplotlib 3.9.0, backends svg and pdf.
 """
@@ -167,8 +167,9 @@ def _finish(at: "Axes", unit: str) -> None:
 def _legend(palette: Palette) -> tuple[object, object]:
     from matplotlib.lines import Line2D
 
-    both = (palette.published, "D", "published, on its margin"), (
-        (palette.measured, "o", "measured, with its interval or range")
+    both = (
+        (palette.published, "D", "published, on its margin"),
+        ((palette.measured, "o", "measured, with its interval or range")),
     )
     one, other = (
         Line2D([], [], color=colour, marker=marker, linestyle="", label=label)
@@ -312,7 +313,7 @@ def _new_figure(width: float, height: float) -> "Figure":
 def _in_force(palette: Palette) -> "AbstractContextManager[None]":
     from matplotlib import rc_context
 
-    return rc_context(_settings(palette))  # type: ignore[arg-type]  # names are matplotlib's
+    return rc_context(_settings(palette))
 
 
 Drawn = Plot | Envelope

@@ -1,10 +1,11 @@
 """Numbers of findings as points, for a plot: what is printed, what was measured, and its ends."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from repro.report.report_data import ReportData, Timing
-from repro.report.view import Card, number, own_subject
+from repro.report.view.cards import Card, number, subject
 from repro.schema.causes import BARS, MEASURED, Estimate
 from repro.schema.finding import Finding
 from repro.schema.manifest import Manifest
@@ -79,6 +80,8 @@ class Plot:
     """One figure of the paper: printed numbers, and measured ones that it prints no number of."""
 
     name: str
+    """What it is a figure of."""
+    manifest: str
     title: str
     """Of the manifest."""
     lines: Mapping[str, tuple[PrintedLine, ...]]
@@ -89,20 +92,31 @@ class Plot:
     """Points that are not drawn."""
 
     @property
-    def empty(self) -> bool:
-        """Whether nothing can be drawn."""
-        return not (self.lines or self.bars)
+    def measured(self) -> bool:
+        """Whether anything was measured of the printed numbers."""
+        return any(line.points for lines in self.lines.values() for line in lines)
 
 
-def plots(data: ReportData, cards: Sequence[Card]) -> dict[str, Plot]:
-    """Every figure that a manifest of its own has, by name: Figure 3 is manifest figure3."""
-    found = {}
+def plots(
+    data: ReportData, cards: Sequence[Card], tables: Collection[str]
+) -> dict[str, tuple[Plot, ...]]:
+    """Every figure that a manifest has, by the part of the paper that it stands in.
+
+    A manifest named after a figure has one; so has another one, but of a table, if something was
+    measured that can be drawn.
+    """
+    found: dict[str, list[Plot]] = {}
     for manifest in data.manifests:
-        name = own_subject(manifest.id)
-        if name.startswith("Figure"):
-            mine = [card for card in cards if card.row.manifest == manifest.id]
-            found[name] = _plot(data, manifest, name, mine)
-    return dict(sorted(found.items(), key=lambda each: int(each[0].split()[1])))
+        mine = [card for card in cards if card.row.manifest == manifest.id]
+        name = subject(manifest)
+        if not mine or name in tables:
+            continue
+        plot = _plot(data, manifest, name or manifest.id, mine)
+        drawn = plot.lines if name.startswith("Figure") else plot.measured
+        if plot.bars or drawn:
+            place = name or Counter(card.about for card in mine).most_common(1)[0][0]
+            found.setdefault(place, []).append(plot)
+    return {name: tuple(every) for name, every in found.items()}
 
 
 def _plot(data: ReportData, manifest: Manifest, name: str, cards: Sequence[Card]) -> Plot:
@@ -126,6 +140,7 @@ def _plot(data: ReportData, manifest: Manifest, name: str, cards: Sequence[Card]
     drawn = sum(len(one) for panels in bars.values() for one in panels.values())
     return Plot(
         name,
+        manifest.id,
         manifest.title,
         {unit: tuple(mine) for unit, mine in lines.items()},
         bars,

@@ -1,4 +1,4 @@
-"""The page: the tree of `repro.report.view`, put into the template. One file, no network.
+"""The page: the data of `repro.report.view`, put into the template. One file, no network.
 
 The template is `report_page.html.j2` with its parts; every word in it is escaped but for figures,
 which this package writes itself. The page says no time of its own: equal input, equal bytes.
@@ -7,21 +7,22 @@ which this package writes itself. The page says no time of its own: equal input,
 import base64
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
 from repro import __version__
-from repro.report import figures, numbers, tables
+from repro.report import figures, numbers
 from repro.report import rows as claim_rows
-from repro.report.next_steps import NextSteps, next_steps
 from repro.report.numbers import Plot
-from repro.report.opening import AbstractSentence, Sentence, abstract, opening
 from repro.report.report_data import Envelope, PaperShown, RecordSeen, ReportData
 from repro.report.rows import OUTCOMES, SYMBOLS
-from repro.report.tables import Table
-from repro.report.view import Card, Part, cards, parts
+from repro.report.view import tables
+from repro.report.view.cards import Card, Part, cards, parts
+from repro.report.view.next_steps import NextSteps, next_steps
+from repro.report.view.opening import AbstractSentence, Sentence, abstract, opening
+from repro.report.view.tables import Table
 from repro.schema.claim_base import Place
 from repro.schema.finding import Outcome
 from repro.schema.jobs import Setting
@@ -47,7 +48,7 @@ class View:
     parts: tuple[Part, ...]
     tables: dict[str, Table]
     """By name of the part that each belongs to."""
-    plots: dict[str, Plot]
+    plots: dict[str, tuple[Plot, ...]]
     envelopes: dict[str, tuple[Envelope, ...]]
     """Roll-outs, by the part whose claims rest on them."""
     steps: NextSteps
@@ -58,6 +59,13 @@ class View:
     def paper(self) -> PaperShown:
         """What it is about."""
         return self.data.paper
+
+    def drawn(self) -> Iterator[tuple[str, figures.Drawn]]:
+        """Name and content of every figure."""
+        for plots in self.plots.values():
+            yield from ((each.manifest, each) for each in plots)
+        for shown in self.envelopes.values():
+            yield from ((f"envelope-{each.record[:12]}", each) for each in shown)
 
     def choices(self) -> dict[str, tuple[str, ...]]:
         """What claims can be filtered by, in order."""
@@ -77,6 +85,7 @@ def view(data: ReportData) -> View:
     found = parts(data, mine)
     counted = [card for card in mine if card.finding.counts]
     steps = next_steps(data, mine)
+    printed = tables.tables(data, every)
     return View(
         data=data,
         opening=opening(mine, steps),
@@ -85,8 +94,8 @@ def view(data: ReportData) -> View:
         cards=mine,
         counts=claim_rows.counts(card.row for card in mine),
         parts=found,
-        tables=tables.tables(data, every),
-        plots=numbers.plots(data, mine),
+        tables=printed,
+        plots=numbers.plots(data, mine, printed),
         envelopes=_envelopes(data.envelopes, mine, found),
         steps=steps,
         settings=_settings(data),
@@ -141,11 +150,15 @@ def render(data: ReportData, beside: Path | None = None) -> str:
     environment.filters["place"] = place
     environment.filters["plural"] = plural
     # Figures of this package: their words are escaped.
-    environment.globals["draw"] = lambda what, name: Markup(figures.as_inline_svg(what, name))  # noqa: S704
-    environment.globals["record_link"] = lambda record: _link(record, beside)
+    shown = view(data)
     page = environment.get_template(_TEMPLATE).render(
         version=__version__,
-        view=view(data),
+        view=shown,
+        drawn={
+            name: Markup(figures.as_inline_svg(what, name))  # noqa: S704
+            for name, what in shown.drawn()
+        },
+        record_links={each.key: _link(each, beside) for each in data.records},
         data=data,
         outcomes=OUTCOMES,
         symbols=SYMBOLS,

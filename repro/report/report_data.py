@@ -1,20 +1,23 @@
 """What the page is made from: verdicts, and what was seen in the records behind them.
 
-Everything here is plain data. `repro.cli.report` fills it from verified records; nothing that
+Everything here is plain data. `repro.report.collect` fills it from verified records; nothing that
 makes a page reads a record, so a page can be made from made-up data too.
 
 Not covered: how a number is decided (`verify`), how it is drawn (`repro.report.figures`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self
 
 from repro.coverage import Coverage, Entry
 from repro.environment.machine import Drift
+from repro.report.compared_view import Section
 from repro.schema.finding import Verdict
 from repro.schema.jobs import Tier
 from repro.schema.manifest import Manifest
+from repro.store.record import Record
 
 
 @dataclass(frozen=True)
@@ -72,25 +75,45 @@ class RecordSeen:
         """Its file."""
         return self.folder / "jobs" / self.key / "record.json"
 
+    @classmethod
+    def of(cls, record: Record, folder: Path) -> Self:
+        """What a page says of a record in a results folder."""
+        job = record.job.model_dump(mode="json", exclude_none=True)
+        setting = job.pop("setting", {})
+        named = [job.pop("kind").replace("_", " "), job.pop("checkpoint", job.get("family", ""))]
+        named += [job.get("method", ""), job.get("precision", job.get("dtype", ""))]
+        revision = record.environment.revision
+        return cls(
+            key=record.key,
+            folder=folder,
+            what=" ".join(filter(None, named)),
+            setting=tuple(_flat({"setting": setting.pop("id", ""), **setting, **job})),
+            hardware=record.environment.hardware_class,
+            revision=revision.of if revision else "",
+            drifted=len(record.environment.drift),
+        )
 
-@dataclass(frozen=True)
-class FlipSeen:
-    """One question that one side of a pair answers right and the other wrong."""
 
-    question: str
-    """Subject or task, and row of its test split: no text."""
-    shots: int
-    gold: str
-    answers: tuple[str, str]
-    right: str
-    """Which side."""
-    scores: tuple[tuple[float | None, ...], tuple[float | None, ...]]
-    """Log-likelihoods of every choice, on either side."""
+_LONGEST = 60
+"""Characters of a list before it is only counted."""
+
+
+def _flat(told: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
+    """Names and values in words; a long list is counted."""
+    for name, value in told.items():
+        label = f"{before}{name.replace('_', ' ')}"
+        if isinstance(value, Mapping) and not all(isinstance(e, str) for e in value.values()):
+            yield from _flat(value, f"{label}, ")
+        elif isinstance(value, Mapping | list):
+            text = ", ".join(map(str, value))
+            yield label, text if len(text) <= _LONGEST else f"{len(value)} of them"
+        elif value != "":
+            yield label, str(value)
 
 
 @dataclass(frozen=True)
 class PairFlips:
-    """The most telling flips between two records."""
+    """The most telling flips between two records, under the first setting of their models."""
 
     model: str
     sides: tuple[str, str]
@@ -100,8 +123,8 @@ class PairFlips:
     """Of the records."""
     total: int
     """Flips of all numbers of shots, those that are not shown among them."""
-    flips: tuple[FlipSeen, ...]
-    """The most telling first."""
+    shown: Section
+    """As `repro compare` prints them."""
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,9 @@ def rows(data: ReportData) -> tuple[Row, ...]:
             for tier, one in mine
             if one.outcome != "not-run" or one.claim not in done
         ]
-    ordered = sorted(enumerate(found), key=lambda each: (section_order(section_of(each[1][2])), each[0]))
+    ordered = sorted(
+        enumerate(found), key=lambda each: (section_order(section_of(each[1][2])), each[0])
+    )
     anchors: dict[str, int] = {}
     return tuple(_row(*each, anchors) for _, each in ordered)
 

@@ -4,14 +4,14 @@ The page, the tables of LaTeX and CSV and the figures are made of it, and of not
 ordered as the paper is: abstract, sections, and in each section its theorems, figures and tables,
 with every claim that is about them.
 
-Not covered: the sentences that it opens with (`repro.report.opening`), what open claims take
-(`repro.report.next_steps`).
+Not covered: the sentences that it opens with (`opening`), what open claims take
+(`next_steps`).
 """
 
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from repro.report import rows as claim_rows
@@ -125,6 +125,7 @@ def cards(data: ReportData, rows: Sequence[Row]) -> dict[tuple[str, str], Card]:
         every[row.manifest, row.finding.claim].append(row)
     manifests = {each.id: each for each in data.manifests}
     records = {each.key: each for each in data.records}
+    subjects = {each.id: subject(each) for each in data.manifests}
     used: set[str] = set()
     found = {}
     for row in best:
@@ -132,11 +133,12 @@ def cards(data: ReportData, rows: Sequence[Row]) -> dict[tuple[str, str], Card]:
         name = row.finding.claim if row.finding.claim not in used else row.anchor
         used.add(name)
         others = tuple(each for each in every[at] if each is not row)
-        found[at] = _card(data, manifests.get(row.manifest), row, others, name, records)
+        card = _card(data, manifests.get(row.manifest), row, others, name, records)
+        found[at] = replace(card, about=about(row, subjects))
     return found
 
 
-def _card(  # noqa: PLR0917  # what it is made of
+def _card(  # what it is made of
     data: ReportData,
     manifest: Manifest | None,
     row: Row,
@@ -156,7 +158,7 @@ def _card(  # noqa: PLR0917  # what it is made of
         anchor=name,
         row=row,
         others=others,
-        about=about(row),
+        about=row.section,
         version=manifest.paper.version if manifest else "",
         link=data.paper.link(manifest.paper.version) if manifest else "",
         models=models,
@@ -226,22 +228,31 @@ _NAMED = re.compile(rf"\b({_KINDS}) (\d+)\b")
 _OWN = re.compile(rf"({_KINDS.lower()})_?(\d+)")
 
 
-def about(row: Row) -> str:
+def about(row: Row, subjects: Mapping[str, str]) -> str:
     """Heading of what a claim is about: a table, figure or theorem, else a section.
 
-    That is the table it has a place in; else what its manifest is named after; else the first
-    that its place names; else its section.
+    That is the table it has a place in; else what its manifest is about; else the first that its
+    place names; else its section.
+
+    Args:
+        row: The claim.
+        subjects: What each manifest is about, where that is one thing (`subject`).
     """
     place = row.finding.place
     if place.table:
         return place.table
-    return own_subject(row.manifest) or _first_named(place.section) or row.section
+    return subjects.get(row.manifest, "") or _first_named(place.section) or row.section
 
 
-def own_subject(manifest: str) -> str:
-    """What a manifest is named after, e.g. `Table 4` of `table4`; empty if nothing."""
-    found = _OWN.fullmatch(manifest)
-    return f"{found[1].capitalize()} {found[2]}" if found else ""
+def subject(manifest: Manifest) -> str:
+    """What a manifest is named after, else the table that most of its claims stand in; or nothing.
+
+    Example: `Table 4` of `table4`, and of any other whose claims are about its cells.
+    """
+    if found := _OWN.fullmatch(manifest.id):
+        return f"{found[1].capitalize()} {found[2]}"
+    tables = Counter(each.place.table for each in manifest.claims if each.place.table)
+    return next((str(name) for name, _ in tables.most_common(1)), "")
 
 
 def _first_named(section: str) -> str:
@@ -254,7 +265,7 @@ def parts(data: ReportData, every: Iterable[Card]) -> tuple[Part, ...]:
     mine: dict[str, list[Card]] = defaultdict(list)
     for card in every:
         mine[card.about].append(card)
-    titles = {own_subject(each.id): each.title for each in data.manifests}
+    titles = {subject(each): each.title for each in data.manifests}
     named = sorted(mine, key=lambda name: _order(name, mine[name]))
     return tuple(
         Part(
@@ -319,7 +330,7 @@ def scale(one: Finding) -> Scale | None:
     def at(value: float) -> float:
         return round(100 * (value - low) / (high - low), 2)
 
-    points = tuple((at(e.value), *map(at, _ends(e))) for e in seen)
+    points = tuple((at(e.value), at(_ends(e)[0]), at(_ends(e)[1])) for e in seen)
     said = [f"published {one.published} {one.margin}", *map(str, seen)]
     said += [f"coin flips alone {null:.3g}"] if null is not None else []
     unit = seen[0].unit

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from repro.coverage import REASONS, Entry
-from repro.report.next_steps import NextSteps
-from repro.report.view import Card
+from repro.report.view.cards import Card
+from repro.report.view.next_steps import NextSteps
 from repro.schema.finding import GOOD, Outcome
 from repro.text import plural
 

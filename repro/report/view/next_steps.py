@@ -12,12 +12,15 @@ from repro.inputs.locate import InputLocator
 from repro.planning import cost
 from repro.planning.cost import UndecidedClaims
 from repro.report.report_data import ReportData
-from repro.report.view import Card
+from repro.report.view.cards import Card
 from repro.schema.catalog import HubSource
 from repro.schema.jobs import Job
 from repro.schema.manifest import Manifest
 from repro.schema.slots import slots
 from repro.text import plural
+
+_MANY = 10
+"""Hours from which on a tenth of one says nothing."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +39,8 @@ class Bill:
 
     def in_words(self) -> str:
         """Hours, weights and money."""
-        hours = f"about {self.gpu_hours:,.1f} h" if self.gpu_hours < 10 else (  # noqa: PLR2004
-            f"about {self.gpu_hours:,.0f} h"
-        )
-        said = [f"{hours} on one H200" if self.gpu_hours >= 0.05 else "minutes"]  # noqa: PLR2004
+        hours = f"{self.gpu_hours:,.{0 if self.gpu_hours >= _MANY else 1}f}"
+        said = ["minutes" if hours == "0.0" else f"about {hours} h on one H200"]
         if self.checkpoints:
             weights = f"{self.gigabytes:,.0f} GB" if self.gigabytes >= 1 else "under 1 GB"
             said.append(f"{plural(self.checkpoints, 'checkpoint')} ({weights})")
@@ -93,12 +94,16 @@ class NextSteps:
         return f"to run what {claims} of them wait for takes {self.whole.in_words()}; {said}."
 
 
+_Alone = tuple[str, list[Card], list[Job]]
+"""A manifest, those of its claims that one model decides, and the jobs of that model."""
+
+
 def next_steps(data: ReportData, cards: Sequence[Card]) -> NextSteps:
     """What is open among the paper's claims, and what would decide it."""
     locator = InputLocator()
     blocked: dict[str, list[Card]] = defaultdict(list)
     whole, directions, every = list[Step](), list[Step](), list[Job]()
-    alone: dict[str, list[tuple[str, list[Card], list[Job]]]] = defaultdict(list)
+    alone: dict[tuple[str, str], list[_Alone]] = defaultdict(list)
     for manifest in data.manifests:
         mine = {card.finding.claim: card for card in cards if card.row.manifest == manifest.id}
         findings = {name: card.finding for name, card in mine.items()}
@@ -118,16 +123,11 @@ def next_steps(data: ReportData, cards: Sequence[Card]) -> NextSteps:
             continue
         every += jobs
         for model, (some, own) in _alone(runs, jobs).items():
-            alone[f"{tier} {model}"].append((manifest.id, some, own))
+            alone[tier, model].append((manifest.id, some, own))
         if any(len(card.models) != 1 for card in runs):
             command = _command([manifest.id], tier)
             whole.append(Step(command, tuple(runs), _bill(data, jobs, locator)))
-    for name, found in alone.items():
-        tier, _, model = name.partition(" ")
-        command = _command([manifest for manifest, _, _ in found], tier, model)
-        some = tuple(card for _, mine_, _ in found for card in mine_)
-        jobs = cost.distinct(job for _, _, own in found for job in own)
-        whole.append(Step(command, some, _bill(data, jobs, locator)))
+    whole += [_alone_step(data, name, found, locator) for name, found in alone.items()]
     return NextSteps(
         steps=tuple(sorted(whole, key=lambda each: (-each.claims_an_hour, each.command))),
         directions=tuple(sorted(directions, key=lambda each: (each.bill.gpu_hours, each.command))),
@@ -154,6 +154,16 @@ def _alone(runs: Sequence[Card], jobs: Sequence[Job]) -> dict[str, tuple[list[Ca
             own = [job for job in jobs if job.checkpoint_name() == card.models[0]]
             found.setdefault(card.models[0], ([], own))[0].append(card)
     return found
+
+
+def _alone_step(
+    data: ReportData, name: tuple[str, str], found: Sequence[_Alone], locator: InputLocator
+) -> Step:
+    """One model in all manifests that it decides claims of; what they share is run once."""
+    command = _command([manifest for manifest, _, _ in found], *name)
+    cards = tuple(card for _, some, _ in found for card in some)
+    jobs = cost.distinct(job for _, _, own in found for job in own)
+    return Step(command, cards, _bill(data, jobs, locator))
 
 
 def _command(manifests: Sequence[str], tier: str, model: str = "") -> str:

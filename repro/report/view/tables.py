@@ -1,7 +1,7 @@
-"""The paper's tables, cell by cell: what is printed beside what was measured. For a page, and as
-LaTeX and CSV for a report.
+"""The paper's tables, cell by cell: what is printed beside what was measured.
 
-What is measured is of the paper's own models; what stood in for them has lines of its own.
+For a page, and as LaTeX and CSV for a report. What is measured is of the paper's own models; what
+stood in for them has lines of its own.
 """
 
 import csv
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from repro.report.csv import without_formula
 from repro.report.report_data import ReportData
-from repro.report.view import Card, own_subject
+from repro.report.view.cards import Card, subject
 from repro.schema.causes import MEASURED
 from repro.schema.finding import Finding
 from repro.schema.kinds.tuning import Method
@@ -78,14 +78,21 @@ class Table:
 
 
 def tables(data: ReportData, cards: Mapping[tuple[str, str], Card]) -> dict[str, Table]:
-    """Every table that a manifest of its own has, by name: Table 3 is manifest table3."""
-    found = {}
+    """Every table that a manifest is about, by name, once: by the one that prints most of it."""
     trained = _trained(data.manifests)
+    found: dict[str, Table] = {}
     for manifest in data.manifests:
-        name = own_subject(manifest.id)
-        if name.startswith("Table") and (table := _table(manifest, name, cards, trained)).lines:
-            found[name] = table
-    return dict(sorted(found.items(), key=lambda each: int(each[0].split()[1])))
+        if name := subject(manifest):
+            table = _table(manifest, name, cards, trained)
+            if len(list(table.cells())) > len(list(found[name].cells()) if name in found else []):
+                found[name] = table
+    return dict(sorted(found.items(), key=lambda each: in_order(each[0])))
+
+
+def in_order(name: str) -> tuple[str, int, str]:
+    """What names are sorted by, so that Table 10 comes behind Table 9."""
+    number = re.search(r"\d+", name)
+    return re.split(r"\d", name)[0], int(number[0]) if number else 0, name
 
 
 def _table(
@@ -149,7 +156,7 @@ def in_words(heading: str, instead: str = "") -> str:
 # -----------------------------------------------------------------------------
 # For a report: printed | measured | interval | outcome
 
-TABLES_CSV, TABLES_TEX = "tables.csv", "tables.tex"
+CSV, LATEX = "tables.csv", "tables.tex"
 COLUMNS = ("table", "row", "column", "printed", "measured", "interval", "margin", "outcome")
 
 
@@ -166,8 +173,10 @@ def lines(every: Mapping[str, Table]) -> Iterator[tuple[str, ...]]:
     for table in every.values():
         for row, column, cell in table.cells():
             one = cell.card.finding if cell.card else None
-            said = (_number(one.measured_here), interval(one), one.margin, _word(one)) if one else (
-                ("", "", "", "no claim of its own")
+            said = (
+                (_number(one.measured_here), interval(one), one.margin, _word(one))
+                if one
+                else (("", "", "", "no claim of its own"))
             )
             yield (table.name, row, column, cell.printed, *said)
 
