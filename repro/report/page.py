@@ -147,7 +147,9 @@ def render(data: ReportData, beside: Path | None = None) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    meaning = tables.trained(data.manifests)
     environment.filters["place"] = place
+    environment.filters["plainly"] = lambda text: tables.in_words(str(text), meaning)
     environment.filters["plural"] = plural
     # Figures of this package: their words are escaped.
     shown = view(data)

@@ -22,7 +22,7 @@ from repro.text import visible
 _KINDS = ("cell", "planned")
 """Kinds of claim that are about one cell."""
 
-_MARKS = re.compile(r"\s*([✓✗])\s*")
+_MARKS = re.compile("[✓✗]")
 _YES = {"✓": "yes", "✗": "no"}
 """On a page these two are outcomes and nothing else."""
 
@@ -79,11 +79,11 @@ class Table:
 
 def tables(data: ReportData, cards: Mapping[tuple[str, str], Card]) -> dict[str, Table]:
     """Every table that a manifest is about, by name, once: by the one that prints most of it."""
-    trained = _trained(data.manifests)
+    meaning = trained(data.manifests)
     found: dict[str, Table] = {}
     for manifest in data.manifests:
         if name := subject(manifest):
-            table = _table(manifest, name, cards, trained)
+            table = _table(manifest, name, cards, meaning)
             if len(list(table.cells())) > len(list(found[name].cells()) if name in found else []):
                 found[name] = table
     return dict(sorted(found.items(), key=lambda each: in_order(each[0])))
@@ -99,7 +99,7 @@ def _table(
     manifest: Manifest,
     name: str,
     cards: Mapping[tuple[str, str], Card],
-    trained: Mapping[str, str],
+    meaning: Mapping[str, str],
 ) -> Table:
     mine: dict[str, Card] = {}
     for claim in manifest.claims:
@@ -112,14 +112,14 @@ def _table(
         if place.table == name and place.row and place.column:
             at[place.row, place.column] = Cell(published.text, mine.get(published.id))
     columns = tuple(dict.fromkeys(column for _, column in at))
-    own = {**trained, **_trained([manifest])}
+    own = {**meaning, **trained([manifest])}
     return Table(
         name,
         manifest.title,
         tuple(in_words(column) for column in columns),
         tuple(
             (
-                in_words(heading, own.get(heading, "")),
+                in_words(heading, own),
                 tuple(at.get((heading, column)) for column in columns),
             )
             for heading in dict.fromkeys(heading for heading, _ in at)
@@ -127,7 +127,7 @@ def _table(
     )
 
 
-def _trained(manifests: Iterable[Manifest]) -> dict[str, str]:
+def trained(manifests: Iterable[Manifest]) -> dict[str, str]:
     """What was trained in a row, by its heading, where a claim on one of its cells says so."""
     found: dict[str, str] = {}
     for manifest in manifests:
@@ -139,18 +139,23 @@ def _trained(manifests: Iterable[Manifest]) -> dict[str, str]:
     return found
 
 
-def in_words(heading: str, instead: str = "") -> str:
-    """A heading without tick and cross, which stand for outcomes here.
+def in_words(text: str, meaning: Mapping[str, str] | None = None) -> str:
+    """A text without tick and cross, which are outcomes here and nothing else.
 
     Args:
-        heading: As printed.
-        instead: What the mark means, where that is known.
+        text: As printed.
+        meaning: What was trained in the rows of some headings, as `trained` finds it.
 
     Example:
-        >>> in_words("130M ✓"), in_words("130M ✗", "LoRA on all but W")
-        ('130M, yes', '130M, LoRA on all but W')
+        >>> in_words("130M ✓ 9.1"), in_words("130M ✗ 9.1", {"130M ✗": "LoRA on all but W"})
+        ('130M (yes) 9.1', '130M (LoRA on all but W) 9.1')
     """
-    return _MARKS.sub(lambda found: f", {instead or _YES[found[1]]}", heading).removeprefix(", ")
+    if not _MARKS.search(text):
+        return text
+    for heading, trained_so in (meaning or {}).items():
+        if _MARKS.search(heading) and heading in text:
+            text = text.replace(heading, _MARKS.sub(f"({trained_so})", heading))
+    return _MARKS.sub(lambda found: f"({_YES[found[0]]})", text)
 
 
 # -----------------------------------------------------------------------------
