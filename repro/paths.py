@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from repro.errors import BadInputError
+DISTRIBUTION = "lyapunov-repro"
+"""What the tool is called where packages are installed."""
 
 # -----------------------------------------------------------------------------
 # The tool: the lock, the catalog of public checkpoints and data sets, the twins. They are the same
@@ -18,7 +19,8 @@ from repro.errors import BadInputError
 def _root() -> Path:
     """The checkout beside this package; for an installed one what was installed with it."""
     beside = Path(__file__).resolve().parent.parent
-    return beside if (beside / "catalog").is_dir() else beside / "lyapunov_repro_data"
+    installed = beside / "lyapunov_repro_data"  # pyproject.toml puts it into a wheel
+    return installed if installed.is_dir() else beside
 
 
 ROOT = _root()
@@ -77,30 +79,15 @@ def bundle() -> Bundle:
     It is the one that `$REPRO_BUNDLE` names (`--bundle`, a packet that is judged), else the folder
     that one stands in if it has a `paper.json`, else the next above that has `manifests/` as well
     (others call files so too), else the one that lies with the tool.
-
-    Raises:
-        BadInputError: if the one that is named is none.
     """
     if named := os.environ.get(_NAMED):
-        return check_bundle(Path(named), f"${_NAMED}={named}")
+        return Bundle(Path(named))
     try:
         here = Path.cwd()
     except FileNotFoundError:  # it was removed
         return Bundle(ROOT)
     near = [here, *(each for each in here.parents if (each / "manifests").is_dir())]
     return Bundle(next((each for each in near if (each / PAPER).is_file()), ROOT))
-
-
-def check_bundle(folder: Path, shown: str) -> Bundle:
-    """A folder as a bundle.
-
-    Raises:
-        BadInputError: if it has no `paper.json`.
-    """
-    if not (folder / PAPER).is_file():
-        message = f"{shown}: found no {PAPER} there, expected a bundle: a folder with {PAPER} and "
-        raise BadInputError(f"{message}manifests/")
-    return Bundle(folder)
 
 
 @contextmanager
@@ -126,7 +113,7 @@ def cache() -> Path:
     if named:
         return Path(named)
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else home() / ".cache") / "lyapunov-repro"
+    return (Path(base) if base else home() / ".cache") / DISTRIBUTION
 
 
 def home() -> Path:

@@ -124,6 +124,7 @@ def seen(manifests: Sequence[Manifest] = (), **changes: Any) -> ReportData:
         "paper": PaperShown("a made-up paper", url="https://example.org/abs/1"),
         "manifests": tuple(manifests) or (records.manifest(jobs=[]),),
         "page": (),
+        "start": "table9",
         "coverage": Coverage(sections=(), reasons={}, dangling=(), unbound=()),
         "undecidable": {},
     }

@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from repro.schema.base import Frozen
+from repro.schema.catalog import Metric
 from repro.text import first_few, plural
 from verify.decision_rule import holm
 from verify.records import answers
-from verify.records.answers import Metric, Right
+from verify.records.answers import Right
 from verify.records.checked_record import CheckedRecord
 
 Scores = NDArray[np.float64]

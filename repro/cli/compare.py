@@ -52,6 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
         for folder, name in zip(folders, shown, strict=True):
             if run_file.is_packet(folder):
                 build.check_digests(folder, name)
+            if run_file.stands_alone(folder):
+                stack.enter_context(paths.using(folder))
         found = comparison.compare((folders[0], folders[1]), shown, most)
     if arguments.json:
         print(options.as_json(found))

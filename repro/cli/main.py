@@ -37,13 +37,15 @@ COMMANDS = {
     "run": "run what can be run, and judge it",
     "verify": "findings and verdicts from manifests and records alone",
     "compare": "two records, runs or packets side by side, question by question",
-    "report": "one page for a reader: claims, tables, figures, what was not run",
+    "report": "one page for a reader: claims, tables, figures; or a letter to the authors",
     "export": "a packet to archive and sign (RO-Crate), or a table (CSV)",
     "results": "records: list them, show one, clear up",
     "doctor": "what this machine has, what a run needs, and what to do",
     "audit": "the environment against the pins",
     "convert": "a torch checkpoint as safetensors, without unpickling it",
     "pin": "commits and digests of checkpoints, from the hub into the catalog",
+    "model": "the catalog's entry of a model of one's own",
+    "task": "the catalog's entry of a task of lm-eval, or why it cannot be asked",
     "container": "the image: build it, run manifests in it, audit it",
 }
 """Command to its one line of help; the module of the same name holds the rest."""
@@ -53,13 +55,15 @@ exit codes:
   list    0; with --coverage 3 if a printed number is not accounted for
   fetch   0 all is here, 3 something could not be had
   run     0 all jobs done, 3 some could not run
-  verify  0 every claim reproduced, 1 any contradicted or invalid, 3 the rest
+  verify  0 every claim reproduced, 1 any contradicted or invalid, 3 the rest;
+          with --since 0 the same words, 4 others
   compare 0 compared, whatever differs, 3 a part could not be read
   report  as verify
   export  0 written, whatever the verdicts
   doctor  0 a run of tier smoke can work, 3 it cannot
   audit   0 as pinned, 4 drift
   convert 0 the safetensors are there
+  model, task  0 the entry is printed
   pin     0, 3 if the hub does not answer
   container  as run and audit; 3 without an engine or image
   any     2 bad input (nothing was written), 70 a bug, 130 interrupted, 141 nobody reads the output
@@ -122,7 +126,9 @@ def _bundle(given: list[str]) -> Iterator[list[str]]:
     from repro.packet import build
 
     with build.opened(chosen.bundle) as folder:
-        paths.check_bundle(folder, f"--bundle {chosen.bundle}")
+        if not (folder / paths.PAPER).is_file():
+            message = f"--bundle {chosen.bundle}: found no {paths.PAPER} there, expected a bundle: "
+            raise BadInputError(f"{message}a folder with {paths.PAPER} and manifests/, or a packet")
         with paths.using(folder):
             yield rest
 
@@ -152,8 +158,8 @@ class _Parser(argparse.ArgumentParser):
 def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     parser = _Parser(
         prog="repro",
-        description="Check the claims of arXiv 2406.00209, one manifest a table, figure or "
-        "theorem: run what can be run here, and say what holds.",
+        description="Check the claims of a paper, one manifest a table, figure or theorem: run "
+        "what can be run here, and say what holds.",
         epilog=_EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -3,6 +3,7 @@
 import argparse
 import math
 import os
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ from repro.errors import BadInputError, save_errors
 from repro.fileio import provide_temporary_folder, write_text
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from repro.report.report_data import ReportData
 
 NAME = "report.html"
@@ -24,7 +27,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Arguments of `repro report`."""
     options.add_results(
         parser,
-        "folders that `repro run` wrote; several are shown together (default: results)",
+        "folders that `repro run` wrote, or packets of `repro export`, zipped or not; several are "
+        "shown together (default: results)",
     )
     parser.add_argument(
         "--out",
@@ -88,11 +92,12 @@ def run(arguments: argparse.Namespace) -> int:
     given = arguments.results or [Path("results")]
     options.check_folders(given)
     price = _price()
-    seen = replace(verify.gather(given), price=price)
-    if out is not None:
-        _write(out, NAME, page.render(seen, out))
-    if arguments.figures is not None:
-        _figures(seen, arguments.figures)
+    with verify.gathered(given) as found:
+        seen = replace(found, price=price)
+        if out is not None:
+            _write(out, NAME, page.render(seen, out))
+        if arguments.figures is not None:
+            _figures(seen, arguments.figures)
     return _end(seen)
 
 
@@ -108,19 +113,19 @@ def _price() -> float | None:
     return found
 
 
-def _gather(arguments: argparse.Namespace) -> "ReportData":
+def _gathered(arguments: argparse.Namespace) -> "AbstractContextManager[ReportData]":
     """Where nothing was run it is about what the paper's own numbers and code decide."""
     from repro.report import collect
 
     given = arguments.results or [each for each in [Path("results")] if each.exists()]
-    return verify.gather(given) if given else collect.gather([])
+    return verify.gathered(given) if given else nullcontext(collect.gather([]))
 
 
 def _letter(arguments: argparse.Namespace, out: Path | None) -> int:
     from repro.report import letter
 
-    seen = _gather(arguments)
-    _print_or_write(out, letter.NAME, letter.render(seen, arguments.letter))
+    with _gathered(arguments) as seen:
+        _print_or_write(out, letter.NAME, letter.render(seen, arguments.letter))
     return _end(seen)
 
 
@@ -128,12 +133,12 @@ def _tables(arguments: argparse.Namespace, out: Path | None) -> int:
     from repro.report import page
     from repro.report.view import tables
 
-    seen = _gather(arguments)
-    shown = page.view(seen)
-    if arguments.latex:
-        _print_or_write(out, tables.LATEX, tables.as_latex(shown.tables, shown.paper.name))
-    else:
-        _print_or_write(out, tables.CSV, tables.as_csv(shown.tables))
+    with _gathered(arguments) as seen:
+        shown = page.view(seen)
+        if arguments.latex:
+            _print_or_write(out, tables.LATEX, tables.as_latex(shown.tables, shown.paper.name))
+        else:
+            _print_or_write(out, tables.CSV, tables.as_csv(shown.tables))
     return _end(seen)
 
 

@@ -3,8 +3,8 @@
 import argparse
 import sys
 import zipfile
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from repro.errors import (
 )
 from repro.packet import build
 from repro.report import console_verdicts
-from repro.schema import catalog, validate
+from repro.schema import catalog, paper, validate
 from repro.schema.finding import GOOD, Verdict
 from repro.schema.jobs import Tier
 from repro.schema.manifest import Manifest
@@ -145,8 +145,8 @@ def _markdown(folders: Sequence[Path], arguments: argparse.Namespace) -> int:
         message = "--markdown: found --paper, --signature or --json beside it, expected it alone"
         raise BadInputError(message)
     options.check_folders(folders)
-    seen = gather(folders)
-    print(markdown.render(seen), end="")
+    with gathered(folders) as seen:
+        print(markdown.render(seen), end="")
     return report_unread(seen.unread, exit_code([each.verdict for each in seen.runs]))
 
 
@@ -170,8 +170,8 @@ def _since(arguments: argparse.Namespace) -> int:
             options.print_line(f"{each.claim}: {each.before} → {each.after}")
         for name in (*found.only_before, *found.only_after):
             options.print_line(f"{name}: only {'before' if name in before else 'now'}")
-        both = len(before.keys() & after.keys())
-        options.print_line(f"{len(found.changed)} of {plural(both, 'claim')} have another word")
+        both = plural(len(before.keys() & after.keys()), "claim")
+        options.print_line(f"{both} that both have, {len(found.changed)} with another word")
     return report_unread(unread, EXIT_DRIFT if found.changed else EXIT_DONE)
 
 
@@ -186,34 +186,44 @@ def _words_of(given: Sequence[Path], unread: list[str]) -> "Words":
         raise BadInputError(message)
     if kept:
         return words.load(kept[0])
-    seen = gather(given)
-    unread += seen.unread
-    return words.words_of(seen)
+    with gathered(given) as seen:
+        unread += seen.unread
+        return words.words_of(seen)
 
 
 def _is_no_results(path: Path) -> bool:
     return not (path.is_dir() or path.suffix == ".zip" or zipfile.is_zipfile(path))
 
 
-def gather(given: Sequence[Path]) -> "ReportData":
-    """What results folders and packets hold, every run judged.
+@contextmanager
+def gathered(given: Sequence[Path]) -> Iterator["ReportData"]:
+    """What results folders and packets hold, every run judged, with the bundle that judges them.
 
     Raises:
-        BadInputError: if one holds no run, or none that can be judged.
+        BadInputError: if one holds no run, or none that can be judged; if two packets stand alone:
+            what one names in its catalog, the other's manifests may mean otherwise.
     """
     from repro.report import collect
 
     with ExitStack() as stack:
-        found = []
+        found: dict[Path, str] = {}
+        alone: list[Path] = []
         for path in folders_of(given):
-            folder = stack.enter_context(build.opened(path))
+            before = paths.bundle()
+            folder = stack.enter_context(opened(path))
+            alone += [path] * (paths.bundle() != before)
+            if len(alone) > 1:
+                message = f"{alone[0]} and {path}: found packets of two papers; show them apart"
+                raise BadInputError(message)
             if run_file.is_packet(folder):
                 build.check_digests(folder, path)
-            found += check_runs(folder, path)
-        seen = collect.gather(found)
-    if seen.unread and not seen.runs:
-        raise BadInputError("\n".join(seen.unread))
-    return seen
+            found |= {
+                each: str(path / each.relative_to(folder)) for each in check_runs(folder, path)
+            }
+        seen = collect.gather(list(found), found)
+        if seen.unread and not seen.runs:
+            raise BadInputError("\n".join(seen.unread))
+        yield seen
 
 
 def _paper() -> list[Verdict]:
@@ -234,7 +244,7 @@ def _runs(
     verdicts = []
     options.check_folders([each for each in given if not each.exists()])
     for path in given:
-        with build.opened(path) as folder:
+        with opened(path) as folder:
             if signers:
                 signer = build.check_signature(folder, signers, path)
                 options.print_line(
@@ -250,6 +260,18 @@ def _runs(
                 )
             verdicts += _verdicts_in(folder, path, unread)
     return verdicts
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Path]:
+    """A results folder or a packet, unpacked; one that stands alone is the bundle at hand then."""
+    with build.opened(path) as folder:
+        if run_file.is_packet(folder) and not (folder / "catalog").is_dir():
+            older = "packed by an older version, without a catalog: judged by that of"
+            options.print_line(f"{path}: {older} {paths.bundle().root}", error=True)
+        alone = run_file.stands_alone(folder)
+        with paths.using(folder) if alone else nullcontext():
+            yield folder
 
 
 def _verdicts_in(opened: Path, given: Path, unread: list[BadInputError]) -> list[Verdict]:
@@ -277,7 +299,7 @@ def check_runs(opened: Path, given: Path) -> list[Path]:
     found = run_file.results_of(opened)
     if not any(map(run_file.paths, found)):
         beside = [note for each in found for note in contents.orphans(Store(each))]
-        beside = beside or ["`repro run manifests/table1.json` makes one"]
+        beside = beside or [f"`repro run {paper.start()}` makes one"]
         message = f"{given} holds no runs; {'; '.join(beside)}"
         raise BadInputError(message)
     return found

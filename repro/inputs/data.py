@@ -84,11 +84,11 @@ def find_data_file(name: str, known: Data, given: Path | None) -> Located | Miss
             f"{known.file} of {known.hub.repository}, from the model hub where it answers; or a "
             f"local copy: --data {name}=FILE"
             if known.hub
-            else f"restore {known.file} from the repository"
+            else f"restore {known.file}, or give a copy: --data {name}=FILE"
         )
         size = size_of(known) if known.hub else 0
         return Missing("data", name, f"the data of {name}", remedy, size, hub=known.hub is not None)
-    sha = _content_digest(path)
+    sha = content_digest(path)
     files = {f"{name}/{escaped(path.name)}": sha}
     return Located(name, path, files, substituted=sha not in known.known.values(), first_use=False)
 
@@ -134,7 +134,7 @@ def _data_in_hub_cache(source: HubSource, file: str) -> Path | None:
     return Path(found) if isinstance(found, str) else None
 
 
-def _content_digest(path: Path) -> str:
+def content_digest(path: Path) -> str:
     """SHA-256 of what a file holds, uncompressed."""
     opener = _OPENERS.get(path.suffix)
     if opener is None:

@@ -4,7 +4,8 @@
     PACKET/report.html, findings.csv           for a reader, for a spreadsheet
     PACKET/results/runs/, results/jobs/        what `repro verify` reads; results-2/ and so on
                                                where several results folders were packed
-    PACKET/manifests/                          claims, the user's own too
+    PACKET/paper.json, manifests/, catalog/    what is claimed, and of what: a packet is a bundle
+    PACKET/schemas/                            of each kind of file above, as JSON Schema
     PACKET/pinned-requirements.txt, …          the lock
     PACKET/sbom-1.cdx.json, …                  one for each environment that measured
     PACKET/SHA256SUMS                          every file above, as sha256sum writes it

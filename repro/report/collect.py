@@ -19,7 +19,6 @@ from repro.report import compared_view
 from repro.report.report_data import (
     Curve,
     Envelope,
-    Machine,
     PairFlips,
     PaperShown,
     PrecisionPair,
@@ -29,6 +28,7 @@ from repro.report.report_data import (
     Run,
     Timing,
     TuningSummary,
+    machines,
 )
 from repro.schema import catalog, paper, validate
 from repro.schema.jobs import EvaluateJob, StabilityJob, ThroughputJob, TuningJob
@@ -48,10 +48,17 @@ from verify.records.checked_record import CheckedRecord
 from verify.rules import layer
 
 
-def gather(folders: Sequence[Path]) -> ReportData:
-    """Judge every run in some results folders and look into its records."""
-    bundled = validate.load_manifests([])
-    claimed = {each.id: each for each in bundled}
+def gather(folders: Sequence[Path], shown: Mapping[Path, str] | None = None) -> ReportData:
+    """Judge every run in some results folders and look into its records.
+
+    Args:
+        folders: What is judged, by the bundle at hand.
+        shown: What a folder is called on the page, where that is not its path.
+
+    Raises:
+        BadInputError: if the bundle cannot be used.
+    """
+    claimed: dict[str, Manifest] = {}
     runs: list[Run] = []
     records: dict[str, Record] = {}
     arrays = RecordCollector()
@@ -60,29 +67,35 @@ def gather(folders: Sequence[Path]) -> ReportData:
     seen: dict[str, RecordSeen] = {}
     for folder, run in _runs(folders, unread):
         try:
-            claimed[run.manifest] = manifest_of(run)
+            found = manifest_of(run)
+            _check_one_paper(claimed.get(run.manifest, found), found, folder)
         except BadInputError as error:
             unread.append(error)
             continue
+        claimed[run.manifest] = found
         evidence = Evidence(claimed[run.manifest], run, Store(folder), checkpoints, asked)
         verdict = judge(claimed[run.manifest], evidence, pinned)
         verdict = verdict.with_notes(contents.orphans(evidence.store))
         loaded = list(_checked_records(evidence))
         records |= {each.record.key: each.record for each in loaded}
-        seen |= {each.record.key: RecordSeen.of(each.record, folder) for each in loaded}
+        name = (shown or {}).get(folder, str(folder))
+        place = folder if name == str(folder) else None  # a packet is unpacked for a while
+        seen |= {each.record.key: RecordSeen.of(each.record, place) for each in loaded}
         arrays.add_records(loaded)
-        runs.append(Run(str(folder), run.started, verdict, len(loaded), len(evidence.slots)))
+        runs.append(Run(name, run.started, verdict, len(loaded), len(evidence.slots)))
+    claimed = {each.id: each for each in validate.about_the_same(claimed.values())} | claimed
     every = tuple(claimed[name] for name in sorted(claimed))
-    ledger = coverage.load()
+    ledger = _ledger(every)
     return ReportData(
         paper=_paper(every),
+        start=paper.start(),
         manifests=every,
         page=tuple(paper_against_itself(each) for each in every),
-        coverage=coverage.tally(ledger, every),
-        abstract=ledger.sections.get("abstract", ()),
+        coverage=coverage.tally(ledger, every) if ledger else None,
+        abstract=ledger.sections.get("abstract", ()) if ledger else (),
         undecidable={each.id: undecidable(each, each.tiers()[-1], asked) for each in every},
         runs=tuple(runs),
-        machines=_machines(list(records.values())),
+        machines=machines(records.values()),
         pairs=arrays.pairs(),
         tunings=arrays.tunings(),
         timings=arrays.timings(),
@@ -94,11 +107,30 @@ def gather(folders: Sequence[Path]) -> ReportData:
 
 
 def _paper(manifests: Sequence[Manifest]) -> PaperShown:
-    """The bundle's paper; without one, what its manifests call theirs."""
+    """The bundle's paper; of another one what its manifests call it."""
     own = paper.load()
-    if own is None:
+    if own is None or any(own.id != each.paper.id for each in manifests):
         return PaperShown(paper.names(each.paper for each in manifests))
     return PaperShown(own.name, own.title, own.authors, own.url or "")
+
+
+def _check_one_paper(one: Manifest, other: Manifest, folder: Path) -> None:
+    """Refuse two manifests of one name about different papers: rows go by the name."""
+    if one.paper.id != other.paper.id:
+        found = f"{folder}: the manifest {other.id} of {other.paper.name}"
+        message = f"{found} beside one of {one.paper.name} of that name; show them apart"
+        raise BadInputError(message)
+
+
+def _ledger(manifests: Sequence[Manifest]) -> coverage.Ledger | None:
+    """The sentences of the paper that some manifests are about, where they are known.
+
+    A ledger of another paper than theirs says nothing here.
+    """
+    if not coverage.path_of_ledger().is_file():
+        return None
+    ledger = coverage.load()
+    return ledger if ledger.paper.id in {each.paper.id for each in manifests} else None
 
 
 def _runs(folders: Sequence[Path], unread: list[BadInputError]) -> Iterator[tuple[Path, RunFile]]:
@@ -115,17 +147,6 @@ def _checked_records(evidence: Evidence) -> Iterator[CheckedRecord]:
             yield evidence.get(slot)
         except (InvalidError, NotRunError):
             continue
-
-
-def _machines(records: Sequence[Record]) -> tuple[Machine, ...]:
-    """Environments of some records, those that are the same taken together."""
-    found: dict[tuple[object, ...], Machine] = {}
-    for record in records:
-        seen = record.environment
-        at = (seen.hardware_class, seen.python, seen.platform, seen.drift)
-        before = found[at].records if at in found else 0
-        found[at] = Machine(seen.hardware_class, seen.python, seen.platform, before + 1, seen.drift)
-    return tuple(sorted(found.values(), key=lambda each: (each.hardware, each.python)))
 
 
 # -----------------------------------------------------------------------------

@@ -172,7 +172,7 @@ def render(data: ReportData, beside: Path | None = None) -> str:
 
 def _link(record: RecordSeen, beside: Path | None) -> str:
     """Address of a record's file as seen from the page; empty where nobody says where that is."""
-    return quote(os.path.relpath(record.path, beside)) if beside else ""
+    return quote(os.path.relpath(record.path, beside)) if record.path and beside else ""
 
 
 def place(where: Place) -> str:

@@ -6,7 +6,7 @@ makes a page reads a record, so a page can be made from made-up data too.
 Not covered: how a number is decided (`verify`), how it is drawn (`repro.report.figures`).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -57,8 +57,8 @@ class RecordSeen:
     """One record, as a claim names it."""
 
     key: str
-    folder: Path
-    """Results folder that it lies in."""
+    folder: Path | None
+    """Results folder that it lies in; None where that is gone by the time that one reads."""
     what: str
     """What ran: kind of job, model, precision."""
     setting: tuple[tuple[str, str], ...]
@@ -71,12 +71,12 @@ class RecordSeen:
     """Packages that were not at their pins."""
 
     @property
-    def path(self) -> Path:
+    def path(self) -> Path | None:
         """Its file."""
-        return self.folder / "jobs" / self.key / "record.json"
+        return self.folder / "jobs" / self.key / "record.json" if self.folder else None
 
     @classmethod
-    def of(cls, record: Record, folder: Path) -> Self:
+    def of(cls, record: Record, folder: Path | None) -> Self:
         """What a page says of a record in a results folder."""
         job = record.job.model_dump(mode="json", exclude_none=True)
         setting = job.pop("setting", {})
@@ -137,6 +137,17 @@ class Machine:
     platform: str
     records: int
     drift: tuple[Drift, ...]
+
+
+def machines(records: Iterable[Record]) -> tuple[Machine, ...]:
+    """Environments of some records, those that are the same taken together."""
+    found: dict[tuple[object, ...], Machine] = {}
+    for record in records:
+        seen = record.environment
+        at = (seen.hardware_class, seen.python, seen.platform, seen.drift)
+        before = found[at].records if at in found else 0
+        found[at] = Machine(seen.hardware_class, seen.python, seen.platform, before + 1, seen.drift)
+    return tuple(sorted(found.values(), key=lambda each: (each.hardware, each.python)))
 
 
 @dataclass(frozen=True)
@@ -243,11 +254,14 @@ class ReportData:
     """Everything that the page shows."""
 
     paper: PaperShown
+    start: str
+    """The manifest to begin with."""
     manifests: tuple[Manifest, ...]
-    """Every manifest of the bundle, and those of the runs."""
+    """Those of the runs, and the bundle's about the same paper."""
     page: tuple[Verdict, ...]
     """The paper against itself, one a manifest."""
-    coverage: Coverage
+    coverage: Coverage | None
+    """None where the bundle has no ledger of sentences of this paper."""
     undecidable: Mapping[str, Mapping[str, str]]
     """Manifest to those of its claims that no full run could decide, and why."""
     runs: tuple[Run, ...] = ()

@@ -135,7 +135,7 @@ def section_of(finding: Finding) -> str:
     """The heading of the first place that a claim names.
 
     Example:
-        >>> heading("5.1, after Figure 1"), heading("Abstract; 1"), heading("Appendices A and D")
+        >>> heading("5.1, after a figure"), heading("Abstract; 1"), heading("Appendices A and D")
         ('Section 5.1', 'Abstract', 'Appendix A')
     """
     return heading(finding.place.section)

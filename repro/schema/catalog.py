@@ -1,10 +1,11 @@
 """The catalog: every checkpoint and data set that a manifest can name, with its pins."""
 
+import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar, get_args
+from typing import Annotated, Final, Literal, TypeVar
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
@@ -20,13 +21,14 @@ from repro.text import known_names
 GATED = frozenset({"meta-llama/Llama-2-7b-hf"})
 """Tokenizers that the hub gives only to those who accepted a licence."""
 
-MMLU = ("mmlu",)
-"""What a data set with subjects may be called: what evaluations ask."""
+MMLU: Final = "mmlu"
+"""The one data set with subjects; every other task is a benchmark under lm-eval's own name."""
 
-BenchmarkTask = Literal[
-    "hellaswag", "piqa", "arc_easy", "arc_challenge", "winogrande", "lambada_openai"
-]
-"""What every other benchmark may be called: lm-eval's names."""
+Output = Literal["multiple_choice", "loglikelihood"]
+"""What is asked of a model, as lm-eval calls it: which of some choices, or how likely an end is."""
+
+Metric = Literal["accuracy", "accuracy_norm", "perplexity"]
+"""lm-eval's acc, acc_norm and perplexity."""
 
 
 class HubSource(Frozen):
@@ -91,6 +93,8 @@ class Checkpoint(Frozen):
     blocks: PositiveInt
     heads: PositiveInt | None
     """Attention heads; null without attention."""
+    vocabulary: PositiveInt | None = None
+    """Rows of the embedding, padding left out; null where speed cannot be measured of its shape."""
     files: dict[str, Sha256]
     """Known digests by file name, a tokenizer from elsewhere included; empty until `repro pin`
     writes them. A `pytorch_model.bin` stands for the safetensors that `repro convert`
@@ -178,9 +182,13 @@ class OneFile(Frozen):
 
 
 class Benchmark(OneFile):
-    """One of lm-eval's benchmarks beside MMLU, at the split that it scores."""
+    """One of lm-eval's tasks beside MMLU, at the split that it scores; `repro task` prints one."""
 
-    hub: HubSource
+    hub: HubSource | None
+    """Null for a file of this bundle."""
+    output: Output
+    metrics: Annotated[tuple[Metric, ...], Field(min_length=1)]
+    """What lm-eval reports of it."""
     questions: PositiveInt
     choices: PositiveInt
     question_characters: PositiveInt
@@ -249,6 +257,41 @@ def instructions() -> Mapping[str, Instructions]:
     return _datasets().instructions
 
 
+FILES = ("checkpoints.json", "datasets.json")
+"""Of a catalog folder, what is looked up by name."""
+SCHEMAS: Mapping[str, type[Frozen]] = {"checkpoints": _Checkpoints, "datasets": _Datasets}
+"""What each of them may hold."""
+
+
+def entries(names: Collection[str]) -> dict[str, str]:
+    """The two files with the entries of some names alone, the bundle's and the tool's together."""
+    known = _datasets()
+    fields = {field: getattr(known, field) for field in _Datasets.model_fields}
+    of = {
+        each.changes.of for name, each in known.datasets.items() if name in names and each.changes
+    }
+    chosen: tuple[tuple[str, Mapping[str, Mapping[str, Frozen]]], ...] = (
+        (FILES[0], {"checkpoints": checkpoints()}),
+        (FILES[1], fields),
+    )
+    return {
+        f"catalog/{file}": json.dumps(
+            {
+                field: {
+                    name: each.model_dump(mode="json")
+                    for name, each in every.items()
+                    if name in names or name in of
+                }
+                for field, every in content.items()
+            },
+            indent=1,
+            ensure_ascii=False,
+        )
+        + "\n"
+        for file, content in chosen
+    }
+
+
 _Catalog = TypeVar("_Catalog", _Checkpoints, _Datasets)
 
 
@@ -281,13 +324,10 @@ def _wrong_checkpoints(found: _Checkpoints) -> Iterator[Wrong]:
 
 
 def _wrong_datasets(found: _Datasets) -> Iterator[Wrong]:
-    """Benchmarks that no job can ask, and names that stand for two things."""
-    named = {"datasets": MMLU, "benchmarks": get_args(BenchmarkTask)}
-    for field, known in named.items():
-        for name in getattr(found, field):
-            if name not in known:
-                expected = f"{known_names(name, known)}; repro/schema/catalog.py has them"
-                yield f"{field}{path_key(name)}", f"{name!r}, which no job asks", expected
+    """Data sets that no job can ask, and names that stand for two things."""
+    for name in found.datasets:
+        if name != MMLU:
+            yield f"datasets{path_key(name)}", f"{name!r}, which no job asks", MMLU
     for name, times in Counter([*found.datasets, *found.benchmarks, *found.instructions]).items():
         if times > 1:
             yield f"instructions{path_key(name)}", f"{name!r} {times} times", "each name once"

@@ -76,7 +76,7 @@ class ClaimBase(Frozen):
     """What every claim says."""
 
     id: Slug
-    """The dossier's name, e.g. `T1.mamba-130m.float16` or `TH1b`."""
+    """Unique in its manifest, e.g. `small.float16`."""
     statement: str
     """What is claimed, in our words."""
     place: Place

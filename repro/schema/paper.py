@@ -4,13 +4,16 @@ It makes a folder a bundle, and it is the only place where the paper's name stan
 shown takes it from here.
 """
 
+import contextlib
 import re
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
 from repro import paths
+from repro.errors import BadInputError
 from repro.schema import reading
 from repro.schema.base import Frozen, Slug
 from repro.schema.claim_base import Text
@@ -44,7 +47,7 @@ class PaperVersion(Frozen):
     @property
     def name(self) -> str:
         """As it is called in a sentence, where no title is known."""
-        return f"arXiv {self.id}" if _ARXIV.fullmatch(self.id) else self.id
+        return name_of(self.id)
 
 
 class Paper(Frozen):
@@ -61,6 +64,11 @@ class Paper(Frozen):
     """Where a reader finds it."""
     cite: Text | None = None
     """How it is cited, in one line."""
+    start: Slug | None = None
+    """The manifest to begin with: hints name it, and `repro doctor` measures by it."""
+    sections: tuple[Slug, ...] = ()
+    """`abstract`, numbers and letters of the sections that `catalog/sentences.json` accounts for,
+    each with its subsections; all that have a heading if none is named."""
 
     @property
     def name(self) -> str:
@@ -68,13 +76,13 @@ class Paper(Frozen):
         return f"arXiv {self.id}" if _ARXIV.fullmatch(self.id) else self.title
 
 
-def load() -> Paper | None:
-    """The paper of the bundle at hand; None where there is no bundle.
+def load(path: Path | None = None) -> Paper | None:
+    """What a bundle is about, by default the one at hand; None where there is no `paper.json`.
 
     Raises:
-        BadInputError: with every problem of its `paper.json`, if it cannot be used.
+        BadInputError: with every problem of the file, if it cannot be used.
     """
-    path = paths.bundle().paper
+    path = path or paths.bundle().paper
     if not path.is_file():
         return None
     advice = "It says what the bundle is about; docs/researcher.md shows one."
@@ -85,6 +93,21 @@ def _senseless(paper: Paper) -> Iterator[Wrong]:
     for name in dict.fromkeys(paper.versions):
         if (times := paper.versions.count(name)) > 1:
             yield "versions", f"{name!r} {times} times", "each once"
+
+
+def name_of(paper_id: str) -> str:
+    """What a paper is called in a sentence where its title is not known."""
+    return f"arXiv {paper_id}" if _ARXIV.fullmatch(paper_id) else paper_id
+
+
+def start() -> str:
+    """The name of the manifest that hints begin with; `MANIFEST` where there is none."""
+    known = sorted(each.stem for each in paths.bundle().manifests.glob("*.json"))
+    with contextlib.suppress(BadInputError):  # whoever reads it says so
+        about = load()
+        if about and about.start in known:
+            return str(about.start)
+    return known[0] if known else "MANIFEST"
 
 
 def names(about: Iterable[PaperVersion]) -> str:

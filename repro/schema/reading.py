@@ -143,7 +143,7 @@ _EXPECTED = {
 
 _PATTERNS = {
     "^[0-9a-f]{64}$": "a SHA-256 digest: 64 digits, 0 to 9 and a to f",
-    HUB_NAME: "a name on the model hub, e.g. state-spaces/mamba-130m-hf",
+    HUB_NAME: "a name on the model hub, e.g. owner/model",
     SAID: "text that is not blank",
 }
 """What text has to match, in words."""

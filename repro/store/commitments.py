@@ -43,8 +43,9 @@ def commitments_of(manifest: Manifest) -> Commitments:
 
 
 def _plan(manifest: Manifest) -> dict[str, JsonValue]:
+    """Groups as the file says them: a field that they come to have later changes none of these."""
     plan: dict[str, JsonValue] = {
-        "jobs": [group.model_dump(mode="json") for group in manifest.jobs],
+        "jobs": [group.model_dump(mode="json", exclude_unset=True) for group in manifest.jobs],
         "settings": [setting.model_dump(mode="json") for setting in manifest.settings],
     }
     if manifest.numbers_elsewhere:  # left out where there are none, as before it was asked
@@ -87,6 +88,10 @@ def _digits(value: Published) -> str:
 # made of the manifests as they were on the last day of version 1.
 
 
+VERSION_1 = "commitments-v1.json"
+"""In a bundle's catalog."""
+
+
 class _Decided(Frozen):
     """What a claim of version 1 committed to, as version 2 says it."""
 
@@ -110,7 +115,7 @@ def _version_1(path: Path) -> _Version1:
 
 def of_version_1(then: Commitments, manifest: Manifest) -> Commitments:
     """Commitments of version 1 as those of version 2; what is not known stays, and so differs."""
-    known = _version_1(bundle.bundle().catalog / "commitments-v1.json")
+    known = _version_1(bundle.bundle().catalog / VERSION_1)
     now = commitments_of(manifest)
     same = {(one.id, _whole(one)) for one in manifest.claims}
     same_printed = {(one.id, _whole(one)) for one in manifest.published}

@@ -1,14 +1,14 @@
-"""Models of the paper's sizes with random weights, and LoRA on them.
+"""Models of published sizes with random weights, and LoRA on them.
 
 Speed and memory of training depend on the shape of a model, never on the values of its weights:
 so nothing is downloaded. The parameters of each shape are as many as the checkpoint has.
 
-Reference: config.json of the checkpoints that `catalog/checkpoints.json` names; transformers 4.40.0
-and mamba-ssm 2.2.2 for what it leaves to defaults; PEFT 0.10.0.
+Shapes are what `catalog/checkpoints.json` says of each checkpoint, from its config.json.
+
+Reference: transformers 4.40.0 and mamba-ssm 2.2.2 for what that leaves to defaults; PEFT 0.10.0.
 Not covered: families whose code comes with the checkpoint, OLMo, Phi, TinyLlama.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,6 +23,7 @@ from transformers import (
 )
 
 from repro.errors import CannotRunError
+from repro.schema import catalog
 from repro.schema.jobs import Method
 from runner.models.mamba2 import Mamba2ForCausalLM
 from runner.models.mamba2_config import Mamba2Config
@@ -42,42 +43,34 @@ class Shape:
     """Attention heads; 0 without attention."""
 
 
-_MAMBA, _MAMBA2, _PYTHIA = 50_280, 50_277, 50_304
-"""Vocabularies; Mamba-2's is padded to a multiple of 16."""
+FAMILIES: tuple[Literal["mamba", "mamba2", "gpt-neox"], ...] = ("mamba", "mamba2", "gpt-neox")
+"""What `build` makes; Mamba-2's vocabulary is padded to a multiple of 16."""
 
-SHAPES: Mapping[str, Shape] = {
-    "mamba-130m": Shape("mamba", 768, 24, _MAMBA),
-    "mamba-370m": Shape("mamba", 1024, 48, _MAMBA),
-    "mamba-790m": Shape("mamba", 1536, 48, _MAMBA),
-    "mamba-1.4b": Shape("mamba", 2048, 48, _MAMBA),
-    "mamba-2.8b": Shape("mamba", 2560, 64, _MAMBA),
-    "mamba2-130m": Shape("mamba2", 768, 24, _MAMBA2),
-    "mamba2-370m": Shape("mamba2", 1024, 48, _MAMBA2),
-    "mamba2-780m": Shape("mamba2", 1536, 48, _MAMBA2),
-    "mamba2-1.3b": Shape("mamba2", 2048, 48, _MAMBA2),
-    "mamba2-2.7b": Shape("mamba2", 2560, 64, _MAMBA2),
-    "pythia-160m": Shape("gpt-neox", 768, 12, _PYTHIA, 12),
-    "pythia-410m": Shape("gpt-neox", 1024, 24, _PYTHIA, 16),
-    "pythia-1b": Shape("gpt-neox", 2048, 16, _PYTHIA, 8),
-    "pythia-1.4b": Shape("gpt-neox", 2048, 24, _PYTHIA, 16),
-    "pythia-2.8b": Shape("gpt-neox", 2560, 32, _PYTHIA, 32),
-    "mamba-twin": Shape("mamba", 64, 2, 2048),
-}
-"""By name in the catalog."""
+
+def shapes() -> dict[str, Shape]:
+    """The shapes that are known, by name in the catalog."""
+    return {
+        name: Shape(family, each.hidden_size, each.blocks, each.vocabulary, each.heads or 0)
+        for name, each in catalog.checkpoints().items()
+        for family in FAMILIES
+        if family == each.family and each.vocabulary
+    }
 
 
 def shape_of(checkpoint: str) -> Shape:
     """The shape of a checkpoint of the catalog.
 
     Raises:
-        CannotRunError: if none is known here.
+        CannotRunError: if none is known.
     """
-    if checkpoint not in SHAPES:
+    known = shapes()
+    if checkpoint not in known:
         message = (
-            f"no shape of {checkpoint} is known; throughput is measured of {', '.join(SHAPES)}"
+            f"no shape of {checkpoint} is known: throughput is measured of {', '.join(known)}; "
+            "`vocabulary` in its entry of catalog/checkpoints.json adds one of these families"
         )
         raise CannotRunError(message)
-    return SHAPES[checkpoint]
+    return known[checkpoint]
 
 
 def build(shape: Shape) -> PreTrainedModel:

@@ -14,11 +14,15 @@ from made_up_paper import made_up_paper
 
 from repro import coverage, paths
 from repro.cli.main import main
-from repro.coverage import REASONS, SECTIONS, Aside, Entry, Sentence
+from repro.coverage import REASONS, Aside, Entry, Sentence
 from repro.errors import BadInputError
 from repro.schema import validate
 from repro.schema.manifest import Manifest
+from repro.schema.paper import PaperVersion
 from tools import describe_sentences
+
+SECTIONS = ("abstract", *"123456", *"ABCDEF")
+"""Of the first bundle's paper."""
 
 PAPER = "REPRO_PAPER_TEXT"
 """Environment variable that names a copy of the paper, which the repository cannot hold."""
@@ -208,11 +212,14 @@ def test_only_some_sections_are_read_and_headings_are_no_sentences(tmp_path: Pat
     ],
 )
 def test_lines_that_are_no_headings(line: str) -> None:
-    assert coverage.sections(f"1 Start\n\n{line}\n\nEnd")["1"].split() == [*line.split(), "End"]
+    assert coverage.sections(f"1 Start\n\n{line}\n\nEnd", SECTIONS)["1"].split() == [
+        *line.split(),
+        "End",
+    ]
 
 
 def test_a_heading_stands_between_blank_lines() -> None:
-    assert list(coverage.sections("1 Start\n\nText\n6 Not a heading\n\n5 End\n")) == ["1", "5"]
+    assert list(coverage.sections("1 Start\n\nText\n6 Not a heading\n\n5 End\n", ())) == ["1", "5"]
 
 
 def test_markdown_windows_line_ends_and_a_byte_order_mark_change_nothing(tmp_path: Path) -> None:
@@ -425,7 +432,7 @@ def test_the_tool_keeps_what_is_known_of_a_sentence() -> None:
         Entry(order=8, sha256=digest("Twice."), aside="plan"),
         Entry(order=9, sha256=digest("Gone."), aside="plan"),
     ]
-    made = json.loads(describe_sentences.describe(copy, known))
+    made = json.loads(describe_sentences.describe(copy, known, PaperVersion(id="1", version="v2")))
     assert made["sections"] == {
         "1": [entry(1, "New."), entry(2, "Twice.", claims=["a:b"])],
         "2": [entry(1, "Twice.", aside="plan")],

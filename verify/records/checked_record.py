@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from repro.schema.catalog import Metric
 from repro.schema.groups import Slot
 from repro.schema.jobs import ModelJob
 from repro.store.record import Record
 from verify.records import answers
-from verify.records.answers import Metric, Right
+from verify.records.answers import Right
 
 if TYPE_CHECKING:
     from repro.store.store import Arrays

@@ -14,7 +14,7 @@ from repro.planning.cost import UndecidedClaims
 from repro.report.report_data import ReportData
 from repro.report.view.cards import Card
 from repro.schema.catalog import HubSource
-from repro.schema.jobs import Job
+from repro.schema.jobs import DEFAULT_ENGINE, Job
 from repro.schema.manifest import Manifest
 from repro.schema.slots import slots
 from repro.text import plural
@@ -142,7 +142,7 @@ def next_steps(data: ReportData, cards: Sequence[Card]) -> NextSteps:
 
 
 def _jobs(manifest: Manifest, locator: InputLocator) -> list[Job]:
-    found = slots(manifest, manifest.tiers()[-1], locator.checkpoints)
+    found = slots(manifest, manifest.tiers()[-1], locator.checkpoints, DEFAULT_ENGINE)
     return cost.distinct(slot.job for slot in found)
 
 

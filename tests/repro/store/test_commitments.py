@@ -68,6 +68,7 @@ def put(where: str, value: Any) -> Change:
         put("claims.0.conditions", ["it is installed"]),
         put("claims.0.reading", "as a mean"),
         put("claims.0.place", {"section": "6"}),
+        put("claims.0.answers", [records.ANSWER]),
         put("claims.0.margin.origin", "another sentence"),
         put("claims.5.missing", "which of two means"),
         put("published.0.place", {"section": "6"}),
@@ -161,7 +162,7 @@ def version_1(manifest: Manifest) -> Commitments:
     now = commitments_of(manifest)
 
     def digest(one: Claim | Published) -> str:
-        later = {"standing", "quote", "conditions"}
+        later = {"standing", "quote", "conditions", "answers"}
         return fileio.digest_of_data(one.model_dump(mode="json", exclude=later))
 
     return Commitments(
