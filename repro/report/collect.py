@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,6 @@ from repro.schema import catalog, paper, validate
 from repro.schema.jobs import EvaluateJob, StabilityJob, ThroughputJob, TuningJob
 from repro.schema.manifest import Manifest
 from repro.store import contents, run_file
-from repro.store.record import Record
 from repro.store.run_file import RunFile, manifest_of
 from repro.store.store import Store
 from verify import side_by_side
@@ -46,6 +45,9 @@ from verify.paper import paper_against_itself
 from verify.records import answers, throughput, tuning
 from verify.records.checked_record import CheckedRecord
 from verify.rules import layer
+
+if TYPE_CHECKING:
+    from repro.store.record import Record
 
 
 def gather(folders: Sequence[Path], shown: Mapping[Path, str] | None = None) -> ReportData:

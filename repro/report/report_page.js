@@ -19,7 +19,8 @@ function wanted() {
 function matches(card, text, find) {
   for (const [name, value] of find) {
     if (name === "q") {
-      if (!value.toLowerCase().split(/\s+/).every((word) => text.includes(word))) return false;
+      const words = value.toLowerCase().match(/"[^"]+"|[^\s"]+/g) || [];
+      if (!words.every((word) => text.includes(word.replaceAll('"', "")))) return false;
     } else if (name === "about") {
       if (card.closest(".part").dataset.about !== value) return false;
     } else if (!(card.dataset[name] || "").split(" ").includes(value)) {
@@ -71,7 +72,12 @@ function follow() {
     return;
   }
   const place = name && document.getElementById(name);
-  if (!place) return;
+  if (!place) {
+    if (name) return;
+    fill(new URLSearchParams());
+    apply();
+    return;
+  }
   if (document.body.classList.contains("finding") && (!place.classList.contains("body") || place.closest("[hidden]"))) {
     fill(new URLSearchParams());
     apply();
