@@ -6,6 +6,7 @@ import yaml
 
 from repro import paths
 from repro.schema import validate
+from repro.schema.paper import load
 
 
 def test_it_cites_this_version_and_the_paper_of_the_manifests() -> None:
@@ -14,7 +15,11 @@ def test_it_cites_this_version_and_the_paper_of_the_manifests() -> None:
     assert cited["version"] == project["version"]
     assert cited["title"].startswith(project["name"])
     (paper,) = cited["references"]
-    assert {each.paper.arxiv for each in validate.load_manifests([])} == {
+    about = load()
+    assert about
+    names = [f"{each['given-names']} {each['family-names']}" for each in paper["authors"]]
+    assert (paper["title"], tuple(names)) == (about.title, about.authors)
+    assert {each.paper.id for each in validate.load_manifests([])} == {
         paper["doi"].removeprefix("10.48550/arXiv.")
     }
     assert paper["title"] in cited["title"]

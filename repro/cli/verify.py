@@ -61,10 +61,11 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--since",
         type=paths.path_argument,
-        nargs="+",
+        action="append",
         metavar="OLDER",
-        help="which claims have another word than in these older results, packets, or file that "
-        "`repro verify --json` of another version wrote; RESULTS may be such a file too",
+        help="which claims have another word than in these older results, this packet, or this "
+        "file that `repro verify --json` of another version wrote; RESULTS may be such a file too; "
+        "may be given several times",
     )
     options.add_json(parser)
     parser.epilog = (

@@ -22,6 +22,7 @@ from repro.schema.claims import Claim
 from repro.schema.finding import Basis, Finding
 from repro.schema.manifest import Manifest
 from repro.schema.measured_claims import CellClaim
+from repro.schema.paper import PaperVersion
 from repro.text import in_markdown, known_names, plural
 
 NAME = "letter.md"
@@ -45,15 +46,15 @@ def render(data: ReportData, wanted: Sequence[str] = ()) -> str:
     manifests = {each.id: each for each in data.manifests}
     chosen = _chosen(every, wanted) if wanted else [row for row in every if _is_told(row.finding)]
     about = {(each := manifests[row.manifest].paper).id: each for row in chosen or every}
-    if len(about) > 1:
-        message = f"--letter: found claims of {' and '.join(about)}, expected those of one paper"
+    if len(about) != 1:
+        found = " and ".join(about) or "no paper"
+        message = f"--letter: found claims of {found}, expected those of one paper"
         raise BadInputError(message)
-    title = f"# To the authors of {paper.names(about.values())}"
     items = (
         "\n".join(_item(number, _Found(manifests[row.manifest], row, every)))
         for number, row in enumerate(chosen, 1)
     )
-    return "\n\n".join([title, _summary(every, len(chosen)), *items]) + "\n"
+    return "\n\n".join([*_head(*about.values()), _summary(every, len(chosen)), *items]) + "\n"
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,17 @@ def _what_else(finding: Finding) -> str:
 
 # -----------------------------------------------------------------------------
 # What the letter says
+
+
+def _head(about: PaperVersion) -> Iterator[str]:
+    """Whom the letter is to, as far as `paper.json` names them."""
+    known = paper.load()
+    if known is None or known.id != about.id:
+        yield f"# To the authors of {in_markdown(about.name)}"
+        return
+    name = f" ({known.name})" if known.name != known.title else ""
+    yield in_markdown(f"# To the authors of {known.title}{name}")
+    yield in_markdown(f"{', '.join(known.authors)}:")
 
 
 def _summary(every: Sequence[Row], told: int) -> str:

@@ -17,7 +17,8 @@ from repro.errors import BadInputError
 from repro.report import collect, letter, rows
 from repro.report.report_data import ReportData
 from repro.report.rows import Row
-from repro.schema import validate
+from repro.schema import paper, validate
+from repro.schema.claim_base import Answer
 from repro.schema.finding import Verdict
 from repro.schema.manifest import Manifest
 from repro.store import run_file
@@ -101,7 +102,7 @@ def test_a_name_that_several_manifests_have_takes_the_manifest_s_before_it() -> 
 def test_claims_of_two_papers_take_two_letters() -> None:
     data = twice()
     ours, theirs = data.manifests
-    other = theirs.paper.model_copy(update={"arxiv": "2501.01234"})
+    other = theirs.paper.model_copy(update={"id": "2501.01234"})
     both = made.seen([ours, theirs.model_copy(update={"paper": other})], page=data.page)
     with pytest.raises(BadInputError, match=r"claims of 2406\.00209 and 2501\.01234"):
         letter.render(both)
@@ -127,6 +128,16 @@ def test_a_percentage_can_be_done_again_by_hand(evidence: ReportData) -> None:
         "- printed: 143 percent (§5.3); 429 billion tokens (§5.3); 300 billion tokens (§5.3)"
         in said
     )
+
+
+def test_it_is_to_those_whom_paper_json_names(evidence: ReportData) -> None:
+    known = paper.load()
+    assert known
+    head = letter.render(evidence, ["F4e.more"]).split("\n\n")[:2]
+    assert head == [
+        f"# To the authors of {known.title} (arXiv {known.id})",
+        "John T. Halloran, Manbir Gulati, Paul F. Roysdon:",
+    ]
 
 
 def test_a_count_names_each_cell_and_no_name_of_ours(evidence: ReportData) -> None:
@@ -244,10 +255,9 @@ def test_a_letter_about_nothing_says_what_became_of_the_claims() -> None:
 
 def answered(manifest: Manifest) -> Manifest:
     """The same with an answer beside every claim."""
-    data = manifest.model_dump(mode="json", exclude_defaults=True)
-    for each in data["claims"]:
-        each["answers"] = [records.ANSWER]
-    return Manifest.model_validate(data)
+    answers = (Answer.model_validate(records.ANSWER),)
+    claims = (each.model_copy(update={"answers": answers}) for each in manifest.claims)
+    return manifest.model_copy(update={"claims": tuple(claims)})
 
 
 def without_answers(verdict: Verdict) -> dict[str, Any]:

@@ -66,7 +66,8 @@ def test_what_is_the_same_exits_0_and_may_be_kept_for_the_next_time(ran: Path) -
 
 def test_several_results_are_one_set(ran: Path) -> None:
     """What one of them leaves out is there in the other."""
-    done = repro_here("verify", "half", "whole", "--since", "whole", "half", cwd=ran)
+    since = ("--since", "whole", "--since", "half")
+    done = repro_here("verify", *since, "half", "whole", cwd=ran)
     assert done.returncode == 0
 
 
@@ -138,7 +139,7 @@ def test_a_file_without_words_is_refused(tmp_path: Path, text: str, found: str) 
     ("arguments", "told"),
     [
         (("whole", "--since", "nowhere"), "found no folder nowhere"),
-        (("whole", "--since", "half.json", "half"), "expected a file of words alone"),
+        (("whole", "--since", "half.json", "--since", "half"), "expected a file of words alone"),
         (("whole", "--since", "half", "--markdown"), "beside it, expected neither"),
         (("whole", "--since", "half", "--paper"), "beside it, expected neither"),
         (("whole", "--since", "other.json"), "no claim that both have"),
