@@ -160,6 +160,7 @@ def render(data: ReportData, beside: Path | None = None) -> str:
             name: Markup(figures.as_inline_svg(what, name))  # noqa: S704
             for name, what in shown.drawn()
         },
+        takes=shown.steps.by_claim(),
         record_links={each.key: _link(each, beside) for each in data.records},
         data=data,
         outcomes=OUTCOMES,

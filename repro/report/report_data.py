@@ -102,12 +102,14 @@ def _flat(told: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]
     """Names and values in words; a long list is counted."""
     for name, value in told.items():
         label = f"{before}{name.replace('_', ' ')}"
+        if value in ("", [], {}):
+            continue
         if isinstance(value, Mapping) and not all(isinstance(e, str) for e in value.values()):
             yield from _flat(value, f"{label}, ")
         elif isinstance(value, Mapping | list):
             text = ", ".join(map(str, value))
             yield label, text if len(text) <= _LONGEST else f"{len(value)} of them"
-        elif value != "":
+        else:
             yield label, str(value)
 
 

@@ -84,6 +84,16 @@ class NextSteps:
     blockers: tuple[Blocker, ...]
     """Most claims first."""
 
+    def by_claim(self) -> dict[str, str]:
+        """What deciding each open claim takes, by its address: of several runs the best."""
+        found = {card.anchor: each.need for each in self.blockers for card in each.cards}
+        for step in self.directions:
+            for card in step.cards:
+                found[card.anchor] += f"; a run that shows where it points: {step.bill.in_words()}"
+        for step in reversed(self.steps):
+            found |= {card.anchor: step.bill.in_words() for card in step.cards}
+        return found
+
     def in_words(self) -> str:
         """One sentence."""
         claims = len({card.anchor for step in self.steps for card in step.cards})

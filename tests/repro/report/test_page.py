@@ -1,18 +1,22 @@
 """The page. Oracle: an HTML parser of the standard library, and findings made up here."""
 
 import functools
+import json
 import re
 from collections import Counter
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
+from pathlib import Path
 from urllib.parse import unquote
 from xml.etree import ElementTree as ET
 
 import made_up_report as made
 import pytest
+from bundle_copies import copy_bundle
 
 from repro import paths
+from repro.report import collect
 from repro.report import page as report_page
 from repro.report.report_data import ReportData, Timing
 from repro.report.rows import OUTCOMES, SYMBOLS
@@ -258,6 +262,33 @@ def test_long_paths_and_names_are_whole() -> None:
 def test_the_whole_bundle_stays_under_the_limit() -> None:
     assert whole().count('class="card ') > 450
     assert len(whole().encode()) < OF_500 - 350_000  # what figures and records of evidence take
+
+
+def test_another_bundle_has_the_same_page_about_its_own_paper(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model card whose one manifest is named after nothing, without a ledger of sentences."""
+    other = copy_bundle(tmp_path / "other")
+    for path in [*(other / "manifests").iterdir(), other / "catalog/sentences.json"]:
+        path.unlink()
+    about = {"id": "card/one", "versions": ["v1"], "title": "A card", "authors": ["A. Author"]}
+    about |= {"schema_version": 1, "url": "https://example.org/card"}
+    (other / "paper.json").write_text(json.dumps(about))
+    manifest = json.loads((paths.MANIFESTS / "table1.json").read_text())
+    manifest |= {"id": "mmlu", "paper": {"id": "card/one", "version": "v1"}}
+    (other / "manifests/mmlu.json").write_text(json.dumps(manifest))
+    monkeypatch.setenv("REPRO_BUNDLE", str(other))
+    page = Parsed(text := report_page.render(collect.gather([])))
+    assert "A card: what holds" in page.words
+    assert "<title>A card: what holds</title>" in text
+    assert "A. Author" in text
+    links = {str(each["href"]) for each in page.all("a")}
+    assert {link for link in links if not link.startswith("#")} == {"https://example.org/card"}
+    assert "in-table-1" in {each.get("id") for each in page.all("section")}
+    assert text.count('class="card ') == len(manifest["claims"])
+    assert "repro run manifests/mmlu.json" in text
+    for ours in ("2406.00209", "Lyapunov", "Halloran", "table1.json", "The abstract"):
+        assert ours not in text
 
 
 def test_equal_input_gives_equal_bytes() -> None:

@@ -32,6 +32,15 @@ def test_every_open_claim_is_in_a_run_or_has_what_it_takes() -> None:
     assert not run & blocked
 
 
+def test_each_open_claim_says_what_it_takes_by_the_best_run() -> None:
+    steps = page.view(seen("table1", "table4")).steps
+    takes = steps.by_claim()
+    model = next(step for step in steps.steps if "pythia-160m" in step.command)
+    assert takes["T1.pythia-160m.bfloat16"] == model.bill.in_words()  # and not the whole table's
+    assert takes["T4.130m.W.arc-c"].startswith("beyond any run: ")
+    assert "shows where it points: about " in takes["T4.130m.W.arc-c"]
+
+
 def test_runs_stand_by_claims_an_hour_and_a_shared_model_runs_once() -> None:
     steps = page.view(seen("table1", "table3")).steps
     rates = [step.claims_an_hour for step in steps.steps]
