@@ -18,16 +18,20 @@ WEAKEST: tuple[Outcome, ...] = (
 )
 """A sentence that says several things is as good as the first of these that one of them is."""
 
+_NAMED = 12
+"""Claims that a sentence names before it only counts them."""
 _TOLD = 2
 """Claims of a sentence of the abstract whose reason stands beside it."""
 
 
 @dataclass(frozen=True)
 class Bit:
-    """A piece of a sentence; a link where it has a claim."""
+    """A piece of a sentence; a link where it has a claim, or where something is to be found."""
 
     text: str
     card: Card | None = None
+    find: str = ""
+    """What finds the claims that it stands for, as the page's address has it."""
 
 
 @dataclass(frozen=True)
@@ -148,16 +152,20 @@ def _by(cards: Iterable[Card], key: Callable[[Card], str]) -> dict[str, list[Car
 
 
 def _named(found: Sequence[Card]) -> Iterator[Bit]:
-    """Links to claims, those about one part of the paper after its name."""
-    for number, (about, mine) in enumerate(_by(found, lambda card: card.about).items()):
+    """Links to the first claims, those about one part of the paper after its name."""
+    for number, (about, mine) in enumerate(_by(found[:_NAMED], lambda card: card.about).items()):
         yield Bit(f"{', ' if number else ''}{about} (")
         yield from _linked(mine)
         yield Bit(")")
+    if more := found[_NAMED:]:
+        yield Bit(" and ")
+        yield Bit(f"{len(more)} more", find=f"outcome={more[0].finding.outcome}")
 
 
 def _linked(found: Sequence[Card]) -> Iterator[Bit]:
     for number, card in enumerate(found):
-        yield Bit(", ") if number else Bit("")
+        if number:
+            yield Bit(", ")
         yield Bit(card.finding.claim, card)
 
 

@@ -70,6 +70,14 @@ def test_where_nothing_was_found_the_sentences_say_so() -> None:
     assert words[2].startswith("none is reproduced")
 
 
+def test_of_many_claims_the_first_are_named_and_the_others_counted() -> None:
+    view = page.view(seen(*(made.finding(number, "contradicted") for number in range(30))))
+    sentence = view.opening[0]
+    assert len([bit for bit in sentence.bits if bit.card]) == 12
+    (more,) = (bit for bit in sentence.bits if bit.find)
+    assert (more.text, more.find) == ("18 more", "outcome=contradicted")
+
+
 @pytest.mark.parametrize(
     ("outcomes", "word"),
     [
