@@ -73,7 +73,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         "\n"
         "Exits 0 if every claim of the runs is reproduced, 1 if any is contradicted or invalid,\n"
         "else 3; 2 for a folder without runs. A run that cannot be judged is named on the page,\n"
-        "beside the others."
+        "beside the others.\n"
+        "\n"
+        "  repro report packet.zip --out page"
     )
 
 
@@ -90,7 +92,6 @@ def run(arguments: argparse.Namespace) -> int:
     from repro.report import page
 
     given = arguments.results or [Path("results")]
-    options.check_folders(given)
     price = _price()
     with verify.gathered(given) as found:
         seen = replace(found, price=price)

@@ -108,11 +108,12 @@ def plots(
     found: dict[str, list[Plot]] = {}
     for manifest in data.manifests:
         mine = [card for card in cards if card.row.manifest == manifest.id]
-        name = subject(manifest)
+        own = subject(manifest)
+        name = f"{mine[0].paper}{own}" if mine and own else ""
         if not mine or name in tables:
             continue
         plot = _plot(data, manifest, name or manifest.id, mine)
-        drawn = plot.lines if name.startswith("Figure") else plot.measured
+        drawn = plot.lines if own.startswith("Figure") else plot.measured
         if plot.bars or drawn:
             place = name or Counter(card.about for card in mine).most_common(1)[0][0]
             found.setdefault(place, []).append(plot)

@@ -43,6 +43,8 @@ class View:
     contradicted: tuple[Card, ...]
     cards: tuple[Card, ...]
     """Every claim, in the order of the paper."""
+    addresses: dict[tuple[str, str], str]
+    """Of each, by manifest and name."""
     counts: dict[Outcome, int]
     """Of the paper's own claims, each sentence once."""
     parts: tuple[Part, ...]
@@ -92,6 +94,7 @@ def view(data: ReportData) -> View:
         abstract=abstract(data.abstract, every),
         contradicted=tuple(c for c in counted if c.finding.outcome == "contradicted"),
         cards=mine,
+        addresses={at: card.anchor for at, card in every.items()},
         counts=claim_rows.counts(card.row for card in mine),
         parts=found,
         tables=printed,

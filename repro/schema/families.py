@@ -17,8 +17,10 @@ ALL for any family; every linear layer inside the blocks is taken, and the outpu
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+
+from repro import plugins
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class Layout:
     unused: tuple[str, ...] = ()
     """Patterns of names that are stored and that loading passes over, rightly; any other that is
     not the model's is refused."""
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """Names that older versions stored, to those of today."""
     own_code: bool = False
     """Without a class in transformers: the checkpoint's own code loads it."""
 
@@ -72,10 +76,11 @@ class Family:
 
 _LLAMA_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
-_ROTARY = (r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq",)
-"""Constants that older versions of transformers stored."""
+_ROTARY = (r"model\.(layers\.\d+\.self_attn\.)?rotary_emb\.inv_freq",)
+"""Constants that other versions of transformers stored."""
 
 FAMILIES: Mapping[str, Family] = {
+    **plugins.load("repro.model_families"),
     "mamba": Family(
         layouts={
             "mamba": Layout(
@@ -84,6 +89,7 @@ FAMILIES: Mapping[str, Family] = {
                 lora_all=("in_proj", "x_proj", "dt_proj", "out_proj"),
                 lora_sll=("x_proj", "embeddings", "in_proj", "out_proj"),
                 lora_w="x_proj",
+                renamed={"backbone.embedding.weight": "backbone.embeddings.weight"},
             )
         },
         state="recurrent",
@@ -110,6 +116,7 @@ FAMILIES: Mapping[str, Family] = {
                 lora_sll=("dense", "embed_in", "query_key_value", "dense_h_to_4h", "dense_4h_to_h"),
                 unused=(
                     r"gpt_neox\.layers\.\d+\.attention\.(bias|masked_bias|rotary_emb\.inv_freq)",
+                    r"gpt_neox\.rotary_emb\.inv_freq",
                 ),
             )
         },
@@ -188,7 +195,25 @@ def family_named(config: Mapping[str, object]) -> str | None:
     return found[0] if found else None
 
 
+def converted_by(config: Mapping[str, object]) -> str:
+    """The `--layout` of `repro convert` that a checkpoint needs to be loaded at all; "" for none.
+
+    The release's Mamba becomes transformers', transformers' Mamba2 the release's.
+    """
+    if config.get("model_type") == "mamba2":
+        return "mamba2"
+    sizes = config.get("ssm_cfg")
+    released = isinstance(sizes, Mapping) and sizes.get("layer", "Mamba1") == "Mamba1"
+    return "mamba" if released and "model_type" not in config else ""
+
+
 def unused_tensors(config: Mapping[str, object]) -> tuple[str, ...]:
     """Patterns of names that a checkpoint may store and loading passes over."""
     found = family_and_layout(config)
     return found[1].unused if found else ()
+
+
+def renamed_tensors(config: Mapping[str, object]) -> Mapping[str, str]:
+    """Names that a checkpoint of an older version may store, to those of today."""
+    found = family_and_layout(config)
+    return found[1].renamed if found else {}

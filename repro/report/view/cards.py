@@ -63,6 +63,8 @@ class Card:
     """Address on the page: the claim's name."""
     row: Row
     """The run that says most."""
+    paper: str
+    """What names of its paper's parts begin with, where the page has several papers."""
     others: tuple[Row, ...]
     """What other runs say."""
     about: str
@@ -126,6 +128,7 @@ def cards(data: ReportData, rows: Sequence[Row]) -> dict[tuple[str, str], Card]:
     manifests = {each.id: each for each in data.manifests}
     records = {each.key: each for each in data.records}
     subjects = {each.id: subject(each) for each in data.manifests}
+    papers = beginnings(data)
     used: set[str] = set()
     found = {}
     for row in best:
@@ -134,7 +137,8 @@ def cards(data: ReportData, rows: Sequence[Row]) -> dict[tuple[str, str], Card]:
         used.add(name)
         others = tuple(each for each in every[at] if each is not row)
         card = _card(data, manifests.get(row.manifest), row, others, name, records)
-        found[at] = replace(card, about=about(row, subjects))
+        start = papers.get(row.manifest, "")
+        found[at] = replace(card, paper=start, about=f"{start}{about(row, subjects)}")
     return found
 
 
@@ -157,6 +161,7 @@ def _card(  # what it is made of
     return Card(
         anchor=name,
         row=row,
+        paper="",
         others=others,
         about=row.section,
         version=manifest.paper.version if manifest else "",
@@ -241,7 +246,14 @@ def about(row: Row, subjects: Mapping[str, str]) -> str:
     place = row.finding.place
     if place.table:
         return place.table
-    return subjects.get(row.manifest, "") or _first_named(place.section) or row.section
+    named = subjects.get(row.manifest, "") or _first_named(place.section)
+    return named or claim_rows.section_of(row.finding)
+
+
+def beginnings(data: ReportData) -> dict[str, str]:
+    """What names of a manifest's parts begin with: its paper, where there are several."""
+    several = len({each.paper.id for each in data.manifests}) > 1
+    return {each.id: f"{each.paper.name}: " if several else "" for each in data.manifests}
 
 
 def subject(manifest: Manifest) -> str:
@@ -265,8 +277,12 @@ def parts(data: ReportData, every: Iterable[Card]) -> tuple[Part, ...]:
     mine: dict[str, list[Card]] = defaultdict(list)
     for card in every:
         mine[card.about].append(card)
-    titles = {subject(each): each.title for each in data.manifests}
-    named = sorted(mine, key=lambda name: _order(name, mine[name]))
+    papers = beginnings(data)
+    titles = {f"{papers[each.id]}{subject(each)}": each.title for each in data.manifests}
+    order = list(dict.fromkeys(found[0].paper for found in mine.values()))
+    named = sorted(
+        mine, key=lambda name: (order.index(mine[name][0].paper), *_order(name, mine[name]))
+    )
     return tuple(
         Part(
             name=name,
@@ -293,7 +309,8 @@ def _readings_last(mine: Sequence[Card]) -> tuple[Card, ...]:
 
 def _order(name: str, mine: Sequence[Card]) -> tuple[object, ...]:
     """By the section that most of its claims stand in; the section itself before its parts."""
-    sections = Counter(card.row.section for card in mine)
+    name = name.removeprefix(mine[0].paper)
+    sections = Counter(claim_rows.section_of(card.finding) for card in mine)
     body = {each: count for each, count in sections.items() if each != "Abstract"}
     section = max(body, key=lambda each: body[each]) if body else next(iter(sections))
     found = _NAMED.fullmatch(name)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from repro.coverage import REASONS, Entry
+from repro.report.rows import section_of
 from repro.report.view.cards import Card
 from repro.report.view.next_steps import NextSteps
 from repro.schema.finding import GOOD, Outcome
@@ -184,7 +185,9 @@ def _sentence(entry: Entry, cards: Mapping[tuple[str, str], Card]) -> AbstractSe
     names = [tuple(each.split(":", 1)) for each in entry.claims]
     mine = [cards[name] for name in names if name in cards]  # type: ignore[index]  # two parts
     printed = [card for card in mine if card.finding.standing == "printed"]
-    here = [card for card in printed if card.row.section == "Abstract" and card.finding.quote]
+    here = [
+        card for card in printed if section_of(card.finding) == "Abstract" and card.finding.quote
+    ]
     said = [card.finding.quote for card in here] or [card.finding.statement for card in printed]
     found = {card.finding.outcome for card in printed}
     word = next((each for each in WEAKEST if each in found), None)

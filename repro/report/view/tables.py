@@ -8,11 +8,11 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from repro.report.csv import without_formula
 from repro.report.report_data import ReportData
-from repro.report.view.cards import Card, subject
+from repro.report.view.cards import Card, beginnings, subject
 from repro.schema.causes import MEASURED
 from repro.schema.finding import Finding
 from repro.schema.kinds.tuning import Method
@@ -81,9 +81,11 @@ def tables(data: ReportData, cards: Mapping[tuple[str, str], Card]) -> dict[str,
     """Every table that a manifest is about, by name, once: by the one that prints most of it."""
     meaning = trained(data.manifests)
     found: dict[str, Table] = {}
+    papers = beginnings(data)
     for manifest in data.manifests:
-        if name := subject(manifest):
-            table = _table(manifest, name, cards, meaning)
+        if own := subject(manifest):
+            name = f"{papers[manifest.id]}{own}"
+            table = replace(_table(manifest, own, cards, meaning), name=name)
             if len(list(table.cells())) > len(list(found[name].cells()) if name in found else []):
                 found[name] = table
     return dict(sorted(found.items(), key=lambda each: in_order(each[0])))
@@ -91,8 +93,9 @@ def tables(data: ReportData, cards: Mapping[tuple[str, str], Card]) -> dict[str,
 
 def in_order(name: str) -> tuple[str, int, str]:
     """What names are sorted by, so that Table 10 comes behind Table 9."""
-    number = re.search(r"\d+", name)
-    return re.split(r"\d", name)[0], int(number[0]) if number else 0, name
+    found = re.match(r"(.*?)(\d*)$", name)
+    assert found is not None  # noqa: S101  # it matches anything
+    return found[1], int(found[2] or 0), name
 
 
 def _table(
