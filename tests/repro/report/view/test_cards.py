@@ -138,6 +138,20 @@ def test_no_axis_without_two_numbers_of_the_papers_own_models(changes: dict[str,
 # A bundle that is not this paper
 
 
+def test_parts_of_two_papers_stand_apart_under_the_name_of_each() -> None:
+    ours = validate.load_manifest(Path("manifests/table1.json"))
+    other = ours.paper.model_copy(update={"id": "card/one", "version": "v1"})
+    theirs = ours.model_copy(update={"id": "theirs", "paper": other})
+    view = page.view(made.seen([ours, theirs]))
+    names = [part.name for part in view.parts]
+    assert [name for name in names if name.endswith("Table 1")] == [
+        "arXiv 2406.00209: Table 1",
+        "card/one: Table 1",
+    ]
+    assert list(view.tables) == ["arXiv 2406.00209: Table 1", "card/one: Table 1"]
+    assert len({card.anchor for card in view.cards}) == len(view.cards) == 2 * len(ours.claims)
+
+
 def test_the_page_of_another_paper_names_that_paper_and_no_other() -> None:
     paper = PaperShown("A Card", "A model card", ("A. Author",), "https://example.org/card")
     findings = [made.finding(0, "contradicted", place=Place(section="Intended use"))]
