@@ -217,13 +217,10 @@ class InputLocator:
         self, name: str, folder: Path, code: Mapping[str, str], *, held: bool
     ) -> Missing | None:
         """What is missing before code is executed, if anything is."""
-        lacking = remote_code.missing_imports(folder, code)
         if not self.allow_remote_code:
-            what, remedy = "leave to execute", located.how_to_allow_code(name, code, lacking)
+            what, remedy = "leave to execute", located.how_to_allow_code(name, code)
         elif not held:
             what, remedy = "a pin for", located.how_to_pin_code(name, folder)
-        elif lacking:
-            what, remedy = "a package for", lacking
         else:
             return None
         return Missing("checkpoint", name, f"{what} the code of {name}", remedy, 0)

@@ -157,11 +157,10 @@ def how_to_get_tokenizer(name: str, known: Checkpoint, folder: Path) -> str:
     )
 
 
-def how_to_allow_code(name: str, files: Mapping[str, str], lacking: str) -> str:
+def how_to_allow_code(name: str, files: Mapping[str, str]) -> str:
     """What would be executed, and what allows it."""
     listed = ", ".join(f"{file} (sha256 {sha})" for file, sha in files.items())
-    also = f"; {lacking}" if lacking else ""
-    return f"loading {name} executes {listed}: read them, then --allow-remote-code{also}"
+    return f"loading {name} executes {listed}: read them, then --allow-remote-code"
 
 
 def how_to_pin_code(name: str, folder: Path) -> str:
