@@ -46,6 +46,8 @@ def show(
         out.print(_missing(plan))
     for file, sha in executed_code(plan).items():
         out.print(Text(f"  executes {file}, sha256 {sha}"))
+    for name, words in tokenizers(plan).items():
+        out.print(Text(f"  tokenizer of {name}: {words}"))
     for reason in dict.fromkeys(job.reason for job in plan.jobs if job.stuck and job.key):
         out.print(Text(f"  cannot run here: {reason}"))
     for reason in dict.fromkeys(job.slot.reason for job in plan.jobs if job.slot.job is None):
@@ -96,6 +98,12 @@ def executed_code(plan: Plan) -> dict[str, str]:
     waiting = [job for job in plan.jobs if not job.done]
     located = [each for job in waiting for each in job.inputs.values()]
     return {file: sha for each in located for file, sha in each.executes.items()}
+
+
+def tokenizers(plan: Plan) -> dict[str, str]:
+    """Whether tokenizers here are the gated ones that they are meant to be, by checkpoint."""
+    located = [each for job in plan.jobs for each in job.inputs.values()]
+    return {each.name: each.tokenizer for each in located if each.tokenizer}
 
 
 def unbuilt_job_types(manifest: Manifest) -> dict[str, int]:
@@ -174,6 +182,7 @@ def as_data(plan: Plan, undecidable: Mapping[str, str]) -> dict[str, Any]:
             for job in plan.jobs
         ],
         "executes": executed_code(plan),
+        "tokenizers": tokenizers(plan),
         "undecidable": dict(undecidable),
         "not_built": unbuilt_job_types(plan.manifest),
         "missing": [

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar, get_args
 
@@ -17,8 +18,32 @@ from repro.schema.families import FAMILIES
 from repro.schema.reading import Wrong, path_key
 from repro.text import known_names
 
-GATED = frozenset({"meta-llama/Llama-2-7b-hf"})
-"""Tokenizers that the hub gives only to those who accepted a licence."""
+
+@dataclass(frozen=True)
+class GatedTokenizer:
+    """A tokenizer that the hub gives only to those who accepted a licence."""
+
+    vocabularies: frozenset[str]
+    """Digests of its vocabulary and merges, by `foreign_json.vocabulary_digest`."""
+    public: str
+    """A repository that anybody may fetch from and that is expected to bring the same one."""
+
+
+GATED: Mapping[str, GatedTokenizer] = {
+    # 32,000 tokens and 61,249 merges, made of the public tokenizer.model (SHA-256 9e556afd…) by the
+    # rule of transformers' converter; the first digest is also that of a tokenizer.json that was
+    # published with LLaMA. Newer converters order the merges of runs of spaces otherwise.
+    "meta-llama/Llama-2-7b-hf": GatedTokenizer(
+        vocabularies=frozenset(
+            {
+                "09c09cf2c995cd95d8cb14dda638f32417c38cc14450a6f835828738e0896c3d",
+                "35f90befe336634a5fc4aab1928a762db38d499cbe998db7b7ef826a7886a699",
+            }
+        ),
+        public="TinyLlama/TinyLlama-1.1B-intermediate-step-240k-503b",
+    )
+}
+"""By the hub's name."""
 
 MMLU = ("mmlu",)
 """What a data set with subjects may be called: what evaluations ask."""

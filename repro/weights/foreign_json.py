@@ -195,6 +195,22 @@ def tokenizer(content: bytes) -> bytes:
     return json.dumps(found, ensure_ascii=False).encode()
 
 
+def vocabulary_digest(path: Path) -> str:
+    """SHA-256 of what a tokenizer.json splits text into: every token with its id, and the merges.
+
+    Two files say the same wherever they were written, in whichever form and order of tokens; what
+    else they say (normalising, special tokens to add) is left out. "" where there is no such file.
+    """
+    try:
+        found = parse(fileio.read_bytes(path))
+        model = found["model"]
+        added = {each["content"]: each["id"] for each in found.get("added_tokens") or []}
+        merges = [_merge(each).split(" ") for each in model.get("merges") or []]
+        return fileio.digest_of_data({"vocab": {**model["vocab"], **added}, "merges": merges})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return ""  # another kind of tokenizer, or none: the checks above tell of it
+
+
 def _merge(each: object) -> str:
     """A pair in the older form."""
     if isinstance(each, str):
