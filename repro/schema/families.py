@@ -187,6 +187,20 @@ def family_named(config: Mapping[str, object]) -> str | None:
     return found[0] if found else None
 
 
+def other_names(config: Mapping[str, object]) -> str:
+    """What to bring where a family that is known has names that are not; "" of anything else."""
+    if family_named(config) in FAMILIES:
+        return ""
+    if config.get("model_type") == "mamba2":
+        return (
+            "Mamba-2 under the release's names, which transformers' later ones are not: "
+            "state-spaces/mamba2-…, whose pytorch_model.bin `repro convert` turns into safetensors"
+        )
+    if "ssm_cfg" in config:
+        return "Mamba under transformers' names, not the release's: state-spaces/mamba-…-hf"
+    return ""
+
+
 def unused_tensors(config: Mapping[str, object]) -> tuple[str, ...]:
     """Patterns of names that a checkpoint may store and loading passes over."""
     found = family_and_layout(config)

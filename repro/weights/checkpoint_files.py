@@ -18,7 +18,7 @@ from typing import Any
 
 from repro import fileio, json_text
 from repro.errors import BadInputError, Problem
-from repro.schema.families import FAMILIES, Family, family_and_layout
+from repro.schema.families import FAMILIES, Family, family_and_layout, other_names
 from repro.text import first_few
 from repro.weights import foreign_json, loadable
 from repro.weights.torch_pickle import Tensor
@@ -175,7 +175,7 @@ def _config_problems(folder: Path, family: Family) -> Iterator[Problem]:
         for step in field.split("."):
             said = said.get(step) if isinstance(said, dict) else None
         expected = ", ".join(family.config) or "another, and auto_map with code that loads it"
-        yield Problem(f"{path}: $.{field}", repr(said), f"one of {expected}")
+        yield Problem(f"{path}: $.{field}", repr(said), other_names(config) or f"one of {expected}")
 
 
 def _vocabulary_problems(folder: Path, family: Family, tensors: Tensors) -> Iterator[Problem]:

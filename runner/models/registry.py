@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from repro.schema.families import FAMILIES, family_named
+from repro.schema.families import FAMILIES, family_named, other_names
 from repro.schema.jobs import Attention
 from repro.weights import foreign_json
 from repro.weights.loadable import CONFIG
@@ -104,5 +104,6 @@ def family_of(folder: Path) -> str:
         found = ", ".join(f"{field} {config[field]!r}" for field in fields) or "no model_type"
         known = [says for family in FAMILIES.values() for says in family.config]
         place = f"{folder / CONFIG}: $"
-        raise checkpoint_checks.refused(place, found, f"one of {', '.join(known)}")
+        expected = other_names(config) or f"one of {', '.join(known)}"
+        raise checkpoint_checks.refused(place, found, expected)
     return name

@@ -3,22 +3,25 @@
 Speed and memory of training depend on the shape of a model, never on the values of its weights:
 so nothing is downloaded. The parameters of each shape are as many as the checkpoint has.
 
-Reference: config.json of the checkpoints that `catalog/checkpoints.json` names; transformers 4.40.0
-and mamba-ssm 2.2.2 for what it leaves to defaults; PEFT 0.10.0.
-Not covered: families whose code comes with the checkpoint, OLMo, Phi, TinyLlama.
+Reference: config.json of the checkpoints that `catalog/checkpoints.json` names, all of them public;
+transformers 4.40.0, mamba-ssm 2.2.2 and OpenELM's release for what it leaves to defaults; PEFT
+0.10.0.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any
 
 import peft
 from torch import nn
 from transformers import (
+    AutoModelForCausalLM,
     GPTNeoXConfig,
-    GPTNeoXForCausalLM,
+    LlamaConfig,
     MambaConfig,
-    MambaForCausalLM,
+    OlmoConfig,
+    PhiConfig,
+    PretrainedConfig,
     PreTrainedModel,
 )
 
@@ -26,42 +29,92 @@ from repro.errors import CannotRunError
 from repro.schema.jobs import Method
 from runner.models.mamba2 import Mamba2ForCausalLM
 from runner.models.mamba2_config import Mamba2Config
+from runner.models.openelm import OpenELMForCausalLM
+from runner.models.openelm_config import OpenELMConfig
 from runner.models.tuned_weights import adapter_targets
+
+_CLASSES: Mapping[str, Any] = {
+    "mamba": MambaConfig,
+    "mamba2": Mamba2Config,
+    "gpt-neox": GPTNeoXConfig,
+    "olmo": OlmoConfig,
+    "phi": PhiConfig,
+    "openelm": OpenELMConfig,
+    "llama": LlamaConfig,
+}
+_OURS: Mapping[str, Any] = {"mamba2": Mamba2ForCausalLM, "openelm": OpenELMForCausalLM}
 
 
 @dataclass(frozen=True)
 class Shape:
     """What the number of parameters, speed and memory follow from."""
 
-    family: Literal["mamba", "mamba2", "gpt-neox"]
+    family: str
     """Key in `FAMILIES`."""
-    hidden: int
-    blocks: int
-    vocabulary: int
-    heads: int = 0
-    """Attention heads; 0 without attention."""
+    said: Mapping[str, Any]
+    """Fields of config.json that are no defaults."""
+
+    @property
+    def config(self) -> PretrainedConfig:
+        """The whole configuration, whatever family's."""
+        return _CLASSES[self.family](**self.said)
+
+    @property
+    def vocabulary(self) -> int:
+        """Ids that may be read; the embedding may have more rows."""
+        return int(self.config.vocab_size)
 
 
-_MAMBA, _MAMBA2, _PYTHIA = 50_280, 50_277, 50_304
-"""Vocabularies; Mamba-2's is padded to a multiple of 16."""
+def _mamba(hidden: int, blocks: int) -> Shape:
+    return Shape("mamba", {"hidden_size": hidden, "num_hidden_layers": blocks})
+
+
+def _mamba2(hidden: int, blocks: int) -> Shape:
+    sizes = {"d_model": hidden, "n_layer": blocks, "vocab_size": 50277}
+    return Shape("mamba2", {**sizes, "pad_vocab_size_multiple": 16})
+
+
+def _pythia(hidden: int, blocks: int, heads: int) -> Shape:
+    sizes = {"hidden_size": hidden, "num_hidden_layers": blocks, "num_attention_heads": heads}
+    return Shape("gpt-neox", {**sizes, "vocab_size": 50304, "intermediate_size": 4 * hidden})
+
+
+def _openelm(hidden: int, blocks: int) -> Shape:
+    sizes = {"model_dim": hidden, "num_transformer_layers": blocks, "head_dim": 64}
+    shares = {"qkv_multipliers": [0.5, 1.0], "ffn_multipliers": [0.5, 4.0], "num_gqa_groups": 4}
+    flags = {"normalize_qk_projections": True, "share_input_output_layers": True}
+    return Shape("openelm", {**sizes, **shares, **flags})
+
+
+def _attention(family: str, sizes: tuple[int, ...], **others: object) -> Shape:
+    """Width, blocks, heads, width of the feed-forward and rows of the embedding."""
+    names = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+    return Shape(family, {**dict(zip((*names, "vocab_size"), sizes, strict=True)), **others})
+
 
 SHAPES: Mapping[str, Shape] = {
-    "mamba-130m": Shape("mamba", 768, 24, _MAMBA),
-    "mamba-370m": Shape("mamba", 1024, 48, _MAMBA),
-    "mamba-790m": Shape("mamba", 1536, 48, _MAMBA),
-    "mamba-1.4b": Shape("mamba", 2048, 48, _MAMBA),
-    "mamba-2.8b": Shape("mamba", 2560, 64, _MAMBA),
-    "mamba2-130m": Shape("mamba2", 768, 24, _MAMBA2),
-    "mamba2-370m": Shape("mamba2", 1024, 48, _MAMBA2),
-    "mamba2-780m": Shape("mamba2", 1536, 48, _MAMBA2),
-    "mamba2-1.3b": Shape("mamba2", 2048, 48, _MAMBA2),
-    "mamba2-2.7b": Shape("mamba2", 2560, 64, _MAMBA2),
-    "pythia-160m": Shape("gpt-neox", 768, 12, _PYTHIA, 12),
-    "pythia-410m": Shape("gpt-neox", 1024, 24, _PYTHIA, 16),
-    "pythia-1b": Shape("gpt-neox", 2048, 16, _PYTHIA, 8),
-    "pythia-1.4b": Shape("gpt-neox", 2048, 24, _PYTHIA, 16),
-    "pythia-2.8b": Shape("gpt-neox", 2560, 32, _PYTHIA, 32),
-    "mamba-twin": Shape("mamba", 64, 2, 2048),
+    "mamba-130m": _mamba(768, 24),
+    "mamba-370m": _mamba(1024, 48),
+    "mamba-790m": _mamba(1536, 48),
+    "mamba-1.4b": _mamba(2048, 48),
+    "mamba-2.8b": _mamba(2560, 64),
+    "mamba2-130m": _mamba2(768, 24),
+    "mamba2-370m": _mamba2(1024, 48),
+    "mamba2-780m": _mamba2(1536, 48),
+    "mamba2-1.3b": _mamba2(2048, 48),
+    "mamba2-2.7b": _mamba2(2560, 64),
+    "pythia-160m": _pythia(768, 12, 12),
+    "pythia-410m": _pythia(1024, 24, 16),
+    "pythia-1b": _pythia(2048, 16, 8),
+    "pythia-1.4b": _pythia(2048, 24, 16),
+    "pythia-2.8b": _pythia(2560, 32, 32),
+    "olmo-1b": _attention("olmo", (2048, 16, 16, 8192, 50304), tie_word_embeddings=True),
+    "phi-1.5": _attention("phi", (2048, 24, 32, 8192, 51200)),
+    "openelm-270m": _openelm(1280, 16),
+    "openelm-450m": _openelm(1536, 20),
+    "openelm-1.1b": _openelm(2048, 28),
+    "tinyllama-1.1b": _attention("llama", (2048, 22, 32, 5632, 32000), num_key_value_heads=4),
+    "mamba-twin": Shape("mamba", {"hidden_size": 64, "num_hidden_layers": 2, "vocab_size": 2048}),
 }
 """By name in the catalog."""
 
@@ -82,29 +135,9 @@ def shape_of(checkpoint: str) -> Shape:
 
 def build(shape: Shape) -> PreTrainedModel:
     """A model of a shape in float32, weights at random, on torch's current device."""
-    hidden, blocks = shape.hidden, shape.blocks
-    if shape.family == "mamba":
-        return MambaForCausalLM(
-            MambaConfig(vocab_size=shape.vocabulary, hidden_size=hidden, num_hidden_layers=blocks)
-        )
-    if shape.family == "mamba2":
-        return Mamba2ForCausalLM(
-            Mamba2Config(
-                d_model=hidden,
-                n_layer=blocks,
-                vocab_size=shape.vocabulary,
-                pad_vocab_size_multiple=16,
-            )
-        )
-    return GPTNeoXForCausalLM(
-        GPTNeoXConfig(
-            vocab_size=shape.vocabulary,
-            hidden_size=hidden,
-            num_hidden_layers=blocks,
-            num_attention_heads=shape.heads,
-            intermediate_size=4 * hidden,
-        )
-    )
+    made = _OURS.get(shape.family, AutoModelForCausalLM.from_config)
+    model: PreTrainedModel = made(shape.config)
+    return model
 
 
 def with_adapters(model: PreTrainedModel, method: Method, rank: int | None) -> nn.Module:

@@ -5,6 +5,8 @@ to be passed by; for OLMo the other layout, to the bit. A merge adds the same fl
 another order: 1e-4 nats, where a tuned model differs from the untuned by a hundred times that.
 """
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import tiny_models
 import tiny_tuning
 import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
+from safetensors.torch import load_file, save_file
 from saved_models import (
     Saved,
     job,
@@ -23,6 +26,7 @@ from saved_models import (
 
 from repro.schema.families import FAMILIES
 from repro.weights import olmo
+from repro.weights.loadable import INDEX, WEIGHTS
 from runner.evaluation import loading
 
 pytestmark = [
@@ -66,6 +70,32 @@ def test_every_layout_is_asked_tuned_merged_and_asked_again(
     assert adapted
     np.testing.assert_allclose(merged, apart, rtol=0, atol=1e-4)
     assert np.abs(merged - plain).max() > 1e-2
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_shards_and_half_precision_on_disk_give_the_same_logits(
+    layout: str, saved: Saved, tmp_path: Path
+) -> None:
+    """Weights that half precision has exactly; two shards."""
+    folder, _ = saved(SAVED.get(layout, layout))
+    whole, apart = tmp_path / "whole", tmp_path / "apart"
+    for made in (whole, apart):
+        shutil.copytree(folder, made)
+    weights = {name: each.clone() for name, each in load_file(folder / WEIGHTS).items()}
+    half = {name: each.bfloat16() for name, each in weights.items()}
+    save_file({name: each.float() for name, each in half.items()}, whole / WEIGHTS)
+    (apart / WEIGHTS).unlink()
+    names = sorted(half)
+    places = {
+        name: f"model-{place % 2 + 1:05}-of-00002.safetensors" for place, name in enumerate(names)
+    }
+    for file in set(places.values()):
+        save_file({name: half[name] for name in names if places[name] == file}, apart / file)
+    (apart / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": places}))
+    ids = tiny_models.tokens(9)
+    with torch.no_grad():
+        one, other = (loading.load(job(), made).model(ids).logits for made in (whole, apart))
+    assert torch.equal(one, other)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
