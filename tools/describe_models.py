@@ -2,17 +2,27 @@
 
     python -m tools.describe_models
 
-Parameters and states are counted of models that are built from the published configurations, of
+Parameters and states are counted of models that are built of the published configurations, of
 tensors without memory, without weights; peak memory is what `repro plan` reckons with.
 """
 
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._pytree import tree_leaves  # both private, and the same since torch 2.2
-from transformers import PreTrainedModel
+from transformers import (
+    AutoModelForCausalLM,
+    GPTNeoXConfig,
+    LlamaConfig,
+    MambaConfig,
+    OlmoConfig,
+    PhiConfig,
+    PretrainedConfig,
+    PreTrainedModel,
+)
 from transformers.modeling_utils import no_init_weights
 
 from repro import paths
@@ -20,12 +30,76 @@ from repro.schema import catalog
 from repro.schema.catalog import Checkpoint
 from repro.schema.families import FAMILIES
 from repro.schema.kinds.cost import MAX_LENGTH, peak_memory
-from runner.models import shapes
+from runner.models.mamba2 import Mamba2ForCausalLM
+from runner.models.mamba2_config import Mamba2Config
 from runner.models.mamba_paths import set_path
+from runner.models.openelm import OpenELMForCausalLM
+from runner.models.openelm_config import OpenELMConfig
 from runner.models.registry import MODELS
 
 PAGE = paths.ROOT / "docs" / "models.md"
 MARK = "<!-- sizes: python -m tools.describe_models -->"
+
+
+def _mamba(hidden: int, blocks: int) -> PretrainedConfig:
+    return MambaConfig(hidden_size=hidden, num_hidden_layers=blocks)
+
+
+def _mamba2(hidden: int, blocks: int) -> PretrainedConfig:
+    sizes = {"d_model": hidden, "n_layer": blocks, "vocab_size": 50277}
+    return Mamba2Config(**sizes, pad_vocab_size_multiple=16)
+
+
+def _pythia(hidden: int, blocks: int, heads: int) -> PretrainedConfig:
+    sizes = {"hidden_size": hidden, "num_hidden_layers": blocks, "num_attention_heads": heads}
+    return GPTNeoXConfig(**sizes, vocab_size=50304, intermediate_size=4 * hidden)
+
+
+def _openelm(hidden: int, blocks: int) -> PretrainedConfig:
+    sizes = {"model_dim": hidden, "num_transformer_layers": blocks, "head_dim": 64}
+    shares = {"qkv_multipliers": [0.5, 1.0], "ffn_multipliers": [0.5, 4.0], "num_gqa_groups": 4}
+    flags = {"normalize_qk_projections": True, "share_input_output_layers": True}
+    return OpenELMConfig(**sizes, **shares, **flags)
+
+
+def _attention(
+    kind: type[PretrainedConfig], sizes: tuple[int, ...], **others: object
+) -> PretrainedConfig:
+    """Width, blocks, heads, width of the feed-forward and rows of the embedding."""
+    names = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+    return kind(**dict(zip((*names, "vocab_size"), sizes, strict=True)), **others)
+
+
+CONFIGURATIONS: Mapping[str, PretrainedConfig] = {
+    "mamba-130m": _mamba(768, 24),
+    "mamba-370m": _mamba(1024, 48),
+    "mamba-790m": _mamba(1536, 48),
+    "mamba-1.4b": _mamba(2048, 48),
+    "mamba-2.8b": _mamba(2560, 64),
+    "mamba2-130m": _mamba2(768, 24),
+    "mamba2-370m": _mamba2(1024, 48),
+    "mamba2-780m": _mamba2(1536, 48),
+    "mamba2-1.3b": _mamba2(2048, 48),
+    "mamba2-2.7b": _mamba2(2560, 64),
+    "pythia-160m": _pythia(768, 12, 12),
+    "pythia-410m": _pythia(1024, 24, 16),
+    "pythia-1b": _pythia(2048, 16, 8),
+    "pythia-1.4b": _pythia(2048, 24, 16),
+    "pythia-2.8b": _pythia(2560, 32, 32),
+    "olmo-1b": _attention(OlmoConfig, (2048, 16, 16, 8192, 50304), tie_word_embeddings=True),
+    "phi-1.5": _attention(PhiConfig, (2048, 24, 32, 8192, 51200)),
+    "openelm-270m": _openelm(1280, 16),
+    "openelm-450m": _openelm(1536, 20),
+    "openelm-1.1b": _openelm(2048, 28),
+    "tinyllama-1.1b": _attention(LlamaConfig, (2048, 22, 32, 5632, 32000), num_key_value_heads=4),
+}
+"""Of config.json what is no default, by name in the catalog."""
+
+
+_OURS: Mapping[type, Callable[[PretrainedConfig], PreTrainedModel]] = {
+    Mamba2Config: Mamba2ForCausalLM,
+    OpenELMConfig: OpenELMForCausalLM,
+}
 
 STATED = {
     "pythia-160m": 162_322_944,
@@ -55,7 +129,7 @@ COLUMNS = ("checkpoint", "family", "parameters", "stated", "weights", "state or 
 def table() -> str:
     """The page's part about sizes; of two sizes the first is float32's, the other of half."""
     rows = [COLUMNS, ("---",) * len(COLUMNS)]
-    rows += [row(name) for name in shapes.SHAPES if not name.endswith("-twin")]
+    rows += [row(name) for name in CONFIGURATIONS]
     lines = "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
     return f"{MARK}\n\n## Sizes\n\n{INTRODUCTION}\n{lines}"
 
@@ -82,7 +156,9 @@ def _model(name: str, known: Checkpoint, dtype: str) -> PreTrainedModel:
     usual = torch.get_default_dtype()
     torch.set_default_dtype(getattr(torch, dtype))  # for tables of angles, as transformers does
     try:
-        model = shapes.build(shapes.SHAPES[name]).eval()
+        config = CONFIGURATIONS[name]
+        made = _OURS.get(type(config), AutoModelForCausalLM.from_config)
+        model: PreTrainedModel = made(config).eval()
         model.tie_weights()
     finally:
         torch.set_default_dtype(usual)

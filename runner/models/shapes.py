@@ -1,143 +1,103 @@
-"""Models of the paper's sizes with random weights, and LoRA on them.
+"""Models of published sizes with random weights, and LoRA on them.
 
 Speed and memory of training depend on the shape of a model, never on the values of its weights:
 so nothing is downloaded. The parameters of each shape are as many as the checkpoint has.
 
-Reference: config.json of the checkpoints that `catalog/checkpoints.json` names, all of them public;
-transformers 4.40.0, mamba-ssm 2.2.2 and OpenELM's release for what it leaves to defaults; PEFT
-0.10.0.
+Shapes are what `catalog/checkpoints.json` says of each checkpoint, from its config.json.
+
+Reference: transformers 4.40.0 and mamba-ssm 2.2.2 for what that leaves to defaults; PEFT 0.10.0.
+Not covered: families whose code comes with the checkpoint, OLMo, Phi, TinyLlama.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 import peft
 from torch import nn
 from transformers import (
-    AutoModelForCausalLM,
     GPTNeoXConfig,
-    LlamaConfig,
+    GPTNeoXForCausalLM,
     MambaConfig,
-    OlmoConfig,
-    PhiConfig,
-    PretrainedConfig,
+    MambaForCausalLM,
     PreTrainedModel,
 )
 
 from repro.errors import CannotRunError
+from repro.schema import catalog
 from repro.schema.jobs import Method
 from runner.models.mamba2 import Mamba2ForCausalLM
 from runner.models.mamba2_config import Mamba2Config
-from runner.models.openelm import OpenELMForCausalLM
-from runner.models.openelm_config import OpenELMConfig
 from runner.models.tuned_weights import adapter_targets
-
-_CLASSES: Mapping[str, Any] = {
-    "mamba": MambaConfig,
-    "mamba2": Mamba2Config,
-    "gpt-neox": GPTNeoXConfig,
-    "olmo": OlmoConfig,
-    "phi": PhiConfig,
-    "openelm": OpenELMConfig,
-    "llama": LlamaConfig,
-}
-_OURS: Mapping[str, Any] = {"mamba2": Mamba2ForCausalLM, "openelm": OpenELMForCausalLM}
 
 
 @dataclass(frozen=True)
 class Shape:
     """What the number of parameters, speed and memory follow from."""
 
-    family: str
+    family: Literal["mamba", "mamba2", "gpt-neox"]
     """Key in `FAMILIES`."""
-    said: Mapping[str, Any]
-    """Fields of config.json that are no defaults."""
-
-    @property
-    def config(self) -> PretrainedConfig:
-        """The whole configuration, whatever family's."""
-        return _CLASSES[self.family](**self.said)
-
-    @property
-    def vocabulary(self) -> int:
-        """Ids that may be read; the embedding may have more rows."""
-        return int(self.config.vocab_size)
+    hidden: int
+    blocks: int
+    vocabulary: int
+    heads: int = 0
+    """Attention heads; 0 without attention."""
 
 
-def _mamba(hidden: int, blocks: int) -> Shape:
-    return Shape("mamba", {"hidden_size": hidden, "num_hidden_layers": blocks})
+FAMILIES: tuple[Literal["mamba", "mamba2", "gpt-neox"], ...] = ("mamba", "mamba2", "gpt-neox")
+"""What `build` makes; Mamba-2's vocabulary is padded to a multiple of 16."""
 
 
-def _mamba2(hidden: int, blocks: int) -> Shape:
-    sizes = {"d_model": hidden, "n_layer": blocks, "vocab_size": 50277}
-    return Shape("mamba2", {**sizes, "pad_vocab_size_multiple": 16})
-
-
-def _pythia(hidden: int, blocks: int, heads: int) -> Shape:
-    sizes = {"hidden_size": hidden, "num_hidden_layers": blocks, "num_attention_heads": heads}
-    return Shape("gpt-neox", {**sizes, "vocab_size": 50304, "intermediate_size": 4 * hidden})
-
-
-def _openelm(hidden: int, blocks: int) -> Shape:
-    sizes = {"model_dim": hidden, "num_transformer_layers": blocks, "head_dim": 64}
-    shares = {"qkv_multipliers": [0.5, 1.0], "ffn_multipliers": [0.5, 4.0], "num_gqa_groups": 4}
-    flags = {"normalize_qk_projections": True, "share_input_output_layers": True}
-    return Shape("openelm", {**sizes, **shares, **flags})
-
-
-def _attention(family: str, sizes: tuple[int, ...], **others: object) -> Shape:
-    """Width, blocks, heads, width of the feed-forward and rows of the embedding."""
-    names = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
-    return Shape(family, {**dict(zip((*names, "vocab_size"), sizes, strict=True)), **others})
-
-
-SHAPES: Mapping[str, Shape] = {
-    "mamba-130m": _mamba(768, 24),
-    "mamba-370m": _mamba(1024, 48),
-    "mamba-790m": _mamba(1536, 48),
-    "mamba-1.4b": _mamba(2048, 48),
-    "mamba-2.8b": _mamba(2560, 64),
-    "mamba2-130m": _mamba2(768, 24),
-    "mamba2-370m": _mamba2(1024, 48),
-    "mamba2-780m": _mamba2(1536, 48),
-    "mamba2-1.3b": _mamba2(2048, 48),
-    "mamba2-2.7b": _mamba2(2560, 64),
-    "pythia-160m": _pythia(768, 12, 12),
-    "pythia-410m": _pythia(1024, 24, 16),
-    "pythia-1b": _pythia(2048, 16, 8),
-    "pythia-1.4b": _pythia(2048, 24, 16),
-    "pythia-2.8b": _pythia(2560, 32, 32),
-    "olmo-1b": _attention("olmo", (2048, 16, 16, 8192, 50304), tie_word_embeddings=True),
-    "phi-1.5": _attention("phi", (2048, 24, 32, 8192, 51200)),
-    "openelm-270m": _openelm(1280, 16),
-    "openelm-450m": _openelm(1536, 20),
-    "openelm-1.1b": _openelm(2048, 28),
-    "tinyllama-1.1b": _attention("llama", (2048, 22, 32, 5632, 32000), num_key_value_heads=4),
-    "mamba-twin": Shape("mamba", {"hidden_size": 64, "num_hidden_layers": 2, "vocab_size": 2048}),
-}
-"""By name in the catalog."""
+def shapes() -> dict[str, Shape]:
+    """The shapes that are known, by name in the catalog."""
+    return {
+        name: Shape(family, each.hidden_size, each.blocks, each.vocabulary, each.heads or 0)
+        for name, each in catalog.checkpoints().items()
+        for family in FAMILIES
+        if family == each.family and each.vocabulary
+    }
 
 
 def shape_of(checkpoint: str) -> Shape:
     """The shape of a checkpoint of the catalog.
 
     Raises:
-        CannotRunError: if none is known here.
+        CannotRunError: if none is known.
     """
-    if checkpoint not in SHAPES:
+    known = shapes()
+    if checkpoint not in known:
         message = (
-            f"no shape of {checkpoint} is known; throughput is measured of {', '.join(SHAPES)}"
+            f"no shape of {checkpoint} is known: throughput is measured of {', '.join(known)}; "
+            "`vocabulary` in its entry of catalog/checkpoints.json adds one of these families"
         )
         raise CannotRunError(message)
-    return SHAPES[checkpoint]
+    return known[checkpoint]
 
 
 def build(shape: Shape) -> PreTrainedModel:
     """A model of a shape in float32, weights at random, on torch's current device."""
-    made = _OURS.get(shape.family, AutoModelForCausalLM.from_config)
-    model: PreTrainedModel = made(shape.config)
-    return model
+    hidden, blocks = shape.hidden, shape.blocks
+    if shape.family == "mamba":
+        return MambaForCausalLM(
+            MambaConfig(vocab_size=shape.vocabulary, hidden_size=hidden, num_hidden_layers=blocks)
+        )
+    if shape.family == "mamba2":
+        return Mamba2ForCausalLM(
+            Mamba2Config(
+                d_model=hidden,
+                n_layer=blocks,
+                vocab_size=shape.vocabulary,
+                pad_vocab_size_multiple=16,
+            )
+        )
+    return GPTNeoXForCausalLM(
+        GPTNeoXConfig(
+            vocab_size=shape.vocabulary,
+            hidden_size=hidden,
+            num_hidden_layers=blocks,
+            num_attention_heads=shape.heads,
+            intermediate_size=4 * hidden,
+        )
+    )
 
 
 def with_adapters(model: PreTrainedModel, method: Method, rank: int | None) -> nn.Module:
