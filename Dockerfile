@@ -37,7 +37,7 @@ FROM environment AS assembly
 ARG PIP_INDEX_URL
 ARG PIP_CERT
 ARG SOURCE_DATE_EPOCH=1720051200
-COPY pyproject.toml pinned-requirements.txt pinned-kernels.txt requirements-dev.txt /bundle/
+COPY paper.json pyproject.toml pinned-requirements.txt pinned-kernels.txt requirements-dev.txt /bundle/
 COPY catalog /bundle/catalog
 COPY evidence /bundle/evidence
 COPY manifests /bundle/manifests
@@ -92,7 +92,8 @@ VOLUME ["/bundle/results", "/tmp"]
 # --- the CUDA kernels, compiled --------------------------------------------------------------------------------
 FROM ${TOOLKIT} AS toolkit
 
-FROM assembly AS kernels
+# From the lock and not from the bundle: a new manifest or record compiles nothing again.
+FROM environment AS kernels
 ARG PIP_INDEX_URL
 ARG PIP_CERT
 ARG SOURCE_DATE_EPOCH=1720051200
@@ -105,12 +106,17 @@ RUN apt-get update \
 ARG MAX_JOBS=2
 # A100 and A10G (which runs code for 8.0), H100 and H200: what the paper and this bundle name.
 ARG TORCH_CUDA_ARCH_LIST="8.0;9.0"
-ENV CUDA_HOME=/usr/local/cuda
+ENV CUDA_HOME=/usr/local/cuda PATH=/opt/venv/bin:$PATH PYTHONPATH=/build
 # A mirror of the public repositories, which serves as well: what is fetched is held to its commit.
 ARG GIT_MIRROR=https://github.com/
+COPY pinned-kernels.txt /build/
+COPY repro /build/repro
+WORKDIR /build
+# A wheel that lies in the folder wheels/ is taken as it is. There need not be one.
+COPY pinned-kernels.txt wheels*/causal_conv1d-*.whl wheels*/mamba_ssm-*.whl /opt/wheels/
 RUN git config --system "url.$GIT_MIRROR.insteadOf" https://github.com/ \
  && python -m repro.container.steps kernels --wheels /opt/wheels causal-conv1d mamba-ssm
-# flash-attn takes hours: a wheel of it in the folder wheels/ is taken as it is. There need not be one.
+# flash-attn takes hours, so its wheel comes in a layer after the others.
 COPY pinned-kernels.txt wheels*/flash_attn-*.whl /opt/wheels/
 RUN python -m repro.container.steps kernels --wheels /opt/wheels
 

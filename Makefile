@@ -10,7 +10,7 @@
 # make test-container  builds the image and runs manifests in it, on a real engine; needs root; half an hour. Target cpu;
 #                  with CUDA=1 the cuda target too, kernels compiled: hours, or one if wheels/ has a wheel of flash-attn
 # make test-browser  the page of `repro report` in a headless Chromium; needs npm, and Chromium or its download
-# make test-packet  a packet of `repro export` through the RO-Crate validator and a second reader; a minute or two
+# make test-packet  a packet of `repro export` and CITATION.cff through validators of their formats; a minute or two
 # make venv        only the environment: leaves a working .venv/bin/repro
 
 # The lock was compiled for Python 3.11. A `python3` that is 3.11 will do.

@@ -120,7 +120,7 @@ def ours(model: Any, shape: shapes.Shape, method: Method, rows: list[str]) -> fl
         mamba_path="kernels",
     )
     tokens = TOKENIZER(rows, truncation=True, max_length=LENGTH)["input_ids"]
-    examples = [Example(ids, ids, truncated=True) for ids in map(np.array, tokens)]
+    examples = [Example(ids, ids, uncut=ids.size + 1) for ids in map(np.array, tokens)]
     model.config.use_cache = False
     trained = finetune.adapted(model, recipe)
     set_path(trained, "kernels")

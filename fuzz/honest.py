@@ -102,7 +102,7 @@ def _evaluations(root: Path) -> Results:
     sentence = {"statement": "", "place": {"section": "5"}, "depends_on": []}
     open_ = {"kind": "ambiguous", "missing": "which", "readings": both}
     data["claims"].append({**sentence, **open_, "id": "open"})
-    file, claimed = _write(paths.MANIFESTS, data, "evaluated")
+    file, claimed = _write(paths.bundle().manifests, data, "evaluated")
 
     def change(arrays: dict[str, Any], fields: dict[str, Any]) -> None:
         job = fields["job"]
@@ -165,7 +165,7 @@ def _layers(root: Path) -> Results:
     job = made_up_layers.JOB
     single = {"kind": "single", "id": "layers", "tiers": ["full"], "job": job.model_dump()}
     data = records.manifest_data(jobs=[single], claims=claims)
-    file, claimed = _write(paths.MANIFESTS, data, "layers")
+    file, claimed = _write(paths.bundle().manifests, data, "layers")
     folder = root / "layers"
     arrays = made_up_layers.as_recorded(made_up_layers.GOOD)
     key = records.save_record(Store(folder), job, arrays, records.this_machine())
@@ -182,7 +182,7 @@ def _evidence(root: Path) -> Results:
     asked = {name for each in data["claims"] for name in each["jobs"]}
     found = (run_file.load(path) for path in (ROOT / "evidence").rglob("theorem3.full.json"))
     jobs = next(each.jobs for each in found if asked <= each.jobs.keys())
-    file, claimed = _write(paths.MANIFESTS, data, "evidence")
+    file, claimed = _write(paths.bundle().manifests, data, "evidence")
     for path in (ROOT / "evidence").rglob("jobs/*/*"):
         if path.parent.name in jobs.values() and path.is_file():
             target = folder / "jobs" / path.parent.name / path.name

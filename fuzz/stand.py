@@ -62,8 +62,8 @@ def build(root: Path, put: Put = setattr) -> Stand:
         put: Sets an attribute of a module; a test gives one that takes everything back.
     """
     _make_catalog(root / "bundle")
-    put(paths, "CATALOG", root / "bundle" / "catalog")
-    put(paths, "MANIFESTS", root / "bundle" / "manifests")
+    made_up = paths.Bundle(root / "bundle")
+    put(paths, "bundle", lambda: made_up)
     found = _look_once(root, put)
     return Stand(root, honest.runs(root), found)
 

@@ -4,8 +4,9 @@
 every row of its tables, by place and digest, and holds no text of the paper. The same list is
 taken from a copy, so that the two can be held against each other, and quotes against both.
 
-The copy is arXiv v2 as plain text or Markdown, with LaTeX fragments and tables whose cells are
-parted by tabs; a heading ("5.1 Some title") has a line of its own between blank lines.
+The copy is plain text or Markdown of the version that the ledger names, with LaTeX fragments and
+tables whose cells are parted by tabs; a heading ("5.1 Some title") has a line of its own between
+blank lines.
 """
 
 import difflib
@@ -15,7 +16,7 @@ import itertools
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -24,16 +25,17 @@ from pydantic import PositiveInt, StringConstraints, model_validator
 
 from repro import fileio, paths
 from repro.errors import BadInputError
-from repro.schema import reading
+from repro.schema import paper, reading
 from repro.schema.base import Frozen, Sha256
 from repro.schema.claims import Claim
-from repro.schema.manifest import Manifest, Paper
+from repro.schema.manifest import Manifest
+from repro.schema.paper import PaperVersion
 
-SECTIONS = ("abstract", "1", "2", "3", "4", "5", "6", "A", "B", "C", "D", "E", "F")
-"""What is read, each with its subsections; acknowledgements and references are not."""
+_NOT_READ = "References"
+"""Where what is read ends, unless a section follows."""
 
 ClaimName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]+:[A-Za-z0-9._-]+$")]
-"""Manifest and claim, e.g. `table1:S1.float16.printed`."""
+"""Manifest and claim, e.g. `mmlu:S1.float16.printed`."""
 
 Aside = Literal["definition", "citation", "plan", "opinion", "setup", "heading"]
 """Why a sentence needs no claim; a ledger cannot add to them."""
@@ -80,9 +82,14 @@ class Ledger(Frozen):
     """Every sentence of one version of the paper."""
 
     schema_version: Literal[2]
-    paper: Paper
+    paper: PaperVersion
     sections: dict[str, tuple[Entry, ...]]
     """Section to its sentences in order."""
+
+
+def path_of_ledger() -> Path:
+    """Where the bundle at hand has its ledger, if it has one."""
+    return paths.bundle().catalog / "sentences.json"
 
 
 def load(path: Path | None = None) -> Ledger:
@@ -91,19 +98,26 @@ def load(path: Path | None = None) -> Ledger:
     Raises:
         BadInputError: with every problem of the file, if it cannot be used.
     """
-    path = path or paths.CATALOG / "sentences.json"
+    path = path or path_of_ledger()
     return reading.load(path, "ledger of sentences", Ledger, "Nothing was compared.", _senseless)
 
 
 def _senseless(ledger: Ledger) -> Iterator[tuple[str, str, str]]:
     """Path, found and expected of what matches the schema and makes no sense."""
-    for missing in (name for name in SECTIONS if name not in ledger.sections):
-        yield "sections", f"no section {missing!r}", f"all of {', '.join(SECTIONS)}"
+    read = read_sections()
+    for missing in (name for name in read if name not in ledger.sections):
+        yield "sections", f"no section {missing!r}", f"all of {', '.join(read)}"
     for section, entries in ledger.sections.items():
         for index, entry in enumerate(entries):
             if entry.order != index + 1:
                 at = f"sections.{section}[{index}].order"
                 yield at, str(entry.order), f"{index + 1}: entries stand in order"
+
+
+def read_sections() -> tuple[str, ...]:
+    """What is read of the bundle's paper; empty where every heading begins what is read."""
+    about = paper.load()
+    return about.sections if about else ()
 
 
 # -----------------------------------------------------------------------------
@@ -255,7 +269,7 @@ def read_paper(path: Path) -> list[Sentence]:
     """All sentences of a copy of the paper.
 
     Raises:
-        BadInputError: if it cannot be read, is not UTF-8, or lacks headings of SECTIONS.
+        BadInputError: if it cannot be read, is not UTF-8, or lacks headings of `paper.json`.
     """
     try:
         text = fileio.read_text(path)
@@ -265,11 +279,12 @@ def read_paper(path: Path) -> list[Sentence]:
     except UnicodeDecodeError as error:
         message = f"the copy of the paper {path} is not UTF-8 text (byte {error.start})"
         raise BadInputError(message) from error
-    parts = sections(text)
-    if missing := [name for name in SECTIONS if name not in parts]:
+    expected = read_sections()
+    parts = sections(text, expected)
+    if missing := [name for name in expected if name not in parts]:
         message = (
             f"{path} is not the text of the paper: found no heading of {', '.join(missing)}; "
-            f"expected {', '.join(SECTIONS)}, each heading on a line between blank lines"
+            f"expected {', '.join(expected)}, each heading on a line between blank lines"
         )
         raise BadInputError(message)
     return [
@@ -279,7 +294,7 @@ def read_paper(path: Path) -> list[Sentence]:
     ]
 
 
-def sections(text: str) -> dict[str, str]:
+def sections(text: str, read: Collection[str]) -> dict[str, str]:
     """Text of each section and subsection that is read, without its heading."""
     lines = ["", *text.splitlines(), ""]
     found: dict[str, str] = {}
@@ -288,7 +303,7 @@ def sections(text: str) -> dict[str, str]:
         heading = None if before.strip() or after.strip() else _HEADING.fullmatch(line.strip())
         if heading:
             current = (heading["number"] or heading["name"]).replace("Abstract", "abstract")
-        if current.split(".")[0] in SECTIONS:
+        if current.split(".")[0] in read or not (read or current in ("", _NOT_READ)):
             found[current] = found.get(current, "") + ("" if heading else line + "\n")
     return found
 

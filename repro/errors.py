@@ -32,7 +32,7 @@ class Problem:
     """One thing wrong with one file."""
 
     where: str
-    """File and path inside it, e.g. `manifests/table1.json: $.claims[3].margin`."""
+    """File and path inside it, e.g. `manifests/mmlu.json: $.claims[3].margin`."""
     found: str
     expected: str
 

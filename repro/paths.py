@@ -1,28 +1,110 @@
-"""Where the bundle's own files and the machine's caches lie."""
+"""Where the tool's own files, the bundle at hand and the machine's caches lie."""
 
 import argparse
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+DISTRIBUTION = "lyapunov-repro"
+"""What the tool is called where packages are installed."""
+
+# -----------------------------------------------------------------------------
+# The tool: the lock, the catalog of public checkpoints and data sets, the twins. They are the same
+# whichever paper it works on. A checkout has its first bundle in the same folder.
+
 
 def _root() -> Path:
-    """The checkout beside this package, or the current folder for an installed package."""
+    """The checkout beside this package; for an installed one what was installed with it."""
     beside = Path(__file__).resolve().parent.parent
-    if (beside / "catalog").is_dir():
-        return beside
-    try:
-        return Path.cwd()
-    except FileNotFoundError:  # it was removed
-        return Path("/")
+    installed = beside / "lyapunov_repro_data"  # pyproject.toml puts it into a wheel
+    return installed if installed.is_dir() else beside
 
 
 ROOT = _root()
-"""Folder with manifests/, catalog/, twins/ and the lock files."""
+"""Folder with the lock files, catalog/ and twins/ of the tool."""
 
 MANIFESTS = ROOT / "manifests"
+"""Of the first bundle: what is worked on is `bundle()`."""
 CATALOG = ROOT / "catalog"
+"""Of the tool: a bundle's own entries come before these."""
 LOCK = ROOT / "pinned-requirements.txt"
+
+
+# -----------------------------------------------------------------------------
+# The bundle: what is claimed of one paper, with the evidence.
+
+PAPER = "paper.json"
+"""What makes a folder a bundle."""
+_NAMED = "REPRO_BUNDLE"
+"""The environment variable that names the bundle, for this process and those that it starts."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A folder about one paper.
+
+    It has `paper.json` and `manifests/`, and what the paper needs of `catalog/`, `evidence/`,
+    `twins/` and `proofs/`.
+    """
+
+    root: Path
+
+    @property
+    def paper(self) -> Path:
+        """What the paper is: its name, versions, authors."""
+        return self.root / PAPER
+
+    @property
+    def manifests(self) -> Path:
+        """Folder of its manifests."""
+        return self.root / "manifests"
+
+    @property
+    def catalog(self) -> Path:
+        """Folder of its own checkpoints and data sets, and of what else is known of the paper."""
+        return self.root / "catalog"
+
+    def file(self, name: str) -> Path:
+        """A file or folder of the bundle, else the tool's of the same name."""
+        own = self.root / name
+        return own if own.exists() else ROOT / name
+
+
+def bundle() -> Bundle:
+    """The bundle at hand.
+
+    It is the one that `$REPRO_BUNDLE` names (`--bundle`, a packet that is judged), else the folder
+    that one stands in if it has a `paper.json`, else the next above that has `manifests/` as well
+    (others call files so too), else the one that lies with the tool.
+    """
+    if named := os.environ.get(_NAMED):
+        return Bundle(Path(named))
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:  # it was removed
+        return Bundle(ROOT)
+    near = [here, *(each for each in here.parents if (each / "manifests").is_dir())]
+    return Bundle(next((each for each in near if (each / PAPER).is_file()), ROOT))
+
+
+@contextmanager
+def using(folder: Path) -> Iterator[None]:
+    """Make a folder the bundle at hand, in processes that are started meanwhile too."""
+    before = os.environ.get(_NAMED)
+    os.environ[_NAMED] = os.path.abspath(folder)  # noqa: PTH100  # a link lies where its user works
+    try:
+        yield
+    finally:
+        os.environ.pop(_NAMED)
+        if before is not None:
+            os.environ[_NAMED] = before
+
+
+# -----------------------------------------------------------------------------
+# The machine
 
 
 def cache() -> Path:
@@ -31,7 +113,7 @@ def cache() -> Path:
     if named:
         return Path(named)
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else home() / ".cache") / "lyapunov-repro"
+    return (Path(base) if base else home() / ".cache") / DISTRIBUTION
 
 
 def home() -> Path:
@@ -105,8 +187,11 @@ def manifest_argument(text: str) -> Path:
     """An argument: a file as it was given, else the bundle's manifest of that name.
 
     A folder of that name is no manifest, and often holds the results of one.
+
+    Raises:
+        argparse.ArgumentTypeError: the system cannot look at it.
     """
-    given, named = path_argument(text), MANIFESTS / f"{text}.json"
+    given, named = path_argument(text), bundle().manifests / f"{text}.json"
     if os.sep in text or given.is_file() or not named.is_file():
         return given
     here = Path.cwd()

@@ -90,8 +90,8 @@ def known_names(name: str, known: Iterable[str]) -> str:
     """What a name could have been, the nearest first, in words for `expected`.
 
     Example:
-        >>> one_of("mamba-13b", ["phi-1.5", "mamba-1.3b", "olmo-1b"])
-        'one of mamba-1.3b, phi-1.5, olmo-1b'
+        >>> one_of("large-13b", ["tiny-1.5", "large-1.3b", "small-1b"])
+        'one of large-1.3b, tiny-1.5, small-1b'
     """
     every = list(dict.fromkeys(known))
     if not every:

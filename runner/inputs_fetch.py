@@ -23,8 +23,8 @@ from repro.environment.pins import Pin
 from repro.errors import BadInputError, CannotRunError, first_line, save_errors
 from repro.inputs import checkpoints, locate, located
 from repro.inputs.checkpoints import PICKLED
+from repro.schema import catalog
 from repro.schema.catalog import (
-    GATED,
     Benchmark,
     Checkpoint,
     Dataset,
@@ -172,7 +172,7 @@ def fetch_checkpoint(name: str, checkpoint: Checkpoint, *, allow_remote_code: bo
 
 def _tokenizer_of(repository: str) -> Path:
     """A tokenizer's files in the hub's own cache: of a gated one, a public copy of the same."""
-    gated = GATED.get(repository)
+    gated = catalog.gated_tokenizers().get(repository)
     if gated is None:
         return _snapshot(repository, None, located.TOKENIZER)
     found = _snapshot(gated.public, None, located.TOKENIZER)

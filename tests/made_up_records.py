@@ -25,6 +25,13 @@ from repro.store.store import Store
 
 QUESTIONS = {"arithmetic": 40, "geometry": 25}
 SHOTS = (0, 5)
+ANSWER = {
+    "who": "A. Author",
+    "when": "2026-12-01",
+    "where": "a letter that the editor keeps",
+    "said": "it is 0.21",
+}
+"""Of the paper's authors, to a finding."""
 BATCHES = (4, 8, 16, 32, 64, 128, 256)
 """One a setting; the last three take the other kernels, `SECOND`."""
 FIRST: dict[str, Any] = {

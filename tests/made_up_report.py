@@ -122,6 +122,8 @@ def seen(manifests: Sequence[Manifest] = (), **changes: Any) -> ReportData:
     fields: dict[str, Any] = {
         "manifests": tuple(manifests) or (records.manifest(jobs=[]),),
         "page": (),
+        "paper": "arXiv 0000.00000",
+        "start": "table9",
         "coverage": Coverage(sections=(), reasons={}, dangling=(), unbound=()),
         "undecidable": {},
     }

@@ -32,6 +32,7 @@ NOT_RUN = {
         "needs a container engine; 5 minutes and 30 GB of disk meanwhile",
     ],
     "verdicts": [],
+    "compare": [],
 }
 """Document to the reasons of its blocks that are not run here; the longest walk first."""
 
@@ -44,7 +45,7 @@ def copy_checkout(folder: Path) -> None:
     for name in NEEDED:
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(paths.ROOT / name, folder / name, ignore=ignored)
-    for pattern in ("pinned-*.txt", "requirements-*.txt"):
+    for pattern in ("pinned-*.txt", "requirements-*.txt", "paper.json"):
         for path in paths.ROOT.glob(pattern):
             shutil.copy(path, folder)
 

@@ -38,7 +38,7 @@ def test_it_runs_what_a_machine_with_nothing_can_run() -> None:
 def test_the_guide_s_hours_jobs_memory_and_bytes_are_the_plan_s() -> None:
     guide = (paths.ROOT / "docs" / "gpu.md").read_text(encoding="utf-8")
     found = {}
-    for tier, *more in (("subset",), ("full",), ("full", "--engine", "prefix")):
+    for tier, *more in (("subset",), ("full",), ("full", "--engine", "lm-eval")):
         done = repro_here("plan", "manifests/table1.json", "--tier", tier, "--json", *more)
         (found[tier, *more],) = json.loads(done.stdout)
     hours = [round(each["together"]["estimated_gpu_seconds"] / 3600) for each in found.values()]

@@ -7,12 +7,12 @@ import made_up_report as made
 import pytest
 
 from repro import paths
+from repro.report.words import NONE, differing, word_of
 from repro.schema import validate
 from repro.schema.causes import cause
 from repro.schema.claim_base import Standing
 from repro.schema.finding import Outcome
 from tools import describe_verdicts
-from tools.describe_verdicts import NONE
 
 DATA = describe_verdicts.load()
 
@@ -40,7 +40,7 @@ def test_every_word_that_changed_since_the_last_snapshot_is_listed(
         if each.since == last
         for name in each.claims
     }
-    assert listed == describe_verdicts.differing(DATA.snapshots[last], words)
+    assert listed == differing(DATA.snapshots[last], words)
 
 
 def test_a_change_starts_from_the_word_of_its_snapshot_and_ends_elsewhere() -> None:
@@ -78,12 +78,12 @@ def test_a_word_is_the_outcome_the_list_or_the_result(
             "causes": (cause(code, condition="it runs"),) if code else (),
         }
     )
-    assert describe_verdicts.word_of(finding) == word
+    assert word_of(finding) == word
 
 
 def test_a_claim_that_is_new_or_gone_differs() -> None:
     before, after = {"a": "reproduced", "b": "held", "c": "held"}, {"b": "held", "c": "x", "d": "y"}
-    assert describe_verdicts.differing(before, after) == {
+    assert differing(before, after) == {
         "a": ("reproduced", NONE),
         "c": ("held", "x"),
         "d": (NONE, "y"),

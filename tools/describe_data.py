@@ -5,9 +5,6 @@
 
 Sizes let `repro plan` estimate cost, digests let `repro verify` hold a record's gold
 answers to the data set, both without the data. No text of a data set is written.
-
-Lengths are of lm-eval 0.4.2's own prompts; those of one solved example are taken over
-the examples that its sampler draws for the whole split at one shot.
 """
 
 import json
@@ -19,9 +16,9 @@ import yaml
 
 from repro import fileio
 from repro.schema import catalog
-from runner.evaluation import data, tasks
-from runner.evaluation.offline import quiet
-from runner.evaluation.tasks import MMLU_TASKS, LocalTask
+from runner.evaluation import data, task_files
+from runner.evaluation.describe_task import describe
+from runner.evaluation.tasks import MMLU_TASKS
 
 ORIGINS = {
     "hellaswag": ("Rowan/hellaswag", "MIT"),
@@ -40,35 +37,22 @@ LAMBADA_SHA256 = "4aa8d02cd17c719165fc8a7887fddd641f43fcafa4b1c806ca8abc31fabdb2
 """What the hub gives as its digest."""
 
 
-def describe(task: str, source: Path) -> dict[str, Any]:
-    """A task's entry for the catalog, a `repro.schema.catalog.Benchmark`.
-
-    `choices` is the mean a question, rounded; `question_characters` counts prompt and one
-    choice; the gold answers are `benchmark_data.gold`, for LAMBADA the words.
-    """
-    asked, _ = data.SPLITS[task]
-    rows = data.read(task, asked, source)
-    with quiet(), tasks.without_bars(), tasks.templates_compiled_once():
-        harness = tasks.build(task, source)
-        plain, longer = _lengths(harness, 0), _lengths(harness, 1)
-    (repository, licence), local = ORIGINS[task], task == "lambada_openai"
+def entry(task: str, source: Path) -> dict[str, Any]:
+    """A task's entry for the catalog, a `repro.schema.catalog.Benchmark`."""
+    (repository, licence), local = ORIGINS[task], task == data.LAMBADA
     return {
         "wheel": None if local else catalog.datasets()["mmlu"].wheel.model_dump(mode="json"),
         "hub": {"kind": "hub", "repository": repository, "revision": "main", "remote_code": False},
         "file": LAMBADA if local else "",
         "known": {Path(LAMBADA).name: LAMBADA_SHA256} if local else {},
         "licence": licence,
-        "questions": len(rows),
-        "choices": round(len(plain) / len(rows)),
-        "question_characters": round(sum(plain) / len(plain)),
-        "shot_characters": round((sum(longer) - sum(plain)) / len(plain)),
-        "gold_sha256": fileio.digest_of_data([data.gold(task, row) for row in rows]),
+        **describe(task, source),
     }
 
 
 def describe_rows(task: str, source: Path) -> dict[str, Any]:
     """What identifies the rows of both splits of a task: how many, and their digests."""
-    asked, drawn = data.SPLITS[task]
+    asked, drawn = task_files.task_file(task).splits
     rows, examples = (data.read(task, split, source) for split in (asked, drawn))
     return {
         "split": asked,
@@ -80,19 +64,11 @@ def describe_rows(task: str, source: Path) -> dict[str, Any]:
     }
 
 
-def _lengths(task: LocalTask, shots: int) -> list[int]:
-    """Characters of every request, prompt and choice."""
-    task.set_config("num_fewshot", shots)
-    tasks.restart_sampler(task, tasks.SEED)
-    task.build_all_requests(rank=0, world_size=1)
-    return [sum(map(len, request.args)) for request in task.instances]
-
-
 def describe_all(wheel: Path, lambada: Path) -> dict[str, dict[str, Any]]:
     """Both of every task, by name."""
-    sources = {task: lambada if task == "lambada_openai" else wheel for task in ORIGINS}
+    sources = {task: lambada if task == data.LAMBADA else wheel for task in ORIGINS}
     return {
-        "benchmarks": {task: describe(task, source) for task, source in sources.items()},
+        "benchmarks": {task: entry(task, source) for task, source in sources.items()},
         "rows": {task: describe_rows(task, source) for task, source in sources.items()},
     }
 

@@ -14,14 +14,18 @@ from pathlib import Path
 
 from repro import coverage, paths
 from repro.coverage import Entry, Sentence
+from repro.errors import BadInputError
+from repro.schema import paper
+from repro.schema.paper import PaperVersion
 
 
-def describe(copy: Sequence[Sentence], known: Sequence[Entry]) -> str:
+def describe(copy: Sequence[Sentence], known: Sequence[Entry], about: PaperVersion) -> str:
     """The whole ledger as JSON, one sentence a line.
 
     Args:
         copy: The sentences of a copy, section by section.
         known: Entries that are kept for the same sentence, each once.
+        about: The version that it is a copy of.
     """
     kept: dict[str, list[Entry]] = {}
     for entry in known:
@@ -31,8 +35,9 @@ def describe(copy: Sequence[Sentence], known: Sequence[Entry]) -> str:
         f'  "{section}": [\n' + ",\n".join(_entries(copy, section, kept)) + "\n  ]"
         for section in parts
     ]
-    paper = json.dumps({"arxiv": "2406.00209", "version": "v2"})
-    head = f'{{\n "schema_version": 2,\n "paper": {paper},\n "sections": {{\n'
+    head = (
+        f'{{\n "schema_version": 2,\n "paper": {json.dumps(about.model_dump())},\n "sections": {{\n'
+    )
     return head + ",\n".join(lines) + "\n }\n}\n"
 
 
@@ -51,11 +56,16 @@ def _entries(copy: Sequence[Sentence], section: str, kept: dict[str, list[Entry]
 
 
 def main(path: Path) -> str:
-    """The ledger of a copy, with what the committed one knows of it."""
-    exists = (paths.CATALOG / "sentences.json").exists()
-    ledger = coverage.load() if exists else None
-    known = [e for each in ledger.sections.values() for e in each] if ledger else []
-    return describe(coverage.read_paper(path), known)
+    """The ledger of a copy, with what the committed one knows of it; else of the last version."""
+    copy = coverage.read_paper(path)
+    if coverage.path_of_ledger().exists():
+        ledger = coverage.load()
+        known = [entry for each in ledger.sections.values() for entry in each]
+        return describe(copy, known, ledger.paper)
+    found = paper.load()
+    if found is None:
+        raise BadInputError(f"found no {paths.PAPER}, expected the bundle of the paper")
+    return describe(copy, [], PaperVersion(id=found.id, version=found.versions[-1]))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from repro import fileio, paths
 from repro.report import collect, rows
+from repro.report.words import word_of
 from repro.schema import validate
 from repro.schema.finding import Finding
 from repro.schema.jobs import ProofJob
@@ -24,7 +25,6 @@ from repro.store.record import Record
 from repro.store.store import Store
 from repro.text import in_markdown
 from runner.proofs import read_values
-from tools.describe_verdicts import word_of
 from verify.records.proof import statement_digest
 
 PROOFS = paths.ROOT / "proofs"

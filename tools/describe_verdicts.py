@@ -10,23 +10,21 @@ snapshot of the words before, and a change for every claim whose word is another
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import Field, TypeAdapter
 
 from repro import paths
-from repro.report import collect, rows
+from repro.report import collect
+from repro.report.words import Words, words_of
 from repro.schema.base import Frozen
 from repro.schema.claim_base import Text
-from repro.schema.finding import Finding
 from repro.store import run_file
 from repro.text import in_markdown
 
 COMMAND = "python -m tools.describe_verdicts"
 SOURCE = paths.ROOT / "docs" / "verdict-changes.json"
-NONE = "no claim"
-"""Word of a claim that is new, or gone."""
 
 
 class Change(Frozen):
@@ -63,28 +61,9 @@ def load(path: Path = SOURCE) -> Changes:
     return TypeAdapter(Changes).validate_json(path.read_text(encoding="utf-8"))
 
 
-# -----------------------------------------------------------------------------
-# Words
-
-
-def word_of(finding: Finding) -> str:
-    """What is said of a claim: its outcome, its list, or the result of what is no sentence."""
-    if finding.standing != "printed":
-        return f"{finding.standing}: {finding.result or finding.outcome}"
-    return finding.listed_under or finding.outcome
-
-
-def words(evidence: Path) -> dict[str, str]:
+def words(evidence: Path) -> Words:
     """The word of every claim, from the manifests and the records of some folders."""
-    seen = collect.gather(run_file.folders_of([evidence]))
-    every = rows.strongest_findings(rows.rows(seen))
-    return {f"{row.manifest}:{row.finding.claim}": word_of(row.finding) for row in every}
-
-
-def differing(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, tuple[str, str]]:
-    """Claims whose word is another one, with both; a claim that is only in one has none there."""
-    sides = {name: (before.get(name, NONE), after.get(name, NONE)) for name in {**before, **after}}
-    return {name: side for name, side in sides.items() if side[0] != side[1]}
+    return words_of(collect.gather(run_file.folders_of([evidence])))
 
 
 # -----------------------------------------------------------------------------

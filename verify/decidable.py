@@ -10,16 +10,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import TypeGuard
 
 from repro.decimals import half_unit
-from repro.schema.catalog import Benchmark, Dataset
+from repro.schema.catalog import MMLU, Benchmark, Dataset
 from repro.schema.causes import Cause, cause, say
-from repro.schema.claims import claimed_by
+from repro.schema.claims import Claim, claimed_by
 from repro.schema.groups import EvaluationGroup
 from repro.schema.jobs import Tier
 from repro.schema.manifest import Manifest
 from repro.schema.measured_claims import CellClaim, Divergence, MeanClaim
-from repro.schema.tuned_slots import OfTunedModels, models_of
+from repro.schema.score_claims import leaves_open, scores_in
+from repro.schema.tuned_slots import OfTunedModels
 from repro.schema.validate import MIN_SETTINGS
 from verify import decision_rule, tuned_paired
 from verify.decision_rule import Sample
@@ -84,8 +86,18 @@ def _undecidable(
     for claim in manifest.claims:
         claimed = claimed_by(claim)
         if isinstance(claimed, OfTunedModels):
-            found[claim.id] = tuned_paired.open_factors(manifest, models_of(claimed))
+            why = tuned_paired.open_factors(manifest, claimed)
+            if why is None and isinstance(claim, CellClaim) and scores_in(claimed):
+                why = _margin_within_rounding(manifest.text_of(claim.published), claim.margin.value)
+            if why:
+                found[claim.id] = why
     return found
+
+
+def _margin_within_rounding(published: str, margin: str) -> Cause | None:
+    """Why a score cannot be reproduced, however little it varies; None if it may."""
+    without_spread = Sample((0.0,) * MIN_SETTINGS, 0.0, 0.0)
+    return decision_rule.undecidable(published, margin, without_spread, Decimal(0))
 
 
 def family(manifest: Manifest) -> int:
@@ -94,8 +106,18 @@ def family(manifest: Manifest) -> int:
     Holm's adjustment is over these, whatever was run: a run of one cell is no smaller family. Two
     readings of one number, and two places where it is printed, are one.
     """
-    distinct = {frozenset(_what(cell) for cell in each.cells) for each in _numbers(manifest)}
+    distinct: set[object] = {
+        frozenset(_what(cell) for cell in each.cells) for each in _numbers(manifest)
+    }
+    distinct |= {each.measure for each in manifest.claims if _is_decided_score(each)}
     return len(distinct) + manifest.numbers_elsewhere
+
+
+def _is_decided_score(claim: Claim) -> TypeGuard[CellClaim]:
+    """Whether a claim is a number of scores that leave nothing open."""
+    if not isinstance(claim, CellClaim):
+        return False
+    return bool(scores_in(claim.measure)) and not leaves_open(claim.measure)
 
 
 def _what(cell: CellClaim) -> tuple[str, str]:
@@ -139,6 +161,7 @@ def _group(manifest: Manifest, cell: CellClaim) -> EvaluationGroup | None:
         for group in manifest.jobs:
             if (
                 isinstance(group, EvaluationGroup)
+                and group.task == MMLU
                 and cell.measure.checkpoint in group.checkpoints
                 and "full" in group.tiers
             ):

@@ -145,6 +145,29 @@ class Evidence:
         return self._checked[key]
 
 
+def lone_record(store: Store, key: str, name: str, datasets: Datasets) -> CheckedRecord:
+    """A record that stands for no slot, held to its own job: (1) to (3) of the above.
+
+    Args:
+        store: Where it lies.
+        key: Of the record.
+        name: What its slot is called.
+        datasets: The catalog's question sets.
+
+    Raises:
+        InvalidError: if it cannot be trusted.
+        CannotReadError: if this reader may not read it, or the disk fails.
+    """
+    try:
+        record, arrays = store.load(key)
+    except BrokenRecordError as error:
+        raise InvalidError(str(error)) from error
+    _check_content(record, arrays, datasets)
+    _check_identity(record, record.job)
+    model, dtype = (getattr(record.job, field, None) for field in ("checkpoint", "dtype"))
+    return CheckedRecord(Slot(name, record.job, "", model, dtype, None), record, arrays)
+
+
 KINDS: Mapping[str, KindOfRecord] = {
     "evaluate": mmlu.KIND,
     "benchmark": benchmark.KIND,

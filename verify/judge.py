@@ -33,6 +33,7 @@ from repro.schema.measured_claims import (
     ThroughputGain,
     TrendClaim,
 )
+from repro.schema.score_claims import MeanScore, MeasuredDifference
 from repro.schema.tuned_claims import (
     BarsClaim,
     ImprovementClaim,
@@ -42,7 +43,7 @@ from repro.schema.tuned_claims import (
     Score,
     TunedDivergence,
 )
-from repro.schema.tuned_slots import OfTunedModels, models_of
+from repro.schema.tuned_slots import OfTunedModels
 from repro.store import keys, run_file
 from repro.store.record import Record
 from repro.text import first_few, plural
@@ -61,7 +62,17 @@ from verify.paper import (
 )
 from verify.records.benchmark import unchecked_gold
 from verify.records.checked_record import CheckedRecord
-from verify.rules import improvement, layer, model, proof, score, throughput, trend, tuned
+from verify.rules import (
+    difference,
+    improvement,
+    layer,
+    model,
+    proof,
+    score,
+    throughput,
+    trend,
+    tuned,
+)
 from verify.rules.tuned import with_learning_notes
 
 Pins = Mapping[str, str]
@@ -275,6 +286,8 @@ CELLS: Mapping[type, Rule] = {
     Divergence: model.cell,
     TunedDivergence: tuned.cell,
     Score: score.cell,
+    MeanScore: score.cell,
+    MeasuredDifference: difference.cell,
     ImprovementRatio: improvement.ratio,
     ThroughputGain: throughput.cell,
 }
@@ -310,5 +323,5 @@ def decide(manifest: Manifest, claim: Claim, evidence: Evidence) -> JudgedClaim:
     rule = (CELLS if isinstance(claim, CellClaim) else CLAIMS)[type(claimed)]
     judged = rule(manifest, claim, evidence)
     if isinstance(claimed, OfTunedModels):
-        judged = tuned_paired.with_open_factors(manifest, models_of(claimed), judged)
+        judged = tuned_paired.with_open_factors(manifest, claimed, judged)
     return with_learning_notes(judged)

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from repro.schema.catalog import MMLU
 from repro.schema.causes import Cause, cause
 from repro.schema.groups import EvaluationGroup
 from repro.schema.manifest import Manifest
@@ -275,6 +276,7 @@ def by_cast_mode(manifest: Manifest, cell: CellClaim, evidence: Evidence) -> dic
     for group in manifest.jobs:
         if (
             isinstance(group, EvaluationGroup)
+            and group.task == MMLU
             and isinstance(wanted, Divergence)
             and wanted.checkpoint in group.checkpoints
         ):
@@ -301,7 +303,11 @@ def _pairs(manifest: Manifest, cell: CellClaim, evidence: Evidence) -> list[Pair
         raise NotRunError(message)
     assert isinstance(wanted, Divergence)  # noqa: S101  # the manifest was checked
     for group in manifest.jobs:
-        if isinstance(group, EvaluationGroup) and wanted.checkpoint in group.checkpoints:
+        if (
+            isinstance(group, EvaluationGroup)
+            and group.task == MMLU
+            and wanted.checkpoint in group.checkpoints
+        ):
             return [
                 (
                     evidence.get(evaluation_slot(wanted.checkpoint, wanted.reference, each.id)),

@@ -88,6 +88,7 @@ def finding_of(
         reading=claim.reading or "",
         reading_of=sentence.id if sentence else None,
         records=tuple(dict.fromkeys(records)),
+        answers=claim.answers,
     )
 
 

@@ -95,6 +95,9 @@ def require_settings(judged: JudgedClaim, draws: int, repeated: int) -> JudgedCl
         return judged
     why = cause("few-settings", draws=draws, needed=MIN_SETTINGS, repeated=repeated)
     decided = judged.decided.because(why, outcome="inconclusive")
+    if repeated and all(each.record.environment.gpu is None for each in judged.loaded):
+        line = cause("settings-of-a-cpu", repeated=repeated, settings=draws + repeated)
+        decided = replace(decided, working=(*decided.working, line))
     return replace(judged, decided=decided, test=None)
 
 

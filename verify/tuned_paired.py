@@ -16,13 +16,17 @@ from itertools import pairwise
 from repro.schema.causes import Cause, Estimate, cause
 from repro.schema.groups import TuningGroup
 from repro.schema.manifest import Manifest
+from repro.schema.score_claims import leaves_open, scores_in
+from repro.schema.slots import Asking
 from repro.schema.tuned_slots import (
     PRETRAINED,
+    OfTunedModels,
     TunedModel,
     arm_name,
     asked_slot,
     group_of,
     has_checkpoint,
+    models_of,
 )
 from verify.decision_rule import mean
 from verify.errors import NotRunError
@@ -52,6 +56,20 @@ def evaluations(
         raise NotRunError(message)
     settings = group.tiers[evidence.run.tier].settings
     return [evidence.get(asked_slot(model.checkpoint, arm, each, task, dtype)) for each in settings]
+
+
+def answers_to(evidence: Evidence, asked: Asking) -> list[CheckedRecord]:
+    """What a model answered, one evaluation a setting.
+
+    Raises:
+        NotRunError: if one is missing.
+        InvalidError: if a record cannot be trusted.
+    """
+    tier = evidence.run.tier
+    if tier not in asked.group.tiers:
+        message = f"tier {tier} does not run {asked.group.id}"
+        raise NotRunError(message)
+    return [evidence.get(each) for each in asked.slots(tier)]
 
 
 def reference_of(manifest: Manifest, model: TunedModel) -> TunedModel:
@@ -110,26 +128,36 @@ def evaluations_if_run(
     return []
 
 
-def open_factors(manifest: Manifest, models: Sequence[TunedModel]) -> Cause:
+def open_factors(manifest: Manifest, claimed: OfTunedModels) -> Cause | None:
     """What the paper leaves open and one choice was made of, the same under every setting.
+
+    None of scores of checkpoints as they are whose evaluation the paper names in full.
 
     Seeds, batches, orders and kernels are what settings vary. A recipe that the paper does not
     give, and the dtype that it evaluated in, are fixed: how far another choice would be off, nobody
     knows.
     """
-    found = [group_of(manifest, model) for model in models if model.arm != PRETRAINED]
+    if not leaves_open(claimed):
+        return None
+    models = [model for model in models_of(claimed) if model.arm != PRETRAINED]
+    found = [group_of(manifest, model) for model in models]
     names = dict.fromkeys(name for each in found if each for name in each[0].left_open)
-    return cause("open-factors", names=", ".join([*names, f"evaluation in {DTYPE}"]))
+    names |= dict.fromkeys(name for each in scores_in(claimed) for name in each.left_open or ())
+    if models or not scores_in(claimed):
+        names |= {f"evaluation in {DTYPE}": None}
+    return cause("open-factors", names=", ".join(names))
 
 
 def with_open_factors(
-    manifest: Manifest, models: Sequence[TunedModel], judged: JudgedClaim
+    manifest: Manifest, claimed: OfTunedModels, judged: JudgedClaim
 ) -> JudgedClaim:
     """The same, but that nothing is decided under one choice of what the paper leaves open."""
+    why = open_factors(manifest, claimed)
+    if why is None:
+        return judged
     outcome, direction = judged.decided.outcome, judged.direction
     if outcome != "inconclusive":
         direction = cause("points-to", outcome=outcome)
-    why = open_factors(manifest, models)
     decided = judged.decided.because(why, outcome="inconclusive")
     return JudgedClaim(decided, direction, judged.loaded)
 

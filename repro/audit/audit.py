@@ -25,7 +25,7 @@ from repro.environment.pins import PaperPin, Pin
 from repro.schema import catalog
 from repro.schema.base import Frozen
 
-BUNDLE = "lyapunov-repro"
+BUNDLE = paths.DISTRIBUTION
 """The bundle's own distribution."""
 TOP_LEVELS = ("repro", "runner", "verify")
 """The bundle's own packages."""

@@ -61,19 +61,44 @@ def load(path: Path) -> Audit:
 
 
 _Side = Mapping[str, str]
+_Sides = tuple[str, _Side, _Side]
+"""What names of a kind begin with, and their values on both sides."""
 
 
 def compare(here: Audit, there: Audit, manifests: Sequence[Manifest]) -> tuple[Difference, ...]:
     """Everything that differs, with the claims that it can touch."""
-    pairs: tuple[tuple[str, _Side, _Side], ...] = (
-        ("", _machine(here.environment), _machine(there.environment)),
-        ("", _packages(here), _packages(there)),
-        ("flag ", here.environment.flags, there.environment.flags),
-        ("problem: ", dict.fromkeys(here.problems, "yes"), dict.fromkeys(there.problems, "yes")),
-        *_images(here.image, there.image),
+    problems = [dict.fromkeys(each.problems, "yes") for each in (here, there)]
+    return _differences(
+        (
+            ("", _machine(here.environment), _machine(there.environment)),
+            ("", _packages(here), _packages(there)),
+            ("flag ", here.environment.flags, there.environment.flags),
+            ("problem: ", problems[0], problems[1]),
+            *_images(here.image, there.image),
+        ),
+        manifests,
     )
+
+
+def compare_environments(here: Environment, there: Environment) -> tuple[Difference, ...]:
+    """The same of what two records say of the machines that made them; no claims are named."""
+    own = [{"code": each.revision.of} if each.revision else {} for each in (here, there)]
+    return _differences(
+        (
+            ("", _machine(here), _machine(there)),
+            ("", here.packages, there.packages),
+            ("flag ", here.flags, there.flags),
+            ("bundle's own ", own[0], own[1]),
+        ),
+        (),
+    )
+
+
+def _differences(
+    several: Iterable[_Sides], manifests: Sequence[Manifest]
+) -> tuple[Difference, ...]:
     found = []
-    for label, one, other in pairs:
+    for label, one, other in several:
         for name in sorted(one.keys() | other.keys()):
             if one.get(name) != other.get(name):
                 touches = _touches(label, name)
@@ -104,7 +129,7 @@ def _packages(audit: Audit) -> dict[str, str]:
     }
 
 
-def _images(here: Image | None, there: Image | None) -> tuple[tuple[str, _Side, _Side], ...]:
+def _images(here: Image | None, there: Image | None) -> tuple[_Sides, ...]:
     """What lies under the packages, where both sides are images and say."""
     if here is None or there is None:
         return ()

@@ -45,7 +45,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "was refused or they could not be written; then nothing was.\n"
         "\n"
         "example:\n"
-        "  repro convert mamba2-130m/pytorch_model.bin"
+        "  repro convert FOLDER/pytorch_model.bin"
     )
 
 

@@ -24,13 +24,11 @@ from repro.inputs.located import Missing
 from repro.planning import cost
 from repro.report import console_audit
 from repro.report.console_audit import Check
-from repro.schema import catalog, validate
+from repro.schema import catalog, paper, validate
 from repro.schema import slots as job_slots
-from repro.schema.jobs import KINDS, Job, Tier
+from repro.schema.jobs import DEFAULT_ENGINE, KINDS, Job, Tier
 from repro.schema.manifest import Manifest
 
-TABLE = paths.MANIFESTS / "table1.json"
-"""What a run is measured by: its smoke has every bundled step, its full most of the weights."""
 DRIVER = (525, "525.60.13")
 """The first driver that runs CUDA 12, which torch 2.2.1+cu121 brings along.
 
@@ -48,7 +46,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "Looks at Python, the pinned packages, memory, disk, cache, the model hub, driver, CUDA\n"
         "and container engine; takes seconds and changes nothing. Exits 0 if a run at tier smoke\n"
-        "can work (`repro run manifests/table1.json --tier smoke`; where its data is not here, if\n"
+        f"can work (`repro run {paper.start()} --tier smoke`; where its data is not here, if\n"
         "the package index has it), whatever else is missing for larger ones; 3 if it cannot.\n"
         "\n"
         "example:\n"
@@ -126,7 +124,7 @@ def _memory(machine: Environment) -> Check:
     if small and limited:
         do = "raise the limit of this shell: ulimit -v unlimited"
     found = f"{_gib(room)}{' (ulimit -v)' if limited else ''}" if room else "unknown"
-    text = f"smoke {_gib(smoke)}; Table 1 at full {_gib(full)}, of a GPU"
+    text = f"smoke {_gib(smoke)}; {paper.start()} at full {_gib(full)}, of a GPU"
     return Check("memory", found, text, do, stops_smoke=small)
 
 
@@ -154,7 +152,7 @@ def _cache() -> Check:
         do = "free some space, or name a folder that can be written with REPRO_CACHE; or a copy of "
         return Check("cache", found, text, f"{do}the data: --data mmlu=FILE", stops_smoke=True)
     return Check(
-        "cache", found, text, f"`repro fetch {_named(TABLE)}`, or the first run, brings it"
+        "cache", found, text, f"`repro fetch {paper.start()}`, or the first run, brings it"
     )
 
 
@@ -169,15 +167,15 @@ def _weights() -> Check:
     missing = [each for each in found if isinstance(each, Missing)]
     cache = locate.hub_cache()
     free, refused = _room(cache)
-    text = f"{len(missing)} of Table 1's {len(found)} checkpoints missing; "
+    text = f"{len(missing)} of {paper.start()}'s {len(found)} checkpoints missing; "
     text += f"{_gb(free)} free in {cache}"
     text += f", which cannot be written ({refused})" if refused else ""
     to_come = sum(each.download for each in missing)
     if missing and (refused or free < to_come):
         do = "a folder on a larger disk that can be written, named with HF_HOME"
     else:
-        do = f"`repro fetch {_named(TABLE)} --tier full`" if missing else ""
-    return Check("weights", text, f"Table 1 at full {_gb(to_come)} more; smoke none", do)
+        do = f"`repro fetch {paper.start()} --tier full`" if missing else ""
+    return Check("weights", text, f"{paper.start()} at full {_gb(to_come)} more; smoke none", do)
 
 
 def _hub() -> Check:
@@ -257,8 +255,9 @@ def _described(version: dict[str, Any]) -> str:
 
 
 def _jobs(tier: Tier) -> list[Job]:
-    """Table 1's jobs."""
-    slots = job_slots.slots(_manifest(TABLE), tier, catalog.checkpoints())
+    """The jobs of the manifest to begin with: its smoke has every step, its full most weights."""
+    path = paths.bundle().manifests / f"{paper.start()}.json"
+    slots = job_slots.slots(_manifest(path), tier, catalog.checkpoints(), DEFAULT_ENGINE)
     return [each.job for each in slots if each.job]
 
 
@@ -270,7 +269,8 @@ def _manifest(path: Path) -> Manifest:
 def _largest_job(tier: Tier, machine: Environment) -> int:
     """Bytes that the largest job takes."""
     locator = InputLocator()
-    return max(cost.estimate_cost(each, locator, machine).memory for each in _jobs(tier))
+    sizes = (cost.estimate_cost(each, locator, machine).memory for each in _jobs(tier))
+    return max(sizes, default=0)
 
 
 def _room(folder: Path) -> tuple[int, str]:
@@ -283,10 +283,6 @@ def _room(folder: Path) -> tuple[int, str]:
     except OSError as error:
         return shutil.disk_usage(there).free, error.strerror or str(error)
     return shutil.disk_usage(there).free, ""
-
-
-def _named(manifest: Path) -> str:
-    return str(manifest.relative_to(paths.ROOT))
 
 
 def _gib(size: float) -> str:

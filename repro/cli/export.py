@@ -5,6 +5,7 @@ import os
 import shlex
 import tempfile
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -85,14 +86,13 @@ def run(arguments: argparse.Namespace) -> int:
     given = arguments.results or [Path("results")]
     out: Path = arguments.out
     options.check_folders(given)
-    folders = [
-        each
-        for folder in run_file.folders_of(list(dict.fromkeys(given)))
-        for each in run_file.results_of(folder)
-    ]
+    packets = run_file.folders_of(list(dict.fromkeys(given)))
+    folders = [each for packet in packets for each in run_file.results_of(packet)]
     _check_free(out, as_folder=arguments.format == "ro-crate" and out.suffix != ".zip")
     write = _write_table if arguments.format == "csv" else _write_packet
-    return verify.report_unread(write(folders, out))
+    alone = [each for each in packets if run_file.stands_alone(each)]
+    with paths.using(alone[0]) if len(packets) == 1 and alone else nullcontext():
+        return verify.report_unread(write(folders, out))
 
 
 def _check_free(out: Path, *, as_folder: bool) -> None:
@@ -131,8 +131,9 @@ def _write_packet(folders: list[Path], out: Path) -> Sequence[str]:
         with tempfile.TemporaryDirectory(prefix=".writing-", dir=place.parent) as draft:
             packet, zipped = Path(draft) / "packet", Path(draft) / "packet.zip"
             left = layout.stage(folders, packet)
-            contents = _add_results(packet, left, len(folders))
-            crate.write(contents, packet)
+            with paths.using(packet):  # it says what it will say to others
+                contents, about = _add_results(packet, left, len(folders))
+            crate.write(contents, packet, about)
             build.write_sums(packet)
             count = len(list(build.files_of(packet)))
             if out.suffix == ".zip":
@@ -144,8 +145,12 @@ def _write_packet(folders: list[Path], out: Path) -> Sequence[str]:
     return list(map(str, left.unread))
 
 
-def _add_results(packet: Path, left: "NotPacked", folders: int) -> "Contents":
-    """Judge what was copied, and add the page, the table and the bills of materials."""
+def _add_results(packet: Path, left: "NotPacked", folders: int) -> tuple["Contents", str]:
+    """Judge what was copied, and add the page, the table and the bills of materials.
+
+    Returns:
+        What is packed, and what the claims are of.
+    """
     from repro.packet import layout
     from repro.report import collect, csv, page
 
@@ -161,7 +166,7 @@ def _add_results(packet: Path, left: "NotPacked", folders: int) -> "Contents":
     }
     for name, content in made.items():
         (packet / name).write_bytes(content)
-    return contents
+    return contents, seen.paper
 
 
 def _say(contents: "Contents", left: "NotPacked", files: int, out: Path) -> None:

@@ -18,6 +18,7 @@ from repro.planning import needed
 from repro.planning.needed import NeededInput
 from repro.planning.plan import Plan
 from repro.report import console, console_lists
+from repro.schema import paper
 from repro.text import plural
 
 Say = Callable[[str], None]
@@ -29,7 +30,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     options.add_manifests(parser)
     options.add_inputs(parser)
     options.add_json(parser)
-    parser.set_defaults(engine="lm-eval", fresh=False)  # what is read hangs on neither
+    parser.set_defaults(engine=None, fresh=False, set="")  # what is read hangs on none
     parser.epilog = (
         "Sizes and licences first, as far as the catalog knows them: checkpoints with their\n"
         "tokenizers, data sets, and archives of pinned code that a fact is read from. What is\n"
@@ -40,7 +41,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "do about it.\n"
         "\n"
         "example:\n"
-        "  repro fetch manifests/table1.json --tier full"
+        f"  repro fetch {paper.start()} --tier full"
     )
 
 

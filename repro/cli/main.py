@@ -10,7 +10,8 @@ import platform
 import sys
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from repro import __version__, paths
@@ -35,13 +36,16 @@ COMMANDS = {
     "fetch": "everything that a run will need, with sizes and licences first",
     "run": "run what can be run, and judge it",
     "verify": "findings and verdicts from manifests and records alone",
-    "report": "one page for a reader: claims, tables, figures, what was not run",
+    "compare": "two records, runs or packets side by side, question by question",
+    "report": "one page for a reader: claims, tables, figures; or a letter to the authors",
     "export": "a packet to archive and sign (RO-Crate), or a table (CSV)",
     "results": "records: list them, show one, clear up",
     "doctor": "what this machine has, what a run needs, and what to do",
     "audit": "the environment against the pins",
     "convert": "a torch checkpoint as safetensors, without unpickling it",
     "pin": "commits and digests of checkpoints, from the hub into the catalog",
+    "model": "the catalog's entry of a model of one's own",
+    "task": "the catalog's entry of a task of lm-eval, or why it cannot be asked",
     "container": "the image: build it, run manifests in it, audit it",
 }
 """Command to its one line of help; the module of the same name holds the rest."""
@@ -51,12 +55,15 @@ exit codes:
   list    0; with --coverage 3 if a printed number is not accounted for
   fetch   0 all is here, 3 something could not be had
   run     0 all jobs done, 3 some could not run
-  verify  0 every claim reproduced, 1 any contradicted or invalid, 3 the rest
+  verify  0 every claim reproduced, 1 any contradicted or invalid, 3 the rest;
+          with --since 0 the same words, 4 others
+  compare 0 compared, whatever differs, 3 a part could not be read
   report  as verify
   export  0 written, whatever the verdicts
   doctor  0 a run of tier smoke can work, 3 it cannot
   audit   0 as pinned, 4 drift
   convert 0 the safetensors are there
+  model, task  0 the entry is printed
   pin     0, 3 if the hub does not answer
   container  as run and audit; 3 without an engine or image
   any     2 bad input (nothing was written), 70 a bug, 130 interrupted, 141 nobody reads the output
@@ -76,7 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         make_streams_safe()
         try:
-            code = _run(given)
+            with _bundle(given) as rest:
+                code = _run(rest)
         finally:  # also where argparse is about to end the process, after its help
             if sys.stdout:
                 sys.stdout.flush()
@@ -99,6 +107,30 @@ def _run(given: Sequence[str]) -> int:
     module = importlib.import_module(f"repro.cli.{chosen.command}")
     code: int = module.run(chosen)
     return code
+
+
+@contextmanager
+def _bundle(given: list[str]) -> Iterator[list[str]]:
+    """Take `--bundle` out of the arguments, wherever it stands, and make it the bundle at hand.
+
+    It comes first: a manifest's name, and what a command is given beside it, are looked up in it.
+    """
+    parser = _Parser(prog="repro", add_help=False, allow_abbrev=False)
+    parser.add_argument("--bundle", type=paths.path_argument)
+    end = given.index("--") if "--" in given else len(given)
+    chosen, rest = parser.parse_known_args(given[:end])
+    rest += given[end:]
+    if chosen.bundle is None:
+        yield rest
+        return
+    from repro.packet import build
+
+    with build.opened(chosen.bundle) as folder:
+        if not (folder / paths.PAPER).is_file():
+            message = f"--bundle {chosen.bundle}: found no {paths.PAPER} there, expected a bundle: "
+            raise BadInputError(f"{message}a folder with {paths.PAPER} and manifests/, or a packet")
+        with paths.using(folder):
+            yield rest
 
 
 def _system_refusal(error: OSError) -> str:
@@ -126,10 +158,16 @@ class _Parser(argparse.ArgumentParser):
 def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     parser = _Parser(
         prog="repro",
-        description="Check the claims of arXiv 2406.00209, one manifest a table, figure or "
-        "theorem: run what can be run here, and say what holds.",
+        description="Check the claims of a paper, one manifest a table, figure or theorem: run "
+        "what can be run here, and say what holds.",
         epilog=_EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--bundle",
+        metavar="DIR|ZIP",
+        help="folder or packet about a paper, with its paper.json; by default the one that this "
+        "command is started in or below. It may stand behind COMMAND too",
     )
     parser.add_argument("--version", action="version", version=f"repro {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

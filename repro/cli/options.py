@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from repro import paths
 from repro.errors import BadInputError, CannotRunError
+from repro.schema import added_setting
 from repro.schema.manifest import Manifest
 from repro.text import known_names, visible
 
@@ -29,8 +30,7 @@ def add_manifests(parser: argparse.ArgumentParser) -> None:
         metavar="MANIFEST",
         nargs="+",
         type=paths.manifest_argument,
-        help="manifest file, e.g. manifests/table1.json, or the name of one of the bundle's, "
-        "table1",
+        help="manifest file, or the name of one of the bundle's, as `repro list` shows it",
     )
 
 
@@ -47,7 +47,7 @@ def check_folders(given: Sequence[Path]) -> None:
     if missing:
         raise BadInputError(
             f"found no folder {', '.join(missing)}, expected what `repro run` wrote; "
-            "`repro run manifests/table1.json` makes results"
+            "`repro run {paper.start()}` makes results"
         )
 
 
@@ -81,10 +81,17 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--engine",
         choices=("lm-eval", "prefix"),
-        default="lm-eval",
         help="prefix: run what prompts share once, many times faster, with lm-eval beside it on a "
         "sample; verdicts count only where the two agree as two batch sizes of lm-eval do "
-        "(default: lm-eval)",
+        "(default: prefix; a run that --out has goes on by the engine that it began with)",
+    )
+    parser.add_argument(
+        "--set",
+        metavar="FIELD=VALUE,…",
+        default="",
+        help="one more setting of every group, as its first but for what is named, e.g. --set "
+        f"batch_size=12; fields: {', '.join(added_setting.FIELDS)} (seed: of tunings). The run "
+        "file keeps it, and whoever judges the run has it too",
     )
     parser.add_argument("--fresh", action="store_true", help="run again what is already done")
 
@@ -102,7 +109,7 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
         "--only",
         metavar="KEY=VALUE,…",
         default="",
-        help="take some jobs and leave the others, e.g. --only model=mamba-130m,dtype=float16; "
+        help="take some jobs and leave the others, e.g. --only model=NAME,dtype=float16; "
         "keys: model, dtype, setting",
     )
     parser.add_argument(
@@ -112,8 +119,8 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         help="use the checkpoint in DIR for NAME; it counts as the checkpoint itself if its "
-        "digests are the catalog's. For DIR another checkpoint of the catalog may be named, e.g. "
-        "pythia-160m=smollm2-135m-instruct, which decides nothing about the paper",
+        "digests are the catalog's. For DIR another checkpoint of the catalog may be named, which "
+        "decides nothing about the paper",
     )
     parser.add_argument(
         "--data",

@@ -16,8 +16,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--checkpoints",
         metavar="NAME",
         nargs="*",
-        help="pin these checkpoints of catalog/checkpoints.json, e.g. --checkpoints olmo-1b "
-        "phi-1.5 (default: every one that the model hub has)",
+        help="pin these checkpoints of catalog/checkpoints.json, e.g. --checkpoints NAME "
+        "(default: every one that the model hub has)",
     )
     options.add_json(parser)
     parser.epilog = (

@@ -16,7 +16,7 @@ from repro.planning import plan
 from repro.planning.plan import Plan
 from repro.planning.planner import FetchSources, Planner
 from repro.report import console_plan
-from repro.schema import catalog, validate
+from repro.schema import added_setting, catalog, validate
 from repro.schema.jobs import Tier
 from repro.schema.manifest import Manifest
 from repro.store import run_file
@@ -46,8 +46,9 @@ def run(arguments: argparse.Namespace) -> int:
             console_plan.show(each, following, prepared.undecidable(each))
         if len(plans) > 1:
             console_plan.show_summary(plans)
-        for line in prepared.unread(plans):
-            options.print_line(line)
+        for line in (*prepared.unread(plans), prepared.settings_of_a_cpu(plans)):
+            if line:
+                options.print_line(line)
     return EXIT_INCOMPLETE if any(each.stuck() for each in plans) else EXIT_DONE
 
 
@@ -66,6 +67,8 @@ class PreparedPlans:
     tier: Tier | None
     started: str
     """When the command was given: UTC, ISO 8601."""
+    added: added_setting.Added
+    """What `--set` says."""
 
     def tiers_of(self, manifest: Manifest) -> dict[Tier, Plan]:
         """A plan for every tier that the manifest has, cheapest first."""
@@ -97,6 +100,10 @@ class PreparedPlans:
         run = run_file.earlier_run(run_file.path_of(store.root, manifest.id, plan.tier))
         evidence = Evidence(manifest, run, store, catalog.checkpoints(), datasets) if run else None
         return undecidable(manifest, plan.tier, datasets, evidence)
+
+    def settings_of_a_cpu(self, plans: Sequence[Plan]) -> str:
+        """Why several settings may be one here; empty where that is not so."""
+        return console_plan.settings_of_a_cpu(plans, self.planner.machine)
 
     def unread(self, plans: Sequence[Plan]) -> list[str]:
         """Of every checkpoint that `--substitute` replaces and no job of some plans reads: why."""
@@ -131,7 +138,9 @@ def prepare(
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     started = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     files = {path.stem: path for path in arguments.manifests}
-    manifests = validate.load_manifests(arguments.manifests)
+    added = added_setting.read(arguments.set)
+    loaded = validate.load_manifests(arguments.manifests)
+    manifests = [added_setting.with_setting(each, added) for each in loaded]
     kinds = {group.kind for each in manifests for group in each.jobs}
     needs_hub = bool(kinds & {"evaluation", "tuning"})
     locator = InputLocator(
@@ -152,4 +161,4 @@ def prepare(
         fresh=arguments.fresh,
         engine=arguments.engine,
     )
-    return PreparedPlans(manifests, files, planner, arguments.tier, started)
+    return PreparedPlans(manifests, files, planner, arguments.tier, started, added)

@@ -21,6 +21,7 @@ from repro.inputs.located import Located
 from repro.planning.plan import Plan, PlannedJob, graph_of
 from repro.planning.planner import SlotFilter
 from repro.report import console, console_plan, console_verdicts
+from repro.schema import added_setting
 from repro.schema.finding import Verdict
 from repro.schema.jobs import TuningJob
 from repro.store import run_file
@@ -128,7 +129,8 @@ def _run(arguments: argparse.Namespace, engine: Engine) -> int:
         _check_continues(plan, prepared, fresh=arguments.fresh)
         if not arguments.json:
             console_plan.show(plan, None, prepared.undecidable(plan), brief=True)
-    for line in prepared.unread(plans) if not arguments.json else ():
+    told = (*prepared.unread(plans), prepared.settings_of_a_cpu(plans))
+    for line in filter(None, told) if not arguments.json else ():
         options.print_line(line)
     if prepared.planner.machine.gpu is None and (why := environment.why_no_gpu()):
         options.print_line(f"on the CPU: {why}; `repro doctor` says what to do", error=True)
@@ -182,7 +184,7 @@ def _is_waiting(plan: Plan) -> bool:
 def _check_names(prepared: PreparedPlans) -> None:
     """Refuse a manifest of one's own that `verify` could not find again by its name."""
     for name, path in prepared.files.items():
-        own = not (paths.MANIFESTS / f"{name}.json").is_file()
+        own = not (paths.bundle().manifests / f"{name}.json").is_file()
         if own and escaped(str(path)) != str(path):
             raise BadInputError(
                 f"{path}: found a name that is not UTF-8, which a run file cannot hold; rename it, "
@@ -198,7 +200,8 @@ def _check_continues(plan: Plan, prepared: PreparedPlans, *, fresh: bool) -> Non
         if path.exists():
             _replace(path, every=prepared.planner.only == SlotFilter())
         return
-    engine, left = prepared.planner.engine, len(before.jobs.keys() - plan.slots())
+    engine = prepared.planner.engine_of(plan.manifest, plan.tier)
+    left = len(before.jobs.keys() - plan.slots())
     if before.engine != engine and left and not run_file.late_changes(before, plan.manifest):
         raise BadInputError(
             f"--engine {engine}: {plan.manifest.id} was run at tier {plan.tier} by "
@@ -208,6 +211,8 @@ def _check_continues(plan: Plan, prepared: PreparedPlans, *, fresh: bool) -> Non
     changed = {} if fresh else run_file.late_changes(before, plan.manifest)
     if changed:
         what = "; ".join(f"{name}: {why}" if name else why for name, why in changed.items())
+        if before.added != prepared.added:
+            what = f"--set {added_setting.in_words(before.added) or 'nothing'}; {what}"
         raise BadInputError(
             f"{plan.manifest.id} was run at tier {plan.tier} with other claims ({what}).\n"
             "    Judging those records by these claims would be invalid: use --fresh to run "
@@ -300,7 +305,7 @@ def _run_file(
 ) -> RunFile:
     """What is to be run now, beside what the run file knew of jobs that this run does not touch."""
     path = run_file.path_of(prepared.planner.store.root, plan.manifest.id, plan.tier)
-    engine = prepared.planner.engine
+    engine = prepared.planner.engine_of(plan.manifest, plan.tier)
     before = run_file.earlier_run(path)
     if before and (before.engine != engine or run_file.late_changes(before, plan.manifest)):
         before = None  # --fresh, under other claims
@@ -334,6 +339,7 @@ def _run_file(
         substitutions=substitutions,
         jobs=jobs,
         missing=missing,
+        added=dict(prepared.added),
         committed=commitments_of(plan.manifest),
     )
 

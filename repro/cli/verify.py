@@ -2,23 +2,36 @@
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from repro import paths
 from repro.cli import options
 from repro.environment import pins
-from repro.errors import EXIT_CONTRADICTED, EXIT_DONE, EXIT_INCOMPLETE, BadInputError
+from repro.errors import (
+    EXIT_CONTRADICTED,
+    EXIT_DONE,
+    EXIT_DRIFT,
+    EXIT_INCOMPLETE,
+    BadInputError,
+)
 from repro.packet import build
 from repro.report import console_verdicts
-from repro.schema import catalog, validate
+from repro.schema import catalog, paper, validate
 from repro.schema.finding import GOOD, Verdict
 from repro.schema.jobs import Tier
 from repro.schema.manifest import Manifest
 from repro.store import contents, run_file
 from repro.store.run_file import folders_of, manifest_of
 from repro.store.store import Store
-from repro.text import visible_lines
+from repro.text import plural, visible_lines
+
+if TYPE_CHECKING:
+    from repro.report.report_data import ReportData
+    from repro.report.words import Words
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -45,6 +58,15 @@ def add(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="every claim of every manifest as Markdown, one line each, after a summary",
     )
+    parser.add_argument(
+        "--since",
+        type=paths.path_argument,
+        action="append",
+        metavar="OLDER",
+        help="which claims have another word than in these older results, this packet, or this "
+        "file that `repro verify --json` of another version wrote; RESULTS may be such a file too; "
+        "may be given several times",
+    )
     options.add_json(parser)
     parser.epilog = (
         "Nothing stored with a record is believed that can be recomputed from its arrays.\n"
@@ -52,7 +74,10 @@ def add(parser: argparse.ArgumentParser) -> None:
         "its SHA256SUMS lists it. A digest without a signature finds slips and not forgery.\n"
         "Exits 0 if every claim is reproduced, consistent or proved, 1 if any is contradicted or\n"
         "invalid, else 3: a run that cannot be judged, its file damaged or its manifest gone,\n"
-        "costs no other."
+        "costs no other. With --since: 0 if no claim has another word, 4 if one\n"
+        "has, 3 if something was left out.\n"
+        "\n"
+        "  repro verify results --since packet.zip --json"
     )
 
 
@@ -61,6 +86,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.paper and arguments.signature:
         message = "--signature with --paper: the paper against itself reads no packet"
         raise BadInputError(message)
+    if arguments.since:
+        return _since(arguments)
     folders = folders_of(arguments.results or [Path("results")])
     if arguments.markdown:
         return _markdown(folders, arguments)
@@ -113,18 +140,91 @@ def judge_run(claimed: Manifest, tier: Tier, store: Store) -> Verdict:
 
 def _markdown(folders: Sequence[Path], arguments: argparse.Namespace) -> int:
     """Print every claim of every manifest, those that nobody ran among them."""
-    from repro.report import collect, markdown
+    from repro.report import markdown
 
     if arguments.paper or arguments.signature or arguments.json:
         message = "--markdown: found --paper, --signature or --json beside it, expected it alone"
         raise BadInputError(message)
     options.check_folders(folders)
-    results = [one for each in folders for one in check_runs(each, each)]
-    seen = collect.gather(results)
-    if seen.unread and not seen.runs:
-        raise BadInputError("\n".join(seen.unread))
-    print(markdown.render(seen), end="")
+    with gathered(folders) as seen:
+        print(markdown.render(seen), end="")
     return report_unread(seen.unread, exit_code([each.verdict for each in seen.runs]))
+
+
+def _since(arguments: argparse.Namespace) -> int:
+    """Print the claims whose word is another one than in older results."""
+    from repro.report import words
+
+    if arguments.paper or arguments.signature or arguments.markdown:
+        message = "--since: found --paper, --signature or --markdown beside it, expected neither"
+        raise BadInputError(message)
+    unread: list[str] = []
+    before = _words_of(arguments.since, unread)
+    after = _words_of(arguments.results or [Path("results")], unread)
+    if not before.keys() & after.keys():
+        raise BadInputError("--since: found no claim that both have, expected two of one paper")
+    found = words.changes(before, after)
+    if arguments.json:
+        print(options.as_json(found))
+    else:
+        for each in found.changed:
+            options.print_line(f"{each.claim}: {each.before} → {each.after}")
+        for name in (*found.only_before, *found.only_after):
+            options.print_line(f"{name}: only {'before' if name in before else 'now'}")
+        both = plural(len(before.keys() & after.keys()), "claim")
+        options.print_line(f"{both} that both have, {len(found.changed)} with another word")
+    return report_unread(unread, EXIT_DRIFT if found.changed else EXIT_DONE)
+
+
+def _words_of(given: Sequence[Path], unread: list[str]) -> "Words":
+    """The word of each claim: of results and packets, or as a file has kept them."""
+    from repro.report import words
+
+    options.check_folders([each for each in given if not each.exists()])
+    kept = [each for each in given if _is_no_results(each)]
+    if kept and len(given) > 1:
+        message = f"{kept[0]}: found other results beside it, expected a file of words alone"
+        raise BadInputError(message)
+    if kept:
+        return words.load(kept[0])
+    with gathered(given) as seen:
+        unread += seen.unread
+        return words.words_of(seen)
+
+
+def _is_no_results(path: Path) -> bool:
+    return not (path.is_dir() or path.suffix == ".zip" or zipfile.is_zipfile(path))
+
+
+@contextmanager
+def gathered(given: Sequence[Path]) -> Iterator["ReportData"]:
+    """What results folders and packets hold, every run judged, with the bundle that judges them.
+
+    Raises:
+        BadInputError: if one holds no run, or none that can be judged; if two packets stand alone:
+            what one names in its catalog, the other's manifests may mean otherwise.
+    """
+    from repro.report import collect
+
+    with ExitStack() as stack:
+        found: dict[Path, str] = {}
+        alone: list[Path] = []
+        for path in folders_of(given):
+            before = paths.bundle()
+            folder = stack.enter_context(opened(path))
+            alone += [path] * (paths.bundle() != before)
+            if len(alone) > 1:
+                message = f"{alone[0]} and {path}: found packets of two papers; show them apart"
+                raise BadInputError(message)
+            if run_file.is_packet(folder):
+                build.check_digests(folder, path)
+            found |= {
+                each: str(path / each.relative_to(folder)) for each in check_runs(folder, path)
+            }
+        seen = collect.gather(list(found), found)
+        if seen.unread and not seen.runs:
+            raise BadInputError("\n".join(seen.unread))
+        yield seen
 
 
 def _paper() -> list[Verdict]:
@@ -145,7 +245,7 @@ def _runs(
     verdicts = []
     options.check_folders([each for each in given if not each.exists()])
     for path in given:
-        with build.opened(path) as folder:
+        with opened(path) as folder:
             if signers:
                 signer = build.check_signature(folder, signers, path)
                 options.print_line(
@@ -161,6 +261,18 @@ def _runs(
                 )
             verdicts += _verdicts_in(folder, path, unread)
     return verdicts
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Path]:
+    """A results folder or a packet, unpacked; one that stands alone is the bundle at hand then."""
+    with build.opened(path) as folder:
+        if run_file.is_packet(folder) and not (folder / "catalog").is_dir():
+            older = "packed by an older version, without a catalog: judged by that of"
+            options.print_line(f"{path}: {older} {paths.bundle().root}", error=True)
+        alone = run_file.stands_alone(folder)
+        with paths.using(folder) if alone else nullcontext():
+            yield folder
 
 
 def _verdicts_in(opened: Path, given: Path, unread: list[BadInputError]) -> list[Verdict]:
@@ -188,7 +300,7 @@ def check_runs(opened: Path, given: Path) -> list[Path]:
     found = run_file.results_of(opened)
     if not any(map(run_file.paths, found)):
         beside = [note for each in found for note in contents.orphans(Store(each))]
-        beside = beside or ["`repro run manifests/table1.json` makes one"]
+        beside = beside or [f"`repro run {paper.start()}` makes one"]
         message = f"{given} holds no runs; {'; '.join(beside)}"
         raise BadInputError(message)
     return found

@@ -109,7 +109,7 @@ def _value(action: argparse.Action, value: object, mounts: dict[str, str]) -> st
 def _path(kind: str, path: Path, mounts: dict[str, str]) -> str:
     """Where a file or folder of the host is in the container; a manifest of the bundle is there."""
     bundled = paths.ROOT / path
-    own = bundled.is_file() and bundled.resolve().parent == paths.MANIFESTS.resolve()
+    own = bundled.is_file() and bundled.resolve().parent == (paths.ROOT / "manifests").resolve()
     if kind == "manifests" and own:
         return f"manifests/{bundled.name}"
     if not path.exists():  # an engine would make a folder of it, or say less

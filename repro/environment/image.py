@@ -184,7 +184,7 @@ def capture(target: Target, revision: str, search: Sequence[str] | None = None) 
             if text
         },
         kernels={path.name: describe(path) for path in sorted(objects)},
-        bundle=dict(own_files(_OWN, *_LOCKS)),
+        bundle=dict(own_files(_OWN, paths.ROOT / paths.PAPER, *_LOCKS)),
         probe=probe_twins(),
     )
 

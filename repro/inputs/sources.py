@@ -29,8 +29,8 @@ from repro.schema.claim_base import Text
 from repro.schema.manifest import Manifest
 from repro.schema.page_claims import AnyLookup, FactClaim, SourceFile
 
-INDEX = paths.CATALOG / "source-facts.json"
-"""What the lookups of the manifests found; `python -m tools.describe_sources` writes it."""
+INDEX = "source-facts.json"
+"""In a bundle's catalog: what the lookups of its manifests found, by `tools.describe_sources`."""
 
 
 class SourceMissingError(ReproError):
@@ -82,7 +82,7 @@ def indexed_answer(lookup: AnyLookup) -> IndexedAnswer | None:
     """What the index says of a lookup; None if it was made without it, or of another archive."""
     pin = _pinned(pins.LOCK, pins.KERNELS).get(lookup.source.package)
     question = (lookup.source, question_of(lookup), lookup.line)
-    for each in _index(INDEX):
+    for each in _index(paths.bundle().catalog / INDEX):
         if (each.source, each.asks, each.line) == question and pin and each.archive in pin.hashes:
             return each
     return None

@@ -4,7 +4,8 @@
     PACKET/report.html, findings.csv           for a reader, for a spreadsheet
     PACKET/results/runs/, results/jobs/        what `repro verify` reads; results-2/ and so on
                                                where several results folders were packed
-    PACKET/manifests/                          claims, the user's own too
+    PACKET/paper.json, manifests/, catalog/    what is claimed, and of what: a packet is a bundle
+    PACKET/schemas/                            of each kind of file above, as JSON Schema
     PACKET/pinned-requirements.txt, …          the lock
     PACKET/sbom-1.cdx.json, …                  one for each environment that measured
     PACKET/SHA256SUMS                          every file above, as sha256sum writes it
@@ -29,6 +30,7 @@ from pathlib import Path, PurePosixPath
 
 from repro import fileio
 from repro.errors import BadInputError, CannotRunError, Problem, cannot_read
+from repro.paths import PAPER
 from repro.store.run_file import SUMS, is_packet, results_below
 
 SIGNATURE = f"{SUMS}.sig"
@@ -288,9 +290,9 @@ def _plain(member: zipfile.ZipInfo) -> str:
 
 def _packet_folder(folder: Path, shown: Path) -> Path:
     """The packet in what was unpacked: all of it, or its one folder."""
-    if is_packet(folder) or (folder / "runs").is_dir():
+    if is_packet(folder) or (folder / "runs").is_dir() or (folder / PAPER).is_file():
         return folder
-    found = results_below(folder)
+    found = results_below(folder) or [each.parent for each in folder.glob(f"*/{PAPER}")]
     if len(found) > 1:
         names = ", ".join(each.name for each in found)
         message = f"{shown}: found several packets or results, {names}; expected one in a zip file"

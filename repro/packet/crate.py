@@ -17,7 +17,7 @@ from typing import Any
 from rocrate.model.contextentity import ContextEntity  # type: ignore[import-untyped]
 from rocrate.rocrate import ROCrate  # type: ignore[import-untyped]
 
-from repro import fileio
+from repro import fileio, paths
 from repro.packet.build import files_of
 from repro.packet.layout import (
     Contents,
@@ -46,11 +46,11 @@ _TITLES = {
     "findings.csv": "Every finding, for a spreadsheet: import its columns as text",
     "pinned-requirements.txt": "Every package that the runs are held to, with hashes",
     "pinned-kernels.txt": "The CUDA kernels that the runs are held to, with hashes",
+    "paper.json": "What is claimed of: title, versions, authors",
 }
 _DESCRIPTION = (
-    "Claims of arXiv 2406.00209, the records that they were held against, and what came of it. "
-    "Dated by its newest record. SHA256SUMS lists every file; `repro verify` judges the records "
-    "again."
+    "Claims of {paper}, the records that they were held against, and what came of it. Dated by its "
+    "newest record. SHA256SUMS lists every file; `repro verify` judges the records again."
 )
 _LICENCE = {
     "name": "No licence is stated",
@@ -61,14 +61,20 @@ _LICENCE = {
 Properties = dict[str, Any]
 
 
-def write(contents: Contents, packet: Path) -> None:
-    """Describe everything in a staged packet, in its `ro-crate-metadata.json`."""
+def write(contents: Contents, packet: Path, about: str) -> None:
+    """Describe everything in a staged packet, in its `ro-crate-metadata.json`.
+
+    Args:
+        contents: Its records.
+        packet: Its folder.
+        about: What the claims are of, as it is called in a sentence.
+    """
     crate = ROCrate()
     crate.metadata.extra_terms.update(_TERMS)
     profile = _add(crate, PROFILE, "CreativeWork", {"name": "Process Run Crate", "version": "0.5"})
     root = crate.root_dataset
-    root["name"] = "Reproducibility packet for arXiv 2406.00209"
-    root["description"] = _DESCRIPTION
+    root["name"] = f"Reproducibility packet for {about}"
+    root["description"] = _DESCRIPTION.format(paper=about)
     root["datePublished"] = contents.date
     root["license"] = _add(crate, "#licence", "CreativeWork", _LICENCE)
     root["conformsTo"] = profile
@@ -113,6 +119,10 @@ def _title(name: str) -> str:
     folder = path.parent.name
     if folder == "manifests":
         return f"Claims and published values of {path.stem}"
+    if folder == "catalog":
+        return f"What is known beside the claims: {path.stem}"
+    if folder == "schemas":
+        return f"JSON Schema of {path.name.partition('.')[0]} files"
     if folder == "runs":
         return f"What the run {path.stem} asked for, written before its first job"
     if path.name.endswith(".cdx.json"):
@@ -148,7 +158,7 @@ def _instruments(crate: ROCrate, contents: Contents) -> dict[str, ContextEntity]
             f"#runner-{record.job.kind}-{digest[:12]}",
             "SoftwareApplication",
             {
-                "name": f"runner of lyapunov-repro, {record.job.kind} jobs",
+                "name": f"runner of {paths.DISTRIBUTION}, {record.job.kind} jobs",
                 "softwareVersion": f"sha256:{fileio.digest_of_data(record.code)}",
                 "description": "The version is the digest of the modules that the job's code "
                 "reaches, each of which record.json names with its own",

@@ -3,12 +3,15 @@
 Not covered: what things are called in RO-Crate (`repro.packet.crate`).
 """
 
+import contextlib
 import datetime as dt
 import json
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from repro import fileio, paths
 from repro.audit import sbom
@@ -16,16 +19,23 @@ from repro.audit.audit import Audit, Row
 from repro.environment import pins
 from repro.environment.machine import Environment
 from repro.errors import BadInputError, CannotReadError, cannot_read
+from repro.schema import catalog, manifest, paper, validate
+from repro.schema.manifest import Manifest
 from repro.store import run_file
 from repro.store.record import Record
 from repro.store.run_file import MANIFESTS, RunFile, place_of
 from repro.store.store import MODEL, BrokenRecordError, Store
 
+if TYPE_CHECKING:
+    from repro.schema.base import Frozen
+
 # -----------------------------------------------------------------------------
 # The copy, made first, so that one state of the results is judged and described.
 #
-# Copied are run files, the records that they name with their arrays, `pins.json`, manifests and the
-# lock. Left out are weights that a job made, records that no run names, states of unfinished jobs.
+# Copied are run files, the records that they name with their arrays, `pins.json`, the manifests and
+# the lock; `paper.json` and the bundle's manifests about the same paper; of the catalog what these
+# name, and what else it knows of that paper. So a packet is judged without the bundle. Left out are
+# weights that a job made, records that no run names, states of unfinished jobs.
 #
 # Not covered: a run that writes at the same time. What it replaces in between is packed as it is
 # then, and a record of which half is new is found to be damaged.
@@ -56,12 +66,11 @@ def stage(folders: Sequence[Path], packet: Path) -> NotPacked:
     """
     left = NotPacked({}, 0)
     try:
-        for path in sorted(paths.MANIFESTS.glob("*.json")):
-            _copy(path, packet / MANIFESTS / path.name)
         for path in (pins.LOCK, pins.KERNELS):
             _copy(path, packet / path.name)
         for number, folder in enumerate(folders, start=1):
             _stage(folder, packet, place_of(number), left)
+        _stage_bundle(packet)
     except FileNotFoundError as error:
         message = f"{error.filename} went away while it was packed; try again when no run is on"
         raise BadInputError(message) from error
@@ -92,9 +101,50 @@ def _stage(folder: Path, packet: Path, place: str, left: NotPacked) -> None:
     left.unnamed += sum(path.name not in named for path in store.jobs.glob("[0-9a-f]*"))
 
 
+def _stage_bundle(packet: Path) -> None:
+    """What the bundle at hand knows of the papers that the packed runs are about."""
+    bundle, own = paths.bundle(), list[Manifest]()
+    for path in sorted((packet / MANIFESTS).glob("*.json")):
+        with contextlib.suppress(BadInputError):  # judging says what is wrong with it
+            own.append(validate.load_manifest(path))
+    packed = validate.about_the_same(own)
+    for each in packed:
+        _copy(bundle.manifests / f"{each.id}.json", packet / MANIFESTS / f"{each.id}.json")
+    if packed:
+        for path in (bundle.paper, *sorted(bundle.catalog.glob("*.json"))):
+            if path.is_file() and path.name not in (*catalog.FILES, manifest.PATH.name):
+                _copy(path, packet / path.relative_to(bundle.root))
+    named: set[str] = set()
+    for pattern in ("manifests/*.json", "*/runs/*.json", "*/jobs/*/record.json"):
+        for path in packet.glob(pattern):
+            named |= set(_STRING.findall(path.read_bytes().decode(errors="replace")))
+    for name, content in {**catalog.entries(named), **schemas()}.items():
+        (packet / name).parent.mkdir(exist_ok=True)
+        (packet / name).write_text(content, encoding="utf-8")
+
+
+_STRING = re.compile(r'"([^"\\]+)"')
+"""Whatever a file names, as JSON writes it: checkpoints and data sets are among them."""
+
+
+def schemas() -> dict[str, str]:
+    """The schema of each kind of file that a packet holds, by its place there."""
+    models: dict[str, type[Frozen]] = {
+        "paper": paper.Paper,
+        "manifest": manifest.Manifest,
+        "run": RunFile,
+        "record": Record,
+        **catalog.SCHEMAS,
+    }
+    return {
+        f"schemas/{name}.schema.json": json.dumps(model.model_json_schema(), indent=1) + "\n"
+        for name, model in models.items()
+    }
+
+
 def _manifest_of(run: RunFile) -> Path:
     """The manifest of a run: the bundle's, else the user's own file."""
-    bundled = paths.MANIFESTS / f"{run.manifest}.json"
+    bundled = paths.bundle().manifests / f"{run.manifest}.json"
     path = bundled if bundled.is_file() else Path(run.file)
     if not path.is_file():
         message = f"{path}: found no such file, expected the manifest of the run of {run.manifest}"

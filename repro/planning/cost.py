@@ -10,8 +10,9 @@ from repro.inputs.locate import InputLocator
 from repro.schema import slots as job_slots
 from repro.schema.claims import AmbiguousClaim, claimed_by
 from repro.schema.finding import Finding
-from repro.schema.jobs import Job
+from repro.schema.jobs import DEFAULT_ENGINE, Job
 from repro.schema.manifest import Manifest
+from repro.schema.score_claims import leaves_open
 from repro.schema.tuned_slots import OfTunedModels
 from repro.text import in_markdown
 
@@ -108,7 +109,9 @@ class UndecidedClaims:
     def _tuned(self) -> set[str]:
         """Claims on what a recipe tuned, or on what benchmarks were asked."""
         return {
-            each.id for each in self.manifest.claims if isinstance(claimed_by(each), OfTunedModels)
+            each.id
+            for each in self.manifest.claims
+            if isinstance(claimed_by(each), OfTunedModels) and leaves_open(claimed_by(each))
         }
 
     def _open_reading(self, one: Finding) -> Finding | None:
@@ -129,7 +132,9 @@ class UndecidedClaims:
         if not names:
             return "`make reproduce`", ""
         locator = InputLocator()
-        slots = job_slots.slots(self.manifest, self.manifest.tiers()[-1], locator.checkpoints)
+        slots = job_slots.slots(
+            self.manifest, self.manifest.tiers()[-1], locator.checkpoints, DEFAULT_ENGINE
+        )
         hours = gpu_hours(distinct(each.job for each in slots), locator)
         return "weights", f"{len(names)} checkpoints, {hours:.0f} h on one H200"
 

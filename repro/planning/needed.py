@@ -28,7 +28,7 @@ class NeededInput:
     """Something that a job, or a fact, is read from."""
 
     what: str
-    """E.g. `checkpoint mamba-130m`."""
+    """E.g. `checkpoint small`."""
     fetched: str
     """What is fetched for it; several data sets may lie in one wheel."""
     state: State

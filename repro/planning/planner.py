@@ -15,10 +15,10 @@ from repro.planning import cost
 from repro.planning.plan import Plan, PlannedJob, State, tuning_of
 from repro.schema import slots as job_slots
 from repro.schema.groups import Slot
-from repro.schema.jobs import Engine, Job, ModelJob, Tier, TuningJob
+from repro.schema.jobs import DEFAULT_ENGINE, Engine, Job, ModelJob, Tier, TuningJob
 from repro.schema.kinds.cost import fitting_batch
 from repro.schema.manifest import Manifest
-from repro.store import keys
+from repro.store import keys, run_file
 from repro.store.store import MODEL, Store
 
 
@@ -66,7 +66,7 @@ class Planner:
         only: SlotFilter,
         fetch_sources: FetchSources,
         fresh: bool,
-        engine: Engine = "lm-eval",
+        engine: Engine | None = None,
     ) -> None:
         """Prepare to plan.
 
@@ -77,19 +77,30 @@ class Planner:
             only: Slots to keep.
             fetch_sources: What could be fetched.
             fresh: Ignore finished records.
-            engine: What evaluates.
+            engine: What evaluates; None as `engine_of` says.
         """
         self.locator, self.store, self.machine = locator, store, machine
-        self.only, self.fetch_sources, self.fresh, self.engine = only, fetch_sources, fresh, engine
+        self.only, self.fetch_sources, self.fresh, self._engine = only, fetch_sources, fresh, engine
         self._code: dict[str, dict[str, str]] = {}
         self._done: dict[str, bool] = {}
         self._old: dict[str, str] = {}
         self._tunings: dict[str, PlannedJob] = {}
         self._ran: set[str] = set()
 
+    def engine_of(self, manifest: Manifest, tier: Tier) -> Engine:
+        """What evaluates: the engine asked for, else that of the run that is there, else prefix.
+
+        So nothing that one engine answered is paid again because the other is the default.
+        """
+        if self._engine:
+            return self._engine
+        before = run_file.earlier_run(run_file.path_of(self.store.root, manifest.id, tier))
+        return before.engine if before and before.jobs else DEFAULT_ENGINE
+
     def plan(self, manifest: Manifest, tier: Tier) -> Plan:
         """Plan one manifest at one tier."""
-        slots = job_slots.slots(manifest, tier, self.locator.checkpoints, self.engine)
+        engine = self.engine_of(manifest, tier)
+        slots = job_slots.slots(manifest, tier, self.locator.checkpoints, engine)
         asked = [each.job for each in slots if self.only.keeps(each)]
         needed = {fileio.digest_of_data(each) for each in map(tuning_of, asked) if each}
         return Plan(

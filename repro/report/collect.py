@@ -26,8 +26,9 @@ from repro.report.report_data import (
     Timing,
     TuningSummary,
 )
-from repro.schema import catalog, validate
+from repro.schema import catalog, paper, validate
 from repro.schema.jobs import EvaluateJob, StabilityJob, ThroughputJob, TuningJob
+from repro.schema.manifest import Manifest
 from repro.store import contents, run_file
 from repro.store.record import Record
 from repro.store.run_file import RunFile, manifest_of
@@ -42,10 +43,17 @@ from verify.records.checked_record import CheckedRecord
 from verify.rules import layer
 
 
-def gather(folders: Sequence[Path]) -> ReportData:
-    """Judge every run in some results folders and look into its records."""
-    bundled = validate.load_manifests([])
-    claimed = {each.id: each for each in bundled}
+def gather(folders: Sequence[Path], shown: Mapping[Path, str] | None = None) -> ReportData:
+    """Judge every run in some results folders and look into its records.
+
+    Args:
+        folders: What is judged, by the bundle at hand.
+        shown: What a folder is called on the page, where that is not its path.
+
+    Raises:
+        BadInputError: if the bundle cannot be used.
+    """
+    claimed: dict[str, Manifest] = {}
     runs: list[Run] = []
     records: dict[str, Record] = {}
     arrays = RecordCollector()
@@ -53,22 +61,28 @@ def gather(folders: Sequence[Path]) -> ReportData:
     unread: list[BadInputError] = []
     for folder, run in _runs(folders, unread):
         try:
-            claimed[run.manifest] = manifest_of(run)
+            found = manifest_of(run)
+            _check_one_paper(claimed.get(run.manifest, found), found, folder)
         except BadInputError as error:
             unread.append(error)
             continue
+        claimed[run.manifest] = found
         evidence = Evidence(claimed[run.manifest], run, Store(folder), checkpoints, asked)
         verdict = judge(claimed[run.manifest], evidence, pinned)
         verdict = verdict.with_notes(contents.orphans(evidence.store))
         loaded = list(_checked_records(evidence))
         records |= {each.record.key: each.record for each in loaded}
         arrays.add_records(loaded)
-        runs.append(Run(str(folder), run.started, verdict, len(loaded), len(evidence.slots)))
+        name = (shown or {}).get(folder, str(folder))
+        runs.append(Run(name, run.started, verdict, len(loaded), len(evidence.slots)))
+    claimed = {each.id: each for each in validate.about_the_same(claimed.values())} | claimed
     every = tuple(claimed[name] for name in sorted(claimed))
     return ReportData(
+        paper=paper.names(each.paper for each in every),
+        start=paper.start(),
         manifests=every,
         page=tuple(paper_against_itself(each) for each in every),
-        coverage=coverage.tally(coverage.load(), every),
+        coverage=_coverage(every),
         undecidable={each.id: undecidable(each, each.tiers()[-1], asked) for each in every},
         runs=tuple(runs),
         machines=_machines(list(records.values())),
@@ -78,6 +92,26 @@ def gather(folders: Sequence[Path]) -> ReportData:
         envelopes=arrays.envelopes(),
         unread=tuple(dict.fromkeys(map(str, unread))),
     )
+
+
+def _check_one_paper(one: Manifest, other: Manifest, folder: Path) -> None:
+    """Refuse two manifests of one name about different papers: rows go by the name."""
+    if one.paper.id != other.paper.id:
+        found = f"{folder}: the manifest {other.id} of {other.paper.name}"
+        message = f"{found} beside one of {one.paper.name} of that name; show them apart"
+        raise BadInputError(message)
+
+
+def _coverage(manifests: Sequence[Manifest]) -> coverage.Coverage | None:
+    """What becomes of the sentences of the paper that some manifests are about, where it is known.
+
+    A ledger of another paper than theirs says nothing here.
+    """
+    if not coverage.path_of_ledger().is_file():
+        return None
+    ledger = coverage.load()
+    about = {each.paper.id for each in manifests}
+    return coverage.tally(ledger, manifests) if ledger.paper.id in about else None
 
 
 def _runs(folders: Sequence[Path], unread: list[BadInputError]) -> Iterator[tuple[Path, RunFile]]:

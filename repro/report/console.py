@@ -33,6 +33,7 @@ from repro.text import visible
 
 if TYPE_CHECKING:
     from repro.planning.plan import PlannedJob
+    from repro.report.compared_view import Section
 
 
 INDENT = 4
@@ -121,6 +122,21 @@ def stacked_row(
 
 def _words(cell: RenderableType, style: str = "") -> Text:
     return Text.assemble(cell if isinstance(cell, rich.text.Text) else str(cell), style=style)
+
+
+def show_sections(several: Iterable["Section"]) -> None:
+    """Print headings, tables and notes."""
+    out = console()
+    for each in several:
+        out.print()
+        out.print(Text(each.title, style="bold"))
+        if each.rows:
+            table = Table(*each.headings)
+            for row in each.rows:
+                table.add_row(*row)
+            out.print(table)
+        for note in each.notes:
+            out.print(Text(note, style="dim"))
 
 
 def console(*, stderr: bool = False) -> Console:

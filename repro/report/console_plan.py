@@ -1,7 +1,7 @@
 """Plans as tables: what is done, what will run, what is missing, what it costs."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from repro.schema.claims import PlannedClaim
 from repro.schema.jobs import ModelJob, Recipe, Tier, TuningJob
 from repro.schema.manifest import Manifest
 from repro.schema.measured_claims import CellClaim, UnbuiltMeasure
+from repro.schema.validate import MIN_SETTINGS
 from repro.text import plural
 
 _ORDER: tuple[Tier, ...] = ("smoke", "subset", "full")
@@ -60,6 +61,25 @@ def show(
     if following:
         above, command = following
         out.print(Text(f"  next: {command}  ({cost_of(above)})", style="dim"))
+
+
+def settings_of_a_cpu(plans: Iterable[Plan], machine: Environment) -> str:
+    """Why several settings may be one on a machine without a GPU; empty where none is asked for."""
+    several = {
+        job.slot.setting
+        for plan in plans
+        for job in plan.jobs
+        if plan.tier == "full" and isinstance(job.slot.job, ModelJob)
+    }
+    if machine.gpu is not None or len(several) < 2:  # noqa: PLR2004
+        return ""
+    return (
+        f"on this CPU, {len(several)} settings may be one: a single thread adds in one order "
+        "whatever the batch size and the order of the questions, and one kernel runs whatever a "
+        "setting names. Settings whose answers are the same to the last bit count once, and a "
+        f"claim takes {MIN_SETTINGS} that differ, over two kernels: here it is measured and stays "
+        "inconclusive with its direction, on a GPU it can be decided"
+    )
 
 
 def _floating(plan: Plan) -> list[Text]:

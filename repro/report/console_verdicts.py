@@ -59,7 +59,7 @@ def verdict_table(verdict: Verdict) -> Group:
     """One manifest: claim | published | measured | margin | outcome, and why below each."""
     where = f"tier {verdict.tier}" if verdict.tier else "the paper against itself"
     title = Text.assemble((verdict.manifest, "bold"), f" · {verdict.title} · {where}")
-    shown = [each for each in verdict.findings if each.outcome != "not-run"]
+    shown = [each for each in verdict.findings if _has_a_row(each)]
     rows = [_cells(finding) for finding in shown]
     head = tuple(Text(name, style="bold") for name in _HEAD)
     widths = _column_widths([max(map(len, column)) for column in zip(head, *rows, strict=True)])
@@ -84,11 +84,15 @@ def verdict_table(verdict: Verdict) -> Group:
     return Group(*lines)
 
 
+def _has_a_row(finding: Finding) -> bool:
+    return finding.outcome != "not-run" or bool(finding.answers)
+
+
 def _waiting(verdict: Verdict) -> dict[str, list[str]]:
     """What was not run, by what it waits for: nothing was measured that a row could show."""
     found: dict[str, list[str]] = {}
     for finding in verdict.findings:
-        if finding.outcome == "not-run":
+        if not _has_a_row(finding):
             found.setdefault(say(finding.causes[0]), []).append(finding.claim)
     return found
 
@@ -167,6 +171,8 @@ def _why(finding: Finding) -> Text:
     text.append(f"; {finding.reason}", style="dim")
     if finding.points:
         text.append(f" → {finding.points}", style="italic")
+    for answer in finding.answers:
+        text.append(f"; {answer}", style="italic")
     return text
 
 

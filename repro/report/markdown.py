@@ -109,7 +109,7 @@ def _line(one: Finding) -> str:
     printed = f"; printed: “{_cut(one.quote, _QUOTE)}”" if one.quote else ""
     found = "" if one.readings else f"; found {_cut(one.measured_here, _SIDE)}"
     result = f": **{one.result}**" if one.result else ""
-    why = _cut(one.reason, _REASON)
+    why = _why(one)
     return f"- `{one.claim}` {_claim_and_reading(one)}{printed}{found}; {why}{result}"
 
 
@@ -132,7 +132,7 @@ def _claims_table(manifest: Manifest, mine: Sequence[Row]) -> str:
     for one in (row.finding for row in mine):
         sides = (_cut(one.published, _SIDE), _cut(one.measured_here, _SIDE))
         place = _cut(one.place.section, _SIDE)
-        why = _cut(one.reason, _REASON)
+        why = _why(one)
         outcome = one.result if one.standing == "beside" and one.result else one.outcome
         lines.append(_row(f"`{one.claim}`", place, _claim_and_reading(one), outcome, *sides, why))
     return "\n".join(lines)
@@ -142,6 +142,11 @@ def _claim_and_reading(one: Finding) -> str:
     """What is claimed, and in brackets how it was read."""
     reading = f" ({_cut(one.reading, _READING)})" if one.reading else ""
     return _cut(one.statement, _STATEMENT) + reading
+
+
+def _why(one: Finding) -> str:
+    """The reason, and what the paper's authors answered to it."""
+    return "; ".join([_cut(one.reason, _REASON), *(in_markdown(str(each)) for each in one.answers)])
 
 
 def _row(*cells: str) -> str:

@@ -21,6 +21,7 @@ from repro.report.report_data import Machine, ReportData, Timing
 from repro.report.rows import OUTCOMES, SYMBOLS, Row
 from repro.schema.claim_base import Place
 from repro.schema.finding import Basis, Outcome
+from repro.schema.groups import SingleJob, ThroughputGroup
 from repro.text import visible_lines
 
 if TYPE_CHECKING:
@@ -153,13 +154,17 @@ class Plot:
 
 
 def figures(data: ReportData, rows: Sequence[Row]) -> tuple[Plot, ...]:
-    """Every figure that a manifest of its own has, in order: Figure 3 is manifest figure3."""
-    found = []
-    for manifest in data.manifests:
-        if number := re.fullmatch(r"figure(\d+)", manifest.id):
-            mine = _best([row for row in rows if row.manifest == manifest.id])
-            found.append((int(number[1]), _plot(data, manifest, mine)))
-    return tuple(plot for _, plot in sorted(found, key=lambda each: each[0]))
+    """A figure of every manifest that has no table and measures models, in order."""
+    chosen = [
+        manifest
+        for manifest in data.manifests
+        if not tables.table_of(manifest)[1]
+        and any(not isinstance(group, SingleJob) for group in manifest.jobs)
+    ]
+    return tuple(
+        _plot(data, manifest, _best([row for row in rows if row.manifest == manifest.id]))
+        for manifest in sorted(chosen, key=lambda each: tables.in_order(each.id))
+    )
 
 
 def _best(rows: Sequence[Row]) -> list[Row]:
@@ -176,9 +181,9 @@ def _plot(data: ReportData, manifest: "Manifest", rows: Sequence[Row]) -> Plot:
             continue
         if line := line_of(row.finding):
             panels.setdefault(units[claim.published], []).append(line)
-    every = {unit: points for unit, points in _bars(data, manifest.id, rows) if points}
+    every = {unit: points for unit, points in _bars(data, manifest, rows) if points}
     bars = {unit: points[:_MOST] for unit, points in every.items()}
-    name = manifest.id.replace("figure", "Figure ")
+    name = re.sub(r"(?<=[a-z])(?=\d)", " ", manifest.id).capitalize()
     lines = tuple(line for each in panels.values() for line in each)
     title = f"{name}: {len(lines)} printed numbers, with what was measured of each"
     svg = report_figures.numbers(manifest.id, title, panels, bars) if panels or bars else ""
@@ -193,7 +198,7 @@ def _plot(data: ReportData, manifest: "Manifest", rows: Sequence[Row]) -> Plot:
 
 
 def _bars(
-    data: ReportData, manifest: str, rows: Sequence[Row]
+    data: ReportData, manifest: "Manifest", rows: Sequence[Row]
 ) -> Iterator[tuple[str, list[MeasuredPoint]]]:
     """Measured points by unit, a model once."""
     found: dict[str, dict[str, MeasuredPoint]] = {}
@@ -203,7 +208,7 @@ def _bars(
         for unit, points in bars_of(row.finding).items():
             found.setdefault(unit, {}).update({point.label: point for point in points})
     yield from ((unit, list(points.values())) for unit, points in found.items())
-    if manifest == "figure2":
+    if any(isinstance(group, ThroughputGroup) for group in manifest.jobs):
         yield from _speeds(data.timings)
 
 

@@ -146,11 +146,16 @@ class Envelope:
 class ReportData:
     """Everything that the page shows."""
 
+    paper: str
+    """What the claims are of, as it is called in a sentence."""
+    start: str
+    """The manifest to begin with."""
     manifests: tuple[Manifest, ...]
-    """Every manifest of the bundle, and those of the runs."""
+    """Those of the runs, and the bundle's about the same paper."""
     page: tuple[Verdict, ...]
     """The paper against itself, one a manifest."""
-    coverage: Coverage
+    coverage: Coverage | None
+    """None where the bundle has no ledger of sentences of this paper."""
     undecidable: Mapping[str, Mapping[str, str]]
     """Manifest to those of its claims that no full run could decide, and why."""
     runs: tuple[Run, ...] = ()

@@ -55,7 +55,7 @@ class Row:
     caught: tuple[str, ...]
     """What difference the check would have noticed."""
     working: tuple[str, ...]
-    """The other steps."""
+    """The other steps, and what the paper's authors answered."""
 
 
 def rows(data: ReportData) -> tuple[Row, ...]:
@@ -118,7 +118,10 @@ def _row(manifest: str, tier: str, finding: Finding, anchors: dict[str, int]) ->
         tier=tier,
         finding=finding,
         caught=tuple(say(each) for each in every if each.code in NOTICES),
-        working=tuple(say(each) for each in finding.working if each.code not in NOTICES),
+        working=(
+            *(say(each) for each in finding.working if each.code not in NOTICES),
+            *map(str, finding.answers),
+        ),
     )
 
 
@@ -130,7 +133,7 @@ def section_of(finding: Finding) -> str:
     """The heading of the first place that a claim names.
 
     Example:
-        >>> heading("5.1, after Figure 1"), heading("Abstract; 1"), heading("Appendices A and D")
+        >>> heading("5.1, after a figure"), heading("Abstract; 1"), heading("Appendices A and D")
         ('Section 5.1', 'Abstract', 'Appendix A')
     """
     return heading(finding.place.section)
@@ -173,13 +176,14 @@ def strongest_findings(every: Sequence[Row]) -> list[Row]:
     found: dict[tuple[str, str], Row] = {}
     for row in every:
         both = (found.get((row.manifest, row.finding.claim), row), row)
-        found[row.manifest, row.finding.claim] = min(both, key=_rank)
+        found[row.manifest, row.finding.claim] = min(both, key=lambda each: rank(each.finding))
     return list(found.values())
 
 
-def _rank(row: Row) -> tuple[int, bool]:
-    drifted = any(each.code == "drift" for each in row.finding.causes)
-    return _STRONGEST.index(row.finding.outcome), drifted
+def rank(finding: Finding) -> tuple[int, bool]:
+    """By which of several findings of one claim the least counts."""
+    drifted = any(each.code == "drift" for each in finding.causes)
+    return _STRONGEST.index(finding.outcome), drifted
 
 
 def counts(every: Iterable[Row]) -> dict[Outcome, int]:

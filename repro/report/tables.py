@@ -11,6 +11,7 @@ from repro.report.report_data import ReportData
 from repro.report.rows import Row
 from repro.schema.catalog import HubSource
 from repro.schema.causes import say
+from repro.schema.jobs import DEFAULT_ENGINE
 from repro.schema.manifest import Manifest
 from repro.schema.slots import slots
 
@@ -42,14 +43,30 @@ class Table:
 
 
 def tables(data: ReportData, rows: Sequence[Row]) -> tuple[Table, ...]:
-    """Every table that a manifest of its own has, in order: Table 3 is manifest table3."""
-    found = []
+    """Every table that a manifest prints cells of, in order, once: by the one that prints most."""
+    most: dict[str, tuple[int, Manifest]] = {}
     for manifest in data.manifests:
-        if number := re.fullmatch(r"table(\d+)", manifest.id):
-            name = f"Table {number[1]}"
-            mine = [row for row in rows if row.manifest == manifest.id]
-            found.append((int(number[1]), _table(manifest, name, mine)))
-    return tuple(table for _, table in sorted(found, key=lambda each: each[0]) if table.lines)
+        name, cells = table_of(manifest)
+        if cells > most.get(name, (0, manifest))[0]:
+            most[name] = cells, manifest
+    return tuple(
+        _table(manifest, name, [row for row in rows if row.manifest == manifest.id])
+        for name, (_, manifest) in sorted(most.items(), key=lambda each: in_order(each[0]))
+    )
+
+
+def table_of(manifest: Manifest) -> tuple[str, int]:
+    """The table that most of a manifest's printed values stand in, and how many; `""` and 0."""
+    places = (value.place for value in manifest.published)
+    names = (each.table for each in places if each.table and each.row and each.column)
+    return next(iter(Counter(names).most_common(1)), ("", 0))
+
+
+def in_order(name: str) -> tuple[str, int, str]:
+    """What names are sorted by, so that a tenth comes behind a ninth."""
+    found = re.match(r"(\D*)(\d*)", name)
+    assert found is not None  # noqa: S101  # it matches anything
+    return found[1], int(found[2] or 0), name
 
 
 def _table(manifest: Manifest, name: str, rows: Sequence[Row]) -> Table:
@@ -131,7 +148,7 @@ def _waiting(
     data: ReportData, manifest: Manifest, mine: Sequence[Row], locator: InputLocator
 ) -> OpenClaims:
     tier, weights = manifest.tiers()[-1], locator.checkpoints
-    jobs = cost.distinct(slot.job for slot in slots(manifest, tier, weights))
+    jobs = cost.distinct(slot.job for slot in slots(manifest, tier, weights, DEFAULT_ENGINE))
     reasons = Counter(
         say(row.finding.causes[0]) for row in mine if row.finding.outcome == "not-run"
     )

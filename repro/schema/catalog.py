@@ -1,11 +1,11 @@
 """The catalog: every checkpoint and data set that a manifest can name, with its pins."""
 
+import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar, get_args
+from typing import Annotated, Final, Literal, TypeVar
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
@@ -18,40 +18,14 @@ from repro.schema.families import FAMILIES
 from repro.schema.reading import Wrong, path_key
 from repro.text import known_names
 
+MMLU: Final = "mmlu"
+"""The one data set with subjects; every other task is a benchmark under lm-eval's own name."""
 
-@dataclass(frozen=True)
-class GatedTokenizer:
-    """A tokenizer that the hub gives only to those who accepted a licence."""
+Output = Literal["multiple_choice", "loglikelihood"]
+"""What is asked of a model, as lm-eval calls it: which of some choices, or how likely an end is."""
 
-    vocabularies: frozenset[str]
-    """Digests of its vocabulary and merges, by `foreign_json.vocabulary_digest`."""
-    public: str
-    """A repository that anybody may fetch from and that is expected to bring the same one."""
-
-
-GATED: Mapping[str, GatedTokenizer] = {
-    # 32,000 tokens and 61,249 merges, made of the public tokenizer.model (SHA-256 9e556afd…) by the
-    # rule of transformers' converter; the first digest is also that of a tokenizer.json that was
-    # published with LLaMA. Newer converters order the merges of runs of spaces otherwise.
-    "meta-llama/Llama-2-7b-hf": GatedTokenizer(
-        vocabularies=frozenset(
-            {
-                "09c09cf2c995cd95d8cb14dda638f32417c38cc14450a6f835828738e0896c3d",
-                "35f90befe336634a5fc4aab1928a762db38d499cbe998db7b7ef826a7886a699",
-            }
-        ),
-        public="TinyLlama/TinyLlama-1.1B-intermediate-step-240k-503b",
-    )
-}
-"""By the hub's name."""
-
-MMLU = ("mmlu",)
-"""What a data set with subjects may be called: what evaluations ask."""
-
-BenchmarkTask = Literal[
-    "hellaswag", "piqa", "arc_easy", "arc_challenge", "winogrande", "lambada_openai"
-]
-"""What every other benchmark may be called: lm-eval's names."""
+Metric = Literal["accuracy", "accuracy_norm", "perplexity"]
+"""lm-eval's acc, acc_norm and perplexity."""
 
 
 class HubSource(Frozen):
@@ -116,6 +90,8 @@ class Checkpoint(Frozen):
     blocks: PositiveInt
     heads: PositiveInt | None
     """Attention heads; null without attention."""
+    vocabulary: PositiveInt | None = None
+    """Rows of the embedding, padding left out; null where speed cannot be measured of its shape."""
     files: dict[str, Sha256]
     """Known digests by file name, a tokenizer from elsewhere included; empty until `repro pin`
     writes them. A `pytorch_model.bin` stands for the safetensors that `repro convert`
@@ -126,6 +102,18 @@ class Checkpoint(Frozen):
     def stored_bytes(self) -> int:
         """Size of the published weights."""
         return self.parameters * (4 if self.stored_dtype == "float32" else 2)
+
+
+class GatedTokenizer(Frozen):
+    """A tokenizer that the hub gives only to those who accepted a licence."""
+
+    vocabularies: Annotated[frozenset[Sha256], Field(min_length=1)]
+    """Digests of its vocabulary and merges, by `foreign_json.vocabulary_digest`; several where
+    published copies order merges of equal rank otherwise."""
+    public: Repository
+    """A repository that anybody may fetch from and that is expected to bring the same one."""
+    note: str
+    """What the digests were taken from."""
 
 
 class Subject(Frozen):
@@ -203,9 +191,13 @@ class OneFile(Frozen):
 
 
 class Benchmark(OneFile):
-    """One of lm-eval's benchmarks beside MMLU, at the split that it scores."""
+    """One of lm-eval's tasks beside MMLU, at the split that it scores; `repro task` prints one."""
 
-    hub: HubSource
+    hub: HubSource | None
+    """Null for a file of this bundle."""
+    output: Output
+    metrics: Annotated[tuple[Metric, ...], Field(min_length=1)]
+    """What lm-eval reports of it."""
     questions: PositiveInt
     choices: PositiveInt
     question_characters: PositiveInt
@@ -229,6 +221,7 @@ class Instructions(OneFile):
 
 class _Checkpoints(Frozen):
     checkpoints: dict[Slug, Checkpoint]
+    gated_tokenizers: dict[Repository, GatedTokenizer] = Field(default_factory=dict)
 
 
 class _Datasets(Frozen):
@@ -238,9 +231,18 @@ class _Datasets(Frozen):
 
 
 def checkpoints(path: Path | None = None) -> Mapping[str, Checkpoint]:
-    """Every checkpoint by name, from `catalog/checkpoints.json`."""
-    path = path or paths.CATALOG / "checkpoints.json"
-    return _load(path, _Checkpoints, _wrong_checkpoints).checkpoints
+    """Every checkpoint by name, from `catalog/checkpoints.json`: the bundle's before the tool's."""
+    return {name: each for one in _checkpoints(path) for name, each in one.checkpoints.items()}
+
+
+def gated_tokenizers() -> Mapping[str, GatedTokenizer]:
+    """Every gated tokenizer by its name on the hub, from the same."""
+    return {name: each for one in _checkpoints() for name, each in one.gated_tokenizers.items()}
+
+
+def _checkpoints(path: Path | None = None) -> list[_Checkpoints]:
+    files = [path] if path else _files("checkpoints.json")
+    return [_load(each, _Checkpoints, _wrong_checkpoints) for each in files]
 
 
 def unpinned_checkpoints(known: Mapping[str, Checkpoint]) -> tuple[str, ...]:
@@ -273,12 +275,58 @@ def instructions() -> Mapping[str, Instructions]:
     return _datasets().instructions
 
 
+FILES = ("checkpoints.json", "datasets.json")
+"""Of a catalog folder, what is looked up by name."""
+SCHEMAS: Mapping[str, type[Frozen]] = {"checkpoints": _Checkpoints, "datasets": _Datasets}
+"""What each of them may hold."""
+
+
+def entries(names: Collection[str]) -> dict[str, str]:
+    """The two files with the entries of some names alone, the bundle's and the tool's together."""
+    known = _datasets()
+    fields = {field: getattr(known, field) for field in _Datasets.model_fields}
+    of = {
+        each.changes.of for name, each in known.datasets.items() if name in names and each.changes
+    }
+    chosen: tuple[tuple[str, Mapping[str, Mapping[str, Frozen]]], ...] = (
+        (FILES[0], {"checkpoints": checkpoints()}),
+        (FILES[1], fields),
+    )
+    return {
+        f"catalog/{file}": json.dumps(
+            {
+                field: {
+                    name: each.model_dump(mode="json")
+                    for name, each in every.items()
+                    if name in names or name in of
+                }
+                for field, every in content.items()
+            },
+            indent=1,
+            ensure_ascii=False,
+        )
+        + "\n"
+        for file, content in chosen
+    }
+
+
 _Catalog = TypeVar("_Catalog", _Checkpoints, _Datasets)
 
 
 def _datasets(path: Path | None = None) -> _Datasets:
-    path = path or paths.CATALOG / "datasets.json"
-    return _load(path, _Datasets, _wrong_datasets)
+    files = [path] if path else _files("datasets.json")
+    found = [_load(each, _Datasets, _wrong_datasets) for each in files]
+    return _Datasets(
+        datasets={name: each for one in found for name, each in one.datasets.items()},
+        benchmarks={name: each for one in found for name, each in one.benchmarks.items()},
+        instructions={name: each for one in found for name, each in one.instructions.items()},
+    )
+
+
+def _files(name: str) -> list[Path]:
+    """A file of the tool's catalog, then the bundle's of that name, whose entries win."""
+    every = (paths.CATALOG / name, paths.bundle().catalog / name)
+    return [each for each in dict.fromkeys(every) if each == every[0] or each.is_file()]
 
 
 def _wrong_checkpoints(found: _Checkpoints) -> Iterator[Wrong]:
@@ -294,13 +342,10 @@ def _wrong_checkpoints(found: _Checkpoints) -> Iterator[Wrong]:
 
 
 def _wrong_datasets(found: _Datasets) -> Iterator[Wrong]:
-    """Benchmarks that no job can ask, and names that stand for two things."""
-    named = {"datasets": MMLU, "benchmarks": get_args(BenchmarkTask)}
-    for field, known in named.items():
-        for name in getattr(found, field):
-            if name not in known:
-                expected = f"{known_names(name, known)}; repro/schema/catalog.py has them"
-                yield f"{field}{path_key(name)}", f"{name!r}, which no job asks", expected
+    """Data sets that no job can ask, and names that stand for two things."""
+    for name in found.datasets:
+        if name != MMLU:
+            yield f"datasets{path_key(name)}", f"{name!r}, which no job asks", MMLU
     for name, times in Counter([*found.datasets, *found.benchmarks, *found.instructions]).items():
         if times > 1:
             yield f"instructions{path_key(name)}", f"{name!r} {times} times", "each name once"

@@ -68,6 +68,9 @@ SENTENCES: dict[str, str] = {
     # What keeps a measurement from deciding, and where it points.
     "holm": "not beyond chance over {tests} numbers: p = {p:.2g} (Holm)",
     "few-settings": "{draws} of the {needed} settings needed ({repeated} more repeat one of them)",
+    "settings-of-a-cpu": "on a CPU {repeated} of {settings} settings are no draws of their own: "
+    "one kernel runs whatever a setting names, and one thread adds in one order whatever the batch "
+    "size, so that their answers were those of another setting to the last bit",
     "divided-by-zero": "the improvement that is divided by may be 0: draws from {low:.2f} "
     "to {high:.2f}",
     "divisor-without-ends": "the improvement that is divided by may be 0: it has no ends",
@@ -231,6 +234,8 @@ SENTENCES: dict[str, str] = {
     "counted-smaller": "of {total} comparisons {sure} surely smaller, {never} surely not",
     "counted-agreeing": "{agree} of {total} agree",
     "highest": "highest {value:.2f}",
+    "right-side-near-zero": "the right side may be 0: draws from {low:.2f} to {high:.2f}",
+    "parameters-counted": "{left:,} and {right:,} parameters were counted",
     "counted-won": "of {total} comparisons another draw would show {sure} surely and {possible} "
     "possibly won",
     "won-beyond-sampling": "{won} won beyond |z| {z} of the sampling of questions (first setting)",

@@ -1,5 +1,6 @@
 """What every claim has: where the paper says it, what is printed there, how it is read."""
 
+import datetime as dt
 from typing import Annotated, Literal
 
 from pydantic import StringConstraints
@@ -14,6 +15,10 @@ Standing = Literal["printed", "step", "beside"]
 needs; a check of our own, which has a result and is never a verdict on the paper."""
 
 Text = Annotated[str, StringConstraints(min_length=1)]
+
+SAID = r"\S"
+Said = Annotated[str, StringConstraints(pattern=SAID)]
+"""Text that is not blank."""
 
 
 class Place(Frozen):
@@ -51,11 +56,27 @@ NO_MARGIN = Margin(value="0", origin="no sentence compares it with anything")
 """No measurement reproduces what no sentence rests on."""
 
 
+class Answer(Frozen):
+    """What an author answered to the finding of a claim. It is shown, and decides nothing."""
+
+    who: Said
+    when: dt.date
+    """Day, `YYYY-MM-DD`."""
+    where: Said
+    """Where it can be read: an address, or a letter and who keeps it."""
+    said: Said
+    """The answer, or the part of it that is about this claim."""
+
+    def __str__(self) -> str:
+        """All of it as one sentence."""
+        return f"answered by {self.who} on {self.when} ({self.where}): “{self.said}”"
+
+
 class ClaimBase(Frozen):
     """What every claim says."""
 
     id: Slug
-    """The dossier's name, e.g. `T1.mamba-130m.float16` or `TH1b`."""
+    """Unique in its manifest, e.g. `small.float16`."""
     statement: str
     """What is claimed, in our words."""
     place: Place
@@ -71,3 +92,5 @@ class ClaimBase(Frozen):
     the manifest's `packages` says why."""
     reading: Text | None = None
     """How the sentence is read, where it can be read in several ways; each is its own claim."""
+    answers: tuple[Answer, ...] = ()
+    """What the paper's authors answered to its finding; no rule reads it."""

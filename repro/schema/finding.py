@@ -9,7 +9,7 @@ from pydantic import computed_field
 
 from repro.schema.base import Frozen, Slug
 from repro.schema.causes import LISTS, STAND_INS, Cause, Estimate, say, say_all
-from repro.schema.claim_base import Place, Standing
+from repro.schema.claim_base import Answer, Place, Standing
 from repro.schema.jobs import Tier
 
 Outcome = Literal[
@@ -74,6 +74,8 @@ class Finding(Frozen):
     """Of a sentence that can be read in several ways: each, and what came of it."""
     records: tuple[str, ...] = ()
     """Keys of the records that it rests on."""
+    answers: tuple[Answer, ...] = ()
+    """What the paper's authors answered, as the claim has it."""
 
     @computed_field  # type: ignore[prop-decorator]
     @property

@@ -11,7 +11,6 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 
 from repro.schema.base import Frozen, Slug, Slugs
 from repro.schema.jobs import (
-    BenchmarkTask,
     Job,
     LoneJob,
     Method,
@@ -29,9 +28,9 @@ class GroupTier(Frozen):
     """What one tier of a group runs."""
 
     settings: Slugs
-    stand_ins: dict[Slug, Slug]
+    stand_ins: dict[Slug, Slug] = Field(default_factory=dict)
     """Checkpoint family to the bundled twin that stands in for it; empty at full."""
-    only_stand_ins: bool
+    only_stand_ins: bool = False
     """True: families without a stand-in are not run at this tier."""
 
     def runs(self, checkpoint: str, family: str) -> str | None:
@@ -42,13 +41,18 @@ class GroupTier(Frozen):
 class EvaluationTier(GroupTier):
     """What one tier of an evaluation runs."""
 
-    subjects: Slugs
-    """Whole subjects of the task, chosen before any result was seen."""
-    rule: str
+    settings: tuple[Slug, ...] = ()
+    """Left out: all of the manifest."""
+    subjects: tuple[Slug, ...] = ()
+    """Of MMLU, whole subjects, chosen before any result was seen; none of another task."""
+    questions: PositiveInt | None = None
+    """Of another task than MMLU, only the first so many; null for all."""
+    rule: str = ""
     """How the subjects were chosen."""
-    other_arms: tuple[Literal["autocast", "float32-head", "ieee"], ...]
-    """Run beside weight-cast under the first setting only, in half precision (ieee: the float32 of
-    Mamba-2): shown with the cells, to tell what of a divergence they explain, deciding nothing."""
+    other_arms: tuple[Literal["autocast", "float32-head", "ieee"], ...] = ()
+    """Of MMLU, run beside weight-cast under the first setting only, in half precision (ieee: the
+    float32 of Mamba-2): shown with the cells, to tell what of a divergence they explain, deciding
+    nothing."""
 
 
 class EvaluationGroup(Frozen):
@@ -58,13 +62,14 @@ class EvaluationGroup(Frozen):
     id: Slug
     checkpoints: Slugs
     dtypes: Dtypes
-    task: Literal["mmlu"]
+    task: Slug
+    """`mmlu`, or a task under `benchmarks` of the catalog."""
     shots: Shots
     tiers: dict[Tier, EvaluationTier]
 
 
 class TunedCheckpoint(Frozen):
-    """A row of Table 2: what its size class is tuned with."""
+    """A row of a table of recipes: what its size class is tuned with."""
 
     checkpoint: Slug
     learning_rate: PositiveFloat
@@ -107,7 +112,8 @@ class SmallerRecipe(Frozen):
 class Questions(Frozen):
     """What every tuned checkpoint is asked afterwards."""
 
-    task: Literal["mmlu"] | BenchmarkTask
+    task: Slug
+    """As in an evaluation."""
     shots: Shots
     dtypes: Dtypes
     """Dtypes that the tuned weights are evaluated in."""
@@ -122,7 +128,7 @@ class TuningTier(GroupTier):
     """Seed of the tuning under each setting."""
     precisions: Dtypes
     """Arms of other precisions are left out: a CPU has no float16 mixed precision."""
-    tasks: Annotated[tuple[Literal["mmlu"] | BenchmarkTask, ...], Field(min_length=1)]
+    tasks: Slugs
     """Questions of other tasks are left out."""
     dtypes: Dtypes
     """Evaluations in other dtypes are left out."""

@@ -14,7 +14,6 @@ from typing import Annotated, Any, get_args
 
 from pydantic import Field
 
-from repro.schema.catalog import BenchmarkTask
 from repro.schema.kinds.base import Attention, CastMode, Dtype, Engine, KindOfJob, Setting, Tier
 from repro.schema.kinds.benchmark import BenchmarkJob
 from repro.schema.kinds.evaluate import EvaluateJob
@@ -27,10 +26,10 @@ from repro.schema.kinds.weight_tying import WeightTyingJob
 __all__ = [
     "CHECKED_QUESTIONS",
     "CHECKED_SUBJECTS",
+    "DEFAULT_ENGINE",
     "KINDS",
     "Attention",
     "BenchmarkJob",
-    "BenchmarkTask",
     "CastMode",
     "Dtype",
     "Engine",
@@ -78,6 +77,8 @@ KINDS: Mapping[str, type[KindOfJob]] = {
 # smallest that shares a prefix. lm-eval answers it twice, with two batch sizes: what the engine
 # changes stands beside what a batch size changes (`verify.records.answers`).
 
+DEFAULT_ENGINE: Engine = "prefix"
+"""Of a run that names none; records and run files that name none are of lm-eval, the first one."""
 CHECKED_SUBJECTS = ("abstract_algebra", "anatomy")
 """Of MMLU, the first two by name, 235 questions; a job without them takes its first subject."""
 CHECKED_QUESTIONS = 100

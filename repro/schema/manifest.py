@@ -8,24 +8,65 @@ no sense (a claim on a cell that nobody printed).
 import json
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, model_validator
+from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, NonNegativeInt, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from repro import paths
 from repro.fileio import write_text
 from repro.schema.base import Frozen, Slug
 from repro.schema.claim_base import Published
 from repro.schema.claims import Claim
-from repro.schema.groups import Group
+from repro.schema.groups import EvaluationGroup, Group
 from repro.schema.jobs import Setting, Tier
 from repro.schema.margins import Margins
 from repro.schema.measured_claims import CellClaim
+from repro.schema.paper import PaperVersion
 
 
-class Paper(Frozen):
-    """The version of the paper that the numbering follows."""
+def _standard_settings() -> tuple[Setting, ...]:
+    """Seven settings over two kernels, of attention and of Mamba's scan: the fewest to decide."""
+    first = Setting(
+        id="batch-16",
+        batch_size=16,
+        order="length-descending",
+        attention_float32="eager",
+        attention_half="eager",
+        mamba_path="kernels",
+    )
+    other: dict[str, str] = {"attention_float32": "sdpa", "attention_half": "sdpa"}
+    other |= {"mamba_path": "slow"}
+    return (
+        first,
+        *(first.model_copy(update={"id": f"batch-{n}", "batch_size": n}) for n in (8, 32, 4)),
+        first.model_copy(update={"id": "ascending", "order": "length-ascending"}),
+        first.model_copy(update={"id": "other-kernel", **other}),
+        first.model_copy(update={"id": "other-kernel-8", "batch_size": 8, **other}),
+    )
 
-    arxiv: str
-    version: Literal["v1", "v2", "v3"]
+
+STANDARD = "standard"
+STANDARD_SETTINGS = _standard_settings()
+"""What a manifest has with `"settings": "standard"`."""
+
+
+def _named_settings(given: object) -> object:
+    if given == STANDARD:
+        return STANDARD_SETTINGS
+    return tuple(given) if isinstance(given, list) else given  # JSON has no other sequence
+
+
+class _OrStandard:
+    """Names the word in the JSON schema."""
+
+    @staticmethod
+    def __get_pydantic_json_schema__(
+        core: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {"anyOf": [{"const": STANDARD}, handler(core)]}
+
+
+Settings = Annotated[tuple[Setting, ...], BeforeValidator(_named_settings), _OrStandard]
 
 
 class Manifest(Frozen):
@@ -35,11 +76,13 @@ class Manifest(Frozen):
     id: Slug
     """Equal to the file's name without `.json`."""
     title: str
-    paper: Paper
+    paper: PaperVersion
     packages: dict[str, str]
     """Package that some claim depends on, to the reason."""
     published: tuple[Published, ...]
-    settings: tuple[Setting, ...]
+    settings: Settings
+    """Or `standard`: batch-16, batch-8, batch-32, batch-4, ascending, other-kernel and
+    other-kernel-8, seven over two kernels."""
     jobs: tuple[Group, ...]
     claims: Annotated[tuple[Claim, ...], Field(min_length=1)]
     """A manifest that claims nothing is invalid: empty is never success."""
@@ -49,9 +92,21 @@ class Manifest(Frozen):
     is contradicted is so among all of them, each counted once."""
 
     @model_validator(mode="after")
-    def _with_margins(self) -> "Manifest":
+    def _with_what_follows(self) -> "Manifest":
         object.__setattr__(self, "claims", Margins(self.published, self.claims).filled())
+        object.__setattr__(self, "jobs", tuple(map(self._with_settings, self.jobs)))
         return self
+
+    def _with_settings(self, group: Group) -> Group:
+        """An evaluation whose tiers that name no setting run all of the manifest."""
+        if not isinstance(group, EvaluationGroup):
+            return group
+        every = {"settings": tuple(each.id for each in self.settings)}
+        tiers = {
+            tier: spec if spec.settings else spec.model_copy(update=every)
+            for tier, spec in group.tiers.items()
+        }
+        return group if tiers == group.tiers else group.model_copy(update={"tiers": tiers})
 
     def tiers(self) -> tuple[Tier, ...]:
         """Tiers that some job group has, cheapest first.

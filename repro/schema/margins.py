@@ -32,6 +32,7 @@ from repro.schema.page_claims import (
     SamplingClaim,
     WinsClaim,
 )
+from repro.schema.score_claims import MeasuredDifference
 from repro.schema.tuned_claims import BarsClaim, ImprovementRatio, TunedDivergence
 
 Border = tuple[Decimal, str]
@@ -40,6 +41,7 @@ Border = tuple[Decimal, str]
 _NOTHING: Mapping[type, tuple[tuple[str, str], ...]] = {
     Divergence: (("0", "no divergence"),),
     TunedDivergence: (("0", "no divergence"),),
+    MeasuredDifference: (("0", "no difference"),),
     ImprovementRatio: (("0", "no improvement"), ("100", "no less and no more than the other")),
 }
 """What is measured to the values at which a number would say nothing."""
@@ -111,7 +113,7 @@ class Margins:
                 yield one, (Decimal(texts[1]), what)
                 yield other, (Decimal(texts[0]), what)
 
-    def _compared(  # noqa: C901  # one case a kind of claim
+    def _compared(  # noqa: C901, PLR0912  # one case a kind of claim
         self, claim: Claim
     ) -> Iterator[tuple[str, str, str]]:
         """Two published values that a sentence compares, and what they are to each other."""
@@ -131,12 +133,22 @@ class Margins:
                     yield one, other, "its neighbour in the ordering"
             case RatioClaim(form="plain"):
                 yield claim.published, claim.of[0], "what it is held against"
+            case RatioClaim(form="difference" | "percent-fewer"):
+                yield claim.of[0], claim.of[1], "what it is compared with"
+            case CellClaim(measure=MeasuredDifference() as measure):
+                left, right = (self._of_measure(each) for each in measure.sides)
+                yield left, right, "what it is compared with"
             case BarsClaim(relation="smaller" | "smaller-beyond-null"):
                 for precision in claim.precisions:
                     first = self._mean_bar(claim.checkpoints, precision)
                     for names in claim.others:
                         other = self._mean_bar(names, precision)
                         yield first, other, "its neighbour in the ordering"
+
+    def _of_measure(self, measure: object) -> str:
+        """The published value of the cell that measures something; empty if none does."""
+        found = (each.published for each in self.cells.values() if each.measure == measure)
+        return next(found, "")
 
     def _printed(self, names: Sequence[str]) -> list[str]:
         """Published values of names that may be cells'."""

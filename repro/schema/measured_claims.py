@@ -12,6 +12,7 @@ from repro.decimals import DecimalText, Unsigned
 from repro.schema.base import Frozen, Slug, Slugs
 from repro.schema.claim_base import NO_MARGIN, Basis, ClaimBase, Margin, Text
 from repro.schema.kinds.proof import TheoremName
+from repro.schema.score_claims import MeanScore, MeasuredDifference
 from repro.schema.tuned_claims import ImprovementRatio, Score, TunedDivergence
 
 # -----------------------------------------------------------------------------
@@ -25,7 +26,7 @@ from repro.schema.tuned_claims import ImprovementRatio, Score, TunedDivergence
 # Speed and memory belong to a class of hardware: elsewhere a claim is inconclusive, and its
 # direction is shown.
 #
-# Reference: paper v2, section 5.1, Figure 2 and Appendix D. Differs: the paper gives only GB of
+# Reference: paper v2, section 5.1 and Appendix D. Differs: the paper gives only GB of
 # memory for the GPU, and neither which count of memory it took nor how much the GPU left free; both
 # counts and every cap have to agree.
 
@@ -92,8 +93,8 @@ class GrowingClaim(ClaimBase):
 # -----------------------------------------------------------------------------
 # Claims about language models, on printed values or on evaluations.
 
-JobType = Literal["fine-tuning", "throughput", "few-shot", "winogrande", "authors' runs"]
-"""What some claim needs and this bundle has no job for: not built yet, or the authors' own runs."""
+JobType = Text
+"""What some claim needs and there is no job for: not built yet, or the authors' own runs."""
 
 
 class Divergence(Frozen):
@@ -123,7 +124,14 @@ class CellClaim(ClaimBase):
     kind: Literal["cell"]
     published: Slug
     measure: Annotated[
-        Divergence | TunedDivergence | Score | ImprovementRatio | ThroughputGain | UnbuiltMeasure,
+        Divergence
+        | TunedDivergence
+        | Score
+        | MeanScore
+        | MeasuredDifference
+        | ImprovementRatio
+        | ThroughputGain
+        | UnbuiltMeasure,
         Field(discriminator="kind"),
     ]
     margin: Margin = NO_MARGIN

@@ -37,8 +37,16 @@ class RatioClaim(ClaimBase):
     kind: Literal["ratio"]
     published: Slug
     of: Annotated[tuple[Slug, ...], Field(min_length=1, max_length=2)]
-    form: Literal["plain", "times", "percent-of", "percent-more", "times-per-reduction"]
-    """With a, b for `of`: a; a/b; 100 a/b; 100 (a/b - 1); 1 / (1 - a/100)."""
+    form: Literal[
+        "plain",
+        "times",
+        "percent-of",
+        "percent-more",
+        "percent-fewer",
+        "difference",
+        "times-per-reduction",
+    ]
+    """With a, b for `of`: a; a/b; 100 a/b; 100 (a/b - 1); 100 (1 - a/b); a - b; 1 / (1 - a/100)."""
     relation: Literal["equals", "at-least", "at-most"]
     """`equals`: both round to the same printed number."""
 

@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 from repro import fileio, json_text
 from repro.errors import BadInputError, Problem
 from repro.schema.base import HUB_NAME, Frozen
+from repro.schema.claim_base import SAID
 from repro.text import plural
 
 Model = TypeVar("Model", bound=Frozen)
@@ -134,12 +135,16 @@ def _shown(value: object) -> str:
 _EXPECTED = {
     "string_type": 'text in quotes, e.g. "0.03"',
     "string_pattern_mismatch": "text that matches {pattern}",
+    **dict.fromkeys(
+        ("date_type", "date_parsing", "date_from_datetime_parsing"), "a day, e.g. 2026-11-30"
+    ),
 }
 """Where pydantic's own words say too little."""
 
 _PATTERNS = {
     "^[0-9a-f]{64}$": "a SHA-256 digest: 64 digits, 0 to 9 and a to f",
-    HUB_NAME: "a name on the model hub, e.g. state-spaces/mamba-130m-hf",
+    HUB_NAME: "a name on the model hub, e.g. owner/model",
+    SAID: "text that is not blank",
 }
 """What text has to match, in words."""
 

@@ -10,12 +10,13 @@ AIPSS and no metric for any benchmark; both readings of each are claims of their
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from repro.decimals import DecimalText
 from repro.schema.base import Frozen, Slug, Slugs
-from repro.schema.claim_base import ClaimBase
-from repro.schema.jobs import BenchmarkTask, Method, Precision
+from repro.schema.catalog import Metric
+from repro.schema.claim_base import ClaimBase, Text
+from repro.schema.jobs import Method, Precision
 
 Methods = Annotated[tuple[Method, ...], Field(min_length=1)]
 Precisions = Annotated[tuple[Precision, ...], Field(min_length=1)]
@@ -34,15 +35,29 @@ class TunedDivergence(Frozen):
     precision: Precision
 
 
-class Score(Frozen):
-    """Zero-shot score of a tuned checkpoint on one benchmark, in percent, or its perplexity."""
+class ScoredModel(Frozen):
+    """Whose answers are scored, and how it was asked."""
+
+    checkpoint: Slug
+    method: Method | None = None
+    precision: Precision | None = None
+    """Of its tuning; null, as `method`, for the checkpoint as it is."""
+    dtype: Precision = "float32"
+    """Of the weights when it was asked."""
+    shots: NonNegativeInt = 0
+    """Solved examples before each question."""
+    left_open: tuple[Text, ...] | None = None
+    """What the paper leaves open of the evaluation and one choice was made of here, e.g. "dtype":
+    with any of it nothing is decided. Not null for a checkpoint as it is: [] says that the paper
+    names dtype, shots, metric, prompt and program."""
+
+
+class Score(ScoredModel):
+    """Score of a checkpoint, tuned or not, on one task, in percent, or its perplexity."""
 
     kind: Literal["score"]
-    checkpoint: Slug
-    method: Method
-    precision: Precision
-    task: BenchmarkTask
-    metric: Literal["accuracy", "accuracy_norm", "perplexity"]
+    task: Slug
+    metric: Metric
 
 
 class ClaimedModel(Frozen):
@@ -68,14 +83,14 @@ class ImprovementRatio(Frozen):
 
 
 class BarsClaim(ClaimBase):
-    """What bars as Figure 1 draws them have in common: one a checkpoint, method and precision.
+    """What bars of divergences have in common: one a checkpoint, method and precision.
 
     A bar is the mean over shots 0, 1, 3 and 5 of |accuracy of the reference arm - of this|.
     """
 
     kind: Literal["bars"]
     published: Slug | None
-    task: Literal["mmlu", "winogrande"]
+    task: Slug
     """What accuracies are of; v2 draws MMLU, v3 has WinoGrande as well."""
     checkpoints: Slugs
     methods: Methods
@@ -128,8 +143,8 @@ class ImprovementClaim(ClaimBase):
 class ScoreColumn(Frozen):
     """One column of a table of scores; a lower perplexity wins, a higher accuracy."""
 
-    task: BenchmarkTask
-    metric: Literal["accuracy", "accuracy_norm", "perplexity"]
+    task: Slug
+    metric: Metric
 
 
 class MeasuredWinsClaim(ClaimBase):

@@ -8,7 +8,7 @@ An arm is `<method>.<precision>`, and then the path of Mamba's code where that i
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from repro.schema.catalog import Checkpoint
+from repro.schema.catalog import MMLU, Checkpoint
 from repro.schema.groups import (
     Arm,
     Questions,
@@ -30,6 +30,7 @@ from repro.schema.jobs import (
     TuningJob,
 )
 from repro.schema.manifest import Manifest
+from repro.schema.score_claims import MeanScore, MeasuredDifference, Quantity, Scores
 from repro.schema.tuned_claims import (
     BarsClaim,
     ImprovementClaim,
@@ -128,7 +129,7 @@ def _question_job(
     dtype: Precision,
     setting: Setting,
 ) -> EvaluateJob | BenchmarkJob:
-    if asked.task == "mmlu":
+    if asked.task == MMLU:
         return EvaluateJob(
             kind="evaluate",
             checkpoint=checkpoint,
@@ -148,7 +149,7 @@ def _question_job(
         arm="weight-cast",
         task=asked.task,
         questions=spec.questions,
-        shots=(0,) if asked.task == "lambada_openai" else asked.shots,
+        shots=asked.shots,
         seed=SAMPLER_SEED,
         setting=setting,
     )
@@ -189,13 +190,21 @@ class TunedModel(NamedTuple):
 def group_of(manifest: Manifest, model: TunedModel) -> tuple[TuningGroup, str] | None:
     """The first group that runs a model, and the arm as its slots name it; None if none does."""
     for group in manifest.jobs:
-        if isinstance(group, TuningGroup) and has_checkpoint(group, model.checkpoint):
-            if model.arm == PRETRAINED and group.pretrained:
-                return group, PRETRAINED
-            for arm in group.arms:
-                if model.arm in {arm.id, arm_name(group, arm)}:
-                    return group, arm_name(group, arm)
+        if isinstance(group, TuningGroup) and (arm := arm_in(group, model)):
+            return group, arm
     return None
+
+
+def arm_in(group: TuningGroup, model: TunedModel) -> str:
+    """The arm of a model as the slots of a group name it; empty if the group does not run it."""
+    if not has_checkpoint(group, model.checkpoint):
+        return ""
+    if model.arm == PRETRAINED and group.pretrained:
+        return PRETRAINED
+    names = (
+        arm_name(group, arm) for arm in group.arms if model.arm in {arm.id, arm_name(group, arm)}
+    )
+    return next(names, "")
 
 
 def has_checkpoint(group: TuningGroup, checkpoint: str) -> bool:
@@ -203,8 +212,22 @@ def has_checkpoint(group: TuningGroup, checkpoint: str) -> bool:
     return any(each.checkpoint == checkpoint for each in group.checkpoints)
 
 
+def model_of(quantity: Quantity) -> TunedModel:
+    """The model that something is measured of."""
+    if isinstance(quantity, Scores) and quantity.method:
+        return TunedModel(quantity.checkpoint, f"{quantity.method}.{quantity.precision}")
+    return TunedModel(quantity.checkpoint, PRETRAINED)
+
+
 OfTunedModels = (
-    TunedDivergence | Score | ImprovementRatio | BarsClaim | ImprovementClaim | MeasuredWinsClaim
+    TunedDivergence
+    | Score
+    | MeanScore
+    | MeasuredDifference
+    | ImprovementRatio
+    | BarsClaim
+    | ImprovementClaim
+    | MeasuredWinsClaim
 )
 """What is claimed of models that a recipe tuned, or of the same models before."""
 
@@ -218,8 +241,10 @@ def models_of(claimed: OfTunedModels) -> list[TunedModel]:
     if isinstance(claimed, MeasuredWinsClaim):
         arms = (claimed.left, claimed.right)
         return [TunedModel(name, arm) for name in claimed.checkpoints for arm in arms]
-    if isinstance(claimed, Score):
-        return [TunedModel(claimed.checkpoint, f"{claimed.method}.{claimed.precision}")]
+    if isinstance(claimed, MeasuredDifference):
+        return [model_of(each) for each in claimed.sides]
+    if isinstance(claimed, Scores):
+        return [model_of(claimed)]
     names = list(claimed.checkpoints)
     if isinstance(claimed, BarsClaim):
         names += [name for group in claimed.others for name in group]

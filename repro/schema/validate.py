@@ -6,12 +6,13 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from itertools import product
 from pathlib import Path
 
 from repro import paths
 from repro import paths as bundle
 from repro.errors import BadInputError, Problem
-from repro.schema import catalog, reading
+from repro.schema import catalog, paper, reading
 from repro.schema.families import FAMILIES
 from repro.schema.groups import (
     EvaluationGroup,
@@ -38,10 +39,15 @@ def problems_of(manifest: Manifest, name: str) -> Iterator[Wrong]:
     """Everything wrong with a manifest whose file is called `<name>.json`."""
     if manifest.id != name:
         yield "id", repr(manifest.id), f"the file's name, {name!r}"
+    about = paper.load()
+    if about and about.id == manifest.paper.id and manifest.paper.version not in about.versions:
+        found, known = manifest.paper.version, about.versions
+        yield "paper.version", repr(found), f"{known_names(found, known)}, as {paths.PAPER} lists"
     for field in ("published", "settings", "jobs", "claims"):
         ids = (repr(member.id) for member in getattr(manifest, field))
         yield from _repeated(field, ids, "the id ", "each id once")
     yield from unknown_names(manifest)
+    yield from _asked_twice(manifest)
     for index, group in enumerate(manifest.jobs):
         yield from _below(f"jobs[{index}]", _misfits(manifest, group))
     sense = ClaimSense(manifest)
@@ -75,7 +81,10 @@ _KNOWN: Mapping[str, tuple[Callable[[], Collection[str]], str]] = {
         catalog.instructions,
         "`instructions` of catalog/datasets.json has them, docs/researcher.md adds some",
     ),
-    "task": (catalog.question_sets, "catalog/datasets.json has them"),
+    "task": (
+        catalog.question_sets,
+        "catalog/datasets.json has them, `repro task` prints the entry of another one",
+    ),
     "subject of MMLU": (
         lambda: [name for each in catalog.datasets().values() for name in each.subjects],
         "`subjects` of mmlu in catalog/datasets.json has them",
@@ -149,6 +158,8 @@ def _misfits(manifest: Manifest, group: Group) -> Iterator[Wrong]:
         yield from _repeated("memory_caps", (f"{cap:g}" for cap in group.memory_caps))
     else:
         yield from _shots(group)
+        if isinstance(group, EvaluationGroup):
+            yield from _misfits_of_evaluation(group)
         settings = [setting.id for setting in manifest.settings]
         for tier, spec in group.tiers.items():
             at = f"tiers.{tier}.settings"
@@ -180,21 +191,61 @@ def _not_rolled_out(group: SingleJob) -> Iterator[Wrong]:
 
 
 def _shots(group: EvaluationGroup | TuningGroup) -> Iterator[Wrong]:
-    """More solved examples than MMLU has."""
+    """More solved examples than a task has."""
     asked = (
-        {"shots": group.shots}
+        {"shots": (group.task, group.shots)}
         if isinstance(group, EvaluationGroup)
         else {
-            f"questions[{index}].shots": each.shots
+            f"questions[{index}].shots": (each.task, each.shots)
             for index, each in enumerate(group.questions)
-            if each.task == "mmlu"
         }
     )
-    for where, shots in asked.items():
+    for where, (task, shots) in asked.items():
+        known = catalog.question_sets().get(task)
         for index, count in enumerate(shots):
-            if count > _MOST_SHOTS:
-                expected = f"at most {_MOST_SHOTS}: MMLU has no more"
-                yield f"{where}[{index}]", f"{count} solved examples", expected
+            at, found = f"{where}[{index}]", f"{count} solved examples"
+            if isinstance(known, catalog.Dataset) and count > _MOST_SHOTS:
+                yield at, found, f"at most {_MOST_SHOTS}: MMLU has no more"
+            elif isinstance(known, catalog.Benchmark) and count and not known.shot_characters:
+                yield at, found, f"0: the data of {task} has no rows for solved examples"
+
+
+def _misfits_of_evaluation(group: EvaluationGroup) -> Iterator[Wrong]:
+    """Subjects of what has none, or none of MMLU."""
+    for tier, spec in group.tiers.items():
+        at = f"tiers.{tier}"
+        if (group.task == catalog.MMLU) != bool(spec.subjects):
+            found = plural(len(spec.subjects), "subject")
+            yield f"{at}.subjects", found, f"some with the task {catalog.MMLU}, none without"
+        if group.task == catalog.MMLU and spec.questions:
+            yield f"{at}.questions", str(spec.questions), "null: MMLU is asked by whole subjects"
+        if group.task == catalog.MMLU and not spec.rule:
+            yield f"{at}.rule", "nothing", "how the subjects were chosen"
+        if group.task != catalog.MMLU and spec.other_arms:
+            yield f"{at}.other_arms", ", ".join(spec.other_arms), "none: they are run of MMLU"
+
+
+def _asked_twice(manifest: Manifest) -> Iterator[Wrong]:
+    """Evaluations of one checkpoint on one task in one dtype by two groups of one tier."""
+    seen: dict[tuple[str, str, str, str], str] = {}
+    for index, group in enumerate(manifest.jobs):
+        if isinstance(group, EvaluationGroup):
+            asked = [
+                (name, group.task, dtype) for name in group.checkpoints for dtype in group.dtypes
+            ]
+        elif isinstance(group, TuningGroup) and group.pretrained:
+            tasks = [(each.task, dtype) for each in group.questions for dtype in each.dtypes]
+            tasks = [
+                each for each in tasks if each[0] != catalog.MMLU
+            ]  # whose slots have other names
+            asked = [(row.checkpoint, *each) for row in group.checkpoints for each in tasks]
+        else:
+            continue
+        for what, tier in product(dict.fromkeys(asked), group.tiers):
+            first = seen.setdefault((*what, tier), group.id)
+            if first != group.id and isinstance(group, EvaluationGroup):
+                found = f"{' '.join(what)} at tier {tier}, which {first} asks too"
+                yield f"jobs[{index}]", found, "each once"
 
 
 def _misfits_of_tuning(group: TuningGroup) -> Iterator[Wrong]:
@@ -242,7 +293,7 @@ def _misfits_of_tier(group: TuningGroup, spec: TuningTier) -> Iterator[Wrong]:
     for task in spec.tasks:
         if task not in asked:
             yield "tasks", f"{task!r}, which the group does not ask", f"of {', '.join(asked)}"
-    if ("mmlu" in spec.tasks) != bool(spec.subjects):
+    if (catalog.MMLU in spec.tasks) != bool(spec.subjects):
         found = plural(len(spec.subjects), "subject")
         yield "subjects", found, "some with the task mmlu, none without"
 
@@ -272,10 +323,10 @@ def load_manifests(paths: list[Path]) -> list[Manifest]:
     """
     loaded: dict[str, tuple[Path, Manifest]] = {}
     errors = []
-    for path in paths or sorted(bundle.MANIFESTS.glob("*.json")):
+    for path in paths or sorted(bundle.bundle().manifests.glob("*.json")):
         try:
             found = load_manifest(path)
-            bundled = bundle.MANIFESTS / f"{found.id}.json"
+            bundled = bundle.bundle().manifests / f"{found.id}.json"
             own = paths and bundled.is_file() and not bundled.samefile(path)
             other = (bundled, load_manifest(bundled)) if own else loaded.get(found.id)
         except BadInputError as error:
@@ -294,14 +345,27 @@ def load_manifests(paths: list[Path]) -> list[Manifest]:
     if errors:
         raise BadInputError("\n".join(dict.fromkeys(errors)))  # the catalog's once
     if not loaded:
-        message = f"no manifest in {bundle.MANIFESTS}"
+        at_hand = bundle.bundle()
+        message = f"no manifest in {at_hand.manifests}"
+        if not at_hand.paper.is_file():
+            message += (
+                f"; expected a bundle: start this command in a folder with {bundle.PAPER} and "
+                "manifests/, or name one or a packet with --bundle"
+            )
         raise BadInputError(message)
     return [each for _, each in loaded.values()]
 
 
+def about_the_same(given: Iterable[Manifest]) -> list[Manifest]:
+    """The bundle's manifests about the papers of some; all of them where none is given."""
+    every = load_manifests([]) if any(bundle.bundle().manifests.glob("*.json")) else []
+    about = {each.paper.id for each in given}
+    return [each for each in every if not about or each.paper.id in about]
+
+
 def _similar_files(path: Path) -> str:
     """What a file that is not there may have been, in words."""
-    names = [each.stem for each in sorted(paths.MANIFESTS.glob("*.json"))]
+    names = [each.stem for each in sorted(paths.bundle().manifests.glob("*.json"))]
     if os.path.exists(path) or not names:  # noqa: PTH110  # as above
         return ""
     return f"; expected a file, or the name of a manifest: {known_names(path.stem, names)}"

@@ -11,7 +11,8 @@ to be the same where values are compared. A decision never looks at a unit: this
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 
-from repro.schema import validate_tuning
+from repro.schema import validate_scores, validate_tuning
+from repro.schema.catalog import MMLU
 from repro.schema.claims import AmbiguousClaim, Claim, ModelClaim, PageClaim, claimed_by
 from repro.schema.groups import EvaluationGroup, SingleJob, ThroughputGroup
 from repro.schema.jobs import ProofJob
@@ -42,6 +43,7 @@ from repro.schema.page_claims import (
     WinsClaim,
 )
 from repro.schema.reading import Wrong
+from repro.schema.score_claims import MeanScore, MeasuredDifference, Scores
 from repro.schema.tuned_claims import (
     ImprovementRatio,
     LearnsClaim,
@@ -74,6 +76,8 @@ _RATIOS: Mapping[str, Mapping[str, str]] = {
     "times": {"published": TIMES},
     "percent-of": {"published": PERCENT},
     "percent-more": {"published": PERCENT},
+    "percent-fewer": {"published": PERCENT},
+    "difference": {},
     "times-per-reduction": {"published": TIMES, "of": PERCENT},
 }
 """The same by the form of a ratio."""
@@ -112,6 +116,8 @@ class ClaimSense:
         at, claimed = ("measure", claim.measure) if isinstance(claim, CellClaim) else ("of", claim)
         if isinstance(claimed, Divergence):
             yield from self._not_evaluated(claimed)
+        elif isinstance(claimed, Scores | MeasuredDifference):
+            yield from validate_scores.problems_of(self.manifest, claimed)
         elif isinstance(claimed, validate_tuning.Tuned | LearnsClaim):
             yield from validate_tuning.problems_of(self.manifest, claimed, at)
         else:
@@ -148,7 +154,10 @@ class ClaimSense:
 
     def _units(self, claim: Claim) -> Iterator[Wrong]:
         """Published values in another unit than the one that follows from the claim."""
-        expected = _units_of(claim)
+        expected = dict(_units_of(claim))
+        if isinstance(claim, RatioClaim) and claim.form == "difference":
+            of = self._units_in(claim.of)
+            expected |= {"published": _difference_of(of[0])} if of else {}
         for field, names in _values(claim):
             wanted = expected.get(field.partition("[")[0])
             for name in names:
@@ -214,7 +223,7 @@ class ClaimSense:
         """A divergence of what no evaluation runs, with the nearest that one does."""
         runs: dict[str, list[str]] = {}
         for group in self.manifest.jobs:
-            if isinstance(group, EvaluationGroup):
+            if isinstance(group, EvaluationGroup) and group.task == MMLU:
                 for name in group.checkpoints:
                     runs.setdefault(name, []).append(" and ".join(group.dtypes))
                 if measure.checkpoint in group.checkpoints and {
@@ -268,11 +277,26 @@ def _units_of(claim: Claim) -> Mapping[str, str]:
     match claimed:
         case RatioClaim():
             return _RATIOS[claimed.form]
-        case Score():
-            return {"published": PERPLEXITY if claimed.metric == "perplexity" else PERCENT}
+        case Score() | MeanScore():
+            return {"published": validate_scores.unit_of(claimed)}
+        case MeasuredDifference():
+            return {"published": _unit_of_difference(claimed)}
         case ThroughputGain():
             return {"published": TIMES if claimed.statistic == "speed" else PERCENT}
     return _UNITS.get(type(claimed), {})
+
+
+def _unit_of_difference(claimed: MeasuredDifference) -> str:
+    if claimed.kind != "difference":
+        return PERCENT
+    if isinstance(claimed.left, Scores):
+        return _difference_of(validate_scores.unit_of(claimed.left))
+    return claimed.left.kind
+
+
+def _difference_of(unit: str) -> str:
+    """The unit of a difference of two values in some unit."""
+    return POINTS if _is(unit, PERCENT) else unit
 
 
 def _is(unit: str, expected: str) -> bool:

@@ -16,10 +16,10 @@ from repro.schema.tuned_claims import (
     ImprovementRatio,
     LearnsClaim,
     MeasuredWinsClaim,
-    Score,
     TunedDivergence,
 )
 from repro.schema.tuned_slots import PRETRAINED, arm_name, group_of, models_of
+from repro.schema.validate_scores import metric_problems
 from repro.text import known_names, plural
 
 BENCHMARKS = ("hellaswag", "piqa", "arc_easy", "arc_challenge", "winogrande")
@@ -32,7 +32,7 @@ _OTHERS = {"above-partner": 1, "below-all": 1, "highest": 1, "apart-highest": 2,
 """Relations of an improvement that compare with others, and how many of those they need."""
 _SINGLE = ("highest", "apart-highest", "apart-lowest")
 
-Tuned = TunedClaim | TunedDivergence | Score | ImprovementRatio
+Tuned = TunedClaim | TunedDivergence | ImprovementRatio
 """What a claim, or a cell's measure, says of models after fine-tuning."""
 
 
@@ -105,8 +105,6 @@ def _needed(claimed: Tuned) -> tuple[Sequence[str], Sequence[int]]:
             return ["mmlu"], [0]
         case BarsClaim():
             return [claimed.task], SHOTS
-        case Score():
-            return [claimed.task], [0]
         case MeasuredWinsClaim():
             return [column.task for column in claimed.columns], [0]
         case ImprovementRatio():
@@ -129,8 +127,6 @@ def _asks(group: TuningGroup, task: str, shots: Sequence[int]) -> bool:
 def _misfits(manifest: Manifest, claimed: Tuned) -> Iterator[Wrong]:
     """Fields that do not go together."""
     match claimed:
-        case Score():
-            yield from _metric_problems("measure", claimed.task, claimed.metric)
         case ImprovementRatio():
             if len(claimed.left) != len(claimed.right):
                 found = f"{len(claimed.left)} over {plural(len(claimed.right), 'model')}"
@@ -139,7 +135,7 @@ def _misfits(manifest: Manifest, claimed: Tuned) -> Iterator[Wrong]:
             yield from _bars(claimed)
         case MeasuredWinsClaim():
             for index, column in enumerate(claimed.columns):
-                yield from _metric_problems(f"columns[{index}]", column.task, column.metric)
+                yield from metric_problems(f"columns[{index}]", column.task, column.metric)
             pairs = len(claimed.checkpoints) * len(claimed.columns)
             for each in manifest.published:
                 if each.id == claimed.out_of and each.text != str(pairs):
@@ -147,14 +143,6 @@ def _misfits(manifest: Manifest, claimed: Tuned) -> Iterator[Wrong]:
                     yield "out_of", found, "checkpoints times columns"
         case ImprovementClaim():
             yield from _improvement_problems(claimed)
-
-
-def _metric_problems(at: str, task: str, metric: str) -> Iterator[Wrong]:
-    """A metric that lm-eval does not give of a task."""
-    if (metric == "perplexity") > (task == "lambada_openai"):
-        yield at, f"{metric} of {task}", "perplexity of lambada_openai alone"
-    if metric == "accuracy_norm" and task in {"lambada_openai", "winogrande"}:
-        yield at, f"{metric} of {task}", "accuracy: lm-eval has no acc_norm for it"
 
 
 def _bars(claim: BarsClaim) -> Iterator[Wrong]:

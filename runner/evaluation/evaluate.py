@@ -10,7 +10,7 @@ log-likelihoods equal those of the stock program on the same machine, exactly. W
 not: flips and divergences against another dtype, which `verify` computes from the
 arrays of two records.
 
-Reference: paper v2, Appendix D and the caption of Table 1 (shots 0, 1, 3, 5). Differs:
+Reference: paper v2, Appendix D (shots 0, 1, 3, 5). Differs:
 the paper names neither batch size nor order, which are in the job's setting here.
 """
 

@@ -13,7 +13,7 @@ Not covered: a part that runs is lost with its process.
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,7 @@ def ask(
 
     Returns:
         Arrays and values as `questions` gives them, with "<shots>/non_finite" told of as a warning.
+        The parameters of a checkpoint as it is are counted, "parameters" of the values.
         With the engine prefix, also the arrays `COMPARED` of lm-eval's own answers to the sample,
         under each of its two settings: "stock/shots<k>/" and "stock-other/shots<k>/".
 
@@ -87,7 +88,10 @@ def ask(
         raise BadInputError(message)
     progress(0, questions.units * len(job.shots), "loading the model")
     model = load(job, inputs.checkpoint, tuned=inputs.tuned, remote_code=inputs.remote_code)
+    parameters = sum(each.numel() for each in model.model.parameters())  # tied ones once
     measured = _answered(job, model, PartialAnswers(inputs.work), progress, questions)
+    if job.tuned is None:
+        measured = replace(measured, values=measured.values | {"parameters": parameters})
     del model
     clear_torch_cache()
     return measured

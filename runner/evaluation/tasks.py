@@ -1,8 +1,8 @@
 """MMLU and the benchmarks as lm-eval 0.4.2's own tasks, from local data.
 
-Prompts, process_docs, few-shot sampler, choices and metrics are lm-eval's: its YAML
-files are loaded by its own loader into its own `ConfigurableTask`. Replaced is
-`download`; and HellaSwag's training rows, which stand in the data wheel as process_docs
+Prompts, process_docs, few-shot sampler, choices and metrics are lm-eval's: its YAML files, those
+that `task_files` lets pass, are loaded by its own loader into its own `ConfigurableTask`. Replaced
+is `download`; and HellaSwag's training rows, which stand in the data wheel as process_docs
 leaves them, do not go through it again: it is not idempotent.
 
 The sampler draws the examples of one question after the other from one generator, which
@@ -13,7 +13,7 @@ first k dev rows.
 Reference: paper v2, Section 5.2, Appendices D and F (lm-eval 0.4.2). Differs: MMLU's rows come
 from the data wheel unless the hub is asked for; the rows are the same.
 
-Not covered: fetching benchmarks from the hub; a user brings the wheel, or LAMBADA's file.
+Not covered: fetching benchmarks from the hub; a user brings their file.
 """
 
 import functools
@@ -22,13 +22,14 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from unittest import mock
 
 import datasets
+from jinja2 import TemplateError
 
 from repro.errors import BadInputError, CannotRunError, Problem
-from runner.evaluation import data
+from runner.evaluation import data, task_files
 from runner.evaluation.offline import import_lm_eval
 
 import_lm_eval()  # the imports below fail offline without it
@@ -102,17 +103,7 @@ def templates_compiled_once() -> Iterator[None]:
 
 
 # -----------------------------------------------------------------------------
-# HellaSwag, PIQA, ARC, WinoGrande and LAMBADA
-
-FILES = {
-    "hellaswag": "hellaswag/hellaswag.yaml",
-    "piqa": "piqa/piqa.yaml",
-    "arc_easy": "arc/arc_easy.yaml",
-    "arc_challenge": "arc/arc_challenge.yaml",
-    "winogrande": "winogrande/default.yaml",
-    "lambada_openai": "lambada/lambada_openai.yaml",
-}
-"""lm-eval's own description of each task."""
+# Any task of multiple choice or log-likelihood whose rows are in a local file
 
 SEED = 1234
 """What lm-eval 0.4.2 seeds its few-shot sampler with."""
@@ -135,6 +126,11 @@ class LocalTask(RenderedOnce):
         """As lm-eval has it, which runs process_docs over the split at every look."""
         return super().eval_docs
 
+    def fewshot_docs(self) -> Any:  # noqa: ANN401 - a datasets.Dataset, or None
+        """As lm-eval has it; none where the file has no split for it, so that none can be shown."""
+        drawn = task_files.task_file(self.config.task).splits[1]
+        return super().fewshot_docs() if drawn in self.dataset else None
+
     def training_docs(self) -> Any:  # noqa: ANN401 - a datasets.Dataset, or None
         """As lm-eval has it, save for rows that process_docs has already made."""
         if self.config.task == "hellaswag":
@@ -149,20 +145,84 @@ def build(task: str, source: Path) -> LocalTask:
     Whoever runs it sets its number of examples and calls `restart_sampler` first.
 
     Raises:
-        BadInputError: there is no such task here, or the file cannot be used.
+        BadInputError: the task cannot be asked here (`task_files`), or the file cannot be used.
     """
-    if task not in FILES:
-        message = "no such benchmark"
-        raise BadInputError(message, [Problem("task", task, f"one of {', '.join(sorted(FILES))}")])
-    path = Path(lm_eval.tasks.__file__).parent / FILES[task]
+    path = task_files.task_file(task).path
     with without_bars():
         config = load_yaml_config(str(path), mode="full")
-        return LocalTask(config, functools.partial(data.dataset, task, source))
+        try:
+            return LocalTask(config, functools.partial(data.dataset, task, source))
+        except _SENSELESS as error:
+            raise _no_question(task, source, 0, f"{type(error).__name__}: {error}") from error
+
+
+_SENSELESS = (LookupError, ValueError, TypeError, AttributeError, SyntaxError, TemplateError)
+"""What a template raises at a row that is none of its data set's."""
+
+
+def _no_question(task: str, source: Path, row: int, found: str) -> BadInputError:
+    message = f"the data of {task} cannot be used"
+    problem = Problem(f"{source}, row {row}", found, "a question, as the task's YAML reads it")
+    return BadInputError(message, [problem])
+
+
+class Answer(NamedTuple):
+    """What one question may be answered with."""
+
+    choices: list[str]
+    """Of a log-likelihood task the one text whose likelihood is asked."""
+    right: int
+    """Place of the right one."""
+
+
+def answers_of(task: LocalTask, questions: int | None, source: Path) -> list[Answer]:
+    """What each question may be answered with, and what is right.
+
+    Args:
+        task: One of multiple choice or log-likelihood.
+        questions: Only the first so many.
+        source: Its file, for messages.
+
+    Raises:
+        BadInputError: a row has no choice, an empty one, or not one right answer; lm-eval would
+            divide by the length of an empty one, and a record has one answer a question.
+    """
+    found = []
+    for row, doc in task.doc_iterator(limit=questions):
+        try:
+            found.append(answer_to(task, doc))
+        except _SENSELESS as error:
+            raise _no_question(task.config.task, source, row, str(error)) from error
+    return found
+
+
+def answer_to(task: LocalTask, doc: Row) -> Answer:
+    """What a question may be answered with, as lm-eval asks and scores it.
+
+    Raises:
+        ValueError: see `answers_of`; and whatever a template raises at a senseless row.
+    """
+    target = task.doc_to_target(doc)
+    choices: list[Any] = [target]
+    right: Any = 0
+    if task.config.doc_to_choice is not None:
+        choices = task.doc_to_choice(doc)
+        right = task.doc_to_text(doc) if task.multiple_input else target
+        right = choices.index(right) if isinstance(right, str) else right
+    texts = [each for each in choices if isinstance(each, str) and each]
+    if not texts or len(texts) < len(choices):
+        message = f"the choices {choices}, expected texts, none of them empty"
+        raise ValueError(message)
+    if not isinstance(right, int) or not 0 <= right < len(choices):
+        message = f"the right answer {right!r}, expected one of {len(choices)} choices"
+        raise ValueError(message)
+    return Answer(texts, int(right))
 
 
 def restart_sampler(task: LocalTask, seed: int) -> None:
     """Let a task draw its examples from the beginning, as one that has just been made."""
-    task.sampler.rnd = random.Random(seed)  # noqa: S311 - lm-eval's own choice
+    if hasattr(task, "sampler"):
+        task.sampler.rnd = random.Random(seed)  # noqa: S311 - lm-eval's own choice
 
 
 @contextmanager

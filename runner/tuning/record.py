@@ -6,7 +6,7 @@ Not covered: anything that a verifier decides.
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,7 +17,7 @@ from runner.models import kernels
 from runner.models.mamba_paths import MAMBA2
 from runner.tuning import examples
 from runner.tuning.adapters import TensorLearning, tensors_not_learning
-from runner.tuning.examples import TuningData
+from runner.tuning.examples import Example, TuningData
 
 _NAMED = 3
 """Rows left out, or tensors, that a warning names."""
@@ -57,13 +57,15 @@ class TrainingResult:
     """Whether every trained number is one."""
 
 
-def arrays(training_log: TrainingLog, rows: int, seed: int) -> Arrays:
+def arrays(training_log: TrainingLog, learned: Sequence[Example], seed: int) -> Arrays:
     """As `finetune.run` says."""
     return {
         "loss": np.array(training_log.loss, np.float64),
         "learning_rate": np.array(training_log.learning_rate, np.float64),
         "gradient_norm": np.array(training_log.gradient_norm, np.float64),
-        "row_order": np.array(examples.epoch_order(rows, seed, 0), np.int64),
+        "row_order": np.array(examples.epoch_order(len(learned), seed, 0), np.int64),
+        "row_tokens": np.array([each.uncut for each in learned], np.int32),
+        "row_learned": np.array([each.learned for each in learned], np.int32),
         "gradient_arrived": np.array([each.gradient for each in training_log.learning], np.uint8),
         "moved": np.array([each.moved for each in training_log.learning], np.uint8),
     }
@@ -77,7 +79,8 @@ def values(recipe: Recipe, data: TuningData, trained: TrainingResult) -> Values:
         finite, whether all trained weights are; loss_first, loss_last, loss_epoch_0 and on, means
         over steps, text where they are no number; parameters of the checkpoint and
         trainable_parameters; training_seconds, without loading; trainable_tensors, JSON list of
-        names; pad_token and why it is; and `examples.summary`.
+        names; malformed_rows and left_out_rows, JSON lists of a message each, with its place;
+        pad_token and why it is; and `examples.summary`.
     """
     training_log = trained.training_log
     means = [float(np.mean(each)) for each in np.array_split(training_log.loss, recipe.epochs)]
@@ -92,6 +95,8 @@ def values(recipe: Recipe, data: TuningData, trained: TrainingResult) -> Values:
         "trainable_parameters": trained.trainable,
         "training_seconds": round(training_log.seconds, 3),
         "trainable_tensors": json.dumps([each.name for each in training_log.learning]),
+        "malformed_rows": json.dumps([str(each) for each in data.malformed]),
+        "left_out_rows": json.dumps([str(each) for each in data.examples.left_out]),
         "pad_token": data.pad.token,
         "pad_token_is": data.pad.why,
     }
@@ -120,7 +125,7 @@ def warnings(recipe: Recipe, data: TuningData, trained: TrainingResult) -> Itera
         yield "some trained weights are NaN or infinite: the run diverged"
     for what, rows in (("malformed", data.malformed), ("left out", data.examples.left_out)):
         if rows:
-            named = "; ".join(f"row {each.row}: {each.reason}" for each in rows[:_NAMED])
+            named = "; ".join(map(str, rows[:_NAMED]))
             yield f"{len(rows)} rows are {what}: {named}" + ("; ..." if rows[_NAMED:] else "")
 
 

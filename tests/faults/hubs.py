@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import made_up_hub
+from bundle_copies import copy_bundle
 from faults.whole_runs import Row, environ, outcomes, write_cell
 
 from repro import fileio, paths
@@ -105,8 +106,7 @@ def _serving(hub: Hub) -> Iterator[Hub]:
 
 def _pin(known: Path, folder: Path) -> None:
     """A catalog that pins what the sound hub serves."""
-    shutil.copytree(paths.CATALOG, known)
-    path = known / "checkpoints.json"
+    path = copy_bundle(known) / "catalog" / "checkpoints.json"
     data = json.loads(path.read_text())
     entry = data.get("checkpoints", data)[NAME]
     entry["source"]["revision"] = made_up_hub.COMMIT
@@ -125,13 +125,13 @@ def _run(
     work: Path, known: Path, manifest: Path, endpoint: str
 ) -> tuple["subprocess.CompletedProcess[str] | None", float]:
     arguments = ["run", str(manifest), "--out", str(work / "results"), "--json"]
-    script = (
-        "import sys; from pathlib import Path\n"
-        "from repro import paths as bundle; from repro.cli.main import main\n"
-        f"bundle.CATALOG = Path({str(known)!r})\n"
-        f"sys.exit(main({arguments!r}))"
+    script = f"import sys; from repro.cli.main import main\nsys.exit(main({arguments!r}))"
+    reached = environ(
+        HF_ENDPOINT=endpoint,
+        HF_HOME=str(work / "home"),
+        REPRO_BUNDLE=str(known),
+        no_proxy="127.0.0.1",
     )
-    reached = environ(HF_ENDPOINT=endpoint, HF_HOME=str(work / "home"), no_proxy="127.0.0.1")
     reached.pop("HF_HUB_OFFLINE", None)
     command, clock = [sys.executable, "-c", script], time.monotonic()
     try:

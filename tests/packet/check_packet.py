@@ -1,7 +1,8 @@
-"""A packet read by other tools: `make test-packet`, outside the normal suite.
+"""A packet and CITATION.cff read by other tools: `make test-packet`, outside the normal suite.
 
-Oracles: the RO-Crate validator's profiles, which ship with it, and runcrate. `$PACKET_TOOLS` names
-the folder of their programs. No network: the context of RO-Crate comes from the pinned library.
+Oracles: the RO-Crate validator's profiles, which ship with it, runcrate, and cffconvert's schema.
+`$PACKET_TOOLS` names the folder of their programs. No network: the context of RO-Crate comes from
+the pinned library.
 """
 
 import json
@@ -128,3 +129,16 @@ def test_a_second_tool_reads_the_same_actions_and_files(packet: Path) -> None:
         inputs = re.findall(r"#sha256-([0-9a-f]{64})", each.partition("outputs:")[0])
         assert set(inputs) == set(record["inputs"].values())
         assert f"started: {record['started'][:19]}" in each
+
+
+def valid_citation(path: Path) -> bool:
+    command = [TOOLS / "cffconvert", "--validate", "--infile", path]
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+
+def test_the_citation_is_valid_and_what_is_not_would_be_noticed(tmp_path: Path) -> None:
+    cited = paths.ROOT / "CITATION.cff"
+    assert valid_citation(cited)
+    nobody = cited.read_text(encoding="utf-8").replace("authors:\n  - name", "people:\n  - name", 1)
+    (tmp_path / "CITATION.cff").write_text(nobody, encoding="utf-8")
+    assert not valid_citation(tmp_path / "CITATION.cff")

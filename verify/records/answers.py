@@ -2,17 +2,18 @@
 
 Shapes: Q questions, 4 letters. All accuracies are fractions of all questions (lm-eval
 0.4.2 weighs MMLU's subjects by size, so its group accuracy is this micro-average);
-divergences are in percentage points, as in Table 1 of the paper (v2, section 5).
+divergences are in percentage points, as the paper prints them (v2, section 5).
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from repro.schema import jobs
+from repro.schema.catalog import Metric
 from repro.schema.jobs import BenchmarkJob, EvaluateJob, ModelJob
 from repro.store.record import Record
 from verify.errors import InvalidError
@@ -105,7 +106,7 @@ def divergence(reference: Sequence[float], candidate: Sequence[float]) -> float:
         candidate: The same for the other side.
 
     Reference:
-        Paper v2, section 5 and the caption of Table 1. As printed; the paper does not say
+        Paper v2, section 5. As printed; the paper does not say
         that the absolute value is taken before the mean, "absolute difference" is read so.
 
     Example:
@@ -132,14 +133,11 @@ def array_of(record: Record, arrays: "Arrays", name: str) -> NDArray[Any]:
     return arrays[name]
 
 
-Metric = Literal["accuracy", "accuracy_norm", "perplexity"]
-
-
 Right = NDArray[np.bool_]
 
 
 def predicted(arrays: "Arrays", shots: int) -> Letters:
-    """Choices of the largest log-likelihood, shape (Q,); not of LAMBADA, which has none."""
+    """Choices of the largest log-likelihood, shape (Q,); not of a task without choices."""
     return predictions(_compared(arrays, shots))
 
 
@@ -158,9 +156,9 @@ def answered_right(arrays: "Arrays", metric: Metric, shots: int) -> Right:
 
 def _compared(arrays: "Arrays", shots: int) -> Scores:
     """Log-likelihoods with the lowest possible one for choices that are not there."""
-    there = arrays[f"shots{shots}/characters"] > 0
-    compared: Scores = np.where(there, arrays[f"shots{shots}/log_likelihood"], -np.inf)
-    return compared
+    scores: Scores = arrays[f"shots{shots}/log_likelihood"]
+    characters = arrays.get(f"shots{shots}/characters")  # MMLU has four choices everywhere
+    return scores if characters is None else np.where(characters > 0, scores, -np.inf)
 
 
 def predicted_by_length(arrays: "Arrays", shots: int) -> Letters:
@@ -272,9 +270,14 @@ def _sample(job: EvaluateJob | BenchmarkJob, arrays: "Arrays") -> NDArray[np.int
 def _scores(
     record: Record, arrays: "Arrays", job: EvaluateJob | BenchmarkJob, who: str, shots: int
 ) -> NDArray[Any]:
-    """What answers follow from: log-likelihoods, or of LAMBADA whether a word is greedy's."""
-    what = "greedy" if job.task == "lambada_openai" else "log_likelihood"
+    """What answers follow from: log-likelihoods, or whether one text is greedy decoding's."""
+    what = "greedy" if _is_of_words(arrays, job) else "log_likelihood"
     return array_of(record, arrays, f"{who}shots{shots}/{what}")
+
+
+def _is_of_words(arrays: "Arrays", job: EvaluateJob | BenchmarkJob) -> bool:
+    """Whether a task has one text a question, and no choices (`verify.records.benchmark`)."""
+    return isinstance(job, BenchmarkJob) and f"shots{job.shots[0]}/greedy" in arrays
 
 
 def _answers(
@@ -285,7 +288,7 @@ def _answers(
     scores: NDArray[Any],
 ) -> NDArray[Any]:
     """Answers to the sample as lm-eval picks them, (questions,)."""
-    if job.task == "lambada_openai":
+    if _is_of_words(arrays, job):
         return scores
     if isinstance(job, BenchmarkJob):
         there = arrays[f"shots{shots}/characters"][rows] > 0

@@ -3,15 +3,15 @@
 Shapes: Q questions, C choices of the question that has most; a choice that a question lacks has
 no characters, and NaN for its log-likelihood. A prediction is the choice of the largest
 log-likelihood, a normalised one that of the largest log-likelihood over characters, the first
-where several are equal. LAMBADA has one log-likelihood a question, nats, and is right where greedy
-decoding gives the word; its perplexity is exp of minus the mean log-likelihood.
+where several are equal. A task of log-likelihood, as LAMBADA, has one a question, nats, and is
+right where greedy decoding gives the text; its perplexity is exp of minus the mean log-likelihood.
 
 What is no finite number is treated as in `verify.records.mmlu`.
 
 Reference: lm-eval 0.4.2, `acc`, `acc_norm` and `perplexity`.
 Not covered: log-likelihoods, lengths of choices and greedy words, which need the model and the
 data; the gold answers of a part of the questions, as the catalog's digest is of all of them, and
-those of LAMBADA, which are words.
+those of a task of log-likelihood, which are words.
 """
 
 import math
@@ -25,17 +25,12 @@ from repro.schema.jobs import BenchmarkJob
 from repro.store.record import Record
 from verify.errors import InvalidError
 from verify.records import answers, rounding
-from verify.records.answers import Metric, Right, answered_right, array_of, predicted_by_length
+from verify.records.answers import Right, array_of, predicted_by_length
 from verify.records.consistency import Datasets, KindOfRecord
 from verify.records.mmlu import check_overflow, check_summary
 
 if TYPE_CHECKING:
     from repro.store.store import Arrays
-
-
-_WORDS = "lambada_openai"
-_WITHOUT_NORM = ("winogrande",)
-"""Tasks of which lm-eval reports no acc_norm."""
 
 
 def check(record: Record, job: BenchmarkJob, arrays: "Arrays", known: Benchmark) -> None:
@@ -53,10 +48,10 @@ def check(record: Record, job: BenchmarkJob, arrays: "Arrays", known: Benchmark)
                 f"shots, expected ({questions}, C)"
             )
             raise InvalidError(message)
-        if job.task == _WORDS:
+        if known.output == "loglikelihood":
             found = _check_words(record, arrays, shots)
         else:
-            found = _check_choices(record, job, arrays, shots)
+            found = _check_choices(record, known, arrays, shots)
             _check_gold(record, job, arrays, known, shots)
         bad = int(overflowed(arrays, shots).sum())
         if bad and job.tuned is None:
@@ -67,23 +62,26 @@ def check(record: Record, job: BenchmarkJob, arrays: "Arrays", known: Benchmark)
 
 
 def _check_words(record: Record, arrays: "Arrays", shots: int) -> dict[str, float]:
-    """LAMBADA: what its values have to be."""
+    """A task of log-likelihood: what its values have to be."""
     scores = arrays[f"shots{shots}/log_likelihood"]
     greedy = array_of(record, arrays, f"shots{shots}/greedy")
     if scores.shape[1] != 1 or greedy.shape != (len(scores),) or not np.isin(greedy, (0, 1)).all():
         message = f"record {record.key[:12]}: greedy answers that are not one 0 or 1 a question"
         raise InvalidError(message)
     found = {"accuracy": float(greedy.mean())}
-    if np.isfinite(scores).all():
-        found["perplexity"] = perplexity(scores[:, 0])
+    if np.isfinite(scores).all() and math.isfinite(whole := perplexity(scores[:, 0])):
+        found["perplexity"] = whole
     return found
 
 
 def _check_choices(
-    record: Record, job: BenchmarkJob, arrays: "Arrays", shots: int
+    record: Record, known: Benchmark, arrays: "Arrays", shots: int
 ) -> dict[str, float]:
     """Multiple choice: what its values have to be."""
     short = record.key[:12]
+    if f"shots{shots}/greedy" in arrays:
+        message = f"record {short}: greedy answers at {shots} shots to a question with choices"
+        raise InvalidError(message)
     names = ("log_likelihood", "characters", "prediction", "prediction_normalised", "gold")
     scores, characters, plain, normalised, gold = (
         array_of(record, arrays, f"shots{shots}/{name}") for name in names
@@ -106,7 +104,7 @@ def _check_choices(
         "accuracy": answers.accuracy(plain, gold),
         "ties": float((best.sum(axis=1) > 1).sum()),
     }
-    if job.task not in _WITHOUT_NORM:
+    if "accuracy_norm" in known.metrics:
         summary["accuracy_norm"] = answers.accuracy(normalised, gold)
     return summary
 
@@ -123,7 +121,7 @@ def _check_gold(
 
 def unchecked_gold(job: BenchmarkJob, known: Benchmark) -> str:
     """What of a record's gold answers is taken on trust; empty if nothing is."""
-    if job.task == _WORDS:
+    if known.output == "loglikelihood":
         return f"the words of {job.task} are not held to a digest"
     if job.questions and job.questions < known.questions:
         return f"{job.task}: gold answers of the first {job.questions} questions, held to no digest"
@@ -132,13 +130,6 @@ def unchecked_gold(job: BenchmarkJob, known: Benchmark) -> str:
 
 # -----------------------------------------------------------------------------
 # Scores
-
-
-def score(arrays: "Arrays", metric: Metric, shots: int) -> float:
-    """Accuracy in percent, or perplexity."""
-    if metric == "perplexity":
-        return perplexity(arrays[f"shots{shots}/log_likelihood"][:, 0])
-    return float(100 * answered_right(arrays, metric, shots).mean())
 
 
 def perplexity(log_likelihoods: answers.Scores) -> float:

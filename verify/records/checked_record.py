@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from repro.schema.catalog import Metric
 from repro.schema.groups import Slot
-from repro.schema.jobs import BenchmarkJob, ModelJob
+from repro.schema.jobs import ModelJob
 from repro.store.record import Record
 from verify.records import answers
-from verify.records.answers import Metric, Right
+from verify.records.answers import Right
 
 if TYPE_CHECKING:
     from repro.store.store import Arrays
@@ -36,9 +37,7 @@ class CheckedRecord:
 
     def predicted(self, shots: int) -> answers.Letters:
         """Predicted letters or choices at a number of shots, from the log-likelihoods."""
-        if isinstance(self.record.job, BenchmarkJob):
-            return answers.predicted(self.arrays, shots)
-        return answers.predictions(self.arrays[f"shots{shots}/log_likelihood"])
+        return answers.predicted(self.arrays, shots)
 
     def gold(self, shots: int) -> answers.Letters:
         """Right letters or choices at a number of shots; LAMBADA has none."""
@@ -49,8 +48,5 @@ class CheckedRecord:
         """Which questions were answered right; found once, claims ask often."""
         at = (metric, shots)
         if at not in self._right:
-            if isinstance(self.record.job, BenchmarkJob):
-                self._right[at] = answers.answered_right(self.arrays, metric, shots)
-            else:
-                self._right[at] = self.predicted(shots) == self.gold(shots)
+            self._right[at] = answers.answered_right(self.arrays, metric, shots)
         return self._right[at]

@@ -1,8 +1,10 @@
 """What can be recomputed of a record of a fine-tuning, and which of its tensors learned nothing.
 
 Arrays: loss, gradient_norm and learning_rate, one an optimisation step; row_order, the rows of the
-first epoch as they were read; gradient_arrived and moved, 0 or 1 a trainable tensor, in the order
-of the value `trainable_tensors`, a JSON list of names.
+first epoch as they were read; row_tokens and row_learned, of each row all its tokens and those that
+a loss is taken of, from which what was learned, cut off and padded is counted again (older records
+have neither); gradient_arrived and moved, 0 or 1 a trainable tensor, in the order of the value
+`trainable_tensors`, a JSON list of names.
 
 A loss that is no finite number is a result of the training, and no mistake of the record.
 
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 _STEPS = ("loss", "gradient_norm", "learning_rate")
 _TENSORS = ("gradient_arrived", "moved")
+_COUNTS = ("row_tokens", "row_learned")
+_NONE = np.zeros(())
 _MIXED: Mapping[str, str] = {"float32": "no", "float16": "fp16", "bfloat16": "bf16"}
 """Precision of a recipe to Accelerate's name of it."""
 _SLACK = 1 + 1e-9
@@ -61,6 +65,21 @@ def _rows(record: Record, recipe: Recipe, arrays: "Arrays") -> Iterator[str]:
         yield "rows that were not read once each in the first epoch"
     if recipe.rows is not None and order.size > recipe.rows:
         yield f"{order.size} rows, the recipe takes {recipe.rows} at most"
+    if not any(name in arrays for name in _COUNTS):
+        return
+    uncut, learned = (array_of(record, arrays, name) for name in _COUNTS)
+    if not uncut.shape == learned.shape == order.shape:
+        yield f"{' and '.join(_COUNTS)} are not one a row"
+        return
+    most = np.minimum(uncut, recipe.max_length) - 1
+    if not (
+        (learned == most) if recipe.loss == "all" else (learned >= 1) & (learned <= most)
+    ).all():
+        yield f"rows of which other tokens are learned than loss {recipe.loss} says"
+    for name in ("malformed", "left_out"):
+        named = len(_listed(record, f"{name}_rows"))
+        if named != record.values.get(name):
+            yield f"it says {name} {record.values.get(name)}, and names {named}"
 
 
 def _steps(record: Record, recipe: Recipe, arrays: "Arrays") -> Iterator[str]:
@@ -94,8 +113,13 @@ def _tensors(record: Record, arrays: "Arrays") -> Iterator[str]:
 
 def names_of(record: Record) -> list[str]:
     """Names of the trainable tensors, in the order of the arrays; empty if it names none."""
+    return _listed(record, "trainable_tensors")
+
+
+def _listed(record: Record, name: str) -> list[str]:
+    """A value that is a JSON list of texts; empty if it is none."""
     try:
-        found = json.loads(str(record.values.get("trainable_tensors")))
+        found = json.loads(str(record.values.get(name)))
     except (ValueError, RecursionError):  # no JSON, a number of 4,301 digits, too deep
         return []
     return [str(name) for name in found] if isinstance(found, list) else []
@@ -126,6 +150,28 @@ def first_overflow(arrays: "Arrays") -> int | None:
 
 # -----------------------------------------------------------------------------
 # The rest of what a record says
+
+
+def _counted(job: TuningJob, arrays: "Arrays") -> dict[str, float]:
+    """Losses, and what the rows add up to where the arrays have what is counted."""
+    found = _losses(job, arrays)
+    order = arrays.get("row_order", np.zeros(0))
+    if order.ndim != 1 or not np.array_equal(np.sort(order), np.arange(order.size)):
+        return found  # `check` says so
+    found["rows"] = order.size
+    if any(arrays.get(name, _NONE).shape != order.shape for name in _COUNTS):
+        return found
+    uncut = arrays["row_tokens"].astype(np.int64)
+    kept = np.minimum(uncut, job.recipe.max_length)
+    ends = range(job.recipe.batch_size, order.size, job.recipe.batch_size)
+    batches = np.split(kept[order], ends) if order.size else []
+    return found | {
+        "truncated": int((uncut > kept).sum()),
+        "tokens": int(kept.sum()),
+        "cut_tokens": int((uncut - kept).sum()),
+        "learned_tokens": int(arrays["row_learned"].sum()),
+        "padded_tokens_epoch_0": sum(int(each.max()) * each.size for each in batches),
+    }
 
 
 def _losses(job: TuningJob, arrays: "Arrays") -> dict[str, float]:
@@ -159,5 +205,5 @@ KIND = KindOfRecord(
     differences=_differences,
     check=lambda record, job, arrays, _: check(record, job, arrays),
     path=_path,
-    values=_losses,
+    values=_counted,
 )

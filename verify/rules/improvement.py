@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from itertools import pairwise, product
 from typing import TYPE_CHECKING
 
+from repro.schema.catalog import Metric
 from repro.schema.causes import Cause, Estimate, cause
 from repro.schema.manifest import Manifest
 from repro.schema.measured_claims import CellClaim
@@ -26,7 +27,6 @@ from verify.decision_rule import Decision, Sample, mean
 from verify.evidence import Evidence
 from verify.noise import Span
 from verify.outcome import JudgedClaim, RuleDecision
-from verify.records.answers import Metric
 from verify.rules import improvement_values
 from verify.rules.improvement_values import (
     METRICS,

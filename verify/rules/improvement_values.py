@@ -12,7 +12,7 @@ in every evaluation do to the mean (the floor of its spread), what answers that 
 changes do to it (half of them: another machine's share), and its sampling error over questions.
 
 Reference: paper v2, sections 5.2 and 5.3. Differs: the paper names neither formula nor metric;
-here scores are acc_norm where the printed pretrained scores of Table 4 are (HellaSwag, ARC-c), else
+here scores are acc_norm where the printed pretrained scores are (HellaSwag, ARC-c), else
 acc. Scores are not rounded first.
 """
 
@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repro.decimals import half_unit
+from repro.schema.catalog import Metric
 from repro.schema.causes import cause
 from repro.schema.manifest import Manifest
 from repro.schema.tuned_slots import TunedModel
@@ -34,7 +35,6 @@ from verify import decision_rule, noise, tuned_paired
 from verify.decision_rule import FLIPPED, Decision, Sample, mean, sample
 from verify.evidence import Evidence
 from verify.paired import most_machine_share
-from verify.records.answers import Metric
 from verify.records.checked_record import CheckedRecord
 
 Unit = Literal["relative", "points"]

@@ -36,6 +36,7 @@ from repro.schema.page_claims import (
     WholeQuestionsClaim,
     WinsClaim,
 )
+from repro.schema.paper import name_of
 from verify.outcome import (
     OPEN,
     RuleDecision,
@@ -136,6 +137,8 @@ _FORMS: Mapping[str, tuple[str, Callable[..., Fraction]]] = {
     "times": ("{} / {}", lambda a, b: a / b),
     "percent-of": ("100 × {} / {}", lambda a, b: 100 * a / b),
     "percent-more": ("100 × ({} / {} − 1)", lambda a, b: 100 * (a / b - 1)),
+    "percent-fewer": ("100 × (1 − {} / {})", lambda a, b: 100 * (1 - a / b)),
+    "difference": ("{} − {}", lambda a, b: a - b),
     "times-per-reduction": ("1 / (1 − {} / 100)", lambda a: 1 / (1 - a / 100)),
 }
 """How each form is written and computed. Each is monotone in each of its numbers, so that its
@@ -187,7 +190,8 @@ def _undefined(form: str, texts: Sequence[str]) -> str:
     low, high = _ends(texts[-1])
     if form == "times-per-reduction" and high >= _ALL:
         return "reduction-by-all"
-    return "divides-by-zero" if len(texts) > 1 and low <= 0 <= high else ""
+    divides = len(texts) > 1 and form != "difference"
+    return "divides-by-zero" if divides and low <= 0 <= high else ""
 
 
 def _related(
@@ -351,7 +355,7 @@ def baseline(row: Sequence[Published], claim: BaselineClaim) -> tuple[RuleDecisi
     below = sum(distance.high <= noise for distance in deciding)
     outcome = outcome_of_bounds(sure=above > 0, possible=not deciding or below < len(deciding))
     counts: dict[str, Value] = {"columns": len(deciding), "above": above, "below": below}
-    source = f"arXiv {claim.source.arxiv}, {claim.source.place}"
+    source = f"{name_of(claim.source.arxiv)}, {claim.source.place}"
     shown: dict[str, Value] = {"units": claim.units, "source": source, "noise": claim.noise.value}
     left = len(deciding) - above - below
     why = [cause("columns-apart", open=left, **counts, **shown)]

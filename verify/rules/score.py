@@ -1,113 +1,204 @@
-"""Claims about zero-shot scores of tuned models: a printed score, and a count of wins.
+"""Claims about scores: a printed score, a mean over tasks, and a count of wins.
 
 Both arms of a comparison ran under the same settings and seeds, so a win is decided on paired
 differences over settings. Another machine is taken to be as far off as another kernel; where one
 kernel alone was measured, nothing is decided. How far a score would carry to other questions
 (lm-eval's standard error, McNemar's test) stands in the working and is never the tolerance.
 
-Reference: paper v2, Appendix F, Tables 4 and 5; McNemar 1947.
+Reference: paper v2, Appendix F; McNemar 1947.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
+from repro.schema.catalog import Metric
 from repro.schema.causes import Estimate, cause
 from repro.schema.manifest import Manifest
 from repro.schema.measured_claims import CellClaim
-from repro.schema.tuned_claims import MeasuredWinsClaim, Score, ScoreColumn
-from repro.schema.tuned_slots import PRETRAINED, TunedModel, models_of
+from repro.schema.score_claims import Scores, columns_of
+from repro.schema.slots import asking
+from repro.schema.tuned_claims import MeasuredWinsClaim, ScoreColumn
+from repro.schema.tuned_slots import PRETRAINED, TunedModel, model_of
 from verify import noise, shown, tuned_paired
 from verify.decidable import score_floor
 from verify.decision_rule import Decision, Sample, decide, mean, sample
 from verify.evidence import Evidence
 from verify.outcome import JudgedClaim, RuleDecision
-from verify.paired import most_machine_share
-from verify.records.answers import Metric
-from verify.records.benchmark import score
+from verify.paired import distinct_rows, most_machine_share
+from verify.records.benchmark import perplexity
 from verify.records.checked_record import CheckedRecord
+from verify.rules.improvement_values import Series
 
 _SHOTS = 0
+"""Of wins."""
 _SAMPLING = 2
 """Standard errors of the questions that the page's claims on sampling ask for."""
 
 
+@dataclass(frozen=True)
+class MeasuredScore:
+    """One score, or a mean of several, under each setting."""
+
+    wanted: Scores
+    rows: tuple[tuple[CheckedRecord, ...], ...]
+    """One row a setting, in it one evaluation a column."""
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        tasks = ", ".join(each.task for each in columns_of(self.wanted))
+        return f"{' '.join(model_of(self.wanted))} on {tasks}"
+
+    @property
+    def series(self) -> Series:
+        """The score under each setting, with what another kernel does to single questions."""
+        columns, shots = columns_of(self.wanted), self.wanted.shots
+        parts = [
+            [score(each, one.metric, shots) for each, one in zip(row, columns, strict=True)]
+            for row in self.rows
+        ]
+        by_column = [tuple(column) for column in zip(*parts, strict=True)]
+        floors = [
+            score_floor(one.metric, mean(values), _questions(each, shots))
+            for one, values, each in zip(columns, by_column, self.rows[0], strict=True)
+        ]
+        terms = [
+            np.concatenate(
+                [
+                    _terms(each, one.metric, shots, mean(values)) / len(columns)
+                    for each, one, values in zip(row, columns, by_column, strict=True)
+                ]
+            )
+            for row in self.rows
+        ]
+        machine = most_machine_share(self.rows, terms)
+        return Series(tuple(map(mean, parts)), math.hypot(*floors) / len(columns), machine)
+
+    @property
+    def loaded(self) -> list[CheckedRecord]:
+        """Every evaluation."""
+        return [each for row in self.rows for each in row]
+
+    def estimates(self) -> Iterator[Estimate]:
+        """How far the score carries to other questions, and what one answer alone would get."""
+        columns, first = columns_of(self.wanted), self.rows[0]
+        errors = [
+            _standard_error(each, one.metric, self.wanted.shots)
+            for each, one in zip(first, columns, strict=True)
+        ]
+        error = math.hypot(*errors) / len(errors)
+        yield from shown.estimate("standard error over questions", error)
+        shots = self.wanted.shots
+        if all(f"shots{shots}/gold" in each.arrays for each in first):  # they have choices
+            golds = [each.gold(shots) for each in first]
+            share = mean([float(np.bincount(gold).max() / len(gold)) for gold in golds])
+            yield from shown.estimate("share of the commonest answer", 100 * share, unit="%")
+
+
+def measured(
+    manifest: Manifest, evidence: Evidence, wanted: Sequence[Scores]
+) -> tuple[list[MeasuredScore], int]:
+    """Some scores under the same settings, and how many settings repeat another.
+
+    Raises:
+        NotRunError: if an evaluation is missing.
+        InvalidError: if a record cannot be trusted.
+    """
+    columns = []
+    for one in wanted:
+        for each in columns_of(one):
+            found = asking(manifest, model_of(one), each.task, one.dtype, one.shots)
+            assert found  # noqa: S101  # the manifest was checked when it was loaded
+            columns.append(tuned_paired.answers_to(evidence, found))
+    every = list(zip(*columns, strict=True))
+    rows = distinct_rows(every, lambda row: row)
+    scores, start = [], 0
+    for one in wanted:
+        end = start + len(columns_of(one))
+        scores.append(MeasuredScore(one, tuple(row[start:end] for row in rows)))
+        start = end
+    return scores, len(every) - len(rows)
+
+
 def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> JudgedClaim:
-    """A printed score against the score under each setting."""
+    """A printed score, or mean of scores, against that under each setting."""
     measure = claim.measure
-    assert isinstance(measure, Score)  # noqa: S101  # the dispatch saw to it
-    asked = [(model, measure.task) for model in models_of(measure)]
-    rows, repeated = tuned_paired.rows_of_settings(manifest, evidence, asked)
-    loaded = [row[0] for row in rows]
-    found = _scores(loaded, measure.metric)
+    assert isinstance(measure, Scores)  # noqa: S101  # the dispatch saw to it
+    (found,), repeated = measured(manifest, evidence, [measure])
+    series = found.series
     published, margin = manifest.text_of(claim.published), claim.margin.value
-    least = score_floor(measure.metric, found.mean, _questions(loaded[0]))
 
     def decided(text: str) -> Decision:
-        return decide(found, text, margin, least_spread=least)
+        return decide(series.sample, text, margin, least_spread=series.floor)
 
     others = [
         manifest.text_of(each.published)
         for each in manifest.claims
         if isinstance(each, CellClaim)
-        and isinstance(each.measure, Score)
-        and (each.measure.task, each.measure.metric) == (measure.task, measure.metric)
+        and isinstance(each.measure, Scores)
+        and columns_of(each.measure) == columns_of(measure)
         and each.id != claim.id
     ]
     decision = decided(published)
-    working = (*shown.what_it_notices(decision, [decided(text) for text in others]),)
-    error = _standard_error(loaded[0], measure.metric)
     judged = shown.decided_number(
         decision,
-        found,
+        series.sample,
         manifest.printed(claim.published),
         margin,
-        working,
-        loaded,
-        (
-            *shown.estimate("standard error over questions", error),
-            *_before(manifest, evidence, measure),
-        ),
+        shown.what_it_notices(decision, [decided(text) for text in others]),
+        found.loaded,
+        (*found.estimates(), *_before(manifest, evidence, measure)),
         tier=evidence.run.tier,
     )
-    return shown.require_settings(judged, len(rows), repeated)
+    return shown.require_settings(judged, len(found.rows), repeated)
+
+
+def score(loaded: CheckedRecord, metric: Metric, shots: int) -> float:
+    """Accuracy in percent, or perplexity."""
+    if metric == "perplexity":
+        return perplexity(loaded.arrays[f"shots{shots}/log_likelihood"][:, 0])
+    return float(100 * loaded.right(metric, shots).mean())
 
 
 def _scores(loaded: Sequence[CheckedRecord], metric: Metric) -> Sample:
     """One score under each setting, with what another kernel does to single questions."""
-    values = [score(each.arrays, metric, _SHOTS) for each in loaded]
-    least = score_floor(metric, mean(values), _questions(loaded[0]))
-    terms = [_terms(each, metric, values) for each in loaded]
+    values = [score(each, metric, _SHOTS) for each in loaded]
+    least = score_floor(metric, mean(values), _questions(loaded[0], _SHOTS))
+    terms = [_terms(each, metric, _SHOTS, mean(values)) for each in loaded]
     return sample(values, least, most_machine_share([(each,) for each in loaded], terms))
 
 
-def _terms(loaded: CheckedRecord, metric: Metric, values: Sequence[float]) -> NDArray[np.float64]:
-    """What each question adds to a score; of a perplexity, to first order."""
-    questions = _questions(loaded)
+def _terms(loaded: CheckedRecord, metric: Metric, shots: int, middle: float) -> NDArray[np.float64]:
+    """What each question adds to a score; of a perplexity, to first order about the mean one."""
+    questions = _questions(loaded, shots)
     if metric == "perplexity":
-        words = loaded.arrays[f"shots{_SHOTS}/log_likelihood"][:, 0].astype(np.float64)
-        return -mean(values) * words / questions
-    return 100 * loaded.right(metric, _SHOTS).astype(np.float64) / questions
+        words = loaded.arrays[f"shots{shots}/log_likelihood"][:, 0].astype(np.float64)
+        return -middle * words / questions
+    return 100 * loaded.right(metric, shots).astype(np.float64) / questions
 
 
-def _before(manifest: Manifest, evidence: Evidence, measure: Score) -> list[Estimate]:
+def _before(manifest: Manifest, evidence: Evidence, measure: Scores) -> list[Estimate]:
     """The score before tuning, where it was run."""
-    model = TunedModel(measure.checkpoint, PRETRAINED)
-    found = tuned_paired.evaluations_if_run(manifest, evidence, model, measure.task)
-    values = [score(each.arrays, measure.metric, _SHOTS) for each in found]
+    if measure.method is None:
+        return []
+    model, values = TunedModel(measure.checkpoint, PRETRAINED), []
+    for each in columns_of(measure):
+        found = tuned_paired.evaluations_if_run(manifest, evidence, model, each.task)
+        values += [score(one, each.metric, measure.shots) for one in found]
     return [*shown.estimate("before tuning", mean(values))] if values else []
 
 
-def _standard_error(loaded: CheckedRecord, metric: Metric) -> float:
+def _standard_error(loaded: CheckedRecord, metric: Metric, shots: int) -> float:
     """Standard error of a score over questions, as lm-eval gives it; by the delta method."""
     if metric == "perplexity":
-        words = loaded.arrays[f"shots{_SHOTS}/log_likelihood"][:, 0]
-        return score(loaded.arrays, metric, _SHOTS) * _error_of_mean(words)
-    return 100 * _error_of_mean(loaded.right(metric, _SHOTS).astype(np.float64))
+        words = loaded.arrays[f"shots{shots}/log_likelihood"][:, 0]
+        return score(loaded, metric, shots) * _error_of_mean(words)
+    return 100 * _error_of_mean(loaded.right(metric, shots).astype(np.float64))
 
 
 def _error_of_mean(values: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]") -> float:
@@ -115,8 +206,8 @@ def _error_of_mean(values: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]") 
         return float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else 0.0
 
 
-def _questions(loaded: CheckedRecord) -> int:
-    return len(loaded.arrays[f"shots{_SHOTS}/log_likelihood"])
+def _questions(loaded: CheckedRecord, shots: int) -> int:
+    return len(loaded.arrays[f"shots{shots}/log_likelihood"])
 
 
 # -----------------------------------------------------------------------------
@@ -194,27 +285,27 @@ def _compared(
     one, two = (_scores([row[side] for row in rows], column.metric) for side in (0, 1))
     sign = -1 if column.metric == "perplexity" else 1
     margins = [sign * (a - b) for a, b in zip(one.values, two.values, strict=True)]
-    questions = _questions(rows[0][0])
+    questions = _questions(rows[0][0], _SHOTS)
     floor = math.hypot(*(score_floor(column.metric, e.mean, questions) for e in (one, two)))
     return _Comparison(
         name=f"{left.checkpoint} {column.task} {column.metric}",
         left=one.values,
         right=two.values,
         margins=sample(margins, floor, one.machine + two.machine),
-        z=_z(rows[0][0], rows[0][1], column.metric),
+        z=question_z(rows[0][0], rows[0][1], column.metric, _SHOTS),
         loaded=tuple(each for row in rows for each in row),
         repeated=repeated,
     )
 
 
-def _z(left: CheckedRecord, other: CheckedRecord, metric: Metric) -> float:
+def question_z(left: CheckedRecord, other: CheckedRecord, metric: Metric, shots: int) -> float:
     """By how many standard errors of paired questions the left is better: McNemar's z."""
     if metric == "perplexity":
-        name = f"shots{_SHOTS}/log_likelihood"
+        name = f"shots{shots}/log_likelihood"
         apart = left.arrays[name][:, 0] - other.arrays[name][:, 0]
         error = _error_of_mean(apart)
         return float(apart.mean() / error) if error else 0.0
-    one, two = (each.right(metric, _SHOTS) for each in (left, other))
+    one, two = (each.right(metric, shots) for each in (left, other))
     alone, other_alone = int((one & ~two).sum()), int((two & ~one).sum())
     discordant = alone + other_alone
     return (alone - other_alone) / math.sqrt(discordant) if discordant else 0.0

@@ -4,8 +4,7 @@ The statistic is the divergence as printed. Of two divergences, the larger at it
 flips alone would give, there is no order. What the paper leaves open of its recipe and its
 evaluation is fixed here, so that none of it is decided (`tuned_paired.open_factors`).
 
-Reference: paper v2, section 5.1 and Figure 1, whose bars are not printed; v3 for those of
-WinoGrande.
+Reference: paper v2, section 5.1, whose bars are not printed; v3 for those of WinoGrande.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,22 +1,23 @@
-"""Evaluation of a checkpoint, tuned or not, on one of lm-eval's benchmarks."""
+"""Evaluation of a checkpoint, tuned or not, on any of lm-eval's tasks but MMLU."""
 
 from typing import ClassVar, Literal
 
 from pydantic import NonNegativeInt, PositiveInt
 
-from repro.schema.catalog import Benchmark, BenchmarkTask, Checkpoint
+from repro.schema.base import Slug
+from repro.schema.catalog import Benchmark, Checkpoint
 from repro.schema.kinds.base import TEXT, Data
 from repro.schema.kinds.cost import CHECKED, prompt_tokens
 from repro.schema.kinds.evaluate import ANSWER_BYTES, KindOfEvaluation
 
 
 class BenchmarkJob(KindOfEvaluation):
-    """One checkpoint on one of lm-eval's benchmarks."""
+    """One checkpoint on one of lm-eval's tasks; its YAML says what is asked."""
 
     ENTRY: ClassVar = "runner.evaluation.benchmark"
 
     kind: Literal["benchmark"]
-    task: BenchmarkTask
+    task: Slug
     """lm-eval's name."""
     questions: PositiveInt | None
     """Only the first so many questions of the split; null for all."""

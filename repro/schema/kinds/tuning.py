@@ -1,7 +1,6 @@
 """Fine-tuning of a checkpoint by a recipe: everything of a run but the model.
 
-Table 2 and Appendix D of the paper, and a field of its own for each thing that the paper leaves
-open.
+What a paper says of its recipe, and a field of its own for each thing that it leaves open.
 
 Reference: paper v2, sections 5.1 and 5.2, Appendix D.
 """

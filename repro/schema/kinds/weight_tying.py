@@ -16,7 +16,7 @@ class WeightTyingJob(KindOfJob):
 
     kind: Literal["weight_tying"]
     projection: Slug
-    """Which weight, e.g. `mamba-130m.x_proj`; a label."""
+    """Which weight, e.g. `small.x_proj`; a label."""
     inputs: PositiveInt
     """Columns of the weight."""
     blocks: dict[Slug, PositiveInt]

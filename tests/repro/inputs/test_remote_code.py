@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bundle_copies import copy_bundle
 from safetensors.numpy import save_file
 
 from repro import fileio, paths
@@ -50,8 +51,8 @@ def _edit_catalog(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[str, dict[str, str]], None]:
     """A catalog in which olmo-1b is of no family that is written here; its revision and digests."""
-    shutil.copytree(paths.CATALOG, tmp_path / "catalog")
-    path = tmp_path / "catalog" / "checkpoints.json"
+    copy_bundle(tmp_path / "bundle")
+    path = tmp_path / "bundle" / "catalog" / "checkpoints.json"
 
     def edit(revision: str, files: dict[str, str]) -> None:
         data = json.loads(path.read_text())
@@ -60,7 +61,7 @@ def _edit_catalog(
         entry["source"] |= {"revision": revision, "remote_code": True}
         path.write_text(json.dumps(data))
 
-    monkeypatch.setattr(paths, "CATALOG", tmp_path / "catalog")
+    monkeypatch.setenv("REPRO_BUNDLE", str(tmp_path / "bundle"))
     edit(REVISION, {})
     return edit
 
@@ -138,8 +139,7 @@ def test_code_that_nothing_names_is_none_and_the_family_is_another(folder: Path)
 def test_what_is_written_here_runs_no_code(folder: Path, tmp_path: Path) -> None:
     """OLMo as published: its stubs beside it are neither named nor run."""
     write_config(folder, MAP, "hf_olmo")
-    bundled = json.loads((paths.ROOT / "catalog/checkpoints.json").read_text())
-    (tmp_path / "catalog" / "checkpoints.json").write_text(json.dumps(bundled))
+    shutil.copy(paths.ROOT / "catalog/checkpoints.json", tmp_path / "bundle" / "catalog")
     found = locator(folder, allow=False).checkpoint("olmo-1b")
     assert isinstance(found, Located)
     assert not found.executes

@@ -12,12 +12,14 @@ from transformers import AutoTokenizer
 
 from repro import paths
 from repro.environment import machine as environment
+from repro.fileio import digest_of_data
 from repro.inputs.locate import InputLocator
 from repro.planning import cost
-from repro.schema import catalog
+from repro.schema import catalog, validate
 from repro.schema.causes import Cause, cause
-from repro.schema.jobs import EvaluateJob, StabilityJob
+from repro.schema.jobs import DEFAULT_ENGINE, EvaluateJob, StabilityJob, Tier
 from repro.schema.kinds.cost import CHARACTERS_A_TOKEN, peak_memory
+from repro.schema.slots import slots
 from runner.evaluation import tasks
 from runner.evaluation.offline import quiet
 
@@ -231,3 +233,23 @@ def test_proofs_that_were_not_run_take_coq_and_partial_ones_the_rest() -> None:
     }
     found = cost.UndecidedClaims(records.manifest(jobs=[]), findings, {}).needs()
     assert found == "1: Coq; 1: a proof of the rest; 1: a clearer sentence"
+
+
+@pytest.mark.parametrize("tier", ["smoke", "subset", "full"])
+def test_lm_eval_is_asked_no_sample_of_mmlu_twice(tier: Tier) -> None:
+    """Every manifest together: one paired check a checkpoint, dtype, arm and setting."""
+    manifests = [validate.load_manifest(each) for each in paths.MANIFESTS.glob("*.json")]
+    jobs = cost.distinct(
+        slot.job
+        for each in manifests
+        if tier in each.tiers()
+        for slot in slots(each, tier, catalog.checkpoints(), DEFAULT_ENGINE)
+    )
+    asked = [each for each in jobs if isinstance(each, EvaluateJob)]
+    assert {each.engine for each in asked} == {"prefix"}
+    samples = [
+        {**each.specification(), "shots": shots, "subjects": each.checked, "checked_shots": ()}
+        for each in asked
+        for shots in each.checked_shots
+    ]
+    assert len({digest_of_data(each) for each in samples}) == len(samples)

@@ -4,12 +4,12 @@ Oracle: the words, written by hand, of one change to the bundle's own files, whi
 """
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from bundle_copies import copy_bundle
 
 from repro import paths
 from repro.cli.main import main
@@ -174,9 +174,9 @@ def test_a_mistake_of_the_catalog_is_told_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """However many manifests name something of it."""
-    shutil.copytree(paths.CATALOG, tmp_path / "catalog")
+    copy_bundle(tmp_path)
     changed(tmp_path / "catalog", "checkpoints.json", lambda d: phi(d).update(family="gpt2"))
-    monkeypatch.setattr(paths, "CATALOG", tmp_path / "catalog")
+    monkeypatch.setenv("REPRO_BUNDLE", str(tmp_path))
     (tmp_path / "empty.json").write_text("{")
     every = [str(path) for path in sorted(paths.MANIFESTS.glob("*.json"))]
     for arguments in (["list"], ["plan", *every, str(tmp_path / "empty.json")]):
@@ -189,9 +189,9 @@ def test_a_mistake_of_the_catalog_is_told_once(
 def test_the_command_line_shows_no_words_of_a_library(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shutil.copytree(paths.CATALOG, tmp_path / "catalog")
+    copy_bundle(tmp_path)
     path = changed(tmp_path / "catalog", "checkpoints.json", lambda d: phi(d).update(blocks="24"))
-    monkeypatch.setattr(paths, "CATALOG", tmp_path / "catalog")
+    monkeypatch.setenv("REPRO_BUNDLE", str(tmp_path))
     assert main(["plan", str(paths.MANIFESTS / "table1.json"), "--offline"]) == 2
     assert capsys.readouterr().err == (
         f"repro plan: {path} is not a valid catalog: 1 problem. Nothing was run or written; "

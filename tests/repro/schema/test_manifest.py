@@ -155,6 +155,27 @@ def test_three_mistakes_are_reported_at_once(tmp_path: Path) -> None:
     assert "Nothing was run or written" in text
 
 
+@pytest.mark.parametrize(
+    ("change", "where", "words"),
+    [
+        ({"who": " "}, "who", "text that is not blank"),
+        ({"when": "last week"}, "when", "a day, e.g. 2026-11-30"),
+        ({"when": "2026-02-30"}, "when", "a day, e.g. 2026-11-30"),
+        ({"when": 20261201}, "when", "a day, e.g. 2026-11-30"),
+        ({"where": None}, "where", 'text in quotes, e.g. "0.03"'),
+        ({"outcome": "reproduced"}, "outcome", "only fields of the schema"),
+    ],
+)
+def test_a_malformed_answer_is_refused(
+    tmp_path: Path, change: dict[str, Any], where: str, words: str
+) -> None:
+    data = records.manifest_data()
+    data["claims"][0]["answers"] = [records.ANSWER, records.ANSWER | change]
+    (problem,) = refusal(tmp_path, data).problems
+    assert problem.where.endswith(f"$.claims[0].answers[1].{where}")
+    assert problem.expected == words
+
+
 BEYOND_NULL = {
     "id": "it",
     "kind": "ordering",

@@ -154,12 +154,14 @@ class FailingEngine:
 
 
 def test_another_engine_does_not_make_a_run_forget(here: Folder) -> None:
-    code, _, told = here.run("--engine", "prefix", "--only", "model=one")
+    code, _, told = here.run("--engine", "lm-eval", "--only", "model=one")
     assert code == 2
-    assert "ours was run at tier full by lm-eval, and a run has one engine" in told
+    assert "ours was run at tier full by prefix, and a run has one engine" in told
     assert "1 job of it would be forgotten" in told
-    assert here.run("--engine", "prefix")[0] == 0  # all of it
-    assert here.file().engine == "prefix"
+    assert here.run("--engine", "lm-eval")[0] == 0  # all of it
+    assert here.file().engine == "lm-eval"
+    assert here.run("--only", "model=one")[0] == 0  # it goes on by the engine that it began with
+    assert here.file().engine == "lm-eval"
 
 
 # -----------------------------------------------------------------------------
@@ -186,6 +188,27 @@ def test_a_damaged_run_file_costs_its_own_run(here: Folder, text: str) -> None:
             assert f"{Path('results/runs/ours.full.json')} is damaged; its records are kept" in told
             assert told.count("is damaged") == 1
             assert "`repro run MANIFEST --tier full --out results`" in told
+
+
+def test_a_run_file_of_another_version_is_named_and_never_written_over(here: Folder) -> None:
+    text = here.path.read_text().replace('"schema_version": 2', '"schema_version": 3')
+    here.path.write_text(text)
+    for arguments in (("verify",), ("run", "mine/ours.json"), ("results", "gc", "--yes")):
+        code, _, told = here.say(*arguments)
+        assert code == 2, arguments
+        assert "runs/ours.full.json was written by another version of this tool" in told
+        assert "found:    3" in told
+        assert "is damaged" not in told
+    assert here.path.read_text() == text
+
+
+def test_a_record_of_another_version_costs_its_own_claim(here: Folder) -> None:
+    key = here.file().jobs["one"]
+    path = here.store.folder(key) / "record.json"
+    path.write_text(path.read_text().replace('"schema_version": 1', '"schema_version": 2'))
+    assert here.outcomes() == {"tied": "invalid", "tied.two": "reproduced"}
+    told = words(here.say("verify")[1])
+    assert f"record {key[:12]} is of version 2, which this tool does not read" in told
 
 
 def test_a_damaged_run_file_is_left_out_of_what_is_written(here: Folder) -> None:
@@ -313,7 +336,7 @@ def test_a_claim_of_version_1_that_no_table_knows_is_refused_by_that_name(here: 
     """As it was, it is read; its words mended, nobody can tell what of it was."""
     whole = two_jobs()["claims"]
     manifest = validate.load_manifest(here.root / "mine" / "ours.json")
-    later = {"standing", "quote", "conditions"}
+    later = {"standing", "quote", "conditions", "answers"}
     digests = {
         each.id: fileio.digest_of_data(each.model_dump(mode="json", exclude=later))
         for each in manifest.claims

@@ -3,7 +3,6 @@
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -211,8 +210,9 @@ def test_a_gated_tokenizer_is_known_by_its_vocabulary(
     found = pinned()
     assert isinstance(found, Located)
     assert found.substituted
-    known = replace(catalog.GATED[gated], vocabularies=frozenset({vocabulary}))
-    monkeypatch.setitem(catalog.GATED, gated, known)  # type: ignore[arg-type]  # it is a dict
+    known = catalog.gated_tokenizers()[gated]
+    known = known.model_copy(update={"vocabularies": frozenset({vocabulary})})
+    monkeypatch.setattr(catalog, "gated_tokenizers", lambda: {gated: known})
     same = pinned()
     assert isinstance(same, Located)
     assert not same.substituted

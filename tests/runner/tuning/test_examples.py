@@ -291,6 +291,10 @@ def test_the_summary_adds_up(loss: Any, twins: Any) -> None:
         assert found["learned_tokens"] == sum(
             int((batch["labels"][:, 1:] != -100).sum()) for batch in padded
         )
-    del found["tokens"], found["learned_tokens"]
+    tokens = found.pop("tokens")
+    del found["learned_tokens"]
+    texts = [instructions.render(row, append_eos=True, eos=END) for row in ROWS]
+    whole = sum(len(twins(text.text)["input_ids"]) for text in texts)
+    assert found.pop("cut_tokens") == whole - tokens > 0
     assert found == {"rows": 4, "malformed": 5, "left_out": 0, "truncated": 1}
     assert all(type(value) is int for value in found.values())

@@ -404,7 +404,7 @@ def test_an_answer_from_another_archive_than_the_locks_is_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     index = tmp_path / "index.json"
-    data = json.loads(sources.INDEX.read_text(encoding="utf-8"))
+    data = json.loads((paths.CATALOG / sources.INDEX).read_text(encoding="utf-8"))
     index.write_text(json.dumps(data))
     monkeypatch.setattr(sources, "INDEX", index)
     assert decide(state_size()).outcome == "reproduced"
@@ -426,7 +426,7 @@ def test_the_index_is_what_the_archives_say() -> None:
     )
     if "could not fetch" in done.stderr:
         pytest.skip(f"an archive is not to be had: {done.stderr.splitlines()[-1]}")
-    assert done.stdout == sources.INDEX.read_text(encoding="utf-8"), done.stderr
+    assert done.stdout == (paths.CATALOG / sources.INDEX).read_text(encoding="utf-8"), done.stderr
 
 
 @pytest.mark.parametrize("kept", [0, 5, 40, 100])

@@ -1,0 +1,130 @@
+"""A bundle of one's own: found from where one stands, named, or zipped."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from command_line import repro_here
+from own_manifests import manifest_of, save
+
+from repro import paths
+
+PAPER = {
+    "schema_version": 1,
+    "id": "tiny-card",
+    "versions": ["2026-01", "2026-02"],
+    "title": "Tiny: a model card",
+    "authors": ["A. Author"],
+}
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    """A model card, which has no arXiv id, and one claim of it."""
+    folder = tmp_path / "mine"
+    about = {"id": "tiny-card", "version": "2026-02"}
+    save(folder / "manifests", manifest_of("card", paper=about))
+    (folder / "paper.json").write_text(json.dumps(PAPER))
+    return folder
+
+
+def ids(*arguments: str, cwd: Path) -> list[str]:
+    done = repro_here("list", "--json", *arguments, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    return [each["manifest"] for each in json.loads(done.stdout)]
+
+
+def test_the_bundle_is_the_one_that_one_stands_in_or_below(mine: Path, tmp_path: Path) -> None:
+    below = mine / "deep" / "down"
+    below.mkdir(parents=True)
+    assert ids(cwd=mine) == ids(cwd=below) == ["card"]
+    assert ids(cwd=tmp_path) == sorted(each.stem for each in paths.MANIFESTS.iterdir())
+
+
+def test_a_file_of_that_name_above_is_no_bundle(tmp_path: Path) -> None:
+    """Others write a paper.json too: what is above has manifests as well."""
+    (tmp_path / "paper.json").write_text("[]")
+    (tmp_path / "below").mkdir()
+    assert "table1" in ids(cwd=tmp_path / "below")
+    done = repro_here("list", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "no manifest in" in done.stderr
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_bundle_is_named_before_or_behind_the_command(
+    mine: Path, tmp_path: Path, *, before: bool
+) -> None:
+    words = ("--bundle", str(mine), "verify", "--paper", "--json")
+    words = words if before else (*words[2:], *words[:2])
+    done = repro_here(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [each["manifest"] for each in json.loads(done.stdout)] == ["card"]
+
+
+def test_a_bundle_may_be_a_zip_file(mine: Path, tmp_path: Path) -> None:
+    """As systems that compress a folder make it: with the folder on top, and without."""
+    for root, name in ((mine.parent, mine.name), (mine, ".")):
+        zipped = shutil.make_archive(str(tmp_path / "zipped"), "zip", root, name)
+        assert ids("--bundle", zipped, cwd=tmp_path) == ["card"]
+
+
+def test_a_manifest_is_found_by_its_name_in_the_bundle(mine: Path, tmp_path: Path) -> None:
+    done = repro_here("run", "card", "--bundle", str(mine), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "1 claim of the paper: 1 consistent" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ("nowhere", "nowhere: No such file or directory"),
+        (".", "--bundle .: found no paper.json there, expected a bundle"),
+    ],
+)
+def test_what_is_no_bundle_is_refused(tmp_path: Path, given: str, found: str) -> None:
+    done = repro_here("--bundle", given, "list", cwd=tmp_path)
+    assert done.returncode == 2
+    assert found in done.stderr
+
+
+def test_a_version_that_the_paper_does_not_have_is_refused(mine: Path) -> None:
+    about = {"id": "tiny-card", "version": "2025-12"}
+    save(mine / "manifests", manifest_of("card", paper=about))
+    done = repro_here("list", cwd=mine)
+    assert done.returncode == 2
+    assert "$.paper.version" in done.stderr
+    assert "one of 2026-02, 2026-01, as paper.json lists" in done.stderr
+
+
+def test_every_mistake_of_paper_json_is_told_at_once(mine: Path) -> None:
+    wrong = {**PAPER, "authors": [], "url": "nowhere", "versions": [], "colour": "red"}
+    (mine / "paper.json").write_text(json.dumps(wrong))
+    done = repro_here("list", cwd=mine)
+    assert done.returncode == 2
+    for field in ("authors", "url", "versions", "colour"):
+        assert f"$.{field}" in done.stderr
+
+
+def test_a_bundles_own_checkpoint_comes_before_the_tools(mine: Path) -> None:
+    """Her catalog has her own entry alone; the twins and public models are the tool's."""
+    every = json.loads((paths.CATALOG / "checkpoints.json").read_bytes())["checkpoints"]
+    own = {**every["mamba-twin"], "parameters": 7}
+    (mine / "catalog").mkdir()
+    text = json.dumps({"checkpoints": {"mamba-twin": own, "hers": own}})
+    (mine / "catalog" / "checkpoints.json").write_text(text)
+    from repro.schema import catalog
+
+    with paths.using(mine):
+        known = catalog.checkpoints()
+    assert known["hers"].parameters == known["mamba-twin"].parameters == 7
+    assert set(known) == {*every, "hers"}
+    assert catalog.checkpoints()["mamba-twin"].parameters != 7
+
+
+def test_what_is_worked_on_is_always_the_bundle_at_hand() -> None:
+    """Files of the first bundle are named by nobody but its own tests and tools."""
+    for package in ("repro", "runner", "verify"):
+        for path in (paths.ROOT / package).rglob("*.py"):
+            assert "paths.MANIFESTS" not in path.read_text() or path.name == "doctor.py", path
