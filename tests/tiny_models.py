@@ -162,6 +162,11 @@ def save(family: str, folder: Path, **changes: Any) -> Any:
         return made
     made = model(family, vocab_size=size, **changes)
     made.save_pretrained(folder)
+    if family == "openelm":  # as published
+        blocks = made.config.blocks()
+        heads = {"num_query_heads": [each.heads for each in blocks]}
+        heads |= {"num_kv_heads": [each.key_heads for each in blocks]}
+        edit(folder / "config.json", lambda config: config.update(heads))
     return made
 
 

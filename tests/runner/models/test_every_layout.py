@@ -24,6 +24,7 @@ from saved_models import (
     saved_checkpoints,  # noqa: F401 - the same
 )
 
+from repro.inputs import entries
 from repro.schema.families import FAMILIES
 from repro.weights import olmo
 from repro.weights.loadable import INDEX, WEIGHTS
@@ -70,6 +71,17 @@ def test_every_layout_is_asked_tuned_merged_and_asked_again(
     assert adapted
     np.testing.assert_allclose(merged, apart, rtol=0, atol=1e-4)
     assert np.abs(merged - plain).max() > 1e-2
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_an_entry_of_the_catalog_is_made_of_every_layout(layout: str, saved: Saved) -> None:
+    folder, model = saved(SAVED.get(layout, layout))
+    found = entries.model_entry(folder, "mine")
+    assert layout in FAMILIES[found.family].layouts
+    assert found.parameters == sum(each.numel() for each in model.parameters())
+    assert found.blocks == 2
+    assert found.hidden_size == model.get_input_embeddings().weight.shape[1]
+    assert found.heads == (None if "mamba" in found.family else 4 if layout == "openelm" else 2)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
