@@ -120,8 +120,8 @@ Of the published configuration alone, all of which are public; no weights were a
 what the release says to the digit, else what the name says, as the paper does, with how far the
 count is from it. Every count is the catalog's, or the difference is shown. Bytes of the weights as
 they are loaded; the state or cache that one prompt of {MAX_LENGTH:,} tokens leaves; the peak that
-`repro plan` expects of one such prompt, with eager attention. What a row was held against is said
-of its family above.
+`repro plan` expects of one such prompt, with eager attention; each in FP32, then in half precision.
+What a row was held against is said of its family above.
 """
 COLUMNS = ("checkpoint", "family", "parameters", "stated", "weights", "state or cache", "peak")
 
