@@ -28,6 +28,7 @@ from transformers import (
 
 from repro.schema.families import OWN_CODE
 from runner.models import mamba2_checkpoint
+from runner.models.openelm import OpenELMForCausalLM
 from runner.models.openelm_config import OpenELMConfig
 
 COMMON = {"vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 2}
@@ -129,7 +130,10 @@ def model(family: str, attention: str = "eager", **changes: Any) -> Any:
         made = code.TinyForCausalLM(code.TinyConfig(**changes))
     else:
         config = type(CONFIGS[family]).from_dict({**CONFIGS[family].to_dict(), **changes})
-        made = AutoModelForCausalLM.from_config(config, attn_implementation=attention)
+        if family == "openelm":
+            made = OpenELMForCausalLM(config)  # its one attention kernel
+        else:
+            made = AutoModelForCausalLM.from_config(config, attn_implementation=attention)
     for name, weight in made.named_parameters():
         if weight.dim() > 1 and "A_log" not in name:
             torch.nn.init.normal_(weight, std=weight[0].numel() ** -0.5)
