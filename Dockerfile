@@ -1,4 +1,5 @@
-# One recipe, two targets: `--target cpu`, and `cuda` (the default), which adds the three CUDA kernels.
+# One recipe, three targets: `--target cpu`, and `cuda` (the default), which adds the three CUDA kernels; `verify` holds
+# the wheel alone, and judges packets.
 #
 #     repro container build --target cpu        or: docker build --network=host --target cpu --tag repro .
 #
@@ -9,6 +10,60 @@
 # python 3.11 on Debian bookworm: torch's wheels bring the CUDA runtime, the driver comes from the host.
 ARG BASE=python:3.11-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b
 ARG TOOLKIT=nvidia/cuda:12.1.1-devel-ubuntu22.04@sha256:7012e535a47883527d402da998384c30b936140c05e2537158c80b8143ee7425
+
+# --- target verify: the wheel, and of the lock what it declares ----------------------------------------------
+FROM ${BASE} AS light
+ARG PIP_INDEX_URL
+ARG PIP_CERT
+ARG SOURCE_DATE_EPOCH=1720051200
+ENV PYTHONDONTWRITEBYTECODE=1
+SHELL ["/bin/bash", "-o", "pipefail", "-c"]
+COPY pyproject.toml pinned-requirements.txt pinned-kernels.txt requirements-dev.txt /build/
+COPY catalog /build/catalog
+COPY twins /build/twins
+COPY repro /build/repro
+COPY runner /build/runner
+COPY verify /build/verify
+WORKDIR /build
+# What pyproject.toml declares, with all that this declares in turn; a test holds the list to it.
+ARG LIGHT="annotated-types|contourpy|cycler|fonttools|jinja2|kiwisolver|markdown-it-py|markupsafe|matplotlib|mdurl|\
+numpy|packaging|pillow|pydantic|pydantic-core|pygments|pyparsing|python-dateutil|rich|safetensors|scipy|six|typing-extensions"
+# Byte code of what judging and reporting import, and of nothing else: a quarter of all there could be.
+ARG COMPILE="import sys, py_compile, matplotlib.backends.backend_svg, jinja2.loaders; \
+from repro.cli import compare, export, list, report, results, verify; \
+from repro.report import collect, csv, markdown, page; \
+[py_compile.compile(f, doraise=True) for f in {getattr(m, '__file__', None) or '' for m in sys.modules.values()} \
+if f.startswith('/opt/venv') and f.endswith('.py')]"
+RUN python3.11 -m venv tools && python3.11 -m venv --without-pip /opt/venv \
+ && into() { python="$1/bin/python" && shift && tools/bin/pip --python "$python" --quiet --disable-pip-version-check \
+        install --progress-bar off --no-cache-dir --no-deps --no-compile "$@"; } \
+ && awk "/^[^ #]/ { keep = /^(setuptools|wheel)==/ } keep" pinned-requirements.txt > tools.txt \
+ && awk "/^[^ #]/ { keep = /^($LIGHT)==/ } keep" pinned-requirements.txt > light.txt \
+ && into tools --require-hashes --requirement tools.txt \
+ && into /opt/venv --require-hashes --requirement light.txt \
+ && tools/bin/python -c 'from setuptools import build_meta; build_meta.build_wheel("dist")' > /dev/null \
+ && into /opt/venv --no-index dist/*.whl \
+ && tools/bin/pip --python /opt/venv/bin/python --disable-pip-version-check check \
+ && find /opt/venv/lib -type d -name tests -prune -exec rm -r {} + \
+ && /opt/venv/bin/python -c "$COMPILE" \
+ && find /opt/venv -newermt "@$SOURCE_DATE_EPOCH" -exec touch --no-dereference --date "@$SOURCE_DATE_EPOCH" {} +
+
+FROM ${BASE} AS verify
+ARG BASE
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="lyapunov-repro verify" \
+      org.opencontainers.image.description="Judges packets, offline: docker run -v DIR:/work verify verify packet.zip" \
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.base.name="$BASE" \
+      repro.target="verify"
+COPY --from=light /opt/venv /opt/venv
+ENV PATH=/opt/venv/bin:$PATH HOME=/tmp PYTHONDONTWRITEBYTECODE=1
+WORKDIR /work
+USER 10001:10001
+VOLUME ["/tmp"]
+STOPSIGNAL SIGINT
+ENTRYPOINT ["repro"]
+CMD ["--help"]
 
 # --- the lock, installed -----------------------------------------------------------------------------------
 FROM ${BASE} AS environment

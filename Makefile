@@ -9,6 +9,7 @@
 # make fuzz        100,000 damaged manifests, records, audits and checkpoints (docs/fuzzing.md); twenty minutes or more
 # make test-container  builds the image and runs manifests in it, on a real engine; needs root; half an hour. Target cpu;
 #                  with CUDA=1 the cuda target too, kernels compiled: hours, or one if wheels/ has a wheel of flash-attn
+# make dist        wheel and sdist in dist/, each judging our packet in a fresh environment; needs the package index
 # make test-browser  the page of `repro report` in a headless Chromium; needs npm, and Chromium or its download
 # make test-packet  a packet of `repro export` and CITATION.cff through validators of their formats; a minute or two
 # make venv        only the environment: leaves a working .venv/bin/repro
@@ -34,7 +35,7 @@ NEVER := /tests?/|/(pip|nltk)/|/transformers/models/(?!auto/|mamba/|gpt_neox/|ol
 matching = awk '/^[^ \#]/ { keep = /$(1)/ } keep' pinned-requirements.txt
 others   = awk '/^[^ \#]/ { keep = !/$(1)/ } keep' pinned-requirements.txt
 
-.PHONY: reproduce test test-browser test-packet test-container check proofs faults fuzz mutants venv dev evidence claims
+.PHONY: reproduce dist test test-browser test-packet test-container check proofs faults fuzz mutants venv dev evidence claims
 # 3: some jobs take weights or a GPU, and the table says which.
 reproduce: venv
 	@.venv/bin/repro run manifests/*.json --tier smoke || [ $$? -eq 3 ]
@@ -63,7 +64,8 @@ claims: venv
 
 # Outside the normal suite: it sets up an engine where there is none.
 test-container: dev
-	@$(if $(CUDA),CUDA=$(CUDA)) .venv/bin/python -m pytest tests/container/check_image.py tests/container/check_cuda.py
+	@$(if $(CUDA),CUDA=$(CUDA)) .venv/bin/python -m pytest tests/container/check_verify.py \
+		tests/container/check_image.py tests/container/check_cuda.py
 
 # Outside the normal suite too: it needs a browser. playwright has an environment of its own, on top of .venv, and the
 # accessibility checker is fetched once, by version and digest.
@@ -96,6 +98,16 @@ $(PACKET)/.stamp: .venv/.stamp-dev tests/packet/requirements.txt
 	@$(PACKET)/venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
 		-r tests/packet/requirements.txt
 	@touch $@
+
+# Wheel and sdist, each judging our packet in a fresh environment; needs the package index; a few minutes. setuptools
+# leaves files of its own beside what it builds.
+dist: dev
+	@rm -rf dist build
+	@mkdir -p .cache; SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) .venv/bin/python -c \
+		"from setuptools import build_meta as b; b.build_wheel('dist'); b.build_sdist('dist')" >.cache/dist.log 2>&1 \
+		|| { cat .cache/dist.log; exit 1; }
+	@rm -rf build lyapunov_repro.egg-info
+	@DIST=$(CURDIR)/dist .venv/bin/python -m pytest tests/dist/check_dist.py
 
 check: dev
 	.venv/bin/ruff format --check .

@@ -4,9 +4,8 @@
 every row of its tables, by place and digest, and holds no text of the paper. The same list is
 taken from a copy, so that the two can be held against each other, and quotes against both.
 
-The copy is plain text or Markdown of the version that the ledger names, with LaTeX fragments and
-tables whose cells are parted by tabs; a heading ("5.1 Some title") has a line of its own between
-blank lines.
+The copy is plain text or Markdown, with LaTeX fragments and tables whose cells are parted by tabs;
+a heading ("5.1 Some title") has a line of its own between blank lines.
 """
 
 import difflib
@@ -31,9 +30,7 @@ from repro.schema.claims import Claim
 from repro.schema.manifest import Manifest
 from repro.schema.paper import PaperVersion
 
-_NOT_READ = "References"
-"""Where what is read ends, unless a section follows."""
-
+LEDGER = "sentences.json"
 ClaimName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]+:[A-Za-z0-9._-]+$")]
 """Manifest and claim, e.g. `mmlu:S1.float16.printed`."""
 
@@ -87,37 +84,25 @@ class Ledger(Frozen):
     """Section to its sentences in order."""
 
 
-def path_of_ledger() -> Path:
-    """Where the bundle at hand has its ledger, if it has one."""
-    return paths.bundle().catalog / "sentences.json"
-
-
 def load(path: Path | None = None) -> Ledger:
     """Read and check the ledger, by default `catalog/sentences.json`.
 
     Raises:
         BadInputError: with every problem of the file, if it cannot be used.
     """
-    path = path or path_of_ledger()
+    path = path or paths.bundle().catalog / LEDGER
     return reading.load(path, "ledger of sentences", Ledger, "Nothing was compared.", _senseless)
 
 
 def _senseless(ledger: Ledger) -> Iterator[tuple[str, str, str]]:
     """Path, found and expected of what matches the schema and makes no sense."""
-    read = read_sections()
-    for missing in (name for name in read if name not in ledger.sections):
-        yield "sections", f"no section {missing!r}", f"all of {', '.join(read)}"
+    for missing in (name for name in paper.sections() if name not in ledger.sections):
+        yield "sections", f"no section {missing!r}", f"all of {', '.join(paper.sections())}"
     for section, entries in ledger.sections.items():
         for index, entry in enumerate(entries):
             if entry.order != index + 1:
                 at = f"sections.{section}[{index}].order"
                 yield at, str(entry.order), f"{index + 1}: entries stand in order"
-
-
-def read_sections() -> tuple[str, ...]:
-    """What is read of the bundle's paper; empty where every heading begins what is read."""
-    about = paper.load()
-    return about.sections if about else ()
 
 
 # -----------------------------------------------------------------------------
@@ -279,7 +264,7 @@ def read_paper(path: Path) -> list[Sentence]:
     except UnicodeDecodeError as error:
         message = f"the copy of the paper {path} is not UTF-8 text (byte {error.start})"
         raise BadInputError(message) from error
-    expected = read_sections()
+    expected = paper.sections()
     parts = sections(text, expected)
     if missing := [name for name in expected if name not in parts]:
         message = (
@@ -303,7 +288,7 @@ def sections(text: str, read: Collection[str]) -> dict[str, str]:
         heading = None if before.strip() or after.strip() else _HEADING.fullmatch(line.strip())
         if heading:
             current = (heading["number"] or heading["name"]).replace("Abstract", "abstract")
-        if current.split(".")[0] in read or not (read or current in ("", _NOT_READ)):
+        if current.split(".")[0] in read or not (read or current in ("", "References")):
             found[current] = found.get(current, "") + ("" if heading else line + "\n")
     return found
 

@@ -38,7 +38,7 @@ LOCK = ROOT / "pinned-requirements.txt"
 
 PAPER = "paper.json"
 """What makes a folder a bundle."""
-_NAMED = "REPRO_BUNDLE"
+NAMED = "REPRO_BUNDLE"
 """The environment variable that names the bundle, for this process and those that it starts."""
 
 
@@ -80,7 +80,7 @@ def bundle() -> Bundle:
     that one stands in if it has a `paper.json`, else the next above that has `manifests/` as well
     (others call files so too), else the one that lies with the tool.
     """
-    if named := os.environ.get(_NAMED):
+    if named := os.environ.get(NAMED):
         return Bundle(Path(named))
     try:
         here = Path.cwd()
@@ -93,14 +93,14 @@ def bundle() -> Bundle:
 @contextmanager
 def using(folder: Path) -> Iterator[None]:
     """Make a folder the bundle at hand, in processes that are started meanwhile too."""
-    before = os.environ.get(_NAMED)
-    os.environ[_NAMED] = os.path.abspath(folder)  # noqa: PTH100  # a link lies where its user works
+    before = os.environ.get(NAMED)
+    os.environ[NAMED] = os.path.abspath(folder)  # noqa: PTH100  # a link lies where its user works
     try:
         yield
     finally:
-        os.environ.pop(_NAMED)
+        os.environ.pop(NAMED)
         if before is not None:
-            os.environ[_NAMED] = before
+            os.environ[NAMED] = before
 
 
 # -----------------------------------------------------------------------------

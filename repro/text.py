@@ -100,3 +100,35 @@ def known_names(name: str, known: Iterable[str]) -> str:
     shown = [*near, *(each for each in every if each not in near)][:_SHOWN]
     more = f" … ({len(every)} in all)" if len(every) > _SHOWN else ""
     return f"one of {', '.join(shown)}{more}"
+
+
+# -----------------------------------------------------------------------------
+# Times in words.
+
+_A_MINUTE_AND_A_HALF = 90
+_AN_HOUR, _A_MONTH, _BEYOND = 3600, 30 * 24 * 3600, "over a month"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the unit that people would use."""
+    if seconds < _A_MINUTE_AND_A_HALF:
+        return f"{seconds:.0f} s"
+    if seconds < 60 * _A_MINUTE_AND_A_HALF:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:,.0f} h"
+
+
+def hours(seconds: float) -> str:
+    """Hours to a tenth, of what is paid; minutes where that is more telling."""
+    return f"{seconds / 3600:,.1f} h" if seconds >= _AN_HOUR else duration(seconds)
+
+
+def rough_duration(seconds: float) -> str:
+    """What is worth saying of a time on this machine: nobody waits for more than a month."""
+    return duration(seconds) if seconds <= _A_MONTH else _BEYOND
+
+
+def duration_here(seconds: float) -> str:
+    """The same in words, for a line."""
+    time = rough_duration(seconds)
+    return f"beyond this machine ({time})" if time == _BEYOND else f"about {time} here"

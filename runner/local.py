@@ -82,10 +82,10 @@ def largest_memory(jobs: Iterable[PlannedJob], memory: int = 0) -> int:
     return max([1, memory, *(job.cost.memory for job in jobs if job.cost)])
 
 
-def longest_first(item: tuple[str, PlannedJob]) -> float:
-    """Sorts jobs by key."""
+def longest_first(item: tuple[str, PlannedJob]) -> tuple[int, float]:
+    """Sorts jobs by key: the longest first, of those that a budget bought at once."""
     cost = item[1].cost
-    return -cost.seconds if cost else 0.0
+    return item[1].rank, -cost.seconds if cost else 0.0
 
 
 def jobs_at_once(machine: Environment, memory: int) -> int:

@@ -64,7 +64,10 @@ def datasets() -> dict[str, Any]:
     """The catalog's entries, with what a verifier reads of them."""
     benchmarks = {
         task: Benchmark.model_construct(
-            questions=QUESTIONS, gold_sha256=fileio.digest_of_data(gold_of(task))
+            output="loglikelihood" if task == WORDS else "multiple_choice",
+            metrics=("accuracy",) if task == "winogrande" else ("accuracy", "accuracy_norm"),
+            questions=QUESTIONS,
+            gold_sha256=fileio.digest_of_data(gold_of(task)),
         )
         for task in (*TASKS, WORDS)
     }
@@ -101,7 +104,12 @@ def group(
         "recipe": {**RECIPE, "rows": ROWS, "epochs": 2, "batch_size": 3},
         "left_open": {"loss": "not given"},
         "questions": [
-            {"task": task, "shots": shots, "dtypes": ["float32"], "of": "every-arm"}
+            {
+                "task": task,
+                "shots": [0] if task == WORDS else shots,
+                "dtypes": ["float32"],
+                "of": "every-arm",
+            }
             for task in tasks
         ],
         "tiers": {

@@ -1,12 +1,14 @@
 """A bundle of one's own: found from where one stands, named, or zipped."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
+import jsonschema
 import pytest
-from command_line import repro_here
-from own_manifests import manifest_of, save
+from command_line import repro, repro_here
+from own_manifests import manifest_of, save, with_a_job
 
 from repro import paths
 
@@ -128,3 +130,100 @@ def test_what_is_worked_on_is_always_the_bundle_at_hand() -> None:
     for package in ("repro", "runner", "verify"):
         for path in (paths.ROOT / package).rglob("*.py"):
             assert "paths.MANIFESTS" not in path.read_text() or path.name == "doctor.py", path
+
+
+# -----------------------------------------------------------------------------
+# Everything about her paper, and nothing of another
+
+OTHERS = re.compile(r"2406\.00209|Lyapunov-Stable|\btable1\b|mamba-\d|pythia|Halloran")
+"""The first bundle's paper, tables and models."""
+
+
+@pytest.fixture(scope="module")
+def hers(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """An empty folder with paper.json and one manifest, and what every command says there."""
+    folder = tmp_path_factory.mktemp("hers")
+    data = with_a_job("ties")
+    data["paper"] = {"id": "2501.01234", "version": "v1"}
+    data["jobs"][0]["tiers"] = ["smoke", "full"]
+    save(folder / "manifests", data)
+    paper = {**PAPER, "id": "2501.01234", "versions": ["v1"], "title": "Ties"}
+    (folder / "paper.json").write_text(json.dumps(paper))
+    said = {}
+    for words in (
+        "list",
+        "plan ties",
+        "run ties --tier smoke",
+        "verify",
+        "verify --paper",
+        "verify --markdown",
+        "report --out page",
+        "export --format ro-crate --out packet",
+        "export --format csv --out findings.csv",
+        "results list",
+    ):
+        done = repro(*words.split(), cwd=folder)
+        said[words] = done.stdout + done.stderr
+        assert "Traceback" not in said[words]
+        assert done.returncode in (0, 3), said[words]
+    return folder, said
+
+
+def test_every_command_names_her_paper_alone(hers: tuple[Path, dict[str, str]]) -> None:
+    folder, said = hers
+    assert "Claims of arXiv 2501.01234" in said["list"]
+    assert "1 claim of the paper: 1 " in said["verify"]
+    for words, text in said.items():
+        assert not OTHERS.search(text), words
+    page = (folder / "page" / "report.html").read_text(encoding="utf-8")
+    assert "<h1>Claims of arXiv 2501.01234: what holds</h1>" in page
+    assert not OTHERS.search(page)
+
+
+def test_her_packet_has_nothing_of_another_paper(hers: tuple[Path, dict[str, str]]) -> None:
+    """But for the lock, which is the tool's."""
+    packet = hers[0] / "packet"
+    assert [path.name for path in (packet / "manifests").iterdir()] == ["ties.json"]
+    assert json.loads((packet / "paper.json").read_bytes())["id"] == "2501.01234"
+    for path in packet.rglob("*"):
+        if path.suffix in (".json", ".html", ".csv"):
+            assert not OTHERS.search(path.read_text(encoding="utf-8")), path
+    schemas = {path.name.partition(".")[0] for path in (packet / "schemas").iterdir()}
+    assert schemas == {"checkpoints", "datasets", "manifest", "paper", "record", "run"}
+    for name, file in (("paper", "paper.json"), ("manifest", "manifests/ties.json")):
+        schema = json.loads((packet / "schemas" / f"{name}.schema.json").read_bytes())
+        jsonschema.validate(json.loads((packet / file).read_bytes()), schema)
+
+
+def test_a_manifest_of_another_paper_is_shown_alone(tmp_path: Path) -> None:
+    """Run where there is no bundle of hers: the one at hand is about something else."""
+    data = with_a_job("ties")
+    data["paper"] = {"id": "2501.01234", "version": "v1"}
+    save(tmp_path, data)
+    assert repro("run", "ties.json", cwd=tmp_path).returncode == 0
+    assert repro_here("report", "--out", "page", cwd=tmp_path).returncode == 0
+    page = (tmp_path / "page" / "report.html").read_text(encoding="utf-8")
+    assert "<h1>Claims of arXiv 2501.01234: what holds</h1>" in page
+    assert not OTHERS.search(page)
+    made = ("export", "--format", "ro-crate", "--out", "packet")
+    assert repro_here(*made, cwd=tmp_path).returncode == 0
+    packed = [path.name for path in (tmp_path / "packet" / "manifests").iterdir()]
+    assert packed == ["ties.json"]
+
+
+def test_two_papers_are_shown_apart(tmp_path: Path) -> None:
+    for name, paper_id in (("one", "2501.01234"), ("two", "2501.01235")):
+        data = with_a_job(name)
+        data["paper"] = {"id": paper_id, "version": "v1"}
+        save(tmp_path / "manifests", data)
+    (tmp_path / "paper.json").write_text(
+        json.dumps({**PAPER, "id": "2501.01234", "versions": ["v1"]})
+    )
+    text = repro_here("list", cwd=tmp_path).stdout
+    assert text.index("Claims of arXiv 2501.01234") < text.index("Claims of arXiv 2501.01235")
+    assert repro("run", "one", "two", cwd=tmp_path).returncode == 0
+    assert repro_here("report", "--out", "page", cwd=tmp_path).returncode == 0
+    page = (tmp_path / "page" / "report.html").read_text(encoding="utf-8")
+    assert "<h1>Claims of arXiv 2501.01234, arXiv 2501.01235: what holds</h1>" in page
+    assert 'data-section="arXiv 2501.01234: our claim"' in page
+    assert 'data-section="arXiv 2501.01235: our claim"' in page

@@ -61,6 +61,7 @@ def test_every_command_has_help_that_says_its_exit_codes() -> None:
         done = repro_here(command, "--help")
         assert done.returncode == 0
         assert "xits 0" in done.stdout
+        assert done.stdout.rstrip().splitlines()[-1].startswith(f"  repro {command} ")  # an example
 
 
 def test_the_paper_against_itself_takes_no_run() -> None:

@@ -18,7 +18,8 @@ from repro.cli import main
 DOCUMENTS = [paths.ROOT / "README.md", *sorted((paths.ROOT / "docs").glob("*.md"))]
 
 FOREIGN = {"--gpus", "--tmpfs", "--network=none", "--read-only", "--exclusive", "--help"}
-"""Options of Docker, of Slurm and of every command."""
+FOREIGN |= {"--net", "--network", "--nv", "--bind", "--from", "--signal"}
+"""Options of Docker, Apptainer, Slurm and uvx, and of every command."""
 
 _COMMAND = re.compile(r"(?<!from )(?<![\w./-])(?:\.venv/bin/)?repro (?=[a-z])((?:[^|>;]|\b\|\b)*)")
 
@@ -67,7 +68,8 @@ def wrong_in(arguments: list[str]) -> Iterator[str]:
     if parser is None:
         yield " ".join(names)
         return
-    known = {option: each for each in _actions(parser) for option in each.option_strings}
+    every = (*_actions(parser), *_actions(parser_of()))  # those of all commands stand anywhere
+    known = {option: each for each in every for option in each.option_strings}
     for place, text in enumerate(arguments):
         option, _, value = text.partition("=")
         if not text.startswith("--") or option in FOREIGN:
@@ -84,7 +86,7 @@ def wrong_in(arguments: list[str]) -> Iterator[str]:
 @cache
 def every_option() -> frozenset[str]:
     """Options of any command."""
-    parsers = [parser_of(name) for name in main.COMMANDS]
+    parsers = [parser_of(), *(parser_of(name) for name in main.COMMANDS)]
     parsers += [parser_of("container", action) for action in ("build", "run", "audit")]
     return frozenset(
         option for parser in parsers for each in _actions(parser) for option in each.option_strings

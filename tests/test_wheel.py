@@ -14,6 +14,7 @@ from command_line import repro, repro_here
 from own_manifests import save, with_a_job
 
 from repro import paths
+from repro.packet import build
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -105,22 +106,37 @@ def test_a_packet_from_before_catalogs_were_packed_is_read(
         path.write_text(
             path.read_text("utf-8").replace('"id": "2406.00209"', '"arxiv": "2406.00209"')
         )
-    lines = (older / "SHA256SUMS").read_text().splitlines(keepends=True)
-    kept = [each for each in lines if "  manifests/" not in each and (older / each[66:-1]).exists()]
-    from repro import fileio
-
-    kept += [
-        f"{fileio.digest_of_file(path)}  manifests/{path.name}\n"
-        for path in sorted((older / "manifests").iterdir())
-    ]
-    (older / "SHA256SUMS").write_text("".join(kept))
+    build.write_sums(older)
     done = repro_here("verify", str(older), "--json", cwd=paths.ROOT)
     assert done.stdout == repro_here("verify", str(packet), "--json", cwd=paths.ROOT).stdout
     (tmp_path / "empty").mkdir()
     alone = light.run(program, "verify", str(older), cwd=tmp_path / "empty")
     assert "packed by an older version, without a catalog" in alone.stderr
+    assert "commitments-v1.json explains: found no such file" in alone.stderr
     bundle = copy_bundle(tmp_path / "bundle")
     beside = light.run(
         program, "--bundle", str(bundle), "verify", str(older), "--json", cwd=tmp_path
     )
     assert judged(beside.stdout) == judged(done.stdout)
+
+
+def test_a_packet_of_another_version_of_the_catalog_is_refused_by_name(
+    program: Path, packet: Path, tmp_path: Path
+) -> None:
+    """And read where the bundle of its paper is at hand."""
+    other = tmp_path / "other"
+    with zipfile.ZipFile(packet) as archive:
+        archive.extractall(other)
+    path = other / "catalog" / "checkpoints.json"
+    data = json.loads(path.read_bytes())
+    for each in data["checkpoints"].values():
+        del each["blocks"]
+    path.write_text(json.dumps(data))
+    build.write_sums(other)
+    (tmp_path / "empty").mkdir()
+    done = light.run(program, "verify", str(other), cwd=tmp_path / "empty")
+    assert done.returncode == 2
+    assert f"{other}: its catalog was written by another version of this tool" in done.stderr
+    assert "$.checkpoints" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert repro_here("verify", str(other), cwd=paths.ROOT).returncode == 1

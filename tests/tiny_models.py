@@ -149,7 +149,7 @@ def save(family: str, folder: Path, **changes: Any) -> Any:
     """
     size = made_up_mmlu.save_tokenizer(folder)
     if family == "mamba2":
-        made = model(family, vocab_size=size)
+        made = model(family, vocab_size=size, **changes)
         mamba2_checkpoint.save(made, folder)
         return made
     if family == OWN_CODE:

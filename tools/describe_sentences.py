@@ -58,7 +58,7 @@ def _entries(copy: Sequence[Sentence], section: str, kept: dict[str, list[Entry]
 def main(path: Path) -> str:
     """The ledger of a copy, with what the committed one knows of it; else of the last version."""
     copy = coverage.read_paper(path)
-    if coverage.path_of_ledger().exists():
+    if (paths.bundle().catalog / coverage.LEDGER).exists():
         ledger = coverage.load()
         known = [entry for each in ledger.sections.values() for entry in each]
         return describe(copy, known, ledger.paper)

@@ -10,17 +10,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TypeGuard
+from typing import Literal, TypeGuard
 
 from repro.decimals import half_unit
 from repro.schema.catalog import MMLU, Benchmark, Dataset
 from repro.schema.causes import Cause, cause, say
-from repro.schema.claims import Claim, claimed_by
+from repro.schema.claims import AmbiguousClaim, Claim, claimed_by
 from repro.schema.groups import EvaluationGroup
 from repro.schema.jobs import Tier
 from repro.schema.manifest import Manifest
-from repro.schema.measured_claims import CellClaim, Divergence, MeanClaim
-from repro.schema.score_claims import leaves_open, scores_in
+from repro.schema.measured_claims import (
+    CellClaim,
+    Divergence,
+    FitsClaim,
+    GrowingClaim,
+    MeanClaim,
+    ThroughputGain,
+)
+from repro.schema.tuned_claims import MeasuredDifference, Seconds, leaves_open, scores_in
 from repro.schema.tuned_slots import OfTunedModels
 from repro.schema.validate import MIN_SETTINGS
 from verify import decision_rule, tuned_paired
@@ -31,6 +38,9 @@ from verify.paired import pair_cells
 
 Datasets = Mapping[str, Dataset | Benchmark]
 """By the name of a task."""
+
+Prospect = Literal["decided", "contradicted", "nothing"]
+"""What a claim can come to: either way, at most that it is contradicted, or neither."""
 
 ACCURACY_ROUNDING = Decimal("0.01")
 """lm-eval 0.4.2 prints fractions to four digits, so two of them move a difference by so much."""
@@ -70,7 +80,7 @@ def _undecidable(
 ) -> dict[str, Cause]:
     """The same as data."""
     found = {}
-    for each in _numbers(manifest):
+    for each in numbers_of(manifest):
         known = _measured(manifest, each, evidence)
         changes = None if known else _dataset(datasets).changes
         why = decision_rule.undecidable(
@@ -100,6 +110,49 @@ def _margin_within_rounding(published: str, margin: str) -> Cause | None:
     return decision_rule.undecidable(published, margin, without_spread, Decimal(0))
 
 
+def prospects(
+    manifest: Manifest, tier: Tier, datasets: Datasets, hardware: str
+) -> dict[str, Prospect]:
+    """What measuring could make of each claim that rests on a run, before anything is run.
+
+    By what a real model was seen to change, never by a record of the run: what is left out would
+    otherwise hang on what was measured. A sentence fares as the worst of its readings.
+
+    Args:
+        manifest: The claims.
+        tier: Those below full decide nothing about the paper's models.
+        datasets: What the catalog knows of the questions.
+        hardware: The class of machine that it would be measured on.
+    """
+    why = _undecidable(manifest, datasets, None)
+    found: dict[str, Prospect] = {}
+    for claim in manifest.claims:
+        names = claim.readings if isinstance(claim, AmbiguousClaim) else (claim.id,)
+        codes = {why[name].code for name in names if name in why}
+        beyond = any(
+            _is_of_elsewhere(each, hardware) for each in manifest.claims if each.id in names
+        )
+        if tier != "full" or beyond or codes - _MAY_BE_CONTRADICTED:
+            found[claim.id] = "nothing"
+        else:
+            found[claim.id] = "contradicted" if codes else "decided"
+    return found
+
+
+_MAY_BE_CONTRADICTED = {*decision_rule.UNDECIDABLE, "margin-within-assumed-noise"}
+
+
+def _is_of_elsewhere(claim: Claim, hardware: str) -> bool:
+    """Whether speed or memory is claimed that is not decided on some hardware; speed is nowhere."""
+    claimed = claimed_by(claim)
+    if isinstance(claimed, MeasuredDifference) and isinstance(claimed.left, Seconds):
+        return True
+    timed = getattr(claimed, "statistic", "speed") == "speed" and not isinstance(claim, FitsClaim)
+    return isinstance(claimed, ThroughputGain | GrowingClaim | FitsClaim) and (
+        timed or claimed.hardware != hardware
+    )
+
+
 def family(manifest: Manifest) -> int:
     """How many distinct printed numbers a whole run could contradict, with those of other tables.
 
@@ -107,10 +160,16 @@ def family(manifest: Manifest) -> int:
     readings of one number, and two places where it is printed, are one.
     """
     distinct: set[object] = {
-        frozenset(_what(cell) for cell in each.cells) for each in _numbers(manifest)
+        frozenset(_what(cell) for cell in each.cells) for each in numbers_of(manifest)
     }
     distinct |= {each.measure for each in manifest.claims if _is_decided_score(each)}
     return len(distinct) + manifest.numbers_elsewhere
+
+
+def tested(manifest: Manifest) -> list[Claim]:
+    """Claims on the numbers that a whole run could contradict, which guard each other."""
+    scores = [each for each in manifest.claims if _is_decided_score(each)]
+    return [*(each.claim for each in numbers_of(manifest)), *scores]
 
 
 def _is_decided_score(claim: Claim) -> TypeGuard[CellClaim]:
@@ -140,7 +199,7 @@ def input_rounding(
     return accuracies + max(half_unit(manifest.text_of(each.published)) for each in cells)
 
 
-def _numbers(manifest: Manifest) -> Iterator[MeasuredNumber]:
+def numbers_of(manifest: Manifest) -> Iterator[MeasuredNumber]:
     """Printed numbers that tier full measures of models as they were published."""
     for claim in manifest.claims:
         if isinstance(claim, CellClaim) and isinstance(claim.measure, Divergence):

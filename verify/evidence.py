@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from repro import fileio
+from repro import fileio, plugins
 from repro.errors import CannotReadError
 from repro.schema.catalog import Checkpoint
 from repro.schema.groups import Slot
 from repro.schema.jobs import Job, ModelJob
+from repro.schema.kinds.imported import ImportedJob
 from repro.schema.manifest import Manifest
 from repro.schema.slots import slots
 from repro.store import keys
@@ -29,6 +30,7 @@ from verify.errors import InvalidError, NotRunError
 from verify.records import (
     benchmark,
     consistency,
+    imported,
     mmlu,
     proof,
     stability,
@@ -90,7 +92,10 @@ class Evidence:
             raise NotRunError(slot.reason)
         key = self.run.jobs.get(slot_id)
         if key is None:
-            raise NotRunError(self.run.missing.get(slot_id, f"{slot_id} was left out of the run"))
+            why = f"{slot_id} was left out of the run"
+            if reason := self.run.left_out.get(slot_id):
+                why += f": {reason}"
+            raise NotRunError(self.run.missing.get(slot_id, why))
         checked = self._check(key)
         if isinstance(checked, FileNotFoundError):
             message = f"{slot_id} was planned and has no record (the run was cut short)"
@@ -101,7 +106,8 @@ class Evidence:
         _check_identity(record, slot.job)
         if copied := self._copies().get(key):
             raise InvalidError(copied)
-        return CheckedRecord(slot, record, arrays, self._tuning(slot, slot.job, record))
+        tuning = self._tuning(slot, slot.job, record)
+        return CheckedRecord(slot, record, imported.arrays_of(record, arrays), tuning)
 
     def _tuning(self, slot: Slot, job: Job, record: Record) -> CheckedRecord | None:
         """(5) the tuning whose weights an evaluation was made with."""
@@ -163,13 +169,17 @@ def lone_record(store: Store, key: str, name: str, datasets: Datasets) -> Checke
     except BrokenRecordError as error:
         raise InvalidError(str(error)) from error
     _check_content(record, arrays, datasets)
-    _check_identity(record, record.job)
+    _check_key(record)
     model, dtype = (getattr(record.job, field, None) for field in ("checkpoint", "dtype"))
-    return CheckedRecord(Slot(name, record.job, "", model, dtype, None), record, arrays)
+    job = None if isinstance(record.job, ImportedJob) else record.job
+    slot = Slot(name, job, "", model, dtype, None)
+    return CheckedRecord(slot, record, imported.arrays_of(record, arrays))
 
 
 KINDS: Mapping[str, KindOfRecord] = {
+    **plugins.load("repro.record_kinds"),
     "evaluate": mmlu.KIND,
+    "imported": imported.KIND,
     "benchmark": benchmark.KIND,
     "tuning": tuning.KIND,
     "throughput": throughput.KIND,
@@ -182,6 +192,9 @@ KINDS: Mapping[str, KindOfRecord] = {
 
 def _check_content(record: Record, arrays: "Arrays", datasets: Datasets) -> None:
     """(3) what can be recomputed."""
+    if record.job.kind not in KINDS:
+        message = f"record {record.key[:12]}: no plug-in says how records of its kind are checked"
+        raise InvalidError(message)
     kind = KINDS[record.job.kind]
     consistency.check(record, arrays, kind)
     kind.check(record, record.job, arrays, datasets)
@@ -189,14 +202,21 @@ def _check_content(record: Record, arrays: "Arrays", datasets: Datasets) -> None
 
 def _check_identity(record: Record, asked: Job) -> None:
     """(1) the job that was asked for, and (2) a key that follows from the content."""
-    short = record.key[:12]
-    if _as_asked(record.job, asked) != _as_asked(asked, asked):
+    _check_key(record)
+    short, job = record.key[:12], record.job
+    if isinstance(job, ImportedJob):
+        why = job.why_not(asked) if isinstance(asked, ModelJob) else "no model is asked"
+        if why:
+            message = f"record {short}, an import, is not what the manifest asks for: {why}"
+            raise InvalidError(message)
+    elif _as_asked(job, asked) != _as_asked(asked, asked):
         message = f"record {short} is of another job than the manifest asks for"
         raise InvalidError(message)
-    libraries = keys.libraries_of(record.job.kind, record.environment.packages)
-    machine = record.environment.key_parts()
-    if record.key != keys.job_key(record.job, record.inputs, record.code, libraries, machine):
-        message = f"record {short}: its key does not follow from its content"
+
+
+def _check_key(record: Record) -> None:
+    if record.key != keys.key_of(record):
+        message = f"record {record.key[:12]}: its key does not follow from its content"
         raise InvalidError(message)
 
 
@@ -222,6 +242,8 @@ def _as_asked(job: Job, asked: Job) -> dict[str, object]:
 _TELLING = 4
 """Different values that numbers have to have before their equality says anything."""
 _WHOLE = "arrays"
+_ASKED = frozenset(("evaluate", "benchmark", "imported"))
+"""Kinds that asked a model: an import of one may have its numbers."""
 
 
 def copied_numbers(records: "Mapping[str, tuple[Record, Arrays]]") -> dict[str, str]:
@@ -264,8 +286,8 @@ def _numbers(record: Record, arrays: "Arrays") -> Iterator[tuple[str, str]]:
 
 def _differing_numbers(one: Record, other: Record) -> str:
     """In what two records differ that no two measurements agree in; empty if in nothing."""
-    kinds = one.job.kind, other.job.kind
-    if kinds[0] != kinds[1]:
+    kinds = {each.job.kind for each in (one, other)}
+    if len(kinds) > 1 and not ("imported" in kinds and kinds <= _ASKED):
         return "two kinds"
-    found = KINDS[kinds[0]].differences(one, other)
+    found = KINDS[one.job.kind].differences(one, other)
     return next((f"two {what}" for what, mine, theirs in found if mine != theirs), "")

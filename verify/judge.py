@@ -17,6 +17,7 @@ from repro.schema.causes import Cause, cause
 from repro.schema.claims import AmbiguousClaim, Claim, claimed_by
 from repro.schema.finding import Finding, Verdict
 from repro.schema.jobs import BenchmarkJob
+from repro.schema.kinds.imported import ImportedJob
 from repro.schema.manifest import Manifest
 from repro.schema.measured_claims import (
     BoundClaim,
@@ -33,12 +34,13 @@ from repro.schema.measured_claims import (
     ThroughputGain,
     TrendClaim,
 )
-from repro.schema.score_claims import MeanScore, MeasuredDifference
 from repro.schema.tuned_claims import (
     BarsClaim,
     ImprovementClaim,
     ImprovementRatio,
     LearnsClaim,
+    MeanScore,
+    MeasuredDifference,
     MeasuredWinsClaim,
     Score,
     TunedDivergence,
@@ -48,7 +50,7 @@ from repro.store import keys, run_file
 from repro.store.record import Record
 from repro.text import first_few, plural
 from verify import qualifiers, tuned_paired
-from verify.decidable import family
+from verify.decidable import family, tested
 from verify.decision_rule import ERROR_RATE, holm
 from verify.errors import InvalidError, NotRunError
 from verify.evidence import Evidence
@@ -62,6 +64,7 @@ from verify.paper import (
 )
 from verify.records.benchmark import unchecked_gold
 from verify.records.checked_record import CheckedRecord
+from verify.rests_on import slots_of
 from verify.rules import (
     difference,
     improvement,
@@ -101,7 +104,7 @@ def judge(manifest: Manifest, evidence: Evidence, pins: Pins) -> Verdict:
             found[claim.id] = finding
     # What was changed may have been a number of the table when it ran: it counts still.
     tests = family(manifest) + len(changed)
-    judged = adjust_over_table(judged, tests)  # (3)
+    judged = _with_left_out(manifest, evidence, judged, adjust_over_table(judged, tests))  # (3)
     for claim in manifest.claims:
         if claim.id in judged:
             found[claim.id] = _qualified(manifest, claim, judged[claim.id], evidence, pins)  # (4)
@@ -151,6 +154,38 @@ def adjust_over_table(judged: Mapping[str, JudgedClaim], tests: int) -> dict[str
         decided = replace(decided, causes=(why, *decided.causes))
         kept[name] = replace(judged[name], decided=decided)
     return kept
+
+
+def _with_left_out(
+    manifest: Manifest,
+    evidence: Evidence,
+    alone: Mapping[str, JudgedClaim],
+    judged: dict[str, JudgedClaim],
+) -> dict[str, JudgedClaim]:
+    """Contradict nothing over a part of the table that somebody chose, by `--only` or a budget.
+
+    A number that was left out may have the largest deviation: with it less would be contradicted,
+    and leaving out a job must never make a verdict. What cannot be run is no choice.
+
+    Args:
+        manifest: With all numbers of the table.
+        evidence: What was run of them, and what was to be.
+        alone: What was measured, by claim.
+        judged: The same over the table.
+    """
+    run, every = evidence.run, frozenset(evidence.slots)
+    asked = run.jobs.keys() | run.missing.keys()
+    numbers = tested(manifest)
+    left = sum(not slots_of(manifest, each, run.tier, every) <= asked for each in numbers)
+    if not left:
+        return judged
+    why = cause("part-of-the-table", left=left, numbers=len(numbers))
+    return {
+        name: replace(one, decided=one.decided.because(why, outcome="inconclusive"))
+        if one.decided.outcome != alone[name].decided.outcome
+        else one
+        for name, one in judged.items()
+    }
 
 
 def _measured(
@@ -236,7 +271,7 @@ def _notes(evidence: Evidence) -> list[str]:
             continue
         for warning in record.warnings:
             notes[warning] = None
-        if isinstance(record.job, BenchmarkJob):
+        if isinstance(record.job, BenchmarkJob | ImportedJob):
             notes |= _unchecked_gold(record.job, evidence)
         notes |= dict.fromkeys(_drift(record.environment, evidence.manifest))
         made |= {record.key: record}
@@ -270,7 +305,7 @@ def _drift(environment: Environment, manifest: Manifest) -> list[str]:
     return found
 
 
-def _unchecked_gold(job: BenchmarkJob, evidence: Evidence) -> dict[str, None]:
+def _unchecked_gold(job: BenchmarkJob | ImportedJob, evidence: Evidence) -> dict[str, None]:
     """What of a benchmark's gold answers nothing holds to the data set."""
     known = evidence.datasets[job.task]
     what = unchecked_gold(job, known) if isinstance(known, Benchmark) else ""

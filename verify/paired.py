@@ -207,8 +207,14 @@ def on_other_kernels(
     settings: Sequence[Sequence[CheckedRecord]], made: Iterable[Made]
 ) -> list[tuple[Made, Made]]:
     """Pairs of what was made of settings under which the same evaluations took other kernels."""
-    pairs = combinations(zip(settings, made, strict=True), 2)
+    known = [each for each in zip(settings, made, strict=True) if not _any_imported(each[0])]
+    pairs = combinations(known, 2)
     return [(a, b) for (one, a), (other, b) in pairs if kernels_of(one) != kernels_of(other)]
+
+
+def _any_imported(evaluations: Iterable[CheckedRecord]) -> bool:
+    """Whether nobody knows which kernels some of them took."""
+    return any(each.imported for each in evaluations)
 
 
 def most_machine_share(
@@ -264,8 +270,9 @@ def distinct_rows(
 ) -> tuple[Row, ...]:
     """The first row of each that gave the same numbers: a repetition is no further draw."""
     found: dict[tuple[str, ...], Row] = {}
+    mixed = any(_any_imported(members(row)) for row in rows)  # an import lacks some arrays
     for row in rows:
-        found.setdefault(tuple(each.record.arrays.sha256 for each in members(row)), row)
+        found.setdefault(tuple(each.digest(of_answers=mixed) for each in members(row)), row)
     return tuple(found.values())
 
 

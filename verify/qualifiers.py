@@ -11,6 +11,7 @@ from repro.schema.catalog import HubSource
 from repro.schema.causes import Cause, cause
 from repro.schema.claims import Claim
 from repro.schema.jobs import ModelJob, TuningJob
+from repro.schema.kinds.imported import ImportedJob
 from verify.evidence import Evidence
 from verify.records.answers import count_engine_differences
 from verify.records.checked_record import CheckedRecord
@@ -26,12 +27,17 @@ def disqualifiers(
     found: list[Cause] = []
     for each in loaded:
         job, slot = each.record.job, each.slot
-        if isinstance(job, ModelJob | TuningJob):
+        if isinstance(job, ImportedJob):
+            found.append(cause("imported", by=job.by, unknown=", ".join(job.unknown())))
+            found += _reasons_of_tier(job.checkpoint, each, evidence)
+        elif isinstance(job, ModelJob | TuningJob):
             found += _reasons_of_model(job, each, evidence)
-            if slot.checkpoint is not None and evidence.run.tier != "full":
-                continue  # the versions of what decides nothing are beside the point
+        of_model = isinstance(job, ModelJob | TuningJob | ImportedJob)
+        if of_model and slot.checkpoint is not None and evidence.run.tier != "full":
+            continue  # the versions of what decides nothing are beside the point
         for name in claim.depends_on:
-            installed = each.record.environment.packages.get(name, "none")
+            absent = "none" if each.imported is None else "unknown"
+            installed = each.record.environment.packages.get(name, absent)
             pinned = pins.get(name, "no pin")
             if installed != pinned:
                 found.append(cause("drift", package=name, installed=installed, pinned=pinned))
@@ -42,11 +48,7 @@ def _reasons_of_model(
     job: ModelJob | TuningJob, loaded: CheckedRecord, evidence: Evidence
 ) -> Iterator[Cause]:
     """The same of the model and the data that one record is about."""
-    paper, tier = loaded.slot.checkpoint, evidence.run.tier
-    if paper is not None and job.checkpoint != paper:  # a single job is about what it names
-        yield cause("tier-and-stand-in", tier=tier, checkpoint=job.checkpoint)
-    elif paper is not None and tier != "full":
-        yield cause("tier", tier=tier)
+    yield from _reasons_of_tier(job.checkpoint, loaded, evidence)
     for name in (job.checkpoint, job.data_name()):
         if name in evidence.run.substitutions:
             yield cause("substituted", name=name)
@@ -58,6 +60,14 @@ def _reasons_of_model(
     took = loaded.record.path.get("batch_size", asked)
     if asked and took != asked:  # the memory did not suffice, and batches were halved
         yield cause("smaller-batch", checkpoint=job.checkpoint, took=took, asked=asked)
+
+
+def _reasons_of_tier(checkpoint: str, loaded: CheckedRecord, evidence: Evidence) -> Iterator[Cause]:
+    paper, tier = loaded.slot.checkpoint, evidence.run.tier
+    if paper is not None and checkpoint != paper:  # a single job is about what it names
+        yield cause("tier-and-stand-in", tier=tier, checkpoint=checkpoint)
+    elif paper is not None and tier != "full":
+        yield cause("tier", tier=tier)
 
 
 def pinned_on_first_use(loaded: Sequence[CheckedRecord], evidence: Evidence) -> list[str]:

@@ -137,7 +137,7 @@ def compare_answers(
         most: Flips that are kept, the most telling; all by default.
     """
     for shots in common_shots(reference, candidate):
-        for metric in _metrics(reference):
+        for metric in _metrics(reference, candidate, shots):
             yield _compare(reference, candidate, shots, metric, most)
 
 
@@ -216,10 +216,11 @@ def _apart(one: NDArray[np.generic], other: NDArray[np.generic]) -> float:
 # One number of shots, one metric
 
 
-def _metrics(loaded: CheckedRecord) -> tuple[Metric, ...]:
-    """What lm-eval scores a task by, as far as it is right or wrong."""
-    scored = f"shots{loaded.shots()[0]}/accuracy_norm" in loaded.record.values
-    return ("accuracy", "accuracy_norm") if scored else ("accuracy",)
+def _metrics(reference: CheckedRecord, candidate: CheckedRecord, shots: int) -> tuple[Metric, ...]:
+    """What lm-eval scores a task by, as far as it is right or wrong and both sides have it."""
+    name = f"shots{shots}/accuracy_norm"
+    both = all(name in each.record.values for each in (reference, candidate))
+    return ("accuracy", "accuracy_norm") if both else ("accuracy",)
 
 
 def _compare(

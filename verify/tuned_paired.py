@@ -14,10 +14,10 @@ from contextlib import suppress
 from itertools import pairwise
 
 from repro.schema.causes import Cause, Estimate, cause
+from repro.schema.evaluation.asking import Asking
 from repro.schema.groups import TuningGroup
 from repro.schema.manifest import Manifest
-from repro.schema.score_claims import leaves_open, scores_in
-from repro.schema.slots import Asking
+from repro.schema.tuned_claims import leaves_open, scores_in
 from repro.schema.tuned_slots import (
     PRETRAINED,
     OfTunedModels,

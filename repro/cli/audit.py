@@ -19,7 +19,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         "takes some seconds. In an image OS packages, wheels, kernels, the bundle's own files and\n"
         "the path of a forward pass are also held to what they were when it was built. Exits 0 as\n"
         "pinned (or as the other environment), 4 on drift. CUDA kernels that are missing without\n"
-        "a GPU, and the development tools, are named and are no drift."
+        "a GPU, and the development tools, are named and are no drift.\n"
+        "\n"
+        "  repro audit --format cyclonedx"
     )
 
 

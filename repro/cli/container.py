@@ -3,13 +3,14 @@
 import argparse
 import sys
 from dataclasses import replace
+from typing import get_args
 
 from repro.cli import audit as audit_command
 from repro.cli import options
 from repro.cli import run as run_command
 from repro.container import engine
 from repro.container import run as container_run
-from repro.container.engine import Build
+from repro.container.engine import Build, Target
 from repro.container.run import ContainerOptions
 from repro.environment import machine
 from repro.errors import EXIT_DONE, BadInputError
@@ -22,7 +23,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Arguments of `repro container`."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     build = actions.add_parser("build", help="build the image from this checkout")
-    build.add_argument("--target", choices=("cpu", "cuda"), default="cuda", help="default: cuda")
+    build.add_argument("--target", choices=get_args(Target), default="cuda", help="default: cuda")
     build.add_argument("--tag", default=IMAGE, help="its name (default: repro)")
     build.add_argument(
         "--network",
@@ -47,7 +48,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         "The container has no network unless something pinned must be fetched, and never with\n"
         "--offline; it cannot write but to --out and /tmp, and runs as the calling user. Exits 0\n"
         "if the image was built; run and audit exit as `repro run` and `repro audit` do; 3 if\n"
-        "there is no engine, no image, no GPU runtime or no space."
+        "there is no engine, no image, no GPU runtime or no space.\n"
+        "\n"
+        "  repro container build --target cpu"
     )
 
 

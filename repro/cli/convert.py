@@ -8,7 +8,7 @@ from repro.cli import options
 from repro.errors import EXIT_DONE, BadInputError
 from repro.report import console
 from repro.text import first_few, plural
-from repro.weights import convert, olmo
+from repro.weights import convert, mamba, olmo
 from repro.weights.convert import Converted
 from repro.weights.torch_zip import printable
 
@@ -32,10 +32,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--layout",
-        choices=("olmo",),
-        help="with hf_olmo's model.safetensors as FILE, and --out: the same weights in the layout "
-        "of transformers' own OLMo, with config.json and tokenizer, so that loading them executes "
-        "no code of the hub; in half precision the two models round differently",
+        choices=("olmo", "mamba", "mamba2"),
+        help="with model.safetensors (or its index) as FILE, and --out: the same weights in the "
+        "layout that is loaded here, with config.json and tokenizer; hf_olmo's in that of "
+        "transformers' own OLMo, so that loading them executes no code of the hub; the release's "
+        "Mamba in transformers'; transformers' Mamba2 in the release's; in half precision the two "
+        "models of a pair round differently",
     )
     options.add_json(parser)
     parser.epilog = (
@@ -66,9 +68,13 @@ def run(arguments: argparse.Namespace) -> int:
 def _lay_out(arguments: argparse.Namespace) -> int:
     """Write a checkpoint in another layout."""
     if arguments.out is None:
-        message = "--layout olmo: expected --out FOLDER with it, another folder than that of FILE"
+        layout = f"--layout {arguments.layout}"
+        message = f"{layout}: expected --out FOLDER with it, another folder than that of FILE"
         raise BadInputError(message)
-    made = olmo.convert(arguments.file, arguments.out)
+    if arguments.layout == "olmo":
+        made = olmo.convert(arguments.file, arguments.out)
+    else:
+        made = mamba.convert(arguments.file, arguments.out, arguments.layout)
     if arguments.json:
         print(options.as_json([asdict(each) for each in made]))
     else:

@@ -76,7 +76,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         "types; LibreOffice: column type Text, or language English).\n"
         "\n"
         "Exits 0 if it was written, whatever the verdicts; 3 if a damaged run file was left out,\n"
-        "or a package or space is missing."
+        "or a package or space is missing.\n"
+        "\n"
+        "  repro export --format ro-crate --out packet.zip"
     )
 
 

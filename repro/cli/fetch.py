@@ -48,7 +48,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print what is needed, bring what is missing, and say what could not be had."""
     prepared = planning.prepare(arguments)
-    plans = [prepared.plan_of(manifest) for manifest in prepared.manifests]
+    plans, _ = prepared.plans()
     locator, sources_of = prepared.planner.locator, prepared.planner.fetch_sources
     if not arguments.json:
         console_lists.show_needed(plans, _needed(plans, prepared, {}))

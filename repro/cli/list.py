@@ -36,7 +36,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         "Counts the jobs that have a record, at the highest tier that was run; `repro verify`\n"
         "judges them. Exits 0, or 3 if a run file is damaged; with --coverage 3 if a sentence is\n"
         "neither bound nor set aside, is bound to a claim that no manifest has, or is not the\n"
-        "copy's, or if a printed claim has no sentence, or a quote is not printed."
+        "copy's, or if a printed claim has no sentence, or a quote is not printed.\n"
+        "\n"
+        "  repro list --coverage"
     )
 
 
@@ -91,5 +93,6 @@ def _run_progress(
             slots = job_slots.slots(manifest, tier, catalog.checkpoints())
             no_twin = found.missing.keys() & {each.id for each in slots if each.job is None}
             missing = len(found.missing) - len(no_twin)
-            return RunProgress(tier, done, len(keys), missing, len(no_twin))
+            imported = len({found.jobs.get(slot) for slot in found.imported})
+            return RunProgress(tier, done, len(keys), missing, len(no_twin), imported)
     return None

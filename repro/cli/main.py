@@ -36,6 +36,7 @@ COMMANDS = {
     "fetch": "everything that a run will need, with sizes and licences first",
     "run": "run what can be run, and judge it",
     "verify": "findings and verdicts from manifests and records alone",
+    "import": "answers that somebody else measured, as records that say so",
     "compare": "two records, runs or packets side by side, question by question",
     "report": "one page for a reader: claims, tables, figures; or a letter to the authors",
     "export": "a packet to archive and sign (RO-Crate), or a table (CSV)",
@@ -57,6 +58,7 @@ exit codes:
   run     0 all jobs done, 3 some could not run
   verify  0 every claim reproduced, 1 any contradicted or invalid, 3 the rest;
           with --since 0 the same words, 4 others
+  import  0 the records are there
   compare 0 compared, whatever differs, 3 a part could not be read
   report  as verify
   export  0 written, whatever the verdicts

@@ -20,7 +20,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "Prints JSON for `checkpoints` of catalog/checkpoints.json: family, sizes, parameters\n"
         "(tied weights once) and the digest of every file that loading reads. Nothing is executed\n"
-        "or written; a pickle is converted first (`repro convert`).\n"
+        "or written; a pickle is converted first (`repro convert`). Exits 0,\n"
+        "or 2 if it cannot be read.\n"
         "\n"
         "example:\n"
         "  repro model my-mamba"

@@ -4,6 +4,7 @@ import argparse
 import importlib.util
 import json
 import os
+import re
 import socket
 import sys
 from collections.abc import Iterable, Sequence
@@ -15,7 +16,8 @@ from pydantic import BaseModel
 
 from repro import paths
 from repro.errors import BadInputError, CannotRunError
-from repro.schema import added_setting
+from repro.schema import paper
+from repro.schema.evaluation import added_setting
 from repro.schema.manifest import Manifest
 from repro.text import known_names, visible
 
@@ -47,7 +49,7 @@ def check_folders(given: Sequence[Path]) -> None:
     if missing:
         raise BadInputError(
             f"found no folder {', '.join(missing)}, expected what `repro run` wrote; "
-            "`repro run {paper.start()}` makes results"
+            f"`repro run {paper.start()}` makes results"
         )
 
 
@@ -112,6 +114,20 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
         help="take some jobs and leave the others, e.g. --only model=NAME,dtype=float16; "
         "keys: model, dtype, setting",
     )
+    wanted = parser.add_mutually_exclusive_group()
+    wanted.add_argument(
+        "--all",
+        action="store_true",
+        help="at tier full, jobs too that decide nothing, whatever they measure: they are left out "
+        "otherwise, and `repro plan` says which claims they are for",
+    )
+    wanted.add_argument(
+        "--budget",
+        metavar="TIME",
+        type=duration_argument,
+        help="at tier full, only the jobs that decide most claims an hour, up to so much time of "
+        "one H200: 10h, 90min or 2d; `repro plan` says what they decide, and what comes next",
+    )
     parser.add_argument(
         "--substitute",
         metavar="NAME=DIR",
@@ -138,6 +154,24 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--offline", action="store_true", help="fetch nothing")
     add_out(parser)
+
+
+_SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 24 * 3600}
+
+
+def duration_argument(text: str) -> str:
+    """An argument: a time with its unit, such as 10h; `seconds_of` reads it."""
+    found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,6})?)(s|min|h|d)", text)
+    if not found or not float(found[1]):
+        message = f"found {text!r}, expected a time above 0 with its unit, e.g. 10h, 90min or 2d"
+        raise argparse.ArgumentTypeError(message)
+    return text
+
+
+def seconds_of(duration: str) -> float:
+    """Seconds of what `duration_argument` took."""
+    number = duration.rstrip("".join(_SECONDS))
+    return float(number) * _SECONDS[duration.removeprefix(number)]
 
 
 def read_named_paths(flag: str, given: list[str]) -> dict[str, Path]:

@@ -27,7 +27,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         "already is never replaced: another one at the hub is an error, and nothing is written.\n"
         "Where a repository has only a pickle, its digest is pinned; safetensors then count as\n"
         "the checkpoint if the pickle lies beside them and they are what `repro convert` makes of\n"
-        "it. Exits 0, 2 if a file changed, 3 if the hub does not answer."
+        "it. Exits 0, 2 if a file changed, 3 if the hub does not answer.\n"
+        "\n"
+        "  repro pin --json"
     )
 
 

@@ -10,17 +10,21 @@ from pathlib import Path
 from repro.cli import options
 from repro.environment import machine as environment
 from repro.environment.machine import Environment
-from repro.errors import EXIT_DONE, EXIT_INCOMPLETE
+from repro.errors import EXIT_DONE, EXIT_INCOMPLETE, BadInputError
 from repro.inputs.locate import InputLocator, load_first_use_pins
-from repro.planning import plan
+from repro.planning import plan, selection
 from repro.planning.plan import Plan
 from repro.planning.planner import FetchSources, Planner
-from repro.report import console_plan
-from repro.schema import added_setting, catalog, validate
+from repro.planning.selection import Budget, ClaimNeeds
+from repro.report import console_budget, console_plan
+from repro.schema import catalog, paper, validate
+from repro.schema.claims import AmbiguousClaim
+from repro.schema.evaluation import added_setting
 from repro.schema.jobs import Tier
 from repro.schema.manifest import Manifest
 from repro.store import run_file
 from repro.store.store import Store
+from repro.text import first_few
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -28,15 +32,23 @@ def add(parser: argparse.ArgumentParser) -> None:
     options.add_manifests(parser)
     options.add_selection(parser)
     options.add_json(parser)
-    parser.epilog = "Exits 0 if every job is done or can be run here, 3 if some cannot."
+    parser.epilog = (
+        "Exits 0 if every job is done or can be run here, 3 if some cannot. REPRO_GPU_HOUR=2.50\n"
+        "in the environment tells GPU-hours in money too.\n"
+        "\n"
+        "example:\n"
+        f"  repro plan {paper.start()} --budget 10h"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the plan of each manifest, and what several come to together."""
     prepared = prepare(arguments)
-    plans = [prepared.plan_of(manifest) for manifest in prepared.manifests]
+    plans, budget = prepared.plans()
     if arguments.json:
         together = console_plan.summary_as_data(plans)
+        if budget:
+            together |= console_budget.as_data(budget)
         data = [console_plan.as_data(each, prepared.undecidable(each)) for each in plans]
         print(options.as_json([each | {"together": together} for each in data]))
     else:
@@ -46,6 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
             console_plan.show(each, following, prepared.undecidable(each))
         if len(plans) > 1:
             console_plan.show_summary(plans)
+        if budget:
+            console_budget.show(budget, plans)
         for line in (*prepared.unread(plans), prepared.settings_of_a_cpu(plans)):
             if line:
                 options.print_line(line)
@@ -69,10 +83,29 @@ class PreparedPlans:
     """When the command was given: UTC, ISO 8601."""
     added: added_setting.Added
     """What `--set` says."""
+    every: bool = False
+    """`--all`: jobs that decide nothing too."""
+    budget: str | None = None
+    """Time on one H200, as `--budget` has it."""
+
+    def plans(self) -> tuple[list[Plan], Budget | None]:
+        """A plan for every manifest, within the budget if there is one."""
+        plans = [self.plan_of(manifest) for manifest in self.manifests]
+        if self.budget is None:
+            return plans, None
+        if low := [each.manifest.id for each in plans if each.tier != "full"]:
+            raise BadInputError(
+                f"--budget {self.budget}: found {first_few(low)} at a tier below full, which "
+                "decides nothing about the paper's models; expected --tier full, or no --tier"
+            )
+        needs = {each.manifest.id: self.needs(each) for each in plans}
+        bought = selection.spend(plans, needs, options.seconds_of(self.budget))
+        why = f"beyond the budget of {self.budget} of one H200"
+        return [selection.within(each, bought, why) for each in plans], bought
 
     def tiers_of(self, manifest: Manifest) -> dict[Tier, Plan]:
         """A plan for every tier that the manifest has, cheapest first."""
-        return {tier: self.planner.plan(manifest, tier) for tier in manifest.tiers()}
+        return {tier: self._planned(manifest, tier) for tier in manifest.tiers()}
 
     def plan_of(self, manifest: Manifest) -> Plan:
         """The plan for the tier asked for, or for the default tier.
@@ -80,8 +113,9 @@ class PreparedPlans:
         A manifest without the tier asked for (the theorems are run at full or not at all)
         is planned at its default one.
         """
-        if self.tier in manifest.tiers():
-            return self.planner.plan(manifest, self.tier)
+        asked = self.tier or (manifest.tiers()[-1] if self.budget else None)
+        if asked in manifest.tiers():
+            return self._planned(manifest, asked)
         plans = self.tiers_of(manifest)
         return plans[plan.choose_tier(plans)]
 
@@ -89,7 +123,42 @@ class PreparedPlans:
         """The plan of the next higher tier, if there is one."""
         tiers = plan.manifest.tiers()
         higher = tiers[tiers.index(plan.tier) + 1 :]
-        return self.planner.plan(plan.manifest, higher[0]) if higher else None
+        return self._planned(plan.manifest, higher[0]) if higher else None
+
+    def _planned(self, manifest: Manifest, tier: Tier) -> Plan:
+        """A plan without jobs that decide nothing.
+
+        Only tier full leaves them out: below, no job decides anything about the paper's models.
+        """
+        found = self.planner.plan(manifest, tier)
+        if self.every or tier != "full":
+            return found
+        return selection.what_decides(found, self.needs(found))
+
+    def needs(self, plan: Plan) -> list[ClaimNeeds]:
+        """What each claim of a plan's manifest rests on, and what a run could make of it."""
+        from verify.decidable import prospects  # `repro` meets `verify` only here
+        from verify.rests_on import slots_of
+
+        manifest = plan.manifest
+        every = frozenset(each.id for each in self.planner.slots(manifest, plan.tier))
+        hardware = self.planner.machine.hardware_class
+        can = prospects(manifest, plan.tier, catalog.question_sets(), hardware)
+        readings = {
+            name
+            for each in manifest.claims
+            if isinstance(each, AmbiguousClaim)
+            for name in each.readings
+        }
+        return [
+            ClaimNeeds(
+                claim.id,
+                slots_of(manifest, claim, plan.tier, every),
+                can[claim.id],
+                claim.standing == "printed" and claim.id not in readings,
+            )
+            for claim in manifest.claims
+        ]
 
     def undecidable(self, plan: Plan) -> dict[str, str]:
         """Claims that no run of a plan could decide, and why; by what was run so far, if it was."""
@@ -122,8 +191,12 @@ class PreparedPlans:
         return sorted(found)
 
     def replan(self, plan: Plan) -> Plan:
-        """The same plan after a fetch: the same tier, whatever came."""
-        return self.planner.plan(plan.manifest, plan.tier)
+        """The same plan after a fetch: the same tier and the same jobs, whatever came."""
+        found = self.planner.plan(plan.manifest, plan.tier)
+        for reason in dict.fromkeys(each.reason for each in plan.left_out):
+            slots = {each.slot.id for each in plan.left_out if each.reason == reason}
+            found = selection.without(found, slots, reason)
+        return selection.ranked(found, {each.slot.id: each.rank for each in plan.jobs})
 
 
 def prepare(
@@ -161,4 +234,13 @@ def prepare(
         fresh=arguments.fresh,
         engine=arguments.engine,
     )
-    return PreparedPlans(manifests, files, planner, arguments.tier, started, added)
+    return PreparedPlans(
+        manifests,
+        files,
+        planner,
+        arguments.tier,
+        started,
+        added,
+        every=arguments.all,
+        budget=arguments.budget,
+    )

@@ -49,7 +49,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         "\n"
         "Exits 0 if every claim of the runs is reproduced, 1 if any is contradicted or invalid,\n"
         "else 3; 2 for a folder without runs. A run that cannot be judged is named on the page,\n"
-        "beside the others."
+        "beside the others.\n"
+        "\n"
+        "  repro report packet.zip --out page"
     )
 
 
@@ -64,7 +66,6 @@ def run(arguments: argparse.Namespace) -> int:
     from repro.report import page
 
     given = arguments.results or [Path("results")]
-    options.check_folders(given)
     with verify.gathered(given) as seen:
         _write(out, NAME, page.render(seen))
     return _end(seen)

@@ -23,7 +23,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         "gc finds records and work that no run file refers to, what killed runs left half\n"
         "written, and work of finished jobs; what a running job holds is left alone. Records are\n"
         "checked as `repro verify` loads them. Exits 0; 2 for a key that is none or several; 3\n"
-        "if a run file is damaged, 2 then for gc, which removes nothing."
+        "if a run file is damaged, 2 then for gc, which removes nothing.\n"
+        "\n"
+        "  repro results list"
     )
 
 

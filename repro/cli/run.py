@@ -20,8 +20,9 @@ from repro.inputs import locate
 from repro.inputs.located import Located
 from repro.planning.plan import Plan, PlannedJob, graph_of
 from repro.planning.planner import SlotFilter
-from repro.report import console, console_plan, console_verdicts
-from repro.schema import added_setting
+from repro.report import console, console_budget, console_plan, console_verdicts
+from repro.schema import paper
+from repro.schema.evaluation import added_setting
 from repro.schema.finding import Verdict
 from repro.schema.jobs import TuningJob
 from repro.store import run_file
@@ -104,7 +105,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "A finished job is reused as long as nothing that can change its numbers has changed.\n"
         "Exits 0 if all jobs are done, or no claim needs one; 3 if some could not run. A\n"
-        "contradicted claim is a result."
+        "contradicted claim is a result.\n"
+        "\n"
+        "example:\n"
+        f"  repro run {paper.start()} --tier smoke"
     )
 
 
@@ -123,12 +127,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace, engine: Engine) -> int:
     prepared = planning.prepare(arguments, engine.machine)
-    plans = [prepared.plan_of(manifest) for manifest in prepared.manifests]
+    plans, budget = prepared.plans()
     _check_names(prepared)
     for plan in plans:
         _check_continues(plan, prepared, fresh=arguments.fresh)
         if not arguments.json:
             console_plan.show(plan, None, prepared.undecidable(plan), brief=True)
+    if budget and not arguments.json:
+        console_budget.show(budget, plans)
     told = (*prepared.unread(plans), prepared.settings_of_a_cpu(plans))
     for line in filter(None, told) if not arguments.json else ():
         options.print_line(line)
@@ -311,11 +317,14 @@ def _run_file(
         before = None  # --fresh, under other claims
     jobs = dict(before.jobs) if before else {}
     missing = dict(before.missing) if before else {}
+    left_out = dict(before.left_out) if before else {}
+    left_out |= {each.slot.id: each.reason for each in plan.left_out}
     substitutions = {each.name: dict(each.files) for each in located if each.substituted}
     kept = set(jobs) - plan.slots()
     for job in plan.jobs:
         known = jobs.pop(job.slot.id, "")
         missing.pop(job.slot.id, None)
+        left_out.pop(job.slot.id, None)
         if job.key and job.state != "blocked" and job.slot.name not in failed:
             jobs[job.slot.id] = job.key
         elif known and _is_whole(prepared.planner.store, known):
@@ -339,6 +348,7 @@ def _run_file(
         substitutions=substitutions,
         jobs=jobs,
         missing=missing,
+        left_out={slot: why for slot, why in left_out.items() if slot not in jobs},
         added=dict(prepared.added),
         committed=commitments_of(plan.manifest),
     )

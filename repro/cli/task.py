@@ -25,7 +25,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "Prints JSON for `benchmarks` of catalog/datasets.json. Any task of multiple choice or\n"
         "log-likelihood can be asked whose YAML calls no Python; the YAML is the source, and no\n"
-        "code is written for it. Exits 2 with every reason if it cannot be asked.\n"
+        "code is written for it. Exits 0, or 2 with every reason if it cannot be asked.\n"
         "\n"
         "example:\n"
         "  repro task openbookqa mine/openbookqa.zip"

@@ -4,11 +4,11 @@ import argparse
 import sys
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from repro import paths
+from repro import __version__, paths
 from repro.cli import options
 from repro.environment import pins
 from repro.errors import (
@@ -145,7 +145,6 @@ def _markdown(folders: Sequence[Path], arguments: argparse.Namespace) -> int:
     if arguments.paper or arguments.signature or arguments.json:
         message = "--markdown: found --paper, --signature or --json beside it, expected it alone"
         raise BadInputError(message)
-    options.check_folders(folders)
     with gathered(folders) as seen:
         print(markdown.render(seen), end="")
     return report_unread(seen.unread, exit_code([each.verdict for each in seen.runs]))
@@ -206,6 +205,7 @@ def gathered(given: Sequence[Path]) -> Iterator["ReportData"]:
     """
     from repro.report import collect
 
+    options.check_folders([each for each in given if not each.exists()])
     with ExitStack() as stack:
         found: dict[Path, str] = {}
         alone: list[Path] = []
@@ -270,9 +270,25 @@ def opened(path: Path) -> Iterator[Path]:
         if run_file.is_packet(folder) and not (folder / "catalog").is_dir():
             older = "packed by an older version, without a catalog: judged by that of"
             options.print_line(f"{path}: {older} {paths.bundle().root}", error=True)
-        alone = run_file.stands_alone(folder)
-        with paths.using(folder) if alone else nullcontext():
+        if not run_file.stands_alone(folder):
             yield folder
+            return
+        with paths.using(folder):
+            _check_catalog(path)
+            yield folder
+
+
+def _check_catalog(packet: Path) -> None:
+    """Refuse a packet whose catalog another version of this tool wrote, by that name."""
+    try:
+        catalog.checkpoints()
+        catalog.question_sets()
+    except BadInputError as error:
+        message = (
+            f"{packet}: its catalog was written by another version of this tool (this is "
+            f"{__version__}); judge it with that one, or by the bundle of its paper, --bundle DIR"
+        )
+        raise BadInputError(message, error.problems) from error
 
 
 def _verdicts_in(opened: Path, given: Path, unread: list[BadInputError]) -> list[Verdict]:

@@ -94,11 +94,15 @@ def image(client: Client, name: str) -> Any:  # noqa: ANN401  # docker has no ty
 # Not covered: images for another architecture than the engine's.
 
 
+Target = Literal["cpu", "cuda", "verify"]
+"""Of the Dockerfile; `verify` holds the wheel alone, and runs nothing."""
+
+
 @dataclass(frozen=True)
 class Build:
     """What is built."""
 
-    target: Literal["cpu", "cuda"]
+    target: Target
     tag: str
     network: str
     """Network of the build's steps, e.g. `host` or `default`."""

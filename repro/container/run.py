@@ -40,6 +40,7 @@ from repro.schema import catalog
 
 INPUTS = "/inputs"
 RESULTS = "/bundle/results"
+_MOUNTED = f"{INPUTS}/bundle"
 HUB = "hub"
 """In `--data NAME=hub`: no path."""
 HOST_ONLY = {
@@ -68,13 +69,22 @@ def image_command(
         BadInputError: a path that is named is not there, or cannot be mounted.
     """
     mounts: dict[str, str] = {}
-    arguments = [command]
+    arguments = [command, *_bundle(mounts)]
     for action in parser._actions:  # noqa: SLF001  # argparse has no other list
         if action.dest not in HOST_ONLY:
             value = getattr(given, action.dest)
             if value != action.default:
                 arguments += _forwarded(action, value, mounts)
     return ImageCommand(tuple(arguments), mounts)
+
+
+def _bundle(mounts: dict[str, str]) -> list[str]:
+    """A bundle that is not the one in the image, mounted, and how it is named there."""
+    here = host_path(paths.bundle().root)
+    if here == host_path(paths.ROOT):
+        return []
+    mounts[_MOUNTED] = here
+    return ["--bundle", _MOUNTED]
 
 
 def _forwarded(action: argparse.Action, value: object, mounts: dict[str, str]) -> Iterator[str]:
@@ -108,10 +118,15 @@ def _value(action: argparse.Action, value: object, mounts: dict[str, str]) -> st
 
 def _path(kind: str, path: Path, mounts: dict[str, str]) -> str:
     """Where a file or folder of the host is in the container; a manifest of the bundle is there."""
-    bundled = paths.ROOT / path
-    own = bundled.is_file() and bundled.resolve().parent == (paths.ROOT / "manifests").resolve()
+    bundle = paths.bundle()
+    named = path if path.is_file() else bundle.root / path
+    own = named.is_file() and named.resolve().parent == bundle.manifests.resolve()
     if kind == "manifests" and own:
-        return f"manifests/{bundled.name}"
+        return (
+            f"{_MOUNTED}/manifests/{named.name}"
+            if _MOUNTED in mounts
+            else f"manifests/{named.name}"
+        )
     if not path.exists():  # an engine would make a folder of it, or say less
         raise BadInputError(f"{path}: there is no such file or folder")
     source = Path(host_path(path))

@@ -56,8 +56,8 @@ class Gpu(Frozen):
 
 def hardware_class(cpu: Cpu, gpu: Gpu | None) -> str:
     """The GPU's model, or the CPU's architecture, vector extension and number of threads."""
-    if gpu is not None:
-        return gpu.name
+    if gpu is not None or not cpu.threads:  # without threads nobody knows: an import
+        return gpu.name if gpu else "unknown"
     return f"cpu {cpu.machine} {cpu.level} {cpu.threads} threads"
 
 

@@ -3,7 +3,8 @@
 Everything is read off the files, none of which is executed: family, sizes and dtype of a model off
 its config.json and the headers of its weights, digests off all that loading reads.
 
-Not covered: models whose code comes with the checkpoint.
+Not covered: models whose code comes with the checkpoint; `vocabulary`, which says that a shape is
+its family's usual one.
 """
 
 import hashlib
@@ -84,14 +85,21 @@ def model_entry(folder: Path, name: str) -> Checkpoint:
 
 def place_of(path: Path) -> str:
     """Where something lies in the bundle, or has to be put; its name where it lies elsewhere."""
-    whole = path.resolve()
-    root = paths.ROOT.resolve()
-    return whole.relative_to(root).as_posix() if whole.is_relative_to(root) else whole.name
+    inside = [path.resolve().relative_to(each) for each in _roots() if _is_in(path, each)]
+    return inside[0].as_posix() if inside else path.absolute().name
 
 
 def lies_in_bundle(path: Path) -> bool:
-    """Whether something lies in the bundle, where its entry says."""
-    return path.resolve().is_relative_to(paths.ROOT.resolve())
+    """Whether something lies in the bundle, or beside the tool, where its entry says."""
+    return any(_is_in(path, each) for each in _roots())
+
+
+def _roots() -> tuple[Path, ...]:
+    return paths.bundle().root.resolve(), paths.ROOT.resolve()
+
+
+def _is_in(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder)
 
 
 def _problems(

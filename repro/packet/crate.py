@@ -6,7 +6,8 @@
     switches that change numbers       PropertyValue, as the action's environment
 
 Reference: RO-Crate 1.1; Process Run Crate 0.5; rocrate 0.10.0.
-Not covered: an agent (nobody says who ran a job) and a licence (the bundle states none).
+Not covered: an agent (nobody says who ran a job, but of an import) and a licence (the bundle states
+none).
 """
 
 import datetime as dt
@@ -27,7 +28,7 @@ from repro.packet.layout import (
     environments,
     software_of,
 )
-from repro.store import keys
+from repro.schema.kinds.imported import ImportedJob
 from repro.store.record import Record
 
 PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
@@ -149,23 +150,35 @@ def _instruments(crate: ROCrate, contents: Contents) -> dict[str, ContextEntity]
         record, digest = packed.record, _tool_of(packed.record)
         if digest in found:
             continue
-        packages = keys.libraries_of(record.job.kind, record.environment.packages)
+        packages = record.environment.packages
+        used = {name: packages[name] for name in record.job.LIBRARIES if name in packages}
         python = record.environment.implementation, record.environment.python
         needs = [_library(crate, "generic", *python)]
-        needs += [_library(crate, "pypi", *each) for each in packages.items()]
+        needs += [_library(crate, "pypi", *each) for each in used.items()]
         found[digest] = _add(
             crate,
             f"#runner-{record.job.kind}-{digest[:12]}",
             "SoftwareApplication",
-            {
-                "name": f"runner of {paths.DISTRIBUTION}, {record.job.kind} jobs",
-                "softwareVersion": f"sha256:{fileio.digest_of_data(record.code)}",
-                "description": "The version is the digest of the modules that the job's code "
-                "reaches, each of which record.json names with its own",
-            },
+            _tool(record),
         )
         found[digest]["softwareRequirements"] = _one_or_many(needs)
     return found
+
+
+def _tool(record: Record) -> Properties:
+    """What ran a job: code of ours, or what an import says."""
+    if isinstance(record.job, ImportedJob):
+        return {
+            "name": f"{record.job.source}, run by somebody else",
+            "softwareVersion": "unknown",
+            "description": "Its answers were imported: machine, code and weights are unknown",
+        }
+    return {
+        "name": f"runner of {paths.DISTRIBUTION}, {record.job.kind} jobs",
+        "softwareVersion": f"sha256:{fileio.digest_of_data(record.code)}",
+        "description": "The version is the digest of the modules that the job's code reaches, each "
+        "of which record.json names with its own",
+    }
 
 
 def _library(crate: ROCrate, kind: str, name: str, version: str) -> ContextEntity:
@@ -217,6 +230,11 @@ def _action(crate: ROCrate, packed: Packed, tool: ContextEntity) -> ContextEntit
             "actionStatus": "http://schema.org/CompletedActionStatus",
         },
     )
+    if isinstance(record.job, ImportedJob):
+        who = f"#agent-{fileio.digest_of_data(record.job.by)[:16]}"
+        said = {"name": record.job.by}
+        action["agent"] = crate.dereference(who) or _add(crate, who, "Person", said)
+        action["description"] = f"{', '.join(packed.asked)}; imported, run by somebody else"
     asked = _property(crate, "job", fileio.canonical(record.job).decode())
     read = [f"#sha256-{sha256}" for sha256 in sorted(set(record.inputs.values()))]
     made = [*packed.files(), *(f"#sha256-{each.sha256}" for each in packed.left_out)]

@@ -20,6 +20,7 @@ from repro.environment import pins
 from repro.environment.machine import Environment
 from repro.errors import BadInputError, CannotReadError, cannot_read
 from repro.schema import catalog, manifest, paper, validate
+from repro.schema.kinds.imported import ImportedJob
 from repro.schema.manifest import Manifest
 from repro.store import run_file
 from repro.store.record import Record
@@ -240,12 +241,15 @@ def end_time(record: Record) -> dt.datetime:
 def environments(contents: Contents) -> dict[str, tuple[str, list[Record]]]:
     """The different environments that measured, by digest of their software.
 
+    That of an import is unknown, and has no bill of materials.
+
     Returns:
         Digest to the name of its bill of materials and the records made in it, in order of time.
     """
     found: dict[str, list[Record]] = {}
     for packed in sorted(contents.records, key=lambda each: (each.record.started, each.place)):
-        found.setdefault(software_of(packed.record.environment), []).append(packed.record)
+        if not isinstance(packed.record.job, ImportedJob):
+            found.setdefault(software_of(packed.record.environment), []).append(packed.record)
     return {
         digest: (f"sbom-{number}.cdx.json", made)
         for number, (digest, made) in enumerate(found.items(), start=1)

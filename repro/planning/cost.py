@@ -1,20 +1,25 @@
 """What jobs cost, before anything starts: each kind's own estimate, here and on one H200."""
 
+import os
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from repro import fileio
 from repro.environment.machine import Environment
+from repro.errors import BadInputError
 from repro.inputs.locate import InputLocator
 from repro.schema import slots as job_slots
 from repro.schema.claims import AmbiguousClaim, claimed_by
 from repro.schema.finding import Finding
-from repro.schema.jobs import DEFAULT_ENGINE, Job
+from repro.schema.jobs import DEFAULT_ENGINE, Job, ModelJob, TuningJob
+from repro.schema.kinds.imported import ImportedJob
 from repro.schema.manifest import Manifest
-from repro.schema.score_claims import leaves_open
+from repro.schema.tuned_claims import leaves_open
 from repro.schema.tuned_slots import OfTunedModels
-from repro.text import in_markdown
+from repro.store.record import Record
+from repro.text import in_markdown, visible
 
 
 @dataclass(frozen=True)
@@ -29,11 +34,87 @@ class Cost:
     """Peak bytes of the device that runs it."""
 
 
+H200 = "H200"
+"""In the name of the card that GPU time is told of."""
+
+Rates = Mapping[tuple[object, ...], float]
+"""What jobs took here over what was estimated, by what makes two of them of one speed."""
+
+
 def estimate_cost(job: Job, locator: InputLocator, machine: Environment) -> Cost:
     """Estimate one job on this machine."""
     found = job.estimate(locator.checkpoint_of(job), locator.data_of(job))
     here = found.gpu_seconds if machine.gpu else found.cpu_seconds
     return Cost(here, found.gpu_seconds, found.memory)
+
+
+def as_measured(found: Cost, job: Job, rates: Rates, machine: Environment) -> Cost:
+    """An estimate, held to what records of this machine took for the same model and dtype."""
+    times = rates.get(_alike(job), 1.0)
+    on_one = times if machine.gpu and H200 in machine.gpu.name else 1.0
+    return replace(found, seconds=times * found.seconds, gpu_seconds=on_one * found.gpu_seconds)
+
+
+def rates_of(records: Iterable[Record], locator: InputLocator, machine: Environment) -> Rates:
+    """Seconds that jobs took over what they were estimated to take, by what they have alike.
+
+    Args:
+        records: Any; those of other hardware count for nothing, nor do imported ones.
+        locator: Of checkpoints and data.
+        machine: This one.
+    """
+    took: dict[tuple[object, ...], tuple[float, float]] = {}
+    for each in records:
+        job = each.job
+        if (
+            not isinstance(job, ImportedJob)
+            and each.environment.hardware_class == machine.hardware_class
+        ):
+            measured, estimated = took.get(_alike(job), (0.0, 0.0))
+            foreseen = estimate_cost(job, locator, machine).seconds
+            took[_alike(job)] = measured + each.seconds, estimated + foreseen
+    return {
+        alike: measured / estimated for alike, (measured, estimated) in took.items() if measured
+    }
+
+
+def _alike(job: Job) -> tuple[object, ...]:
+    """What makes two jobs of one speed, but for how much they read."""
+    recipe = job.recipe if isinstance(job, TuningJob) else None
+    asked = (job.task, job.dtype, job.engine) if isinstance(job, ModelJob) else ()
+    path = job.setting.mamba_path if isinstance(job, ModelJob) else ""
+    tuned = (recipe.method, recipe.precision, recipe.mamba_path) if recipe else ()
+    return (job.kind, job.checkpoint_name(), asked, path, tuned)
+
+
+@dataclass(frozen=True)
+class HourlyPrice:
+    """What an hour of the GPU costs."""
+
+    amount: float
+    currency: str
+    """As it was given; may be empty."""
+
+    def of(self, gpu_seconds: float) -> str:
+        """The price of some time, e.g. "115 EUR"."""
+        return f"{self.amount * gpu_seconds / 3600:,.0f} {self.currency}".rstrip()
+
+
+def hourly_price() -> HourlyPrice | None:
+    """`$REPRO_GPU_HOUR`, e.g. 3, or 2.50 EUR; None where nothing is said.
+
+    Raises:
+        BadInputError: it is no price.
+    """
+    said = os.environ.get("REPRO_GPU_HOUR", "").strip()
+    if not said:
+        return None
+    amount, _, currency = said.partition(" ")
+    if not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", amount):
+        raise BadInputError(
+            f"REPRO_GPU_HOUR: found {said!r}, expected a price such as 3 or 2.50 EUR"
+        )
+    return HourlyPrice(float(amount), visible(currency.strip()))
 
 
 def distinct(jobs: Iterable[Job | None]) -> list[Job]:

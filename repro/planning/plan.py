@@ -35,6 +35,8 @@ class PlannedJob:
     cost: cost.Cost | None
     replaces: str = ""
     """Digest of the record that is to be made again; empty where none is there."""
+    rank: int = 0
+    """Where a budget has it: lower ranks run first."""
 
     @property
     def done(self) -> bool:
@@ -64,6 +66,8 @@ class Plan:
     manifest: Manifest
     tier: Tier
     jobs: tuple[PlannedJob, ...]
+    left_out: tuple[PlannedJob, ...] = ()
+    """Jobs that are not run though they could be, with the reason (`repro.planning.selection`)."""
 
     def slots(self) -> set[str]:
         """Every slot of it."""

@@ -6,6 +6,7 @@ runs nothing, fetches nothing and imports no ML framework.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from repro import fileio
 from repro.environment.machine import Environment
@@ -97,10 +98,14 @@ class Planner:
         before = run_file.earlier_run(run_file.path_of(self.store.root, manifest.id, tier))
         return before.engine if before and before.jobs else DEFAULT_ENGINE
 
+    def slots(self, manifest: Manifest, tier: Tier) -> tuple[Slot, ...]:
+        """Every slot of a manifest at a tier, whatever is to be kept of them."""
+        engine = self.engine_of(manifest, tier)
+        return job_slots.slots(manifest, tier, self.locator.checkpoints, engine)
+
     def plan(self, manifest: Manifest, tier: Tier) -> Plan:
         """Plan one manifest at one tier."""
-        engine = self.engine_of(manifest, tier)
-        slots = job_slots.slots(manifest, tier, self.locator.checkpoints, engine)
+        slots = self.slots(manifest, tier)
         asked = [each.job for each in slots if self.only.keeps(each)]
         needed = {fileio.digest_of_data(each) for each in map(tuning_of, asked) if each}
         return Plan(
@@ -121,6 +126,7 @@ class Planner:
             job = self._fitted(job)
             slot = replace(slot, job=job)
         estimate = cost.estimate_cost(job, self.locator, self.machine)
+        estimate = cost.as_measured(estimate, job, self._rates, self.machine)
         needs = self.locator.for_job(job)
         missing = tuple(each for each in needs.values() if isinstance(each, Missing))
         tuning = tuning_of(job)
@@ -147,6 +153,11 @@ class Planner:
         short = _removed_weights(located) or gpu or self._short_of_memory(estimate)
         state = "blocked" if short else "ready"
         return PlannedJob(slot, state, key, located, (), short, estimate, self._replaced(key))
+
+    @cached_property
+    def _rates(self) -> cost.Rates:
+        """What this machine's own records took."""
+        return cost.rates_of(self.store.records(), self.locator, self.machine)
 
     def _tuned(self, job: TuningJob) -> Located | PlannedJob:
         """The weights that a fine-tuning made, or its plan where it has not run."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from repro import coverage
+from repro import coverage, paths
 from repro.environment import pins
 from repro.errors import BadInputError
 from repro.report.report_data import (
@@ -107,7 +107,7 @@ def _coverage(manifests: Sequence[Manifest]) -> coverage.Coverage | None:
 
     A ledger of another paper than theirs says nothing here.
     """
-    if not coverage.path_of_ledger().is_file():
+    if not (paths.bundle().catalog / coverage.LEDGER).is_file():
         return None
     ledger = coverage.load()
     about = {each.paper.id for each in manifests}
@@ -161,13 +161,13 @@ class RecordCollector:
 
     def __init__(self) -> None:
         self._pairs: dict[tuple[str, str], PrecisionPair] = {}
-        self._by_kind: dict[str, dict[str, Any]] = {kind: {} for kind in SUMMARIES}
+        self._by_kind: dict[str, dict[str, Any]] = defaultdict(dict)
 
     def add_records(self, loaded: Sequence[CheckedRecord]) -> None:
         """Add what the records of one run hold."""
         for each in loaded:
             job, key = each.record.job, each.record.key
-            found, summary = self._by_kind[job.kind], SUMMARIES[job.kind]
+            found, summary = self._by_kind[job.kind], SUMMARIES.get(job.kind)
             if summary and key not in found:
                 found[key] = summary(each, job)
         for reference, candidate in _precision_pairs(loaded):
@@ -352,10 +352,11 @@ def _curve(loaded: CheckedRecord, mode: str) -> Curve:
 SUMMARIES: Mapping[str, Callable[[CheckedRecord, Any], Any] | None] = {
     "evaluate": None,  # in pairs of precisions
     "benchmark": None,  # in findings alone
+    "imported": None,  # the same
     "tuning": _tuned,
     "throughput": _timing,
     "stability": _envelope,
     "weight_tying": None,  # exact: a finding says all
     "proof": None,  # the same
 }
-"""Every kind of job."""
+"""Every kind of job but those of plug-ins, whose findings say all."""

@@ -68,6 +68,11 @@ def _head(found: Comparison) -> Section:
         records = {pair.records[at].key: pair.records[at] for pair in found.pairs}
         shown = first_few([key[:12] for key in records])
         machines = dict.fromkeys(each.hardware for each in records.values())
+        by = [each.imported for each in records.values() if each.imported]
+        if by:
+            notes.append(
+                f"{name}: {plural(len(by), 'record')} imported: {first_few([*{*by}])} ran it"
+            )
         rows.append((name, found.sides[at], shown, first_few(list(machines))))
     return Section("A is the reference", headings, tuple(rows), tuple(notes))
 

@@ -14,7 +14,7 @@ from repro.audit.compare import EVERY, Difference, compare_environments
 from repro.errors import BadInputError, CannotReadError
 from repro.schema import catalog
 from repro.schema.base import Frozen
-from repro.schema.jobs import KINDS, ModelJob
+from repro.schema.kinds.imported import UNKNOWN, ImportedJob
 from repro.store import contents, run_file
 from repro.store.record import Record
 from repro.store.run_file import RunFile, manifest_of
@@ -38,6 +38,8 @@ class ComparedRecord(Frozen):
     """Model, dtype and setting, or what its job says."""
     started: str
     hardware: str
+    imported: str | None
+    """Who measured it, where somebody else did."""
 
 
 class ComparedPair(Frozen):
@@ -205,7 +207,7 @@ def _belonging(one: Sequence[_Found], other: Sequence[_Found]) -> Iterator[tuple
     for left in one:
         for right in other:
             same = _model(left.loaded.record) == _model(right.loaded.record)
-            asked = isinstance(left.loaded.record.job, ModelJob)
+            asked = bool(left.loaded.shots())
             if asked and (lone or same) and not _why_unlike(left.loaded, right.loaded):
                 yield left, right
 
@@ -216,7 +218,7 @@ def _model(record: Record) -> tuple[str, str]:
 
 def _why_unlike(one: CheckedRecord, other: CheckedRecord) -> str:
     jobs = one.record.job, other.record.job
-    if all(isinstance(job, ModelJob) for job in jobs):
+    if one.shots() and other.shots():
         return side_by_side.why_unlike(one, other)
     kinds = [job.kind for job in jobs]
     return "" if kinds[0] == kinds[1] else f"two kinds of job: {kinds[0]} and {kinds[1]}"
@@ -246,6 +248,7 @@ def _side(record: Record, slot: str) -> ComparedRecord:
         what=slot,
         started=record.started,
         hardware=record.environment.hardware_class,
+        imported=record.job.by if isinstance(record.job, ImportedJob) else None,
     )
 
 
@@ -261,11 +264,21 @@ def _values(
 def differences(one: Record, other: Record) -> Iterator[Difference]:
     """How two records differ in how they were made: job, machine, versions, inputs, code, path."""
     jobs = [dict(_flat(each.job.specification())) for each in (one, other)]
+    imported = [isinstance(each.job, ImportedJob) for each in (one, other)]
+    if any(imported) and not all(imported):  # a job of ours has fields that no import has
+        both = (jobs[0].keys() & jobs[1].keys()) - {"kind"}
+        jobs = [{name: job[name] for name in job if name in both} for job in jobs]
     yield from _apart("", jobs[0], jobs[1])
-    used = {name for each in (one, other) for name in KINDS[each.job.kind].LIBRARIES}
+    used = {name for each in (one, other) for name in each.job.LIBRARIES}
     for each in compare_environments(one.environment, other.environment):
+        sides = {
+            name: UNKNOWN if unsaid and getattr(each, name) is None else getattr(each, name)
+            for name, unsaid in zip(("here", "there"), imported, strict=True)
+        }
         idle = each.touches not in (EVERY, *used)
-        yield each.model_copy(update={"touches": None}) if idle else each
+        yield each.model_copy(update=sides | ({"touches": None} if idle else {}))
+    if any(imported):  # its files are others, and nothing else is known
+        return
     yield from _apart("file ", _short(one.inputs), _short(other.inputs))
     yield from _apart(MODULE, _short(one.code), _short(other.code))
     yield from _apart("path taken, ", one.path, other.path)

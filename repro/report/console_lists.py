@@ -11,11 +11,12 @@ from repro.coverage import REASONS, Compared, Coverage, Difference, UncheckedSen
 from repro.planning.needed import NeededInput, bytes_to_fetch
 from repro.planning.plan import Plan
 from repro.report.console import Table, Text, console
-from repro.report.console_plan import duration
+from repro.schema import paper
 from repro.schema.jobs import Tier
+from repro.schema.kinds.imported import ImportedJob
 from repro.schema.manifest import Manifest
 from repro.store.contents import SHORT, Entry, Garbage
-from repro.text import plural
+from repro.text import duration, plural
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,12 @@ class RunProgress:
     """Slots whose job could not run: no weights, no data, no space."""
     no_twin: int
     """Slots that have no job at this tier: nothing stands in for their checkpoint."""
+    imported: int = 0
+    """Of the jobs, those that somebody else ran."""
 
     def __str__(self) -> str:
         text = f"{self.tier}: {self.done} of {plural(self.jobs, 'job')}"
+        text += f", {self.imported} imported" if self.imported else ""
         text += f", {plural(self.missing, 'result')} missing" if self.missing else ""
         return text + (f"; {plural(self.no_twin, 'result')} without a twin" if self.no_twin else "")
 
@@ -42,24 +46,27 @@ Row = tuple[Manifest, RunProgress | None]
 
 
 def show_manifests(rows: Sequence[Row]) -> None:
-    """Print one row for each manifest, and what to do next."""
-    table = Table()
-    table.add_column("manifest", style="bold")
-    table.add_column("what")
-    table.add_column("claims", justify="right")
-    table.add_column("tiers")
-    table.add_column("ran")
-    for manifest, progress in rows:
-        table.add_row(
-            manifest.id,
-            manifest.title,
-            str(len(manifest.claims)),
-            ", ".join(manifest.tiers()),
-            str(progress) if progress else Text("not yet", style="dim"),
-        )
+    """Print one row for each manifest, by paper, and what to do next."""
     out = console()
-    out.print(table)
-    next_steps = "repro plan manifests/NAME.json says what a run costs, repro run … runs it, "
+    for about in dict.fromkeys(manifest.paper.id for manifest, _ in rows):
+        table = Table()
+        table.add_column("manifest", style="bold")
+        table.add_column("what")
+        table.add_column("claims", justify="right")
+        table.add_column("tiers")
+        table.add_column("ran")
+        mine = [each for each in rows if each[0].paper.id == about]
+        for manifest, progress in mine:
+            table.add_row(
+                manifest.id,
+                manifest.title,
+                str(len(manifest.claims)),
+                ", ".join(manifest.tiers()),
+                str(progress) if progress else Text("not yet", style="dim"),
+            )
+        out.print(Text(f"Claims of {paper.names([mine[0][0].paper])}", style="bold"))
+        out.print(table)
+    next_steps = "repro plan NAME says what a run costs, repro run … runs it, "
     out.print(Text(f"{next_steps}repro verify judges what was run"))
 
 
@@ -67,6 +74,7 @@ def manifest_as_data(manifest: Manifest, progress: RunProgress | None) -> dict[s
     """One row as plain data, for `--json`."""
     return {
         "manifest": manifest.id,
+        "paper": manifest.paper.model_dump(),
         "title": manifest.title,
         "claims": len(manifest.claims),
         "tiers": list(manifest.tiers()),
@@ -123,7 +131,7 @@ def show_record(entry: Entry) -> None:
     record = entry.record
     if record is None:
         return
-    machine = record.environment
+    machine, job = record.environment, record.job
     facts = {
         "started": record.started,
         "took": f"{record.seconds} s",
@@ -131,6 +139,9 @@ def show_record(entry: Entry) -> None:
         "hardware": machine.hardware_class,
         **{name: version for name, version in machine.packages.items() if name in _PACKAGES},
     }
+    if isinstance(job, ImportedJob):
+        said = {"ran": job.by, "source": job.source, "unknown": ", ".join(job.unknown())}
+        facts = {f"imported, {name}": each for name, each in said.items()} | facts
     files = {record.arrays.name: record.arrays.sha256, **record.files}
     for title, pairs in (
         ("environment", facts),

@@ -2,12 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from repro.environment import image
 from repro.environment.machine import Environment
 from repro.planning import plan as job_graph
+from repro.planning.cost import hourly_price
 from repro.planning.plan import Plan, PlannedJob
 from repro.report.console import Table, Text, console
 from repro.schema import catalog
@@ -16,7 +18,7 @@ from repro.schema.jobs import ModelJob, Recipe, Tier, TuningJob
 from repro.schema.manifest import Manifest
 from repro.schema.measured_claims import CellClaim, UnbuiltMeasure
 from repro.schema.validate import MIN_SETTINGS
-from repro.text import plural
+from repro.text import duration, duration_here, hours, plural, rough_duration
 
 _ORDER: tuple[Tier, ...] = ("smoke", "subset", "full")
 _WORTH_A_GPU = 600
@@ -53,7 +55,7 @@ def show(
         out.print(Text(f"  cannot run here: {reason}"))
     for reason in dict.fromkeys(job.slot.reason for job in plan.jobs if job.slot.job is None):
         out.print(Text(f"  not run: {reason}", style="dim"))
-    for line in (*_floating(plan), *_undecidable(undecidable, brief=brief)):
+    for line in (*_floating(plan), *_left_out(plan), *_undecidable(undecidable, brief=brief)):
         out.print(line)
     for needs, count in unbuilt_job_types(plan.manifest).items():
         waiting = f"{plural(count, 'claim')} {'waits' if count == 1 else 'wait'}"
@@ -93,6 +95,18 @@ def _floating(plan: Plan) -> list[Text]:
     if count == 1:
         text = "1 checkpoint at a floating revision: the first use pins it"
     return [Text(f"  {text}")]
+
+
+def _left_out(plan: Plan) -> list[Text]:
+    """How many jobs are not run though they could be, what they would take, and why."""
+    lines = []
+    for reason in dict.fromkeys(each.reason for each in plan.left_out):
+        jobs = replace(plan, jobs=tuple(each for each in plan.left_out if each.reason == reason))
+        count = plural(len(jobs.distinct()), "job")
+        lines.append(
+            Text(f"  left out: {count}, {hours(jobs.gpu_seconds())} on one H200: {reason}")
+        )
+    return lines
 
 
 def _is_replaced(job: PlannedJob) -> bool:
@@ -176,6 +190,8 @@ def cost_of(plan: Plan) -> str:
     parts = [duration_here(plan.seconds())]
     if plan.gpu_seconds() > _WORTH_A_GPU:
         parts.append(f"{duration(plan.gpu_seconds())} on one H200")
+        if price := hourly_price():
+            parts.append(price.of(plan.gpu_seconds()))
     download = sum(missing.download for missing in plan.missing())
     if download:
         parts.append(f"{download / 1e9:.1f} GB to fetch and keep on disk")
@@ -201,6 +217,7 @@ def as_data(plan: Plan, undecidable: Mapping[str, str]) -> dict[str, Any]:
             }
             for job in plan.jobs
         ],
+        "left_out": {each.slot.id: each.reason for each in plan.left_out},
         "executes": executed_code(plan),
         "tokenizers": tokenizers(plan),
         "undecidable": dict(undecidable),
@@ -261,10 +278,12 @@ def summary_lines(plans: Sequence[Plan]) -> list[Text]:
     }
     time = duration_here(found["estimated_seconds"])
     fetched, disk = (f"{found[f'{each}_bytes'] / 1e9:.1f}" for each in ("download", "disk"))
+    price = hourly_price()
+    paid = f", {price.of(found['estimated_gpu_seconds'])}" if price else ""
     told = [
         head,
         f"sharing saves {plural(found['shared_jobs'], 'job')}, {hours['shared']} GPU-hours",
-        f"to run one by one: {time}, {hours['estimated']} GPU-hours (H200)",
+        f"to run one by one: {time}, {hours['estimated']} GPU-hours (H200){paid}",
         f"to fetch {fetched} GB; disk with tuned models and records {disk} GB",
     ]
     if found["critical_path"]:
@@ -281,6 +300,8 @@ def summary_as_data(plans: Sequence[Plan]) -> dict[str, Any]:
     planned = [node.planned for node in graph.nodes.values()]
     jobs, gpu_seconds = graph.saved()
     seconds, chain = graph.critical_path()
+    price = hourly_price()
+    spent = sum(each.gpu_seconds for each in graph.nodes.values())
     return {
         "jobs": len(planned),
         "done": sum(each.done for each in planned),
@@ -289,7 +310,8 @@ def summary_as_data(plans: Sequence[Plan]) -> dict[str, Any]:
         "shared_jobs": jobs,
         "shared_gpu_seconds": round(gpu_seconds, 1),
         "estimated_seconds": round(sum(each.seconds for each in graph.nodes.values()), 1),
-        "estimated_gpu_seconds": round(sum(each.gpu_seconds for each in graph.nodes.values()), 1),
+        "estimated_gpu_seconds": round(spent, 1),
+        "estimated_price": price.of(spent) if price else None,
         "critical_path_seconds": round(seconds, 1),
         "critical_path": list(chain),
         "download_bytes": graph.download(),
@@ -304,8 +326,7 @@ def summary_as_data(plans: Sequence[Plan]) -> dict[str, Any]:
 NAMED = ModelJob | TuningJob
 """Jobs whose checkpoint may be a twin."""
 
-_A_MINUTE_AND_A_HALF = 90
-_A_DAY, _A_MONTH, _BEYOND = 24 * 3600, 30 * 24 * 3600, "over a month"
+_A_DAY = 24 * 3600
 
 
 def jobs_table(plan: Plan) -> Table:
@@ -343,26 +364,6 @@ def tunings(jobs: Sequence[PlannedJob]) -> str:
         f" ({plural(len(tuned), 'fine-tuning')}, {reference} of them FP32 Full under its seeds; "
         f"{plural(len(evaluations), 'evaluation')}, {before} of them before any tuning)"
     )
-
-
-def duration(seconds: float) -> str:
-    """Seconds in the unit that people would use."""
-    if seconds < _A_MINUTE_AND_A_HALF:
-        return f"{seconds:.0f} s"
-    if seconds < 60 * _A_MINUTE_AND_A_HALF:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:,.0f} h"
-
-
-def rough_duration(seconds: float) -> str:
-    """What is worth saying of a time on this machine: nobody waits for more than a month."""
-    return duration(seconds) if seconds <= _A_MONTH else _BEYOND
-
-
-def duration_here(seconds: float) -> str:
-    """The same in words, for a line."""
-    time = rough_duration(seconds)
-    return f"beyond this machine ({time})" if time == _BEYOND else f"about {time} here"
 
 
 def _is_reference(recipe: Recipe) -> bool:

@@ -59,7 +59,7 @@ class Row:
 
 
 def rows(data: ReportData) -> tuple[Row, ...]:
-    """Every claim, in the order of the paper, then of the manifests."""
+    """Every claim, paper by paper, in the order of each, then of the manifests."""
     found: list[tuple[str, str, Finding]] = []
     for manifest in data.manifests:
         mine = list(dict.fromkeys(_findings(data, manifest)))
@@ -69,9 +69,21 @@ def rows(data: ReportData) -> tuple[Row, ...]:
             for tier, one in mine
             if one.outcome != "not-run" or one.claim not in done
         ]
-    ordered = sorted(enumerate(found), key=lambda each: (_order(section_of(each[1][2])), each[0]))
+    about = {each.id: each.paper for each in data.manifests}
+    papers = list(dict.fromkeys(each.id for each in about.values()))
+    ordered = sorted(
+        enumerate(found),
+        key=lambda each: (
+            papers.index(about[each[1][0]].id),
+            _order(section_of(each[1][2])),
+            each[0],
+        ),
+    )
     anchors: dict[str, int] = {}
-    return tuple(_row(*each, anchors) for _, each in ordered)
+    return tuple(
+        _row(*each, anchors, f"{about[each[0]].name}: " if len(papers) > 1 else "")
+        for _, each in ordered
+    )
 
 
 def _findings(data: ReportData, manifest: Manifest) -> Iterator[tuple[str, Finding]]:
@@ -107,14 +119,14 @@ def _not_run(manifest: Manifest, claim: Claim, decided: Mapping[str, Outcome]) -
     return found.model_copy(update={"readings": tuple(read)})
 
 
-def _row(manifest: str, tier: str, finding: Finding, anchors: dict[str, int]) -> Row:
+def _row(manifest: str, tier: str, finding: Finding, anchors: dict[str, int], paper: str) -> Row:
     name = f"{manifest}.{finding.claim}"
     anchors[name] = anchors.get(name, 0) + 1
     every = (*finding.working, *finding.causes)
     return Row(
         anchor=name if anchors[name] == 1 else f"{name}.{anchors[name]}",
         manifest=manifest,
-        section=section_of(finding),
+        section=f"{paper}{section_of(finding)}",
         tier=tier,
         finding=finding,
         caught=tuple(say(each) for each in every if each.code in NOTICES),

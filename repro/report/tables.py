@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from repro.inputs.locate import InputLocator
 from repro.planning import cost
@@ -44,14 +44,18 @@ class Table:
 
 def tables(data: ReportData, rows: Sequence[Row]) -> tuple[Table, ...]:
     """Every table that a manifest prints cells of, in order, once: by the one that prints most."""
-    most: dict[str, tuple[int, Manifest]] = {}
+    most: dict[tuple[str, str], tuple[int, Manifest]] = {}
     for manifest in data.manifests:
         name, cells = table_of(manifest)
-        if cells > most.get(name, (0, manifest))[0]:
-            most[name] = cells, manifest
+        at = manifest.paper.id, name
+        if cells > most.get(at, (0, manifest))[0]:
+            most[at] = cells, manifest
+    ordered = sorted(most.items(), key=lambda each: (each[0][0], in_order(each[0][1])))
+    several = len({about for about, _ in most}) > 1
     return tuple(
-        _table(manifest, name, [row for row in rows if row.manifest == manifest.id])
-        for name, (_, manifest) in sorted(most.items(), key=lambda each: in_order(each[0]))
+        replace(found, name=f"{manifest.paper.name}, {name}") if several else found
+        for (_, name), (_, manifest) in ordered
+        for found in [_table(manifest, name, [row for row in rows if row.manifest == manifest.id])]
     )
 
 

@@ -225,9 +225,9 @@ class _Checkpoints(Frozen):
 
 
 class _Datasets(Frozen):
-    datasets: dict[Slug, Dataset]
-    benchmarks: dict[Slug, Benchmark]
-    instructions: dict[Slug, Instructions]
+    datasets: dict[Slug, Dataset] = Field(default_factory=dict)
+    benchmarks: dict[Slug, Benchmark] = Field(default_factory=dict)
+    instructions: dict[Slug, Instructions] = Field(default_factory=dict)
 
 
 def checkpoints(path: Path | None = None) -> Mapping[str, Checkpoint]:

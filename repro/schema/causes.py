@@ -67,6 +67,8 @@ SENTENCES: dict[str, str] = {
     "beside": "our own check, and no verdict on the paper: it {result}",
     # What keeps a measurement from deciding, and where it points.
     "holm": "not beyond chance over {tests} numbers: p = {p:.2g} (Holm)",
+    "part-of-the-table": "left open, as {left} of the table's {numbers} numbers were left out of "
+    "the run: one of them may show a setting that is further off",
     "few-settings": "{draws} of the {needed} settings needed ({repeated} more repeat one of them)",
     "settings-of-a-cpu": "on a CPU {repeated} of {settings} settings are no draws of their own: "
     "one kernel runs whatever a setting names, and one thread adds in one order whatever the batch "
@@ -82,6 +84,7 @@ SENTENCES: dict[str, str] = {
     "emulated-cap": "the cap is emulated on a card of {gib:.1f} GiB",
     "one-machine": "timed on one machine: how far another one of its class is off was not measured",
     "other-hardware": "decided on {hardware} alone, measured on {others}",
+    "imported": "imported: {by} ran it, by what they say; unknown: {unknown}",
     "tier-and-stand-in": "tier {tier}, {checkpoint} stands in",
     "tier": "tier {tier}",
     "substituted": "{name} was substituted",

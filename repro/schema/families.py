@@ -19,8 +19,10 @@ each by itself.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+
+from repro import plugins
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class Layout:
     unused: tuple[str, ...] = ()
     """Patterns of names that are stored and that loading passes over, rightly; any other that is
     not the model's is refused."""
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """Names that older versions stored, to those of today."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +71,11 @@ class Family:
 
 _LLAMA_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
-_ROTARY = (r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq",)
-"""Constants that older versions of transformers stored."""
+_ROTARY = (r"model\.(layers\.\d+\.self_attn\.)?rotary_emb\.inv_freq",)
+"""Constants that other versions of transformers stored."""
 
 FAMILIES: Mapping[str, Family] = {
+    **plugins.load("repro.model_families"),
     "mamba": Family(
         layouts={
             "mamba": Layout(
@@ -79,6 +84,7 @@ FAMILIES: Mapping[str, Family] = {
                 lora_all=("in_proj", "x_proj", "dt_proj", "out_proj"),
                 lora_sll=("x_proj", "embeddings", "in_proj", "out_proj"),
                 lora_w="x_proj",
+                renamed={"backbone.embedding.weight": "backbone.embeddings.weight"},
             )
         },
         state="recurrent",
@@ -105,6 +111,7 @@ FAMILIES: Mapping[str, Family] = {
                 lora_sll=("dense", "embed_in", "query_key_value", "dense_h_to_4h", "dense_4h_to_h"),
                 unused=(
                     r"gpt_neox\.layers\.\d+\.attention\.(bias|masked_bias|rotary_emb\.inv_freq)",
+                    r"gpt_neox\.rotary_emb\.inv_freq",
                 ),
             )
         },
@@ -187,21 +194,25 @@ def family_named(config: Mapping[str, object]) -> str | None:
     return found[0] if found else None
 
 
-def other_names(config: Mapping[str, object]) -> str:
-    """What to bring where a family that is known has names that are not; "" of anything else."""
-    if family_named(config) in FAMILIES:
-        return ""
+def converted_by(config: Mapping[str, object]) -> str:
+    """The `--layout` of `repro convert` that a checkpoint needs to be loaded at all; "" for none.
+
+    The release's Mamba becomes transformers', transformers' Mamba2 the release's.
+    """
     if config.get("model_type") == "mamba2":
-        return (
-            "Mamba-2 under the release's names, which transformers' later ones are not: "
-            "state-spaces/mamba2-…, whose pytorch_model.bin `repro convert` turns into safetensors"
-        )
-    if "ssm_cfg" in config:
-        return "Mamba under transformers' names, not the release's: state-spaces/mamba-…-hf"
-    return ""
+        return "mamba2"
+    sizes = config.get("ssm_cfg")
+    released = isinstance(sizes, Mapping) and sizes.get("layer", "Mamba1") == "Mamba1"
+    return "mamba" if released and "model_type" not in config else ""
 
 
 def unused_tensors(config: Mapping[str, object]) -> tuple[str, ...]:
     """Patterns of names that a checkpoint may store and loading passes over."""
     found = family_and_layout(config)
     return found[1].unused if found else ()
+
+
+def renamed_tensors(config: Mapping[str, object]) -> Mapping[str, str]:
+    """Names that a checkpoint of an older version may store, to those of today."""
+    found = family_and_layout(config)
+    return found[1].renamed if found else {}

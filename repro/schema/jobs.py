@@ -5,15 +5,16 @@ claims, no published values. Its key (`repro.store.keys`) is the digest of this 
 together with the digests of its inputs, the library versions, the hardware class and
 the code that computes it.
 
-A new kind is one file in `repro.schema.kinds` and a line here; `runner`, `verify` and the report
-each have one file for it (docs/researcher.md).
+A new kind comes from a plug-in (`repro.plugins`), or is one file in `repro.schema.kinds` and a line
+here; `runner`, `verify` and the report each have one file for it (docs/researcher.md).
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from pydantic import Field
 
+from repro import plugins
 from repro.schema.kinds.base import Attention, CastMode, Dtype, Engine, KindOfJob, Setting, Tier
 from repro.schema.kinds.benchmark import BenchmarkJob
 from repro.schema.kinds.evaluate import EvaluateJob
@@ -60,6 +61,10 @@ ModelJob = EvaluateJob | BenchmarkJob
 
 LoneJob = StabilityJob | WeightTyingJob | ProofJob | TuningJob
 """Kinds that a manifest names one by one; the others it names in groups."""
+
+if not TYPE_CHECKING:  # what is installed is known at run time alone
+    for _kind in plugins.load("repro.job_kinds").values():
+        LoneJob = LoneJob | _kind
 
 Job = Annotated[EvaluateJob | BenchmarkJob | ThroughputJob | LoneJob, Field(discriminator="kind")]
 

@@ -8,9 +8,7 @@ no sense (a claim on a cell that nobody printed).
 import json
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, NonNegativeInt, model_validator
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic import Field, NonNegativeInt, model_validator
 
 from repro import paths
 from repro.fileio import write_text
@@ -18,55 +16,11 @@ from repro.schema.base import Frozen, Slug
 from repro.schema.claim_base import Published
 from repro.schema.claims import Claim
 from repro.schema.groups import EvaluationGroup, Group
-from repro.schema.jobs import Setting, Tier
+from repro.schema.jobs import Tier
+from repro.schema.kinds.standard_settings import Settings
 from repro.schema.margins import Margins
 from repro.schema.measured_claims import CellClaim
 from repro.schema.paper import PaperVersion
-
-
-def _standard_settings() -> tuple[Setting, ...]:
-    """Seven settings over two kernels, of attention and of Mamba's scan: the fewest to decide."""
-    first = Setting(
-        id="batch-16",
-        batch_size=16,
-        order="length-descending",
-        attention_float32="eager",
-        attention_half="eager",
-        mamba_path="kernels",
-    )
-    other: dict[str, str] = {"attention_float32": "sdpa", "attention_half": "sdpa"}
-    other |= {"mamba_path": "slow"}
-    return (
-        first,
-        *(first.model_copy(update={"id": f"batch-{n}", "batch_size": n}) for n in (8, 32, 4)),
-        first.model_copy(update={"id": "ascending", "order": "length-ascending"}),
-        first.model_copy(update={"id": "other-kernel", **other}),
-        first.model_copy(update={"id": "other-kernel-8", "batch_size": 8, **other}),
-    )
-
-
-STANDARD = "standard"
-STANDARD_SETTINGS = _standard_settings()
-"""What a manifest has with `"settings": "standard"`."""
-
-
-def _named_settings(given: object) -> object:
-    if given == STANDARD:
-        return STANDARD_SETTINGS
-    return tuple(given) if isinstance(given, list) else given  # JSON has no other sequence
-
-
-class _OrStandard:
-    """Names the word in the JSON schema."""
-
-    @staticmethod
-    def __get_pydantic_json_schema__(
-        core: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
-        return {"anyOf": [{"const": STANDARD}, handler(core)]}
-
-
-Settings = Annotated[tuple[Setting, ...], BeforeValidator(_named_settings), _OrStandard]
 
 
 class Manifest(Frozen):

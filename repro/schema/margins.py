@@ -32,8 +32,12 @@ from repro.schema.page_claims import (
     SamplingClaim,
     WinsClaim,
 )
-from repro.schema.score_claims import MeasuredDifference
-from repro.schema.tuned_claims import BarsClaim, ImprovementRatio, TunedDivergence
+from repro.schema.tuned_claims import (
+    BarsClaim,
+    ImprovementRatio,
+    MeasuredDifference,
+    TunedDivergence,
+)
 
 Border = tuple[Decimal, str]
 """A value, and what is there."""

@@ -12,8 +12,13 @@ from repro.decimals import DecimalText, Unsigned
 from repro.schema.base import Frozen, Slug, Slugs
 from repro.schema.claim_base import NO_MARGIN, Basis, ClaimBase, Margin, Text
 from repro.schema.kinds.proof import TheoremName
-from repro.schema.score_claims import MeanScore, MeasuredDifference
-from repro.schema.tuned_claims import ImprovementRatio, Score, TunedDivergence
+from repro.schema.tuned_claims import (
+    ImprovementRatio,
+    MeanScore,
+    MeasuredDifference,
+    Score,
+    TunedDivergence,
+)
 
 # -----------------------------------------------------------------------------
 # Claims about what fine-tuning costs a GPU: speed, memory, and whether it fits.

@@ -110,6 +110,12 @@ def start() -> str:
     return known[0] if known else "MANIFEST"
 
 
+def sections() -> tuple[str, ...]:
+    """What is accounted for of the bundle's paper; empty where that is all of it."""
+    about = load()
+    return about.sections if about else ()
+
+
 def names(about: Iterable[PaperVersion]) -> str:
     """What some manifests are about, as it is called in a sentence."""
     own = load()

@@ -30,13 +30,16 @@ from repro.schema.jobs import (
     TuningJob,
 )
 from repro.schema.manifest import Manifest
-from repro.schema.score_claims import MeanScore, MeasuredDifference, Quantity, Scores
 from repro.schema.tuned_claims import (
     BarsClaim,
     ImprovementClaim,
     ImprovementRatio,
+    MeanScore,
+    MeasuredDifference,
     MeasuredWinsClaim,
+    Quantity,
     Score,
+    Scores,
     TunedDivergence,
 )
 

@@ -11,9 +11,10 @@ to be the same where values are compared. A decision never looks at a unit: this
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 
-from repro.schema import validate_scores, validate_tuning
+from repro.schema import validate_tuning
 from repro.schema.catalog import MMLU
 from repro.schema.claims import AmbiguousClaim, Claim, ModelClaim, PageClaim, claimed_by
+from repro.schema.evaluation import validate_scores
 from repro.schema.groups import EvaluationGroup, SingleJob, ThroughputGroup
 from repro.schema.jobs import ProofJob
 from repro.schema.manifest import Manifest
@@ -43,12 +44,14 @@ from repro.schema.page_claims import (
     WinsClaim,
 )
 from repro.schema.reading import Wrong
-from repro.schema.score_claims import MeanScore, MeasuredDifference, Scores
 from repro.schema.tuned_claims import (
     ImprovementRatio,
     LearnsClaim,
+    MeanScore,
+    MeasuredDifference,
     MeasuredWinsClaim,
     Score,
+    Scores,
     TunedDivergence,
 )
 from repro.text import known_names, plural

@@ -6,6 +6,7 @@ Every path is one inside the claim.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from repro.schema.claims import TunedClaim
+from repro.schema.evaluation.validate_scores import metric_problems
 from repro.schema.groups import SingleJob, TuningGroup
 from repro.schema.jobs import TuningJob
 from repro.schema.manifest import Manifest
@@ -16,14 +17,12 @@ from repro.schema.tuned_claims import (
     ImprovementRatio,
     LearnsClaim,
     MeasuredWinsClaim,
+    ScoreColumn,
     TunedDivergence,
 )
 from repro.schema.tuned_slots import PRETRAINED, arm_name, group_of, models_of
-from repro.schema.validate_scores import metric_problems
 from repro.text import known_names, plural
 
-BENCHMARKS = ("hellaswag", "piqa", "arc_easy", "arc_challenge", "winogrande")
-"""What an improvement with shots is the mean over."""
 SHOTS = (0, 1, 3, 5)
 """Shot counts that the improvement of a ratio needs, and a bar."""
 _DTYPE = "float32"
@@ -108,9 +107,9 @@ def _needed(claimed: Tuned) -> tuple[Sequence[str], Sequence[int]]:
         case MeasuredWinsClaim():
             return [column.task for column in claimed.columns], [0]
         case ImprovementRatio():
-            return BENCHMARKS, SHOTS
+            return [each.task for each in claimed.benchmarks], SHOTS
         case ImprovementClaim():
-            return BENCHMARKS, [0, *claimed.shots]
+            return [each.task for each in claimed.benchmarks], [0, *claimed.shots]
 
 
 def _asks(group: TuningGroup, task: str, shots: Sequence[int]) -> bool:
@@ -126,6 +125,9 @@ def _asks(group: TuningGroup, task: str, shots: Sequence[int]) -> bool:
 
 def _misfits(manifest: Manifest, claimed: Tuned) -> Iterator[Wrong]:
     """Fields that do not go together."""
+    if isinstance(claimed, ImprovementRatio | ImprovementClaim):
+        at = "measure.benchmarks" if isinstance(claimed, ImprovementRatio) else "benchmarks"
+        yield from _misfits_of_benchmarks(at, claimed.benchmarks)
     match claimed:
         case ImprovementRatio():
             if len(claimed.left) != len(claimed.right):
@@ -143,6 +145,17 @@ def _misfits(manifest: Manifest, claimed: Tuned) -> Iterator[Wrong]:
                     yield "out_of", found, "checkpoints times columns"
         case ImprovementClaim():
             yield from _improvement_problems(claimed)
+
+
+def _misfits_of_benchmarks(at: str, columns: Sequence[ScoreColumn]) -> Iterator[Wrong]:
+    """Columns that an improvement cannot be the mean over."""
+    for place, each in enumerate(columns):
+        here = f"{at}[{place}]"
+        yield from metric_problems(here, each.task, each.metric)
+        if each.metric == "perplexity":
+            yield here, "a perplexity", "accuracies: an improvement is in right answers"
+        if each.task in [other.task for other in columns[:place]]:
+            yield here, f"{each.task} again", "each task once"
 
 
 def _bars(claim: BarsClaim) -> Iterator[Wrong]:

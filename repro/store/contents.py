@@ -9,6 +9,7 @@ from pathlib import Path
 from repro import fileio
 from repro.errors import BadInputError, CannotReadError, save_errors
 from repro.schema.jobs import Job
+from repro.schema.kinds.imported import ImportedJob
 from repro.store import run_file
 from repro.store.record import Record
 from repro.store.run_file import RunFile
@@ -137,19 +138,20 @@ def _damaged_weights(folder: Path, files: Mapping[str, str]) -> str:
     return f"its weights are damaged or gone: {', '.join(wrong)}" if wrong else ""
 
 
-def _add_bills_of_materials(job: Job) -> str:
+def _add_bills_of_materials(job: Job | ImportedJob) -> str:
     """A job in the words of a slot."""
     said = [getattr(job, name, None) for name in ("checkpoint", "task", "family", "projection")]
     setting = getattr(job, "setting", None)
     said += [getattr(job, "dtype", None), getattr(setting, "id", None)]
+    said += [f"imported, {job.by}"] if isinstance(job, ImportedJob) else []
     return ".".join(str(each) for each in said if each) or job.kind
 
 
 # -----------------------------------------------------------------------------
 # What a results folder holds for nobody: found first, removed only when asked to.
 #
-# Kept: what a run file refers to, weights that such a record was made with, where a job that a run
-# file waits for can be taken up again, and everything whose key somebody holds.
+# Kept: what a run file refers to, imports, weights that such a record was made with, where a job
+# that a run file waits for can be taken up again, and everything whose key somebody holds.
 #
 # Not covered: a run that has found a record and not yet written its run file; it says `not-run`,
 # and the next run makes the record again.
@@ -221,7 +223,7 @@ def _remove(store: Store, each: Garbage) -> None:
 def _candidates(store: Store, wanted: set[str]) -> Iterator[Garbage]:
     size = size_of
     for key in keys(store):
-        if key not in wanted:
+        if key not in wanted and not _is_import(store, key):
             path = store.folder(key)
             yield Garbage(path, key, "a record that no run file refers to", size(path))
     for key, path in store.leftovers():
@@ -231,6 +233,14 @@ def _candidates(store: Store, wanted: set[str]) -> Iterator[Garbage]:
             yield Garbage(path, path.name, "work of a job that is finished", size(path))
         elif path.name not in wanted:
             yield Garbage(path, path.name, "work of a job that no run file refers to", size(path))
+
+
+def _is_import(store: Store, key: str) -> bool:
+    """Whether somebody else measured it: no run would make it again."""
+    try:
+        return isinstance(store.load(key)[0].job, ImportedJob)
+    except (BrokenRecordError, OSError):
+        return False
 
 
 def _small_files(store: Store) -> Iterator[Garbage]:

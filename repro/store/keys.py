@@ -10,10 +10,15 @@ import hashlib
 import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from repro import fileio
 from repro.errors import BadInputError
 from repro.schema.jobs import KINDS, Job
+from repro.schema.kinds.imported import ImportedJob
+
+if TYPE_CHECKING:
+    from repro.store.record import Record
 
 NO_NUMBERS: Mapping[str, str] = {
     "repro.errors": "words of messages, and exit codes",
@@ -53,6 +58,19 @@ def job_key(
     )
 
 
+def key_of(record: "Record") -> str:
+    """The key that follows from a record's own content.
+
+    That of an import is of what it says and the files that it comes from, and no job ever has it.
+    """
+    job = record.job
+    if isinstance(job, ImportedJob):
+        return fileio.digest_of_data({"imported": job.specification(), "files": record.inputs})
+    libraries = libraries_of(job.kind, record.environment.packages)
+    machine = record.environment.key_parts()
+    return job_key(job, record.inputs, record.code, libraries, machine)
+
+
 def libraries_of(kind: str, packages: Mapping[str, str]) -> dict[str, str]:
     """Versions of the packages that a kind of job depends on; those not installed are left out."""
     return {name: packages[name] for name in KINDS[kind].LIBRARIES if name in packages}
@@ -71,8 +89,10 @@ def code_of(kind: str, root: Path | None = None) -> dict[str, str]:
     Returns:
         SHA-256 by path, e.g. `runner/evaluation/evaluate.py`, sorted.
     """
-    folders = {package: _folder(package, root) for package in _PACKAGES}
     waiting, seen = [KINDS[kind].ENTRY], dict[str, str]()
+    own = waiting[0].partition(".")[0]  # a plug-in's is another
+    folders = {package: _folder(package, root) for package in _PACKAGES}
+    folders |= {} if own in folders else {own: _folder(own, None)}
     while waiting:
         name = waiting.pop()
         package, _, inside = name.partition(".")
@@ -93,8 +113,16 @@ def code_of(kind: str, root: Path | None = None) -> dict[str, str]:
 
 def changed_modules(code: Mapping[str, str]) -> list[str]:
     """Modules of a record's `code` that are gone here, or others."""
-    folder = _folder("runner", None).parent
-    return [name for name, sha in sorted(code.items()) if _digest(folder / name) != sha]
+    return [name for name, sha in sorted(code.items()) if _digest(_place(name)) != sha]
+
+
+def _place(name: str) -> Path:
+    """Where a module of a record's `code` lies; a plug-in's that is not installed nowhere."""
+    package = name.partition("/")[0]
+    try:
+        return _folder(package, None).parent / name
+    except BadInputError:
+        return Path(name)
 
 
 @functools.cache

@@ -12,6 +12,7 @@ from repro.environment.machine import Environment
 from repro.fileio import digest_of_data
 from repro.schema.base import Frozen, Sha256
 from repro.schema.jobs import Job
+from repro.schema.kinds.imported import ImportedJob
 
 Whole = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 """A count or a size; a larger one is no float, and what compares it would end in an error."""
@@ -32,11 +33,12 @@ class Record(Frozen):
     schema_version: Literal[1]
     key: Sha256
     """Digest of everything that can change the numbers; see `repro.store.keys`."""
-    job: Job
+    job: Annotated[Job | ImportedJob, Field(discriminator="kind")]
     inputs: dict[str, Sha256]
-    """Digest of every file that the job read: weights, tokenizer, data."""
+    """Digest of every file that the job read: weights, tokenizer, data; of an import, of the files
+    that the answers come from."""
     code: dict[str, Sha256]
-    """Digest of every module of ours that computed it."""
+    """Digest of every module of ours that computed it; none of an import."""
     environment: Environment
     path: dict[str, str]
     """Kernels and paths really taken, as seen at run time."""
@@ -47,7 +49,7 @@ class Record(Frozen):
     """Digest of every file of the model that the job made, which lies beside the record."""
     warnings: tuple[str, ...]
     started: str
-    """UTC, ISO 8601."""
+    """UTC, ISO 8601; of an import, when it was imported."""
     seconds: float
     """Wall time of the job, inputs already fetched."""
     digest: Sha256

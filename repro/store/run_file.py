@@ -16,9 +16,9 @@ from repro import paths as bundle
 from repro.errors import BadInputError, Problem, cannot_read
 from repro.fileio import write_text
 from repro.schema import paper, validate
-from repro.schema.added_setting import with_setting
 from repro.schema.base import Frozen, Sha256, Slug
 from repro.schema.claims import AmbiguousClaim, Claim, ModelClaim, PageClaim, PlannedClaim
+from repro.schema.evaluation.added_setting import with_setting
 from repro.schema.jobs import Engine, Tier
 from repro.schema.manifest import Manifest
 from repro.schema.measured_claims import CellClaim, UnbuiltMeasure
@@ -47,7 +47,7 @@ class RunFile(Frozen):
     started: str
     """UTC, ISO 8601; before the first job."""
     added: dict[str, int | str] = Field(default_factory=dict)
-    """One more setting than the manifest has (`repro.schema.added_setting`)."""
+    """One more setting than the manifest has (`repro.schema.evaluation.added_setting`)."""
     committed: Commitments
     substitutions: dict[str, dict[str, Sha256]]
     """What took the place of a checkpoint or data set of the manifest: digests by file."""
@@ -55,6 +55,10 @@ class RunFile(Frozen):
     """Slot to job key, for every job that could be planned."""
     missing: dict[str, str]
     """Slot to reason, for every job that could not."""
+    imported: dict[str, str] = Field(default_factory=dict)
+    """Slots whose records somebody else measured, to who did; their records say the same."""
+    left_out: dict[str, str] = Field(default_factory=dict)
+    """Slot to reason, for every job that was not wanted; none of it hangs on what was measured."""
 
 
 def path_of(out: Path, manifest: str, tier: str) -> Path:

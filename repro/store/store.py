@@ -111,6 +111,14 @@ class Store:
             return None
         return None if UNNAMED in record.path else record
 
+    def records(self) -> "Iterator[Record]":
+        """Every record that can be read; its arrays are not looked at."""
+        from repro.store.record import Record
+
+        for path in sorted(self.jobs.glob("*/record.json")):
+            with suppress(OSError, ValueError):
+                yield json_text.load_model(path, Record.model_validate_json)
+
     def has(self, key: str) -> bool:
         """Whether it is."""
         return self.reusable(key) is not None

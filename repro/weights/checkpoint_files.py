@@ -18,7 +18,7 @@ from typing import Any
 
 from repro import fileio, json_text
 from repro.errors import BadInputError, Problem
-from repro.schema.families import FAMILIES, Family, family_and_layout, other_names
+from repro.schema.families import FAMILIES, Family, converted_by, family_and_layout
 from repro.text import first_few
 from repro.weights import foreign_json, loadable
 from repro.weights.torch_pickle import Tensor
@@ -174,15 +174,27 @@ def _config_problems(folder: Path, family: Family) -> Iterator[Problem]:
         said: object = config
         for step in field.split("."):
             said = said.get(step) if isinstance(said, dict) else None
-        expected = ", ".join(family.config) or "another, and auto_map with code that loads it"
-        yield Problem(f"{path}: $.{field}", repr(said), other_names(config) or f"one of {expected}")
+        known = family.config or ("another, and auto_map with code that loads it",)
+        yield Problem(f"{path}: $.{field}", repr(said), expected_layouts(folder, config, known))
+
+
+def expected_layouts(folder: Path, config: Mapping[str, Any], known: Iterable[str]) -> str:
+    """What config.json was expected to say, and how to get there from what it says."""
+    expected = f"one of {', '.join(known)}"
+    if layout := converted_by(config):
+        file = folder / (
+            loadable.INDEX if (folder / loadable.INDEX).is_file() else loadable.WEIGHTS
+        )
+        expected += f"; repro convert {file} --layout {layout} --out NEW-FOLDER makes one of it"
+    return expected
 
 
 def _vocabulary_problems(folder: Path, family: Family, tensors: Tensors) -> Iterator[Problem]:
     """A tokenizer that gives ids beyond the embedding."""
     path = folder / "tokenizer.json"
-    names = [each.embedding for each in family.layouts.values()]
-    embedding = next((tensors[name] for name in names if name in tensors), None)
+    today = [each.embedding for each in family.layouts.values()]
+    older = [name for each in family.layouts.values() for name in each.renamed]
+    embedding = next((tensors[name] for name in (*today, *older) if name in tensors), None)
     if embedding is None or not path.is_file():
         return
     rows = next(iter(embedding["shape"]), 0)

@@ -100,12 +100,21 @@ def memory_to_spare(what: str, advice: str = "") -> Iterator[None]:
 
 
 def check_stored(
-    folder: Path, stored: Tensors, model: nn.Module, ignored: Collection[str] = ()
+    folder: Path,
+    stored: Tensors,
+    model: nn.Module,
+    ignored: Collection[str] = (),
+    renamed: Mapping[str, str] | None = None,
 ) -> None:
     """Refuse a checkpoint whose tensors are not those of a model.
 
-    `stored` is what the headers say; the model is built from config.json, on any device, tied
-    weights tied; `ignored` are patterns of whole names that may be stored and are not used.
+    Args:
+        folder: The checkpoint.
+        stored: What the headers say.
+        model: Built from config.json, on any device, tied weights tied.
+        ignored: Patterns of whole names that may be stored and are not used. Of them, the angles of
+            rotary positions have to be those that config.json gives.
+        renamed: Names that older versions stored, to the model's.
 
     Raises:
         BadInputError: a weight is missing, is of another shape or no floating point number; or one
@@ -118,6 +127,9 @@ def check_stored(
         full = {f"{prefix}.{name}": name for name in stored}
     else:
         full = {name: name for name in stored}
+    for older, name in (renamed or {}).items():
+        if older in full and name not in full:
+            full[name] = full.pop(older)
     shapes = {name: tuple(each.shape) for name, each in own.items()}
     groups = _groups(own)
     held = {name: stored[short] for name, short in full.items()}
@@ -126,6 +138,8 @@ def check_stored(
     if not problems:
         twice = [[full[name] for name in group if name in held] for group in groups]
         problems = [*_differing(folder, [group for group in twice if group[1:]])]
+        angles = [short for name, short in full.items() if name.endswith(".inv_freq")]
+        problems += _other_angles(folder, [each for each in angles if each not in own], model)
     if problems:
         message = f"cannot load the checkpoint {folder.name}: other tensors than its model has"
         raise BadInputError(message, problems)
@@ -155,7 +169,8 @@ def tensor_problems(
         for name in sorted(held.keys() - shapes.keys())
         if not any(re.fullmatch(each, name) for each in ignored)
     ]
-    yield from _listed(folder, "unknown", unknown, "none but the model's")
+    expected = "none but the model's; take a copy without them, or the config.json of these"
+    yield from _listed(folder, "unknown", unknown, expected)
     both = sorted(held.keys() & shapes.keys())
     odd = [f"{name} {held[name]['dtype']}" for name in both if held[name]["dtype"] not in FLOATING]
     yield from _listed(folder, "in another dtype", odd, f"one of {', '.join(FLOATING)}")
@@ -191,6 +206,24 @@ def _differing(folder: Path, groups: list[list[str]]) -> Iterator[Problem]:
             if one.dtype != other.dtype or not torch.equal(one, other):
                 found = f"{name} and {first} with different values"
                 yield Problem(str(folder), found, "equal ones: config.json ties them")
+
+
+def _other_angles(folder: Path, names: list[str], model: nn.Module) -> Iterator[Problem]:
+    """Angles of rotary positions that are stored, and not those that the model will compute.
+
+    The versions of transformers that stored them also read them again; this one does not.
+    """
+    config: Any = getattr(model, "config", None)
+    base = getattr(config, "rope_theta", getattr(config, "rotary_emb_base", None))
+    for name in names:
+        found = _stored_tensor(folder, name)
+        expected = base ** -(torch.arange(found.numel()).double() / found.numel())
+        rounding = 2 * torch.finfo(found.dtype).eps
+        smallest = torch.finfo(found.dtype).smallest_normal
+        if not torch.allclose(found.double(), expected, rtol=rounding, atol=smallest):
+            what = f"{name} with other angles than the base {base:g} gives"
+            yield Problem(str(folder), what, "those of config.json, which are the ones used")
+            return
 
 
 def _stored_tensor(folder: Path, name: str) -> Tensor:

@@ -9,7 +9,8 @@ hidden states that it has in the whole sequence, up to rounding.
 Models are in evaluation mode, and no gradient is kept. Adapters of PEFT in a model's modules take
 part wherever they do in its own forward.
 
-To add a family: its data in `repro.schema.families`, a module here, a line in `MODELS`.
+To add a family: its data in `repro.schema.families`, a module here, a line in `MODELS`; or a
+plug-in (`repro.plugins`).
 
 Reference: transformers 4.40.0 and mamba-ssm 2.2.2, as the paper's stack has them.
 Not covered: writing a model, generating text.
@@ -23,9 +24,10 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from repro.schema.families import FAMILIES, family_named, other_names
+from repro import plugins
+from repro.schema.families import FAMILIES, family_named
 from repro.schema.jobs import Attention
-from repro.weights import foreign_json
+from repro.weights import checkpoint_files, foreign_json
 from repro.weights.loadable import CONFIG
 from runner.models import checkpoint_checks
 from runner.models.mamba import MAMBA
@@ -79,6 +81,7 @@ class ModelFamily(Protocol[State]):
 
 
 MODELS: Mapping[str, ModelFamily[Any]] = {
+    **plugins.load("repro.model_code"),
     "mamba": MAMBA,
     "mamba2": MAMBA2,
     "gpt-neox": GPT_NEOX,
@@ -104,6 +107,6 @@ def family_of(folder: Path) -> str:
         found = ", ".join(f"{field} {config[field]!r}" for field in fields) or "no model_type"
         known = [says for family in FAMILIES.values() for says in family.config]
         place = f"{folder / CONFIG}: $"
-        expected = other_names(config) or f"one of {', '.join(known)}"
+        expected = checkpoint_files.expected_layouts(folder, config, known)
         raise checkpoint_checks.refused(place, found, expected)
     return name

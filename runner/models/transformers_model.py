@@ -11,7 +11,8 @@ Reference: transformers 4.40.0; lm-eval 0.4.2, `HFLM._create_model`.
 Not covered: what the folder's code does once it runs. It chooses its own attention.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +21,7 @@ from unittest import mock
 
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file as safetensors_load
 from torch import Tensor
 from transformers import (
     AutoConfig,
@@ -31,10 +33,11 @@ from transformers import (
     modeling_utils,
 )
 from transformers.modeling_utils import no_init_weights
+from transformers.utils.hub import get_checkpoint_shard_files
 
 from repro.errors import BadInputError, Problem
 from repro.inputs import remote_code as own_code
-from repro.schema.families import OWN_CODE, unused_tensors
+from repro.schema.families import OWN_CODE, renamed_tensors, unused_tensors
 from repro.schema.jobs import Attention
 from repro.weights import checkpoint_files, foreign_json, loadable, olmo
 from repro.weights.checkpoint_files import Tensors
@@ -70,8 +73,7 @@ class TransformersModel:
             else:
                 config = self.checked(own, stored)
                 kernel = kernels.possible_attention(config, attention, dtype)
-            any_metadata = mock.patch.object(modeling_utils, "safe_open", _Stored)
-            with checkpoint_checks.checkpoint_errors(own), any_metadata:
+            with checkpoint_checks.checkpoint_errors(own), _as_named_today(_renamed(own)):
                 model, loading = AutoModelForCausalLM.from_pretrained(
                     str(own),
                     torch_dtype=dtype,
@@ -83,7 +85,7 @@ class TransformersModel:
                 )
             _refuse_missing(own, loading)
             if code:  # only now is there a model to hold it to
-                checkpoint_checks.check_stored(own, stored, model, _unused(own))
+                checkpoint_checks.check_stored(own, stored, model, _unused(own), _renamed(own))
         return model
 
     def checked(self, folder: Path, stored: Tensors) -> PretrainedConfig:
@@ -111,7 +113,7 @@ class TransformersModel:
             found = f"a model with {buffers / 1e9:,.1f} GB beside its weights"
             expected = f"at most {_LARGEST_BUFFERS / 1e9:.0f}: fewer positions"
             raise checkpoint_checks.refused(folder / CONFIG, found, expected)
-        checkpoint_checks.check_stored(folder, stored, model, _unused(folder))
+        checkpoint_checks.check_stored(folder, stored, model, _unused(folder), _renamed(folder))
 
     def _widened(self, model: PreTrainedModel, logits: Tensor) -> Tensor:
         """Logits in the dtype that the model's own forward gives them."""
@@ -178,6 +180,29 @@ class _Stored:
         return {**found, "format": "pt"}
 
 
+@contextmanager
+def _as_named_today(renamed: Mapping[str, str]) -> Iterator[None]:
+    """Transformers' reading of weights, with names of older versions made today's.
+
+    Its Mamba has a hook for them, which a `device_map` passes by: the embedding would be random.
+    """
+
+    def load_file(path: str) -> dict[str, Tensor]:
+        return {renamed.get(name, name): each for name, each in safetensors_load(path).items()}
+
+    def shard_files(*given: Any, **options: Any) -> tuple[Any, dict[str, Any]]:  # noqa: ANN401
+        files, index = get_checkpoint_shard_files(*given, **options)
+        named = {renamed.get(name, name): file for name, file in index["weight_map"].items()}
+        return files, {**index, "weight_map": named, "all_checkpoint_keys": list(named)}
+
+    with (
+        mock.patch.object(modeling_utils, "safe_open", _Stored),
+        mock.patch.object(modeling_utils, "safe_load_file", load_file),
+        mock.patch.object(modeling_utils, "get_checkpoint_shard_files", shard_files),
+    ):
+        yield
+
+
 _CODE: "list[TemporaryDirectory[str]]" = []
 """Folders that transformers copies a checkpoint's code to; gone when the process ends."""
 
@@ -208,6 +233,10 @@ def own_code_of(folder: Path, family: str, *, allowed: bool) -> list[str]:
 
 def _unused(folder: Path) -> tuple[str, ...]:
     return unused_tensors(foreign_json.read(folder / CONFIG))
+
+
+def _renamed(folder: Path) -> Mapping[str, str]:
+    return renamed_tensors(foreign_json.read(folder / CONFIG))
 
 
 def _refuse_missing(folder: Path, loading: Mapping[str, Any]) -> None:

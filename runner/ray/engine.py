@@ -42,8 +42,11 @@ from runner.ray.worker import Latest
 
 _MOST = 48
 """Processes at once; for one without a node, the cluster's autoscaler starts a node."""
-_CODE = ("repro", "runner", "catalog", "pinned-requirements.txt", "pinned-kernels.txt")
-"""What nodes need of this bundle; data and weights go by digest."""
+_CODE = ("repro", "runner")
+_KNOWN = ("catalog", "pinned-requirements.txt", "pinned-kernels.txt")
+"""What nodes need of the tool; data and weights go by digest."""
+_BUNDLE = "bundle"
+"""Where a bundle that does not lie with the tool is on a node, in what it works in."""
 _ASK = 120
 """Seconds that a node may take to say what it is."""
 _LOOK = 5
@@ -103,17 +106,21 @@ class RayCluster:
 
 
 def join_cluster(address: str, stack: ExitStack) -> None:
-    """Connect, with the code of this bundle for the nodes."""
+    """Connect, with our code, and what the bundle's catalog knows, for the nodes."""
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="repro-code-")))
-    for name in _CODE:
-        copy = shutil.copytree if (paths.ROOT / name).is_dir() else shutil.copy
-        copy(paths.ROOT / name, folder / name)
+    sources = {name: revision.CODE / name for name in _CODE}
+    sources |= {name: paths.ROOT / name for name in _KNOWN}
+    bundle, named = paths.bundle(), dict[str, str]()
+    if bundle.root != paths.ROOT and bundle.catalog.is_dir():
+        sources[f"{_BUNDLE}/catalog"], named = bundle.catalog, {paths.NAMED: _BUNDLE}
+    for name, source in sources.items():
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
     stack.callback(ray.shutdown)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what they say, the error says too
         ray.init(
             address,
-            runtime_env={"working_dir": str(folder), "env_vars": remote.flags()},
+            runtime_env={"working_dir": str(folder), "env_vars": remote.flags() | named},
             log_to_driver=False,
             logging_level="ERROR",
         )

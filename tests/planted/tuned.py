@@ -208,7 +208,10 @@ def datasets() -> dict[str, Dataset | Benchmark]:
     """The catalog's entries, with what a verifier reads of them."""
     found: dict[str, Any] = {
         task: Benchmark.model_construct(
-            questions=N, gold_sha256=fileio.digest_of_data(gold_of(task).tolist())
+            output="multiple_choice",
+            metrics=("accuracy",) if task == "winogrande" else ("accuracy", "accuracy_norm"),
+            questions=N,
+            gold_sha256=fileio.digest_of_data(gold_of(task).tolist()),
         )
         for task in BENCHMARKS
     }

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from repro.schema import jobs
 from repro.schema.catalog import Metric
 from repro.schema.jobs import BenchmarkJob, EvaluateJob, ModelJob
+from repro.schema.kinds.imported import UNKNOWN, ImportedJob
 from repro.store.record import Record
 from verify.errors import InvalidError
 from verify.records.consistency import AS_LOADED, Difference, said_otherwise, weights
@@ -137,7 +138,13 @@ Right = NDArray[np.bool_]
 
 
 def predicted(arrays: "Arrays", shots: int) -> Letters:
-    """Choices of the largest log-likelihood, shape (Q,); not of a task without choices."""
+    """Choices of the largest log-likelihood, shape (Q,); not of a task without choices.
+
+    An import may have answers alone.
+    """
+    if f"shots{shots}/log_likelihood" not in arrays:
+        picked: Letters = arrays[f"shots{shots}/prediction"]
+        return picked
     return predictions(_compared(arrays, shots))
 
 
@@ -196,17 +203,23 @@ def path(record: Record) -> Iterator[str]:
 
 
 def differences(one: Record, other: Record) -> Iterator[Difference]:
-    """What two evaluations of one kind may differ in; two tuned models may be as they were."""
+    """What two evaluations may differ in; two tuned models may be as they were.
+
+    Of an import, what is unknown differs from nothing, its weights among it.
+    """
     left, right = one.job, other.job
-    assert isinstance(left, ModelJob) and isinstance(right, ModelJob)  # noqa: S101, PT018
-    yield "dtypes", left.dtype, right.dtype
+    assert isinstance(left, ModelJob | ImportedJob)  # noqa: S101
+    assert isinstance(right, ModelJob | ImportedJob)  # noqa: S101
+    if UNKNOWN not in (left.dtype, right.dtype):
+        yield "dtypes", left.dtype, right.dtype
     yield "tasks", _asked(left), _asked(right)
-    if not (left.tuned or right.tuned):
+    of_import = isinstance(left, ImportedJob) or isinstance(right, ImportedJob)
+    if not (of_import or left.tuned or right.tuned):
         yield "checkpoints", weights(one), weights(other)
 
 
-def _asked(job: ModelJob) -> object:
-    return (job.task, job.questions if isinstance(job, BenchmarkJob) else job.subjects)
+def _asked(job: ModelJob | ImportedJob) -> object:
+    return (job.task, getattr(job, "questions", None), getattr(job, "subjects", ()))
 
 
 # -----------------------------------------------------------------------------

@@ -22,6 +22,7 @@ import numpy as np
 from repro import fileio
 from repro.schema.catalog import Benchmark
 from repro.schema.jobs import BenchmarkJob
+from repro.schema.kinds.imported import ImportedJob
 from repro.store.record import Record
 from verify.errors import InvalidError
 from verify.records import answers, rounding
@@ -39,26 +40,37 @@ def check(record: Record, job: BenchmarkJob, arrays: "Arrays", known: Benchmark)
     Raises:
         InvalidError: at the first thing that does not follow.
     """
-    questions = min(job.questions or known.questions, known.questions)
     for shots in job.shots:
-        scores = array_of(record, arrays, f"shots{shots}/log_likelihood")
-        if scores.ndim != 2 or len(scores) != questions:  # noqa: PLR2004  # questions, choices
-            message = (
-                f"record {record.key[:12]}: log-likelihoods of shape {scores.shape} at {shots} "
-                f"shots, expected ({questions}, C)"
-            )
-            raise InvalidError(message)
-        if known.output == "loglikelihood":
-            found = _check_words(record, arrays, shots)
-        else:
-            found = _check_choices(record, known, arrays, shots)
-            _check_gold(record, job, arrays, known, shots)
-        bad = int(overflowed(arrays, shots).sum())
-        if bad and job.tuned is None:
-            raise InvalidError(check_overflow(record, bad, questions, shots))
-        check_summary(record, shots, {**found, "non_finite": bad})
+        check_summary(record, shots, recomputed(record, job, arrays, known, shots))
     rounding.check_dtype(record, job, {e: arrays[f"shots{e}/log_likelihood"] for e in job.shots})
     answers.check_engine_answers(record, job, arrays)
+
+
+def recomputed(
+    record: Record,
+    job: BenchmarkJob | ImportedJob,
+    arrays: "Arrays",
+    known: Benchmark,
+    shots: int,
+) -> dict[str, float]:
+    """Shapes, finite log-likelihoods, predictions; what a record has to say of its arrays."""
+    questions = min(job.questions or known.questions, known.questions)
+    scores = array_of(record, arrays, f"shots{shots}/log_likelihood")
+    if scores.ndim != 2 or len(scores) != questions:  # noqa: PLR2004  # questions, choices
+        message = (
+            f"record {record.key[:12]}: log-likelihoods of shape {scores.shape} at {shots} "
+            f"shots, expected ({questions}, C)"
+        )
+        raise InvalidError(message)
+    if known.output == "loglikelihood":
+        found = _check_words(record, arrays, shots)
+    else:
+        found = _check_choices(record, known, arrays, shots)
+        check_gold(record, job, arrays, known, shots)
+    bad = int(overflowed(arrays, shots).sum())
+    if bad and job.tuned is None:
+        raise InvalidError(check_overflow(record, bad, questions, shots))
+    return {**found, "non_finite": bad}
 
 
 def _check_words(record: Record, arrays: "Arrays", shots: int) -> dict[str, float]:
@@ -109,8 +121,8 @@ def _check_choices(
     return summary
 
 
-def _check_gold(
-    record: Record, job: BenchmarkJob, arrays: "Arrays", known: Benchmark, shots: int
+def check_gold(
+    record: Record, job: BenchmarkJob | ImportedJob, arrays: "Arrays", known: Benchmark, shots: int
 ) -> None:
     """The data set's own answers, where all were asked."""
     gold = [int(each) for each in arrays[f"shots{shots}/gold"]]
@@ -119,7 +131,7 @@ def _check_gold(
         raise InvalidError(message)
 
 
-def unchecked_gold(job: BenchmarkJob, known: Benchmark) -> str:
+def unchecked_gold(job: BenchmarkJob | ImportedJob, known: Benchmark) -> str:
     """What of a record's gold answers is taken on trust; empty if nothing is."""
     if known.output == "loglikelihood":
         return f"the words of {job.task} are not held to a digest"

@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from repro import fileio
 from repro.schema.catalog import Metric
 from repro.schema.groups import Slot
 from repro.schema.jobs import ModelJob
+from repro.schema.kinds.imported import ImportedJob
 from repro.store.record import Record
 from verify.records import answers
 from verify.records.answers import Right
@@ -33,7 +35,26 @@ class CheckedRecord:
 
     def shots(self) -> tuple[int, ...]:
         """Numbers of shots of an evaluation; none for another kind of job."""
-        return self.record.job.shots if isinstance(self.record.job, ModelJob) else ()
+        job = self.record.job
+        return job.shots if isinstance(job, ModelJob | ImportedJob) else ()
+
+    @property
+    def imported(self) -> ImportedJob | None:
+        """What is said of answers that somebody else measured; None of our own record."""
+        return self.record.job if isinstance(self.record.job, ImportedJob) else None
+
+    @property
+    def answers_alone(self) -> bool:
+        """Whether it has no log-likelihoods, as an import may."""
+        return not any(name.endswith("/log_likelihood") for name in self.arrays)
+
+    def digest(self, *, of_answers: bool) -> str:
+        """Of all arrays, or of log-likelihoods, or answers where it has no others."""
+        if not of_answers:
+            return self.record.arrays.sha256
+        what = "prediction" if self.answers_alone else "log_likelihood"
+        several = (self.arrays[f"shots{shots}/{what}"] for shots in self.shots())
+        return fileio.digest_of_data([[str(each.dtype), each.tobytes().hex()] for each in several])
 
     def predicted(self, shots: int) -> answers.Letters:
         """Predicted letters or choices at a number of shots, from the log-likelihoods."""

@@ -15,6 +15,7 @@ import numpy as np
 from repro import fileio
 from repro.schema.catalog import Dataset
 from repro.schema.jobs import EvaluateJob
+from repro.schema.kinds.imported import ImportedJob
 from repro.store.record import Record
 from verify.errors import InvalidError
 from verify.records import answers, rounding
@@ -36,33 +37,47 @@ def check(record: Record, job: EvaluateJob, arrays: "Arrays", dataset: Dataset) 
         InvalidError: at the first thing that does not follow.
     """
     for shots in job.shots:
-        _check_answers(record, job, arrays, shots)
+        check_summary(record, shots, recomputed(record, job, arrays, shots))
+        _check_beside(record, arrays, shots)
     rounding.check_dtype(record, job, {e: arrays[f"shots{e}/log_likelihood"] for e in job.shots})
-    _check_gold(record, job, arrays, dataset)
+    check_gold(record, job, arrays, dataset)
     answers.check_engine_answers(record, job, arrays)
 
 
-def _check_answers(record: Record, job: EvaluateJob, arrays: "Arrays", shots: int) -> None:
-    """Shapes, finite log-likelihoods, predictions, accuracies."""
+def recomputed(
+    record: Record, job: EvaluateJob | ImportedJob, arrays: "Arrays", shots: int
+) -> dict[str, float]:
+    """Shapes, finite log-likelihoods, predictions; what a record has to say of its arrays."""
     short = record.key[:12]
     names = ("log_likelihood", "prediction", "gold")
     scores, stored, gold = (array_of(record, arrays, f"shots{shots}/{name}") for name in names)
     if scores.shape != (len(gold), _LETTERS) or not len(gold):
         message = f"record {short}: log-likelihoods of shape {scores.shape}, expected (Q, 4)"
         raise InvalidError(message)
-    bad = int((~np.isfinite(scores)).any(axis=1).sum())
+    bad = _overflowed(scores)
     if bad and job.tuned is None:
         raise InvalidError(check_overflow(record, bad, len(scores), shots))
     predicted = answers.predictions(scores)
     if not np.array_equal(predicted, stored):
         message = f"record {short}: predictions at {shots} shots do not follow from its arrays"
         raise InvalidError(message)
-    check_summary(record, shots, _summary(scores, predicted, gold))
-    beside = {"non_finite": bad} | _lengths(record, arrays.get(f"shots{shots}/tokens"))
+    return _summary(scores, predicted, gold)
+
+
+def _overflowed(scores: answers.Scores) -> int:
+    return int((~np.isfinite(scores)).any(axis=1).sum())
+
+
+def _check_beside(record: Record, arrays: "Arrays", shots: int) -> None:
+    """What a record need not say of its arrays."""
+    scores = arrays[f"shots{shots}/log_likelihood"]
+    beside: dict[str, float] = {"non_finite": _overflowed(scores)}
+    beside |= _lengths(record, arrays.get(f"shots{shots}/tokens"))
     told = {name: each for name, each in beside.items() if f"shots{shots}/{name}" in record.values}
     check_summary(record, shots, told)
-    if record.values.get("questions", len(gold)) != len(gold):
-        message = f"record {short}: it says {record.values['questions']} questions, has {len(gold)}"
+    if record.values.get("questions", len(scores)) != len(scores):
+        said = record.values["questions"]
+        message = f"record {record.key[:12]}: it says {said} questions, has {len(scores)}"
         raise InvalidError(message)
 
 
@@ -112,7 +127,9 @@ def _lengths(record: Record, tokens: answers.Letters | None) -> dict[str, float]
     return {"truncated": int((tokens > int(limit)).sum()), "tokens": int(read.sum())}
 
 
-def _check_gold(record: Record, job: EvaluateJob, arrays: "Arrays", dataset: Dataset) -> None:
+def check_gold(
+    record: Record, job: EvaluateJob | ImportedJob, arrays: "Arrays", dataset: Dataset
+) -> None:
     """Every question of every subject once, with the data set's own answers."""
     short = record.key[:12]
     subjects, questions = (array_of(record, arrays, name) for name in ("subject", "question"))

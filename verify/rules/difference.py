@@ -17,12 +17,18 @@ from typing import Literal
 
 from repro.decimals import as_printed_like, half_unit
 from repro.schema.causes import MEASURED, Cause, Estimate, cause
+from repro.schema.evaluation.asking import askings
+from repro.schema.evaluation.validate_scores import wanted
 from repro.schema.manifest import Manifest
 from repro.schema.measured_claims import CellClaim
-from repro.schema.score_claims import MeasuredDifference, Parameters, Scores, Seconds, columns_of
-from repro.schema.slots import askings
+from repro.schema.tuned_claims import (
+    MeasuredDifference,
+    Parameters,
+    Scores,
+    Seconds,
+    columns_of,
+)
 from repro.schema.tuned_slots import PRETRAINED, TunedModel
-from repro.schema.validate_scores import wanted
 from verify import decision_rule, noise, shown, tuned_paired
 from verify.decision_rule import Decision, Sample, decide, mean
 from verify.errors import InvalidError, NotRunError

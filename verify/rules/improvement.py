@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from itertools import pairwise, product
 from typing import TYPE_CHECKING
 
-from repro.schema.catalog import Metric
 from repro.schema.causes import Cause, Estimate, cause
 from repro.schema.manifest import Manifest
 from repro.schema.measured_claims import CellClaim
@@ -29,8 +28,6 @@ from verify.noise import Span
 from verify.outcome import JudgedClaim, RuleDecision
 from verify.rules import improvement_values
 from verify.rules.improvement_values import (
-    METRICS,
-    PLAIN,
     SHOTS,
     MeasuredModel,
     Series,
@@ -251,8 +248,8 @@ def ratio(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> JudgedCla
     """
     measure = claim.measure
     assert isinstance(measure, ImprovementRatio)  # noqa: S101  # the dispatch saw to it
-    found = improvement_values.models(manifest, evidence, models_of(measure))
-    sides = _sides(measure, found.models, METRICS)
+    found = improvement_values.models(manifest, evidence, models_of(measure), measure.benchmarks)
+    sides = _sides(measure, found.models)
     published, margin = manifest.text_of(claim.published), claim.margin.value
     values = ratios(*sides)
 
@@ -262,7 +259,7 @@ def ratio(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> JudgedCla
     decision = decided(published)
     others = _other_texts(manifest, measure, published)
     _, working = shown.what_it_notices(decision, [decided(text) for text in others])
-    plain = ratios(*_sides(measure, found.models, PLAIN))
+    plain = ratios(*_sides(measure, found.models, plain=True))
     estimates = [*shown.estimate("ratio by acc of all five benchmarks", mean(plain), unit="%")]
     estimates += [number for each in found.models for number in _numbers(each, SHOTS)]
     judged = shown.decided_number(
@@ -279,10 +276,10 @@ def ratio(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> JudgedCla
 
 
 def _sides(
-    measure: ImprovementRatio, models: Sequence[MeasuredModel], metrics: Mapping[str, Metric]
+    measure: ImprovementRatio, models: Sequence[MeasuredModel], *, plain: bool = False
 ) -> tuple[list[Series], list[Series]]:
     """What is divided by what: the means of both sides, or size by size."""
-    found = [each.improvement(SHOTS, measure.unit, metrics) for each in models]
+    found = [each.improvement(SHOTS, measure.unit, plain=plain) for each in models]
     left, right = found[: len(measure.left)], found[len(measure.left) :]
     if measure.average == "ratio-first":
         return left, right
@@ -307,7 +304,7 @@ def _other_texts(manifest: Manifest, measure: ImprovementRatio, published: str) 
 
 def relation(manifest: Manifest, claim: ImprovementClaim, evidence: Evidence) -> JudgedClaim:
     """A sentence about improvements against what was measured."""
-    found = improvement_values.models(manifest, evidence, models_of(claim))
+    found = improvement_values.models(manifest, evidence, models_of(claim), claim.benchmarks)
     of, others = found.models[: len(claim.of)], found.models[len(claim.of) :]
     outcome, why, seen = decide_sentence(RELATIONS[claim.relation](of, others, claim.shots))
     values = [mean(each.improvement(claim.shots, "relative").values) for each in of]
@@ -366,5 +363,5 @@ def _numbers(model: MeasuredModel, shots: Sequence[int]) -> Iterator[Estimate]:
         yield from shown.estimate(f"at {k} shots, {model.name}", value, unit="%")
     points = mean(model.improvement(shots, "points").values)
     yield from shown.estimate(f"in points, {model.name}", points, unit="points")
-    plain = mean(model.improvement(shots, "relative", PLAIN).values)
+    plain = mean(model.improvement(shots, "relative", plain=True).values)
     yield from shown.estimate(f"by acc alone, {model.name}", plain, unit="%")

@@ -18,7 +18,7 @@ acc. Scores are not rounded first.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
 from typing import Literal
@@ -30,6 +30,7 @@ from repro.decimals import half_unit
 from repro.schema.catalog import Metric
 from repro.schema.causes import cause
 from repro.schema.manifest import Manifest
+from repro.schema.tuned_claims import PAPER_BENCHMARKS, ScoreColumn
 from repro.schema.tuned_slots import TunedModel
 from verify import decision_rule, noise, tuned_paired
 from verify.decision_rule import FLIPPED, Decision, Sample, mean, sample
@@ -40,16 +41,9 @@ from verify.records.checked_record import CheckedRecord
 Unit = Literal["relative", "points"]
 SHOTS = (1, 3, 5)
 
-METRICS: Mapping[str, Metric] = {
-    "hellaswag": "accuracy_norm",
-    "piqa": "accuracy",
-    "arc_easy": "accuracy",
-    "arc_challenge": "accuracy_norm",
-    "winogrande": "accuracy",
-}
-"""Benchmark to the metric that its printed scores are in."""
-PLAIN: Mapping[str, Metric] = dict.fromkeys(METRICS, "accuracy")
-"""The other reading."""
+METRICS: Mapping[str, Metric] = {each.task: each.metric for each in PAPER_BENCHMARKS}
+"""Benchmark to the metric that its printed scores are in, unless a claim says otherwise."""
+_ACCURACY: Metric = "accuracy"
 
 
 @dataclass(frozen=True)
@@ -79,16 +73,16 @@ class Series:
 
 @dataclass(frozen=True)
 class MeasuredModel:
-    """What one model answered on the five benchmarks under each setting."""
+    """What one model answered on some benchmarks under each setting."""
 
     name: str
     rows: tuple[tuple[CheckedRecord, ...], ...]
-    """One row a setting, in it one evaluation a benchmark, in the order of METRICS."""
+    """One row a setting, in it one evaluation a benchmark, in the order of `metrics`."""
+    metrics: Mapping[str, Metric] = field(default_factory=lambda: METRICS)
 
-    def improvement(
-        self, shots: Sequence[int], unit: Unit, metrics: Mapping[str, Metric] = METRICS
-    ) -> Series:
-        """AIPSS over some shot counts."""
+    def improvement(self, shots: Sequence[int], unit: Unit, *, plain: bool = False) -> Series:
+        """AIPSS over some shot counts; `plain` reads every score as accuracy."""
+        metrics = dict.fromkeys(self.metrics, _ACCURACY) if plain else self.metrics
         found = [_improvement(row, shots, unit, metrics) for row in self.rows]
         return Series(
             tuple(each.value for each in found),
@@ -98,14 +92,14 @@ class MeasuredModel:
 
     def sampling(self, shots: Sequence[int], unit: Unit) -> Series:
         """Standard error of AIPSS over questions."""
-        found = [_improvement(row, shots, unit, METRICS) for row in self.rows]
+        found = [_improvement(row, shots, unit, self.metrics) for row in self.rows]
         return Series(tuple(each.sampling for each in found), 0.0, 0.0)
 
     def score(self, shots: int) -> Series:
         """Mean score over benchmarks, in percent."""
         values, floors, added = [], [], []
         for row in self.rows:
-            found = [e.right(m, shots) for e, m in _with_metrics(row, METRICS)]
+            found = [e.right(m, shots) for e, m in _with_metrics(row, self.metrics)]
             values.append(100 * sum(float(each.mean()) for each in found) / len(found))
             floors.append(math.hypot(*(100 * FLIPPED / len(each) for each in found)) / len(found))
             added.append(np.concatenate([100 / len(found) / len(each) * each for each in found]))
@@ -131,18 +125,26 @@ class Models:
         return len(self.models[0].rows)
 
 
-def models(manifest: Manifest, evidence: Evidence, named: Sequence[TunedModel]) -> Models:
-    """Models on the five benchmarks under every setting.
+def models(
+    manifest: Manifest,
+    evidence: Evidence,
+    named: Sequence[TunedModel],
+    benchmarks: Sequence[ScoreColumn] = PAPER_BENCHMARKS,
+) -> Models:
+    """Models on some benchmarks under every setting.
 
     Raises:
         NotRunError: if an evaluation is missing.
         InvalidError: if a record cannot be trusted.
     """
-    asked = [(model, task) for model in named for task in METRICS]
+    metrics = {each.task: each.metric for each in benchmarks}
+    asked = [(model, task) for model in named for task in metrics]
     rows, repeated = tuned_paired.rows_of_settings(manifest, evidence, asked)
-    width = len(METRICS)
+    width = len(metrics)
     found = [
-        MeasuredModel(" ".join(name), tuple(row[at * width : (at + 1) * width] for row in rows))
+        MeasuredModel(
+            " ".join(name), tuple(row[at * width : (at + 1) * width] for row in rows), metrics
+        )
         for at, name in enumerate(named)
     ]
     return Models(tuple(found), repeated)

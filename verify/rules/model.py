@@ -307,6 +307,8 @@ def accuracies(every: Sequence[PairedCells]) -> tuple[Estimate, ...]:
 def ties(found: PairedCells) -> Iterator[Estimate]:
     """Exact ties of the candidate, and the divergence if each shares its credit; over settings."""
     pairs = [pair for row in found.rows for pair in row]
+    if any(each.answers_alone for pair in pairs for each in pair):
+        return
     counts = [sum(answers.ties(_scores(each, k)) for k in each.shots()) for _, each in pairs]
     yield from shown.estimate("exact ties, all shots", average(counts), unit="answers")
     shared = [answers.divergence(*(_shared(each) for each in pair)) for pair in pairs]

@@ -18,11 +18,10 @@ from numpy.typing import NDArray
 
 from repro.schema.catalog import Metric
 from repro.schema.causes import Estimate, cause
+from repro.schema.evaluation.asking import asking
 from repro.schema.manifest import Manifest
 from repro.schema.measured_claims import CellClaim
-from repro.schema.score_claims import Scores, columns_of
-from repro.schema.slots import asking
-from repro.schema.tuned_claims import MeasuredWinsClaim, ScoreColumn
+from repro.schema.tuned_claims import MeasuredWinsClaim, ScoreColumn, Scores, columns_of
 from repro.schema.tuned_slots import PRETRAINED, TunedModel, model_of
 from verify import noise, shown, tuned_paired
 from verify.decidable import score_floor
@@ -94,7 +93,8 @@ class MeasuredScore:
         error = math.hypot(*errors) / len(errors)
         yield from shown.estimate("standard error over questions", error)
         shots = self.wanted.shots
-        if all(f"shots{shots}/gold" in each.arrays for each in first):  # they have choices
+        has_choices = all(f"shots{shots}/gold" in each.arrays for each in first)
+        if self.wanted.method is None and has_choices:
             golds = [each.gold(shots) for each in first]
             share = mean([float(np.bincount(gold).max() / len(gold)) for gold in golds])
             yield from shown.estimate("share of the commonest answer", 100 * share, unit="%")

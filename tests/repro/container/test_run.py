@@ -176,6 +176,8 @@ VALUES = {
     "tier": ["--tier", "smoke"],
     "only": ["--only", "dtype=float16"],
     "engine": ["--engine", "prefix"],
+    "all": ["--all"],
+    "budget": ["--budget", "10h"],
     "substitute": ["--substitute", "mamba-130m={path}", "--substitute", "b={path}"],
     "data": ["--data", "mmlu={path}", "--data", "arc_easy=hub"],
     "allow_remote_code": ["--allow-remote-code"],

@@ -7,7 +7,9 @@ import benchmark_jobs
 import evaluate_jobs
 import made_up_records as records
 import made_up_report as made
+import numpy as np
 import pytest
+import tuning_plans
 from transformers import AutoTokenizer
 
 from repro import paths
@@ -20,6 +22,7 @@ from repro.schema.causes import Cause, cause
 from repro.schema.jobs import DEFAULT_ENGINE, EvaluateJob, StabilityJob, Tier
 from repro.schema.kinds.cost import CHARACTERS_A_TOKEN, peak_memory
 from repro.schema.slots import slots
+from repro.store.store import Store
 from runner.evaluation import tasks
 from runner.evaluation.offline import quiet
 
@@ -253,3 +256,56 @@ def test_lm_eval_is_asked_no_sample_of_mmlu_twice(tier: Tier) -> None:
         for shots in each.checked_shots
     ]
     assert len({digest_of_data(each) for each in samples}) == len(samples)
+
+
+# -----------------------------------------------------------------------------
+# What this machine took
+
+
+def took(root: Path, asked: EvaluateJob, seconds: float, hardware: str = "") -> None:
+    """A record of a job that took so long, here or elsewhere."""
+    machine = environment.capture(["torch"])
+    if hardware:
+        machine = machine.model_copy(
+            update={"cpu": machine.cpu.model_copy(update={"level": hardware})}
+        )
+
+    def change(_: dict[str, object], fields: dict[str, object]) -> None:
+        fields["seconds"] = seconds
+
+    arrays, values = {"some": np.ones(4)}, {"questions": 1}
+    records.save_record(Store(root), asked, arrays, machine, change, values=values)
+
+
+def test_a_machine_s_own_records_price_what_is_like_them(tmp_path: Path) -> None:
+    """Twice what was estimated, for the same model and dtype; another setting takes so long."""
+    here, locator = environment.capture(["torch"]), InputLocator()
+    asked, other = job("mamba-twin"), job("mamba-twin", dtype="bfloat16")
+    took(tmp_path, asked, 2 * estimate(asked).seconds)
+    took(tmp_path, other, 900, hardware="another")
+    rates = cost.rates_of(Store(tmp_path).records(), locator, here)
+    next_ = asked.model_copy(update={"setting": asked.setting.model_copy(update={"batch_size": 4})})
+    found = cost.as_measured(estimate(next_), next_, rates, here)
+    assert found.seconds == pytest.approx(2 * estimate(next_).seconds)
+    assert found.gpu_seconds == estimate(next_).gpu_seconds  # nothing was timed on an H200
+    for strange in (other, job("gpt-neox-twin")):
+        assert cost.as_measured(estimate(strange), strange, rates, here) == estimate(strange)
+
+
+def test_a_planner_asks_the_records_that_are_there(tmp_path: Path) -> None:
+    """Slots of table 1 at smoke: one setting was timed, the other has its price."""
+    table = validate.load_manifest(paths.MANIFESTS / "table1.json")
+    before = tuning_plans.planner(tmp_path).plan(table, "smoke")
+    first = next(each.slot.job for each in before.jobs if isinstance(each.slot.job, EvaluateJob))
+    took(tmp_path, first, 3 * estimate(first).seconds)
+    (tmp_path / "jobs" / "broken").mkdir()
+    (tmp_path / "jobs" / "broken" / "record.json").write_text("{")
+    here = environment.capture(["torch"])
+    after = tuning_plans.planner(tmp_path, here).plan(table, "smoke")
+    for old, new in zip(before.jobs, after.jobs, strict=True):
+        asked = old.slot.job
+        if isinstance(asked, EvaluateJob):
+            alike = (asked.checkpoint, asked.dtype) == (first.checkpoint, first.dtype)
+            assert old.cost
+            assert new.cost
+            assert new.cost.seconds == pytest.approx((3 if alike else 1) * old.cost.seconds)

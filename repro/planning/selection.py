@@ -1,0 +1,246 @@
+"""Which jobs are worth running: those that decide a claim, and the most claims within a budget.
+
+In: plans, and what every claim rests on (the command line asks `verify`, which planning may not).
+Out: the same plans with fewer jobs, and the steps of a budget. Everything hangs on manifests and
+prices alone, never on a measured number, and a claim is decided on all its settings or not at all:
+what is left out ends as not run, and nothing that is run ends otherwise than with the whole list.
+
+Glossary: a step is a claim that is bought together with every claim that comes with it. Steps are
+taken greedily, most claims an hour first, which need not be the most that a budget could decide.
+`Budget.bound` is a bound on that: the linear program in which jobs and claims may be had in part,
+sum of claims at most, with each claim at most what every job of it is, and hours within the budget.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from repro.planning.plan import JobGraph, Plan, graph_of
+
+NOTHING_DECIDED = "no claim that a run can decide rests on it; --all runs it"
+
+
+@dataclass(frozen=True)
+class ClaimNeeds:
+    """What one claim of a manifest rests on, and what a run can make of it."""
+
+    claim: str
+    slots: frozenset[str]
+    """All of the tier, whatever `--only` leaves."""
+    prospect: Literal["decided", "contradicted", "nothing"]
+    """Either way; at most contradicted; nothing but a direction."""
+    counts: bool
+    """Whether it is counted among the paper's claims: printed, and no reading of another."""
+
+
+def what_decides(plan: Plan, needs: Iterable[ClaimNeeds]) -> Plan:
+    """The plan without jobs that decide nothing; what is done already stays."""
+    worth = frozenset[str]().union(*(e.slots for e in needs if e.prospect != "nothing"))
+    return without(plan, plan.slots() - worth, NOTHING_DECIDED)
+
+
+def without(plan: Plan, slots: AbstractSet[str], reason: str) -> Plan:
+    """The plan without the jobs of some slots; what is done already stays."""
+    left = [each for each in plan.jobs if each.slot.id in slots and each.slot.job and not each.done]
+    names = {each.slot.id for each in left}
+    return replace(
+        plan,
+        jobs=tuple(each for each in plan.jobs if each.slot.id not in names),
+        left_out=(*plan.left_out, *(replace(each, reason=reason) for each in left)),
+    )
+
+
+def within(plan: Plan, budget: "Budget", reason: str) -> Plan:
+    """The plan with what a budget buys of it, to be run in that order."""
+    ranks = {
+        each.slot.id: rank
+        for each in plan.jobs
+        if (rank := budget.ranks.get(f"{plan.manifest.id}/{each.slot.id}"))
+    }
+    return ranked(without(plan, plan.slots() - ranks.keys(), reason), ranks)
+
+
+def ranked(plan: Plan, ranks: Mapping[str, int]) -> Plan:
+    """The plan with the rank of each slot."""
+    jobs = (replace(each, rank=ranks.get(each.slot.id, 0)) for each in plan.jobs)
+    return replace(plan, jobs=tuple(jobs))
+
+
+# -----------------------------------------------------------------------------
+# A budget
+
+
+@dataclass(frozen=True)
+class Step:
+    """One purchase: claims, and the jobs that they take and that nothing before it took."""
+
+    claims: tuple[str, ...]
+    """`<manifest>/<claim>`."""
+    jobs: tuple[str, ...]
+    """Nodes of the graph."""
+    gpu_seconds: float
+    """On one H200."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a budget buys, in order."""
+
+    gpu_seconds: float
+    """The budget: seconds on one H200."""
+    steps: tuple[Step, ...]
+    """Steps that decide claims of the paper either way, which come before all others."""
+    others: tuple[Step, ...]
+    """What the rest of it buys: claims that come out contradicted or not at all, then what is
+    counted nowhere (readings, steps, our own checks)."""
+    leans: tuple[str, ...]
+    """Counted claims that rest on what is bought and cannot come out either way: shown with their
+    direction, and contradicted at most."""
+    following: Step | None
+    """The next step, which the rest of the budget does not pay; None if there is none."""
+    bound: int
+    """No choice of jobs within the budget decides more claims."""
+    claims: int
+    """Claims that the whole list decides."""
+    whole: float
+    """Seconds of that list on one H200."""
+    ranks: Mapping[str, int]
+    """`<manifest>/<slot>` of everything that is run, to the number of its step, from 1."""
+
+    @property
+    def decided(self) -> int:
+        """How many claims it decides."""
+        return sum(len(each.claims) for each in self.steps)
+
+    @property
+    def spent(self) -> float:
+        """Seconds on one H200 of all that is bought."""
+        return sum(each.gpu_seconds for each in (*self.steps, *self.others))
+
+
+def spend(
+    plans: Sequence[Plan], needs: Mapping[str, Sequence[ClaimNeeds]], gpu_seconds: float
+) -> Budget:
+    """Buy claims, most an hour first.
+
+    Args:
+        plans: All manifests together: what they share is paid once.
+        needs: By manifest, what its claims rest on.
+        gpu_seconds: The budget on one H200, whatever this machine is.
+    """
+    graph = graph_of(plans)
+    node_of = {slot: name for name, node in graph.nodes.items() for slot in node.needed_by}
+    prices = {name: node.gpu_seconds for name, node in graph.nodes.items()}
+    rests_on = dict[str, frozenset[str]]()
+    ranks = dict[str, tuple[bool, str]]()
+    for plan in plans:
+        for each in needs[plan.manifest.id]:
+            slots = {f"{plan.manifest.id}/{slot}" for slot in each.slots}
+            if slots and slots <= node_of.keys():
+                name = f"{plan.manifest.id}/{each.claim}"
+                rests_on[name] = _with_tunings(graph, {node_of[slot] for slot in slots})
+                ranks[name] = each.counts, each.prospect
+    bought, left = set[str](), gpu_seconds
+
+    def buy(*wanted: tuple[bool, str]) -> tuple[list[Step], Step | None]:
+        """Claims of some ranks as long as one can be paid, and the first that cannot."""
+        nonlocal left
+        steps = list[Step]()
+        open_ = {name: nodes for name, nodes in rests_on.items() if ranks[name] in wanted}
+        while step := _best(open_, bought, prices, left):
+            steps.append(step)
+            bought.update(step.jobs)
+            left -= step.gpu_seconds
+            open_ = {name: nodes for name, nodes in open_.items() if name not in step.claims}
+        return steps, _best(open_, bought, prices, math.inf)
+
+    steps, following = buy((True, "decided"))
+    others = [*buy((True, "contradicted"))[0], *buy((False, "decided"), (False, "contradicted"))[0]]
+    ranked = {name: at for at, step in enumerate((*steps, *others), 1) for name in step.jobs}
+    wanted = [nodes for name, nodes in rests_on.items() if ranks[name] == (True, "decided")]
+    return Budget(
+        gpu_seconds=gpu_seconds,
+        steps=tuple(steps),
+        others=tuple(others),
+        leans=tuple(
+            name
+            for name, nodes in rests_on.items()
+            if nodes <= bought and ranks[name] in {(True, "contradicted"), (True, "nothing")}
+        ),
+        following=following,
+        bound=most_decided(wanted, prices, gpu_seconds),
+        claims=len(wanted),
+        whole=sum(prices[name] for name in sorted(frozenset[str]().union(*wanted))),
+        ranks={slot: ranked[name] for slot, name in node_of.items() if name in bought},
+    )
+
+
+def _with_tunings(graph: JobGraph, nodes: set[str]) -> frozenset[str]:
+    """Jobs, and those that each has to wait for."""
+    return frozenset(nodes | {after for name in nodes if (after := graph.nodes[name].after)})
+
+
+def _best(
+    open_: Mapping[str, frozenset[str]],
+    bought: AbstractSet[str],
+    prices: Mapping[str, float],
+    left: float,
+) -> Step | None:
+    """The step that decides most claims an hour, of those within what is left."""
+    best, rank = None, (0.0, 0.0)
+    for nodes in dict.fromkeys(open_.values()):
+        new = nodes - bought
+        price = sum(prices[name] for name in sorted(new))
+        if price > left:
+            continue
+        claims = tuple(name for name, each in open_.items() if each <= bought | nodes)
+        worth = (len(claims) / price if price else math.inf, -price)
+        if best is None or worth > rank:
+            best, rank = Step(claims, tuple(sorted(new)), price), worth
+    return best
+
+
+def most_decided(
+    claims: Sequence[frozenset[str]], prices: Mapping[str, float], budget: float
+) -> int:
+    """A bound on how many claims any choice of jobs within a budget decides.
+
+    Args:
+        claims: The jobs that each rests on.
+        prices: Of jobs.
+        budget: In the unit of the prices.
+    """
+    import numpy as np  # with scipy half a second that only a budget needs
+    from scipy.optimize import linprog
+    from scipy.sparse import coo_array
+
+    # Jobs that the same claims rest on are had together: one variable for each such set of claims.
+    resting: dict[str, list[int]] = {}
+    for number, names in enumerate(claims):
+        for name in names:
+            resting.setdefault(name, []).append(number)
+    groups: dict[tuple[int, ...], float] = {}
+    for name, numbers in sorted(resting.items()):
+        groups[tuple(numbers)] = groups.get(tuple(numbers), 0.0) + prices[name]
+    if not claims or sum(groups.values()) <= budget:
+        return len(claims)
+    pairs = [(claim, len(claims) + at) for at, group in enumerate(groups) for claim in group]
+    rows = np.repeat(np.arange(len(pairs)), 2)
+    signs = np.tile([1.0, -1.0], len(pairs))
+    shape = (len(pairs) + 1, len(claims) + len(groups))
+    columns = np.array(pairs).ravel()
+    costs = np.array(list(groups.values()))
+    at = np.arange(len(claims), shape[1])
+    entries = np.concatenate([signs, costs / budget if budget else costs])
+    places = np.concatenate([rows, np.full(len(groups), len(pairs))]), np.concatenate([columns, at])
+    found = linprog(
+        np.concatenate([-np.ones(len(claims)), np.zeros(len(groups))]),
+        A_ub=coo_array((entries, places), shape).tocsr(),
+        b_ub=np.append(np.zeros(len(pairs)), 1.0 if budget else 0.0),
+        bounds=(0, 1),
+        method="highs",
+    )
+    rounding = 1e-6  # of the solver
+    return int(np.floor(-found.fun + rounding))
