@@ -220,7 +220,7 @@ def test_a_gated_tokenizer_is_known_by_its_vocabulary(
 
     arguments = ["plan", str(paths.MANIFESTS / "figure4.json"), "--tier", "full", "--offline"]
     arguments += ["--only", f"model={name}", "--substitute", f"{name}={folder}"]
-    main.main([*arguments, "--out", str(folder / "out")])
+    main.main([*arguments, "--all", "--out", str(folder / "out")])
     said = "".join(capsys.readouterr().out.split())
     assert f"tokenizerof{name}:thevocabularyandmergesof{gated}" in said
 
