@@ -78,6 +78,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "Exits 0 if it was written, whatever the verdicts; 3 if a damaged run file was left out,\n"
         "or a package or space is missing.\n"
         "\n"
+        "example:\n"
         "  repro export --format ro-crate --out packet.zip"
     )
 
