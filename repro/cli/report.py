@@ -95,6 +95,8 @@ def run(arguments: argparse.Namespace) -> int:
     price = _price()
     with verify.gathered(given) as found:
         seen = replace(found, price=price)
+        for folder in filter(None, (out, arguments.figures)):
+            _make(folder)  # before matplotlib asks for a place
         if out is not None:
             _write(out, NAME, page.render(seen, out))
         if arguments.figures is not None:
@@ -147,7 +149,6 @@ def _figures(seen: "ReportData", folder: Path) -> None:
     from repro.report import figures, page
 
     with save_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
         for name, drawn in page.view(seen).drawn():
             for place in figures.write(drawn, folder, name):
                 options.print_line(str(place))
@@ -160,10 +161,15 @@ def _print_or_write(out: Path | None, name: str, text: str) -> None:
         _write(out, name, text)
 
 
+def _make(folder: Path) -> None:
+    with save_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        provide_temporary_folder(folder)
+
+
 def _write(out: Path, name: str, text: str) -> None:
+    _make(out)
     with save_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
-        provide_temporary_folder(out)
         write_text(out / name, text)
     options.print_line(str(out / name))
 
