@@ -163,13 +163,13 @@ def _add_results(packet: Path, left: "NotPacked", folders: int) -> tuple["Conten
         seen, runs=tuple(replace(each, folder=Path(each.folder).name) for each in seen.runs)
     )
     made = {
-        report.NAME: page.render(seen).encode(),
+        report.NAME: page.render(seen, packet).encode(),
         csv.NAME: csv.as_csv(seen).encode(),
         **layout.boms(contents),
     }
     for name, content in made.items():
         (packet / name).write_bytes(content)
-    return contents, seen.paper
+    return contents, seen.paper.name
 
 
 def _say(contents: "Contents", left: "NotPacked", files: int, out: Path) -> None:
