@@ -32,6 +32,7 @@ NOT_RUN = {
         "needs a container engine; 5 minutes and 30 GB of disk meanwhile",
     ],
     "verdicts": [],
+    "new-paper": [],
     "compare": ["needs what lm-eval wrote of all of MMLU"],
 }
 """Document to the reasons of its blocks that are not run here; the longest walk first."""

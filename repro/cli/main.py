@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 
 COMMANDS = {
+    "new": "a bundle of another paper, with a worked example of each kind of claim",
     "list": "what there is to check, and where it stands",
     "plan": "jobs, what is cached, what is missing, what it costs",
     "fetch": "everything that a run will need, with sizes and licences first",
@@ -65,7 +66,7 @@ exit codes:
   doctor  0 a run of tier smoke can work, 3 it cannot
   audit   0 as pinned, 4 drift
   convert 0 the safetensors are there
-  model, task  0 the entry is printed
+  new, model, task  0 the folder is written, the entry printed
   pin     0, 3 if the hub does not answer
   container  as run and audit; 3 without an engine or image
   any     2 bad input (nothing was written), 70 a bug, 130 interrupted, 141 nobody reads the output

@@ -65,17 +65,17 @@ def add(parser: argparse.ArgumentParser) -> None:
         "what is open and what that takes: in money too, if REPRO_GPU_HOUR says what an hour of\n"
         "one H200 costs. One file, no network.\n"
         "\n"
+        "Exits 0 if every claim of the runs is reproduced, 1 if any is contradicted or invalid,\n"
+        "else 3; 2 for a folder without runs. A run that cannot be judged is named on the page,\n"
+        "beside the others.\n"
+        "\n"
+        "examples:\n"
         "  repro report --out page                    what lies in results\n"
         "  repro report results evidence --out page   with the committed evidence\n"
         "  repro report evidence --figures figures    every figure, as SVG and PDF\n"
         "  repro report evidence --latex              tables for a report of yours\n"
         "  repro report evidence --letter             the letter\n"
-        "\n"
-        "Exits 0 if every claim of the runs is reproduced, 1 if any is contradicted or invalid,\n"
-        "else 3; 2 for a folder without runs. A run that cannot be judged is named on the page,\n"
-        "beside the others.\n"
-        "\n"
-        "  repro report packet.zip --out page"
+        "  repro report packet.zip --out page         a packet, where it stands alone"
     )
 
 
