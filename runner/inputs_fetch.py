@@ -23,6 +23,7 @@ from repro.environment.pins import Pin
 from repro.errors import BadInputError, CannotRunError, first_line, save_errors
 from repro.inputs import checkpoints, locate, located
 from repro.inputs.checkpoints import PICKLED
+from repro.schema import catalog
 from repro.schema.catalog import (
     Benchmark,
     Checkpoint,
@@ -32,7 +33,7 @@ from repro.schema.catalog import (
     Wheel,
     WheelSource,
 )
-from repro.weights import convert
+from repro.weights import convert, foreign_json
 
 if TYPE_CHECKING:
     import requests
@@ -160,13 +161,25 @@ def fetch_checkpoint(name: str, checkpoint: Checkpoint, *, allow_remote_code: bo
     folder = _snapshot(source.repository, source.revision, (*weights, *_TEXT, *code))
     with save_errors(folder, "HF_HOME"):
         if checkpoint.tokenizer != "own":
-            elsewhere = _snapshot(checkpoint.tokenizer, None, located.TOKENIZER)
+            elsewhere = _tokenizer_of(checkpoint.tokenizer)
             for file in located.TOKENIZER:
                 if (elsewhere / file).is_file():
                     fileio.write_bytes(folder / file, fileio.read_bytes(elsewhere / file))
         if pickled:
             _convert(name, folder)
         begun.unlink(missing_ok=True)
+
+
+def _tokenizer_of(repository: str) -> Path:
+    """A tokenizer's files in the hub's own cache: of a gated one, a public copy of the same."""
+    gated = catalog.gated_tokenizers().get(repository)
+    if gated is None:
+        return _snapshot(repository, None, located.TOKENIZER)
+    found = _snapshot(gated.public, None, located.TOKENIZER)
+    if foreign_json.vocabulary_digest(found / "tokenizer.json") not in gated.vocabularies:
+        why = f"that of {gated.public} has other vocabulary or merges; bring {repository}'s own"
+        raise CannotRunError(_not_fetched(f"the tokenizer {repository}", why))
+    return found
 
 
 def _convert(name: str, folder: Path) -> None:

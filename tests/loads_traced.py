@@ -13,7 +13,7 @@ import evaluate_jobs
 
 from repro.inputs import checkpoints, remote_code
 from repro.inputs.located import Located
-from repro.schema.families import FAMILIES
+from repro.schema.families import OWN_CODE
 from repro.weights import loadable
 from runner import job
 from runner.evaluation import loading
@@ -28,8 +28,7 @@ JOB = evaluate_jobs.job(
 def digested(folder: Path) -> dict[str, str]:
     """As planning digests a checkpoint that the user allowed to bring code."""
     found = checkpoints.checkpoint_digests(folder, "tiny")
-    config = registry.family_of(folder)
-    if FAMILIES[config].own_code == FAMILIES[config].config:
+    if registry.family_of(folder) == OWN_CODE:
         found |= {
             f"tiny/{name}": sha for name, sha in remote_code.code_digests(folder, "x").items()
         }

@@ -11,6 +11,7 @@ from repro.report.report_data import (
     Curve,
     Envelope,
     Machine,
+    PaperShown,
     PrecisionPair,
     PrecisionSide,
     ReportData,
@@ -120,9 +121,9 @@ def envelope(what: str = "mamba-euler, random layers") -> Envelope:
 def seen(manifests: Sequence[Manifest] = (), **changes: Any) -> ReportData:
     """A page's worth; nothing was run unless `changes` say so."""
     fields: dict[str, Any] = {
+        "paper": PaperShown("a made-up paper", url="https://example.org/abs/1"),
         "manifests": tuple(manifests) or (records.manifest(jobs=[]),),
         "page": (),
-        "paper": "arXiv 0000.00000",
         "start": "table9",
         "coverage": Coverage(sections=(), reasons={}, dangling=(), unbound=()),
         "undecidable": {},

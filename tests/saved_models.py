@@ -34,7 +34,7 @@ def error(found: Tensor, expected: Tensor) -> float:
 
 def job(**changes: Any) -> EvaluateJob:
     attention = {"attention_float32": "sdpa", "attention_half": "sdpa"}
-    return evaluate_jobs.job(subjects=("anatomy",), shots=(0,), **attention, **changes)
+    return evaluate_jobs.job(**{"subjects": ("anatomy",), "shots": (0,), **attention, **changes})
 
 
 def load(folder: Path, dtype: torch.dtype = torch.float32, attention: Attention = "eager") -> Any:

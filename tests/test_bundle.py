@@ -176,7 +176,8 @@ def test_every_command_names_her_paper_alone(hers: tuple[Path, dict[str, str]]) 
     for words, text in said.items():
         assert not OTHERS.search(text), words
     page = (folder / "page" / "report.html").read_text(encoding="utf-8")
-    assert "<h1>Claims of arXiv 2501.01234: what holds</h1>" in page
+    assert "<h1>Ties: what holds</h1>" in page
+    assert "arXiv 2501.01234" in page
     assert not OTHERS.search(page)
 
 
@@ -225,8 +226,8 @@ def test_two_papers_are_shown_apart(tmp_path: Path) -> None:
     assert repro_here("report", "--out", "page", cwd=tmp_path).returncode == 0
     page = (tmp_path / "page" / "report.html").read_text(encoding="utf-8")
     assert "<h1>Claims of arXiv 2501.01234, arXiv 2501.01235: what holds</h1>" in page
-    assert 'data-section="arXiv 2501.01234: our claim"' in page
-    assert 'data-section="arXiv 2501.01235: our claim"' in page
+    assert 'data-about="arXiv 2501.01234: our claim"' in page
+    assert 'data-about="arXiv 2501.01235: our claim"' in page
 
 
 # -----------------------------------------------------------------------------

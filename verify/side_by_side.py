@@ -19,7 +19,6 @@ from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from repro.schema.base import Frozen
 from repro.schema.catalog import Metric
@@ -115,10 +114,16 @@ def mcnemar(lost: int, won: int, questions: int) -> tuple[float, tuple[float, fl
     flips = lost + won
     if not flips:
         return 1.0, None
-    test = stats.binomtest(won, flips)
-    share = test.proportion_ci(0.95, method="exact")
-    low, high = (100 * flips * (2 * end - 1) / questions for end in (share.low, share.high))
-    return float(test.pvalue), (float(low), float(high))
+    # `scipy.stats` has both, and wants a folder for temporary files: an auditor may have none.
+    from scipy.special import bdtr, betaincinv
+
+    p = min(1.0, 2 * float(bdtr(min(won, lost), flips, 0.5)))
+    share = (
+        float(betaincinv(won, lost + 1, 0.025)) if won else 0.0,
+        float(betaincinv(won + 1, lost, 0.975)) if lost else 1.0,
+    )
+    low, high = (100 * flips * (2 * end - 1) / questions for end in share)
+    return p, (low, high)
 
 
 def adjusted(rows: list[AnswersCompared]) -> list[float]:

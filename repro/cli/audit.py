@@ -21,6 +21,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "pinned (or as the other environment), 4 on drift. CUDA kernels that are missing without\n"
         "a GPU, and the development tools, are named and are no drift.\n"
         "\n"
+        "example:\n"
         "  repro audit --format cyclonedx"
     )
 

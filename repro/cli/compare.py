@@ -32,6 +32,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "by subject and row. Only records that pass the checks of `repro verify` are compared.\n"
         "Exits 0 compared, 2 if they were asked other questions, 3 if a part could not be read.\n"
         "\n"
+        "example:\n"
         "  repro compare results/jobs/3fa1 results/jobs/77c0   one model in two dtypes\n"
         "  repro compare results packet.zip                    yours and the author's"
     )

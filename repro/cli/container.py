@@ -50,6 +50,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "if the image was built; run and audit exit as `repro run` and `repro audit` do; 3 if\n"
         "there is no engine, no image, no GPU runtime or no space.\n"
         "\n"
+        "example:\n"
         "  repro container build --target cpu"
     )
 

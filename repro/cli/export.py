@@ -78,6 +78,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "Exits 0 if it was written, whatever the verdicts; 3 if a damaged run file was left out,\n"
         "or a package or space is missing.\n"
         "\n"
+        "example:\n"
         "  repro export --format ro-crate --out packet.zip"
     )
 
@@ -162,13 +163,13 @@ def _add_results(packet: Path, left: "NotPacked", folders: int) -> tuple["Conten
         seen, runs=tuple(replace(each, folder=Path(each.folder).name) for each in seen.runs)
     )
     made = {
-        report.NAME: page.render(seen).encode(),
+        report.NAME: page.render(seen, packet).encode(),
         csv.NAME: csv.as_csv(seen).encode(),
         **layout.boms(contents),
     }
     for name, content in made.items():
         (packet / name).write_bytes(content)
-    return contents, seen.paper
+    return contents, seen.paper.name
 
 
 def _say(contents: "Contents", left: "NotPacked", files: int, out: Path) -> None:

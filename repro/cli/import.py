@@ -83,7 +83,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         "No text of a question is kept. Nothing is written unless every file can be used.\n"
         "Exits 0, or 2 for a file that is damaged or not the data set's.\n"
         "\n"
-        "  repro import out/samples_*.jsonl --model pythia-160m --by 'A. Reader' --dtype float16"
+        "example:\n"
+        "  repro import out/samples_*.jsonl --model NAME --by 'A. Reader' --dtype float16"
     )
 
 

@@ -38,6 +38,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "neither bound nor set aside, is bound to a claim that no manifest has, or is not the\n"
         "copy's, or if a printed claim has no sentence, or a quote is not printed.\n"
         "\n"
+        "example:\n"
         "  repro list --coverage"
     )
 

@@ -29,6 +29,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "the checkpoint if the pickle lies beside them and they are what `repro convert` makes of\n"
         "it. Exits 0, 2 if a file changed, 3 if the hub does not answer.\n"
         "\n"
+        "example:\n"
         "  repro pin --json"
     )
 

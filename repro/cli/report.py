@@ -1,7 +1,10 @@
-"""`repro report`: one page for a reader, or a letter to the authors, from records alone."""
+"""`repro report`: a page for a reader, tables and figures for a paper, a letter to the authors."""
 
 import argparse
+import math
+import os
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,9 +14,13 @@ from repro.errors import BadInputError, save_errors
 from repro.fileio import provide_temporary_folder, write_text
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from repro.report.report_data import ReportData
 
 NAME = "report.html"
+_PRICE = "REPRO_GPU_HOUR"
+"""The environment variable that says what an hour of one H200 costs."""
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -28,9 +35,23 @@ def add(parser: argparse.ArgumentParser) -> None:
         type=paths.folder_argument,
         metavar="DIR",
         help=f"folder to write {NAME} into; it is made, and an older {NAME} is replaced. A letter "
-        "is printed, unless it has one",
+        "and tables are printed, unless they have one",
     )
     parser.add_argument(
+        "--figures",
+        type=paths.folder_argument,
+        metavar="DIR",
+        help="write every figure of the page into DIR, as SVG and as PDF; with or without a page",
+    )
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument(
+        "--latex",
+        action="store_true",
+        help="instead, the paper's tables as LaTeX (booktabs, longtable): printed, measured, "
+        "interval, margin, outcome",
+    )
+    instead.add_argument("--csv", action="store_true", help="instead, the same tables as CSV")
+    instead.add_argument(
         "--letter",
         nargs="*",
         metavar="ID",
@@ -40,55 +61,115 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = (
         f"Judges the runs as `repro verify` does and writes DIR/{NAME}: every claim of every\n"
-        "manifest by section of the paper, the printed tables beside the measured ones, figures,\n"
-        "flips, drift, and what was not run and what that takes. One file, no network.\n"
-        "\n"
-        "  repro report --out page                    what lies in results\n"
-        "  repro report results evidence --out page   with the committed evidence\n"
-        "  repro report evidence --letter             the letter\n"
+        "manifest in the order of the paper, tables and figures as printed and as measured, and\n"
+        "what is open and what that takes: in money too, if REPRO_GPU_HOUR says what an hour of\n"
+        "one H200 costs. One file, no network.\n"
         "\n"
         "Exits 0 if every claim of the runs is reproduced, 1 if any is contradicted or invalid,\n"
         "else 3; 2 for a folder without runs. A run that cannot be judged is named on the page,\n"
         "beside the others.\n"
         "\n"
-        "  repro report packet.zip --out page"
+        "examples:\n"
+        "  repro report --out page                    what lies in results\n"
+        "  repro report results evidence --out page   with the committed evidence\n"
+        "  repro report evidence --figures figures    every figure, as SVG and PDF\n"
+        "  repro report evidence --latex              tables for a report of yours\n"
+        "  repro report evidence --letter             the letter\n"
+        "  repro report packet.zip --out page         a packet, where it stands alone"
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write the page or the letter, and say where it is."""
+    """Write what was asked for, and say where it is."""
     out: Path | None = arguments.out
     if arguments.letter is not None:
         return _letter(arguments, out)
-    if out is None:
+    if arguments.latex or arguments.csv:
+        return _tables(arguments, out)
+    if out is None and arguments.figures is None:
         raise BadInputError("--out: found nothing, expected a folder to write the page into")
     options.check_installed("repro report", ("jinja2", "matplotlib"))
     from repro.report import page
 
     given = arguments.results or [Path("results")]
-    with verify.gathered(given) as seen:
-        _write(out, NAME, page.render(seen))
+    price = _price()
+    with verify.gathered(given) as found:
+        seen = replace(found, price=price)
+        for folder in filter(None, (out, arguments.figures)):
+            _make(folder)  # before matplotlib asks for a place
+        if out is not None:
+            _write(out, NAME, page.render(seen, out))
+        if arguments.figures is not None:
+            _figures(seen, arguments.figures)
     return _end(seen)
+
+
+def _price() -> float | None:
+    """What an hour of one H200 costs, if the environment says so."""
+    text = os.environ.get(_PRICE, "").strip()
+    try:
+        found = float(text) if text else None
+    except ValueError:
+        found = math.nan
+    if found is not None and not (math.isfinite(found) and found >= 0):
+        raise BadInputError(f"{_PRICE}: found {text!r}, expected the price of an hour, e.g. 3.50")
+    return found
+
+
+def _gathered(arguments: argparse.Namespace) -> "AbstractContextManager[ReportData]":
+    """Where nothing was run it is about what the paper's own numbers and code decide."""
+    from repro.report import collect
+
+    given = arguments.results or [each for each in [Path("results")] if each.exists()]
+    return verify.gathered(given) if given else nullcontext(collect.gather([]))
 
 
 def _letter(arguments: argparse.Namespace, out: Path | None) -> int:
-    """Where nothing was run the letter is about what the paper's own numbers and code decide."""
-    from repro.report import collect, letter
+    from repro.report import letter
 
-    given = arguments.results or [each for each in [Path("results")] if each.exists()]
-    with verify.gathered(given) if given else nullcontext(collect.gather([])) as seen:
-        text = letter.render(seen, arguments.letter)
-    if out is None:
-        print(text, end="")
-    else:
-        _write(out, letter.NAME, text)
+    with _gathered(arguments) as seen:
+        _print_or_write(out, letter.NAME, letter.render(seen, arguments.letter))
     return _end(seen)
 
 
+def _tables(arguments: argparse.Namespace, out: Path | None) -> int:
+    from repro.report import page
+    from repro.report.view import tables
+
+    with _gathered(arguments) as seen:
+        shown = page.view(seen)
+        if arguments.latex:
+            _print_or_write(out, tables.LATEX, tables.as_latex(shown.tables, shown.paper.name))
+        else:
+            _print_or_write(out, tables.CSV, tables.as_csv(shown.tables))
+    return _end(seen)
+
+
+def _figures(seen: "ReportData", folder: Path) -> None:
+    from repro.report import figures, page
+
+    with save_errors(folder):
+        for name, drawn in page.view(seen).drawn():
+            for place in figures.write(drawn, folder, name):
+                options.print_line(str(place))
+
+
+def _print_or_write(out: Path | None, name: str, text: str) -> None:
+    if out is None:
+        print(text, end="")
+    else:
+        _write(out, name, text)
+
+
+def _make(folder: Path) -> None:
+    with save_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        provide_temporary_folder(folder)
+
+
 def _write(out: Path, name: str, text: str) -> None:
+    _make(out)
     with save_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
-        provide_temporary_folder(out)
         write_text(out / name, text)
     options.print_line(str(out / name))
 

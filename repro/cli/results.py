@@ -25,6 +25,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "checked as `repro verify` loads them. Exits 0; 2 for a key that is none or several; 3\n"
         "if a run file is damaged, 2 then for gc, which removes nothing.\n"
         "\n"
+        "example:\n"
         "  repro results list"
     )
 

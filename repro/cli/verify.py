@@ -77,6 +77,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "costs no other. With --since: 0 if no claim has another word, 4 if one\n"
         "has, 3 if something was left out.\n"
         "\n"
+        "example:\n"
         "  repro verify results --since packet.zip --json"
     )
 

@@ -21,17 +21,22 @@ from repro.inputs import checkpoints
 from repro.inputs.data import content_digest
 from repro.schema import catalog
 from repro.schema.catalog import BundledSource, Checkpoint
-from repro.schema.families import FAMILIES, Family, Layout, family_and_layout
+from repro.schema.families import FAMILIES, OWN_CODE, Family, Layout, family_and_layout
 from repro.text import first_few
 from repro.weights import checkpoint_files, foreign_json, loadable
 
 _DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 _SIZES: Mapping[str, Sequence[str]] = {
-    "hidden_size": ("hidden_size", "d_model"),
-    "blocks": ("num_hidden_layers", "n_layer"),
-    "heads": ("num_attention_heads",),
+    "hidden_size": ("hidden_size", "d_model", "model_dim"),
+    "blocks": ("num_hidden_layers", "n_layer", "n_layers", "num_transformer_layers"),
+    "heads": ("num_attention_heads", "n_heads", "num_query_heads"),
 }
-"""What an entry says to what config.json may call it."""
+"""What an entry says to what config.json may call it; of one number a block the largest counts."""
+_TIED = (
+    *("tie_word_embeddings", "tie_embeddings"),
+    *("share_input_output_layers", "weight_tying"),
+)
+"""What config.json may call it that the output layer is the embedding."""
 _PIECE = 1 << 20
 
 
@@ -60,7 +65,7 @@ def model_entry(folder: Path, name: str) -> Checkpoint:
     sizes = {field: _size(config, field) for field in _SIZES}
     if FAMILIES[family].state == "recurrent":
         sizes["heads"] = None
-    problems = list(_problems(folder, FAMILIES[family], layout, sizes, tensors))
+    problems = list(_problems(folder, FAMILIES[family], sizes, tensors))
     if problems:
         raise BadInputError(f"no entry can be made of {folder}", problems)
     named = {key.partition("/")[2]: sha for key, sha in files.items()}
@@ -100,13 +105,12 @@ def _is_in(path: Path, folder: Path) -> bool:
 def _problems(
     folder: Path,
     family: Family,
-    layout: Layout,
     sizes: Mapping[str, int | None],
     tensors: Mapping[str, Mapping[str, Any]],
 ) -> Iterator[Problem]:
     config = f"{folder}/config.json"
-    if layout.own_code:
-        yield Problem(config, "a model whose code comes with it", "one that transformers has")
+    if family is FAMILIES[OWN_CODE]:
+        yield Problem(config, "a model whose code comes with it", "one of a family that is known")
     for field, names in _SIZES.items():
         if sizes[field] is None and not (field == "heads" and family.state == "recurrent"):
             yield Problem(config, f"no {' or '.join(names)}", "a whole number above 0")
@@ -119,7 +123,12 @@ def _problems(
 
 def _size(config: Mapping[str, Any], field: str) -> int | None:
     named = (config.get(each) for each in _SIZES[field])
-    return next((each for each in named if type(each) is int and each > 0), None)
+    listed = (each if isinstance(each, list) else [each] for each in named)
+    return next((max(each) for each in listed if each and all(map(_is_count, each))), None)
+
+
+def _is_count(found: object) -> bool:
+    return type(found) is int and found > 0
 
 
 def _dtype(tensors: Mapping[str, Mapping[str, Any]]) -> str:
@@ -144,7 +153,7 @@ def _parameters(
     }
     total: int = sum(math.prod(each["shape"]) for each in kept.values())
     embedding = kept.get(layout.embedding)
-    tied = config.get("tie_word_embeddings", config.get("tie_embeddings", True))
+    tied = next((config[each] for each in _TIED if each in config), True)
     if embedding is None or not tied:
         return total
     alike = [

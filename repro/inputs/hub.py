@@ -22,7 +22,7 @@ from repro.inputs import remote_code
 from repro.inputs.checkpoints import PICKLED
 from repro.inputs.located import TOKENIZER
 from repro.schema import catalog
-from repro.schema.catalog import GATED, Checkpoint, HubSource
+from repro.schema.catalog import Checkpoint, HubSource
 from repro.weights.loadable import INDEX, PLAIN
 
 _LARGEST_SMALL_FILE = 100_000_000
@@ -94,7 +94,7 @@ def _pin_checkpoint(
         found |= hub.code(info, name)
     note = ""
     if known.tokenizer != "own" and not set(TOKENIZER) & found.keys():
-        if known.tokenizer in GATED:
+        if known.tokenizer in catalog.gated_tokenizers():
             note = f"its tokenizer, {known.tokenizer}, is gated and was not pinned"
         else:
             elsewhere = hub.info(known.tokenizer, None)

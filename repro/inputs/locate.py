@@ -25,7 +25,7 @@ from repro.schema.base import Sha256
 from repro.schema.catalog import Checkpoint
 from repro.schema.jobs import Job, ProofJob
 from repro.text import known_names
-from repro.weights import checkpoint_files, loadable
+from repro.weights import checkpoint_files, foreign_json, loadable
 
 Known = TypeVar("Known")
 
@@ -174,9 +174,7 @@ class InputLocator:
         return Missing("checkpoint", name, f"sound weights of {name}", why, 0)
 
     def _may_fetch(self, source: catalog.HubSource, known: catalog.Checkpoint) -> bool:
-        """Whether what the hub gives anybody would be enough, and could be used."""
-        if known.tokenizer in catalog.GATED:
-            return False
+        """Whether what the hub gives anybody could be used."""
         pinned = bool(known.files) or not source.is_unpinned
         return not source.remote_code or (self.allow_remote_code and pinned)
 
@@ -194,6 +192,10 @@ class InputLocator:
         in_catalog = {f"{name}/{file}": sha for file, sha in known.files.items()}
         pinned = in_catalog or self.pins.get(name, {})
         same = bool(pinned) and checkpoints.matches_pins(files, pinned, folder)
+        vocabulary = foreign_json.vocabulary_digest(folder / "tokenizer.json")
+        if vocabulary and (gated := catalog.gated_tokenizers().get(known.tokenizer)):
+            # Nothing pins the files of a gated tokenizer; what they say is known.
+            same = same and vocabulary in gated.vocabularies
         if code:
             held = given or ((same or not pinned) and self._is_pinned(known, pinned, code))
             refused = self._refuse(name, folder, code, held=held)
@@ -202,7 +204,8 @@ class InputLocator:
         # With other files, or no digest to hold a user's own copy to, it is not the checkpoint.
         substituted = not same and (bool(pinned) or given)
         first_use = not substituted and not in_catalog
-        return Located(name, folder, files, substituted, first_use, executes)
+        tokenizer = located.which_tokenizer(known, vocabulary)
+        return Located(name, folder, files, substituted, first_use, executes, tokenizer)
 
     @staticmethod
     def _is_pinned(
@@ -217,13 +220,10 @@ class InputLocator:
         self, name: str, folder: Path, code: Mapping[str, str], *, held: bool
     ) -> Missing | None:
         """What is missing before code is executed, if anything is."""
-        lacking = remote_code.missing_imports(folder, code)
         if not self.allow_remote_code:
-            what, remedy = "leave to execute", located.how_to_allow_code(name, code, lacking)
+            what, remedy = "leave to execute", located.how_to_allow_code(name, code)
         elif not held:
             what, remedy = "a pin for", located.how_to_pin_code(name, folder)
-        elif lacking:
-            what, remedy = "a package for", lacking
         else:
             return None
         return Missing("checkpoint", name, f"{what} the code of {name}", remedy, 0)

@@ -1,12 +1,13 @@
 """Files that jobs read: found on this machine, or missing and how to bring them."""
 
 from collections.abc import Container, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from repro.errors import BadInputError
-from repro.schema.catalog import GATED, Checkpoint, HubSource, WheelSource
+from repro.schema import catalog
+from repro.schema.catalog import Checkpoint, HubSource, WheelSource
 from repro.schema.families import FAMILIES
 
 
@@ -26,6 +27,8 @@ class Located:
     """The catalog knows no digest: this run, or an earlier one, pinned what it found."""
     executes: Mapping[str, str] = field(default_factory=dict)
     """Those of `files` that are code which loading executes; the user allowed it."""
+    tokenizer: str = ""
+    """Of a checkpoint whose tokenizer is gated: whether the one here is that, in words."""
 
     @property
     def digests_by_name(self) -> dict[str, str]:
@@ -44,7 +47,9 @@ class Located:
             {f"{name}/{file.partition('/')[2]}": sha for file, sha in each.items()}
             for each in (self.files, self.executes)
         )
-        return Located(name, self.path, files, substituted=True, first_use=False, executes=executes)
+        return replace(
+            self, name=name, files=files, substituted=True, first_use=False, executes=executes
+        )
 
 
 @dataclass(frozen=True)
@@ -120,8 +125,7 @@ def how_to_get_weights(name: str, known: Checkpoint, source: HubSource | WheelSo
             f"--substitute {name}=FOLDER"
         )
     here = f"{source.repository} at {source.revision}"
-    gated_or_code = known.tokenizer in GATED or source.remote_code
-    text = "" if gated_or_code else "from the model hub where it answers; or "
+    text = "" if source.remote_code else "from the model hub where it answers; or "
     if is_pickled(known):
         text += (
             f"put pytorch_model.bin and config.json of {here}{_and_tokenizer(known)} into one "
@@ -157,11 +161,10 @@ def how_to_get_tokenizer(name: str, known: Checkpoint, folder: Path) -> str:
     )
 
 
-def how_to_allow_code(name: str, files: Mapping[str, str], lacking: str) -> str:
+def how_to_allow_code(name: str, files: Mapping[str, str]) -> str:
     """What would be executed, and what allows it."""
     listed = ", ".join(f"{file} (sha256 {sha})" for file, sha in files.items())
-    also = f"; {lacking}" if lacking else ""
-    return f"loading {name} executes {listed}: read them, then --allow-remote-code{also}"
+    return f"loading {name} executes {listed}: read them, then --allow-remote-code"
 
 
 def how_to_pin_code(name: str, folder: Path) -> str:
@@ -178,7 +181,25 @@ def _and_tokenizer(known: Checkpoint) -> str:
 
 
 def _files(known: Checkpoint) -> str:
-    gated = ", which is gated: it takes an accepted licence and a token," * (
-        known.tokenizer in GATED
-    )
-    return f"{', '.join(TOKENIZER)} of {known.tokenizer}{gated}"
+    files = f"{', '.join(TOKENIZER)} of {known.tokenizer}"
+    if gated := catalog.gated_tokenizers().get(known.tokenizer):
+        files += (
+            ", which is gated: it takes an accepted licence and a token, (or of "
+            f"{gated.public}, expected to have the same vocabulary and merges, and taken for it "
+            "only where they are the same)"
+        )
+    return files
+
+
+def which_tokenizer(known: Checkpoint, vocabulary: str) -> str:
+    """Whether a checkpoint's tokenizer is the gated one that it is meant to be read with, in words.
+
+    `vocabulary` is its digest, of vocabulary and merges; "" where there is none to digest. Nothing
+    is said of a tokenizer that is not gated.
+    """
+    gated = catalog.gated_tokenizers().get(known.tokenizer)
+    if gated is None or not vocabulary:
+        return ""
+    if vocabulary in gated.vocabularies:
+        return f"the vocabulary and merges of {known.tokenizer}"
+    return f"not {known.tokenizer}: other vocabulary or merges, sha256 {vocabulary}"

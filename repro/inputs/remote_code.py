@@ -5,44 +5,36 @@ and every module of the folder that those import relatively. Here they are found
 nothing is imported.
 
 Reference: transformers 4.40.0, dynamic_module_utils.
-Not covered: what the code does once it runs, and the packages that it imports; save hf_olmo, which
-the first OLMo's stubs consist of and no pin holds: its installer's list of digests is named, too.
+Not covered: what the code does once it runs, and the packages that it imports.
 """
 
 import ast
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 from repro import fileio
-from repro.environment import installed
 from repro.errors import BadInputError, Problem
-from repro.schema.families import FAMILIES
 from repro.weights import foreign_json
 
 MAPS = ("config.json", "tokenizer_config.json")
 """Files whose `auto_map` names code."""
 
 _ENTRY = re.compile(r"(\w+)\.\w+")
-_PACKAGE, _DISTRIBUTION = "hf_olmo", "ai2-olmo"
 
 
 def code_digests(folder: Path, name: str) -> dict[str, str]:
     """SHA-256 of every Python file that loading a checkpoint of this name would execute.
 
     Returns:
-        Digest by file name; empty where transformers has the architecture itself. Code that
-        imports hf_olmo adds `ai2-olmo`, with the digest of the list of its installed files.
+        Digest by file name; empty where nothing names code.
 
     Raises:
-        BadInputError: if code would come from elsewhere, is not there or is no Python, or if
-            nothing says how to load the model.
+        BadInputError: if code would come from elsewhere, is not there or is no Python.
     """
     found: dict[str, str] = {}
     problems: list[Problem] = []
     waiting = list(_modules_named(folder, problems))
-    if not waiting and not problems:
-        problems += _unnamed_model_type(folder)
     while waiting:
         where, module = waiting.pop()
         path = folder / f"{module}.py"
@@ -55,25 +47,10 @@ def code_digests(folder: Path, name: str) -> dict[str, str]:
         found[path.name] = fileio.digest_of_file(path)
         tree = _parse(path, problems)
         waiting += [(str(path), each) for each in _relative(tree)]
-        if _PACKAGE in _absolute(tree):
-            found |= _installed()
     if problems:
         message = f"checkpoint {name}: its own code cannot be held to this folder"
         raise BadInputError(message, problems)
     return dict(sorted(found.items()))
-
-
-def missing_imports(folder: Path, code: Mapping[str, str]) -> str:
-    """What the code of a folder imports that is not installed, as a sentence; or nothing."""
-    if _DISTRIBUTION in code:
-        return ""
-    trees = [ast.parse(fileio.read_bytes(folder / file)) for file in code]
-    if not any(_PACKAGE in _absolute(tree) for tree in trees):
-        return ""
-    return (
-        f"its code imports {_PACKAGE}, of the package {_DISTRIBUTION}, which the pins do not hold "
-        f"and which is not installed: install {_DISTRIBUTION} for it"
-    )
 
 
 def _modules_named(folder: Path, problems: list[Problem]) -> Iterator[tuple[str, str]]:
@@ -108,15 +85,6 @@ def _texts(value: object) -> Iterator[str]:
         yield from (text for each in value for text in _texts(each))
 
 
-def _unnamed_model_type(folder: Path) -> Iterator[Problem]:
-    """A model type that needs code, in a folder that names none."""
-    path = folder / MAPS[0]
-    model_type = foreign_json.read(path).get("model_type")
-    if any(model_type in family.own_code for family in FAMILIES.values()):
-        found = f"no code for the model type {model_type!r}"
-        yield Problem(f"{path}: $.auto_map", found, "the classes that load it, as published")
-
-
 def _parse(path: Path, problems: list[Problem]) -> ast.Module:
     try:
         return ast.parse(fileio.read_bytes(path))
@@ -131,21 +99,3 @@ def _relative(tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.level:
             yield from [node.module] if node.module else [each.name for each in node.names]
-
-
-def _absolute(tree: ast.Module) -> set[str]:
-    """Top-level packages that a module imports."""
-    names = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names |= {each.name.partition(".")[0] for each in node.names}
-        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
-            names.add(node.module.partition(".")[0])
-    return names
-
-
-def _installed() -> dict[str, str]:
-    """The digest of the installed ai2-olmo; empty where no installer wrote down its files."""
-    found = installed.distribution(_DISTRIBUTION)
-    record = found and found.read_text("RECORD")
-    return {_DISTRIBUTION: fileio.digest_of_data(record)} if record else {}

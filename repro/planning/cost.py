@@ -153,6 +153,22 @@ _OPEN = "the paper leaves open what was fixed here"
 
 
 @dataclass(frozen=True)
+class Need:
+    """What would decide a claim."""
+
+    what: str
+    detail: str = ""
+    runs: bool = False
+    """Whether it is a run of its manifest."""
+    directs: bool = False
+    """Whether such a run shows where it points, and decides nothing."""
+
+    def in_words(self) -> str:
+        """Both in a few words."""
+        return f"{self.what}: {self.detail}" if self.detail else self.what
+
+
+@dataclass(frozen=True)
 class UndecidedClaims:
     """The claims of one manifest, as they stand."""
 
@@ -165,26 +181,32 @@ class UndecidedClaims:
     def needs(self) -> str:
         """How many claims take what, e.g. "25: weights (12 checkpoints, 56 h on one H200)"."""
         details: dict[str, list[str]] = {}
-        for one in self.findings.values():
-            if one.counts and one.outcome in ("inconclusive", "not-run"):
-                what, detail = self._need(one)
-                details.setdefault(what, []).append(detail)
+        for need in self.by_claim().values():
+            details.setdefault(need.what, []).append(need.detail)
         ordered = sorted(details.items(), key=lambda each: -len(each[1]))
         return "; ".join(f"{len(each)}: {what}{_bracket(each)}" for what, each in ordered)
 
-    def _need(self, one: Finding) -> tuple[str, str]:
-        """What decides a claim, and the detail of it."""
+    def by_claim(self) -> dict[str, Need]:
+        """What would decide each undecided claim that counts."""
+        return {
+            name: self._need(one)
+            for name, one in self.findings.items()
+            if one.counts and one.outcome in ("inconclusive", "not-run")
+        }
+
+    def _need(self, one: Finding) -> Need:
         if one.claim in self.undecidable:
-            return "beyond any run: " + (_OPEN if one.claim in self._tuned else _NOISE), ""
+            why = _OPEN if one.claim in self._tuned else _NOISE
+            return Need(f"beyond any run: {why}", directs=True)
         if one.outcome == "not-run" and (reading := self._open_reading(one)):
             return self._need(reading)
         causes = {each.code: each for each in one.causes}
         for code, (what, detail) in _CAUSES.items():
             if found := causes.get(code):
-                return what, str(found.values[detail]) if detail else ""
+                return Need(what, str(found.values[detail]) if detail else "")
         if one.outcome == "not-run":
-            return ("Coq", "") if one.basis == "proof" else self._run
-        return ("more digits in print" if one.basis in ("page", "code") else "more settings"), ""
+            return Need("Coq", runs=True) if one.basis == "proof" else self._run
+        return Need("more digits in print" if one.basis in ("page", "code") else "more settings")
 
     @cached_property
     def _tuned(self) -> set[str]:
@@ -207,17 +229,17 @@ class UndecidedClaims:
         )
 
     @cached_property
-    def _run(self) -> tuple[str, str]:
+    def _run(self) -> Need:
         """A whole run: checkpoints that are not bundled, and GPU time at the highest tier."""
         names = {name for group in self.manifest.jobs for name in job_slots.checkpoints_of(group)}
         if not names:
-            return "`make reproduce`", ""
+            return Need("`make reproduce`", runs=True)
         locator = InputLocator()
         slots = job_slots.slots(
             self.manifest, self.manifest.tiers()[-1], locator.checkpoints, DEFAULT_ENGINE
         )
         hours = gpu_hours(distinct(each.job for each in slots), locator)
-        return "weights", f"{len(names)} checkpoints, {hours:.0f} h on one H200"
+        return Need("weights", f"{len(names)} checkpoints, {hours:.0f} h on one H200", runs=True)
 
 
 def _bracket(details: Iterable[str]) -> str:

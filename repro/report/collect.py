@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,24 +15,28 @@ from numpy.typing import NDArray
 from repro import coverage, paths
 from repro.environment import pins
 from repro.errors import BadInputError
+from repro.report import compared_view
 from repro.report.report_data import (
     Curve,
     Envelope,
-    Machine,
+    PairFlips,
+    PaperShown,
     PrecisionPair,
     PrecisionSide,
+    RecordSeen,
     ReportData,
     Run,
     Timing,
     TuningSummary,
+    machines,
 )
 from repro.schema import catalog, paper, validate
 from repro.schema.jobs import EvaluateJob, StabilityJob, ThroughputJob, TuningJob
 from repro.schema.manifest import Manifest
 from repro.store import contents, run_file
-from repro.store.record import Record
 from repro.store.run_file import RunFile, manifest_of
 from repro.store.store import Store
+from verify import side_by_side
 from verify.decidable import undecidable
 from verify.errors import InvalidError, NotRunError
 from verify.evidence import Evidence
@@ -41,6 +45,9 @@ from verify.paper import paper_against_itself
 from verify.records import answers, throughput, tuning
 from verify.records.checked_record import CheckedRecord
 from verify.rules import layer
+
+if TYPE_CHECKING:
+    from repro.store.record import Record
 
 
 def gather(folders: Sequence[Path], shown: Mapping[Path, str] | None = None) -> ReportData:
@@ -59,6 +66,7 @@ def gather(folders: Sequence[Path], shown: Mapping[Path, str] | None = None) -> 
     arrays = RecordCollector()
     checkpoints, asked, pinned = catalog.checkpoints(), catalog.question_sets(), pins.versions()
     unread: list[BadInputError] = []
+    seen: dict[str, RecordSeen] = {}
     for folder, run in _runs(folders, unread):
         try:
             found = manifest_of(run)
@@ -72,26 +80,40 @@ def gather(folders: Sequence[Path], shown: Mapping[Path, str] | None = None) -> 
         verdict = verdict.with_notes(contents.orphans(evidence.store))
         loaded = list(_checked_records(evidence))
         records |= {each.record.key: each.record for each in loaded}
-        arrays.add_records(loaded)
         name = (shown or {}).get(folder, str(folder))
+        place = folder if name == str(folder) else None  # a packet is unpacked for a while
+        seen |= {each.record.key: RecordSeen.of(each.record, place) for each in loaded}
+        arrays.add_records(loaded)
         runs.append(Run(name, run.started, verdict, len(loaded), len(evidence.slots)))
     claimed = {each.id: each for each in validate.about_the_same(claimed.values())} | claimed
     every = tuple(claimed[name] for name in sorted(claimed))
+    ledger = _ledger(every)
     return ReportData(
-        paper=paper.names(each.paper for each in every),
+        paper=_paper(every),
         start=paper.start(),
         manifests=every,
         page=tuple(paper_against_itself(each) for each in every),
-        coverage=_coverage(every),
+        coverage=coverage.tally(ledger, every) if ledger else None,
+        abstract=ledger.sections.get("abstract", ()) if ledger else (),
         undecidable={each.id: undecidable(each, each.tiers()[-1], asked) for each in every},
         runs=tuple(runs),
-        machines=_machines(list(records.values())),
+        machines=machines(records.values()),
         pairs=arrays.pairs(),
         tunings=arrays.tunings(),
         timings=arrays.timings(),
         envelopes=arrays.envelopes(),
+        flips=arrays.flips(),
+        records=tuple(seen.values()),
         unread=tuple(dict.fromkeys(map(str, unread))),
     )
+
+
+def _paper(manifests: Sequence[Manifest]) -> PaperShown:
+    """The bundle's paper; of another one what its manifests call it."""
+    own = paper.load()
+    if own is None or any(own.id != each.paper.id for each in manifests):
+        return PaperShown(paper.names(each.paper for each in manifests))
+    return PaperShown(own.name, own.title, own.authors, own.url or "")
 
 
 def _check_one_paper(one: Manifest, other: Manifest, folder: Path) -> None:
@@ -102,16 +124,15 @@ def _check_one_paper(one: Manifest, other: Manifest, folder: Path) -> None:
         raise BadInputError(message)
 
 
-def _coverage(manifests: Sequence[Manifest]) -> coverage.Coverage | None:
-    """What becomes of the sentences of the paper that some manifests are about, where it is known.
+def _ledger(manifests: Sequence[Manifest]) -> coverage.Ledger | None:
+    """The sentences of the paper that some manifests are about, where they are known.
 
     A ledger of another paper than theirs says nothing here.
     """
     if not (paths.bundle().catalog / coverage.LEDGER).is_file():
         return None
     ledger = coverage.load()
-    about = {each.paper.id for each in manifests}
-    return coverage.tally(ledger, manifests) if ledger.paper.id in about else None
+    return ledger if ledger.paper.id in {each.paper.id for each in manifests} else None
 
 
 def _runs(folders: Sequence[Path], unread: list[BadInputError]) -> Iterator[tuple[Path, RunFile]]:
@@ -128,17 +149,6 @@ def _checked_records(evidence: Evidence) -> Iterator[CheckedRecord]:
             yield evidence.get(slot)
         except (InvalidError, NotRunError):
             continue
-
-
-def _machines(records: Sequence[Record]) -> tuple[Machine, ...]:
-    """Environments of some records, those that are the same taken together."""
-    found: dict[tuple[object, ...], Machine] = {}
-    for record in records:
-        seen = record.environment
-        at = (seen.hardware_class, seen.python, seen.platform, seen.drift)
-        before = found[at].records if at in found else 0
-        found[at] = Machine(seen.hardware_class, seen.python, seen.platform, before + 1, seen.drift)
-    return tuple(sorted(found.values(), key=lambda each: (each.hardware, each.python)))
 
 
 # -----------------------------------------------------------------------------
@@ -161,6 +171,7 @@ class RecordCollector:
 
     def __init__(self) -> None:
         self._pairs: dict[tuple[str, str], PrecisionPair] = {}
+        self._flips: dict[tuple[str, str], PairFlips] = {}
         self._by_kind: dict[str, dict[str, Any]] = defaultdict(dict)
 
     def add_records(self, loaded: Sequence[CheckedRecord]) -> None:
@@ -173,7 +184,9 @@ class RecordCollector:
         for reference, candidate in _precision_pairs(loaded):
             at = (reference.record.key, candidate.record.key)
             if at not in self._pairs:
-                self._pairs[at] = _pair(reference, candidate)
+                self._pairs[at] = pair = _pair(reference, candidate)
+                if (name := (pair.model, pair.candidate.precision)) not in self._flips:
+                    self._flips[name] = _flips(reference, candidate, pair)
 
     def pairs(self) -> tuple[PrecisionPair, ...]:
         """Every pair of precisions, by model."""
@@ -181,6 +194,10 @@ class RecordCollector:
         return tuple(
             sorted(found, key=lambda each: (each.model, each.candidate.precision, each.setting))
         )
+
+    def flips(self) -> tuple[PairFlips, ...]:
+        """The most telling flips of each model and pair of precisions, under one setting."""
+        return tuple(self._flips[name] for name in sorted(self._flips))
 
     def tunings(self) -> tuple[TuningSummary, ...]:
         """Fine-tunings; those that differ in seed alone are one."""
@@ -254,6 +271,22 @@ def _pair(reference: CheckedRecord, candidate: CheckedRecord) -> PrecisionPair:
         gold=_letters(gold),
         reference=_side(reference),
         candidate=_side(candidate),
+    )
+
+
+_TOLD = 20
+"""Flips of a pair that a page shows."""
+
+
+def _flips(reference: CheckedRecord, candidate: CheckedRecord, pair: PrecisionPair) -> PairFlips:
+    compared = list(side_by_side.compare_answers(reference, candidate, _TOLD))
+    return PairFlips(
+        model=pair.model,
+        sides=(pair.reference.precision, pair.candidate.precision),
+        setting=pair.setting,
+        keys=(reference.record.key, candidate.record.key),
+        total=sum(each.lost + each.won for each in compared),
+        shown=compared_view.flip_section([(pair.setting, each) for each in compared], _TOLD),
     )
 
 

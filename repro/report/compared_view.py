@@ -46,8 +46,7 @@ def sections(found: Comparison, most: int | None = None) -> tuple[Section, ...]:
         most: Flips that are shown, over all rows; all by default.
     """
     every = (_head(found), _made(found.pairs), _answers(found), _movement(found), _other(found))
-    flips = [(pair, row, flip) for pair, row in _rows(found) for flip in row.flips]
-    flips.sort(key=lambda each: -(each[2].moved or 0.0))
+    flips = [(pair.slot, row) for pair, row in _rows(found)]
     return tuple(each for each in (*every, flip_section(flips, most)) if each.rows or each.notes)
 
 
@@ -150,22 +149,27 @@ def _movement(found: Comparison) -> Section:
     return Section("How far log-likelihoods moved", headings, tuple(rows), notes)
 
 
-def flip_section(
-    flips: Sequence[tuple[ComparedPair, AnswersCompared, Flip]], most: int | None
-) -> Section:
-    """Flips as a table, by id: a data set's text is never shown."""
+def flip_section(compared: Sequence[tuple[str, AnswersCompared]], most: int | None) -> Section:
+    """Flips as a table, the most telling first, by id: a data set's text is never shown.
+
+    Args:
+        compared: Name of the slot, and what was compared.
+        most: Flips that are shown; all by default.
+    """
+    flips = [(slot, row, flip) for slot, row in compared for flip in row.flips]
+    flips.sort(key=lambda each: -(each[2].moved or 0.0))
     rows = tuple(
         (
             flip.question,
-            pair.slot,
+            slot,
             _asked(row),
             _letter(flip.gold),
             *(_side(flip, at) for at in (0, 1)),
             "—" if flip.moved is None else f"{flip.moved:.3g}",
         )
-        for pair, row, flip in flips[:most]
+        for slot, row, flip in flips[:most]
     )
-    total = sum(row.lost + row.won for row in {id(row): row for _, row, _ in flips}.values())
+    total = sum(row.lost + row.won for _, row in compared)
     notes = [f"{len(rows)} of {plural(total, 'flip')}; moved: {_PASSED}"] if rows else []
     headings = ("question", "slot", "asked", "gold", "A", "B", "moved")
     return Section("Most telling questions", headings, rows, tuple(notes))

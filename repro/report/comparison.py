@@ -286,7 +286,7 @@ def differences(one: Record, other: Record) -> Iterator[Difference]:
 
 def _apart(label: str, one: Mapping[str, str], other: Mapping[str, str]) -> Iterator[Difference]:
     for name in {**one, **other}:
-        here, there = one.get(name), other.get(name)
+        here, there = one.get(name) or None, other.get(name) or None  # nothing, said or not
         if here != there:
             what = f"{label}{name}"
             yield Difference(what=what, here=here, there=there, touches=EVERY, claims={})

@@ -49,6 +49,8 @@ def show(
         out.print(_missing(plan))
     for file, sha in executed_code(plan).items():
         out.print(Text(f"  executes {file}, sha256 {sha}"))
+    for name, words in tokenizers(plan).items():
+        out.print(Text(f"  tokenizer of {name}: {words}"))
     for reason in dict.fromkeys(job.reason for job in plan.jobs if job.stuck and job.key):
         out.print(Text(f"  cannot run here: {reason}"))
     for reason in dict.fromkeys(job.slot.reason for job in plan.jobs if job.slot.job is None):
@@ -132,6 +134,12 @@ def executed_code(plan: Plan) -> dict[str, str]:
     return {file: sha for each in located for file, sha in each.executes.items()}
 
 
+def tokenizers(plan: Plan) -> dict[str, str]:
+    """Whether tokenizers here are the gated ones that they are meant to be, by checkpoint."""
+    located = [each for job in plan.jobs for each in job.inputs.values()]
+    return {each.name: each.tokenizer for each in located if each.tokenizer}
+
+
 def unbuilt_job_types(manifest: Manifest) -> dict[str, int]:
     """Job types that are not built yet, with the number of claims that wait for each."""
     needs = Counter[str]()
@@ -211,6 +219,7 @@ def as_data(plan: Plan, undecidable: Mapping[str, str]) -> dict[str, Any]:
         ],
         "left_out": {each.slot.id: each.reason for each in plan.left_out},
         "executes": executed_code(plan),
+        "tokenizers": tokenizers(plan),
         "undecidable": dict(undecidable),
         "not_built": unbuilt_job_types(plan.manifest),
         "missing": [

@@ -1,19 +1,40 @@
 """What the page is made from: verdicts, and what was seen in the records behind them.
 
-Everything here is plain data. `repro.cli.report` fills it from verified records; nothing that
+Everything here is plain data. `repro.report.collect` fills it from verified records; nothing that
 makes a page reads a record, so a page can be made from made-up data too.
 
 Not covered: how a number is decided (`verify`), how it is drawn (`repro.report.figures`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
 
-from repro.coverage import Coverage
+from repro.coverage import Coverage, Entry
 from repro.environment.machine import Drift
+from repro.report.compared_view import Section
 from repro.schema.finding import Verdict
 from repro.schema.jobs import Tier
 from repro.schema.manifest import Manifest
+from repro.store.record import Record
+
+
+@dataclass(frozen=True)
+class PaperShown:
+    """What the page is about."""
+
+    name: str
+    """As it is called in a sentence."""
+    title: str = ""
+    """Empty where no more than its name is known."""
+    authors: tuple[str, ...] = ()
+    url: str = ""
+    """Where a reader finds it; empty where nobody says."""
+
+    def link(self, version: str) -> str:
+        """Address of one version of it, where its address takes a version."""
+        return f"{self.url}{version}" if "/abs/" in self.url else self.url
 
 
 @dataclass(frozen=True)
@@ -32,6 +53,83 @@ class Run:
 
 
 @dataclass(frozen=True)
+class RecordSeen:
+    """One record, as a claim names it."""
+
+    key: str
+    folder: Path | None
+    """Results folder that it lies in; None where that is gone by the time that one reads."""
+    what: str
+    """What ran: kind of job, model, precision."""
+    setting: tuple[tuple[str, str], ...]
+    """Everything else that it was told, by name; the setting's own label first."""
+    hardware: str
+    """Hardware class."""
+    revision: str
+    """Of the code that made it; empty in records from before it was written down."""
+    drifted: int
+    """Packages that were not at their pins."""
+
+    @property
+    def path(self) -> Path | None:
+        """Its file."""
+        return self.folder / "jobs" / self.key / "record.json" if self.folder else None
+
+    @classmethod
+    def of(cls, record: Record, folder: Path | None) -> Self:
+        """What a page says of a record in a results folder."""
+        job = record.job.model_dump(mode="json", exclude_none=True)
+        setting = job.pop("setting", {})
+        named = [job.pop("kind").replace("_", " "), job.pop("checkpoint", job.get("family", ""))]
+        named += [job.get("method", ""), job.get("precision", job.get("dtype", ""))]
+        revision = record.environment.revision
+        return cls(
+            key=record.key,
+            folder=folder,
+            what=" ".join(filter(None, named)),
+            setting=tuple(_flat({"setting": setting.pop("id", ""), **setting, **job})),
+            hardware=record.environment.hardware_class,
+            revision=revision.of if revision else "",
+            drifted=len(record.environment.drift),
+        )
+
+
+_LONGEST = 60
+"""Characters of a list before it is only counted."""
+
+
+def _flat(told: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
+    """Names and values in words; a long list is counted."""
+    for name, value in told.items():
+        label = f"{before}{name.replace('_', ' ')}"
+        if value in ("", [], {}):
+            continue
+        if isinstance(value, Mapping) and not all(isinstance(e, str) for e in value.values()):
+            yield from _flat(value, f"{label}, ")
+        elif isinstance(value, Mapping | list):
+            text = ", ".join(map(str, value))
+            yield label, text if len(text) <= _LONGEST else f"{len(value)} of them"
+        else:
+            yield label, str(value)
+
+
+@dataclass(frozen=True)
+class PairFlips:
+    """The most telling flips between two records, under the first setting of their models."""
+
+    model: str
+    sides: tuple[str, str]
+    """Precision of each."""
+    setting: str
+    keys: tuple[str, str]
+    """Of the records."""
+    total: int
+    """Flips of all numbers of shots, those that are not shown among them."""
+    shown: Section
+    """As `repro compare` prints them."""
+
+
+@dataclass(frozen=True)
 class Machine:
     """Records that were made in one environment."""
 
@@ -41,6 +139,17 @@ class Machine:
     platform: str
     records: int
     drift: tuple[Drift, ...]
+
+
+def machines(records: Iterable[Record]) -> tuple[Machine, ...]:
+    """Environments of some records, those that are the same taken together."""
+    found: dict[tuple[object, ...], Machine] = {}
+    for record in records:
+        seen = record.environment
+        at = (seen.hardware_class, seen.python, seen.platform, seen.drift)
+        before = found[at].records if at in found else 0
+        found[at] = Machine(seen.hardware_class, seen.python, seen.platform, before + 1, seen.drift)
+    return tuple(sorted(found.values(), key=lambda each: (each.hardware, each.python)))
 
 
 @dataclass(frozen=True)
@@ -146,8 +255,7 @@ class Envelope:
 class ReportData:
     """Everything that the page shows."""
 
-    paper: str
-    """What the claims are of, as it is called in a sentence."""
+    paper: PaperShown
     start: str
     """The manifest to begin with."""
     manifests: tuple[Manifest, ...]
@@ -164,6 +272,13 @@ class ReportData:
     tunings: tuple[TuningSummary, ...] = ()
     timings: tuple[Timing, ...] = ()
     envelopes: tuple[Envelope, ...] = ()
+    records: tuple[RecordSeen, ...] = ()
+    """Those that passed every check."""
+    flips: tuple[PairFlips, ...] = ()
+    abstract: tuple[Entry, ...] = ()
+    """Every sentence of the paper's abstract, with what checks it."""
+    price: float | None = None
+    """Of an hour of one H200; None where none is set."""
     unread: tuple[str, ...] = ()
     """Runs that could not be judged, and why: messages, of several lines each."""
 

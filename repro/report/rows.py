@@ -75,7 +75,7 @@ def rows(data: ReportData) -> tuple[Row, ...]:
         enumerate(found),
         key=lambda each: (
             papers.index(about[each[1][0]].id),
-            _order(section_of(each[1][2])),
+            section_order(section_of(each[1][2])),
             each[0],
         ),
     )
@@ -159,7 +159,7 @@ def heading(place: str) -> str:
     return f"Section {first}" if re.fullmatch(r"[\d.]+", first) else first
 
 
-def _order(section: str) -> tuple[int, tuple[int, ...], str]:
+def section_order(section: str) -> tuple[int, tuple[int, ...], str]:
     """Abstract, numbered sections, appendices, then the rest."""
     if numbers := re.findall(r"\d+", section.removeprefix("Section ")):
         if section.startswith("Section "):

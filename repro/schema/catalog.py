@@ -18,9 +18,6 @@ from repro.schema.families import FAMILIES
 from repro.schema.reading import Wrong, path_key
 from repro.text import known_names
 
-GATED = frozenset({"meta-llama/Llama-2-7b-hf"})
-"""Tokenizers that the hub gives only to those who accepted a licence."""
-
 MMLU: Final = "mmlu"
 """The one data set with subjects; every other task is a benchmark under lm-eval's own name."""
 
@@ -105,6 +102,18 @@ class Checkpoint(Frozen):
     def stored_bytes(self) -> int:
         """Size of the published weights."""
         return self.parameters * (4 if self.stored_dtype == "float32" else 2)
+
+
+class GatedTokenizer(Frozen):
+    """A tokenizer that the hub gives only to those who accepted a licence."""
+
+    vocabularies: Annotated[frozenset[Sha256], Field(min_length=1)]
+    """Digests of its vocabulary and merges, by `foreign_json.vocabulary_digest`; several where
+    published copies order merges of equal rank otherwise."""
+    public: Repository
+    """A repository that anybody may fetch from and that is expected to bring the same one."""
+    note: str
+    """What the digests were taken from."""
 
 
 class Subject(Frozen):
@@ -212,6 +221,7 @@ class Instructions(OneFile):
 
 class _Checkpoints(Frozen):
     checkpoints: dict[Slug, Checkpoint]
+    gated_tokenizers: dict[Repository, GatedTokenizer] = Field(default_factory=dict)
 
 
 class _Datasets(Frozen):
@@ -222,9 +232,17 @@ class _Datasets(Frozen):
 
 def checkpoints(path: Path | None = None) -> Mapping[str, Checkpoint]:
     """Every checkpoint by name, from `catalog/checkpoints.json`: the bundle's before the tool's."""
+    return {name: each for one in _checkpoints(path) for name, each in one.checkpoints.items()}
+
+
+def gated_tokenizers() -> Mapping[str, GatedTokenizer]:
+    """Every gated tokenizer by its name on the hub, from the same."""
+    return {name: each for one in _checkpoints() for name, each in one.gated_tokenizers.items()}
+
+
+def _checkpoints(path: Path | None = None) -> list[_Checkpoints]:
     files = [path] if path else _files("checkpoints.json")
-    found = [_load(each, _Checkpoints, _wrong_checkpoints).checkpoints for each in files]
-    return {name: each for one in found for name, each in one.items()}
+    return [_load(each, _Checkpoints, _wrong_checkpoints) for each in files]
 
 
 def unpinned_checkpoints(known: Mapping[str, Checkpoint]) -> tuple[str, ...]:

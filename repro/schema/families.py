@@ -13,7 +13,9 @@ The dtype that weights are stored in belongs to a checkpoint and stands in the c
 
 Reference: paper v2, Appendix D and F; code of the pinned packages (transformers 4.40.0, mamba-ssm
 2.2.2) and of ai2-olmo 0.3.0; OpenELM's model card for its BOS. Differs: the paper does not define
-ALL for any family; every linear layer inside the blocks is taken, and the output layer is not.
+ALL for any family; every linear layer inside the blocks is taken, and the output layer is not. OLMo
+of hf_olmo is loaded as transformers' own class, so that the layers that hf_olmo fuses are adapted
+each by itself.
 """
 
 from collections.abc import Mapping
@@ -44,8 +46,6 @@ class Layout:
     not the model's is refused."""
     renamed: Mapping[str, str] = field(default_factory=dict)
     """Names that older versions stored, to those of today."""
-    own_code: bool = False
-    """Without a class in transformers: the checkpoint's own code loads it."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,6 @@ class Family:
     def config(self) -> tuple[str, ...]:
         """What config.json may say."""
         return tuple(self.layouts)
-
-    @property
-    def own_code(self) -> tuple[str, ...]:
-        """Those of `config` that the checkpoint's own code loads."""
-        return tuple(name for name, layout in self.layouts.items() if layout.own_code)
 
 
 _LLAMA_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -124,11 +119,10 @@ FAMILIES: Mapping[str, Family] = {
     ),
     "olmo": Family(
         layouts={
-            "hf_olmo": Layout(
+            "hf_olmo": Layout(  # as published; `repro.weights.olmo` renames its weights
                 embedding="model.transformer.wte.weight",
-                logits="as computed",
-                lora_all=("att_proj", "attn_out", "ff_proj", "ff_out"),
-                own_code=True,
+                logits="widened",
+                lora_all=_LLAMA_LINEAR,
             ),
             "olmo": Layout(  # what `repro convert --layout olmo` makes
                 embedding="model.embed_tokens.weight",
@@ -155,7 +149,7 @@ FAMILIES: Mapping[str, Family] = {
                 embedding="transformer.token_embeddings.weight",
                 logits="as computed",
                 lora_all=("qkv_proj", "out_proj", "proj_1", "proj_2"),
-                own_code=True,
+                unused=(r"transformer\.classifier\.weight",),
             )
         },
         begins=True,
@@ -170,14 +164,19 @@ FAMILIES: Mapping[str, Family] = {
             )
         },
     ),
+    "own-code": Family(layouts={}),
 }
 """Family, as `catalog/checkpoints.json` names it, to what is known of it."""
+
+OWN_CODE = "own-code"
+"""The family of what nobody has written here: Python beside the weights loads it, if allowed."""
+_UNWRITTEN = Layout(embedding="", logits="as computed", lora_all=())
 
 
 def family_and_layout(config: Mapping[str, object]) -> tuple[str, Layout] | None:
     """The family and the layout of a checkpoint, told by what its config.json holds.
 
-    None for any other.
+    Any other that names code of its own is of `OWN_CODE`; None without.
     """
     layout, says = "transformers", config.get("model_type")
     if "ssm_cfg" in config:
@@ -186,7 +185,7 @@ def family_and_layout(config: Mapping[str, object]) -> tuple[str, Layout] | None
     for name, family in FAMILIES.items():
         if family.layout == layout and isinstance(says, str) and says in family.layouts:
             return name, family.layouts[says]
-    return None
+    return (OWN_CODE, _UNWRITTEN) if config.get("auto_map") and layout == "transformers" else None
 
 
 def family_named(config: Mapping[str, object]) -> str | None:

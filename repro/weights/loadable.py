@@ -9,7 +9,8 @@ what loads them is given a folder with those and nothing else, in which
     JSON, words, code   are copies of the very bytes that were digested;
     weights             are links to files that are held open: another file of that name, put there
                         later, is not read, and one that is written to meanwhile is told;
-    tokenizer.json      has the form that the pinned tokenizers reads (`foreign_json.tokenizer`).
+    tokenizer.json      has the form that the pinned tokenizers reads (`foreign_json.tokenizer`),
+                        and the file beside it a class of transformers (`tokenizer_settings`).
 
 No file of the list may send a library elsewhere (`foreign_json.forbidden_settings`).
 
@@ -48,6 +49,10 @@ PLAIN: Mapping[str, tuple[str, ...]] = {
     "mamba-ssm": (CONFIG, *TOKENIZER),
 }
 """Layout to what is read beside weights and code."""
+_REWRITTEN = {
+    _WORDS: foreign_json.tokenizer,
+    "tokenizer_config.json": foreign_json.tokenizer_settings,
+}
 _ADAPTER = "adapter_config.json"
 _LINKED = ".safetensors"
 
@@ -224,8 +229,9 @@ def private_copy(
         try:
             if found := _problems(own, listed):
                 raise _refused(own, *found)
-            if _WORDS in listed:
-                (own / _WORDS).write_bytes(foreign_json.tokenizer((own / _WORDS).read_bytes()))
+            for name, change in _REWRITTEN.items():
+                if name in listed:
+                    (own / name).write_bytes(change((own / name).read_bytes()))
             yield own
         except (BadInputError, CannotRunError) as error:
             if str(own) not in str(error):

@@ -9,7 +9,8 @@ the other: names and byte ranges change, no number does.
     ff_out      the feed-forward's output; without a block, the output layer where it is not tied
     wte         the embedding
 
-Layer norm has no weights in either. In float32 the two models compute the same.
+Layer norm has no weights in either. In float32 the two models compute the same. `convert` writes a
+checkpoint in the new layout; `renamed` says what a model of it takes from one in the old.
 
 Reference: hf_olmo and olmo.model of ai2-olmo 0.3.0; transformers 4.40.0, models/olmo.
 Not covered: half precision, where hf_olmo rotates queries and keys in float32 and transformers in
@@ -26,6 +27,7 @@ from repro import fileio, json_text
 from repro.errors import BadInputError, Problem
 from repro.fileio import DraftFile, Drafts
 from repro.weights import checkpoint_files, foreign_json
+from repro.weights.checkpoint_files import Tensors
 
 _NEEDED: Mapping[str, tuple[object, ...]] = {
     "activation_type": ("swiglu",),
@@ -51,8 +53,8 @@ _OUTSIDE = {
 _PIECE = 1 << 24
 """Bytes read at a time."""
 
-Range = tuple[str, list[int], int, int]
-"""Dtype, shape, and where the bytes begin and end in the source's data."""
+Rows = tuple[str, int, int]
+"""Of a tensor of the new layout: the tensor of the old one, its first row there, its rows."""
 
 
 def convert(file: Path, out: Path) -> list[DraftFile]:
@@ -66,12 +68,12 @@ def convert(file: Path, out: Path) -> list[DraftFile]:
         BadInputError: if it is no such checkpoint; nothing was written.
     """
     try:
-        config = json_text.load(file.parent / "config.json")
-        known = _checked(config, file.parent / "config.json")
-        ranges = _ranges(checkpoint_files.safetensors_header(file), known, file)
+        known = checked(json_text.load(file.parent / "config.json"), file.parent / "config.json")
+        tensors = checkpoint_files.safetensors_header(file)
+        rows = renamed(tensors, known, file)
         with Drafts(out) as drafts:
-            made = [drafts.write("model.safetensors", _weights(file, ranges))]
-            made.append(drafts.write("config.json", [_text(_new_config(config))]))
+            made = [drafts.write("model.safetensors", _weights(file, tensors, rows))]
+            made.append(drafts.write("config.json", [_text(new_config(known))]))
             made += [drafts.write(name, [text]) for name, text in _tokenizer(file.parent)]
             drafts.publish()
     except (OSError, ValueError) as error:
@@ -82,8 +84,13 @@ def convert(file: Path, out: Path) -> list[DraftFile]:
     return made
 
 
-def _checked(config: object, path: Path) -> Mapping[str, Any]:
-    """The configuration, if transformers' OLMo can be what it says."""
+def checked(config: object, path: Path) -> Mapping[str, Any]:
+    """The configuration, if transformers' OLMo can be what it says.
+
+    Raises:
+        BadInputError: naming every field that says otherwise.
+        ValueError: it is no JSON object.
+    """
     if not isinstance(config, dict):
         raise ValueError(f"{path} is no JSON object")  # noqa: TRY004  # what a damaged file is
     problems = [
@@ -97,34 +104,39 @@ def _checked(config: object, path: Path) -> Mapping[str, Any]:
         if type(config.get(field)) is not int or config[field] < 1
     ]
     if problems:
-        message = "no OLMo that transformers has a class for; nothing was written"
+        message = "no OLMo that transformers has a class for"
         raise BadInputError(message, problems)
     return config
 
 
-def _ranges(
-    source: Mapping[str, Mapping[str, Any]], config: Mapping[str, Any], file: Path
-) -> dict[str, Range]:
-    """Every tensor of the new layout, in the order in which their bytes lie in the source."""
-    made: dict[str, Range] = {}
+def renamed(stored: Tensors, config: Mapping[str, Any], where: Path) -> dict[str, Rows]:
+    """Every tensor of the new layout, in the order in which their bytes lie in the source.
+
+    Args:
+        stored: Tensors of the old layout, from the headers.
+        config: As `checked` gives it.
+        where: The file or folder that they are in, for messages.
+
+    Raises:
+        BadInputError: they are not those of the configuration.
+    """
+    made: dict[str, Rows] = {}
     problems = []
-    for name, tensor in sorted(source.items(), key=lambda each: each[1]["data_offsets"][0]):
+    for name, tensor in sorted(stored.items(), key=lambda each: each[1]["data_offsets"][0]):
         parts = _renamed_rows(name, tensor["shape"], config)
         if not parts or sum(rows for _, rows in parts) != tensor["shape"][0]:
             found = f"{name} of shape {tensor['shape']}"
-            problems.append(Problem(str(file), found, "a weight of an OLMo of its config.json"))
+            problems.append(Problem(str(where), found, "a weight of an OLMo of its config.json"))
             continue
-        begin, end = tensor["data_offsets"]
-        row = (end - begin) // tensor["shape"][0]
+        first = 0
         for new, rows in parts:
-            shape = [rows, *tensor["shape"][1:]]
-            made[new] = tensor["dtype"], shape, begin, begin + rows * row
-            begin += rows * row
+            made[new] = name, first, rows
+            first += rows
     expected = 7 * config["n_layers"] + 1 + (not config.get("weight_tying", True))
     if not problems and len(made) != expected:
-        problems = [Problem(str(file), f"{len(made)} weights", f"{expected}, by its config.json")]
+        problems = [Problem(str(where), f"{len(made)} weights", f"{expected}, by its config.json")]
     if problems:
-        raise BadInputError("no OLMo in hf_olmo's layout; nothing was written", problems)
+        raise BadInputError("no OLMo in hf_olmo's layout", problems)
     return made
 
 
@@ -154,20 +166,25 @@ def _key_heads(config: Mapping[str, Any]) -> int:
     return config.get("n_kv_heads") or heads
 
 
-def _weights(file: Path, ranges: Mapping[str, Range]) -> Iterator[bytes]:
+def _weights(file: Path, tensors: Tensors, rows: Mapping[str, Rows]) -> Iterator[bytes]:
     """The content of the new safetensors file, in pieces."""
-    yield checkpoint_files.new_header(
-        (name, dtype, shape, end - begin) for name, (dtype, shape, begin, end) in ranges.items()
-    )
+    header, places = list[tuple[str, str, list[int], int]](), list[tuple[int, int]]()
+    for new, (old, first, count) in rows.items():
+        tensor = tensors[old]
+        begin, end = tensor["data_offsets"]
+        row = (end - begin) // tensor["shape"][0]
+        header.append((new, tensor["dtype"], [count, *tensor["shape"][1:]], count * row))
+        places.append((begin + first * row, count * row))
+    yield checkpoint_files.new_header(header)
     with fileio.open_regular_file(file) as stream:
         data = 8 + int.from_bytes(stream.read(8), "little")
-        for _, _, begin, end in ranges.values():
+        for begin, size in places:
             stream.seek(data + begin)
-            for left in range(end - begin, 0, -_PIECE):
+            for left in range(size, 0, -_PIECE):
                 yield stream.read(min(left, _PIECE))
 
 
-def _new_config(config: Mapping[str, Any]) -> dict[str, object]:
+def new_config(config: Mapping[str, Any]) -> dict[str, object]:
     """config.json as transformers' OLMo reads it."""
     width = config.get("mlp_hidden_size") or config["d_model"] * config.get("mlp_ratio", 4)
     return {
@@ -191,15 +208,13 @@ def _new_config(config: Mapping[str, Any]) -> dict[str, object]:
 
 
 def _tokenizer(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """The tokenizer's files; its class, code of the hub, becomes the one that it derives from."""
+    """The tokenizer's files; of a class that is code of the hub, the one it derives from."""
     for name in ("tokenizer.json", "special_tokens_map.json"):
         if (folder / name).is_file():
             yield name, fileio.read_bytes(folder / name)
     path = folder / "tokenizer_config.json"
     if path.is_file():
-        settings = foreign_json.read(path)
-        settings.pop("auto_map", None)
-        yield path.name, _text(settings | {"tokenizer_class": "PreTrainedTokenizerFast"})
+        yield path.name, foreign_json.tokenizer_settings(fileio.read_bytes(path))
 
 
 def _text(data: object) -> bytes:

@@ -9,6 +9,7 @@ Not covered: a cache of states, so that generating costs a pass over the whole p
 Reference: mamba-ssm 2.2.2, `models/mixer_seq_simple.py`, `modules/block.py`.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -46,6 +47,22 @@ def add_and_norm(
     rounded = total if config.fused_add_norm else total.to(norm.weight.dtype)
     kept = total if config.residual_in_fp32 else total.to(hidden.dtype)
     return norm(rounded).to(hidden.dtype), kept
+
+
+def refuse_options(model: nn.Module, others: Mapping[str, object]) -> None:
+    """Refuse what a caller of transformers asks for and a model of ours has not.
+
+    Raises:
+        TypeError: naming all of it.
+    """
+    asked = [
+        name
+        for name, value in others.items()
+        if name != "return_dict" and value is not None and value is not False
+    ]
+    if asked:
+        message = f"{type(model).__name__}.forward has no {', '.join(asked)}"
+        raise TypeError(message)
 
 
 class Mamba2Block(nn.Module):
@@ -141,14 +158,7 @@ class Mamba2ForCausalLM(PreTrainedModel):  # type: ignore[misc]
             TypeError: if `others` asks for what there is not (a cache, hidden states).
         """
         del attention_mask
-        asked = [
-            name
-            for name, value in others.items()
-            if name != "return_dict" and value is not None and value is not False
-        ]
-        if asked:
-            message = f"Mamba2ForCausalLM.forward has no {', '.join(asked)}"
-            raise TypeError(message)
+        refuse_options(self, others)
         logits = self.lm_head(self.backbone(input_ids))
         loss = None
         if labels is not None:

@@ -32,7 +32,8 @@ from repro.weights.loadable import CONFIG
 from runner.models import checkpoint_checks
 from runner.models.mamba import MAMBA
 from runner.models.mamba2_checkpoint import MAMBA2
-from runner.models.transformers_model import GPT_NEOX, LLAMA, OLMO, OPENELM, PHI
+from runner.models.openelm import OPENELM
+from runner.models.transformers_model import GPT_NEOX, LLAMA, OLMO, OWN, PHI
 
 State = TypeVar("State")
 
@@ -88,6 +89,7 @@ MODELS: Mapping[str, ModelFamily[Any]] = {
     "phi": PHI,
     "openelm": OPENELM,
     "llama": LLAMA,
+    "own-code": OWN,
 }
 """Key of `repro.schema.families.FAMILIES` to the code for it."""
 

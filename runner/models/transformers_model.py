@@ -22,10 +22,11 @@ from unittest import mock
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file as safetensors_load
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
+    OlmoConfig,
     PretrainedConfig,
     PreTrainedModel,
     dynamic_module_utils,
@@ -36,9 +37,9 @@ from transformers.utils.hub import get_checkpoint_shard_files
 
 from repro.errors import BadInputError, Problem
 from repro.inputs import remote_code as own_code
-from repro.schema.families import FAMILIES, renamed_tensors, unused_tensors
+from repro.schema.families import OWN_CODE, renamed_tensors, unused_tensors
 from repro.schema.jobs import Attention
-from repro.weights import checkpoint_files, foreign_json, loadable
+from repro.weights import checkpoint_files, foreign_json, loadable, olmo
 from repro.weights.checkpoint_files import Tensors
 from repro.weights.loadable import CONFIG
 from runner.models import checkpoint_checks, kernels
@@ -95,6 +96,12 @@ class TransformersModel:
         """
         with checkpoint_checks.checkpoint_errors(folder):
             config = AutoConfig.from_pretrained(str(folder))
+        self._hold(folder, config, stored)
+        return config
+
+    def _hold(self, folder: Path, config: PretrainedConfig, stored: Tensors) -> None:
+        """Refuse stored tensors that are not those of a configuration's model."""
+        with checkpoint_checks.checkpoint_errors(folder):
             checkpoint_checks.check_layers(folder, config.num_hidden_layers, stored)
             with torch.device("meta"), no_init_weights():
                 model = AutoModelForCausalLM.from_config(
@@ -107,7 +114,6 @@ class TransformersModel:
             expected = f"at most {_LARGEST_BUFFERS / 1e9:.0f}: fewer positions"
             raise checkpoint_checks.refused(folder / CONFIG, found, expected)
         checkpoint_checks.check_stored(folder, stored, model, _unused(folder), _renamed(folder))
-        return config
 
     def _widened(self, model: PreTrainedModel, logits: Tensor) -> Tensor:
         """Logits in the dtype that the model's own forward gives them."""
@@ -135,17 +141,14 @@ class AttentionModel(TransformersModel):
         """As `ModelFamily.head` says."""
         if _body(model) is None:
             return hidden
-        layer = model.get_output_embeddings()
-        if layer is None:  # OpenELM multiplies by the weight of its embedding
-            return nn.functional.linear(hidden, model.get_input_embeddings().weight)
-        return self._widened(model, layer(hidden))
+        return self._widened(model, model.get_output_embeddings()(hidden))
 
 
 def _body(model: PreTrainedModel) -> PreTrainedModel | None:
     """The model without its output layer.
 
-    None where a checkpoint's own code has none that gives hidden states (OLMo's): there its logits
-    stand in for them, which costs the head at every token and changes no number.
+    None where a checkpoint's own code has none that gives hidden states: there its logits stand in
+    for them, which costs the head at every token and changes no number.
     """
     body = model.base_model
     return body if body is not model and isinstance(body, PreTrainedModel) else None
@@ -216,11 +219,11 @@ def own_code_of(folder: Path, family: str, *, allowed: bool) -> list[str]:
     Raises:
         BadInputError: it takes code and is not allowed to, or the code lies elsewhere.
     """
-    if foreign_json.read(folder / CONFIG).get("model_type") not in FAMILIES[family].own_code:
+    if family != OWN_CODE:
         return []
     if not allowed:
         what = "a model that the Python code beside it loads"
-        expected = "a model of transformers; add --allow-remote-code if the code is to run"
+        expected = "a family that is known; add --allow-remote-code if the code is to run"
         problem = Problem(f"{folder / CONFIG}: $.model_type", what, expected)
         message = f"{folder.name} is not loaded: that would run its own code"
         raise BadInputError(message, [problem])
@@ -249,8 +252,43 @@ def _refuse_missing(folder: Path, loading: Mapping[str, Any]) -> None:
 # -----------------------------------------------------------------------------
 # The families with attention
 #
-# All but OpenELM and hf_olmo are transformers 4.40.0's own classes, whatever code a folder brings
-# along. Not covered: the code of those two was read, not run; no pin holds ai2-olmo.
+# transformers 4.40.0's own classes, whatever code a folder brings along.
+
+
+class OlmoModel(AttentionModel):
+    """Either of its layouts by one class, whose LayerNorm has no weights, in float32.
+
+    olmo is transformers' own; hf_olmo, as published, is renamed and cut in memory. The same weights
+    give the same bits in both. Differs: hf_olmo rotates in float32 and does not widen its logits.
+    """
+
+    def load(
+        self, folder: Path, dtype: torch.dtype, attention: Attention, *, remote_code: bool
+    ) -> PreTrainedModel:
+        """As `ModelFamily.load` says."""
+        if foreign_json.read(folder / CONFIG).get("model_type") != "hf_olmo":
+            return super().load(folder, dtype, attention, remote_code=remote_code)
+        with loadable.private_copy(folder) as own, checkpoint_checks.checkpoint_errors(own):
+            stored = checkpoint_files.stored_tensors(own)
+            said = olmo.checked(foreign_json.read(own / CONFIG), own / CONFIG)
+            rows = olmo.renamed(stored, said, own)
+            config = OlmoConfig.from_dict(olmo.new_config(said))
+            new = {
+                name: {**stored[old], "shape": [count, *stored[old]["shape"][1:]]}
+                for name, (old, _, count) in rows.items()
+            }
+            self._hold(own, config, new)
+            kernel = kernels.possible_attention(config, attention, dtype)
+            with no_init_weights():
+                model = AutoModelForCausalLM.from_config(
+                    config, torch_dtype=dtype, attn_implementation=kernel
+                )
+            weights = dict(checkpoint_checks.stored_tensors(own))
+            for name, (old, first, count) in rows.items():
+                model.get_parameter(name).data.copy_(weights[old][first : first + count])
+        model.tie_weights()
+        return model.eval().to(kernels.device())
+
 
 GPT_NEOX = AttentionModel("gpt-neox")
 """Pythia: eager attention and FlashAttention 2, no SDPA. Scores, softmax and logits stay in the
@@ -260,17 +298,11 @@ LLAMA = AttentionModel("llama", widens=("llama",))
 """TinyLlama, SmolLM2: all three attention kernels. Eager scores are rounded to the dtype of the
 weights; their softmax is taken in float32, norms too."""
 
-OLMO = AttentionModel("olmo", widens=("olmo",))
-"""Either of its layouts, with LayerNorm without weights, in float32.
+OLMO = OlmoModel("olmo", widens=("olmo",))
+"""All three attention kernels."""
 
-hf_olmo, which Appendix D names, is loaded by its own code, a stub in the folder around the package
-ai2-olmo: SDPA whatever is asked for, logits as computed, FlashAttention 2 refused by transformers.
-olmo is what was converted for transformers' own class: all three attention kernels.
-"""
-
-OPENELM = AttentionModel("openelm")
-"""By the code in the checkpoint's folder, which takes SDPA with a mask of its own whatever is asked
-for. Prompts begin with BOS, as its makers' evaluation has them; the tokenizer is Llama 2's."""
+OWN = AttentionModel(OWN_CODE)
+"""What nobody has written here: its code chooses its own attention."""
 
 PHI = AttentionModel("phi", widens=("phi",))
 """Phi-1.5: all three attention kernels. Eager attention widens queries and keys, so that scores and

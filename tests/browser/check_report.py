@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import made_up_report as made
 import pytest
@@ -18,13 +19,12 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from repro import paths
 from repro.cli.main import main
 from repro.report import page
-from repro.report.rows import OUTCOMES
 
-WIDTHS = (360, 1440)
+WIDTHS = (390, 768, 1440)
 SCHEMES = ("light", "dark")
 PARTS = (
-    *("overview", "claims", "tables", "figures", "stability"),
-    *("flips", "adapters", "drift", "open"),
+    *("answer", "abstract", "contradicted", "overview", "by-paper", "in-table-1", "in-theorem-1"),
+    *("in-figure-2", "next", "evidence", "flips", "glossary"),
 )
 PAGES = ("evidence", "made-up", "nothing")
 
@@ -105,8 +105,9 @@ def test_nothing_reaches_beyond_the_window(opened: Opened) -> None:
 
 
 def test_axe_finds_no_violation(opened: Opened) -> None:
-    for each in opened.page.locator("details").all()[:60]:
-        each.evaluate("each => { each.open = true; }")
+    opened.page.evaluate(
+        "[...document.querySelectorAll('details')].slice(0, 200).forEach((one) => one.open = true)"
+    )
     opened.page.add_script_tag(path=os.environ["AXE"])
     found = opened.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
     shown = [
@@ -126,79 +127,176 @@ def test_pictures_to_be_looked_at(
     start = f"{name}-{shape['viewport']['width']}-{shape['color_scheme']}"
     opened.page.screenshot(path=folder / f"{start}-top.png")
     for part in PARTS:
-        opened.page.evaluate(f"document.getElementById('{part}').scrollIntoView()")
-        opened.page.screenshot(path=folder / f"{start}-{part}.png")
+        place = opened.page.locator(f"#{part}")
+        if place.count():
+            place.evaluate("each => each.scrollIntoView()")
+            opened.page.screenshot(path=folder / f"{start}-{part}.png")
 
 
 # -----------------------------------------------------------------------------
-# Filters, links, print
+# Search, filters, links, keyboard, print
 
 
 @pytest.fixture
-def made_up(pages: dict[str, Path], browser: Browser) -> Iterator[Page]:
-    """The made-up page at a desk."""
-    found = Opened(browser, pages["made-up"], viewport={"width": 1440, "height": 900})
+def evidence(pages: dict[str, Path], browser: Browser) -> Iterator[Page]:
+    """The page of the committed evidence at a desk."""
+    found = Opened(browser, pages["evidence"], viewport={"width": 1440, "height": 900})
     yield found.page
     assert found.said == []
     found.close()
 
 
-def visible(page: Page) -> list[tuple[str, str]]:
-    """Outcome and tier of every row that is shown."""
-    return [
-        (str(row.get_attribute("data-outcome")), str(row.get_attribute("data-tier")))
-        for row in page.locator("#claims tbody tr:visible").all()
-    ]
+def shown(page: Page) -> list[str]:
+    """Claims that are shown, by name."""
+    return page.locator(".card:visible .id").all_text_contents()
 
 
-def test_the_filters_choose_outcome_tier_and_section(made_up: Page) -> None:
-    every = visible(made_up)
-    assert len(every) > 300
-    for name in set(OUTCOMES) - {"contradicted"}:
-        made_up.locator(f"#filters input[value={name}]").uncheck()
-    assert set(visible(made_up)) == {("contradicted", "full")}
-    status = made_up.locator("#shown")
-    shown = len(visible(made_up))
-    assert status.text_content() == f"{shown} of {len(every)} findings shown"
-    made_up.locator("#filters button[type=reset]").click()
-    assert visible(made_up) == every
-    made_up.locator("#filters select[name=tier]").select_option("no run")
-    assert {tier for _, tier in visible(made_up)} == {"no run"}
-    made_up.locator("#filters button[type=reset]").click()
-    made_up.locator("#filters select[name=section]").select_option("Section 5.1")
-    assert made_up.locator("#claims h3:visible").all_text_contents() == ["Section 5.1"]
-    assert len(visible(made_up)) == 60
+def state(page: Page) -> str:
+    """What the address says after its #."""
+    return unquote(str(page.evaluate("location.hash")))
 
 
-def test_the_filters_work_from_the_keyboard(made_up: Page) -> None:
-    made_up.locator("#filters input[value=reproduced]").focus()
+def test_the_answer_and_the_abstract_stand_on_the_first_screen(evidence: Page) -> None:
+    for name in ("#answer .opening div:last-child", "#abstract .sentences li:nth-child(5)"):
+        box = evidence.locator(name).bounding_box()
+        assert box is not None
+        assert box["y"] + box["height"] <= 900
+
+
+def test_search_finds_ids_and_sentences_and_the_address_keeps_it(evidence: Page) -> None:
+    evidence.locator("#find [name=q]").fill('"32 of 35"')
+    assert "T4cnt" in shown(evidence)
+    assert len(shown(evidence)) < 5
+    assert state(evidence) == '#?q="32+of+35"'
+    assert f"{len(shown(evidence))} of " in str(evidence.locator("#shown").text_content())
+    evidence.reload()
+    assert "T4cnt" in shown(evidence)
+    evidence.locator("#find [name=q]").fill("t1.mamba-130m")
+    assert shown(evidence) == ["T1.mamba-130m.float16", "T1.mamba-130m.bfloat16"]
+    evidence.locator("#find [name=q]").fill("")
+    assert state(evidence) == ""
+    assert evidence.locator("#answer").is_visible()
+
+
+@pytest.mark.parametrize(
+    ("choice", "data"),
+    [
+        ({"outcome": "contradicted"}, "data-outcome"),
+        ({"basis": "proof"}, "data-basis"),
+        ({"model": "mamba-130m"}, "data-model"),
+        ({"dtype": "bfloat16", "outcome": "not-run"}, "data-dtype"),
+    ],
+)
+def test_filters_choose(evidence: Page, choice: dict[str, str], data: str) -> None:
+    evidence.locator("#filters > summary").click()
+    for name, value in choice.items():
+        evidence.locator(f"#find [name={name}]").select_option(value)
+    cards = evidence.locator(".card:visible").all()
+    assert 0 < len(cards) < 300
+    value = choice[data.removeprefix("data-")]
+    assert all(value in str(card.get_attribute(data)).split() for card in cards)
+    assert state(evidence).startswith("#?")
+    evidence.locator("#find button[type=reset]").click()
+    evidence.wait_for_function("!document.body.classList.contains('finding')")
+    assert evidence.locator("#answer").is_visible()
+
+
+def test_a_part_of_the_paper_can_be_chosen_alone(evidence: Page) -> None:
+    evidence.locator("#filters > summary").click()
+    evidence.locator("#find [name=about]").select_option("Table 4")
+    assert evidence.locator("#by-paper h3:visible").all_text_contents()[0].startswith("Table 4")
+    assert evidence.locator("#by-paper h3:visible").count() == 1
+    assert {"T4cnt", "T4.sampling", "T4.130m.W.arc-c"} <= set(shown(evidence))
+
+
+def test_a_count_leads_to_its_claims_and_back(evidence: Page) -> None:
+    number = evidence.locator("#overview tr.all a").nth(2)
+    count = int(str(number.text_content()))
+    number.click()
+    evidence.wait_for_function("document.body.classList.contains('finding')")
+    assert state(evidence) == "#?outcome=contradicted"
+    of_readings = evidence.locator(".card.of-sentence:visible").count()
+    assert len(shown(evidence)) == count + of_readings
+    evidence.go_back()
+    evidence.wait_for_function("!document.body.classList.contains('finding')")
+
+
+def test_one_click_leads_from_the_answer_to_an_open_card(evidence: Page) -> None:
+    evidence.locator("#answer a", has_text="TH1b.proof").click()
+    card = evidence.locator("[id='TH1b.proof']")
+    card.wait_for(state="visible")
+    assert state(evidence) == "#TH1b.proof"
+    assert "checked by Coq" in str(card.text_content())
+
+
+def test_an_address_opens_a_card_that_lies_in_a_folded_group(
+    pages: dict[str, Path], browser: Browser
+) -> None:
+    for scripts in (True, False):  # Chromium unfolds what is addressed
+        found = Opened(browser, pages["evidence"], java_script_enabled=scripts)
+        found.page.goto(f"{pages['evidence'].as_uri()}#T1.mamba-130m.float16")
+        found.page.locator("[id='T1.mamba-130m.float16']").wait_for(state="visible")
+        found.close()
+
+
+def test_a_link_to_a_claim_that_the_search_hides_shows_it(evidence: Page) -> None:
+    evidence.locator("#find [name=q]").fill("T4cnt")
+    assert not evidence.locator("[id='S7']").is_visible()
+    evidence.evaluate("location.hash = '#S7'")
+    evidence.locator("[id='S7']").wait_for(state="visible")
+    assert evidence.locator("#find [name=q]").input_value() == ""
+
+
+def test_everything_works_from_the_keyboard(evidence: Page) -> None:
+    evidence.keyboard.press("/")
+    focused = "document.activeElement.name || document.activeElement.textContent"
+    assert evidence.evaluate(focused) == "q"
+    evidence.keyboard.type("T4")
+    evidence.keyboard.press("ArrowDown")
+    first = shown(evidence)[0]
+    assert first in evidence.evaluate(focused)
     outline = "getComputedStyle(document.activeElement).outlineWidth"
-    assert made_up.evaluate(outline) == "3px"
-    made_up.keyboard.press("Space")
-    assert "reproduced" not in {outcome for outcome, _ in visible(made_up)}
+    assert evidence.evaluate(outline) == "3px"
+    evidence.keyboard.press("ArrowDown")
+    assert shown(evidence)[1] in evidence.evaluate(focused)
+    evidence.keyboard.press("Enter")
+    assert evidence.locator(".card[open]:visible .id").all_text_contents() == [shown(evidence)[1]]
+    evidence.keyboard.press("/")
+    evidence.keyboard.press("Escape")
+    evidence.wait_for_function("!document.body.classList.contains('finding')")
 
 
-def test_a_link_to_a_hidden_claim_shows_it(made_up: Page) -> None:
-    made_up.locator("#filters input[value=reproduced]").uncheck()
-    row = made_up.locator("#c-table9\\.C0")
-    assert not row.is_visible()
-    made_up.evaluate("location.hash = '#c-table9.C0'")
-    row.wait_for(state="visible")
-
-
-def test_the_page_is_whole_without_its_script(pages: dict[str, Path], browser: Browser) -> None:
+def test_the_page_is_whole_and_in_order_without_its_script(
+    pages: dict[str, Path], browser: Browser
+) -> None:
     found = Opened(browser, pages["evidence"], java_script_enabled=False)
-    assert not found.page.locator("#filters").is_visible()
-    assert found.page.locator("#claims tbody tr:visible").count() >= 427
+    assert not found.page.locator("#find").is_visible()
+    assert found.page.locator(".card").count() >= 470
+    assert found.page.locator(".card[hidden], .part[hidden]").count() == 0
+    found.page.locator("#in-table-4 .group > summary").first.click()
+    assert found.page.locator("#in-table-4 .card:visible").count() > 70
     found.close()
 
 
-def test_paper_shows_what_is_unfolded_in_dark_letters(made_up: Page) -> None:
-    made_up.emulate_media(media="print", color_scheme="dark")
-    assert not made_up.locator("nav").is_visible()
-    assert made_up.evaluate("getComputedStyle(document.body).color") == "rgb(28, 31, 35)"
-    assert made_up.locator("#claims details:visible").count() == 0
-    short = len(made_up.pdf())
-    made_up.locator("#unfold").evaluate("each => each.click()")
-    assert made_up.locator("#claims details:visible").count() == 300  # one a finding
-    assert len(made_up.pdf()) > short
+def test_five_hundred_claims_are_small_and_open_soon(
+    pages: dict[str, Path], browser: Browser
+) -> None:
+    assert pages["evidence"].stat().st_size < 1_500_000
+    found = Opened(browser, pages["evidence"], viewport={"width": 1440, "height": 900})
+    assert found.page.evaluate("document.documentElement.scrollHeight") < 30_000
+    found.close()
+
+
+def test_paper_has_tables_and_the_cards_of_what_was_decided(evidence: Page) -> None:
+    evidence.emulate_media(media="print", color_scheme="dark")
+    assert not evidence.locator(".bar").is_visible()
+    assert evidence.evaluate("getComputedStyle(document.body).color") == "rgb(28, 31, 35)"
+    outcomes = {
+        str(card.get_attribute("data-outcome")) for card in evidence.locator(".card:visible").all()
+    }
+    assert outcomes == {"contradicted", "consistent", "proved", "reproduced"}
+    assert evidence.locator("[id='T4cnt']").is_visible()  # unfolded
+    assert evidence.locator("table.cells:visible").count() == 5
+    for heading in evidence.locator(".part:visible").all():  # no heading stands alone
+        assert heading.locator(".card:visible, table:visible").count()
+    assert len(evidence.pdf()) > 50_000

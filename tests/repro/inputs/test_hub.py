@@ -145,6 +145,13 @@ def test_a_gated_tokenizer_is_left_open_and_code_is_pinned(hub: Hub, known: Path
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "configuration_openelm.py").write_text("class C: ...\n")
     (folder / "generate_openelm.py").write_text("raise SystemExit\n")
+    unread = json.loads(known.read_text())
+    assert pin(known, "openelm-450m", hub=hub).returncode == 0
+    assert set(catalog.checkpoints(known)["openelm-450m"].files) == {
+        *("config.json", "model.safetensors")  # no code of it runs
+    }
+    unread["checkpoints"]["openelm-450m"]["source"]["remote_code"] = True
+    known.write_text(json.dumps(unread, indent=1))
     done = pin(known, "openelm-450m", hub=hub)
     assert done.returncode == 0, done.stderr
     assert "its tokenizer, meta-llama/Llama-2-7b-hf, is gated and was not pinned" in done.stdout

@@ -30,7 +30,7 @@ MAP = {
 CODE = {
     "configuration_made.py": (
         "from transformers import PretrainedConfig\n"
-        "class MadeConfig(PretrainedConfig):\n    model_type = 'hf_olmo'\n"
+        "class MadeConfig(PretrainedConfig):\n    model_type = 'made'\n"
     ),
     "modeling_made.py": (
         "import torch\nfrom transformers import PreTrainedModel\n"
@@ -46,9 +46,29 @@ CODE = {
 }
 
 
+@pytest.fixture(name="edit_catalog", autouse=True)
+def _edit_catalog(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str, dict[str, str]], None]:
+    """A catalog in which olmo-1b is of no family that is written here; its revision and digests."""
+    copy_bundle(tmp_path / "bundle")
+    path = tmp_path / "bundle" / "catalog" / "checkpoints.json"
+
+    def edit(revision: str, files: dict[str, str]) -> None:
+        data = json.loads(path.read_text())
+        entry = data["checkpoints"]["olmo-1b"]
+        entry |= {"family": "own-code", "files": files}
+        entry["source"] |= {"revision": revision, "remote_code": True}
+        path.write_text(json.dumps(data))
+
+    monkeypatch.setenv("REPRO_BUNDLE", str(tmp_path / "bundle"))
+    edit(REVISION, {})
+    return edit
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A checkpoint of the family olmo that brings its own code."""
+    """A checkpoint that brings its own code."""
     made = tmp_path / "made"
     made.mkdir()
     for name, text in CODE.items():
@@ -61,7 +81,7 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-def write_config(folder: Path, mapping: object, model_type: str = "hf_olmo") -> None:
+def write_config(folder: Path, mapping: object, model_type: str = "made") -> None:
     config = {"model_type": model_type, "auto_map": mapping}
     (folder / "config.json").write_text(json.dumps(config))
 
@@ -109,12 +129,20 @@ def test_code_of_a_tokenizer_and_imports_of_imports_count(folder: Path) -> None:
     assert set(found) == {*CODE, "words_made.py", "deeper_made.py"} - {"unrelated.py"}
 
 
-def test_without_code_there_must_be_a_class_in_transformers(folder: Path) -> None:
-    write_config(folder, {}, "olmo")
-    assert remote_code.code_digests(folder, "olmo-1b") == {}
+def test_code_that_nothing_names_is_none_and_the_family_is_another(folder: Path) -> None:
     write_config(folder, {})
-    with pytest.raises(BadInputError, match="no code for the model type 'hf_olmo'"):
-        remote_code.code_digests(folder, "olmo-1b")
+    assert remote_code.code_digests(folder, "olmo-1b") == {}
+    with pytest.raises(BadInputError, match="auto_map with code that loads it"):
+        locator(folder).checkpoint("olmo-1b")
+
+
+def test_what_is_written_here_runs_no_code(folder: Path, tmp_path: Path) -> None:
+    """OLMo as published: its stubs beside it are neither named nor run."""
+    write_config(folder, MAP, "hf_olmo")
+    shutil.copy(paths.ROOT / "catalog/checkpoints.json", tmp_path / "bundle" / "catalog")
+    found = locator(folder, allow=False).checkpoint("olmo-1b")
+    assert isinstance(found, Located)
+    assert not found.executes
 
 
 @pytest.mark.parametrize(
@@ -207,24 +235,6 @@ def cached(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     return snapshot
 
 
-@pytest.fixture
-def edit_catalog(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[str, dict[str, str]], None]:
-    """Gives olmo-1b another revision and digests, in a copy of the catalog."""
-    copy_bundle(tmp_path / "bundle")
-    path = tmp_path / "bundle" / "catalog" / "checkpoints.json"
-
-    def edit(revision: str, files: dict[str, str]) -> None:
-        data = json.loads(path.read_text())
-        data["checkpoints"]["olmo-1b"]["source"]["revision"] = revision
-        data["checkpoints"]["olmo-1b"]["files"] = files
-        path.write_text(json.dumps(data))
-        monkeypatch.setenv("REPRO_BUNDLE", str(tmp_path / "bundle"))
-
-    return edit
-
-
 def from_cache(*, allow: bool = True, **options: Any) -> Located | Missing:
     return InputLocator(allow_remote_code=allow, **options).checkpoint("olmo-1b")
 
@@ -288,33 +298,3 @@ def test_what_is_not_here_is_named_with_its_revision(
         pinned = from_cache(allow=allow)
         assert isinstance(pinned, Missing)
         assert bool(pinned.download) == allow
-
-
-# -----------------------------------------------------------------------------
-# A package that no pin holds
-
-
-STUB = "from hf_olmo import OLMoForCausalLM\n"
-
-
-def test_stubs_of_a_package_that_is_not_installed_are_told(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(sys, "path", [str(tmp_path), str(paths.ROOT)])
-    (folder / "layers_made.py").write_text(STUB)
-    words = (
-        "hf_olmo, of the package ai2-olmo, which the pins do not hold and which is not installed"
-    )
-    assert words in missing(locator(folder, allow=False)).remedy
-    found = missing(locator(folder))
-    assert found.what == "a package for the code of olmo-1b"
-    assert words in found.remedy
-    installed = tmp_path / "ai2_olmo-0.3.0.dist-info"
-    installed.mkdir()
-    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: ai2-olmo\nVersion: 0.3.0\n")
-    (installed / "RECORD").write_text("hf_olmo/__init__.py,sha256=abc,3\n")
-    here = locator(folder).checkpoint("olmo-1b")
-    assert isinstance(here, Located)
-    assert here.executes["olmo-1b/ai2-olmo"] == fileio.digest_of_data(
-        "hf_olmo/__init__.py,sha256=abc,3\n"
-    )

@@ -81,11 +81,8 @@ def test_the_page_of_the_evidence_says_what_verify_says(
     assert len(verdicts) >= 2
     for verdict in verdicts:
         for finding in verdict["findings"]:
-            row = text[text.index(f'id="c-{verdict["manifest"]}.{finding["claim"]}"') :]
-            assert row.startswith(
-                f'id="c-{verdict["manifest"]}.{finding["claim"]}" '
-                f'data-outcome="{finding["outcome"]}"'
-            )
+            card = text[: text.index(f'id="{finding["claim"]}"')].rpartition("<details ")[2]
+            assert f'data-outcome="{finding["outcome"]}"' in card
     assert len(text.encode()) < 5_000_000
     assert "backbone.layers.*.mixer.x_proj.lora_A (2)" in text
 
@@ -109,6 +106,19 @@ def test_flips_and_letters_are_counted_for_every_pair_of_precisions(tmp_path: Pa
     found.add_records(every)
     found.add_records(every)  # a second run that shares the records adds nothing
     assert len(found.pairs()) == 2 * len(records.BATCHES)
+    for flips in found.flips():  # under one setting, as `repro compare` shows them
+        (pair,) = (
+            pair
+            for pair in found.pairs()
+            if (pair.model, pair.setting, pair.candidate.precision)
+            == (flips.model, flips.setting, flips.sides[1])
+        )
+        assert flips.total == pair.lost + pair.won
+        assert len(flips.shown.rows) == min(flips.total, 20)
+        assert {row[1] for row in flips.shown.rows} <= {flips.setting}
+    shown = [(flips.model, flips.sides[1]) for flips in found.flips()]
+    assert shown == sorted({(pair.model, pair.candidate.precision) for pair in found.pairs()})
+    assert any(flips.total for flips in found.flips())
     at = {each.slot.id: each.arrays for each in every}
     single, half = at["phi-1.float32.batch-4"], at["phi-1.float16.batch-4"]
     lost = won = changed = answers = 0

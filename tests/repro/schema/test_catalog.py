@@ -48,7 +48,7 @@ def phi(data: Data) -> Data:
 
 AT = ": $.checkpoints"
 DIGEST = "a SHA-256 digest: 64 digits, 0 to 9 and a to f"
-FAMILIES = "olmo, phi, openelm … (7 in all); repro/schema/families.py has them"
+FAMILIES = "olmo, phi, openelm … (8 in all); repro/schema/families.py has them"
 MADE = "the digests of the files that are made of the wheel's"
 FIELDS = "only fields of the schema"
 HUB_NAME = "a name on the model hub, e.g. owner/model"

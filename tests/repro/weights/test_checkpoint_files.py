@@ -2,7 +2,9 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import evaluate_jobs
 import numpy as np
@@ -10,13 +12,15 @@ import pytest
 from safetensors.numpy import save_file
 
 from repro import paths
+from repro.cli import main
 from repro.errors import BadInputError
+from repro.fileio import digest_of_file
 from repro.inputs.locate import InputLocator
 from repro.inputs.located import Located, Missing
 from repro.schema import catalog
 from repro.schema.families import FAMILIES
 from repro.schema.jobs import EvaluateJob, StabilityJob
-from repro.weights import checkpoint_files
+from repro.weights import checkpoint_files, foreign_json
 
 TWIN = paths.ROOT / "twins" / "gpt-neox-twin"
 
@@ -136,9 +140,7 @@ def test_a_folder_without_the_tokenizer_from_elsewhere_is_told(tmp_path: Path) -
 
 def test_the_gated_tokenizer_is_named_as_such(folder: Path) -> None:
     (folder / "tokenizer.json").unlink()
-    (folder / "configuration_x.py").write_text("class X: ...\n")
-    config = {"model_type": "openelm", "auto_map": {"AutoConfig": "configuration_x.X"}}
-    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    (folder / "config.json").write_text('{"model_type": "openelm"}', encoding="utf-8")
     found = located("openelm-450m", folder)
     assert isinstance(found, Missing)
     words = "of meta-llama/Llama-2-7b-hf, which is gated: it takes an accepted licence and a token"
@@ -146,7 +148,81 @@ def test_the_gated_tokenizer_is_named_as_such(folder: Path) -> None:
     absent = InputLocator().checkpoint("openelm-1.1b")
     assert isinstance(absent, Missing)
     assert words in absent.remedy
-    assert absent.download == 0  # the repository alone would not do
+    assert absent.download == catalog.checkpoints()["openelm-1.1b"].stored_bytes
+    for remedy in (found.remedy, absent.remedy):
+        assert "of TinyLlama/TinyLlama-1.1B-intermediate-step-240k-503b, expected to" in remedy
+
+
+def edited(folder: Path, change: Callable[[dict[str, Any]], object]) -> str:
+    """The digest of a tokenizer's vocabulary and merges once its file was changed."""
+    path = folder / "tokenizer.json"
+    said = json.loads(path.read_text())
+    change(said)
+    path.write_text(json.dumps(said))
+    return foreign_json.vocabulary_digest(path)
+
+
+def test_a_vocabulary_is_told_by_what_it_says_and_not_by_its_file(folder: Path) -> None:
+    path = folder / "tokenizer.json"
+    before = foreign_json.vocabulary_digest(path)
+    assert before == foreign_json.vocabulary_digest(TWIN / "tokenizer.json") != ""
+
+    def in_another_form(said: dict[str, Any]) -> None:
+        said["model"]["vocab"] = dict(reversed(said["model"]["vocab"].items()))
+        said["model"]["merges"] = [each.split(" ") for each in said["model"]["merges"]]
+        said["post_processor"] = None
+
+    def swap(said: dict[str, Any]) -> None:
+        merges = said["model"]["merges"]
+        merges[0], merges[1] = merges[1], merges[0]
+
+    def renumber(said: dict[str, Any]) -> None:
+        said["model"]["vocab"]["never"] = 10**6
+
+    def add(said: dict[str, Any]) -> None:
+        said["added_tokens"].append({"id": 10**6 + 1, "content": "<more>"})
+
+    assert edited(folder, in_another_form) == before
+    found = [before, *(edited(folder, change) for change in (swap, renumber, add))]
+    assert len(set(found)) == len(found)
+    path.write_text("[]")
+    assert foreign_json.vocabulary_digest(path) == ""
+    path.unlink()
+    assert foreign_json.vocabulary_digest(path) == ""
+
+
+def test_a_gated_tokenizer_is_known_by_its_vocabulary(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where weights are pinned and a gated tokenizer is not, only the same vocabulary will do."""
+    (folder / "config.json").write_text('{"model_type": "openelm"}')
+    name, vocabulary = "openelm-270m", foreign_json.vocabulary_digest(folder / "tokenizer.json")
+    other = located(name, folder)
+    assert isinstance(other, Located)
+    gated = "meta-llama/Llama-2-7b-hf"
+    assert other.tokenizer == f"not {gated}: other vocabulary or merges, sha256 {vocabulary}"
+    files = ("config.json", "model.safetensors")
+    pins = {name: {f"{name}/{file}": digest_of_file(folder / file) for file in files}}
+
+    def pinned() -> Located | Missing:
+        return InputLocator(substitutes={name: folder}, pins=pins).checkpoint(name)
+
+    found = pinned()
+    assert isinstance(found, Located)
+    assert found.substituted
+    known = catalog.gated_tokenizers()[gated]
+    known = known.model_copy(update={"vocabularies": frozenset({vocabulary})})
+    monkeypatch.setattr(catalog, "gated_tokenizers", lambda: {gated: known})
+    same = pinned()
+    assert isinstance(same, Located)
+    assert not same.substituted
+    assert same.tokenizer == f"the vocabulary and merges of {gated}"
+
+    arguments = ["plan", str(paths.MANIFESTS / "figure4.json"), "--tier", "full", "--offline"]
+    arguments += ["--only", f"model={name}", "--substitute", f"{name}={folder}"]
+    main.main([*arguments, "--all", "--out", str(folder / "out")])
+    said = "".join(capsys.readouterr().out.split())
+    assert f"tokenizerof{name}:thevocabularyandmergesof{gated}" in said
 
 
 def test_a_copy_without_its_own_tokenizer_is_told(folder: Path) -> None:

@@ -153,7 +153,7 @@ def test_other_families_equal_stock_lm_eval_exactly(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """transformers takes SDPA of itself where a family has it; OpenELM's code is one of ours."""
+    """transformers takes SDPA of itself where a family has it, and OpenELM's class from ours."""
     monkeypatch.setattr(dynamic_module_utils, "HF_MODULES_CACHE", str(tmp_path / "modules"))
     monkeypatch.setattr(sys, "path", [*sys.path])
     folder = tmp_path / f"{family}-{dtype}"  # a name that no other test imports code under
@@ -161,8 +161,8 @@ def test_other_families_equal_stock_lm_eval_exactly(
     inputs = Inputs(checkpoint=folder, data=tiny_wheel, remote_code=True)
     setting = {"attention_float32": "sdpa", "attention_half": "sdpa"}
     ours = measure(job(dtype, shots=(5,), **setting), inputs)
-    own_code = ",trust_remote_code=True,add_bos_token=True" if family == "openelm" else ""
-    assert_equal(ours, stock(folder, dtype, 5, own_code), 5)
+    begins = ",add_bos_token=True" if family == "openelm" else ""
+    assert_equal(ours, stock(folder, dtype, 5, begins), 5)
 
 
 def assert_equal(ours: Measurement, theirs: dict[str, Any], shots: int) -> None:

@@ -110,7 +110,7 @@ def not_digested(root: Path, paths: set[Path]) -> list[str]:
             # Copies of code, which transformers imports from a folder of its own.
             if not parts[1].startswith("own-code-") or path.suffix != ".py":
                 continue
-            family, rest = "openelm", path.name
+            family, rest = "own-code", path.name
             if rest == "__init__.py":
                 continue
         else:
@@ -422,11 +422,11 @@ def test_a_body_saved_alone_is_read(twin: Callable[..., Path]) -> None:
 
 
 def test_own_code_is_held_to_what_is_stored(tmp_path: Path) -> None:
-    tiny_models.save("openelm", tmp_path)
+    tiny_models.save("own-code", tmp_path)
     weights = load_file(tmp_path / WEIGHTS) | {"more": torch.zeros(1)}
     save_file(weights, tmp_path / WEIGHTS)
     with pytest.raises(BadInputError, match="1 tensors unknown: more"):
-        MODELS["openelm"].load(tmp_path, torch.float32, "eager", remote_code=True)
+        MODELS["own-code"].load(tmp_path, torch.float32, "eager", remote_code=True)
 
 
 # -----------------------------------------------------------------------------

@@ -217,15 +217,20 @@ def test_long_prompts_lose_their_left_end_as_in_lm_eval(family: str, both: Both)
     assert ours.counts["tokens_run"] < ours.counts["tokens_stock"]
 
 
-@pytest.mark.filterwarnings("ignore")  # transformers imports a checkpoint's code the old way
-def test_openelm_begins_with_bos(
-    both: Both, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """A tokenizer that texts are not cut for; the checkpoint's own code."""
-    monkeypatch.setattr(dynamic_module_utils, "HF_MODULES_CACHE", str(tmp_path))
-    monkeypatch.setattr(sys, "path", [*sys.path])
+def test_openelm_begins_with_bos(both: Both) -> None:
+    """A tokenizer that texts are not cut for."""
     stock, ours = both("openelm")
     assert not ours._cuts
+    assert_same(asked(ours, PAIRS[:16]), asked(stock, PAIRS[:16]))
+
+
+@pytest.mark.filterwarnings("ignore")  # transformers imports a checkpoint's code the old way
+def test_own_code_serves_prefixes(
+    both: Both, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(dynamic_module_utils, "HF_MODULES_CACHE", str(tmp_path))
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    stock, ours = both("own-code")
     assert_same(asked(ours, PAIRS[:16]), asked(stock, PAIRS[:16]))
 
 

@@ -57,7 +57,7 @@ WITH_SDPA = [(family, kernel) for family in ATTENTION[1:] for kernel in ("eager"
 def own(modules_cache: None, tmp_path: Path) -> Path:  # noqa: ARG001
     """A checkpoint with its own code, for a test to change."""
     folder = tmp_path / "own"
-    tiny_models.save("openelm", folder)
+    tiny_models.save("own-code", folder)
     return folder
 
 
@@ -116,7 +116,7 @@ def test_a_cast_rounds_all_weights_but_those_that_the_family_keeps(
     folder, model = saved(family)
     stored = dict(model.named_parameters())
     for name, weight in load(folder, dtype).named_parameters():
-        kept = name.endswith(tuple(FAMILIES[family].layouts.values())[-1].kept_wide)
+        kept = family == "mamba2" and name.endswith(FAMILIES[family].layouts["Mamba2"].kept_wide)
         expected = stored[name] if kept else stored[name].to(dtype)
         assert torch.equal(weight.float(), expected.float()), name
 
@@ -141,11 +141,9 @@ def test_weights_that_are_not_there_are_not_made_up(
 
 
 def test_code_does_not_run_unless_allowed(own: Path) -> None:
-    (own / "modeling_tiny.py").write_text(
-        "raise SystemExit('it ran')\n" + tiny_models.code_of("openelm")
-    )
+    (own / "modeling_tiny.py").write_text("raise SystemExit('it ran')\n" + tiny_models.CODE)
     with pytest.raises(BadInputError, match="--allow-remote-code"):
-        MODELS["openelm"].load(own, torch.float32, "eager", remote_code=False)
+        MODELS["own-code"].load(own, torch.float32, "eager", remote_code=False)
     with pytest.raises(BadInputError, match="--allow-remote-code"):
         loading.load(job(), own)
     with pytest.raises(SystemExit, match="it ran"):
@@ -171,16 +169,24 @@ def test_code_beside_a_model_of_transformers_is_left_alone(tmp_path: Path) -> No
 
 
 def test_a_package_that_the_code_lacks_is_named(own: Path) -> None:
-    code = tiny_models.code_of("openelm") + "\nimport no_such_package\n"
+    code = tiny_models.CODE + "\nimport no_such_package\n"
     (own / "modeling_tiny.py").write_text(code)
     with pytest.raises(CannotRunError, match=r"not found in your environment: no_such_package$"):
         load(own)
 
 
-def test_the_record_says_whose_code_ran_and_prompts_begin_with_bos(own: Path) -> None:
+def test_the_record_says_whose_code_ran(own: Path) -> None:
     model = loading.load(job(), own, remote_code=True)
     assert model.path()["attention"] == "own code"
     assert any("took own code" in warning for warning in model.warnings())
+
+
+def test_openelm_has_sdpa_alone_and_its_prompts_begin_with_bos(saved: Saved) -> None:
+    folder = saved("openelm")[0]
+    for asked in ("eager", "sdpa"):
+        model = loading.load(job(attention_float32=asked), folder)
+        assert model.path()["attention"] == "sdpa"
+        assert any("attention" in each for each in model.warnings()) == (asked == "eager")
     assert model.tok_encode("Count again.")[0] == model.tokenizer.bos_token_id
 
 

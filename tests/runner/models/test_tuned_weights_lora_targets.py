@@ -1,8 +1,7 @@
 """What each method trains of each family, in every layout that is loaded.
 
 Oracles: a model's own list of linear layers; Appendices D and F of the paper for who has SLL and W;
-`AdapterWatch` for what learned. Not checked here: hf_olmo's and OpenELM's own code, which is
-remote; layers of the same names stand in for theirs (`tiny_models.CODE`).
+`AdapterWatch` for what learned.
 """
 
 from collections.abc import Iterator
