@@ -228,3 +228,56 @@ def test_two_papers_are_shown_apart(tmp_path: Path) -> None:
     assert "<h1>Claims of arXiv 2501.01234, arXiv 2501.01235: what holds</h1>" in page
     assert 'data-about="arXiv 2501.01234: our claim"' in page
     assert 'data-about="arXiv 2501.01235: our claim"' in page
+
+
+# -----------------------------------------------------------------------------
+# The second bundle of this repository
+
+SMOLLM2 = paths.ROOT / "examples" / "smollm2"
+
+
+def words_of(text: str) -> dict[str, str]:
+    return {
+        f"{verdict['manifest']}/{each['claim']}": each["outcome"]
+        for verdict in json.loads(text)
+        for each in verdict["findings"]
+    }
+
+
+def test_the_second_bundle_is_judged_as_recorded(tmp_path: Path) -> None:
+    """Named and stood in; most of it by its own digits, the rest from its evidence."""
+    recorded = json.loads((SMOLLM2 / "verdicts.json").read_bytes())
+    named = ("--bundle", str(SMOLLM2))
+    printed = repro_here("verify", "--paper", "--json", *named, cwd=tmp_path)
+    measured = repro_here("verify", "evidence", "--json", cwd=SMOLLM2)
+    assert {**words_of(printed.stdout), **words_of(measured.stdout)} == recorded
+    again = repro_here("verify", str(SMOLLM2 / "evidence"), "--json", *named, cwd=tmp_path)
+    assert words_of(again.stdout) == words_of(measured.stdout)
+    claimed = [
+        each
+        for path in (SMOLLM2 / "manifests").iterdir()
+        for each in json.loads(path.read_bytes())["claims"]
+    ]
+    assert len(recorded) > 15
+    assert len({each["kind"] for each in claimed}) > 5
+    assert set(recorded.values()) >= {"reproduced", "consistent", "inconclusive"}
+
+
+def test_the_second_bundle_names_its_own_paper_alone(tmp_path: Path) -> None:
+    out = ("--out", str(tmp_path / "page"))
+    for words in (
+        ("list", "--out", "evidence"),
+        ("plan", "asked_more", "--tier", "full", "--offline"),
+        ("verify", "--paper"),
+        ("verify", "evidence", "--markdown"),
+        ("report", "evidence", *out),
+        ("export", "evidence", "--format", "ro-crate", "--out", str(tmp_path / "packet")),
+    ):
+        done = repro_here(*words, cwd=SMOLLM2)
+        assert done.returncode in (0, 3), done.stdout + done.stderr
+        assert not OTHERS.search(done.stdout), words
+    page = (tmp_path / "page" / "report.html").read_text(encoding="utf-8")
+    assert "<h1>Claims of Model cards of SmolLM2: what holds</h1>" in page
+    assert not OTHERS.search(page)
+    packed = {path.stem for path in (tmp_path / "packet" / "manifests").iterdir()}
+    assert packed == {path.stem for path in (SMOLLM2 / "manifests").iterdir()}

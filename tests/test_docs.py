@@ -37,7 +37,7 @@ NOT_RUN = {
 }
 """Document to the reasons of its blocks that are not run here; the longest walk first."""
 
-NEEDED = ("repro", "runner", "verify", "catalog", "manifests", "twins", "evidence")
+NEEDED = ("repro", "runner", "verify", "catalog", "manifests", "twins", "evidence", "examples")
 """Folders that the commands read or change."""
 
 

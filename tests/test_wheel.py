@@ -65,6 +65,24 @@ def test_our_packet_is_reported_alike(program: Path, packet: Path, tmp_path: Pat
     assert f"{packet}/results-2" in here
 
 
+def test_the_second_bundle_is_judged_alike(program: Path, tmp_path: Path) -> None:
+    shutil.copytree(paths.ROOT / "examples" / "smollm2", tmp_path / "bundle")
+    for words in (("verify", "--paper", "--json"), ("verify", "evidence", "--json")):
+        done = light.run(program, *words, cwd=tmp_path / "bundle")
+        expected = repro_here(*words, cwd=tmp_path / "bundle")
+        assert done.returncode == expected.returncode, done.stderr
+        assert judged(done.stdout) == judged(expected.stdout)
+
+
+def test_a_new_bundle_is_made_and_judged(program: Path, tmp_path: Path) -> None:
+    """Where nothing of the pinned packages is, the claim about their code is not judged."""
+    about = ("--id", "2501.01234", "--title", "Ours", "--author", "A. Author")
+    assert light.run(program, "new", "mine", *about, cwd=tmp_path).returncode == 0
+    done = light.run(program, "verify", "--paper", cwd=tmp_path / "mine")
+    assert done.returncode == 3, done.stderr
+    assert "7 consistent, 1 not-run" in " ".join(done.stdout.split())
+
+
 def test_without_a_bundle_it_says_what_to_do(program: Path, tmp_path: Path) -> None:
     done = light.run(program, "list", cwd=tmp_path)
     assert done.returncode == 2

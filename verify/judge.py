@@ -42,6 +42,7 @@ from repro.schema.tuned_claims import (
     MeanScore,
     MeasuredDifference,
     MeasuredWinsClaim,
+    Parameters,
     Score,
     TunedDivergence,
 )
@@ -323,6 +324,7 @@ CELLS: Mapping[type, Rule] = {
     Score: score.cell,
     MeanScore: score.cell,
     MeasuredDifference: difference.cell,
+    Parameters: difference.cell,
     ImprovementRatio: improvement.ratio,
     ThroughputGain: throughput.cell,
 }

@@ -238,7 +238,7 @@ SENTENCES: dict[str, str] = {
     "counted-agreeing": "{agree} of {total} agree",
     "highest": "highest {value:.2f}",
     "right-side-near-zero": "the right side may be 0: draws from {low:.2f} to {high:.2f}",
-    "parameters-counted": "{left:,} and {right:,} parameters were counted",
+    "parameters-counted": "{counts} parameters were counted",
     "counted-won": "of {total} comparisons another draw would show {sure} surely and {possible} "
     "possibly won",
     "won-beyond-sampling": "{won} won beyond |z| {z} of the sampling of questions (first setting)",

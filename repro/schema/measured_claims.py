@@ -16,6 +16,7 @@ from repro.schema.tuned_claims import (
     ImprovementRatio,
     MeanScore,
     MeasuredDifference,
+    Parameters,
     Score,
     TunedDivergence,
 )
@@ -134,6 +135,7 @@ class CellClaim(ClaimBase):
         | Score
         | MeanScore
         | MeasuredDifference
+        | Parameters
         | ImprovementRatio
         | ThroughputGain
         | UnbuiltMeasure,

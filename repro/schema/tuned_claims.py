@@ -274,4 +274,4 @@ def leaves_open(claimed: object) -> bool:
     """
     if isinstance(claimed, MeasuredDifference | Scores):
         return any(each.method is not None or each.left_open for each in scores_in(claimed))
-    return True
+    return not isinstance(claimed, Parameters)

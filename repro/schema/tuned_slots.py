@@ -37,6 +37,7 @@ from repro.schema.tuned_claims import (
     MeanScore,
     MeasuredDifference,
     MeasuredWinsClaim,
+    Parameters,
     Quantity,
     Score,
     Scores,
@@ -227,6 +228,7 @@ OfTunedModels = (
     | Score
     | MeanScore
     | MeasuredDifference
+    | Parameters
     | ImprovementRatio
     | BarsClaim
     | ImprovementClaim
@@ -246,7 +248,7 @@ def models_of(claimed: OfTunedModels) -> list[TunedModel]:
         return [TunedModel(name, arm) for name in claimed.checkpoints for arm in arms]
     if isinstance(claimed, MeasuredDifference):
         return [model_of(each) for each in claimed.sides]
-    if isinstance(claimed, Scores):
+    if isinstance(claimed, Scores | Parameters):
         return [model_of(claimed)]
     names = list(claimed.checkpoints)
     if isinstance(claimed, BarsClaim):

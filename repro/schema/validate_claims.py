@@ -49,6 +49,7 @@ from repro.schema.tuned_claims import (
     MeanScore,
     MeasuredDifference,
     MeasuredWinsClaim,
+    Parameters,
     Score,
     Scores,
     TunedDivergence,
@@ -118,7 +119,7 @@ class ClaimSense:
         at, claimed = ("measure", claim.measure) if isinstance(claim, CellClaim) else ("of", claim)
         if isinstance(claimed, Divergence):
             yield from self._not_evaluated(claimed)
-        elif isinstance(claimed, Scores | MeasuredDifference):
+        elif isinstance(claimed, Scores | Parameters | MeasuredDifference):
             yield from validate_scores.problems_of(self.manifest, claimed)
         elif isinstance(claimed, validate_tuning.Tuned | LearnsClaim):
             yield from validate_tuning.problems_of(self.manifest, claimed, at)
@@ -281,6 +282,8 @@ def _units_of(claim: Claim) -> Mapping[str, str]:
             return _RATIOS[claimed.form]
         case Score() | MeanScore():
             return {"published": validate_scores.unit_of(claimed)}
+        case Parameters():
+            return {"published": claimed.kind}
         case MeasuredDifference():
             return {"published": _unit_of_difference(claimed)}
         case ThroughputGain():

@@ -3,14 +3,15 @@
 Scores of both sides are compared setting by setting. A difference is decided as a score is, with
 what another machine adds to both sides; a percentage is not divided, one side less a multiple of
 the other has a sign at both ends of the margin (`verify.rules.improvement_values`). Of sides that
-share an evaluation, standard deviations add up, of others variances. Numbers of parameters are
-exact. Time was taken on one machine, under whatever load: it shows a direction, decides nothing.
+share an evaluation, standard deviations add up, of others variances. Numbers of parameters, of
+one model or of two, are exact. Time was taken on one machine, under whatever load: it shows a
+direction, decides nothing.
 
 Not covered: times of several machines.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Literal
@@ -24,6 +25,7 @@ from repro.schema.measured_claims import CellClaim
 from repro.schema.tuned_claims import (
     MeasuredDifference,
     Parameters,
+    Quantity,
     Scores,
     Seconds,
     columns_of,
@@ -47,11 +49,13 @@ _FORMS: Mapping[str, Callable[[float, float], float]] = {
 
 
 def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> JudgedClaim:
-    """A printed difference against the measured one, in one of its three forms."""
+    """A printed difference against the measured one, in one of its three forms; or a count."""
     measure = claim.measure
+    if isinstance(measure, Parameters):
+        return _of_parameters(manifest, claim, (measure,), lambda count: count, evidence)
     assert isinstance(measure, MeasuredDifference)  # noqa: S101  # the dispatch saw to it
     if isinstance(measure.left, Parameters):
-        return _of_parameters(manifest, claim, measure, evidence)
+        return _of_parameters(manifest, claim, measure.sides, _FORMS[measure.kind], evidence)
     if isinstance(measure.left, Seconds):
         return _of_seconds(manifest, claim, measure, evidence)
     return _of_scores(manifest, claim, measure, evidence)
@@ -147,21 +151,25 @@ def _questions_z(left: MeasuredScore, right: MeasuredScore) -> tuple[Estimate, .
 
 
 def _of_parameters(
-    manifest: Manifest, claim: CellClaim, measure: MeasuredDifference, evidence: Evidence
+    manifest: Manifest,
+    claim: CellClaim,
+    sides: Sequence[Quantity],
+    form: Callable[..., float],
+    evidence: Evidence,
 ) -> JudgedClaim:
     """Exact: the number that prints so, or not."""
-    loaded = [_counted(manifest, each.checkpoint, evidence) for each in measure.sides]
+    loaded = [_counted(manifest, each.checkpoint, evidence) for each in sides]
     counts = [int(each.record.values["parameters"]) for each in loaded]
-    value = _FORMS[measure.kind](*counts)
+    value = form(*counts)
     published = manifest.text_of(claim.published)
     h = half_unit(published)
     holds = abs(Decimal(repr(value)) - Decimal(published)) <= h
     outcome: Literal["reproduced", "contradicted"] = "reproduced" if holds else "contradicted"
-    why = cause("parameters-counted", left=counts[0], right=counts[1])
+    why = cause("parameters-counted", counts=" and ".join(f"{each:,}" for each in counts))
     printed = manifest.printed(claim.published)
     number = shown.estimate(MEASURED, value, unit=printed.unit)
     shown_value = as_printed_like(value, published)
-    decided = RuleDecision(outcome, published, shown_value, f"± {h}", (why,), (), number)
+    decided = RuleDecision(outcome, published, shown_value, f"± {h:f}", (why,), (), number)
     where = decision_rule.direction(value, published, str(h))
     return JudgedClaim(decided, where, loaded)
 

@@ -269,15 +269,20 @@ def _mean(printed: str, cells: Sequence[str]) -> RuleDecision:
     if not possible.overlaps(printed_interval(printed)):
         outcome, why = "contradicted", cause("no-rounding-prints", printed=printed, **shown)
     elif abs(exact - Decimal(printed)) <= half_unit(printed):
-        outcome, why = "reproduced", cause("mean-as-printed", mean=str(exact), **shown)
+        outcome, why = "reproduced", cause("mean-as-printed", mean=_digits(exact), **shown)
     return RuleDecision(
         outcome,
         printed,
-        f"{exact} from {len(cells)} cells",
+        f"{_digits(exact)} from {len(cells)} cells",
         f"± {half_unit(printed)}",
         (why,),
         estimates=(rounded("mean of the cells", exact, _both(possible)),),
     )
+
+
+def _digits(number: Decimal) -> str:
+    """A mean as it is shown: ten digits of what may never end."""
+    return f"{number:.10g}"
 
 
 def _both(possible: Interval) -> tuple[Decimal, Decimal]:
@@ -299,7 +304,7 @@ def _count(printed: str, cells: Sequence[str], above: str) -> RuleDecision:
 
 def _at_most(left: Sequence[str], right: Sequence[str]) -> RuleDecision:
     a, b = mean_interval(left), mean_interval(right)
-    sides = ("left ≤ right", f"{mean(left)} and {mean(right)}", "order")
+    sides = ("left ≤ right", f"{_digits(mean(left))} and {_digits(mean(right))}", "order")
     estimates = (
         rounded("left mean", mean(left), _both(a)),
         rounded("right mean", mean(right), _both(b)),
@@ -316,7 +321,8 @@ def _at_most(left: Sequence[str], right: Sequence[str]) -> RuleDecision:
 def _within_spread(left: Sequence[str], right: Sequence[str]) -> RuleDecision:
     gap, spread = mean_interval(left).distance(mean_interval(right)), _spread(right)
     numbers = [Decimal(text) for text in right]
-    sides = ("within spread", f"{mean(left)} and {mean(right)}", f"< {spread.low}")
+    means = f"{_digits(mean(left))} and {_digits(mean(right))}"
+    sides = ("within spread", means, f"< {spread.low}")
     estimates = (
         rounded("difference of the means", abs(mean(left) - mean(right)), _both(gap)),
         rounded("spread of the right side", max(numbers) - min(numbers), _both(spread)),

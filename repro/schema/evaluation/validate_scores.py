@@ -23,7 +23,7 @@ from repro.schema.tuned_claims import (
 from repro.schema.tuned_slots import PRETRAINED, TunedModel, arm_name, model_of
 from repro.text import known_names
 
-Claimed = Scores | MeasuredDifference
+Claimed = Scores | Parameters | MeasuredDifference
 
 
 def problems_of(manifest: Manifest, claimed: Claimed) -> Iterator[Wrong]:

@@ -186,6 +186,14 @@ JOB, MEASURE = ("jobs", 0), ("claims", 0, "measure")
             "claims[3].measure.right: parameters, and percent on the left side | one unit",
         ),
         (
+            at("claims", 0, measure={"kind": "parameters", "checkpoint": A}),
+            "claims[0].published: a in 'percent' | parameters",
+        ),
+        (
+            at("claims", 0, measure={"kind": "parameters", "checkpoint": "pythia-1b"}),
+            "claims[0].measure: pythia-1b as pretrained, asked anything | what a group",
+        ),
+        (
             at(*JOB, task="arc_esay"),
             "jobs[0].task: 'arc_esay', which is no known task | one of arc",
         ),

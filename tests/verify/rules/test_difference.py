@@ -203,6 +203,28 @@ def test_parameters_are_counted_and_exact(tmp_path: Path) -> None:
     assert lied.outcome == "invalid"
 
 
+@pytest.mark.parametrize(
+    ("printed", "outcome"),
+    [
+        ("1e3", "reproduced"),
+        ("1.1e3", "contradicted"),
+        ("1000", "reproduced"),
+        ("999", "contradicted"),
+    ],
+)
+def test_parameters_of_one_model_round_to_what_is_printed(
+    tmp_path: Path, printed: str, outcome: str
+) -> None:
+    """A thousand prints as 1e3, and not as 1.1e3."""
+    assert records.checkpoints()[A].parameters == 1000
+    measure = {"kind": "parameters", "checkpoint": A}
+    change = counted({A: 1000})
+    found = it(evidence_of(tmp_path, measure, printed, "0", change=change))
+    assert (found.outcome, found.measured) == (outcome, "1000")
+    smoke = it(evidence_of(tmp_path / "s", measure, printed, "0", tier="smoke", change=change))
+    assert smoke.outcome != outcome
+
+
 def test_seconds_show_a_direction_and_decide_nothing(tmp_path: Path) -> None:
     def change(_: dict[str, Any], fields: dict[str, Any]) -> None:
         fields["seconds"] = 6.0 if fields["job"].checkpoint == A else 10.0
