@@ -15,7 +15,6 @@ from repro.environment.machine import Drift
 from repro.schema.causes import Cause, cause
 from repro.schema.finding import Finding, Verdict
 from repro.schema.jobs import Tier
-from repro.schema.tuned_slots import models_of
 from verify import tuned_paired
 from verify.decision_rule import NumberTest, Variance
 from verify.evidence import Evidence
@@ -459,14 +458,13 @@ def test_nothing_measured_of_tuned_models_is_decided() -> None:
         number="20.0",
     )
     cell: Any = claimed.claims[0]
-    models = models_of(cell.measure)
-    why = tuned_paired.open_factors(claimed, models)
+    why = tuned_paired.open_factors(claimed, cell.measure)
     for outcome, direction in (
         ("reproduced", cause("points-to", outcome="reproduced")),
         ("contradicted", cause("points-to", outcome="contradicted")),
         ("inconclusive", UP),
     ):
-        found = tuned_paired.with_open_factors(claimed, models, number(outcome, 0.001))
+        found = tuned_paired.with_open_factors(claimed, cell.measure, number(outcome, 0.001))
         assert (found.decided.outcome, found.direction) == ("inconclusive", direction)
         assert (found.decided.causes, found.test) == ((why, *WHY), None)
 
