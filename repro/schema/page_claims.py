@@ -46,7 +46,8 @@ class RatioClaim(ClaimBase):
         "difference",
         "times-per-reduction",
     ]
-    """With a, b for `of`: a; a/b; 100 a/b; 100 (a/b - 1); 100 (1 - a/b); a - b; 1 / (1 - a/100)."""
+    """With a, b for `of`: a; a/b; 100 a/b; 100 (a/b - 1); 100 (1 - a/b); a - b; 1 / (1 - a/100).
+    Only for a/b may the two have two units: the published one is then `<unit of a> per <of b>`."""
     relation: Literal["equals", "at-least", "at-most"]
     """`equals`: both round to the same printed number."""
 

@@ -8,7 +8,7 @@ in times, and a count is none of them. Other units (tokens, cells, GB) are free 
 to be the same where values are compared. A decision never looks at a unit: this does, on loading.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
 
 from repro.schema.catalog import MMLU
@@ -158,9 +158,11 @@ class ClaimSense:
     def _units(self, claim: Claim) -> Iterator[Wrong]:
         """Published values in another unit than the one that follows from the claim."""
         expected = dict(_units_of(claim))
-        if isinstance(claim, RatioClaim) and claim.form == "difference":
-            of = self._units_in(claim.of)
-            expected |= {"published": _difference_of(of[0])} if of else {}
+        of = self._units_in(claim.of) if isinstance(claim, RatioClaim) else []
+        if isinstance(claim, RatioClaim) and claim.form == "difference" and of:
+            expected["published"] = _difference_of(of[0])
+        if _is_rate(claim, of):
+            expected["published"] = " per ".join(of)
         for field, names in _values(claim):
             wanted = expected.get(field.partition("[")[0])
             for name in names:
@@ -177,7 +179,7 @@ class ClaimSense:
         """Values in several units that are compared with each other."""
         for field, names in self._compared(claim):
             found = dict.fromkeys(_SAME.get(unit, unit) for unit in self._units_in(names))
-            if len(found) > 1:
+            if len(found) > 1 and not _is_rate(claim, found):
                 what = f"values in {' and '.join(map(repr, found))}"
                 yield field, what, "one unit: they are compared"
 
@@ -297,6 +299,12 @@ def _unit_of_difference(claimed: MeasuredDifference) -> str:
     if isinstance(claimed.left, Scores):
         return _difference_of(validate_scores.unit_of(claimed.left))
     return claimed.left.kind
+
+
+def _is_rate(claim: Claim, units: Collection[str]) -> bool:
+    """Whether a ratio is so much of one thing for each of another, e.g. tokens per step."""
+    same = {_SAME.get(each, each) for each in units}
+    return isinstance(claim, RatioClaim) and claim.form == "times" and len(same) > 1
 
 
 def _difference_of(unit: str) -> str:

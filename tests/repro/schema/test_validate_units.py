@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from own_manifests import manifest_of
 
 from repro import paths
 from repro.errors import BadInputError
@@ -91,3 +92,20 @@ def test_other_words_for_a_unit_are_taken(tmp_path: Path) -> None:
     for each in data["published"]:
         each["unit"] = {"percentage points": "points"}.get(each["unit"], each["unit"])
     assert problems(tmp_path, "table1", data) == []
+
+
+@pytest.mark.parametrize(
+    ("form", "unit", "wrong"),
+    [
+        ("times", "MB per parameter", ""),
+        ("times", "times", "published | more in 'times' | MB per parameter"),
+        ("percent-more", "percent", "of | values in 'MB' and 'parameter' | one unit: they are"),
+    ],
+)
+def test_a_ratio_of_two_units_is_a_rate(tmp_path: Path, form: str, unit: str, wrong: str) -> None:
+    data = manifest_of("ours")
+    for each, of in zip(data["published"], ("parameter", "MB", unit), strict=True):
+        each["unit"] = of
+    data["claims"][0]["form"] = form
+    found = problems(tmp_path, "ours", data)
+    assert found == [] if not wrong else found[0].startswith(f"claims[0].{wrong}")
