@@ -249,6 +249,16 @@ def test_what_records_warn_of_is_noted_once(
     )
 
 
+def test_records_at_the_pins_say_so(tmp_path: Path) -> None:
+    def change(_: dict[str, Any], fields: dict[str, Any]) -> None:
+        fields["environment"] = fields["environment"].model_copy(update={"drift": drift})
+
+    drift: tuple[Drift, ...] = ()
+    assert rerun(tmp_path, change).notes[-1] == "drift: none"
+    drift = (Drift(package="numpy", pinned="0.0.1", installed=None),)
+    assert "drift: none" not in rerun(tmp_path / "b", change).notes
+
+
 def test_cells_that_were_not_measured_are_not_counted_as_such(tmp_path: Path) -> None:
     assert rerun(tmp_path).notes[:2] == (
         "0 of 2 cells reproduced; the table is only if every cell is",
