@@ -276,7 +276,9 @@ def _notes(evidence: Evidence) -> list[str]:
             notes |= _unchecked_gold(record.job, evidence)
         notes |= dict.fromkeys(_drift(record.environment, evidence.manifest))
         made |= {record.key: record}
-    return [*notes, *_other_code(list(made.values()))]
+    known = [each.environment for each in made.values() if not isinstance(each.job, ImportedJob)]
+    pinned = ["drift: none"] if known and not any(each.drift for each in known) else []
+    return [*notes, *_other_code(list(made.values())), *pinned]
 
 
 def _other_code(records: Sequence[Record]) -> Iterator[str]:

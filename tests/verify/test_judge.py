@@ -15,7 +15,6 @@ from repro.environment.machine import Drift
 from repro.schema.causes import Cause, cause
 from repro.schema.finding import Finding, Verdict
 from repro.schema.jobs import Tier
-from repro.schema.tuned_slots import models_of
 from verify import tuned_paired
 from verify.decision_rule import NumberTest, Variance
 from verify.evidence import Evidence
@@ -250,6 +249,16 @@ def test_what_records_warn_of_is_noted_once(
     )
 
 
+def test_records_at_the_pins_say_so(tmp_path: Path) -> None:
+    def change(_: dict[str, Any], fields: dict[str, Any]) -> None:
+        fields["environment"] = fields["environment"].model_copy(update={"drift": drift})
+
+    drift: tuple[Drift, ...] = ()
+    assert rerun(tmp_path, change).notes[-1] == "drift: none"
+    drift = (Drift(package="numpy", pinned="0.0.1", installed=None),)
+    assert "drift: none" not in rerun(tmp_path / "b", change).notes
+
+
 def test_cells_that_were_not_measured_are_not_counted_as_such(tmp_path: Path) -> None:
     assert rerun(tmp_path).notes[:2] == (
         "0 of 2 cells reproduced; the table is only if every cell is",
@@ -459,14 +468,13 @@ def test_nothing_measured_of_tuned_models_is_decided() -> None:
         number="20.0",
     )
     cell: Any = claimed.claims[0]
-    models = models_of(cell.measure)
-    why = tuned_paired.open_factors(claimed, models)
+    why = tuned_paired.open_factors(claimed, cell.measure)
     for outcome, direction in (
         ("reproduced", cause("points-to", outcome="reproduced")),
         ("contradicted", cause("points-to", outcome="contradicted")),
         ("inconclusive", UP),
     ):
-        found = tuned_paired.with_open_factors(claimed, models, number(outcome, 0.001))
+        found = tuned_paired.with_open_factors(claimed, cell.measure, number(outcome, 0.001))
         assert (found.decided.outcome, found.direction) == ("inconclusive", direction)
         assert (found.decided.causes, found.test) == ((why, *WHY), None)
 

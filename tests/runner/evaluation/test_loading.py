@@ -406,7 +406,7 @@ def test_what_a_familys_file_names_is_passed_over(twin: Callable[..., Path]) -> 
     weights |= {
         f"{prefix}.bias": torch.ones(1, 1, 8, 8, dtype=torch.bool),
         f"{prefix}.masked_bias": torch.tensor(-1e9),
-        f"{prefix}.rotary_emb.inv_freq": torch.ones(2),
+        f"{prefix}.rotary_emb.inv_freq": torch.tensor([1.0, 0.01]),
     }
     save_file(weights, folder / WEIGHTS)
     assert torch.equal(logits(folder), expected)

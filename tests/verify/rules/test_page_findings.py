@@ -275,7 +275,7 @@ def against_another_paper(noise: str, **columns: tuple[str, str]) -> RuleDecisio
         "kind": "baseline",
         "row": list(row),
         "baseline": [there for _, there in columns.values()],
-        "source": {"arxiv": "0", "place": "a table", "status": "verified", "note": ""},
+        "source": {"arxiv": "2405.00001", "place": "a table", "status": "verified", "note": ""},
         "noise": {"value": noise, "origin": ""},
         "units": "%",
     }
@@ -296,4 +296,6 @@ def test_rows_of_another_paper_whole() -> None:
 
 
 def apart(**counts: int) -> Cause:
-    return cause("columns-apart", units="%", source="arXiv 0, a table", noise="0.2", **counts)
+    return cause(
+        "columns-apart", units="%", source="arXiv 2405.00001, a table", noise="0.2", **counts
+    )
