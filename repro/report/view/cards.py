@@ -259,7 +259,7 @@ def beginnings(data: ReportData) -> dict[str, str]:
 def subject(manifest: Manifest) -> str:
     """What a manifest is named after, else the table that most of its claims stand in; or nothing.
 
-    Example: `Table 4` of `table4`, and of any other whose claims are about its cells.
+    Example: a manifest `tableN` is after Table N, and so is any whose claims are about its cells.
     """
     if found := _OWN.fullmatch(manifest.id):
         return f"{found[1].capitalize()} {found[2]}"

@@ -92,7 +92,7 @@ def tables(data: ReportData, cards: Mapping[tuple[str, str], Card]) -> dict[str,
 
 
 def in_order(name: str) -> tuple[str, int, str]:
-    """What names are sorted by, so that Table 10 comes behind Table 9."""
+    """What names are sorted by, so that the tenth comes behind the ninth."""
     found = re.match(r"(.*?)(\d*)$", name)
     assert found is not None  # noqa: S101  # it matches anything
     return found[1], int(found[2] or 0), name
