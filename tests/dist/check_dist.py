@@ -82,4 +82,4 @@ def test_it_judges_our_packet_alike(
     done = call(venv / "bin" / "repro", "report", packet, "--out", "page", cwd=empty)
     assert done.returncode == here.returncode, done.stderr
     page = (empty / "page" / "report.html").read_text(encoding="utf-8")
-    assert len(re.findall(r'id="c-[^"]+" data-outcome="', page)) > 400
+    assert len(re.findall(r'<details class="card[^>]* data-outcome="', page)) > 400
