@@ -194,8 +194,12 @@ def _command(manifest: Manifest, one: Finding, models: tuple[str, ...]) -> str:
         return "repro verify --paper"
     if not manifest.jobs:
         return ""
+    tier = manifest.tiers()[-1]
+    # What was measured and decides nothing is left out of a full run unless all is asked for.
+    undecided = one.records and one.outcome == "inconclusive" and tier == "full"
+    more = " --all" if undecided else ""
     alone = f" --only model={models[0]}" if len(models) == 1 else ""
-    return f"repro run manifests/{manifest.id}.json --tier {manifest.tiers()[-1]}{alone}"
+    return f"repro run manifests/{manifest.id}.json --tier {tier}{more}{alone}"
 
 
 # -----------------------------------------------------------------------------

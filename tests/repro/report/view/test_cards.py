@@ -168,3 +168,12 @@ def test_no_code_of_the_report_names_this_paper() -> None:
             text = path.read_text(encoding="utf-8")
             assert "2406" not in text, path
             assert "Halloran" not in text, path
+
+
+def test_what_was_measured_and_decides_nothing_is_made_again_by_asking_for_all() -> None:
+    manifest = validate.load_manifest(Path("manifests/table1.json"))
+    for outcome, asked in (("inconclusive", True), ("reproduced", False)):
+        seen = made.finding(0, outcome, claim="T1.mamba-130m.float16")
+        view = page.view(made.seen([manifest], runs=(made.run([seen], manifest="table1"),)))
+        (card,) = (each for each in view.cards if each.anchor == "T1.mamba-130m.float16")
+        assert (" --all" in card.command) == asked
