@@ -25,7 +25,7 @@ from repro.schema.tuned_claims import MeasuredWinsClaim, ScoreColumn, Scores, co
 from repro.schema.tuned_slots import PRETRAINED, TunedModel, model_of
 from verify import noise, shown, tuned_paired
 from verify.decidable import score_floor
-from verify.decision_rule import Decision, Sample, decide, mean, sample
+from verify.decision_rule import Decision, Sample, decide, mean
 from verify.evidence import Evidence
 from verify.outcome import JudgedClaim, RuleDecision
 from verify.paired import distinct_rows, most_machine_share
@@ -55,28 +55,8 @@ class MeasuredScore:
 
     @property
     def series(self) -> Series:
-        """The score under each setting, with what another kernel does to single questions."""
-        columns, shots = columns_of(self.wanted), self.wanted.shots
-        parts = [
-            [score(each, one.metric, shots) for each, one in zip(row, columns, strict=True)]
-            for row in self.rows
-        ]
-        by_column = [tuple(column) for column in zip(*parts, strict=True)]
-        floors = [
-            score_floor(one.metric, mean(values), _questions(each, shots))
-            for one, values, each in zip(columns, by_column, self.rows[0], strict=True)
-        ]
-        terms = [
-            np.concatenate(
-                [
-                    _terms(each, one.metric, shots, mean(values)) / len(columns)
-                    for each, one, values in zip(row, columns, by_column, strict=True)
-                ]
-            )
-            for row in self.rows
-        ]
-        machine = most_machine_share(self.rows, terms)
-        return Series(tuple(map(mean, parts)), math.hypot(*floors) / len(columns), machine)
+        """The score under each setting."""
+        return series_of(columns_of(self.wanted), self.rows, self.wanted.shots)
 
     @property
     def loaded(self) -> list[CheckedRecord]:
@@ -165,12 +145,36 @@ def score(loaded: CheckedRecord, metric: Metric, shots: int) -> float:
     return float(100 * loaded.right(metric, shots).mean())
 
 
-def _scores(loaded: Sequence[CheckedRecord], metric: Metric) -> Sample:
-    """One score under each setting, with what another kernel does to single questions."""
-    values = [score(each, metric, _SHOTS) for each in loaded]
-    least = score_floor(metric, mean(values), _questions(loaded[0], _SHOTS))
-    terms = [_terms(each, metric, _SHOTS, mean(values)) for each in loaded]
-    return sample(values, least, most_machine_share([(each,) for each in loaded], terms))
+def series_of(
+    columns: Sequence[ScoreColumn], rows: Sequence[Sequence[CheckedRecord]], shots: int
+) -> Series:
+    """A mean of scores under each setting, with what another kernel does to single questions.
+
+    Args:
+        columns: What it is the mean of.
+        rows: One a setting, in it one evaluation a column.
+        shots: Examples that were shown.
+    """
+    parts = [
+        [score(each, one.metric, shots) for each, one in zip(row, columns, strict=True)]
+        for row in rows
+    ]
+    by_column = [tuple(column) for column in zip(*parts, strict=True)]
+    floors = [
+        score_floor(one.metric, mean(values), _questions(each, shots))
+        for one, values, each in zip(columns, by_column, rows[0], strict=True)
+    ]
+    terms = [
+        np.concatenate(
+            [
+                _terms(each, one.metric, shots, mean(values)) / len(columns)
+                for each, one, values in zip(row, columns, by_column, strict=True)
+            ]
+        )
+        for row in rows
+    ]
+    machine = most_machine_share(rows, terms)
+    return Series(tuple(map(mean, parts)), math.hypot(*floors) / len(columns), machine)
 
 
 def _terms(loaded: CheckedRecord, metric: Metric, shots: int, middle: float) -> NDArray[np.float64]:
@@ -282,16 +286,13 @@ def _compared(
     """Two arms of a checkpoint in one column."""
     asked = [(left, column.task), (other, column.task)]
     rows, repeated = tuned_paired.rows_of_settings(manifest, evidence, asked)
-    one, two = (_scores([row[side] for row in rows], column.metric) for side in (0, 1))
-    sign = -1 if column.metric == "perplexity" else 1
-    margins = [sign * (a - b) for a, b in zip(one.values, two.values, strict=True)]
-    questions = _questions(rows[0][0], _SHOTS)
-    floor = math.hypot(*(score_floor(column.metric, e.mean, questions) for e in (one, two)))
+    one, two = (series_of([column], [(row[side],) for row in rows], _SHOTS) for side in (0, 1))
+    better = two - one if column.metric == "perplexity" else one - two
     return _Comparison(
         name=f"{left.checkpoint} {column.task} {column.metric}",
         left=one.values,
         right=two.values,
-        margins=sample(margins, floor, one.machine + two.machine),
+        margins=better.sample,
         z=question_z(rows[0][0], rows[0][1], column.metric, _SHOTS),
         loaded=tuple(each for row in rows for each in row),
         repeated=repeated,
