@@ -23,7 +23,6 @@ from repro.schema.tuned_slots import (
     OfTunedModels,
     TunedModel,
     arm_name,
-    asked_slot,
     group_of,
     has_checkpoint,
     models_of,
@@ -51,11 +50,8 @@ def evaluations(
     found = group_of(manifest, model)
     assert found  # noqa: S101  # the manifest was checked when it was loaded
     group, arm = found
-    if evidence.run.tier not in group.tiers:
-        message = f"tier {evidence.run.tier} does not run {group.id}"
-        raise NotRunError(message)
-    settings = group.tiers[evidence.run.tier].settings
-    return [evidence.get(asked_slot(model.checkpoint, arm, each, task, dtype)) for each in settings]
+    named = TunedModel(model.checkpoint, arm)
+    return answers_to(evidence, Asking(group, named, task, dtype, shots=()))  # slots name no shots
 
 
 def answers_to(evidence: Evidence, asked: Asking) -> list[CheckedRecord]:
@@ -108,7 +104,19 @@ def rows_of_settings(
         NotRunError: if an evaluation is missing.
         InvalidError: if a record cannot be trusted.
     """
-    columns = [evaluations(manifest, evidence, model, task) for model, task in asked]
+    return distinct_settings(
+        [evaluations(manifest, evidence, model, task) for model, task in asked]
+    )
+
+
+def distinct_settings(
+    columns: Sequence[Sequence[CheckedRecord]],
+) -> tuple[tuple[tuple[CheckedRecord, ...], ...], int]:
+    """Evaluations, one row a setting, and how many settings repeat another.
+
+    Args:
+        columns: What was asked once under every setting, in each.
+    """
     every = list(zip(*columns, strict=True))
     kept = distinct_rows(every, lambda row: row)
     return kept, len(every) - len(kept)

@@ -10,8 +10,6 @@ Not covered: everything that it leaves unknown; whether its log-likelihoods are 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import numpy as np
-
 from repro.schema.catalog import Benchmark, Dataset
 from repro.schema.kinds.imported import UNKNOWN, ImportedJob
 from repro.store.record import Record
@@ -67,7 +65,7 @@ def _answers_alone(record: Record, arrays: "Arrays", shots: int, choices: int) -
     if not ((picked >= 0) & (picked < choices)).all():
         message = f"record {record.key[:12]}: answers at {shots} shots that are no choices"
         raise InvalidError(message)
-    return {"accuracy": float(np.mean(picked == gold))}
+    return {"accuracy": answers.accuracy(picked, gold)}
 
 
 def arrays_of(record: Record, arrays: "Arrays") -> "Arrays":

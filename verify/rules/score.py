@@ -28,7 +28,7 @@ from verify.decidable import score_floor
 from verify.decision_rule import Decision, Sample, decide, mean
 from verify.evidence import Evidence
 from verify.outcome import JudgedClaim, RuleDecision
-from verify.paired import distinct_rows, most_machine_share
+from verify.paired import most_machine_share
 from verify.records.benchmark import perplexity
 from verify.records.checked_record import CheckedRecord
 from verify.rules.improvement_values import Series
@@ -95,14 +95,13 @@ def measured(
             found = asking(manifest, model_of(one), each.task, one.dtype, one.shots)
             assert found  # noqa: S101  # the manifest was checked when it was loaded
             columns.append(tuned_paired.answers_to(evidence, found))
-    every = list(zip(*columns, strict=True))
-    rows = distinct_rows(every, lambda row: row)
+    rows, repeated = tuned_paired.distinct_settings(columns)
     scores, start = [], 0
     for one in wanted:
         end = start + len(columns_of(one))
         scores.append(MeasuredScore(one, tuple(row[start:end] for row in rows)))
         start = end
-    return scores, len(every) - len(rows)
+    return scores, repeated
 
 
 def cell(manifest: Manifest, claim: CellClaim, evidence: Evidence) -> JudgedClaim:
