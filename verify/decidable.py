@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Literal, TypeGuard
 
 from repro.decimals import half_unit
-from repro.schema.catalog import MMLU, Benchmark, Dataset
+from repro.schema.catalog import Benchmark, Dataset
 from repro.schema.causes import Cause, cause, say
 from repro.schema.claims import AmbiguousClaim, Claim, claimed_by
 from repro.schema.groups import EvaluationGroup
@@ -34,7 +34,7 @@ from verify import decision_rule, tuned_paired
 from verify.decision_rule import Sample
 from verify.errors import InvalidError, NotRunError
 from verify.evidence import Evidence
-from verify.paired import pair_cells
+from verify.paired import evaluation_of, pair_cells
 
 Datasets = Mapping[str, Dataset | Benchmark]
 """By the name of a task."""
@@ -216,16 +216,8 @@ def numbers_of(manifest: Manifest) -> Iterator[MeasuredNumber]:
 
 def _group(manifest: Manifest, cell: CellClaim) -> EvaluationGroup | None:
     """The evaluation that measures a cell at tier full, if there is one."""
-    if isinstance(cell.measure, Divergence):
-        for group in manifest.jobs:
-            if (
-                isinstance(group, EvaluationGroup)
-                and group.task == MMLU
-                and cell.measure.checkpoint in group.checkpoints
-                and "full" in group.tiers
-            ):
-                return group
-    return None
+    wanted = cell.measure
+    return evaluation_of(manifest, wanted, "full") if isinstance(wanted, Divergence) else None
 
 
 def _measured(

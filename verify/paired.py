@@ -40,7 +40,7 @@ from verify.records import answers
 from verify.records.checked_record import CheckedRecord
 
 if TYPE_CHECKING:
-    from repro.schema.jobs import CastMode
+    from repro.schema.jobs import CastMode, Tier
 
 Pair = tuple[CheckedRecord, CheckedRecord]
 """Reference and candidate under one setting."""
@@ -278,29 +278,49 @@ def distinct_rows(
 
 def by_cast_mode(manifest: Manifest, cell: CellClaim, evidence: Evidence) -> dict[str, Pair]:
     """Reference and candidate under a tier's first setting, by arm; those that were run."""
-    wanted = cell.measure
+    wanted, tier = cell.measure, evidence.run.tier
+    if not (isinstance(wanted, Divergence) and (group := evaluation_of(manifest, wanted, tier))):
+        return {}
     found: dict[str, Pair] = {}
+    first = settings_of(manifest, group, tier)[0].id
+    named: list[CastMode] = ["weight-cast", *group.tiers[tier].other_arms]
+    for arm in named:
+        # ieee is a way of float32, so of the reference; the others are ways of the dtype.
+        ways: list[CastMode] = [arm, "weight-cast"] if arm == "ieee" else ["weight-cast", arm]
+        reference, candidate = (
+            evaluation_slot(wanted.checkpoint, dtype, first, way)
+            for dtype, way in zip((wanted.reference, wanted.dtype), ways, strict=True)
+        )
+        with suppress(NotRunError):
+            found[arm] = evidence.get(reference), evidence.get(candidate)
+    return found
+
+
+def evaluation_of(manifest: Manifest, wanted: Divergence, tier: "Tier") -> EvaluationGroup | None:
+    """The group that asks MMLU of both sides of a divergence at a tier; None if none does."""
     for group in manifest.jobs:
         if (
             isinstance(group, EvaluationGroup)
             and group.task == MMLU
-            and isinstance(wanted, Divergence)
             and wanted.checkpoint in group.checkpoints
+            and {wanted.reference, wanted.dtype} <= set(group.dtypes)
+            and tier in group.tiers
         ):
-            first = settings_of(manifest, group, evidence.run.tier)[0].id
-            named: list[CastMode] = ["weight-cast", *group.tiers[evidence.run.tier].other_arms]
-            for arm in named:
-                # ieee is a way of float32, so of the reference; the others are ways of the dtype.
-                ways: list[CastMode] = (
-                    [arm, "weight-cast"] if arm == "ieee" else ["weight-cast", arm]
-                )
-                reference, candidate = (
-                    evaluation_slot(wanted.checkpoint, dtype, first, way)
-                    for dtype, way in zip((wanted.reference, wanted.dtype), ways, strict=True)
-                )
-                with suppress(NotRunError):
-                    found[arm] = evidence.get(reference), evidence.get(candidate)
-    return found
+            return group
+    return None
+
+
+def slots_of_pairs(manifest: Manifest, wanted: Divergence, tier: "Tier") -> list[tuple[str, str]]:
+    """Slots of reference and candidate, one pair a setting; none where a tier asks neither."""
+    group = evaluation_of(manifest, wanted, tier)
+    settings = settings_of(manifest, group, tier) if group else ()
+    return [
+        (
+            evaluation_slot(wanted.checkpoint, wanted.reference, each.id),
+            evaluation_slot(wanted.checkpoint, wanted.dtype, each.id),
+        )
+        for each in settings
+    ]
 
 
 def _pairs(manifest: Manifest, cell: CellClaim, evidence: Evidence) -> list[Pair]:
@@ -309,21 +329,13 @@ def _pairs(manifest: Manifest, cell: CellClaim, evidence: Evidence) -> list[Pair
         message = f"no job for it: {wanted.needs}, for {cell.id}"
         raise NotRunError(message)
     assert isinstance(wanted, Divergence)  # noqa: S101  # the manifest was checked
-    for group in manifest.jobs:
-        if (
-            isinstance(group, EvaluationGroup)
-            and group.task == MMLU
-            and wanted.checkpoint in group.checkpoints
-        ):
-            return [
-                (
-                    evidence.get(evaluation_slot(wanted.checkpoint, wanted.reference, each.id)),
-                    evidence.get(evaluation_slot(wanted.checkpoint, wanted.dtype, each.id)),
-                )
-                for each in settings_of(manifest, group, evidence.run.tier)
-            ]
-    message = f"no evaluation of {manifest.id} runs {wanted.checkpoint}"
-    raise AssertionError(message)  # the manifest was checked when it was loaded
+    tier = evidence.run.tier
+    slots = slots_of_pairs(manifest, wanted, tier)
+    if not slots:
+        sides = f"{wanted.checkpoint} in {wanted.reference} and {wanted.dtype}"
+        message = f"tier {tier} does not evaluate {sides}"
+        raise NotRunError(message)
+    return [(evidence.get(one), evidence.get(other)) for one, other in slots]
 
 
 def divergence(reference: CheckedRecord, candidate: CheckedRecord) -> float:

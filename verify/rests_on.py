@@ -20,8 +20,7 @@ from repro.schema.claims import (
     claimed_by,
 )
 from repro.schema.evaluation.asking import askings
-from repro.schema.evaluation.evaluation_slots import evaluation_slot, settings_of
-from repro.schema.groups import EvaluationGroup, ThroughputGroup, TuningGroup
+from repro.schema.groups import ThroughputGroup, TuningGroup
 from repro.schema.jobs import Tier
 from repro.schema.manifest import Manifest
 from repro.schema.measured_claims import (
@@ -47,6 +46,7 @@ from repro.schema.tuned_claims import (
     columns_of,
 )
 from repro.schema.tuned_slots import OfTunedModels, models_of, tuning_slot
+from verify.paired import slots_of_pairs
 from verify.tuned_paired import reference_of
 
 OnNoRun = PageClaim | FactClaim | PlannedClaim | UnbuiltMeasure
@@ -82,7 +82,7 @@ def _named(manifest: Manifest, claim: Claim, tier: Tier) -> Iterable[str] | None
     elif isinstance(claimed, OnNamedJobs):
         found = claimed.jobs
     elif isinstance(claimed, Divergence):
-        found = _of_divergence(manifest, claimed, tier)
+        found = chain.from_iterable(slots_of_pairs(manifest, claimed, tier))
     elif isinstance(claim, ModelClaim):
         cells = claim.of if isinstance(claim, MeanClaim | CountClaim) else claim.left + claim.right
         several = [_named(manifest, manifest.cell(name), tier) for name in cells]
@@ -97,20 +97,6 @@ def _named(manifest: Manifest, claim: Claim, tier: Tier) -> Iterable[str] | None
         groups = ((each.group, {each.checkpoint}) for each in claimed.runs)
         found = (name for each in groups for name in _of_throughput(manifest, *each))
     return found
-
-
-def _of_divergence(manifest: Manifest, wanted: Divergence, tier: Tier) -> Iterator[str]:
-    for group in manifest.jobs:
-        if (
-            isinstance(group, EvaluationGroup)
-            and group.task == MMLU
-            and wanted.checkpoint in group.checkpoints
-        ):
-            if tier in group.tiers:
-                for each in settings_of(manifest, group, tier):
-                    for dtype in (wanted.reference, wanted.dtype):
-                        yield evaluation_slot(wanted.checkpoint, dtype, each.id)
-            return
 
 
 def _of_throughput(

@@ -17,6 +17,7 @@ from repro.schema.slots import slots
 from verify import decision_rule, paired
 from verify.decision_rule import Variance
 from verify.evidence import Evidence, NotRunError
+from verify.judge import judge
 from verify.paired import PairedCells
 from verify.records.checked_record import CheckedRecord
 from verify.rules import model
@@ -43,6 +44,35 @@ def test_a_cell_without_a_job_type_has_no_evaluations(tmp_path: Path) -> None:
     why = f"no job for it: few-shot, for {BOTH[0]}"
     with pytest.raises(NotRunError, match=f"^{why}$"):
         paired.pair_cells(claimed, [claimed.cell(BOTH[0])], evidence)
+
+
+def test_the_evaluation_of_the_tier_and_the_dtypes_is_taken(tmp_path: Path) -> None:
+    """Others of the same checkpoints stand before it: of another tier, of another dtype."""
+    (whole,) = records.manifest_data()["jobs"]
+    smoke, full = ({name: whole["tiers"][name]} for name in ("smoke", "full"))
+    fewer = {name: {**each, "settings": ["batch-1"]} for name, each in full.items()}
+    jobs = [
+        {**whole, "id": "small", "tiers": smoke},
+        {**whole, "id": "other", "dtypes": ["bfloat16"], "tiers": fewer},
+        {**whole, "id": "asked", "tiers": full},
+    ]
+    claimed, evidence = world(tmp_path, LOST, jobs=jobs, **table(TWENTY))
+    found = paired.pair_cells(claimed, [claimed.cell(BOTH[0])], evidence)
+    assert len(found.rows) == len(records.BATCHES)
+
+
+def test_what_a_tier_does_not_evaluate_is_not_run(tmp_path: Path) -> None:
+    (whole,) = records.manifest_data()["jobs"]
+    smoke = {"smoke": whole["tiers"]["smoke"]}
+    jobs = [
+        {**whole, "id": "first", "checkpoints": ["mamba-1"]},
+        {**whole, "id": "second", "checkpoints": ["phi-1"], "tiers": smoke},
+    ]
+    claimed, evidence = world(tmp_path, LOST, jobs=jobs, **table(TWENTY))
+    found = {each.claim: each for each in judge(claimed, evidence, {}).findings}
+    assert found[BOTH[0]].outcome != "not-run"
+    assert found[BOTH[1]].outcome == "not-run"
+    assert "tier full does not evaluate phi-1 in float32 and float16" in found[BOTH[1]].reason
 
 
 def test_accuracies_of_the_references(tmp_path: Path) -> None:
