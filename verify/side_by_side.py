@@ -25,10 +25,8 @@ from repro.schema.catalog import Metric
 from repro.text import first_few, plural
 from verify.decision_rule import holm
 from verify.records import answers
-from verify.records.answers import Right
+from verify.records.answers import Right, Scores
 from verify.records.checked_record import CheckedRecord
-
-Scores = NDArray[np.float64]
 
 Side = TypeVar("Side")
 """What one of the two records has."""
@@ -237,7 +235,7 @@ def _compare(
 ) -> AnswersCompared:
     before, after = (each.right(metric, shots) for each in (reference, candidate))
     picked = [_picked(each, metric, shots) for each in (reference, candidate)]
-    lost, won = int((before & ~after).sum()), int((~before & after).sum())
+    lost, won = answers.lost_and_won(before, after)
     p, interval = mcnemar(lost, won, len(before))
     scores = [_scores(each, metric, shots) for each in (reference, candidate)]
     one, other = picked
@@ -267,9 +265,8 @@ def _by_subject(
     found = {}
     for index, name in enumerate(subjects):
         one, other = (each[loaded.arrays["subject"] == index] for each in (before, after))
-        counts = (one, other, one & ~other, ~one & other)
-        questions, right, then, lost, won = len(one), *(int(each.sum()) for each in counts)
-        found[name] = questions, right, then, lost, won
+        lost, won = answers.lost_and_won(one, other)
+        found[name] = len(one), int(one.sum()), int(other.sum()), lost, won
     return found
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 Scores = NDArray[np.float64]
 Letters = NDArray[np.int64]
+Right = NDArray[np.bool_]
 
 
 def predictions(log_likelihoods: Scores) -> Letters:
@@ -91,12 +92,13 @@ def flips(reference: Letters, candidate: Letters, gold: Letters) -> Flips:
         >>> flips(np.array([0, 1, 2]), np.array([1, 1, 3]), np.array([0, 1, 3]))
         Flips(lost=1, won=1, changed=2)
     """
-    before, after = reference == gold, candidate == gold
-    return Flips(
-        lost=int((before & ~after).sum()),
-        won=int((~before & after).sum()),
-        changed=int((reference != candidate).sum()),
-    )
+    lost, won = lost_and_won(reference == gold, candidate == gold)
+    return Flips(lost=lost, won=won, changed=int((reference != candidate).sum()))
+
+
+def lost_and_won(before: Right, after: Right) -> tuple[int, int]:
+    """Questions that were answered right before alone, and after alone."""
+    return int((before & ~after).sum()), int((~before & after).sum())
 
 
 def divergence(reference: Sequence[float], candidate: Sequence[float]) -> float:
@@ -132,9 +134,6 @@ def array_of(record: Record, arrays: "Arrays", name: str) -> NDArray[Any]:
         message = f"record {record.key[:12]} has no array {name!r}"
         raise InvalidError(message)
     return arrays[name]
-
-
-Right = NDArray[np.bool_]
 
 
 def predicted(arrays: "Arrays", shots: int) -> Letters:

@@ -29,6 +29,7 @@ from verify.decision_rule import Decision, Sample, decide, mean
 from verify.evidence import Evidence
 from verify.outcome import JudgedClaim, RuleDecision
 from verify.paired import most_machine_share
+from verify.records.answers import lost_and_won
 from verify.records.benchmark import perplexity
 from verify.records.checked_record import CheckedRecord
 from verify.rules.improvement_values import Series
@@ -306,6 +307,6 @@ def question_z(left: CheckedRecord, other: CheckedRecord, metric: Metric, shots:
         error = _error_of_mean(apart)
         return float(apart.mean() / error) if error else 0.0
     one, two = (each.right(metric, shots) for each in (left, other))
-    alone, other_alone = int((one & ~two).sum()), int((two & ~one).sum())
+    alone, other_alone = lost_and_won(one, two)
     discordant = alone + other_alone
     return (alone - other_alone) / math.sqrt(discordant) if discordant else 0.0
