@@ -11,6 +11,7 @@ Reference: paper v2, Appendix F; McNemar 1947.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 
 import numpy as np
@@ -54,7 +55,7 @@ class MeasuredScore:
         tasks = ", ".join(each.task for each in columns_of(self.wanted))
         return f"{' '.join(model_of(self.wanted))} on {tasks}"
 
-    @property
+    @cached_property
     def series(self) -> Series:
         """The score under each setting."""
         return series_of(columns_of(self.wanted), self.rows, self.wanted.shots)
