@@ -1,6 +1,10 @@
-"""A copy of the first bundle, to change in tests: `$REPRO_BUNDLE` makes it the one at hand."""
+"""Copies of the checkout, to change in tests.
+
+`$REPRO_BUNDLE` makes a copy of the first bundle the one at hand.
+"""
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from repro import paths
@@ -10,6 +14,15 @@ def copy_bundle(folder: Path) -> Path:
     """What the bundle says, without its evidence."""
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(paths.ROOT / paths.PAPER, folder)
-    for name in ("catalog", "manifests"):
-        shutil.copytree(paths.ROOT / name, folder / name)
+    copy_checkout(folder, ("catalog", "manifests"))
     return folder
+
+
+def copy_checkout(folder: Path, folders: Iterable[str], files: Iterable[str] = ()) -> None:
+    """Some folders of the checkout without byte code, and files beside them by patterns."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    for name in folders:
+        shutil.copytree(paths.ROOT / name, folder / name, ignore=ignored)
+    for pattern in files:
+        for path in paths.ROOT.glob(pattern):
+            shutil.copy(path, folder)

@@ -6,7 +6,6 @@ that it declares in turn. So a package that is used and not declared is missing.
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import venv
@@ -14,7 +13,7 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
-from repro import paths
+from bundle_copies import copy_checkout
 
 SOURCES = ("repro", "runner", "verify", "catalog", "twins")
 BUILD = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
@@ -23,12 +22,7 @@ BUILD = "import sys; from setuptools import build_meta; build_meta.build_wheel(s
 def build_wheel(folder: Path) -> Path:
     """Build one, in a copy: setuptools leaves files behind."""
     tree = folder / "tree"
-    for name in SOURCES:
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(paths.ROOT / name, tree / name, ignore=ignored)
-    for pattern in ("pyproject.toml", "pinned-*.txt", "requirements-dev.txt"):
-        for path in paths.ROOT.glob(pattern):
-            shutil.copy(path, tree)
+    copy_checkout(tree, SOURCES, ("pyproject.toml", "pinned-*.txt", "requirements-dev.txt"))
     done = subprocess.run(
         [sys.executable, "-c", BUILD, folder], cwd=tree, capture_output=True, text=True, check=False
     )

@@ -6,7 +6,6 @@ How they are written is in `written_walks`.
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from bundle_copies import copy_checkout
 from written_walks import Block, Command, blocks_of, commands_of
 
 from repro import paths
@@ -39,16 +39,6 @@ NOT_RUN = {
 
 NEEDED = ("repro", "runner", "verify", "catalog", "manifests", "twins", "evidence", "examples")
 """Folders that the commands read or change."""
-
-
-def copy_checkout(folder: Path) -> None:
-    """What the commands need of the checkout, to be changed freely."""
-    for name in NEEDED:
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(paths.ROOT / name, folder / name, ignore=ignored)
-    for pattern in ("pinned-*.txt", "requirements-*.txt", "paper.json"):
-        for path in paths.ROOT.glob(pattern):
-            shutil.copy(path, folder)
 
 
 def said(text: str, folder: Path, wheel: Path) -> tuple[int, str]:
@@ -101,7 +91,7 @@ def write(block: Block, folder: Path) -> None:
 
 def walk(document: str, folder: Path, wheel: Path) -> None:
     """Go through a document from its first block to its last."""
-    copy_checkout(folder)
+    copy_checkout(folder, NEEDED, ("pinned-*.txt", "requirements-*.txt", "paper.json"))
     for block in blocks_of(paths.ROOT / "docs" / f"{document}.md"):
         where = f"{document}.md, line {block.line}"
         if block.kind != "console":

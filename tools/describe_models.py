@@ -116,9 +116,10 @@ PROSE = {"phi-1.5": 1.3e9}
 """Where the name says nothing of the size: Phi-1.5's report."""
 
 INTRODUCTION = f"""\
-Of the published configuration alone, all of which are public; no weights were at hand. "Stated" is
-what the release says to the digit, else what the name says, as the paper does, with how far the
-count is from it. Every count is the catalog's, or the difference is shown. Bytes of the weights as
+Of the configuration alone, as it is published; the model hub was not at hand, so each was written
+down from what is known of its release and is held to its number of parameters. "Stated" is what the
+release says to the digit, else what the name says, as the paper does, with how far the count is
+from it. Every count is the catalog's, or the difference is shown. Bytes of the weights as
 they are loaded; the state or cache that one prompt of {MAX_LENGTH:,} tokens leaves; the peak that
 `repro plan` expects of one such prompt, with eager attention; each in FP32, then in half precision.
 What a row was held against is said of its family above.

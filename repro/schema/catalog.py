@@ -316,11 +316,11 @@ _Catalog = TypeVar("_Catalog", _Checkpoints, _Datasets)
 def _datasets(path: Path | None = None) -> _Datasets:
     files = [path] if path else _files("datasets.json")
     found = [_load(each, _Datasets, _wrong_datasets) for each in files]
-    return _Datasets(
-        datasets={name: each for one in found for name, each in one.datasets.items()},
-        benchmarks={name: each for one in found for name, each in one.benchmarks.items()},
-        instructions={name: each for one in found for name, each in one.instructions.items()},
-    )
+    fields = {
+        field: {name: each for one in found for name, each in getattr(one, field).items()}
+        for field in _Datasets.model_fields
+    }
+    return _Datasets(**fields)
 
 
 def _files(name: str) -> list[Path]:

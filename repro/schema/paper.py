@@ -73,7 +73,7 @@ class Paper(Frozen):
     @property
     def name(self) -> str:
         """As it is called in a sentence."""
-        return f"arXiv {self.id}" if _ARXIV.fullmatch(self.id) else self.title
+        return name_of(self.id, self.title)
 
 
 def load(path: Path | None = None) -> Paper | None:
@@ -95,9 +95,9 @@ def _senseless(paper: Paper) -> Iterator[Wrong]:
             yield "versions", f"{name!r} {times} times", "each once"
 
 
-def name_of(paper_id: str) -> str:
-    """What a paper is called in a sentence where its title is not known."""
-    return f"arXiv {paper_id}" if _ARXIV.fullmatch(paper_id) else paper_id
+def name_of(paper_id: str, title: str = "") -> str:
+    """What a paper is called in a sentence; by its title only where it is known."""
+    return f"arXiv {paper_id}" if _ARXIV.fullmatch(paper_id) else title or paper_id
 
 
 def start() -> str:

@@ -6,8 +6,9 @@ Manifests and the catalog are read here, and so are refused in the same words.
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -71,13 +72,22 @@ def _read(path: Path, what: str, model: type[Model]) -> tuple[Model | None, list
     except UnicodeDecodeError as error:
         message = f"the {what} {path} is not UTF-8 text (byte {error.start})"
         raise BadInputError(message) from error
+    found, problems = _validated(text, path, model)
+    return cast("Model | None", found), list(problems)
+
+
+@lru_cache(maxsize=32)  # each claim is held to the catalog, whose text seldom changes meanwhile
+def _validated(
+    text: str, path: Path, model: type[Frozen]
+) -> tuple[Frozen | None, tuple[Problem, ...]]:
+    """The same of its text."""
     repeated, document = _parse(text)
     expected = "each key once"
     problems = [
         Problem(str(path), f"the key {key!r} twice in one object", expected) for key in repeated
     ]
     try:
-        return model.model_validate_json(text, strict=True), problems
+        return model.model_validate_json(text, strict=True), tuple(problems)
     except ValidationError as error:
         found = error.errors()
         below = {each["loc"][:end] for each in found for end in range(len(each["loc"]))}
@@ -86,7 +96,7 @@ def _read(path: Path, what: str, model: type[Model]) -> tuple[Model | None, list
             for each in found
             if not (each["type"] == "too_short" and each["loc"] in below)
         ]
-    return None, problems
+    return None, tuple(problems)
 
 
 def _parse(text: str) -> tuple[list[str], object]:

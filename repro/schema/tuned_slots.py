@@ -11,6 +11,8 @@ from typing import NamedTuple
 from repro.schema.catalog import MMLU, Checkpoint
 from repro.schema.groups import (
     Arm,
+    EvaluationGroup,
+    EvaluationTier,
     Questions,
     Slot,
     ThroughputGroup,
@@ -20,6 +22,7 @@ from repro.schema.groups import (
 )
 from repro.schema.jobs import (
     BenchmarkJob,
+    CastMode,
     EvaluateJob,
     Precision,
     Recipe,
@@ -98,7 +101,7 @@ def tuning(
                 tuned.append((PRETRAINED, None))
             for number, (arm_id, recipe_) in enumerate(tuned):
                 for each, dtype in _questions(group, spec, first_arm=number == 0):
-                    found = runs and _question_job(spec, each, runs, recipe_, dtype, setting)
+                    found = runs and question_job(each, spec, runs, dtype, setting, recipe=recipe_)
                     slot = asked_slot(row.checkpoint, arm_id, name, each.task, dtype)
                     yield Slot(slot, found or None, reason, row.checkpoint, dtype, name)
 
@@ -125,22 +128,35 @@ def recipe_of(
     return Recipe(**said)
 
 
-def _question_job(
-    spec: TuningTier,
-    asked: Questions,
+def question_job(
+    asked: EvaluationGroup | Questions,
+    spec: EvaluationTier | TuningTier,
     checkpoint: str,
-    recipe: Recipe | None,
     dtype: Precision,
     setting: Setting,
+    *,
+    arm: CastMode = "weight-cast",
+    recipe: Recipe | None = None,
 ) -> EvaluateJob | BenchmarkJob:
+    """What a model is asked at a tier: of whole subjects, or of questions.
+
+    Args:
+        asked: Its task and shots.
+        spec: Of the tier.
+        checkpoint: The one that is asked, or that was tuned.
+        dtype: Its weights'.
+        setting: Under which.
+        arm: How the dtype is applied.
+        recipe: Of its tuning; none of a checkpoint as it is.
+    """
     if asked.task == MMLU:
         return EvaluateJob(
             kind="evaluate",
             checkpoint=checkpoint,
             tuned=recipe,
             dtype=dtype,
-            arm="weight-cast",
-            task="mmlu",
+            arm=arm,
+            task=MMLU,
             subjects=spec.subjects,
             shots=asked.shots,
             setting=setting,
@@ -150,7 +166,7 @@ def _question_job(
         checkpoint=checkpoint,
         tuned=recipe,
         dtype=dtype,
-        arm="weight-cast",
+        arm=arm,
         task=asked.task,
         questions=spec.questions,
         shots=asked.shots,

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from repro.schema.catalog import MMLU, Checkpoint
-from repro.schema.groups import EvaluationGroup, EvaluationTier, Slot
-from repro.schema.jobs import BenchmarkJob, CastMode, EvaluateJob, Setting, Tier
+from repro.schema.groups import EvaluationGroup, Slot
+from repro.schema.jobs import CastMode, Setting, Tier
 from repro.schema.manifest import Manifest
-from repro.schema.tuned_slots import PRETRAINED, SAMPLER_SEED, asked_slot
+from repro.schema.tuned_slots import PRETRAINED, asked_slot, question_job
 
 
 def evaluation_slot(
@@ -39,45 +39,12 @@ def evaluations(
         reason = "" if runs else f"tier {tier} has no twin of the family {family}"
         for number, setting in enumerate(settings_of(manifest, group, tier)):
             for dtype, arm in _arms(group, family, spec.other_arms if number == 0 else ()):
-                job = runs and _question_job(group, spec, runs, dtype, arm, setting)
+                job = runs and question_job(group, spec, runs, dtype, setting, arm=arm)
                 slot = evaluation_slot(name, dtype, setting.id, arm)
                 if group.task != MMLU:
                     slot = asked_slot(name, PRETRAINED, setting.id, group.task, dtype)
                 found.append(Slot(slot, job or None, reason, name, dtype, setting.id))
     return found
-
-
-def _question_job(  # what an evaluation is
-    group: EvaluationGroup,
-    spec: EvaluationTier,
-    checkpoint: str,
-    dtype: Literal["float32", "float16", "bfloat16"],
-    arm: CastMode,
-    setting: Setting,
-) -> EvaluateJob | BenchmarkJob:
-    if group.task == MMLU:
-        return EvaluateJob(
-            kind="evaluate",
-            checkpoint=checkpoint,
-            dtype=dtype,
-            arm=arm,
-            task=MMLU,
-            subjects=spec.subjects,
-            shots=group.shots,
-            setting=setting,
-        )
-    return BenchmarkJob(
-        kind="benchmark",
-        checkpoint=checkpoint,
-        tuned=None,
-        dtype=dtype,
-        arm=arm,
-        task=group.task,
-        questions=spec.questions,
-        shots=group.shots,
-        seed=SAMPLER_SEED,
-        setting=setting,
-    )
 
 
 def _arms(

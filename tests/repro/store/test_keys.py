@@ -1,13 +1,13 @@
 """Job keys: same numbers, same key; anything that can change a number, another key."""
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import made_up_records as records
 import pytest
+from bundle_copies import copy_checkout
 
 from repro import paths
 from repro.schema.jobs import KINDS, EvaluateJob
@@ -64,9 +64,7 @@ def test_every_field_of_a_job_changes_the_key() -> None:
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of our packages, to be changed."""
     folder = tmp_path_factory.mktemp("tree")
-    for package in ("repro", "runner", "verify"):
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(paths.ROOT / package, folder / package, ignore=ignored)
+    copy_checkout(folder, ("repro", "runner", "verify"))
     return folder
 
 
