@@ -26,6 +26,8 @@ from repro.weights.torch_zip import printable
 
 _LARGEST_HEADER = 100_000_000
 """Bytes; the limit of the safetensors library."""
+_PIECE = 1 << 24
+"""Bytes read at a time."""
 
 Tensors = Mapping[str, Mapping[str, Any]]
 """Tensor to its dtype, shape and offsets, as in the headers."""
@@ -149,6 +151,22 @@ def new_header(tensors: Iterable[tuple[str, str, Sequence[int], int]]) -> bytes:
     text = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # so that the data is aligned
     return len(text).to_bytes(8, "little") + text
+
+
+def stored_bytes(path: Path, places: Iterable[tuple[int, int]]) -> Iterator[bytes]:
+    """Some of the data of a safetensors file, in pieces, one place after the other.
+
+    `places` are offsets as a header gives them, begin and end, of a file that it was read from.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with fileio.open_regular_file(path) as stream:
+        data = 8 + int.from_bytes(stream.read(8), "little")
+        for begin, end in places:
+            stream.seek(data + begin)
+            for left in range(end - begin, 0, -_PIECE):
+                yield stream.read(min(left, _PIECE))
 
 
 def _is_tensor(entry: object) -> bool:

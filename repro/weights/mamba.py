@@ -27,8 +27,6 @@ from repro.weights import checkpoint_files, foreign_json, loadable
 
 _EMBEDDING = {"mamba": "backbone.embeddings.weight", "mamba2": "backbone.embedding.weight"}
 """Layout to what it calls the embedding; the other's name becomes it."""
-_PIECE = 1 << 24
-"""Bytes read at a time."""
 
 _NEEDED: Mapping[str, Mapping[str, tuple[object, ...]]] = {
     "mamba": {
@@ -119,13 +117,8 @@ def _rewritten(path: Path, renamed: Mapping[str, str]) -> Iterator[bytes]:
         )
         for name, each in tensors
     )
-    with fileio.open_regular_file(path) as stream:
-        start = 8 + int.from_bytes(stream.read(8), "little")
-        for _, each in tensors:
-            begin, end = each["data_offsets"]
-            stream.seek(start + begin)
-            for left in range(end - begin, 0, -_PIECE):
-                yield stream.read(min(left, _PIECE))
+    places = (each["data_offsets"] for _, each in tensors)
+    yield from checkpoint_files.stored_bytes(path, places)
 
 
 # -----------------------------------------------------------------------------

@@ -50,8 +50,6 @@ _OUTSIDE = {
     "model.transformer.wte.weight": "model.embed_tokens.weight",
     "model.transformer.ff_out.weight": "lm_head.weight",
 }
-_PIECE = 1 << 24
-"""Bytes read at a time."""
 
 Rows = tuple[str, int, int]
 """Of a tensor of the new layout: the tensor of the old one, its first row there, its rows."""
@@ -174,14 +172,9 @@ def _weights(file: Path, tensors: Tensors, rows: Mapping[str, Rows]) -> Iterator
         begin, end = tensor["data_offsets"]
         row = (end - begin) // tensor["shape"][0]
         header.append((new, tensor["dtype"], [count, *tensor["shape"][1:]], count * row))
-        places.append((begin + first * row, count * row))
+        places.append((begin + first * row, begin + (first + count) * row))
     yield checkpoint_files.new_header(header)
-    with fileio.open_regular_file(file) as stream:
-        data = 8 + int.from_bytes(stream.read(8), "little")
-        for begin, size in places:
-            stream.seek(data + begin)
-            for left in range(size, 0, -_PIECE):
-                yield stream.read(min(left, _PIECE))
+    yield from checkpoint_files.stored_bytes(file, places)
 
 
 def new_config(config: Mapping[str, Any]) -> dict[str, object]:
