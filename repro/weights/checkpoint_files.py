@@ -12,6 +12,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -167,6 +168,18 @@ def stored_bytes(path: Path, places: Iterable[tuple[int, int]]) -> Iterator[byte
             stream.seek(data + begin)
             for left in range(end - begin, 0, -_PIECE):
                 yield stream.read(min(left, _PIECE))
+
+
+@contextmanager
+def layout_errors(file: Path) -> Iterator[None]:
+    """Turn a failure to write what is in a file of weights in another layout into bad input."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        where = f" ({error.filename})" if isinstance(error, OSError) and error.filename else ""
+        why = f"{json_text.explain_error(error)}{where}"
+        message = f"{file} cannot be turned into another layout: {why}; nothing was written"
+        raise BadInputError(message) from error
 
 
 def _is_tensor(entry: object) -> bool:
