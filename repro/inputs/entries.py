@@ -24,6 +24,7 @@ from repro.schema.catalog import BundledSource, Checkpoint
 from repro.schema.families import FAMILIES, OWN_CODE, Family, Layout, family_and_layout
 from repro.text import first_few
 from repro.weights import checkpoint_files, foreign_json, loadable
+from repro.weights.checkpoint_files import Tensors
 
 _DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 _SIZES: Mapping[str, Sequence[str]] = {
@@ -37,7 +38,6 @@ _TIED = (
     *("share_input_output_layers", "weight_tying"),
 )
 """What config.json may call it that the output layer is the embedding."""
-_PIECE = 1 << 20
 
 
 def name_of(folder: Path) -> str:
@@ -106,7 +106,7 @@ def _problems(
     folder: Path,
     family: Family,
     sizes: Mapping[str, int | None],
-    tensors: Mapping[str, Mapping[str, Any]],
+    tensors: Tensors,
 ) -> Iterator[Problem]:
     config = f"{folder}/config.json"
     if family is FAMILIES[OWN_CODE]:
@@ -131,7 +131,7 @@ def _is_count(found: object) -> bool:
     return type(found) is int and found > 0
 
 
-def _dtype(tensors: Mapping[str, Mapping[str, Any]]) -> str:
+def _dtype(tensors: Tensors) -> str:
     """What most of the weights are stored in."""
     counts = Counter[str]()
     for each in tensors.values():
@@ -143,7 +143,7 @@ def _parameters(
     folder: Path,
     config: Mapping[str, Any],
     layout: Layout,
-    tensors: Mapping[str, Mapping[str, Any]],
+    tensors: Tensors,
 ) -> int:
     """Stored numbers that are the model's; an output layer that is the embedding's counts once."""
     kept = {
@@ -175,15 +175,9 @@ def _tensor_digest(folder: Path, name: str) -> str:
         header = checkpoint_files.safetensors_header(folder / file)
         if name not in header:
             continue
-        start, end = header[name]["data_offsets"]
         digest = hashlib.sha256()
-        with fileio.open_regular_file(folder / file) as stream:
-            before = 8 + int.from_bytes(stream.read(8), "little")
-            stream.seek(before + start)
-            left = end - start
-            while left and (piece := stream.read(min(_PIECE, left))):
-                digest.update(piece)
-                left -= len(piece)
+        for piece in checkpoint_files.stored_bytes(folder / file, [header[name]["data_offsets"]]):
+            digest.update(piece)
         return digest.hexdigest()
     return ""
 

@@ -8,7 +8,6 @@ Not covered: tasks whose answers are words, as CSV.
 
 import csv
 import io
-import math
 import os
 import re
 from collections import Counter
@@ -156,9 +155,8 @@ def in_order(path: Path, questions: Iterable[Question]) -> tuple[Question, ...]:
 
 
 def best_choice(scores: Sequence[float]) -> int:
-    """The first largest, as `np.argmax` has it, which takes NaN for the largest."""
-    odd = next((at for at, each in enumerate(scores) if math.isnan(each)), None)
-    return scores.index(max(scores)) if odd is None else odd
+    """The first largest; `np.argmax`, as lm-eval, takes NaN for the largest."""
+    return int(np.argmax(scores))
 
 
 def arrays_of(asked: Sequence[Question]) -> dict[str, Any]:
@@ -215,7 +213,7 @@ def csv_source(path: Path, text: str, tasks: Tasks, shots: int | None) -> Source
     heads = list(rows[0]) if rows else []
     if absent := [name for name in COLUMNS if name not in heads]:
         raise WrongFileError(path, f"no column {first_few(absent)}", f"{', '.join(COLUMNS)}")
-    parts: dict[tuple[str, int], list[Question]] = {}
+    parts: dict[tuple[str, str, int], list[Question]] = {}
     for number, row in enumerate(rows, start=2):
         where = f"{path}: line {number}"
         if None in row or None in row.values():
@@ -227,16 +225,12 @@ def csv_source(path: Path, text: str, tasks: Tasks, shots: int | None) -> Source
             raise WrongFileError(
                 where, "no number of solved examples", "a column shots, or --shots N"
             )
-        asked_of = task_of(row["task"], tasks)
-        if asked_of is None or has_words(asked_of[0], tasks):
+        task = task_of(row["task"], tasks)
+        if task is None or has_words(task[0], tasks):
             expected = known_names(row["task"], names_of(tasks))
             raise WrongFileError(where, f"a task {row['task']!r}", expected)
-        parts.setdefault((row["task"], asked), []).append(_csv_question(row, where))
-    answers = []
-    for (name, asked), questions in parts.items():
-        task = task_of(name, tasks)
-        assert task  # noqa: S101  # looked at above
-        answers.append(Answers(*task, asked, in_order(path, questions)))
+        parts.setdefault((*task, asked), []).append(_csv_question(row, where))
+    answers = (Answers(*part, in_order(path, questions)) for part, questions in parts.items())
     return Source(path, "CSV", tuple(answers))
 
 

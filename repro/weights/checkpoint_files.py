@@ -12,6 +12,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from repro.weights.torch_zip import printable
 
 _LARGEST_HEADER = 100_000_000
 """Bytes; the limit of the safetensors library."""
+_PIECE = 1 << 24
+"""Bytes read at a time."""
 
 Tensors = Mapping[str, Mapping[str, Any]]
 """Tensor to its dtype, shape and offsets, as in the headers."""
@@ -149,6 +152,34 @@ def new_header(tensors: Iterable[tuple[str, str, Sequence[int], int]]) -> bytes:
     text = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # so that the data is aligned
     return len(text).to_bytes(8, "little") + text
+
+
+def stored_bytes(path: Path, places: Iterable[tuple[int, int]]) -> Iterator[bytes]:
+    """Some of the data of a safetensors file, in pieces, one place after the other.
+
+    `places` are offsets as a header gives them, begin and end, of a file that it was read from.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with fileio.open_regular_file(path) as stream:
+        data = 8 + int.from_bytes(stream.read(8), "little")
+        for begin, end in places:
+            stream.seek(data + begin)
+            for left in range(end - begin, 0, -_PIECE):
+                yield stream.read(min(left, _PIECE))
+
+
+@contextmanager
+def layout_errors(file: Path) -> Iterator[None]:
+    """Turn a failure to write what is in a file of weights in another layout into bad input."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        where = f" ({error.filename})" if isinstance(error, OSError) and error.filename else ""
+        why = f"{json_text.explain_error(error)}{where}"
+        message = f"{file} cannot be turned into another layout: {why}; nothing was written"
+        raise BadInputError(message) from error
 
 
 def _is_tensor(entry: object) -> bool:

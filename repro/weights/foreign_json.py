@@ -72,6 +72,11 @@ def parse(content: bytes) -> Json:
     return found
 
 
+def file_of(data: object) -> bytes:
+    """JSON as a small file of a checkpoint that is written here."""
+    return (json.dumps(data, indent=2, ensure_ascii=False) + "\n").encode()
+
+
 # -----------------------------------------------------------------------------
 # What may not be said
 
@@ -168,7 +173,7 @@ def tokenizer_settings(content: bytes) -> bytes:
         return content
     found.pop("auto_map", None)
     found["tokenizer_class"] = _DERIVED[found["tokenizer_class"]]
-    return (json.dumps(found, indent=2, ensure_ascii=False) + "\n").encode()
+    return file_of(found)
 
 
 def tokenizer(content: bytes) -> bytes:

@@ -13,13 +13,12 @@ Not covered: half precision, where the two round differently; several groups of 
 transformers' Mamba2, which normalises all of them together and the release each alone.
 """
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from repro import fileio, json_text
+from repro import fileio
 from repro.errors import BadInputError, Problem
 from repro.fileio import DraftFile, Drafts
 from repro.schema.families import converted_by
@@ -27,8 +26,6 @@ from repro.weights import checkpoint_files, foreign_json, loadable
 
 _EMBEDDING = {"mamba": "backbone.embeddings.weight", "mamba2": "backbone.embedding.weight"}
 """Layout to what it calls the embedding; the other's name becomes it."""
-_PIECE = 1 << 24
-"""Bytes read at a time."""
 
 _NEEDED: Mapping[str, Mapping[str, tuple[object, ...]]] = {
     "mamba": {
@@ -72,7 +69,7 @@ def convert(file: Path, out: Path, layout: Literal["mamba", "mamba2"]) -> list[D
         BadInputError: if it is no such checkpoint; nothing was written.
     """
     folder = file.parent
-    try:
+    with checkpoint_files.layout_errors(file):
         fileio.open_regular_file(file).close()
         config = foreign_json.read(folder / loadable.CONFIG)
         made_config = _new_config(config, folder / loadable.CONFIG, layout)
@@ -84,18 +81,13 @@ def convert(file: Path, out: Path, layout: Literal["mamba", "mamba2"]) -> list[D
                 drafts.write(name, _rewritten(folder / name, renamed))
                 for name in loadable.weights(folder)
             ]
-            made.append(drafts.write(loadable.CONFIG, [_text(made_config)]))
+            made.append(drafts.write(loadable.CONFIG, [foreign_json.file_of(made_config)]))
             made += [
                 drafts.write(name, [fileio.read_bytes(folder / name)])
                 for name in loadable.TOKENIZER
                 if (folder / name).is_file()
             ]
             drafts.publish()
-    except (OSError, ValueError) as error:
-        where = f" ({error.filename})" if isinstance(error, OSError) and error.filename else ""
-        why = f"{json_text.explain_error(error)}{where}"
-        message = f"{file} cannot be turned into another layout: {why}; nothing was written"
-        raise BadInputError(message) from error
     return made
 
 
@@ -106,7 +98,7 @@ def _rewritten(path: Path, renamed: Mapping[str, str]) -> Iterator[bytes]:
         index = foreign_json.read(path) | {
             "weight_map": {renamed.get(name, name): file for name, file in named.items()}
         }
-        yield _text(index)
+        yield foreign_json.file_of(index)
         return
     header = checkpoint_files.safetensors_header(path)
     tensors = sorted(header.items(), key=lambda each: each[1]["data_offsets"])
@@ -119,13 +111,8 @@ def _rewritten(path: Path, renamed: Mapping[str, str]) -> Iterator[bytes]:
         )
         for name, each in tensors
     )
-    with fileio.open_regular_file(path) as stream:
-        start = 8 + int.from_bytes(stream.read(8), "little")
-        for _, each in tensors:
-            begin, end = each["data_offsets"]
-            stream.seek(start + begin)
-            for left in range(end - begin, 0, -_PIECE):
-                yield stream.read(min(left, _PIECE))
+    places = (each["data_offsets"] for _, each in tensors)
+    yield from checkpoint_files.stored_bytes(path, places)
 
 
 # -----------------------------------------------------------------------------
@@ -219,7 +206,3 @@ def _released_mamba2(config: Mapping[str, Any]) -> dict[str, Any]:
         "pad_vocab_size_multiple": 1,
         "tie_embeddings": config.get("tie_word_embeddings", False),
     }
-
-
-def _text(data: object) -> bytes:
-    return (json.dumps(data, indent=2, ensure_ascii=False) + "\n").encode()

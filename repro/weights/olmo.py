@@ -17,7 +17,6 @@ Not covered: half precision, where hf_olmo rotates queries and keys in float32 a
 the half precision; biases, ALiBi, norms with weights or of queries and keys: they are refused.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -50,8 +49,6 @@ _OUTSIDE = {
     "model.transformer.wte.weight": "model.embed_tokens.weight",
     "model.transformer.ff_out.weight": "lm_head.weight",
 }
-_PIECE = 1 << 24
-"""Bytes read at a time."""
 
 Rows = tuple[str, int, int]
 """Of a tensor of the new layout: the tensor of the old one, its first row there, its rows."""
@@ -67,20 +64,15 @@ def convert(file: Path, out: Path) -> list[DraftFile]:
     Raises:
         BadInputError: if it is no such checkpoint; nothing was written.
     """
-    try:
+    with checkpoint_files.layout_errors(file):
         known = checked(json_text.load(file.parent / "config.json"), file.parent / "config.json")
         tensors = checkpoint_files.safetensors_header(file)
         rows = renamed(tensors, known, file)
         with Drafts(out) as drafts:
             made = [drafts.write("model.safetensors", _weights(file, tensors, rows))]
-            made.append(drafts.write("config.json", [_text(new_config(known))]))
+            made.append(drafts.write("config.json", [foreign_json.file_of(new_config(known))]))
             made += [drafts.write(name, [text]) for name, text in _tokenizer(file.parent)]
             drafts.publish()
-    except (OSError, ValueError) as error:
-        where = f" ({error.filename})" if isinstance(error, OSError) and error.filename else ""
-        why = f"{json_text.explain_error(error)}{where}"
-        message = f"{file} cannot be turned into another layout: {why}; nothing was written"
-        raise BadInputError(message) from error
     return made
 
 
@@ -174,14 +166,9 @@ def _weights(file: Path, tensors: Tensors, rows: Mapping[str, Rows]) -> Iterator
         begin, end = tensor["data_offsets"]
         row = (end - begin) // tensor["shape"][0]
         header.append((new, tensor["dtype"], [count, *tensor["shape"][1:]], count * row))
-        places.append((begin + first * row, count * row))
+        places.append((begin + first * row, begin + (first + count) * row))
     yield checkpoint_files.new_header(header)
-    with fileio.open_regular_file(file) as stream:
-        data = 8 + int.from_bytes(stream.read(8), "little")
-        for begin, size in places:
-            stream.seek(data + begin)
-            for left in range(size, 0, -_PIECE):
-                yield stream.read(min(left, _PIECE))
+    yield from checkpoint_files.stored_bytes(file, places)
 
 
 def new_config(config: Mapping[str, Any]) -> dict[str, object]:
@@ -215,7 +202,3 @@ def _tokenizer(folder: Path) -> Iterator[tuple[str, bytes]]:
     path = folder / "tokenizer_config.json"
     if path.is_file():
         yield path.name, foreign_json.tokenizer_settings(fileio.read_bytes(path))
-
-
-def _text(data: object) -> bytes:
-    return (json.dumps(data, indent=2, ensure_ascii=False) + "\n").encode()

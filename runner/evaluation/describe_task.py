@@ -11,6 +11,7 @@ from typing import Any
 from repro import fileio
 from runner.evaluation import data, task_files, tasks
 from runner.evaluation.offline import quiet
+from runner.evaluation.task_files import TaskFile
 from runner.evaluation.tasks import LocalTask
 
 
@@ -26,11 +27,10 @@ def describe(task: str, source: Path) -> dict[str, Any]:
         BadInputError: the task cannot be asked here, or the file is not its data.
     """
     named = task_files.task_file(task)
-    asked, drawn = named.splits
     with quiet(), tasks.without_bars(), tasks.templates_compiled_once():
         harness = tasks.build(task, source)
         answers = tasks.answers_of(harness, None, source)
-        shown = drawn in harness.dataset
+        shown = named.splits[1] in harness.dataset
         plain, longer = (_lengths(harness, shots) if shots <= shown else [] for shots in (0, 1))
     return {
         "output": named.output,
@@ -39,15 +39,16 @@ def describe(task: str, source: Path) -> dict[str, Any]:
         "choices": round(len(plain) / len(answers)),
         "question_characters": round(sum(plain) / len(plain)),
         "shot_characters": round((sum(longer) - sum(plain)) / len(plain)) if longer else 0,
-        "gold_sha256": fileio.digest_of_data(_gold(task, source, asked, answers)),
+        "gold_sha256": fileio.digest_of_data(_gold(named, source, answers)),
     }
 
 
-def _gold(task: str, source: Path, asked: str, answers: list[tasks.Answer]) -> list[int | str]:
+def _gold(task: TaskFile, source: Path, answers: list[tasks.Answer]) -> list[int | str]:
     """Right answers in row order: places of choices, or words."""
-    if task == data.LAMBADA:
-        return [data.gold(task, row) for row in data.read(task, asked, source)]
-    if task_files.task_file(task).output == "loglikelihood":
+    if task.name == data.LAMBADA:
+        rows = data.read(task.name, task.splits[0], source)
+        return [data.gold(task.name, row) for row in rows]
+    if task.output == "loglikelihood":
         return [each.choices[0] for each in answers]
     return [each.right for each in answers]
 

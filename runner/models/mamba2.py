@@ -9,14 +9,11 @@ Not covered: a cache of states, so that generating costs a pass over the whole p
 Reference: mamba-ssm 2.2.2, `models/mixer_seq_simple.py`, `modules/block.py`.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutput
 
+from runner.models.causal_model import CausalModel
 from runner.models.mamba2_config import Mamba2Config
 from runner.models.mamba2_mixer import Mamba2Mixer, RMSNorm
 from runner.models.mamba2_scan import at_least_float32
@@ -47,22 +44,6 @@ def add_and_norm(
     rounded = total if config.fused_add_norm else total.to(norm.weight.dtype)
     kept = total if config.residual_in_fp32 else total.to(hidden.dtype)
     return norm(rounded).to(hidden.dtype), kept
-
-
-def refuse_options(model: nn.Module, others: Mapping[str, object]) -> None:
-    """Refuse what a caller of transformers asks for and a model of ours has not.
-
-    Raises:
-        TypeError: naming all of it.
-    """
-    asked = [
-        name
-        for name, value in others.items()
-        if name != "return_dict" and value is not None and value is not False
-    ]
-    if asked:
-        message = f"{type(model).__name__}.forward has no {', '.join(asked)}"
-        raise TypeError(message)
 
 
 class Mamba2Block(nn.Module):
@@ -100,13 +81,12 @@ class Mamba2Backbone(nn.Module):
         return normed
 
 
-class Mamba2ForCausalLM(PreTrainedModel):  # type: ignore[misc]
+class Mamba2ForCausalLM(CausalModel):
     """A Mamba-2 language model; `mamba2_checkpoint` loads and saves it."""
 
     config_class = Mamba2Config
     base_model_prefix = "backbone"
-    _tied_weights_keys = ["lm_head.weight"]  # noqa: RUF012 - as transformers declares it
-    _no_split_modules = ["Mamba2Block"]  # noqa: RUF012 - the same
+    _no_split_modules = ["Mamba2Block"]  # noqa: RUF012 - as transformers declares it
 
     def __init__(self, config: Mamba2Config) -> None:
         super().__init__(config)
@@ -124,14 +104,6 @@ class Mamba2ForCausalLM(PreTrainedModel):  # type: ignore[misc]
     def set_input_embeddings(self, value: nn.Embedding) -> None:
         """Replace the embedding."""
         self.backbone.embedding = value
-
-    def get_output_embeddings(self) -> nn.Module:
-        """The output layer."""
-        return self.lm_head
-
-    def set_output_embeddings(self, value: nn.Linear) -> None:
-        """Replace the output layer."""
-        self.lm_head = value
 
     def forward(
         self,
@@ -158,18 +130,10 @@ class Mamba2ForCausalLM(PreTrainedModel):  # type: ignore[misc]
             TypeError: if `others` asks for what there is not (a cache, hidden states).
         """
         del attention_mask
-        refuse_options(self, others)
+        self.refuse_options(others)
         logits = self.lm_head(self.backbone(input_ids))
         loss = None
         if labels is not None:
             predictions = at_least_float32(logits[:, :-1]).flatten(0, 1)
             loss = functional.cross_entropy(predictions, labels[:, 1:].flatten())
         return CausalLMOutput(loss=loss, logits=logits)
-
-    def prepare_inputs_for_generation(
-        self,
-        input_ids: Tensor,
-        **_: Any,  # noqa: ANN401 - what transformers passes along
-    ) -> dict[str, Tensor]:
-        """The whole prefix, every time. PEFT's wrapper for causal models asks for this too."""
-        return {"input_ids": input_ids}

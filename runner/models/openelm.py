@@ -16,15 +16,13 @@ and llama.cpp agree on. Differs: keys are kept rotated, which the release rotate
 the same bits. Not covered: a feed-forward without a gate, FlashAttention 2, left padding.
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 
-from runner.models.mamba2 import refuse_options
+from runner.models.causal_model import CausalModel
 from runner.models.openelm_config import BlockSizes, OpenELMConfig
 from runner.models.transformers_model import AttentionModel, KeysAndValues
 
@@ -192,32 +190,14 @@ class OpenELMBody(_OpenELM):
         )
 
 
-class OpenELMForCausalLM(_OpenELM):
+class OpenELMForCausalLM(CausalModel, _OpenELM):
     """An OpenELM language model."""
-
-    _tied_weights_keys = ["lm_head.weight"]  # noqa: RUF012 - as transformers declares it
 
     def __init__(self, config: OpenELMConfig) -> None:
         super().__init__(config)
         self.transformer = OpenELMBody(config)
         self.lm_head = nn.Linear(config.model_dim, config.vocab_size, bias=False)
         self.post_init()
-
-    def get_input_embeddings(self) -> nn.Module:
-        """The embedding, whose weight the output layer shares where they are tied."""
-        return self.transformer.token_embeddings
-
-    def set_input_embeddings(self, value: nn.Embedding) -> None:
-        """Replace the embedding."""
-        self.transformer.token_embeddings = value
-
-    def get_output_embeddings(self) -> nn.Module:
-        """The output layer; the release has none of its own where it is tied."""
-        return self.lm_head
-
-    def set_output_embeddings(self, value: nn.Linear) -> None:
-        """Replace the output layer."""
-        self.lm_head = value
 
     def forward(
         self,
@@ -244,7 +224,7 @@ class OpenELMForCausalLM(_OpenELM):
             TypeError: if `others` asks for what there is not.
         """
         del attention_mask
-        refuse_options(self, others)
+        self.refuse_options(others)
         found = self.transformer(input_ids, past_key_values, use_cache)
         logits = self.lm_head(found.last_hidden_state)
         loss = None
@@ -253,14 +233,6 @@ class OpenELMForCausalLM(_OpenELM):
         return CausalLMOutputWithPast(
             loss=loss, logits=logits, past_key_values=found.past_key_values
         )
-
-    def prepare_inputs_for_generation(
-        self,
-        input_ids: Tensor,
-        **_: Any,  # noqa: ANN401 - what transformers passes along
-    ) -> dict[str, Tensor]:
-        """The whole prefix, every time. PEFT's wrapper for causal models asks for this too."""
-        return {"input_ids": input_ids}
 
 
 AutoConfig.register("openelm", OpenELMConfig)

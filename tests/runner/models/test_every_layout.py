@@ -5,8 +5,8 @@ to be passed by; for OLMo the other layout, to the bit. A merge adds the same fl
 another order: 1e-4 nats, where a tuned model differs from the untuned by a hundred times that.
 """
 
-import json
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,8 @@ import pytest
 import tiny_models
 import tiny_tuning
 import torch
+import written_layouts as layouts
 from peft.tuners.tuners_utils import BaseTunerLayer
-from safetensors.torch import load_file, save_file
 from saved_models import (
     Saved,
     job,
@@ -27,7 +27,6 @@ from saved_models import (
 from repro.inputs import entries
 from repro.schema.families import FAMILIES
 from repro.weights import olmo
-from repro.weights.loadable import INDEX, WEIGHTS
 from runner.evaluation import loading
 
 pytestmark = [
@@ -88,22 +87,18 @@ def test_an_entry_of_the_catalog_is_made_of_every_layout(layout: str, saved: Sav
 def test_shards_and_half_precision_on_disk_give_the_same_logits(
     layout: str, saved: Saved, tmp_path: Path
 ) -> None:
-    """Weights that half precision has exactly; two shards."""
+    """Weights that half precision has exactly; shards."""
     folder, _ = saved(SAVED.get(layout, layout))
     whole, apart = tmp_path / "whole", tmp_path / "apart"
+
+    def rounded(weights: layouts.Tensors, back: bool) -> None:  # noqa: FBT001
+        half = {name: each.bfloat16() for name, each in weights.items()}
+        weights |= {name: each.float() for name, each in half.items()} if back else half
+
     for made in (whole, apart):
         shutil.copytree(folder, made)
-    weights = {name: each.clone() for name, each in load_file(folder / WEIGHTS).items()}
-    half = {name: each.bfloat16() for name, each in weights.items()}
-    save_file({name: each.float() for name, each in half.items()}, whole / WEIGHTS)
-    (apart / WEIGHTS).unlink()
-    names = sorted(half)
-    places = {
-        name: f"model-{place % 2 + 1:05}-of-00002.safetensors" for place, name in enumerate(names)
-    }
-    for file in set(places.values()):
-        save_file({name: half[name] for name in names if places[name] == file}, apart / file)
-    (apart / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": places}))
+        layouts.change(made, partial(rounded, back=made is whole))
+    layouts.sharded(apart)
     ids = tiny_models.tokens(9)
     with torch.no_grad():
         one, other = (loading.load(job(), made).model(ids).logits for made in (whole, apart))
