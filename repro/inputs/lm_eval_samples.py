@@ -117,7 +117,7 @@ def _samples(path: Path, text: str, task: str, *, words: bool) -> Iterator[Quest
             raise WrongFileError(where, json_text.explain_error(sample), expected) from sample
         try:
             yield _question(sample, task, words=words)
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, OverflowError, AttributeError) as error:
             said = f"no {error.args[0]}" if isinstance(error, KeyError) else _reason(error)
             expected = "doc_id, target, arguments and filtered_resps of a task with log-likelihoods"
             raise WrongFileError(where, said, expected) from error
@@ -178,7 +178,7 @@ def _number(value: Any) -> float:  # noqa: ANN401  # any JSON
         raise _SampleError("a log-likelihood that is no number")
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise _SampleError("a log-likelihood that is no number") from None
 
 

@@ -426,6 +426,11 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
         ),
         "1 of 7 questions at 0 shots have a log-likelihood that is not a finite number",
     ),
+    "a number of 401 digits": (
+        lambda path: edited(path, _set(1, "filtered_resps", [[-(10**400), False]] * 5)),
+        r"sample 1\n.*a log-likelihood that is no number",
+    ),
+    "a score of 401 digits": (lambda path: edited(path, _set(1, "acc", 10**400)), r"sample 1\n"),
     "text generated": (
         lambda path: edited(path, _set(2, "filtered_resps", ["some words"])),
         r"sample 2\n.*a field of another form",
