@@ -168,14 +168,6 @@ def section_order(section: str) -> tuple[int, tuple[int, ...], str]:
     return (0, (), "") if section == "Abstract" else (2, (), section)
 
 
-def by_section(every: Sequence[Row]) -> dict[str, list[Row]]:
-    """Rows under their headings, both in order."""
-    found: dict[str, list[Row]] = {}
-    for row in every:
-        found.setdefault(row.section, []).append(row)
-    return found
-
-
 # -----------------------------------------------------------------------------
 # What the claims come to: each once, whatever was run where, and those that are printed alone
 

@@ -112,8 +112,6 @@ class Part:
     anchor: str
     title: str
     """Of the manifest that it has of its own; empty without."""
-    manifests: tuple[str, ...]
-    """That its claims are in."""
     cards: tuple[Card, ...]
     counts: dict[Outcome, int]
     """Of the paper's own claims."""
@@ -292,7 +290,6 @@ def parts(data: ReportData, every: Iterable[Card]) -> tuple[Part, ...]:
             name=name,
             anchor="in-" + re.sub(r"[^\w.]+", "-", name.lower()),
             title=titles.get(name, ""),
-            manifests=tuple(dict.fromkeys(card.row.manifest for card in mine[name])),
             cards=_readings_last(mine[name]),
             counts=claim_rows.counts(card.row for card in mine[name]),
         )

@@ -50,7 +50,6 @@ class Sentence:
 class AbstractSentence:
     """One sentence of the abstract, and what checks it."""
 
-    order: int
     quotes: tuple[str, ...]
     """What is quoted of it; else what is claimed."""
     word: Outcome | None
@@ -192,7 +191,6 @@ def _sentence(entry: Entry, cards: Mapping[tuple[str, str], Card]) -> AbstractSe
     found = {card.finding.outcome for card in printed}
     word = next((each for each in WEAKEST if each in found), None)
     return AbstractSentence(
-        order=entry.order,
         quotes=_longest(said),
         word=word,
         why=tuple(c for c in printed if c.finding.outcome == word and word not in GOOD)[:_TOLD],
