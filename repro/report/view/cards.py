@@ -345,16 +345,16 @@ def scale(one: Finding) -> Scale | None:
         return None
     null = next((e.value for e in one.estimates if e.label.startswith("null")), None)
     reach = margin or 0.0
-    ends = [printed - reach, printed + reach, *(x for e in seen for x in _ends(e))]
-    ends += [null] if null is not None else []
-    low, high = min(ends), max(ends)
+    every = [printed - reach, printed + reach, *(x for e in seen for x in ends(e))]
+    every += [null] if null is not None else []
+    low, high = min(every), max(every)
     room = (high - low or abs(high) or 1.0) * _ROOM
     low, high = low - room, high + room
 
     def at(value: float) -> float:
         return round(100 * (value - low) / (high - low), 2)
 
-    points = tuple((at(e.value), at(_ends(e)[0]), at(_ends(e)[1])) for e in seen)
+    points = tuple((at(e.value), at(ends(e)[0]), at(ends(e)[1])) for e in seen)
     said = [f"published {one.published} {one.margin}", *map(str, seen)]
     said += [f"coin flips alone {null:.3g}"] if null is not None else []
     unit = seen[0].unit
@@ -364,7 +364,8 @@ def scale(one: Finding) -> Scale | None:
     return Scale(*axis, unit, band, at(printed), points, where, "; ".join(said))
 
 
-def _ends(of: Estimate) -> tuple[float, float]:
+def ends(of: Estimate) -> tuple[float, float]:
+    """Of its interval; the value itself without one."""
     return (
         of.value if of.low is None else of.low,
         of.value if of.high is None else of.high,
