@@ -135,15 +135,15 @@ def _letter(arguments: argparse.Namespace, out: Path | None) -> int:
 
 
 def _tables(arguments: argparse.Namespace, out: Path | None) -> int:
-    from repro.report import page
-    from repro.report.view import tables
+    from repro.report import rows
+    from repro.report.view import cards, tables
 
     with _gathered(arguments) as seen:
-        shown = page.view(seen)
+        found = tables.tables(seen, cards.cards(seen, rows.rows(seen)))
         if arguments.latex:
-            _print_or_write(out, tables.LATEX, tables.as_latex(shown.tables, shown.paper.name))
+            _print_or_write(out, tables.LATEX, tables.as_latex(found, seen.paper.name))
         else:
-            _print_or_write(out, tables.CSV, tables.as_csv(shown.tables))
+            _print_or_write(out, tables.CSV, tables.as_csv(found))
     return _end(seen)
 
 
