@@ -16,6 +16,7 @@ from repro.fileio import provide_temporary_folder, write_text
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+    from repro.report.page import View
     from repro.report.report_data import ReportData
 
 NAME = "report.html"
@@ -97,10 +98,11 @@ def run(arguments: argparse.Namespace) -> int:
         seen = replace(found, price=price)
         for folder in filter(None, (out, arguments.figures)):
             _make(folder)  # before matplotlib asks for a place
+        shown = page.view(seen)
         if out is not None:
-            _write(out, NAME, page.render(seen, out))
+            _write(out, NAME, page.as_html(shown, out))
         if arguments.figures is not None:
-            _figures(seen, arguments.figures)
+            _figures(shown, arguments.figures)
     return _end(seen)
 
 
@@ -133,23 +135,23 @@ def _letter(arguments: argparse.Namespace, out: Path | None) -> int:
 
 
 def _tables(arguments: argparse.Namespace, out: Path | None) -> int:
-    from repro.report import page
-    from repro.report.view import tables
+    from repro.report import rows
+    from repro.report.view import cards, tables
 
     with _gathered(arguments) as seen:
-        shown = page.view(seen)
+        found = tables.tables(seen, cards.cards(seen, rows.rows(seen)))
         if arguments.latex:
-            _print_or_write(out, tables.LATEX, tables.as_latex(shown.tables, shown.paper.name))
+            _print_or_write(out, tables.LATEX, tables.as_latex(found, seen.paper.name))
         else:
-            _print_or_write(out, tables.CSV, tables.as_csv(shown.tables))
+            _print_or_write(out, tables.CSV, tables.as_csv(found))
     return _end(seen)
 
 
-def _figures(seen: "ReportData", folder: Path) -> None:
-    from repro.report import figures, page
+def _figures(shown: "View", folder: Path) -> None:
+    from repro.report import figures
 
     with save_errors(folder):
-        for name, drawn in page.view(seen).drawn():
+        for name, drawn in shown.drawn():
             for place in figures.write(drawn, folder, name):
                 options.print_line(str(place))
 

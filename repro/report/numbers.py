@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from repro.report.report_data import ReportData, Timing
-from repro.report.view.cards import Card, number, subject
+from repro.report.view.cards import Card, ends, number, subject
 from repro.schema.causes import BARS, MEASURED, Estimate
 from repro.schema.finding import Finding
 from repro.schema.manifest import Manifest
@@ -61,8 +61,7 @@ def bars_of(finding: Finding) -> dict[str, list[MeasuredPoint]]:
 
 
 def _point(of: Estimate, label: str) -> MeasuredPoint:
-    low, high = (of.value if end is None else end for end in (of.low, of.high))
-    return MeasuredPoint(label, of.value, low, high)
+    return MeasuredPoint(label, of.value, *ends(of))
 
 
 # -----------------------------------------------------------------------------

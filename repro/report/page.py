@@ -130,10 +130,15 @@ def _settings(data: ReportData) -> tuple[tuple[tuple[str, ...], tuple[Setting, .
 
 
 def render(data: ReportData, beside: Path | None = None) -> str:
+    """The whole page as HTML, of verdicts and of what their records hold; see `as_html`."""
+    return as_html(view(data), beside)
+
+
+def as_html(shown: View, beside: Path | None = None) -> str:
     """The whole page as HTML.
 
     Args:
-        data: Verdicts, and what their records hold.
+        shown: What it says.
         beside: Folder that the page will lie in: records are linked from there. Without it they
             are named and not linked.
     """
@@ -150,12 +155,12 @@ def render(data: ReportData, beside: Path | None = None) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    data = shown.data
     meaning = tables.trained(data.manifests)
     environment.filters["place"] = place
     environment.filters["plainly"] = lambda text: tables.in_words(str(text), meaning)
     environment.filters["plural"] = plural
     # Figures of this package: their words are escaped.
-    shown = view(data)
     page = environment.get_template(_TEMPLATE).render(
         version=__version__,
         view=shown,

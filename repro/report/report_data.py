@@ -15,7 +15,6 @@ from repro.coverage import Coverage, Entry
 from repro.environment.machine import Drift
 from repro.report.compared_view import Section
 from repro.schema.finding import Verdict
-from repro.schema.jobs import Tier
 from repro.schema.manifest import Manifest
 from repro.store.record import Record
 
@@ -281,8 +280,3 @@ class ReportData:
     """Of an hour of one H200; None where none is set."""
     unread: tuple[str, ...] = ()
     """Runs that could not be judged, and why: messages, of several lines each."""
-
-    def tiers(self) -> tuple[Tier, ...]:
-        """Tiers of the runs, each once."""
-        found = [run.verdict.tier for run in self.runs if run.verdict.tier]
-        return tuple(dict.fromkeys(found))

@@ -80,10 +80,15 @@ def rows(data: ReportData) -> tuple[Row, ...]:
         ),
     )
     anchors: dict[str, int] = {}
-    return tuple(
-        _row(*each, anchors, f"{about[each[0]].name}: " if len(papers) > 1 else "")
-        for _, each in ordered
-    )
+    starts = beginnings(data.manifests)
+    return tuple(_row(*each, anchors, starts[each[0]]) for _, each in ordered)
+
+
+def beginnings(manifests: Iterable[Manifest]) -> dict[str, str]:
+    """What names of a manifest's parts begin with: its paper, where there are several."""
+    papers = {each.id: each.paper for each in manifests}
+    several = len({each.id for each in papers.values()}) > 1
+    return {name: f"{each.name}: " if several else "" for name, each in papers.items()}
 
 
 def _findings(data: ReportData, manifest: Manifest) -> Iterator[tuple[str, Finding]]:
@@ -166,14 +171,6 @@ def section_order(section: str) -> tuple[int, tuple[int, ...], str]:
             return 1, tuple(map(int, numbers)), ""
         return 3, (), section
     return (0, (), "") if section == "Abstract" else (2, (), section)
-
-
-def by_section(every: Sequence[Row]) -> dict[str, list[Row]]:
-    """Rows under their headings, both in order."""
-    found: dict[str, list[Row]] = {}
-    for row in every:
-        found.setdefault(row.section, []).append(row)
-    return found
 
 
 # -----------------------------------------------------------------------------

@@ -11,7 +11,7 @@ Not covered: the sentences that it opens with (`opening`), what open claims take
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from repro.report import rows as claim_rows
@@ -112,8 +112,6 @@ class Part:
     anchor: str
     title: str
     """Of the manifest that it has of its own; empty without."""
-    manifests: tuple[str, ...]
-    """That its claims are in."""
     cards: tuple[Card, ...]
     counts: dict[Outcome, int]
     """Of the paper's own claims."""
@@ -128,7 +126,7 @@ def cards(data: ReportData, rows: Sequence[Row]) -> dict[tuple[str, str], Card]:
     manifests = {each.id: each for each in data.manifests}
     records = {each.key: each for each in data.records}
     subjects = {each.id: subject(each) for each in data.manifests}
-    papers = beginnings(data)
+    papers = claim_rows.beginnings(data.manifests)
     used: set[str] = set()
     found = {}
     for row in best:
@@ -136,22 +134,34 @@ def cards(data: ReportData, rows: Sequence[Row]) -> dict[tuple[str, str], Card]:
         name = row.finding.claim if row.finding.claim not in used else row.anchor
         used.add(name)
         others = tuple(each for each in every[at] if each is not row)
-        card = _card(data, manifests.get(row.manifest), row, others, name, records)
-        start = papers.get(row.manifest, "")
-        found[at] = replace(card, paper=start, about=f"{start}{about(row, subjects)}")
+        paper = papers[row.manifest]
+        part = f"{paper}{about(row, subjects)}"
+        found[at] = _card(
+            data,
+            manifests[row.manifest],
+            row,
+            others,
+            records,
+            anchor=name,
+            paper=paper,
+            part=part,
+        )
     return found
 
 
 def _card(  # what it is made of
     data: ReportData,
-    manifest: Manifest | None,
+    manifest: Manifest,
     row: Row,
     others: tuple[Row, ...],
-    name: str,
     records: Mapping[str, RecordSeen],
+    *,
+    anchor: str,
+    paper: str,
+    part: str,
 ) -> Card:
     one = row.finding
-    claims = {each.id: each for each in manifest.claims} if manifest else {}
+    claims = {each.id: each for each in manifest.claims}
     claim = claims.get(one.claim)
     models, dtypes = _subjects(claim, claims) if claim else ((), ())
     seen = [records[key] for key in one.records if key in records]
@@ -159,13 +169,13 @@ def _card(  # what it is made of
     varied = dict.fromkeys(name for (name, _), count in told.items() if count < len(seen))
     keys = set(one.records)
     return Card(
-        anchor=name,
+        anchor=anchor,
         row=row,
-        paper="",
+        paper=paper,
         others=others,
-        about=row.section,
-        version=manifest.paper.version if manifest else "",
-        link=data.paper.link(manifest.paper.version) if manifest else "",
+        about=part,
+        version=manifest.paper.version,
+        link=data.paper.link(manifest.paper.version),
         models=models,
         dtypes=dtypes,
         scale=scale(one),
@@ -174,7 +184,7 @@ def _card(  # what it is made of
         varied=tuple(varied),
         records=_grouped(seen),
         flips=tuple(each for each in data.flips if set(each.keys) <= keys),
-        command=_command(manifest, one, models) if manifest else "",
+        command=_command(manifest, one, models),
     )
 
 
@@ -254,12 +264,6 @@ def about(row: Row, subjects: Mapping[str, str]) -> str:
     return named or claim_rows.section_of(row.finding)
 
 
-def beginnings(data: ReportData) -> dict[str, str]:
-    """What names of a manifest's parts begin with: its paper, where there are several."""
-    several = len({each.paper.id for each in data.manifests}) > 1
-    return {each.id: f"{each.paper.name}: " if several else "" for each in data.manifests}
-
-
 def subject(manifest: Manifest) -> str:
     """What a manifest is named after, else the table that most of its claims stand in; or nothing.
 
@@ -281,7 +285,7 @@ def parts(data: ReportData, every: Iterable[Card]) -> tuple[Part, ...]:
     mine: dict[str, list[Card]] = defaultdict(list)
     for card in every:
         mine[card.about].append(card)
-    papers = beginnings(data)
+    papers = claim_rows.beginnings(data.manifests)
     titles = {f"{papers[each.id]}{subject(each)}": each.title for each in data.manifests}
     order = list(dict.fromkeys(found[0].paper for found in mine.values()))
     named = sorted(
@@ -292,7 +296,6 @@ def parts(data: ReportData, every: Iterable[Card]) -> tuple[Part, ...]:
             name=name,
             anchor="in-" + re.sub(r"[^\w.]+", "-", name.lower()),
             title=titles.get(name, ""),
-            manifests=tuple(dict.fromkeys(card.row.manifest for card in mine[name])),
             cards=_readings_last(mine[name]),
             counts=claim_rows.counts(card.row for card in mine[name]),
         )
@@ -342,16 +345,16 @@ def scale(one: Finding) -> Scale | None:
         return None
     null = next((e.value for e in one.estimates if e.label.startswith("null")), None)
     reach = margin or 0.0
-    ends = [printed - reach, printed + reach, *(x for e in seen for x in _ends(e))]
-    ends += [null] if null is not None else []
-    low, high = min(ends), max(ends)
+    every = [printed - reach, printed + reach, *(x for e in seen for x in ends(e))]
+    every += [null] if null is not None else []
+    low, high = min(every), max(every)
     room = (high - low or abs(high) or 1.0) * _ROOM
     low, high = low - room, high + room
 
     def at(value: float) -> float:
         return round(100 * (value - low) / (high - low), 2)
 
-    points = tuple((at(e.value), at(_ends(e)[0]), at(_ends(e)[1])) for e in seen)
+    points = tuple((at(e.value), at(ends(e)[0]), at(ends(e)[1])) for e in seen)
     said = [f"published {one.published} {one.margin}", *map(str, seen)]
     said += [f"coin flips alone {null:.3g}"] if null is not None else []
     unit = seen[0].unit
@@ -361,7 +364,8 @@ def scale(one: Finding) -> Scale | None:
     return Scale(*axis, unit, band, at(printed), points, where, "; ".join(said))
 
 
-def _ends(of: Estimate) -> tuple[float, float]:
+def ends(of: Estimate) -> tuple[float, float]:
+    """Of its interval; the value itself without one."""
     return (
         of.value if of.low is None else of.low,
         of.value if of.high is None else of.high,

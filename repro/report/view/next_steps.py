@@ -27,7 +27,6 @@ _MANY = 10
 class Bill:
     """What some jobs take."""
 
-    jobs: int
     gpu_hours: float
     gigabytes: float
     """Weights to fetch and keep."""
@@ -188,7 +187,6 @@ def _bill(data: ReportData, jobs: Sequence[Job], locator: InputLocator) -> Bill:
     kept = [weights[name] for name in fetched if isinstance(weights[name].source, HubSource)]
     hours = cost.gpu_hours(jobs, locator)
     return Bill(
-        jobs=len(jobs),
         gpu_hours=hours,
         gigabytes=sum(each.stored_bytes for each in kept) / 1e9,
         checkpoints=len(kept),

@@ -50,7 +50,6 @@ class Sentence:
 class AbstractSentence:
     """One sentence of the abstract, and what checks it."""
 
-    order: int
     quotes: tuple[str, ...]
     """What is quoted of it; else what is claimed."""
     word: Outcome | None
@@ -66,9 +65,7 @@ class AbstractSentence:
 def opening(cards: Sequence[Card], steps: NextSteps) -> tuple[Sentence, ...]:
     """What was contradicted, under which condition, what holds, what only agrees, what is open."""
     counted = [card for card in cards if card.finding.counts]
-    by: dict[Outcome, list[Card]] = defaultdict(list)
-    for card in counted:
-        by[card.finding.outcome].append(card)
+    by = _by(counted, lambda card: card.finding.outcome)
     listed = _by(counted, lambda card: card.finding.listed_under or "")
     whole = plural(len(counted), "printed claim")
     return (
@@ -107,7 +104,7 @@ def _conditions(listed: Mapping[str, Sequence[Card]]) -> Iterator[Bit]:
         yield Bit("none fails by one reading of several.")
 
 
-def _held(by: Mapping[Outcome, list[Card]], listed: Mapping[str, list[Card]]) -> Iterator[Bit]:
+def _held(by: Mapping[str, list[Card]], listed: Mapping[str, list[Card]]) -> Iterator[Bit]:
     proved, measured = by["proved"], by["reproduced"]
     if proved:
         yield Bit(f"{plural(len(proved), 'claim')} {_is(proved)} proved by machine: ")
@@ -133,7 +130,7 @@ def _in_print(found: Sequence[Card]) -> Iterator[Bit]:
     yield Bit(f": {', '.join(parts)}; nothing was measured of them." if parts else ".")
 
 
-def _open(by: Mapping[Outcome, list[Card]], steps: NextSteps) -> Iterator[Bit]:
+def _open(by: Mapping[str, list[Card]], steps: NextSteps) -> Iterator[Bit]:
     waits, undecided = len(by["not-run"]), len(by["inconclusive"])
     yield Bit(f"{waits} were not run and {undecided} are not decided; ")
     yield Bit(steps.in_words())
@@ -145,8 +142,8 @@ def _is(found: Sequence[Card]) -> str:
     return "is" if len(found) == 1 else "are"
 
 
-def _by(cards: Iterable[Card], key: Callable[[Card], str]) -> dict[str, list[Card]]:
-    found: dict[str, list[Card]] = defaultdict(list)
+def _by(cards: Iterable[Card], key: Callable[[Card], str]) -> defaultdict[str, list[Card]]:
+    found: defaultdict[str, list[Card]] = defaultdict(list)
     for card in cards:
         found[key(card)].append(card)
     return found
@@ -192,7 +189,6 @@ def _sentence(entry: Entry, cards: Mapping[tuple[str, str], Card]) -> AbstractSe
     found = {card.finding.outcome for card in printed}
     word = next((each for each in WEAKEST if each in found), None)
     return AbstractSentence(
-        order=entry.order,
         quotes=_longest(said),
         word=word,
         why=tuple(c for c in printed if c.finding.outcome == word and word not in GOOD)[:_TOLD],

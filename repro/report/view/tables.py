@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 
 from repro.report.csv import without_formula
 from repro.report.report_data import ReportData
-from repro.report.view.cards import Card, beginnings, subject
+from repro.report.rows import beginnings
+from repro.report.view.cards import Card, subject
 from repro.schema.causes import MEASURED
 from repro.schema.finding import Finding
 from repro.schema.kinds.tuning import Method
@@ -81,7 +82,7 @@ def tables(data: ReportData, cards: Mapping[tuple[str, str], Card]) -> dict[str,
     """Every table that a manifest is about, by name, once: by the one that prints most of it."""
     meaning = trained(data.manifests)
     found: dict[str, Table] = {}
-    papers = beginnings(data)
+    papers = beginnings(data.manifests)
     for manifest in data.manifests:
         if own := subject(manifest):
             name = f"{papers[manifest.id]}{own}"
