@@ -1,8 +1,6 @@
 """`repro report`: a page for a reader, tables and figures for a paper, a letter to the authors."""
 
 import argparse
-import math
-import os
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -20,8 +18,6 @@ if TYPE_CHECKING:
     from repro.report.report_data import ReportData
 
 NAME = "report.html"
-_PRICE = "REPRO_GPU_HOUR"
-"""The environment variable that says what an hour of one H200 costs."""
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -90,12 +86,13 @@ def run(arguments: argparse.Namespace) -> int:
     if out is None and arguments.figures is None:
         raise BadInputError("--out: found nothing, expected a folder to write the page into")
     options.check_installed("repro report", ("jinja2", "matplotlib"))
+    from repro.planning import cost
     from repro.report import page
 
     given = arguments.results or [Path("results")]
-    price = _price()
+    price = cost.hourly_price()
     with verify.gathered(given) as found:
-        seen = replace(found, price=price)
+        seen = replace(found, price=price and price.amount)
         for folder in filter(None, (out, arguments.figures)):
             _make(folder)  # before matplotlib asks for a place
         shown = page.view(seen)
@@ -104,18 +101,6 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.figures is not None:
             _figures(shown, arguments.figures)
     return _end(seen)
-
-
-def _price() -> float | None:
-    """What an hour of one H200 costs, if the environment says so."""
-    text = os.environ.get(_PRICE, "").strip()
-    try:
-        found = float(text) if text else None
-    except ValueError:
-        found = math.nan
-    if found is not None and not (math.isfinite(found) and found >= 0):
-        raise BadInputError(f"{_PRICE}: found {text!r}, expected the price of an hour, e.g. 3.50")
-    return found
 
 
 def _gathered(arguments: argparse.Namespace) -> "AbstractContextManager[ReportData]":

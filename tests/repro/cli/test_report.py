@@ -46,12 +46,15 @@ def test_a_price_that_is_none_is_refused(
     monkeypatch.setenv("REPRO_GPU_HOUR", price)
     assert main(["report", PROOFS, "--out", str(tmp_path / "page")]) == 2
     said = capsys.readouterr().err
-    assert f"REPRO_GPU_HOUR: found {price!r}, expected the price of an hour" in said
+    assert f"REPRO_GPU_HOUR: found {price!r}, expected a price such as 3 or 2.50 EUR" in said
     assert not (tmp_path / "page").exists()
 
 
-def test_a_price_stands_on_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("REPRO_GPU_HOUR", "2.50")
+@pytest.mark.parametrize("price", ["2.50", "2.50 EUR"])
+def test_a_price_stands_on_the_page(
+    price: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REPRO_GPU_HOUR", price)
     main(["report", PROOFS, "--out", str(tmp_path)])
     assert "at the price set" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
