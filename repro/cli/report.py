@@ -92,7 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
     given = arguments.results or [Path("results")]
     price = cost.hourly_price()
     with verify.gathered(given) as found:
-        seen = replace(found, price=price and price.amount)
+        seen = replace(found, price=price.amount if price else None)
         for folder in filter(None, (out, arguments.figures)):
             _make(folder)  # before matplotlib asks for a place
         shown = page.view(seen)
