@@ -17,6 +17,7 @@ Not covered: sharing between calls. One call has all subjects at one number of e
 examples are 3 % of its tokens.
 """
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -126,15 +127,18 @@ def state_rows(state: Any, rows: Tensor) -> Any:  # noqa: ANN401 - the same nest
         repeat it, without a copy: read them, never write.
     """
     wanted = rows.tolist()
-    repeated = len(set(wanted)) == 1
+    if len(set(wanted)) == 1:
+        one = slice(wanted[0], wanted[0] + 1)
+        return tree_map(lambda each: each[one].expand(len(wanted), *each.shape[1:]), state)
+    there = on_device(rows, tree_leaves(state)[0].device)  # once, for all blocks
+    return tree_map(lambda each: each.index_select(0, there), state)
 
-    def taken(tensor: Tensor) -> Tensor:
-        if repeated:
-            row = tensor[wanted[0] : wanted[0] + 1]
-            return row.expand(len(wanted), *tensor.shape[1:])
-        return tensor.index_select(0, rows.to(tensor.device))
 
-    return tree_map(taken, state)
+def on_device(given: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU where it is needed, without waiting for what runs there."""
+    if device.type != "cuda":
+        return given.to(device)
+    return given.pin_memory().to(device, non_blocking=True)
 
 
 # -----------------------------------------------------------------------------
@@ -143,8 +147,40 @@ def state_rows(state: Any, rows: Tensor) -> Any:  # noqa: ANN401 - the same nest
 SCORED = 4096
 """Positions whose scores over the vocabulary are held at once, 0.8 GB in float32."""
 
+AHEAD = 4
+"""Batches that Python may be ahead of the GPU: as many as keep it busy, few enough that answers
+are told as they come."""
+
+LAUNCH = 0.4e-3
+"""Seconds in which Python launches a block, roughly."""
+
+RATE = {False: 30e12, True: 100e12}
+"""Operations a second of a GPU in matrix products, in FP32 and in half precision, roughly: what an
+H100 and an H200 reach over all of a pass (docs/performance.md)."""
+
 Answer = tuple[float, bool]
 """Log-likelihood of a continuation in nats, and whether greedy decoding would give it."""
+
+
+class Scores:
+    """Of the tokens of some continuations, on their way from the device."""
+
+    def __init__(self, found: Tensor, dtype: torch.dtype, continuations: list[list[int]]) -> None:
+        """`found`: of each token its log-likelihood, and 1 if greedy decoding gives it; float32."""
+        self._dtype = dtype
+        self._starts = np.cumsum([0, *map(len, continuations[:-1])])
+        self._found = found.to("cpu", non_blocking=True)  # from a GPU into pinned memory
+        self._there = torch.cuda.Event() if found.is_cuda else None
+        if self._there:
+            self._there.record()
+
+    def answers(self) -> list[Answer]:
+        """One for each continuation, once they have arrived."""
+        if self._there:
+            self._there.synchronize()
+        value, equal = self._found.double().numpy()
+        sums = torch.from_numpy(np.add.reduceat(value, self._starts)).to(self._dtype).tolist()
+        return list(zip(sums, np.logical_and.reduceat(equal, self._starts).tolist(), strict=True))
 
 
 class PrefixLM(MeasuredLM):
@@ -198,13 +234,22 @@ class PrefixLM(MeasuredLM):
         self.counts["tokens_stock"] += sum(len(each.tokens) for each in inputs)
         self.counts["truncated"] += sum(not each.whole for each in inputs)
         answers: list[Answer] = [(float("nan"), False)] * len(requests)
+        waiting: deque[tuple[list[int], Scores]] = deque()
+
+        def told(at_most: int) -> None:
+            while len(waiting) > at_most:
+                asked, scores = waiting.popleft()
+                for number, answer in zip(asked, scores.answers(), strict=True):
+                    answers[number] = answer
+                    self.cache_hook.add_partial("loglikelihood", requests[number][0], answer)
+
         for batch, before, hidden in self._hidden(root, inputs, limits, None):
             chosen = [inputs[place] for place in batch]
             asked = [number for each in chosen for number in each.requests]
-            found = self._scored(chosen, [requests[number][2] for number in asked], before, hidden)
-            for number, answer in zip(asked, found, strict=True):
-                answers[number] = answer
-                self.cache_hook.add_partial("loglikelihood", requests[number][0], answer)
+            continuations = [requests[number][2] for number in asked]
+            waiting.append((asked, self._scored(chosen, continuations, before, hidden)))
+            told(AHEAD)
+        told(0)
         return answers
 
     def _hidden(
@@ -224,7 +269,7 @@ class PrefixLM(MeasuredLM):
         for batch in group.batches(lengths, limits):
             rows, places = zip(*batch, strict=True)
             tokens = [inputs[place].tokens[group.length :] for place in places]
-            yield list(places), group.length, self._continued(tokens, state, rows)[0]
+            yield list(places), group.length, self._continued(tokens, state, rows, keep=False)[0]
         for below in group.groups:
             span = slice(group.length, below.length)
             tokens = [inputs[place].tokens[span] for place in below.members]
@@ -237,42 +282,42 @@ class PrefixLM(MeasuredLM):
         tokens: list[NDArray[np.int64]],
         state: Any,  # noqa: ANN401
         rows: Sequence[int],
+        *,
+        keep: bool = True,
     ) -> tuple[Tensor, Any]:
-        """What some tokens give after rows of a state, padded on the right."""
+        """What some tokens give after rows of a state, padded on the right; a state if kept."""
         self.counts["tokens_run"] += sum(map(len, tokens))
         padded = np.zeros((len(tokens), max(map(len, tokens))), dtype=np.int64)
         for row, each in zip(padded, tokens, strict=True):
             row[: len(each)] = each
         if state is not None:
             state = state_rows(state, torch.tensor(rows))
+        given = on_device(torch.from_numpy(padded), self.device)
         with self._precision:
-            hidden, after = self._family.continued(
-                self.model, torch.from_numpy(padded).to(self.device), state
-            )
+            if not keep:
+                return registry.hidden(self._family, self.model, given, state), None
+            hidden, after = self._family.continued(self.model, given, state)
         return hidden, after
 
     def _scored(
         self, inputs: list[ModelInput], continuations: list[list[int]], before: int, hidden: Tensor
-    ) -> list[Answer]:
-        """Answers to the requests of a batch's inputs, one input after the other."""
-        reads, entries = score_positions(inputs, continuations, before)
-        wanted = torch.from_numpy(reads).to(self.device)
-        picked = hidden[wanted[0], wanted[1]]
-        read, token = torch.from_numpy(entries).to(self.device)
-        found = []
+    ) -> Scores:
+        """Scores for the requests of a batch's inputs, one input after the other."""
+        reads, (read, token) = score_positions(inputs, continuations, before)
+        row, column = on_device(torch.from_numpy(reads), self.device)
+        picked = hidden[row, column]
+        found = torch.empty(2, len(token), device=self.device)
         for start in range(0, len(picked), SCORED):
+            here = np.flatnonzero((read >= start) & (read < start + SCORED))
+            wanted = np.stack([here, read[here] - start, token[here]])
+            place, row, letter = on_device(torch.from_numpy(wanted), self.device)
             with self._precision:
                 logits = self._family.head(self.model, picked[start : start + SCORED])
-            self.logits_dtype = str(logits.dtype).removeprefix("torch.")
             scores = log_softmax(logits, dim=-1)
-            here = (read >= start) & (read < start + SCORED)
-            row, letter = read[here] - start, token[here]
             greedy = scores.argmax(dim=-1)[row] == letter
-            found.append(torch.stack([scores[row, letter].float(), greedy.float()]))
-        value, equal = torch.cat(found, dim=1).cpu().double().numpy()
-        starts = np.cumsum([0, *map(len, continuations[:-1])])
-        sums = torch.from_numpy(np.add.reduceat(value, starts)).to(scores.dtype).tolist()
-        return list(zip(sums, np.logical_and.reduceat(equal, starts).tolist(), strict=True))
+            found[:, place] = torch.stack([scores[row, letter].float(), greedy.float()])
+        self.logits_dtype = str(logits.dtype).removeprefix("torch.")
+        return Scores(found, scores.dtype, continuations)
 
     def _measured_limits(self) -> Limits:
         """What fits, from states of one token and of two, and the logits of a full batch."""
@@ -285,13 +330,28 @@ class PrefixLM(MeasuredLM):
             logits = self._family.head(self.model, hidden[:, -1])
         self.counts["tokens_run"] = tokens_run
         token = sizes[1] - sizes[0]
+        blocks = len(state) if isinstance(state, tuple) else 1
         return Limits(
             positions=room,
             memory=room * logits.nbytes,
             row=sizes[0] - token,
             token=token,
             falling=self._order == "length-descending",
+            call=self._price_of_a_call(blocks),
+            blocks=blocks if hasattr(self._family, "hidden") else 1,
         )
+
+    def _price_of_a_call(self, blocks: int) -> int:
+        """Tokens that run while Python launches a pass; of the model's shape alone.
+
+        Batches, and so the last bits of what they give, are then the same in every run.
+        """
+        if self.device.type != "cuda":
+            return 1024
+        half = self._arm == "autocast" or self.model.dtype in (torch.float16, torch.bfloat16)
+        weights = sum(each.numel() for each in self.model.parameters() if each.ndim > 1)
+        weights -= self.model.get_input_embeddings().weight.numel()
+        return int(blocks * LAUNCH * RATE[half] / (2 * max(weights, 1)))
 
     def path(self) -> dict[str, str]:
         """As in `MeasuredLM`, with the engine, what went on from a state, and its counts."""

@@ -8,6 +8,7 @@ recurrent state at each. So a state here is a `MambaState` a block, in float32, 
 state to state is ours.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -141,18 +142,32 @@ class MambaModel(TransformersModel):
         self, model: PreTrainedModel, tokens: Tensor, state: States | None
     ) -> tuple[Tensor, States]:
         """As `ModelFamily.continued` says: the pass of transformers' `MambaModel`."""
+        after: list[MambaState] = []
+        return self._run(model, tokens, state, after.append), tuple(after)
+
+    @torch.no_grad()
+    def hidden(self, model: PreTrainedModel, tokens: Tensor, state: States | None) -> Tensor:
+        """As `registry.hidden` says."""
+        return self._run(model, tokens, state, lambda _: None)
+
+    def _run(
+        self,
+        model: PreTrainedModel,
+        tokens: Tensor,
+        state: States | None,
+        left: Callable[[MambaState], None],
+    ) -> Tensor:
         backbone = model.backbone
         stream = backbone.embeddings(tokens)
-        after = []
         for number, block in enumerate(backbone.layers):
             normed = block.norm(stream.to(block.norm.weight.dtype))
             if block.residual_in_fp32:
                 stream = stream.to(torch.float32)
-            before = state[number] if state else None
-            mixed, left = continued(block.mixer, normed, before)
+            mixed, after = continued(block.mixer, normed, state[number] if state else None)
             stream = stream + mixed
-            after.append(left)
-        return backbone.norm_f(stream), tuple(after)
+            left(after)
+        normed_last: Tensor = backbone.norm_f(stream)
+        return normed_last
 
     @torch.no_grad()
     def head(self, model: PreTrainedModel, hidden: Tensor) -> Tensor:

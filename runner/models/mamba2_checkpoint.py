@@ -10,6 +10,7 @@ Not covered: whether the numbers are those of a trained model.
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -165,15 +166,29 @@ class Mamba2Model:
         self, model: Mamba2ForCausalLM, tokens: Tensor, state: States | None
     ) -> tuple[Tensor, States]:
         """As `ModelFamily.continued` says: the pass of `Mamba2Backbone`, from state to state."""
+        after: list[Mamba2State] = []
+        return self._run(model, tokens, state, after.append), tuple(after)
+
+    @torch.no_grad()
+    def hidden(self, model: Mamba2ForCausalLM, tokens: Tensor, state: States | None) -> Tensor:
+        """As `registry.hidden` says."""
+        return self._run(model, tokens, state, lambda _: None)
+
+    def _run(
+        self,
+        model: Mamba2ForCausalLM,
+        tokens: Tensor,
+        state: States | None,
+        left: Callable[[Mamba2State], None],
+    ) -> Tensor:
         backbone = model.backbone
         hidden, residual = backbone.embedding(tokens), None
-        after = []
         for number, block in enumerate(backbone.layers):
             normed, residual = add_and_norm(hidden, residual, block.norm, model.config)
-            hidden, left = block.mixer.continued(normed, state[number] if state else None)
-            after.append(left)
+            hidden, after = block.mixer.continued(normed, state[number] if state else None)
+            left(after)
         normed, _ = add_and_norm(hidden, residual, backbone.norm_f, model.config)
-        return normed, tuple(after)
+        return normed
 
     @torch.no_grad()
     def head(self, model: Mamba2ForCausalLM, hidden: Tensor) -> Tensor:

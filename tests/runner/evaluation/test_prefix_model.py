@@ -26,7 +26,7 @@ from transformers import (
 
 from repro import paths
 from repro.schema.jobs import EvaluateJob
-from runner.evaluation import language_model, loading, tasks, tokens
+from runner.evaluation import language_model, loading, prefix_model, tasks, tokens
 from runner.evaluation.language_model import MeasuredLM
 from runner.evaluation.offline import quiet
 from runner.evaluation.prefix_model import PrefixLM, from_state
@@ -141,9 +141,9 @@ def test_half_the_batch_size_is_half_the_positions_of_a_pass(
     monkeypatch.setattr(type(ours), "max_length", 512)
     largest, continued = [0], ours._continued
 
-    def seen(tokens: Any, state: Any, rows: Any) -> Any:
+    def seen(tokens: Any, *given: Any, **options: Any) -> Any:
         largest[0] = max(largest[0], len(tokens) * max(map(len, tokens)))
-        return continued(tokens, state, rows)
+        return continued(tokens, *given, **options)
 
     monkeypatch.setattr(ours, "_continued", seen)
     answers, most, tokens = {}, {}, {}
@@ -203,6 +203,21 @@ def test_greedy_is_greedy(family: str, both: Both) -> None:
         requests += [(("", ""), context, right), (("", ""), context, wrong)]
     found = ours._loglikelihood_tokens(requests)
     assert [greedy for _, greedy in found] == [True, False] * 6
+    assert_same(found, stock._loglikelihood_tokens(requests, disable_tqdm=True))
+
+
+def test_scores_of_one_input_over_several_parts_of_a_batch(
+    both: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Logits are held for three positions at once; four requests read one input of seven tokens."""
+    monkeypatch.setattr(prefix_model, "SCORED", 3)
+    stock, ours = both("gpt-neox")
+    requests: list[language_model.Request] = [
+        (("", ""), tokens[:3], [*tokens[3:], last])
+        for tokens in ([5, 6, 7, 8, 9, 10, 11], [5, 6, 7, 8, 12, 13, 14])
+        for last in (15, 16, 17, 18)
+    ]
+    found = ours._loglikelihood_tokens(requests)
     assert_same(found, stock._loglikelihood_tokens(requests, disable_tqdm=True))
 
 
