@@ -37,7 +37,7 @@ from runner.evaluation import tokens
 from runner.evaluation.language_model import MeasuredLM, Request
 from runner.evaluation.offline import import_lm_eval
 from runner.evaluation.prefix_tree import Group, Limits, plan_groups
-from runner.models import mamba, mamba_paths, registry
+from runner.models import mamba, mamba2_mixer, mamba_paths, registry
 
 import_lm_eval()  # the import below fails offline without it
 
@@ -365,9 +365,12 @@ def from_state(model: nn.Module) -> str:
 
     Returns:
         "none" without such mixers; "slow" for Mamba's loop, else how its kernel starts from a
-        state; "plain" or "unfused" for Mamba-2, whose one call takes no state.
+        state; "plain", "chunk_scan" (our kernel) or "unfused" for Mamba-2, whose one call takes no
+        state.
     """
     if later := mamba_paths.mamba2_mixers(model):
+        if mamba2_mixer.by_our_kernels(later[0]):
+            return "chunk_scan"
         return "plain" if later[0].path == "plain" else "unfused"
     mixers = mamba_paths.stock_mixers(model)
     if not mixers:

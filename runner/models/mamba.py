@@ -48,6 +48,11 @@ FROM_STATE = _start()
 """How kernels scan from a state (`mamba_scan`, `mamba_scan_triton`)."""
 
 
+def by_our_kernels() -> bool:
+    """Whether Triton's kernels of ours stand for what lies between two products."""
+    return FROM_STATE.__name__ == "by_one_kernel"
+
+
 class MambaState(NamedTuple):
     """What a mixer carries from one token to the next; a value, never changed."""
 
@@ -69,11 +74,13 @@ def continued(
         hidden: (batch, length ≥ 1, hidden size).
         before: What the tokens before left, of the same batch; None at the start of a sequence.
     """
-    length = hidden.shape[1]
-    driven, gate = mixer.in_proj(hidden).transpose(1, 2).chunk(2, dim=1)  # (batch, inner, length)
+    length, path, projected = hidden.shape[1], path_of(mixer), mixer.in_proj(hidden)
+    if path != "slow" and by_our_kernels():
+        y, after = _by_our_kernels(mixer, projected, before, path)
+        return mixer.out_proj(y), after
+    driven, gate = projected.transpose(1, 2).chunk(2, dim=1)  # (batch, inner, length)
     width = mixer.conv_kernel_size - 1
     earlier = before.driven if before else driven.new_zeros(*driven.shape[:2], width)
-    path = path_of(mixer)
     if path == "slow":
         padded = torch.cat([earlier, driven], dim=-1)
         y, last = _by_pytorch(mixer, padded, gate, before)
@@ -127,11 +134,61 @@ def _by_kernels(
     return y.transpose(1, 2), last.transpose(1, 2)
 
 
+def _by_our_kernels(
+    mixer: Any,  # noqa: ANN401
+    projected: Tensor,
+    before: MambaState | None,
+    path: Path,
+) -> tuple[Tensor, MambaState]:
+    """What enters out_proj, (batch, length, inner), from what leaves in_proj; and the state."""
+    from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
+
+    from runner.models.mamba_scan_triton import by_one_kernel, convolved
+
+    driven, gate = projected.chunk(2, dim=-1)
+    into, left = convolved(mixer.conv1d, driven, before.driven.mT if before else None)
+    given, raw = scan_arguments(mixer, into.mT, "live" if path == "live" else "kernels")
+    if before is None:
+        y, last = selective_scan_fn(
+            **given, **raw, z=gate.mT, delta_softplus=True, return_last_state=True
+        )
+    else:
+        inputs = ScanInputs(delta=raw["delta"], z=gate.mT, **given)
+        y, last = by_one_kernel(None, inputs, before.scanned.mT, raw["delta_bias"])
+    return y.mT, MambaState(left.mT, last.mT)
+
+
 # -----------------------------------------------------------------------------
 # The model
 
 States = tuple[MambaState, ...]
 """What each block's mixer carries on."""
+
+
+def _added_and_normed(
+    block: Any,  # noqa: ANN401
+    stream: Tensor,
+    mixed: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    """What enters a block's mixer, and the stream with what the block before it has put out."""
+    norm = block.norm
+    wide = torch.float32 if block.residual_in_fp32 else stream.dtype
+    plain = type(norm).__name__ == "MambaRMSNorm" and not (
+        norm._forward_hooks or norm._forward_pre_hooks  # noqa: SLF001 - has no public name
+    )
+    if plain and path_of(block.mixer) != "slow" and by_our_kernels():
+        from runner.models.mamba_scan_triton import added_and_normed
+
+        return added_and_normed(
+            norm,
+            stream if mixed is None else mixed,
+            eps=norm.variance_epsilon,
+            stream=None if mixed is None else stream,
+            kept=wide if mixed is None else torch.promote_types(wide, mixed.dtype),
+            rounded=(True, True),
+        )
+    stream = stream if mixed is None else stream + mixed
+    return norm(stream.to(norm.weight.dtype)), stream.to(wide)
 
 
 class MambaModel(TransformersModel):
@@ -158,15 +215,12 @@ class MambaModel(TransformersModel):
         left: Callable[[MambaState], None],
     ) -> Tensor:
         backbone = model.backbone
-        stream = backbone.embeddings(tokens)
+        stream, mixed = backbone.embeddings(tokens), None
         for number, block in enumerate(backbone.layers):
-            normed = block.norm(stream.to(block.norm.weight.dtype))
-            if block.residual_in_fp32:
-                stream = stream.to(torch.float32)
+            normed, stream = _added_and_normed(block, stream, mixed)
             mixed, after = continued(block.mixer, normed, state[number] if state else None)
-            stream = stream + mixed
             left(after)
-        normed_last: Tensor = backbone.norm_f(stream)
+        normed_last: Tensor = backbone.norm_f(stream + mixed)
         return normed_last
 
     @torch.no_grad()
