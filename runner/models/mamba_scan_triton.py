@@ -380,7 +380,8 @@ def _scan_chunks(  # type: ignore[no-untyped-def]
         values = tl.load(x + t[:, None] * x_step + p[None, :], mask=there[:, None], other=0.0)
         into = tl.load(B + t[None, :] * B_step + n[:, None], mask=there[None, :], other=0.0)
         out = tl.load(C + t[:, None] * C_step + n[None, :], mask=there[:, None], other=0.0)
-        logs = tl.cumsum(delta * decay, 0)
+        # a running sum: Triton 2.2 aborts over its own cumsum beside a product
+        logs = tl.sum(tl.where(later, (delta * decay)[None, :], 0.0), 1)
         whole = tl.sum(delta * decay, 0)
         between = tl.where(later, tl.exp(tl.minimum(logs[:, None] - logs[None, :], 0.0)), 0.0)
         scores = tl.dot(out, into) * between * delta[None, :]
