@@ -10,10 +10,11 @@ ways to the same answers, on one model in one process:
 
 Each run starts from new tasks and ends with metrics (`evaluation_run`); before the first, both arms
 answer 20 questions of every subject at 0 and 5 shots, which compiles kernels. The arms take turns,
-and which goes first takes turns too; a ratio is of two runs next to each other. Shapes have weights
-at random, from one seed: speed does not depend on them, but near-ties are more frequent than in
-trained models. Each case prints a row and is appended to `--out` as a line of JSON. Nothing begins
-after `--minutes`, and no repeat that would end after them; what is left out is named.
+and which goes first takes turns too; a ratio is of two runs next to each other. Phases are of another
+run, with clocks inside it. Shapes have weights at random, from one seed: speed does not depend on
+them, but near-ties are more frequent than in trained models. Each case prints a row and is appended
+to `--out` as a line of JSON. Nothing begins after `--minutes`, and no repeat that would end after
+them; what is left out is named.
 """
 
 import argparse
@@ -107,7 +108,8 @@ def best_batch_size(stock: HFLM, arguments: argparse.Namespace) -> int:
         stock.batch_size_per_gpu = size
         tasks = evaluation_run.tasks_of("mmlu", arguments.data, arguments.subjects[:1])
         with contextlib.suppress(torch.cuda.OutOfMemoryError):
-            seconds[size] = evaluation_run.run("stock", stock, tasks, 5, 100)["seconds"]
+            found = evaluation_run.run("stock", stock, tasks, 5, 100, by_phase=False)
+            seconds[size] = found["seconds"]
     return min(seconds, key=seconds.__getitem__)
 
 
@@ -116,26 +118,33 @@ def measured(
 ) -> dict[str, Any]:
     """One case: all its repeats, as far as there is time."""
     limit = None if task == "mmlu" else arguments.questions
+    data = arguments.lambada if task == "lambada_openai" else arguments.data
+    by_phase: dict[str, dict[str, float]] = {}
     ours, before = arms["ours"], dict(arms["ours"].counts)
     runs: dict[str, list[dict[str, Any]]] = defaultdict(list)
     facts: dict[str, int] = {}
     for number in range(arguments.repeats):
         began = time.monotonic()
         for arm in sorted(arms, reverse=not number % 2):
-            data = arguments.lambada if task == "lambada_openai" else arguments.data
             tasks = evaluation_run.tasks_of(task, data, arguments.subjects)
-            runs[arm].append(evaluation_run.run(arm, arms[arm], tasks, shots, limit))
+            found = evaluation_run.run(arm, arms[arm], tasks, shots, limit, by_phase=False)
+            runs[arm].append(found)
         if not number:
             facts = {name: count - before[name] for name, count in ours.counts.items()}
             facts["tokens_distinct"] = evaluation_run.distinct_tokens(ours, tasks)
         if 2 * time.monotonic() - began > last:
             break
+    for arm, lm in arms.items():
+        tasks = evaluation_run.tasks_of(task, data, arguments.subjects)
+        by_phase[arm] = evaluation_run.run(arm, lm, tasks, shots, limit)["phases"]
     same = evaluation_run.compared(runs["stock"][0], runs["ours"][0])
-    return {"task": task, "shots": shots, **facts, **same, **summary(runs)}
+    return {"task": task, "shots": shots, **facts, **same, **summary(runs, by_phase)}
 
 
-def summary(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    """Of both arms over the repeats: seconds, speed, memory, phases; and their ratios."""
+def summary(
+    runs: dict[str, list[dict[str, Any]]], by_phase: dict[str, dict[str, float]]
+) -> dict[str, Any]:
+    """Of both arms over the repeats: seconds, speed, memory; phases of another run; the ratios."""
     questions = len(runs["ours"][0]["answers"])
     pairs = zip(runs["stock"], runs["ours"], strict=True)
     found: dict[str, Any] = {
@@ -144,7 +153,7 @@ def summary(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     }
     for arm, each in runs.items():
         seconds = [one["seconds"] for one in each]
-        phases = {p: statistics.median(one["phases"].get(p, 0.0) for one in each) for p in PHASES}
+        phases = {phase: by_phase[arm].get(phase, 0.0) for phase in PHASES}
         found[arm] = {
             "seconds": seconds,
             "questions_per_second": questions / statistics.median(seconds),

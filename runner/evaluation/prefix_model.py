@@ -32,6 +32,7 @@ from torch.utils._pytree import (  # private, and the same in every torch since 
     tree_leaves,
     tree_map,
 )
+from transformers import PreTrainedModel
 
 from runner.evaluation import tokens
 from runner.evaluation.language_model import MeasuredLM, Request
@@ -151,12 +152,9 @@ AHEAD = 4
 """Batches that Python may be ahead of the GPU: as many as keep it busy, few enough that answers
 are told as they come."""
 
-LAUNCH = 0.4e-3
-"""Seconds in which Python launches a block, roughly."""
-
-RATE = {False: 30e12, True: 100e12}
-"""Operations a second of a GPU in matrix products, in FP32 and in half precision, roughly: what an
-H100 and an H200 reach over all of a pass (docs/performance.md)."""
+CALL = {False: 8e9, True: 40e9}
+"""Operations in matrix products that a GPU gets done while Python launches one block, in FP32 and
+in half precision. In FP32 it is the GPU that is waited for, and half of them are left."""
 
 Answer = tuple[float, bool]
 """Log-likelihood of a continuation in nats, and whether greedy decoding would give it."""
@@ -331,33 +329,36 @@ class PrefixLM(MeasuredLM):
         self.counts["tokens_run"] = tokens_run
         token = sizes[1] - sizes[0]
         blocks = len(state) if isinstance(state, tuple) else 1
+        on_gpu = self.device.type == "cuda"
         return Limits(
             positions=room,
             memory=room * logits.nbytes,
             row=sizes[0] - token,
             token=token,
             falling=self._order == "length-descending",
-            call=self._price_of_a_call(blocks),
+            call=price_of_a_call(self.model, blocks, self._arm) if on_gpu else Limits.call,
             blocks=blocks if hasattr(self._family, "hidden") else 1,
         )
-
-    def _price_of_a_call(self, blocks: int) -> int:
-        """Tokens that run while Python launches a pass; of the model's shape alone.
-
-        Batches, and so the last bits of what they give, are then the same in every run.
-        """
-        if self.device.type != "cuda":
-            return 1024
-        half = self._arm == "autocast" or self.model.dtype in (torch.float16, torch.bfloat16)
-        weights = sum(each.numel() for each in self.model.parameters() if each.ndim > 1)
-        weights -= self.model.get_input_embeddings().weight.numel()
-        return int(blocks * LAUNCH * RATE[half] / (2 * max(weights, 1)))
 
     def path(self) -> dict[str, str]:
         """As in `MeasuredLM`, with the engine, what went on from a state, and its counts."""
         counts = {name: str(count) for name, count in self.counts.items()}
         engine = {"engine": "prefix", "mamba_from_state": from_state(self.model)}
         return super().path() | engine | counts
+
+
+def price_of_a_call(model: PreTrainedModel, blocks: int, arm: str) -> int:
+    """Of a pass, in tokens (`prefix_tree`), on a GPU.
+
+    By the model's shape alone: batches, and with them last bits, are the same in every run.
+    """
+    half = arm == "autocast" or model.dtype in (torch.float16, torch.bfloat16)
+    ends = (model.get_input_embeddings(), model.get_output_embeddings())
+    apart = {id(each.weight) for each in ends if each is not None}
+    weights: int = sum(
+        each.numel() for each in model.parameters() if each.ndim > 1 and id(each) not in apart
+    )
+    return round(blocks * CALL[half] / (2 * max(weights, 1)))
 
 
 def from_state(model: nn.Module) -> str:

@@ -28,7 +28,8 @@ from runner.models.transformers_model import TransformersModel
 # By the code that `mamba_paths.path_of` names. On a slow path the arithmetic is `slow_forward`'s
 # (`mamba_scan`). By the kernels it is that of the pins (path kernels) or of `mamba_paths.live`; the
 # convolution gets the last inputs before its own, and a scan that has a state to start from gets it
-# by `FROM_STATE`. In all of them the state is FP32, as within one pass of any of them.
+# by `FROM_STATE`. In all of them the state is FP32, as within one pass of any of them. Where Triton
+# compiles, norms, convolutions and scans of many rows are our kernels (`mamba_scan_triton`).
 #
 # Every projection is called as a module, but dt_proj on path kernels, as the pins have it.
 #
@@ -51,6 +52,11 @@ FROM_STATE = _start()
 def by_our_kernels() -> bool:
     """Whether Triton's kernels of ours stand for what lies between two products."""
     return FROM_STATE.__name__ == "by_one_kernel"
+
+
+FEW = 1 << 14
+"""Channels of all rows, below which mamba-ssm's kernel, which splits the steps of a channel, is the
+faster one from 0: 11 rows of Mamba 130M (evidence/h100/scan_starts.md, and what it says of one)."""
 
 
 class MambaState(NamedTuple):
@@ -148,13 +154,16 @@ def _by_our_kernels(
     driven, gate = projected.chunk(2, dim=-1)
     into, left = convolved(mixer.conv1d, driven, before.driven.mT if before else None)
     given, raw = scan_arguments(mixer, into.mT, "live" if path == "live" else "kernels")
-    if before is None:
+    rows, _, inner = into.shape
+    if before is None and rows * inner < FEW:
         y, last = selective_scan_fn(
             **given, **raw, z=gate.mT, delta_softplus=True, return_last_state=True
         )
     else:
+        zero = torch.zeros(1, 1, 1, device=into.device).expand(rows, mixer.ssm_state_size, inner)
         inputs = ScanInputs(delta=raw["delta"], z=gate.mT, **given)
-        y, last = by_one_kernel(None, inputs, before.scanned.mT, raw["delta_bias"])
+        start = (before.scanned if before else zero).mT
+        y, last = by_one_kernel(None, inputs, start, raw["delta_bias"])
     return y.mT, MambaState(left.mT, last.mT)
 
 

@@ -66,7 +66,7 @@ def by_one_kernel(
     return y, last
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit
 def _softplus(x):  # type: ignore[no-untyped-def]  # noqa: ANN202
     e = tl.exp(tl.minimum(x, 20.0))
     above = 1.0 + e  # what rounding took from e is put back: log(1 + e) / ((1 + e) - 1) is smooth

@@ -30,6 +30,8 @@ from runner.evaluation import language_model, loading, prefix_model, tasks, toke
 from runner.evaluation.language_model import MeasuredLM
 from runner.evaluation.offline import quiet
 from runner.evaluation.prefix_model import PrefixLM, from_state
+from runner.evaluation.prefix_tree import Limits
+from runner.models import shapes
 from runner.models.mamba_paths import mamba2_mixers
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -157,12 +159,33 @@ def test_half_the_batch_size_is_half_the_positions_of_a_pass(
     assert_same(answers[1], answers[4])
 
 
+@pytest.mark.parametrize(
+    ("shape", "dtype", "arm", "price"),
+    [
+        ("mamba-130m", "float32", "weight-cast", 1066),
+        ("mamba-130m", "bfloat16", "weight-cast", 5331),
+        ("mamba-130m", "float32", "autocast", 5331),
+        ("pythia-1b", "float32", "weight-cast", 79),
+    ],
+)
+def test_a_pass_of_a_large_model_is_not_worth_padding(
+    shape: str, dtype: str, arm: str, price: int, both: Both
+) -> None:
+    """On a GPU, by hand: blocks * CALL / (2 * weights of the blocks)."""
+    _, ours = both("gpt-neox")
+    with torch.device("meta"):
+        model = shapes.build(shapes.shape_of(shape)).to(getattr(torch, dtype))
+    blocks = len(next(each for each in model.modules() if isinstance(each, torch.nn.ModuleList)))
+    assert prefix_model.price_of_a_call(model, blocks, arm) == pytest.approx(price, rel=0.01)
+    assert ours.device.type != "cpu" or ours._measured_limits().call == Limits.call
+
+
 def test_what_goes_on_from_a_state_is_named_where_it_differs(both: Both) -> None:
     """Mamba-2's one call takes no state."""
     model = both("mamba2")[1].model
     for mixer in mamba2_mixers(model):
         mixer.path = "fused"
-    assert from_state(model) == "unfused"
+    assert from_state(model) == "unfused"  # of sizes that our kernel does not take
 
 
 @pytest.mark.parametrize(
@@ -219,6 +242,21 @@ def test_scores_of_one_input_over_several_parts_of_a_batch(
     ]
     found = ours._loglikelihood_tokens(requests)
     assert_same(found, stock._loglikelihood_tokens(requests, disable_tqdm=True))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("family", ["mamba", "gpt-neox"])
+def test_python_waits_for_no_pass(family: str, both: Both) -> None:
+    """torch fails at whatever waits for the GPU, but for scores that have arrived."""
+    _, ours = both(family)
+    expected = asked(ours, PAIRS)  # compiles kernels, measures states
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        found = asked(ours, PAIRS)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert found == expected
 
 
 @pytest.mark.parametrize("family", ["mamba", "gpt-neox"])
