@@ -10,8 +10,8 @@ ways to the same answers, on one model in one process:
 
 Each run starts from new tasks and ends with metrics (`evaluation_run`); before the first, both arms
 answer 20 questions of every subject at 0 and 5 shots, which compiles kernels. The arms take turns,
-and which goes first takes turns too; a ratio is of two runs next to each other. Phases are of another
-run, with clocks inside it. Shapes have weights at random, from one seed: speed does not depend on
+and which goes first takes turns too; a ratio is of two runs next to each other. Phases are of a
+run with clocks inside it. Shapes have weights at random, from one seed: speed does not depend on
 them, but near-ties are more frequent than in trained models. Each case prints a row and is appended
 to `--out` as a line of JSON. Nothing begins after `--minutes`, and no repeat that would end after
 them; what is left out is named.
