@@ -23,6 +23,7 @@ from runner.evaluation.offline import import_lm_eval
 from runner.evaluation.prefix_model import PrefixLM, distinct_inputs
 from runner.evaluation.prefix_tree import first_differing
 from runner.evaluation.tasks import RenderedOnce
+from runner.evaluation.token_store import TokenStore
 
 import_lm_eval()
 
@@ -111,7 +112,7 @@ def run(arm: str, lm: HFLM, tasks: dict[str, Any], shots: int, limit: int | None
         if arm == "stock":
             lines += [(lm, "tok_encode", "tokenising"), (lm, "_model_call", "model")]
         else:
-            lines += [(tokens, "encoded", "tokenising"), (lm, "_continued", "model")]
+            lines += [(tokens, "encode_pairs", "tokenising"), (lm, "_continued", "model")]
         for owner, name, phase in lines:
             stack.enter_context(
                 mock.patch.object(owner, name, clock.of(phase, getattr(owner, name)))
@@ -147,8 +148,7 @@ def compared(stock: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
 def distinct_tokens(lm: PrefixLM, tasks: dict[str, Any]) -> int:
     """Tokens of a case, each prefix counted once: what no engine can do without."""
     pairs = [instance.args for task in tasks.values() for instance in task.instances]
-    ids = tokens.encode_pairs(lm.tokenizer, pairs)
-    inputs = distinct_inputs([(p, *i) for p, i in zip(pairs, ids, strict=True)], lm.max_length)
+    inputs = distinct_inputs(tokens.encode_pairs(TokenStore(lm.tokenizer), pairs), lm.max_length)
     rows = sorted(inputs, key=lambda each: each.tokens.astype(">i4").tobytes())
     shared = sum(first_differing(one.tokens, two.tokens) for one, two in itertools.pairwise(rows))
     return sum(len(each.tokens) for each in rows) - shared

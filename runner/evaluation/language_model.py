@@ -13,6 +13,7 @@ GPT-NeoX, whose logits stay in half precision, and it is left alone.
 Reference: paper v2, Appendix D (lm-eval 0.4.2, `dtype` as a cast of the weights).
 """
 
+import functools
 from collections import defaultdict
 from typing import Any
 
@@ -20,7 +21,6 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from repro.schema.jobs import ModelJob, TuningPath
-from runner.evaluation import tokens
 from runner.evaluation.offline import import_lm_eval
 from runner.measurement import Progress
 from runner.models import kernels, mamba_paths, precision
@@ -77,7 +77,7 @@ class MeasuredLM(HFLM):  # type: ignore[misc]
             batch_size=job.setting.batch_size,
             add_bos_token=bos,
         )
-        self._memo = tokens.memo_of(tokenizer, bos=bos)
+        self._last_encoded = functools.lru_cache(maxsize=8)(super().tok_encode)
         self._scan = kernels.set_mamba_scan(self.model, self._asked[1])
         self._layer_norm = precision.apply_half_layer_norm(self.model, self.device)
         self._arm = job.arm
@@ -91,14 +91,11 @@ class MeasuredLM(HFLM):  # type: ignore[misc]
         return logits
 
     def tok_encode(self, string: str, *args: object, **options: object) -> list[int]:
-        """As in `HFLM`; a text that was encoded before is looked up."""
+        """As in `HFLM`, which asks for the context again for each choice of a question."""
         if args or options:
             ids: list[int] = super().tok_encode(string, *args, **options)
             return ids
-        if string not in self._memo:
-            tokens.keep_tokens(self._memo, string, super().tok_encode(string))
-        found: list[int] = self._memo[string].tolist()
-        return found
+        return list(self._last_encoded(string))
 
     def loglikelihood(self, requests: list[Any], **_: object) -> list[tuple[float, bool]]:
         """As in `HFLM`, without its progress bar."""

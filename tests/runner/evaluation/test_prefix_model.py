@@ -30,6 +30,7 @@ from runner.evaluation import language_model, loading, tasks, tokens
 from runner.evaluation.language_model import MeasuredLM
 from runner.evaluation.offline import quiet
 from runner.evaluation.prefix_model import PrefixLM, from_state
+from runner.evaluation.token_store import TokenStore
 from runner.models.mamba_paths import mamba2_mixers
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -220,7 +221,7 @@ def test_long_prompts_lose_their_left_end_as_in_lm_eval(family: str, both: Both)
 def test_openelm_begins_with_bos(both: Both) -> None:
     """A tokenizer that texts are not cut for."""
     stock, ours = both("openelm")
-    assert not ours._cuts
+    assert not ours._pieces
     assert_same(asked(ours, PAIRS[:16]), asked(stock, PAIRS[:16]))
 
 
@@ -286,8 +287,10 @@ def tokenizers() -> list[Any]:
 def test_token_ids_are_those_of_lm_eval(tokenizers: list[Any], pairs: list[Pair]) -> None:
     for tokenizer in tokenizers:
         assert tokens.encodes_in_parts(tokenizer, bos=False)
-        found = tokens.encode_pairs(tokenizer, pairs)
-        assert found == [encoded_by_lm_eval(tokenizer, *pair) for pair in pairs]
+        found = tokens.encode_pairs(TokenStore(tokenizer), pairs)
+        assert [(one, (context.tolist(), after)) for one, context, after in found] == [
+            (pair, encoded_by_lm_eval(tokenizer, *pair)) for pair in pairs
+        ]
 
 
 def encoded_by_lm_eval(tokenizer: Any, context: str, continuation: str) -> Any:
@@ -340,6 +343,7 @@ def test_real_questions_have_the_token_ids_of_lm_eval(
             task.build_all_requests(rank=0, world_size=1)
             pairs += [instance.args for instance in task.instances]
     assert shots or len(pairs) == 4 * 14042
-    found = tokens.encode_pairs(tokenizer, pairs)
+    found = tokens.encode_pairs(TokenStore(tokenizer), pairs)
     for place in range(0, len(pairs), step):
-        assert found[place] == encoded_by_lm_eval(tokenizer, *pairs[place])
+        pair, context, continuation = found[place]
+        assert (context.tolist(), continuation) == encoded_by_lm_eval(tokenizer, *pair)
