@@ -79,18 +79,18 @@ def tasks_of(task: str, data: Path, subjects: list[str]) -> dict[str, Any]:
     if task == "mmlu":
         return harness_tasks.build_mmlu(subjects, data)
     made = harness_tasks.build(task, data)
-    made._asked.clear()  # noqa: SLF001 - as if it were new
-    made._made.clear()  # noqa: SLF001
+    for kept in (made._asked, made._texts, made._targets, made._choices):  # noqa: SLF001
+        kept.clear()  # as if it were new
     return {task: made}
 
 
 @contextlib.contextmanager
 def as_lm_eval_has_them() -> Iterator[None]:
     """Tasks that read and render at every look."""
-    with (
-        mock.patch.object(RenderedOnce, "_once", lambda _, __, doc, make: make(doc)),
-        mock.patch.object(RenderedOnce, "doc_iterator", ConfigurableTask.doc_iterator),
-    ):
+    with contextlib.ExitStack() as stack:
+        for name in ("doc_iterator", "doc_to_text", "doc_to_target", "doc_to_choice"):
+            theirs = getattr(ConfigurableTask, name)
+            stack.enter_context(mock.patch.object(RenderedOnce, name, theirs))
         yield
 
 

@@ -67,15 +67,14 @@ class ModelInput:
 def distinct_inputs(requests: Sequence[Request | Encoded], max_length: int) -> list[ModelInput]:
     """Distinct inputs, cut at the left as `HFLM` cuts them."""
     found: dict[bytes, ModelInput] = {}
-    seen: dict[tuple[int, bytes], ModelInput] = {}
+    seen: dict[tuple[int, tuple[int, ...]], ModelInput] = {}
     for number, (_, context, continuation) in enumerate(requests):
-        after = np.asarray(continuation[:-1], dtype=np.int64)
-        asked = id(context), after.tobytes()  # requests of one question share its context
+        after = continuation[:-1]
+        asked = id(context), tuple(after)  # requests of one question share its context
         if asked not in seen:
-            whole = np.concatenate([context, after], dtype=np.int64)
+            whole = np.concatenate([context, np.array(after, np.int64)], dtype=np.int64)
             tokens = whole[-max_length:]
-            reads = len(tokens) - len(continuation)
-            each = found.setdefault(tokens.tobytes(), ModelInput(tokens, reads))
+            each = found.setdefault(tokens.tobytes(), ModelInput(tokens, len(tokens)))
             each.whole = each.whole and len(whole) <= max_length
             seen[asked] = each
         each = seen[asked]

@@ -22,6 +22,7 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 from unittest import mock
 
@@ -51,13 +52,18 @@ from lm_eval.utils import load_yaml_config  # noqa: E402
 
 Row = dict[str, Any]
 
+Made = dict[int, tuple[Row, Any]]
+"""By the identity of a row, the row and what was made of it."""
+
 
 class RenderedOnce(ConfigurableTask):  # type: ignore[misc]
     """One of lm-eval's tasks that remembers its rows, and what it made of them."""
 
     def __init__(self, config: dict[str, Any]) -> None:
         self._asked: list[Row] = []
-        self._made: dict[tuple[str, int], tuple[Row, Any]] = {}
+        self._texts: Made = {}
+        self._targets: Made = {}
+        self._choices: Made = {}
         super().__init__(config=config)
 
     def doc_iterator(
@@ -71,22 +77,23 @@ class RenderedOnce(ConfigurableTask):  # type: ignore[misc]
 
     def doc_to_text(self, doc: Row) -> Any:  # noqa: ANN401 - a string, or a place among choices
         """As lm-eval has it."""
-        return self._once("text", doc, super().doc_to_text)
+        known = self._texts.get(id(doc)) or _keep(self._texts, doc, super().doc_to_text(doc))
+        return known[1]
 
     def doc_to_target(self, doc: Row) -> Any:  # noqa: ANN401 - the same, or a list
         """As lm-eval has it."""
-        return self._once("target", doc, super().doc_to_target)
+        known = self._targets.get(id(doc)) or _keep(self._targets, doc, super().doc_to_target(doc))
+        return known[1]
 
     def doc_to_choice(self, doc: Row) -> Any:  # noqa: ANN401 - a list, which nobody changes
         """As lm-eval has it."""
-        return self._once("choice", doc, super().doc_to_choice)
-
-    def _once(self, what: str, doc: Row, make: Callable[[Row], Any]) -> Any:  # noqa: ANN401
-        """Rows are told apart by identity; the row is kept, so that no other takes its place."""
-        known = self._made.get((what, id(doc)))
-        if known is None:
-            known = self._made[what, id(doc)] = doc, make(doc)
+        known = self._choices.get(id(doc)) or _keep(self._choices, doc, super().doc_to_choice(doc))
         return known[1]
+
+
+def _keep(made: Made, doc: Row, what: Any) -> tuple[Row, Any]:  # noqa: ANN401
+    """The row is kept with what was made of it, so that no other takes its place."""
+    return made.setdefault(id(doc), (doc, what))
 
 
 @contextmanager
@@ -94,10 +101,20 @@ def templates_compiled_once() -> Iterator[None]:
     """Let lm-eval compile each prompt template once, not once for every question.
 
     `lm_eval.utils.apply_template` compiles at every call: 5-shot MMLU takes 144 s of it
-    on one core, 2 s with this. The rendered prompts are the same.
+    on one core, 2 s with this. The rendered prompts are the same. A template that is mere text,
+    as the description of a subject, is rendered once, too.
     """
     environment = lm_eval.utils.env
-    compile_once = functools.cache(environment.from_string)
+    compiled = environment.from_string
+
+    @functools.cache
+    def compile_once(source: str) -> Any:  # noqa: ANN401 - what has a method `render`
+        template = compiled(source)
+        if "{" in source:
+            return template
+        text = template.render()
+        return SimpleNamespace(render=lambda **_: text)
+
     with mock.patch.object(environment, "from_string", compile_once):
         yield
 

