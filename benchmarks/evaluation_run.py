@@ -76,12 +76,15 @@ class Clock:
 
 def tasks_of(task: str, data: Path, subjects: list[str]) -> dict[str, Any]:
     """lm-eval's tasks that make up one of ours; new, save for what reading the data takes."""
-    if task == "mmlu":
-        return harness_tasks.build_mmlu(subjects, data)
-    made = harness_tasks.build(task, data)
-    for kept in (made._asked, made._texts, made._targets, made._choices):  # noqa: SLF001
-        kept.clear()  # as if it were new
-    return {task: made}
+    made: dict[str, Any] = (
+        harness_tasks.build_mmlu(subjects, data)
+        if task == "mmlu"
+        else {task: harness_tasks.build(task, data)}
+    )
+    for each in made.values():
+        for kept in (each._asked, each._texts, each._targets, each._choices):  # noqa: SLF001
+            kept.clear()  # as if it were new
+    return made
 
 
 @contextlib.contextmanager

@@ -145,8 +145,12 @@ class LocalTask(RenderedOnce):
 
     def fewshot_docs(self) -> Any:  # noqa: ANN401 - a datasets.Dataset, or None
         """As lm-eval has it; none where the file has no split for it, so that none can be shown."""
-        drawn = task_files.task_file(self.config.task).splits[1]
-        return super().fewshot_docs() if drawn in self.dataset else None
+        return super().fewshot_docs() if self._drawn in self.dataset else None
+
+    @functools.cached_property
+    def _drawn(self) -> str:
+        """The split that examples come from."""
+        return task_files.task_file(self.config.task).splits[1]
 
     def training_docs(self) -> Any:  # noqa: ANN401 - a datasets.Dataset, or None
         """As lm-eval has it, save for rows that process_docs has already made."""
@@ -277,7 +281,7 @@ class HubTask(RenderedOnce):
 
 
 def build_mmlu(chosen: Iterable[str], wheel: Path | None) -> dict[str, ConfigurableTask]:
-    """lm-eval's tasks for some subjects.
+    """lm-eval's tasks for some subjects; whoever runs one sets its number of examples first.
 
     Without the data wheel, lm-eval's data set is fetched from the hub.
 
@@ -298,11 +302,16 @@ def build_mmlu(chosen: Iterable[str], wheel: Path | None) -> dict[str, Configura
     if unknown:
         message = "no such MMLU subject"
         raise BadInputError(message, unknown)
-    tasks: dict[str, ConfigurableTask] = {}
-    for name in names:
-        config = load_yaml_config(str(known[name]), mode="full")
-        if wheel is None:
-            tasks[name] = HubTask(config)
-        else:
-            tasks[name] = LocalTask(config, functools.partial(data.mmlu_dataset, wheel, name))
-    return tasks
+    if wheel is None:
+        return {name: HubTask(load_yaml_config(str(known[name]), mode="full")) for name in names}
+    there = wheel.stat() if wheel.exists() else None
+    version = (there.st_ino, there.st_size, there.st_mtime_ns) if there else None
+    return {name: _mmlu_task(known[name], name, wheel, version) for name in names}
+
+
+@functools.lru_cache(maxsize=64)
+def _mmlu_task(description: Path, subject: str, wheel: Path, version: object) -> LocalTask:
+    """A subject made once for all jobs of a process: all 57 take three seconds of one core."""
+    del version  # of the file, which another may have taken the place of
+    config = load_yaml_config(str(description), mode="full")
+    return LocalTask(config, functools.partial(data.mmlu_dataset, wheel, subject))

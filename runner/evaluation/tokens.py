@@ -85,11 +85,12 @@ def encode_pairs(store: TokenStore, pairs: Iterable[Pair]) -> list[Encoded]:
         for context, each in pieces.items()
     }
     continuations = {
-        pair: ids[text][len(ids[within]) if within else 0 :].tolist()
-        for pair, (text, within) in ends.items()
+        (text, within): ids[text][len(ids[within]) if within else 0 :].tolist()
+        for text, within in dict.fromkeys(ends.values())
     }
     return [
-        (pair, contexts[cut[0]], continuations[cut]) for pair, cut in zip(asked, moved, strict=True)
+        (pair, contexts[cut[0]], continuations[ends[cut]])
+        for pair, cut in zip(asked, moved, strict=True)
     ]
 
 
