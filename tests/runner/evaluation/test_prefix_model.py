@@ -296,6 +296,36 @@ def test_token_ids_are_those_of_lm_eval(
         ]
 
 
+@pytest.mark.parametrize("family", ["gpt-neox", "openelm"])
+def test_stock_answers_are_of_whole_texts(
+    family: str, both: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Encoded at once and not from the store, with the ids that `HFLM` has one by one."""
+    _, ours = both(family)
+    pairs = [*PAIRS[:12], (" the sum  ", "of"), ("the sum", " of\n")]
+    expected = [(pair, *language_model.HFLM._encode_pair(ours, *pair)) for pair in pairs]
+    handed: list[language_model.Request] = []
+    monkeypatch.setattr(TokenStore, "ids", None)
+
+    def answered(_: object, requests: list[language_model.Request], **__: object) -> list[Answer]:
+        handed.extend(requests)
+        return [(0.0, False)] * len(requests)
+
+    monkeypatch.setattr(language_model.HFLM, "_loglikelihood_tokens", answered)
+    one_by_one: list[str] = []
+    encode = language_model.HFLM.tok_encode
+    monkeypatch.setattr(
+        language_model.HFLM,
+        "tok_encode",
+        lambda _, text: one_by_one.append(text) or encode(_, text),
+    )
+    for size in (4, 2):
+        with ours.as_stock(size):
+            asked(ours, pairs)
+    assert handed == expected * 2
+    assert not one_by_one
+
+
 def encoded_by_lm_eval(tokenizer: Any, context: str, continuation: str) -> Any:
     """`TemplateLM._encode_pair`, which needs no more than a tokenizer."""
 
