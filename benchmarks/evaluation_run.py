@@ -6,7 +6,9 @@ and render a row at every look, ours once; the data itself is read before the cl
 
 import contextlib
 import functools
+import hashlib
 import itertools
+import json
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -125,7 +127,13 @@ def run(arm: str, lm: HFLM, tasks: dict[str, Any], shots: int, limit: int | None
         "peak": torch.cuda.max_memory_allocated() if GPU else 0,
         "answers": [[value for value, _ in sample["filtered_resps"]] for sample in samples],
         "greedy": [[greedy for _, greedy in sample["filtered_resps"]] for sample in samples],
+        "prompts": digest_of_prompts([sample["arguments"] for sample in samples]),
     }
+
+
+def digest_of_prompts(questions: list[list[tuple[str, str]]]) -> str:
+    """Of context and continuation of every request of every question."""
+    return hashlib.sha256(json.dumps(questions).encode()).hexdigest()
 
 
 def compared(stock: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:

@@ -12,14 +12,15 @@ drawn at random where they run: speed depends on a model's shape. Measured of ea
               stock lm-eval, which encodes each request. With `--data` and `--tokenizer`.
     load      seconds to load a checkpoint that was just written, so that the disk is in memory
 
-A line of JSON each, the best of `REPEATS`; nothing begins after `--minutes`, and small shapes come
-first. `python -m benchmarks.rates --keep FILE…` makes `repro/schema/kinds/rates.json` of such
-lines. Not covered: kernels of attention but eager, several GPUs.
+A line of JSON each, the best of `REPEATS`; nothing begins after `--minutes`. float16 is as fast as
+bfloat16 where both were measured, and left out unless asked for. Not covered: kernels of attention
+but eager, several GPUs.
 """
 
 import argparse
 import datetime as dt
 import gc
+import itertools
 import json
 import math
 import shutil
@@ -35,8 +36,7 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, OlmoConfig, PhiConfig
 
 from benchmarks import evaluation, evaluation_run
-from repro import paths
-from repro.schema.families import FAMILIES, family_named
+from repro.schema.families import family_named
 from runner.evaluation import tasks
 from runner.evaluation.offline import quiet
 from runner.models import kernels, mamba_paths, registry, shapes
@@ -50,6 +50,8 @@ MOST = (16384, 0.25) if GPU else (512, 2.0)
 """Tokens of a large batch at most, and seconds that one may take."""
 BATCH, LENGTH, RANK = (8, 512, 8) if GPU else (2, 32, 8)
 """Of the paper's recipes; on a CPU, a sample of them."""
+LARGEST_LOADED = 4.5e8
+"""Parameters above which no checkpoint is written to be loaded."""
 LARGEST_TRAINED = 1.5e9
 """Parameters above which only adapters are trained: moments and activations fill the card."""
 
@@ -70,12 +72,11 @@ CONFIGURATIONS = {
     "llama-500m": _narrow(LlamaConfig, 1536, 14, 24),
 }
 """The paper's shapes, and made-up ones so that each family has three."""
-SHAPES = ["mamba-130m", "pythia-160m", "mamba2-130m", "openelm-270m", "olmo-200m"]
-SHAPES += ["mamba-370m", "pythia-410m", "mamba2-370m", "openelm-450m", "olmo-500m"]
-SHAPES += ["mamba-1.4b", "pythia-1.4b", "mamba2-1.3b", "openelm-1.1b", "olmo-1b"]
-SHAPES += ["mamba-2.8b", "pythia-2.8b", "mamba2-2.7b"]
-SHAPES += ["phi-200m", "llama-200m", "phi-500m", "llama-500m", "phi-1.5", "tinyllama-1.1b"]
-TINY = {name: family for name, family in evaluation.TWINS.items()}
+SHAPES = ["mamba-130m", "pythia-160m", "mamba-370m", "pythia-410m", "mamba-1.4b", "pythia-1.4b"]
+SHAPES += ["openelm-270m", "openelm-450m", "openelm-1.1b", "olmo-200m", "olmo-500m", "olmo-1b"]
+SHAPES += ["mamba-2.8b", "pythia-2.8b", "mamba2-130m", "mamba2-370m", "mamba2-1.3b", "mamba2-2.7b"]
+SHAPES += ["llama-200m", "llama-500m", "tinyllama-1.1b", "phi-200m", "phi-500m", "phi-1.5"]
+TINY = dict(evaluation.TWINS)
 
 
 def model_of(shape: str) -> tuple[Any, str]:
@@ -167,7 +168,7 @@ def passes(arms: dict[str, Any], *, stock: bool = True) -> dict[str, float]:
 # Steps of fine-tuning
 
 
-def steps(model: Any, family: str, method: str, precision: str) -> dict[str, float]:  # noqa: ANN401
+def steps(model: Any, method: str, precision: str) -> dict[str, float]:  # noqa: ANN401
     """Seconds of a step over full rows, and over rows of a quarter of the length."""
     trained = shapes.with_adapters(model, method, RANK).train()
     try:
@@ -194,7 +195,7 @@ def steps(model: Any, family: str, method: str, precision: str) -> dict[str, flo
         if method != "full":
             trained.unload()
         for each in model.parameters():
-            each.requires_grad_(True)
+            each.requires_grad_(requires_grad=True)
         model.eval()
     return seconds | {"path": taken, "trainable": sum(each.numel() for each in weights)}
 
@@ -254,45 +255,50 @@ def measured(shape: str, arguments: argparse.Namespace, last: float) -> Iterator
     parameters = sum(each.numel() for each in model.parameters())
     same = {"family": family, "shape": shape, "parameters": parameters}
     yield {**same, "what": "built", "seconds": time.monotonic() - began}
-
-    def late() -> bool:
-        return time.monotonic() > last
-
-    tokenizer = evaluation.tokenizer_of(shape if shape in TINY else "mamba-twin", None)
-    if "load" in arguments.what and parameters < 4.5e8 and family in ("mamba", "gpt-neox"):
+    if "load" in arguments.what and parameters < LARGEST_LOADED and family in ("mamba", "gpt-neox"):
         yield {**same, "what": "load", **load(model, family)}
-    for method in ("full", "lora-all") if "step" in arguments.what else ():
-        for precision in ("float32", "bfloat16"):
+    if "step" in arguments.what:
+        for method, precision in itertools.product(("full", "lora-all"), arguments.dtypes):
             large = method == "full" and parameters > LARGEST_TRAINED
-            if precision in arguments.dtypes and not (large or late()):
-                torch.manual_seed(0)
-                found = steps(model, family, method, precision)
+            if precision != "float16" and not large and time.monotonic() < last:
+                found = steps(model, method, precision)
                 yield {**same, "what": "step", "method": method, "dtype": precision, **found}
     for dtype in arguments.dtypes if "pass" in arguments.what else ():
-        if late():
-            return
-        model = model.to(getattr(torch, dtype))
+        if time.monotonic() < last:
+            model = model.to(getattr(torch, dtype))
+            for each in asked(model, family, shape, arguments, first=dtype == arguments.dtypes[0]):
+                yield {**same, "dtype": dtype, **each}
+
+
+def asked(
+    model: Any,  # noqa: ANN401
+    family: str,
+    shape: str,
+    arguments: argparse.Namespace,
+    *,
+    first: bool,
+) -> Iterator[dict[str, Any]]:
+    """Passes of a model in one dtype, by both scans of Mamba; in the first dtype, text."""
+    tokenizer = evaluation.tokenizer_of(shape if shape in TINY else "mamba-twin", None)
+    arms = evaluation.arms_of(model, family, tokenizer)
+    yield {"what": "pass", "path": "kernels", **passes(arms)}
+    if family == "mamba":
+        kernels.set_mamba_scan(model, "slow")
+        yield {"what": "pass", "path": "slow", **passes(arms, stock=shape == SHAPES[0])}
+        kernels.set_mamba_scan(model, "kernels")
+    if first and arguments.data and shape in arguments.text_of:
+        tokenizer = evaluation.tokenizer_of(shape, arguments.tokenizer)
         arms = evaluation.arms_of(model, family, tokenizer)
-        yield {**same, "what": "pass", "dtype": dtype, "path": "kernels", **passes(arms)}
-        if family == "mamba" and dtype != "float16" and not late():
-            kernels.set_mamba_scan(model, "slow")
-            found = passes(arms, stock=parameters < 2e8)
-            yield {**same, "what": "pass", "dtype": dtype, "path": "slow", **found}
-            kernels.set_mamba_scan(model, "kernels")
-        if "text" in arguments.what and arguments.data and shape in arguments.text_of:
-            arms = evaluation.arms_of(
-                model, family, evaluation.tokenizer_of(shape, arguments.tokenizer)
-            )
-            with quiet(), tasks.without_bars():
-                for each in text(arms, arguments, stock=shape == arguments.text_of[0]):
-                    yield {**same, "what": "text", "dtype": dtype, **each}
+        with quiet(), tasks.without_bars():
+            for each in text(arms, arguments, stock=shape == arguments.text_of[0]):
+                yield {"what": "text", **each}
 
 
 def arguments_given() -> argparse.Namespace:
     """What was asked for."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--shapes", nargs="+", default=SHAPES, help="or twins, by name")
-    parser.add_argument("--dtypes", nargs="+", default=["float32", "bfloat16", "float16"])
+    parser.add_argument("--dtypes", nargs="+", default=["float32", "bfloat16"])
     parser.add_argument("--what", nargs="+", default=["pass", "step", "text", "load"])
     parser.add_argument(
         "--text-of",

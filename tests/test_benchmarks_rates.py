@@ -1,15 +1,12 @@
-"""`benchmarks.rates` on models of a few numbers: every family can be measured as the paper's are."""
+"""`benchmarks.rates` on tiny models: every family can be measured as the paper's are."""
 
 import argparse
-import json
 import time
-from pathlib import Path
 
 import pytest
 from transformers import GPTNeoXConfig, LlamaConfig, MambaConfig, OlmoConfig, PhiConfig
 
 from benchmarks import rates
-from repro.schema import catalog
 from runner.models.mamba2_config import Mamba2Config
 from runner.models.openelm_config import OpenELMConfig
 
