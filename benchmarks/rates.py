@@ -30,6 +30,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -219,6 +220,7 @@ def text(
                 for each in asked
             ]
             run = min(runs, key=lambda each: each["seconds"])
+            counted = passes_of(arms["ours"], asked[0], shots) if arm == "ours" else {}
             model = sum(run["phases"].get(phase, 0.0) for phase in ("model", "head"))
             yield {
                 "arm": arm,
@@ -228,7 +230,23 @@ def text(
                 "questions": len(run["answers"]),
                 "seconds": run["seconds"],
                 "text": run["seconds"] - model,
+                **counted,
             }
+
+
+def passes_of(lm: Any, made: dict[str, Any], shots: int) -> dict[str, int]:  # noqa: ANN401
+    """How many passes an evaluation of ours has, and tokens without padding."""
+    before, passes = lm.counts["tokens_run"], 0
+    run = lm._continued  # noqa: SLF001
+
+    def counted(*given: object, **options: object) -> object:
+        nonlocal passes
+        passes += 1
+        return run(*given, **options)
+
+    with mock.patch.object(lm, "_continued", counted):
+        evaluation_run.run("ours", lm, made, shots, None if GPU else 10)
+    return {"passes": passes, "tokens": lm.counts["tokens_run"] - before}
 
 
 def load(model: Any, family: str) -> dict[str, float]:  # noqa: ANN401
@@ -253,7 +271,8 @@ def measured(shape: str, arguments: argparse.Namespace, last: float) -> Iterator
     began = time.monotonic()
     model, family = model_of(shape)
     parameters = sum(each.numel() for each in model.parameters())
-    same = {"family": family, "shape": shape, "parameters": parameters}
+    blocks = model.config.num_hidden_layers
+    same = {"family": family, "shape": shape, "parameters": parameters, "blocks": blocks}
     yield {**same, "what": "built", "seconds": time.monotonic() - began}
     if "load" in arguments.what and parameters < LARGEST_LOADED and family in ("mamba", "gpt-neox"):
         yield {**same, "what": "load", **load(model, family)}
