@@ -21,6 +21,7 @@ from typing import Any
 
 from repro import paths
 from repro.inputs.locate import InputLocator
+from repro.planning.cost import estimate_cost
 from repro.schema import catalog
 from repro.schema.jobs import KINDS, EvaluateJob, ThroughputJob
 from repro.schema.kinds import rates
@@ -167,15 +168,13 @@ def _load(lines: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def _asked(
-    subjects: Iterable[str], shots: tuple[int, ...], engine: str, **more: Any
+    subjects: Iterable[str], shots: tuple[int, ...], engine: str, size: int = 16, **more: object
 ) -> EvaluateJob:
-    setting = {"id": "s", "batch_size": 16, "order": "length-descending", "mamba_path": "kernels"}
+    setting = {"id": "s", "batch_size": size, "order": "length-descending", "mamba_path": "kernels"}
     setting |= {"attention_float32": "eager", "attention_half": "eager"}
     fields = {"kind": "evaluate", "task": "mmlu", "checkpoint": "mamba-130m", "dtype": "float32"}
     fields |= {"arm": "weight-cast", "subjects": sorted(subjects), "shots": shots, "engine": engine}
-    return EvaluateJob.model_validate(
-        fields | {"setting": setting | more.pop("setting", {})} | more
-    )
+    return EvaluateJob.model_validate(fields | {"setting": setting} | more)
 
 
 Compared = tuple[str, str, float, float]
@@ -183,15 +182,14 @@ Compared = tuple[str, str, float, float]
 
 
 def of_records() -> Iterator[Compared]:
-    """Committed records; those whose kernels were compiled on the way are told apart."""
+    """Committed records, each on its machine, kernels that it compiled included."""
     locator = InputLocator()
     for folder in EVIDENCE:
         for record in Store(paths.ROOT / "evidence" / folder).records():
             job, machine = record.job, record.environment
             if record.job.kind not in KINDS:
                 continue
-            found = job.estimate(locator.checkpoint_of(job), locator.data_of(job))
-            foreseen = found.gpu_seconds if machine.gpu else found.cpu_seconds
+            foreseen = estimate_cost(job, locator, machine).seconds
             card = _card(machine.gpu.name) if machine.gpu else "CPU"
             yield f"records of {job.kind}, {card}", record.key, foreseen, record.seconds
 
@@ -225,7 +223,7 @@ def of_evaluations() -> Iterator[Compared]:
             "prefix" if ours else "lm-eval",
             checkpoint=row["shape"],
             dtype=row["dtype"],
-            setting={"batch_size": row.get("batch_size", 16)},
+            size=row.get("batch_size", 16),
         )
         read = job.reading(mmlu, characters_per_token(checkpoint))
         share = row["questions"] / sum(mmlu.subjects[each].questions for each in row["subjects"])
@@ -271,11 +269,8 @@ def table() -> str:
     groups = defaultdict(list)
     for group, what, foreseen, took in (*held_out(), *of_evaluations(), *of_records()):
         groups[group].append((foreseen / max(took, 1e-9), what, foreseen, took))
-    lines = [
-        "| what was timed | how many | seconds, the median | factor, the median (range) | "
-        f"within {WITHIN} |",
-        "|---|---:|---:|---:|---:|",
-    ]
+    head = ("what was timed", "how many", "seconds, the median", "factor, the median (range)")
+    lines = [f"| {' | '.join(head)} | within {WITHIN} |", "|---|---:|---:|---:|---:|"]
     for group, found in groups.items():
         factors = sorted(each[0] for each in found)
         near = sum(1 / WITHIN <= each <= WITHIN for each in factors)

@@ -66,10 +66,8 @@ def price_of_this_machine(jobs: Iterable[Job], locator: InputLocator, gpu: str) 
         told = [f"{gpu}: nothing is known of it, priced as an H200"]
         if None not in factors:
             single, half = (f"{factor:.1f}" for factor in factors)
-            told = [
-                f"{gpu}: {single} times an H200's seconds in float32, {half} in half precision, "
-                "the larger ratio of memory bandwidth and of peak"
-            ]
+            told = [f"{gpu}: {single} times an H200's seconds in float32, {half} in half precision"]
+            told[0] += ", the larger ratio of memory bandwidth and of peak"
     asked = {
         (known.family, job.dtype)
         for job in jobs
