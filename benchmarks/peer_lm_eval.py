@@ -47,6 +47,8 @@ def tasks_of(asked: dict[str, Any], shots: int) -> dict[str, Any]:
         config.pop("tag")
         config |= {"dataset_path": "json", "dataset_kwargs": {"data_files": files}}
         config |= {"dataset_name": None, "num_fewshot": shots}
+        # 0.4.2 drops the last line break of a description, 0.4.13 does not: other prompts
+        config["description"] = config["description"].removesuffix("\n")
         found[f"mmlu_{subject}"] = ConfigurableTask(config=config)
     return found
 
