@@ -7,6 +7,9 @@ ways to the same answers, on one model in one process:
             is fastest on 100 questions of the first subject at 5 shots
     ours    `PrefixLM`, which takes 16 prompts' worth of positions at once; tasks that render once
     floor   each distinct token of a case once, at the best rate of large batches without a head
+    peer    with `--peer PYTHON`, of MMLU: the newest lm-eval in that interpreter's environment, by
+            transformers and, where it is installed, by vLLM (`evaluation_peer`); made by
+            `python -m venv peer && peer/bin/pip install lm-eval==0.4.13 transformers accelerate`
 
 Each run starts from new tasks and ends with metrics (`evaluation_run`); before the first, both arms
 answer 20 questions of every subject at 0 and 5 shots, which compiles kernels. The arms take turns,
@@ -33,7 +36,7 @@ import numpy as np
 import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from benchmarks import evaluation_run
+from benchmarks import evaluation_peer, evaluation_run
 from benchmarks.evaluation_run import GPU, PHASES
 from repro import paths
 from repro.schema import catalog
@@ -138,7 +141,8 @@ def measured(
         tasks = evaluation_run.tasks_of(task, data, arguments.subjects)
         by_phase[arm] = evaluation_run.run(arm, lm, tasks, shots, limit)["phases"]
     same = evaluation_run.compared(runs["stock"][0], runs["ours"][0])
-    return {"task": task, "shots": shots, **facts, **same, **summary(runs, by_phase)}
+    first = {arm: each[0] for arm, each in runs.items()}
+    return {"task": task, "shots": shots, **facts, **same, **summary(runs, by_phase), "runs": first}
 
 
 def summary(
@@ -180,13 +184,20 @@ def cases_of(
     size = arms["stock"].batch_size_per_gpu = best_batch_size(arms["stock"], arguments)
     rate = evaluation_run.peak_rate(arms["ours"])
     shared = {"shape": shape, "dtype": dtype, "stock_batch_size": size, "tokens_per_second": rate}
+    asked = []
     for task in arguments.tasks:
         for shots in SHOTS.get(task, (0, 5)):
             if time.monotonic() > last:
                 print(f"not run, out of time: {shape} {dtype} {task} {shots}-shot")
                 continue
             case = measured(arms, task, shots, arguments, last)
+            runs = case.pop("runs")
             yield {**shared, "floor_seconds": case["tokens_distinct"] / rate, **case}
+            asked += [{**case, "runs": runs}] * (task == "mmlu")
+    if arguments.peer and asked and time.monotonic() < last:
+        yield from (
+            {**shared, **each} for each in evaluation_peer.cases(arms, asked, dtype, arguments)
+        )
 
 
 def row(case: dict[str, Any]) -> str:
@@ -241,6 +252,8 @@ def arguments_given() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=wheel, help="the data wheel")
     parser.add_argument("--lambada", type=Path, help="the file of lambada_openai")
     parser.add_argument("--out", type=Path, help="a file of JSON lines, which grows")
+    parser.add_argument("--peer", help="an interpreter with another lm-eval")
+    parser.add_argument("--peer-backends", nargs="+", default=["hf", "vllm"])
     return parser.parse_args()
 
 
@@ -261,8 +274,9 @@ def main() -> None:
             found: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
             with quiet(), tasks.without_bars():
                 for case in cases_of(shape, dtype, arguments, last):
-                    found[case["task"]].append(case)
-                    print(row(case), flush=True)
+                    if "peer" not in case:
+                        found[case["task"]].append(case)
+                    print(evaluation_peer.row(case) if "peer" in case else row(case), flush=True)
                     if arguments.out:
                         with arguments.out.open("a") as file:
                             file.write(json.dumps({"machine": machine, **case}) + "\n")

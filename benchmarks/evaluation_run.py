@@ -11,7 +11,9 @@ task those of no question, of later ones all.
 import contextlib
 import functools
 import gc
+import hashlib
 import itertools
+import json
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -146,7 +148,13 @@ def run(
         "peak": torch.cuda.max_memory_allocated() if GPU else 0,
         "answers": [[value for value, _ in sample["filtered_resps"]] for sample in samples],
         "greedy": [[greedy for _, greedy in sample["filtered_resps"]] for sample in samples],
+        "prompts": digest_of_prompts([sample["arguments"] for sample in samples]),
     }
+
+
+def digest_of_prompts(questions: list[list[tuple[str, str]]]) -> str:
+    """Of context and continuation of every request of every question."""
+    return hashlib.sha256(json.dumps(questions).encode()).hexdigest()
 
 
 def compared(stock: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:

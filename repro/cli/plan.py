@@ -12,7 +12,7 @@ from repro.environment import machine as environment
 from repro.environment.machine import Environment
 from repro.errors import EXIT_DONE, EXIT_INCOMPLETE, BadInputError
 from repro.inputs.locate import InputLocator, load_first_use_pins
-from repro.planning import plan, selection
+from repro.planning import cost, plan, selection
 from repro.planning.plan import Plan
 from repro.planning.planner import FetchSources, Planner
 from repro.planning.selection import Budget, ClaimNeeds
@@ -60,7 +60,8 @@ def run(arguments: argparse.Namespace) -> int:
             console_plan.show_summary(plans)
         if budget:
             console_budget.show(budget, plans)
-        for line in (*prepared.unread(plans), prepared.settings_of_a_cpu(plans)):
+        told = (prepared.price_rests_on(plans), prepared.settings_of_a_cpu(plans))
+        for line in (*prepared.unread(plans), *told):
             if line:
                 options.print_line(line)
     return EXIT_INCOMPLETE if any(each.stuck() for each in plans) else EXIT_DONE
@@ -173,6 +174,13 @@ class PreparedPlans:
     def settings_of_a_cpu(self, plans: Sequence[Plan]) -> str:
         """Why several settings may be one here; empty where that is not so."""
         return console_plan.settings_of_a_cpu(plans, self.planner.machine)
+
+    def price_rests_on(self, plans: Sequence[Plan]) -> str:
+        """What GPU time was estimated from where its own was not measured; may be empty."""
+        jobs = [job for plan in plans for each in plan.jobs if (job := each.slot.job)]
+        gpu = self.planner.machine.gpu
+        found = cost.price_of_this_machine(jobs, self.planner.locator, gpu.name if gpu else "")
+        return f"priced by other measurements: {found}" if found else ""
 
     def unread(self, plans: Sequence[Plan]) -> list[str]:
         """Of every checkpoint that `--substitute` replaces and no job of some plans reads: why."""
