@@ -35,8 +35,7 @@ FILES = ("tensors.safetensors", "state.json", "trainer_state.json", "digests.jso
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same, undone afterwards."""
-    monkeypatch.setattr(checkpoint, "EVERY", 0.0)
-    monkeypatch.setattr(checkpoint, "SHARE", 0.0)
+    monkeypatch.setattr(checkpoint.StateWriter, "is_due", lambda _: True)
     monkeypatch.setattr(trainer, "LOOK", 0.0)
     monkeypatch.setattr(trainer, "WATCHED", 3)
 
@@ -214,7 +213,7 @@ def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
         "half": torch.rand(4).bfloat16(),
         "column": torch.rand(3, 2)[:, 1],
     }
-    checkpoint.write(tmp_path, state, at(5))
+    checkpoint.write(tmp_path, checkpoint.hold(state, at(5)))
     folder = checkpoint.latest(tmp_path)
     assert folder is not None
     found = checkpoint.read(folder)
@@ -227,7 +226,7 @@ def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
 
 
 def test_infinite_losses_come_back(tmp_path: Path) -> None:
-    checkpoint.write(tmp_path, [float("nan"), float("-inf")], at(1))
+    checkpoint.write(tmp_path, checkpoint.hold([float("nan"), float("-inf")], at(1)))
     folder = checkpoint.latest(tmp_path)
     assert folder is not None
     assert repr(checkpoint.read(folder)) == "[nan, -inf]"
@@ -235,7 +234,7 @@ def test_infinite_losses_come_back(tmp_path: Path) -> None:
 
 def test_a_new_state_replaces_the_one_before(tmp_path: Path) -> None:
     for step in (9, 10, 1_000_000):
-        checkpoint.write(tmp_path, {"step": step}, at(step))
+        checkpoint.write(tmp_path, checkpoint.hold({"step": step}, at(step)))
         folder = checkpoint.latest(tmp_path)
         assert folder is not None
         assert checkpoint.read(folder) == {"step": step}
@@ -247,14 +246,14 @@ def test_what_a_kill_left_half_written_is_no_state(tmp_path: Path) -> None:
     (tmp_path / ".writing" / "state.json").write_text("{")
     assert checkpoint.latest(tmp_path) is None
     assert checkpoint.latest(tmp_path / "nothing") is None
-    checkpoint.write(tmp_path, 1, at(1))
+    checkpoint.write(tmp_path, checkpoint.hold(1, at(1)))
     assert [path.name for path in tmp_path.iterdir()] == ["step-000000001"]
 
 
 @pytest.mark.parametrize("how", ["cut", "flipped", "gone"])
 @pytest.mark.parametrize("broken", FILES)
 def test_a_damaged_state_is_never_believed(broken: str, how: str, tmp_path: Path) -> None:
-    checkpoint.write(tmp_path, {"a": torch.rand(3)}, at(2))
+    checkpoint.write(tmp_path, checkpoint.hold({"a": torch.rand(3)}, at(2)))
     path, told = tmp_path / "step-000000002" / broken, list[str]()
     content = path.read_bytes()
     if how == "gone":
@@ -297,7 +296,7 @@ def test_generators_go_on_as_they_would_have(tmp_path: Path) -> None:
         return [random.random(), np.random.rand(), np.random.randn(), torch.rand(5).tolist()]  # noqa: NPY002
 
     draws()
-    checkpoint.write(tmp_path, checkpoint.generators(), at(1))
+    checkpoint.write(tmp_path, checkpoint.hold(checkpoint.generators(), at(1)))
     expected = [draws(), draws()]
     folder = checkpoint.latest(tmp_path)
     assert folder is not None
