@@ -204,7 +204,7 @@ class Bench:
             warnings.simplefilter("always")
             getattr(self, arm)(method, clock)
         _tidy()
-        waits = sum("synchroniz" in str(each.message) for each in told)
+        waits = sum("called a synchronizing" in str(each.message) for each in told)
         return self.rows * self.length / clock.seconds, round(waits / COUNTED)
 
     def state(self, how: str) -> tuple[float, float]:
