@@ -140,35 +140,55 @@ def test_dropout_makes_random_numbers_matter(tmp_path: Path) -> None:
 
 
 SCRIPT = """
-import os, signal, sys
+import os, signal, sys, threading
 from pathlib import Path
 import torch, tiny_tuning, tuning_states as test
+from runner.tuning import checkpoint
 
 torch.set_num_threads(1)
 test.state_at_every_step()
+data, work, moment = map(Path, sys.argv[1:])
+stock, calls, further = getattr(checkpoint, moment.name), [], threading.Event()
+
+def kill(*given):
+    calls.append(given)
+    if len(calls) == 9:  # of the state of step 11: the first is that of step 3
+        assert further.wait(100), "training waits for the disk"
+        os.kill(os.getpid(), signal.SIGKILL)
+    return stock(*given)
 
 def progress(done, total, note=""):
     if done == 12:
-        os.kill(os.getpid(), signal.SIGKILL)
+        further.set()
 
-data, work = map(Path, sys.argv[1:])
+setattr(checkpoint, moment.name, kill)
 tiny_tuning.run(test.recipe(method="lora-all"), data, work, progress=progress)
 """
 
 
-def test_sigkill_loses_no_more_than_the_last_state(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("moment", "left"),
+    [
+        ("_digests", {".writing", "step-000000010"}),  # half written,
+        ("sync", {"step-000000010", "step-000000011"}),  # named, the one before not yet gone
+    ],
+)
+def test_sigkill_while_a_state_is_written_aside(
+    moment: str, left: set[str], tmp_path: Path
+) -> None:
+    """The kill comes a step later, from the thread that writes."""
     data, asked = tiny_tuning.rows(tmp_path, STEPS), recipe(method="lora-all")
-    root = Path(__file__).parents[3]
+    root, work = Path(__file__).parents[3], tmp_path / "work"
     environment = os.environ | {"PYTHONPATH": f"{root}{os.pathsep}{root / 'tests'}"}
     ended = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(data), str(tmp_path / "work")],
+        [sys.executable, "-c", SCRIPT, str(data), str(work), moment],
         env=environment,
         check=False,
         capture_output=True,
     )
     assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
-    assert (tmp_path / "work" / "step-000000011").is_dir()
-    found = tiny_tuning.run(asked, data, tmp_path / "work")
+    assert {each.name for each in work.iterdir()} == left
+    found = tiny_tuning.run(asked, data, work)
     expected = tiny_tuning.run(asked, data, tmp_path / "whole")
     assert contents(found) == contents(expected)
     assert np.array_equal(found.arrays["loss"], expected.arrays["loss"])
