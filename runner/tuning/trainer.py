@@ -116,7 +116,7 @@ class Tuner(SFTTrainer):  # type: ignore[misc]
     def get_train_dataloader(self) -> DataLoader[Example]:
         """As in Trainer; batches stay in the host's memory, pinned, until their step."""
         found: DataLoader[Example] = super().get_train_dataloader()
-        found.device = None  # type: ignore[attr-defined] # accelerate's copy waits for the GPU
+        found.device = None  # accelerate's own copy waits for the GPU
         return found
 
     def _prepare_inputs(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
