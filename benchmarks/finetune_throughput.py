@@ -44,7 +44,7 @@ from repro.schema.jobs import Method, Recipe
 from runner.models import registry, shapes
 from runner.models.mamba_paths import set_path
 from runner.models.tuned_weights import adapter_targets
-from runner.tuning import finetune, no_waits, trainer
+from runner.tuning import checkpoint, finetune, no_waits, trainer
 from runner.tuning.checkpoint import StateWriter
 from runner.tuning.examples import Collator, Example
 from runner.tuning.finetune import one_run
@@ -207,9 +207,19 @@ class Bench:
         waits = sum("called a synchronizing" in str(each.message) for each in told)
         return self.rows * self.length / clock.seconds, round(waits / COUNTED)
 
-    def state(self, how: str) -> tuple[float, float]:
-        """Seconds that one state, after `SKIPPED` steps, costs the run; and the longest step."""
-        clock, write = Clock(), StateWriter.write
+    def state(self, how: str) -> tuple[float, ...]:
+        """Seconds that one state, after `SKIPPED` steps, costs the run; longest step; GB; writing.
+
+        The writing is the disk's part alone, after the copy.
+        """
+        clock, write, write_held = Clock(), StateWriter.write, checkpoint.write
+        seen: list[float] = []
+
+        def timed(work: Path, held: checkpoint.HeldState) -> None:
+            start = time.perf_counter()
+            write_held(work, held)
+            size = sum(each.nbytes for each in held.tensors)
+            seen.extend((size / 1e9, time.perf_counter() - start))
 
         def write_in_place(writer: StateWriter, *given: Any) -> None:  # noqa: ANN401 - a state
             write(writer, *given)
@@ -220,7 +230,7 @@ class Bench:
         def is_due(_: StateWriter) -> bool:
             return next(asked, False)
 
-        with one_run(), ExitStack() as stack:
+        with one_run(), mock.patch.object(checkpoint, "write", timed), ExitStack() as stack:
             stack.enter_context(mock.patch.object(StateWriter, "is_due", is_due))
             if how == "in place":
                 stack.enter_context(mock.patch.object(StateWriter, "write", write_in_place))
@@ -228,7 +238,7 @@ class Bench:
         clock.starts.append(time.perf_counter())  # what is under way at the end is waited for
         _tidy()
         steps = np.diff(clock.starts)[SKIPPED - 1 :]
-        return float((steps - np.median(steps)).sum()), float(steps.max())
+        return float((steps - np.median(steps)).sum()), float(steps.max()), *seen
 
 
 def _tidy() -> None:
@@ -271,12 +281,12 @@ def main() -> None:
                     flush=True,
                 )
     if asked.states:
-        print("| shape | full fine-tuning, one state | seconds lost | longest step |")
-        print("|---|---|---|---|")
+        print("| shape, full | one state | seconds lost | longest step | GB | seconds of writing |")
+        print("|---|---|---|---|---|---|")
     for bench in benches if asked.states else ():
         for how in ("in place", "aside"):
-            lost, longest = bench.state(how)
-            print(f"| {bench.name} | {how} | {lost:.2f} | {longest:.2f} |", flush=True)
+            found = " | ".join(f"{each:.2f}" for each in bench.state(how))
+            print(f"| {bench.name} | {how} | {found} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ up. transformers waits in two places of models that are tuned here:
 What is left waits by design: float16's scaling asks at every step whether a gradient is infinite.
 
 Reference: transformers 4.40.0, `GPTNeoXAttention._attn`, `AttentionMaskConverter`.
-Differs: the fill is a scalar of the kernel, no tensor.
+Differs: the number is written on the GPU, not copied to it.
 Not covered: a cache of keys and values, head masks, FlashAttention, a checkpoint's own code.
 """
 
@@ -63,8 +63,8 @@ def _attend(
         key.view(batch * heads, length, width).transpose(1, 2),
         alpha=layer.norm_factor,
     ).view(batch, heads, length, length)
-    unseen = ~layer.bias[:, :, :length, :length]
-    scores = scores.masked_fill(unseen, torch.finfo(scores.dtype).min)
+    fill = scores.new_full((), torch.finfo(scores.dtype).min)  # made where it is, by a kernel
+    scores = torch.where(layer.bias[:, :, :length, :length], scores, fill)
     if attention_mask is not None:
         scores = scores + attention_mask
     weights = functional.softmax(scores, dim=-1).to(value.dtype)
