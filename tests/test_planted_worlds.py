@@ -261,7 +261,9 @@ def save(store: Store, slot: Slot, arrays: Mapping[str, Any], made: Mapping[str,
 
 
 @pytest.mark.parametrize("tied", [False, True])
-def test_a_drawn_paper_is_judged_from_its_files_as_it_is_here(tied: bool, tmp_path: Path) -> None:
+def test_a_drawn_paper_is_judged_from_its_files_as_it_is_here(
+    tmp_path: Path, *, tied: bool
+) -> None:
     """One model, with all that a run writes down and all that is checked of it."""
     world = World("from files", models=1, leans=(0.3,), false=frozenset(), tied=tied)
     drawn, table, store = Drawn(world), worlds.draw(world, 0), Store(tmp_path)
