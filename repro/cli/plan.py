@@ -4,7 +4,7 @@ import argparse
 import datetime as dt
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from repro.cli import options
@@ -88,6 +88,7 @@ class PreparedPlans:
     """`--all`: jobs that decide nothing too."""
     budget: str | None = None
     """Time on one H200, as `--budget` has it."""
+    _needs: dict[tuple[str, Tier], list[ClaimNeeds]] = field(default_factory=dict)
 
     def plans(self) -> tuple[list[Plan], Budget | None]:
         """A plan for every manifest, within the budget if there is one."""
@@ -138,6 +139,12 @@ class PreparedPlans:
 
     def needs(self, plan: Plan) -> list[ClaimNeeds]:
         """What each claim of a plan's manifest rests on, and what a run could make of it."""
+        at = plan.manifest.id, plan.tier
+        if at not in self._needs:  # a plan within a budget asks twice
+            self._needs[at] = self._found_needs(plan)
+        return self._needs[at]
+
+    def _found_needs(self, plan: Plan) -> list[ClaimNeeds]:
         from verify.decidable import prospects  # `repro` meets `verify` only here
         from verify.rests_on import slots_of
 
