@@ -2,11 +2,10 @@
 
     python -m benchmarks.real_model --out DIR [--workers N] [--minutes M] [--subjects S…]
 
-SmolLM2-135M-Instruct (`smollm2-135m-instruct` in the catalog, from its wheel in the cache) answers
-MMLU at 0, 1, 3 and 5 shots in FP32, FP16 and BF16, under settings of batch size, order and
-attention, with its own output layer and with one in FP32; by the engine prefix, and stock lm-eval
-beside it on the subjects of `QUARTER`. Worker processes share the first GPU, which such a model
-leaves idle; each takes the next evaluation. What was answered before a kill or the end of
+SmolLM2-135M-Instruct, from its wheel in the cache, answers MMLU at 0, 1, 3 and 5 shots in three
+dtypes, under settings of batch size, order and attention, with its own output layer and with one in
+FP32; by the engine prefix, and stock lm-eval beside it on the subjects of `QUARTER`. Workers share
+the first GPU, which such a model leaves idle. What was answered before a kill or the end of
 `--minutes` is kept in DIR/parts and not asked again; what is left out is named.
 
 DIR/real-model.json says of which machine, stack and image the answers are, what was asked and what
@@ -307,7 +306,9 @@ def compact(
 
 def write(out: Path, every: Sequence[Evaluation], asked: Asked, left_out: Mapping[str, str]) -> int:
     """Write both files; how many bytes the answers take."""
-    sizes = {each: catalog.datasets()["mmlu"].subject(each).questions for each in asked.subjects}
+    from runner.evaluation import data
+
+    sizes = {each: len(data.read_mmlu(asked.data, each, "test")) for each in asked.subjects}
     of = np.repeat(list(sizes), list(sizes.values()))
     found = {one: kept for one in every if (kept := asked.kept(one))}
     jobs = {one: one.job(asked.subjects, asked.shots) for one in found}
@@ -324,7 +325,7 @@ def write(out: Path, every: Sequence[Evaluation], asked: Asked, left_out: Mappin
         }
         for one in found
     }
-    incomplete = {one.name: _missing(found.get(one, {}), asked.shots) for one in every}
+    missing = {one.name: sorted({*asked.shots} - {*found.get(one, {})}) for one in every}
     said = {
         "model": MODEL,
         "questions": len(of),
@@ -334,24 +335,22 @@ def write(out: Path, every: Sequence[Evaluation], asked: Asked, left_out: Mappin
         "environment": machine.capture().model_dump(mode="json"),
         "evaluations": told,
         "left_out": {
-            name: f"{shots}: {left_out.get(name, 'not asked')}"
-            for name, shots in incomplete.items()
+            name: f"{', '.join(map(str, shots))} shots: {left_out.get(name, 'not asked')}"
+            for name, shots in missing.items()
             if shots
         },
     }
+    return save_answers(out, arrays, said)
+
+
+def save_answers(out: Path, arrays: Arrays, said: Mapping[str, Any]) -> int:
+    """Write both files; how many bytes the answers take."""
     content = save({name: np.ascontiguousarray(each) for name, each in sorted(arrays.items())})
+    out.mkdir(parents=True, exist_ok=True)
     fileio.write_bytes(out / "real-model.safetensors", content)
     text = json.dumps(said, indent=1, ensure_ascii=False) + "\n"
     fileio.write_bytes(out / "real-model.json", text.encode())
     return len(content)
-
-
-def _missing(kept: Mapping[int, object], shots: Sequence[int]) -> str:
-    missing = [str(each) for each in shots if each not in kept]
-    return f"{', '.join(missing)} shots" if missing else ""
-
-
-# -----------------------------------------------------------------------------
 
 
 def arguments_given() -> argparse.Namespace:
@@ -410,8 +409,6 @@ def main() -> None:
     every = list(chosen(arguments))
     left_out = ask(every, asked, arguments.workers)
     size = write(arguments.out, every, asked, left_out)
-    for name, why in left_out.items():
-        print(f"left out: {name}, {why}")
     print(f"{size:,} bytes of answers, {time.time() - began:.0f} s")
     if size > LARGEST:
         raise SystemExit(f"that is more than {LARGEST:,}: ask fewer settings")
