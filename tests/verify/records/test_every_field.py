@@ -33,7 +33,7 @@ COMMITTED = {
     "weight_tying": ("cpu", "theorem3.full"),
     "stability": ("cpu", "v3.full"),
     "proof": ("coq", "proofs.full"),
-    "tuning": ("h200-pinned", "theorem3.full"),
+    "tuning": ("h100", "theorem3.full"),
     "throughput": ("h200-pinned", "figure2.full"),
 }
 """Kind of job to committed evidence of it."""
