@@ -35,6 +35,7 @@ QUESTIONS = 101
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_what_is_kept_is_what_the_runner_measures(
     tmp_path: Path,
     tiny_checkpoint: Callable[[str], Path],
