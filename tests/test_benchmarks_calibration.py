@@ -126,12 +126,12 @@ def test_no_rule_errs_more_than_once_in_twenty(kind: str) -> None:
 
 
 def test_a_shifted_number_is_contradicted_and_a_like_one_reproduced() -> None:
-    """Never deciding is no way to pass: at c = 80 the rule says both words nearly always."""
+    """Never deciding is no way to pass: at the second c both words are said nearly always."""
     kind = next(iter(KINDS))
     powers = [
         each
         for each in asked_of(kind, 60)
-        if each.case.startswith("clearly") and each.world.changes == 80
+        if each.case.startswith("clearly") and each.world.changes == calibration.CHANGES[1]
     ]
     assert [(each.case, each.outcome) for each in powers] == [
         ("clearly true", "reproduced"),

@@ -12,7 +12,8 @@ A byte-level BPE with the pre-tokenizer of GPT-2 (Pythia, Mamba) merges only ins
 matches. No word holds a blank after something else, so one always ends between a printable ASCII
 character and a blank or line break. The pattern never looks back, and looks ahead only from a
 blank to what follows it: both sides match as they do together. NFC changes neither character and
-joins nothing across them. Added tokens are searched first; none may reach across.
+joins nothing across them. Added tokens are searched first; none may reach across. SmolLM2 sets each
+digit apart before that, wherever it stands: both sides of a cut are parted as both together.
 
 Not covered: other tokenizers (Llama's), which `encodes_in_parts` refuses.
 
@@ -36,6 +37,8 @@ Pair = tuple[str, str]
 BOUNDARY = re.compile(r"[!-~][ \n]")
 """The characters around a cut between context and continuation."""
 
+_EACH_DIGIT = {"type": "Digits", "individual_digits": True}
+
 
 def encodes_in_parts(tokenizer: PreTrainedTokenizerBase, *, bos: bool) -> bool:
     """Whether a tokenizer encodes the two sides of a cut as it encodes both together."""
@@ -43,6 +46,9 @@ def encodes_in_parts(tokenizer: PreTrainedTokenizerBase, *, bos: bool) -> bool:
         return False
     backend = tokenizer.backend_tokenizer
     words, normalizer = _description_of(backend.pre_tokenizer), _description_of(backend.normalizer)
+    match words:
+        case {"type": "Sequence", "pretokenizers": [first, second]} if first == _EACH_DIGIT:
+            words = second
     return (
         type(backend.model).__name__ == "BPE"
         and not backend.model.dropout

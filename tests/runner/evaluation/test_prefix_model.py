@@ -17,6 +17,7 @@ import tiny_models
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import pre_tokenizers
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -329,8 +330,12 @@ TEXTS = st.lists(PARTS, max_size=12).map("".join)
 
 @pytest.fixture(scope="module")
 def stores(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Any, TokenStore]]:
-    """Of the twins' tokenizer, and of the paper's where it lies beside the checkout."""
-    found = [AutoTokenizer.from_pretrained(paths.ROOT / "twins" / "mamba-twin")]
+    """Of the twins' tokenizer, the same with digits apart, and the paper's where it lies there."""
+    twin = paths.ROOT / "twins" / "mamba-twin"
+    found = [AutoTokenizer.from_pretrained(twin) for _ in range(2)]
+    backend = found[1].backend_tokenizer
+    digits = pre_tokenizers.Digits(individual_digits=True)
+    backend.pre_tokenizer = pre_tokenizers.Sequence([digits, backend.pre_tokenizer])
     if SHARED.is_file():
         found.append(PreTrainedTokenizerFast(tokenizer_file=str(SHARED)))
     folder = tmp_path_factory.mktemp("token-ids")
@@ -397,6 +402,16 @@ def encoded_by_lm_eval(tokenizer: Any, context: str, continuation: str) -> Any:
         {"pre_tokenizer": {"type": "Metaspace", "replacement": "_", "add_prefix_space": True}},
         {"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True}},
         {"normalizer": {"type": "NFKC"}},
+        {"pre_tokenizer": {"type": "Sequence", "pretokenizers": []}},
+        {
+            "pre_tokenizer": {
+                "type": "Sequence",
+                "pretokenizers": [
+                    {"type": "Digits", "individual_digits": True},
+                    {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True},
+                ],
+            }
+        },
     ],
     ids=str,
 )
