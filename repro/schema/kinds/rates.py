@@ -88,7 +88,8 @@ def token_seconds(checkpoint: Checkpoint, dtype: str, speed: Speed, path: str) -
 def call_seconds(checkpoint: Checkpoint, dtype: str, call: Call, path: str) -> float:
     """The least that a pass takes on one H200: so much a block."""
     rows = _alike(measured()["passes"], checkpoint.family, dtype, call, path=path)
-    return checkpoint.blocks * sum(each[call] / each["blocks"] for each in rows) / len(rows)
+    a_block: float = sum(each[call] / each["blocks"] for each in rows) / len(rows)
+    return checkpoint.blocks * a_block
 
 
 def step_seconds(checkpoint: Checkpoint, method: str, precision: str, tokens: float) -> float:
