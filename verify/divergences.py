@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from verify import decision_rule
 from verify.decision_rule import Sample, coin_flips, mean, most_likely_changes
+from verify.look import current
 
 _HALF = 0.5
 """Of the changes between two machines or kernels, that one of them brings."""
@@ -67,13 +68,15 @@ class Divergences:
     @cached_property
     def null(self) -> float:
         """95 % quantile of D if gains and losses were tosses of a fair coin."""
-        return coin_flips(tuple(sorted(self.changes.ravel().tolist())), self.questions)
+        changes = tuple(sorted(self.changes.ravel().tolist()))
+        return coin_flips(changes, self.questions, current().share(decision_rule.ERROR_RATE))
 
     @property
     def at_the_floor(self) -> bool:
         """Whether D, mean over settings, is what nothing at all can look like."""
         # One division of whole numbers, as the null is: means of rounded ones miss a tie.
-        return not 100 * np.abs(self.net).sum() / (self.net.size * self.questions) > self.null
+        mean_of = 100 * np.abs(self.net).sum() / (self.net.size * self.questions)
+        return not mean_of + self.sample.drift > self.null
 
     @property
     def machine(self) -> float:

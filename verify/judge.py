@@ -9,6 +9,7 @@ qualifies a measurement (tier, stand-in, substitution, drift) turns any decision
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from repro.environment.machine import Environment
@@ -65,7 +66,6 @@ from verify.paper import (
 )
 from verify.records.benchmark import unchecked_gold
 from verify.records.checked_record import CheckedRecord
-from verify.rests_on import slots_of
 from verify.rules import (
     difference,
     improvement,
@@ -78,6 +78,7 @@ from verify.rules import (
     tuned,
 )
 from verify.rules.tuned import with_learning_notes
+from verify.stopping import Asked, ask
 
 Pins = Mapping[str, str]
 """Package to the version that the lock pins."""
@@ -94,18 +95,20 @@ def judge(manifest: Manifest, evidence: Evidence, pins: Pins) -> Verdict:
     changed = run_file.changes(evidence.run, manifest)
     found: dict[str, Finding] = {}
     judged: dict[str, JudgedClaim] = {}
+    asked = ask_measured(manifest, evidence)  # (2)
     for claim in manifest.claims:
         finding: Finding | JudgedClaim | None = without_run(manifest, claim)  # (1)
-        if finding is None and not isinstance(claim, AmbiguousClaim):
-            what = changed.get(claim.id, changed.get("", ""))
-            finding = _measured(manifest, claim, evidence, what)  # (2)
+        if claim.id in asked:
+            finding = asked[claim.id].found
         if isinstance(finding, JudgedClaim):
             judged[claim.id] = finding
         elif finding:
             found[claim.id] = finding
     # What was changed may have been a number of the table when it ran: it counts still.
     tests = family(manifest) + len(changed)
-    judged = _with_left_out(manifest, evidence, judged, adjust_over_table(judged, tests))  # (3)
+    judged = _with_left_out(
+        manifest, asked, evidence, judged, adjust_over_table(judged, tests)
+    )  # (3)
     for claim in manifest.claims:
         if claim.id in judged:
             found[claim.id] = _qualified(manifest, claim, judged[claim.id], evidence, pins)  # (4)
@@ -125,6 +128,30 @@ def judge(manifest: Manifest, evidence: Evidence, pins: Pins) -> Verdict:
             *_notes(evidence),
         ),
     )
+
+
+def ask_measured(
+    manifest: Manifest, evidence: Evidence, upto: int | None = None
+) -> dict[str, Asked]:
+    """What each measured claim comes to by records, look by look where the run has looks.
+
+    Args:
+        manifest: The claims.
+        evidence: Records of a run of it.
+        upto: The last look whose records are there; None for all.
+    """
+    changed = run_file.changes(evidence.run, manifest)
+    return {
+        claim.id: ask(
+            manifest,
+            claim,
+            evidence,
+            partial(_measured, what=changed.get(claim.id, changed.get("", ""))),
+            upto,
+        )
+        for claim in manifest.claims
+        if not isinstance(claim, AmbiguousClaim) and without_run(manifest, claim) is None
+    }
 
 
 def adjust_over_table(judged: Mapping[str, JudgedClaim], tests: int) -> dict[str, JudgedClaim]:
@@ -159,6 +186,7 @@ def adjust_over_table(judged: Mapping[str, JudgedClaim], tests: int) -> dict[str
 
 def _with_left_out(
     manifest: Manifest,
+    asked: Mapping[str, Asked],
     evidence: Evidence,
     alone: Mapping[str, JudgedClaim],
     judged: dict[str, JudgedClaim],
@@ -170,14 +198,14 @@ def _with_left_out(
 
     Args:
         manifest: With all numbers of the table.
+        asked: Up to which look they were asked, and what they rest on until then.
         evidence: What was run of them, and what was to be.
         alone: What was measured, by claim.
         judged: The same over the table.
     """
-    run, every = evidence.run, frozenset(evidence.slots)
-    asked = run.jobs.keys() | run.missing.keys()
+    wanted = evidence.run.jobs.keys() | evidence.run.missing.keys()
     numbers = tested(manifest)
-    left = sum(not slots_of(manifest, each, run.tier, every) <= asked for each in numbers)
+    left = sum(not asked[each.id].slots <= wanted for each in numbers)
     if not left:
         return judged
     why = cause("part-of-the-table", left=left, numbers=len(numbers))

@@ -95,6 +95,13 @@ SENTENCES: dict[str, str] = {
     "otherwise than lm-eval, which gives {own} otherwise under another batch size",
     "points-to": "points to {outcome}",
     "pinned-on-first-use": "pinned on first use: {names}",
+    # Settings one after another (`verify.stopping`).
+    "decided-at-look": "decided at look {look} of {looks}, after {settings} of {whole} settings, "
+    "at {rate:.2g}, this look's share of the error rate",
+    "given-up-at-look": "given up at look {look} of {looks}, after {settings} of {whole} settings: "
+    "the others could hardly decide it (once in a hundred, if at all)",
+    "last-look": "look {look} of {looks}, after all {whole} settings, at {rate:.2g}, this look's "
+    "share of the error rate",
     # What a check would have noticed.
     "no-control": "no control",
     "controls-caught": "{count} of its controls caught",
