@@ -309,7 +309,7 @@ def undecidable(
     h = half_unit(published) + input_rounding
     if Decimal(margin) <= h:
         return cause("margin-within-rounding", margin=margin, rounding=f"{h.normalize():f}")
-    reach = float(h) + known.of_draw.reach(current().share(ERROR_RATE))
+    reach = float(h) + known.of_draw.reach(ERROR_RATE * current().most)
     if not math.isfinite(reach):  # a single setting
         return cause("not-finite")
     if float(Decimal(margin)) <= reach:

@@ -24,7 +24,7 @@ from repro.schema.finding import Finding
 from repro.schema.manifest import Manifest
 from verify.decision_rule import ERROR_RATE
 from verify.evidence import Evidence
-from verify.look import Look, taking
+from verify.look import Look, early, last, taking
 from verify.outcome import JudgedClaim
 from verify.rests_on import slots_of
 
@@ -73,7 +73,7 @@ def ask(
             break
         draws = len(_settings(rests_on, evidence))
         if draws >= AFTER[0]:
-            look = Look(shares=len(looks), needed=draws, whole=total)
+            look = early(len(looks), draws, total)
             with taking(look):
                 found = measure(part, claim, evidence)
             if not isinstance(found, JudgedClaim):  # a record is missing, or cannot be trusted
@@ -83,12 +83,13 @@ def ask(
                 why = cause("decided-at-look", **said, rate=look.share(ERROR_RATE))
                 return Asked(_ended(found, why), "decided", at, rests_on)
             against = found.decided.outcome == "contradicted"  # which the last look alone may say
-            if not against and not _can_be_decided(part, claim, evidence, measure, look):
+            best = early(len(looks), draws, total, ahead=True)
+            if not against and not _can_be_decided(part, claim, evidence, measure, best):
                 why = cause("given-up-at-look", **said)
                 return Asked(_ended(found, why), "given up", at, rests_on)
         if at == upto:
             return Asked(None, "open", at, rests_on)
-    look = Look(shares=max(1, len(looks)))
+    look = last(max(1, len(looks)))
     with taking(look):
         found = measure(manifest, claim, evidence)
     if looks and isinstance(found, JudgedClaim):
@@ -108,18 +109,18 @@ def _settings(slots: Iterable[str], evidence: Evidence) -> set[str | None]:
 
 
 def _can_be_decided(
-    part: Manifest, claim: Claim, evidence: Evidence, measure: Measure, look: Look
+    part: Manifest, claim: Claim, evidence: Evidence, measure: Measure, best: Look
 ) -> bool:
     """Whether settings to come could decide a claim, at best.
 
     At best they move the mean as far as they will but once in a hundred, differ by nothing, and
     show no other change between kernels than those that are seen.
     """
-    with taking(Look(shares=look.shares, whole=look.whole, ahead=True)):
-        best = measure(part, claim, evidence)
-        if not isinstance(best, JudgedClaim) or best.decided.outcome != "inconclusive":
+    with taking(best):
+        found = measure(part, claim, evidence)
+        if not isinstance(found, JudgedClaim) or found.decided.outcome != "inconclusive":
             return True
-        return best.test is not None and best.test.p_value(best.test.deviation) < ERROR_RATE
+        return found.test is not None and found.test.p_value(found.test.deviation) < ERROR_RATE
 
 
 def _ended(found: JudgedClaim, why: Cause) -> JudgedClaim:

@@ -2,8 +2,9 @@
 
 import argparse
 import re
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,16 +12,17 @@ from repro import paths
 from repro.cli import fetch, options
 from repro.cli import plan as planning
 from repro.cli.plan import PreparedPlans
-from repro.cli.verify import judge_run
+from repro.cli.verify import judge_run, look_at_run
 from repro.environment import machine as environment
 from repro.environment.machine import Environment
 from repro.errors import EXIT_DONE, EXIT_INCOMPLETE, BadInputError, CannotRunError
 from repro.fileio import escaped, provide_temporary_folder
 from repro.inputs import locate
 from repro.inputs.located import Located
+from repro.planning import selection
 from repro.planning.plan import Plan, PlannedJob, graph_of
 from repro.planning.planner import SlotFilter
-from repro.report import console, console_budget, console_plan, console_verdicts
+from repro.report import console, console_budget, console_looks, console_plan, console_verdicts
 from repro.schema import paper
 from repro.schema.evaluation import added_setting
 from repro.schema.finding import Verdict
@@ -135,6 +137,8 @@ def _run(arguments: argparse.Namespace, engine: Engine) -> int:
             console_plan.show(plan, None, prepared.undecidable(plan), brief=True)
     if budget and not arguments.json:
         console_budget.show(budget, plans)
+    if not arguments.json:
+        console_looks.show(plans, [prepared.looks_of(each) for each in plans])
     told = (*prepared.unread(plans), prepared.settings_of_a_cpu(plans))
     for line in filter(None, told) if not arguments.json else ():
         options.print_line(line)
@@ -147,20 +151,37 @@ def _run(arguments: argparse.Namespace, engine: Engine) -> int:
         failed |= fetch.fetch_inputs(wanted.values(), prepared, bars.say)
         failed |= fetch.fetch_archives(prepared, bars.say)
         plans = [prepared.replan(plan) if _is_waiting(plan) else plan for plan in plans]
-        commit_to_claims(plans, prepared, failed)
-        plans, could_not = _execute(plans, prepared, engine, bars, failed)
-        failed |= could_not
+        for look in count(1):
+            commit_to_claims(plans, prepared, failed)
+            plans, could_not = _execute(plans, prepared, engine, bars, failed)
+            failed |= could_not
+            if all(look >= len(prepared.looks_of(plan)) for plan in plans):
+                break
+            plans = [_next_look(plan, prepared, look, bars.say) for plan in plans]
     verdicts = [judge_run(plan.manifest, plan.tier, prepared.planner.store) for plan in plans]
     if arguments.json:
         print(options.as_json(verdicts))
     else:
         console_verdicts.show_verdicts(verdicts)
         console_verdicts.show_failures(failed)
+        console_looks.show_saved(plans)
         _show_next(plans, prepared)
     stuck = _nothing_was_run(plans, verdicts) or any(
         plan.stuck() or _is_waiting(plan) for plan in plans
     )
     return EXIT_INCOMPLETE if stuck or failed else EXIT_DONE
+
+
+def _next_look(plan: Plan, prepared: PreparedPlans, look: int, say: Callable[[str], None]) -> Plan:
+    """The plan with what claims that are open at a look want of the next one."""
+    looks = prepared.looks_of(plan)
+    if look >= len(looks):
+        return plan
+    asked = look_at_run(plan.manifest, plan.tier, prepared.planner.store, look)
+    open_ = frozenset[str]().union(*(e.slots for e in asked.values() if e.state == "open"))
+    found = prepared.at_look(plan, look + 1, open_)
+    say(console_looks.at_look(found, looks, look, asked))
+    return found
 
 
 def _show_next(plans: list[Plan], prepared: PreparedPlans) -> None:
@@ -206,8 +227,9 @@ def _check_continues(plan: Plan, prepared: PreparedPlans, *, fresh: bool) -> Non
         if path.exists():
             _replace(path, every=prepared.planner.only == SlotFilter())
         return
+    prepared.check_looks(plan, before)
     engine = prepared.planner.engine_of(plan.manifest, plan.tier)
-    left = len(before.jobs.keys() - plan.slots())
+    left = len(before.jobs.keys() - plan.slots() - selection.to_come(plan))
     if before.engine != engine and left and not run_file.late_changes(before, plan.manifest):
         raise BadInputError(
             f"--engine {engine}: {plan.manifest.id} was run at tier {plan.tier} by "
@@ -349,6 +371,7 @@ def _run_file(
         jobs=jobs,
         missing=missing,
         left_out={slot: why for slot, why in left_out.items() if slot not in jobs},
+        looks=prepared.looks_of(plan),
         added=dict(prepared.added),
         committed=commitments_of(plan.manifest),
     )
