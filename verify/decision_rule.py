@@ -102,6 +102,8 @@ class Sample:
     """s, at least the floor."""
     machine: float
     """u, in squared units of the values; inf where nothing tells it."""
+    least: float = 0.0
+    """What s will never be below."""
 
     @property
     def mean(self) -> float:
@@ -134,8 +136,9 @@ class Sample:
     def _variance(self, known: float, times: float) -> Variance:
         if len(self.values) < _FEWEST:
             return Variance(math.inf, 1)
-        if current().ahead:  # at best: what the machine adds only grows, and 0 divides nothing
-            return Variance(known or 1e-12, math.inf, self.drift)
+        if current().ahead:  # at best: u only grows, and s is at its floor; 0 divides nothing
+            times += 1 / current().whole - 1 / len(self.values)
+            return Variance(known + times * self.least**2 or 1e-12, math.inf, self.drift)
         return Variance.of(known, times * self.spread**2, len(self.values) - 1)
 
 
@@ -151,7 +154,7 @@ def sample(values: Sequence[float], least_spread: float, machine: float) -> Samp
     if len(values) >= _FEWEST:
         middle = mean(values)
         variance = _sum((each - middle) ** 2 for each in values) / (len(values) - 1)
-    return Sample(tuple(values), max(math.sqrt(variance), least_spread), machine)
+    return Sample(tuple(values), max(math.sqrt(variance), least_spread), machine, least_spread)
 
 
 def mean(values: Sequence[float]) -> float:
@@ -350,14 +353,11 @@ def decide(
     test = NumberTest(m - printed, float(h), measured.of_draw, measured.deviation)
     reach = test.rounding + test.variance.reach(current().share(ERROR_RATE))
     error = math.sqrt(test.variance.total)
-    sides: dict[str, Value] = {
-        "off": test.off,
-        "error": error,
-        "draws": count,
-        "rounding": test.rounding,
-    }
+    sides: dict[str, Value] = {"off": test.off, "error": error, "draws": count}
+    sides["rounding"] = test.rounding
     outcome: Literal["reproduced", "inconclusive"] = "inconclusive"
-    known = Sample((0.0,) * max(count, current().whole), least_spread, measured.machine)
+    settings = (0.0,) * max(count, current().whole)
+    known = Sample(settings, least_spread, measured.machine, least_spread)
     if why_not := undecidable(published, margin, known, input_rounding):
         why = why_not
     elif abs(test.off) + reach > limit:

@@ -6,7 +6,7 @@ words and letters are those of `verify.paired`.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -56,7 +56,8 @@ class Divergences:
         if len(signed) > 1:
             cells = signed.var(axis=0, ddof=1).sum(axis=-1) / signed.shape[-1] ** 2
             least = max(least, math.sqrt(self._of_mean(cells)))
-        return decision_rule.sample(self.values, least, self.machine)
+        found = decision_rule.sample(self.values, least, self.machine)
+        return replace(found, least=self.least_spread)
 
     @cached_property
     def ranges(self) -> Sample:

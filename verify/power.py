@@ -19,7 +19,7 @@ def noticed(rounding: float, error: float, freedom: float, rate: float) -> float
     return rounding + shift * error
 
 
-GIVEN_UP = 0.01
+GIVEN_UP = 0.05
 """Chance, on one side, that a mean moves further than is reckoned with where a claim is given up
 for what settings that are still to come could make of it."""
 

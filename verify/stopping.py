@@ -44,7 +44,7 @@ class Asked:
     look: int
     """From 1."""
     slots: frozenset[str]
-    """What it rests on up to that look."""
+    """What it rests on up to that look; of an open one at any look."""
 
 
 def ask(
@@ -88,7 +88,7 @@ def ask(
                 why = cause("given-up-at-look", **said)
                 return Asked(_ended(found, why), "given up", at, rests_on)
         if at == upto:
-            return Asked(None, "open", at, rests_on)
+            return Asked(None, "open", at, whole)
     look = last(max(1, len(looks)))
     with taking(look):
         found = measure(manifest, claim, evidence)
@@ -113,8 +113,8 @@ def _can_be_decided(
 ) -> bool:
     """Whether settings to come could decide a claim, at best.
 
-    At best they move the mean as far as they will but once in a hundred, differ by nothing, and
-    show no other change between kernels than those that are seen.
+    At best they move the mean as far as they will but once in twenty, differ by no more than the
+    floor, and show no other change between kernels than those that are seen.
     """
     with taking(best):
         found = measure(part, claim, evidence)

@@ -155,9 +155,10 @@ def _run(arguments: argparse.Namespace, engine: Engine) -> int:
             commit_to_claims(plans, prepared, failed)
             plans, could_not = _execute(plans, prepared, engine, bars, failed)
             failed |= could_not
-            if all(look >= len(prepared.looks_of(plan)) for plan in plans):
+            opened = [_next_look(plan, prepared, look, bars.say) for plan in plans]
+            plans = [plan for plan, _ in opened]
+            if not any(further for _, further in opened):
                 break
-            plans = [_next_look(plan, prepared, look, bars.say) for plan in plans]
     verdicts = [judge_run(plan.manifest, plan.tier, prepared.planner.store) for plan in plans]
     if arguments.json:
         print(options.as_json(verdicts))
@@ -172,16 +173,18 @@ def _run(arguments: argparse.Namespace, engine: Engine) -> int:
     return EXIT_INCOMPLETE if stuck or failed else EXIT_DONE
 
 
-def _next_look(plan: Plan, prepared: PreparedPlans, look: int, say: Callable[[str], None]) -> Plan:
-    """The plan with what claims that are open at a look want of the next one."""
+def _next_look(
+    plan: Plan, prepared: PreparedPlans, look: int, say: Callable[[str], None]
+) -> tuple[Plan, bool]:
+    """The plan with what claims that are open at a look want of the next one, if any is."""
     looks = prepared.looks_of(plan)
     if look >= len(looks):
-        return plan
+        return plan, False
     asked = look_at_run(plan.manifest, plan.tier, prepared.planner.store, look)
     open_ = frozenset[str]().union(*(e.slots for e in asked.values() if e.state == "open"))
     found = prepared.at_look(plan, look + 1, open_)
     say(console_looks.at_look(found, looks, look, asked))
-    return found
+    return found, bool(open_)
 
 
 def _show_next(plans: list[Plan], prepared: PreparedPlans) -> None:
@@ -267,16 +270,18 @@ def _execute(
 ) -> tuple[list[Plan], dict[str, str]]:
     """Run every job that is ready, each key once; what asks a tuned model, after its tuning.
 
+    `unfetched` are inputs and jobs that could not be had so far, by name.
+
     Returns:
         The plans as they are now, and what could not run, by name.
     """
-    planner, handed = prepared.planner, _ready(plans, ())
+    planner, handed = prepared.planner, _ready(plans, (), unfetched)
 
     def newly_ready(key: str) -> dict[str, PlannedJob]:
         if not isinstance(handed[key].slot.job, TuningJob):
             return {}  # nothing waits for it
         plan_again([key], {})
-        found = _ready(plans, handed)
+        found = _ready(plans, handed, unfetched)
         handed.update(found)
         return found
 
@@ -302,10 +307,18 @@ def _execute(
     return plans, failed
 
 
-def _ready(plans: list[Plan], handed: Container[str]) -> dict[str, PlannedJob]:
-    """Jobs to run by key, each once: manifests share what they both need."""
+def _ready(
+    plans: list[Plan], handed: Container[str], failed: Container[str]
+) -> dict[str, PlannedJob]:
+    """Jobs to run by key, each once: manifests share what they both need.
+
+    Args:
+        plans: All that is run.
+        handed: Keys of jobs that run, or did.
+        failed: Names of jobs that could not, before an earlier look.
+    """
     found = {key: job for plan in plans for key, job in plan.to_run().items()}
-    return {key: job for key, job in found.items() if key not in handed}
+    return {k: job for k, job in found.items() if k not in handed and job.slot.name not in failed}
 
 
 # -----------------------------------------------------------------------------

@@ -73,7 +73,7 @@ def as_data(plans: Sequence[Plan], every: Sequence[Looks]) -> dict[str, Any]:
 
 
 def at_look(plan: Plan, looks: Looks, look: int, asked: Mapping[str, "Asked"]) -> str:
-    """What a look has decided, what goes on, and what is saved by it; a line.
+    """How many claims are decided by a look, given up and open, and what is saved; a line.
 
     Args:
         plan: Up to the next look.
@@ -81,20 +81,14 @@ def at_look(plan: Plan, looks: Looks, look: int, asked: Mapping[str, "Asked"]) -
         look: From 1.
         asked: What each claim came to.
     """
-    told = [
-        f"{plural(len(names), 'claim')} {word}{f' ({_some(names)})' if names else ''}"
-        for state, word in _WORDS.items()
-        if (names := [name for name, e in asked.items() if e.state == state and e.look <= look])
-        or state == "open"
-    ]
+    told = []
+    for state in ("decided", "given up", "open"):
+        names = [name for name, each in asked.items() if each.state == state]
+        told.append(f"{len(names)} {state}{f' ({_some(names)})' if names else ''}")
     taken = sum(map(len, looks[:look]))
     total = sum(map(len, looks))
     head = f"{plan.manifest.id}, look {look} of {len(looks)}, after {taken} of {total} settings"
     return f"{head}: {'; '.join((*told, *_saved([plan])))}"
-
-
-_WORDS = {"decided": "decided", "given up": "that no setting could decide any more", "open": "open"}
-"""State of a claim at a look, in words."""
 
 
 def _some(names: Sequence[str]) -> str:
