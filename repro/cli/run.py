@@ -151,12 +151,13 @@ def _run(arguments: argparse.Namespace, engine: Engine) -> int:
         failed |= fetch.fetch_inputs(wanted.values(), prepared, bars.say)
         failed |= fetch.fetch_archives(prepared, bars.say)
         plans = [prepared.replan(plan) if _is_waiting(plan) else plan for plan in plans]
+        commit_to_claims(plans, prepared, failed)
         for look in count(1):
-            commit_to_claims(plans, prepared, failed)
             plans, could_not = _execute(plans, prepared, engine, bars, failed)
             failed |= could_not
             opened = [_next_look(plan, prepared, look, bars.say) for plan in plans]
             plans = [plan for plan, _ in opened]
+            commit_to_claims(plans, prepared, failed)
             if not any(further for _, further in opened):
                 break
     verdicts = [judge_run(plan.manifest, plan.tier, prepared.planner.store) for plan in plans]
