@@ -111,7 +111,7 @@ def run(arm: str, lm: HFLM, tasks: dict[str, Any], shots: int, limit: int | None
         if arm == "stock":
             lines += [(lm, "tok_encode", "tokenising"), (lm, "_model_call", "model")]
         else:
-            lines += [(tokens, "encoded", "tokenising"), (lm, "_continued", "model")]
+            lines += [(tokens, "encode_pairs", "tokenising"), (lm, "_continued", "model")]
         for owner, name, phase in lines:
             stack.enter_context(
                 mock.patch.object(owner, name, clock.of(phase, getattr(owner, name)))
