@@ -64,24 +64,25 @@ def stopped(kind: str, world: World, case: Case, rng: np.random.Generator) -> Sp
 def table(world: World, case: Case, rng: np.random.Generator, off_at_times: float) -> Spent:
     """24 numbers: each stops by itself, those that go on to the end are tested together.
 
-    A number that stopped guards with the settings that it had.
+    If one would be contradicted all get all of their settings, which guard.
     """
     off = case == "clearly false"
     world = replace(world, rare=off_at_times)
     rare = rng.random(CELLS) < RARE if off_at_times else np.zeros(CELLS)
     moved = [off_at_times * each + 0.5 * (off and not at) for at, each in enumerate(rare)]
     found = [_number(world, each, rng) for each in moved]
-    tests = [test for test, _ in found]
-    guard = max(test.deviation for test in tests)
-    p_values = holm([test.p_value(guard) for test in tests])
-    said: Outcome = "inconclusive"
-    if min(p_values[:1] if off else p_values) < ERROR_RATE:
-        said = "contradicted"
-    return said, float(np.mean([seen for _, seen in found]))
+    tests, settings = [test for test, _, _ in found], [seen for _, seen, _ in found]
+    for guards in ([test.deviation for test in tests], [all_ for _, _, all_ in found]):
+        p_values = holm([test.p_value(max(guards)) for test in tests])
+        if min(p_values) >= ERROR_RATE:
+            return "inconclusive", float(np.mean(settings))
+        settings = [SETTINGS]
+    one = p_values[0] if off else min(p_values)
+    return "contradicted" if one < ERROR_RATE else "inconclusive", SETTINGS
 
 
-def _number(world: World, moved: float, rng: np.random.Generator) -> tuple[NumberTest, int]:
-    """What one of them has to say to its table, and after how many settings."""
+def _number(world: World, moved: float, rng: np.random.Generator) -> tuple[NumberTest, int, float]:
+    """What one of them has to say to its table, after how many settings; deviation of them all."""
     state = rng.bit_generator.state
 
     def at(seen: int, look: Look) -> tuple[Decision, NumberTest, float]:
@@ -92,13 +93,15 @@ def _number(world: World, moved: float, rng: np.random.Generator) -> tuple[Numbe
             assert found.test  # noqa: S101  # three settings have a spread
             return found, found.test, found.test.p_value(found.test.deviation)
 
+    deviation = at(SETTINGS, LAST)[1].deviation
     for seen in ENDS[:-1]:
         found, test, _ = at(seen, early(len(ENDS), seen, SETTINGS))
         best, _, p = at(seen, AHEAD)
         if found.outcome == "reproduced" or not (best.outcome == "reproduced" or p < ERROR_RATE):
-            return replace(test, off=0.0), seen
+            return replace(test, off=0.0), seen, deviation
     found, test, _ = at(SETTINGS, LAST)
-    return replace(test, off=0.0) if found.outcome == "reproduced" else test, SETTINGS
+    test = replace(test, off=0.0) if found.outcome == "reproduced" else test
+    return test, SETTINGS, deviation
 
 
 # -----------------------------------------------------------------------------

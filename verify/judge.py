@@ -66,6 +66,7 @@ from verify.paper import (
 )
 from verify.records.benchmark import unchecked_gold
 from verify.records.checked_record import CheckedRecord
+from verify.rests_on import slots_of
 from verify.rules import (
     difference,
     improvement,
@@ -106,9 +107,7 @@ def judge(manifest: Manifest, evidence: Evidence, pins: Pins) -> Verdict:
             found[claim.id] = finding
     # What was changed may have been a number of the table when it ran: it counts still.
     tests = family(manifest) + len(changed)
-    judged = _with_left_out(
-        manifest, asked, evidence, judged, adjust_over_table(judged, tests)
-    )  # (3)
+    judged = _with_left_out(manifest, evidence, judged, adjust_over_table(judged, tests))  # (3)
     for claim in manifest.claims:
         if claim.id in judged:
             found[claim.id] = _qualified(manifest, claim, judged[claim.id], evidence, pins)  # (4)
@@ -133,13 +132,7 @@ def judge(manifest: Manifest, evidence: Evidence, pins: Pins) -> Verdict:
 def ask_measured(
     manifest: Manifest, evidence: Evidence, upto: int | None = None
 ) -> dict[str, Asked]:
-    """What each measured claim comes to by records, look by look where the run has looks.
-
-    Args:
-        manifest: The claims.
-        evidence: Records of a run of it.
-        upto: The last look whose records are there; None for all.
-    """
+    """What each measured claim comes to by records, look by look, `upto` one of them or all."""
     changed = run_file.changes(evidence.run, manifest)
     return {
         claim.id: ask(
@@ -186,7 +179,6 @@ def adjust_over_table(judged: Mapping[str, JudgedClaim], tests: int) -> dict[str
 
 def _with_left_out(
     manifest: Manifest,
-    asked: Mapping[str, Asked],
     evidence: Evidence,
     alone: Mapping[str, JudgedClaim],
     judged: dict[str, JudgedClaim],
@@ -198,23 +190,37 @@ def _with_left_out(
 
     Args:
         manifest: With all numbers of the table.
-        asked: Up to which look they were asked, and what they rest on until then.
         evidence: What was run of them, and what was to be.
         alone: What was measured, by claim.
         judged: The same over the table.
     """
     wanted = evidence.run.jobs.keys() | evidence.run.missing.keys()
-    numbers = tested(manifest)
-    left = sum(not asked[each.id].slots <= wanted for each in numbers)
+    every = _guarding(manifest, evidence)
+    left = sum(not each <= wanted for each in every)
     if not left:
         return judged
-    why = cause("part-of-the-table", left=left, numbers=len(numbers))
+    why = cause("part-of-the-table", left=left, numbers=len(every))
     return {
         name: replace(one, decided=one.decided.because(why, outcome="inconclusive"))
         if one.decided.outcome != alone[name].decided.outcome
         else one
         for name, one in judged.items()
     }
+
+
+def _guarding(manifest: Manifest, evidence: Evidence) -> list[frozenset[str]]:
+    """What each number of the table rests on, with all of its settings."""
+    of = evidence.run.tier, frozenset(evidence.slots)
+    return [slots_of(manifest, each, *of) for each in tested(manifest)]
+
+
+def wanted_guards(manifest: Manifest, evidence: Evidence) -> frozenset[str]:
+    """After the last look: what guards the table, if a number of it would be contradicted."""
+    asked = ask_measured(manifest, evidence)
+    judged = {n: each.found for n, each in asked.items() if isinstance(each.found, JudgedClaim)}
+    adjusted = adjust_over_table(judged, family(manifest))
+    alike = all(adjusted[n].decided.outcome == e.decided.outcome for n, e in judged.items())
+    return frozenset() if alike else frozenset[str]().union(*_guarding(manifest, evidence))
 
 
 def _measured(

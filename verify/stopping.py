@@ -7,7 +7,8 @@ claim is judged by the rule that judges it anywhere, of the settings of that loo
     early     `reproduced` at its share of the error rate ends it; else it is asked whether the
               settings to come could decide it at best: if not, it is given up
     the last  all of its settings: what is left is decided, by the share too. Only here is anything
-              contradicted, as a setting that is off may be one of the last
+              contradicted, as a setting that is off may be one of the last: a number once the
+              whole table has all settings (`verify.judge.wanted_guards`)
 
 What ended a claim stays, whatever later settings say. A claim whose jobs all come with the first
 look (a theorem, a layer) is judged once, as in any run. docs/decision.md derives the rule.
@@ -15,6 +16,7 @@ look (a theorem, a layer) is judged once, as in any run. docs/decision.md derive
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 from repro.schema.causes import Cause, cause
@@ -61,6 +63,7 @@ def ask(
     """
     looks, slots = evidence.run.looks, evidence.slots
     whole = _slots(manifest, claim, evidence, slots.keys())
+    whole_of = partial(measure, manifest, claim, evidence)
     total, taken = len(_settings(whole, evidence)), set[str]()
     for at, added in enumerate(looks[:-1], 1):
         taken.update(added)
@@ -81,12 +84,12 @@ def ask(
             said = {"look": at, "looks": len(looks), "settings": draws, "whole": total}
             if found.decided.outcome == "reproduced":
                 why = cause("decided-at-look", **said, rate=look.share(ERROR_RATE))
-                return Asked(_ended(found, why), "decided", at, rests_on)
+                return Asked(_ended(found, why, whole_of()), "decided", at, rests_on)
             against = found.decided.outcome == "contradicted"  # which the last look alone may say
             best = early(len(looks), draws, total, ahead=True)
             if not against and not _can_be_decided(part, claim, evidence, measure, best):
                 why = cause("given-up-at-look", **said)
-                return Asked(_ended(found, why), "given up", at, rests_on)
+                return Asked(_ended(found, why, whole_of()), "given up", at, rests_on)
         if at == upto:
             return Asked(None, "open", at, whole)
     look = last(max(1, len(looks)))
@@ -123,9 +126,17 @@ def _can_be_decided(
         return found.test is not None and found.test.p_value(found.test.deviation) < ERROR_RATE
 
 
-def _ended(found: JudgedClaim, why: Cause) -> JudgedClaim:
-    """What no later look asks again: a number still guards its table, and is not tested."""
+def _ended(found: JudgedClaim, why: Cause, whole: Found) -> JudgedClaim:
+    """What no later look asks again: a number is not tested, and guards its table as it did.
+
+    Args:
+        found: At the look that ended it.
+        why: That look.
+        whole: The same of all settings, where they were run: they guard too.
+    """
     test = found.test and replace(found.test, off=0.0)
+    if test and isinstance(whole, JudgedClaim) and whole.test:
+        test = replace(test, deviation=max(test.deviation, whole.test.deviation))
     return replace(_with(found, why), test=test)
 
 

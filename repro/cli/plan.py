@@ -8,7 +8,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
-from repro.cli import options
+from repro.cli import options, verify
 from repro.environment import machine as environment
 from repro.environment.machine import Environment
 from repro.errors import EXIT_DONE, EXIT_INCOMPLETE, BadInputError
@@ -164,6 +164,27 @@ class PreparedPlans:
             or (each.slot.id in open_ and looks.of_slot(found, each.slot) < look)
         }
         return selection.at_look(whole, wanted, open_)
+
+    def after_look(self, plan: Plan, look: int, say: Callable[[str], None]) -> tuple[Plan, bool]:
+        """The plan with what is wanted after a look, and whether anything is.
+
+        What open claims rest on at the next; after the last, what guards the table if a number of
+        it would be contradicted.
+        """
+        found = self.looks_of(plan)
+        if not found or look > len(found):
+            return plan, False
+        run = (plan.manifest, plan.tier, self.planner.store)
+        if look == len(found):
+            following = self.at_look(plan, look + 1, verify.guards_of_run(*run))
+            if more := following.slots() - plan.slots():
+                say(console_looks.on_guard(following, more))
+            return following, bool(more)
+        asked = verify.look_at_run(*run, look)
+        open_ = frozenset[str]().union(*(e.slots for e in asked.values() if e.state == "open"))
+        following = self.at_look(plan, look + 1, open_)
+        say(console_looks.at_look(following, found, look, asked))
+        return following, bool(open_)
 
     def tier_above(self, plan: Plan) -> Plan | None:
         """The plan of the next higher tier, if there is one."""

@@ -2,7 +2,7 @@
 
 import argparse
 import re
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -12,7 +12,7 @@ from repro import paths
 from repro.cli import fetch, options
 from repro.cli import plan as planning
 from repro.cli.plan import PreparedPlans
-from repro.cli.verify import judge_run, look_at_run
+from repro.cli.verify import judge_run
 from repro.environment import machine as environment
 from repro.environment.machine import Environment
 from repro.errors import EXIT_DONE, EXIT_INCOMPLETE, BadInputError, CannotRunError
@@ -155,7 +155,7 @@ def _run(arguments: argparse.Namespace, engine: Engine) -> int:
         for look in count(1):
             plans, could_not = _execute(plans, prepared, engine, bars, failed)
             failed |= could_not
-            opened = [_next_look(plan, prepared, look, bars.say) for plan in plans]
+            opened = [prepared.after_look(plan, look, bars.say) for plan in plans]
             plans = [plan for plan, _ in opened]
             commit_to_claims(plans, prepared, failed)
             if not any(further for _, further in opened):
@@ -172,20 +172,6 @@ def _run(arguments: argparse.Namespace, engine: Engine) -> int:
         plan.stuck() or _is_waiting(plan) for plan in plans
     )
     return EXIT_INCOMPLETE if stuck or failed else EXIT_DONE
-
-
-def _next_look(
-    plan: Plan, prepared: PreparedPlans, look: int, say: Callable[[str], None]
-) -> tuple[Plan, bool]:
-    """The plan with what claims that are open at a look want of the next one, if any is."""
-    looks = prepared.looks_of(plan)
-    if look >= len(looks):
-        return plan, False
-    asked = look_at_run(plan.manifest, plan.tier, prepared.planner.store, look)
-    open_ = frozenset[str]().union(*(e.slots for e in asked.values() if e.state == "open"))
-    found = prepared.at_look(plan, look + 1, open_)
-    say(console_looks.at_look(found, looks, look, asked))
-    return found, bool(open_)
 
 
 def _show_next(plans: list[Plan], prepared: PreparedPlans) -> None:

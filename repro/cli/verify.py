@@ -140,6 +140,13 @@ def look_at_run(claimed: Manifest, tier: Tier, store: Store, look: int) -> "dict
     return ask_measured(claimed, _evidence(claimed, tier, store), look)
 
 
+def guards_of_run(claimed: Manifest, tier: Tier, store: Store) -> frozenset[str]:
+    """After the last look: slots without which nothing of the table is contradicted that would."""
+    from verify.judge import wanted_guards
+
+    return wanted_guards(claimed, _evidence(claimed, tier, store))
+
+
 def _evidence(claimed: Manifest, tier: Tier, store: Store) -> "Evidence":
     from verify.evidence import Evidence
 

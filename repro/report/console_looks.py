@@ -1,6 +1,7 @@
 """A run that stops when decided: what it costs, what a look decides, and what it has saved."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -89,6 +90,15 @@ def at_look(plan: Plan, looks: Looks, look: int, asked: Mapping[str, "Asked"]) -
     total = sum(map(len, looks))
     head = f"{plan.manifest.id}, look {look} of {len(looks)}, after {taken} of {total} settings"
     return f"{head}: {'; '.join((*told, *_saved([plan])))}"
+
+
+def on_guard(plan: Plan, more: AbstractSet[str]) -> str:
+    """That settings are run which a look had spared; a line."""
+    graph = graph_of([replace(plan, jobs=tuple(e for e in plan.jobs if e.slot.id in more))])
+    return (
+        f"{plan.manifest.id}: a number would be contradicted, which takes the whole table with all "
+        f"settings: {_price(graph)} more"
+    )
 
 
 def _some(names: Sequence[str]) -> str:

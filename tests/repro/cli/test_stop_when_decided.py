@@ -106,10 +106,10 @@ def ran(tmp_path_factory: pytest.TempPathFactory, data_wheel: Path) -> Path:
     from command_line import repro
 
     folder = tmp_path_factory.mktemp("ran")
-    ours = manifest(folder, {"gpt-neox-twin": "9.00"})
+    manifest(folder, {"gpt-neox-twin": "9.00"})
     options = ("--stop-when-decided", "--offline", "--engine", "lm-eval", "--json")
     cache = str(data_wheel.parent)
-    done = repro("run", ours, *options, cwd=folder, REPRO_CACHE=cache)
+    done = repro("run", "ours.json", *options, cwd=folder, REPRO_CACHE=cache)
     assert done.returncode == 0, done.stderr
     (folder / "said.json").write_text(done.stdout)
     return folder
@@ -272,6 +272,20 @@ def test_jobs_of_a_look_are_those_that_open_claims_rest_on(
     assert code == 0
     assert "decided at look 1 of 3, after 3 of 7 settings, at 0.01" in out
     assert "decided at look 2 of 3, after 5 of 7 settings, at 0.01" in out
+
+
+def test_nothing_is_contradicted_before_the_whole_table_has_all_settings(
+    say: Say, planted: Planted, tmp_path: Path
+) -> None:
+    """52 points against 9.00, and a number that was decided at the first look."""
+    ours = manifest(tmp_path, {"mamba-twin": "60.00", "gpt-neox-twin": "9.00"})
+    code, out, told = say("run", ours, *STOP)
+    assert code == 0
+    assert planted.given[2:] == [slots_of("gpt-neox-twin", 3), slots_of("mamba-twin", 2, 3)]
+    assert "ours: a number would be contradicted, which takes the whole table" in told
+    assert "1 reproduced, 1 contradicted" in out
+    assert run_of(tmp_path).left_out == {}
+    assert say("verify")[0] == 1
 
 
 def test_a_killed_run_goes_on_where_it_was(say: Say, planted: Planted, tmp_path: Path) -> None:
