@@ -245,6 +245,7 @@ def _series(world: World, truth: float, rng: np.random.Generator) -> tuple[Serie
     ours, theirs = signed[0], signed[1][0]
     kernels = ours[[0] * (SETTINGS - 2) + [1] * 2]
     values = kernels + POINT * (2.0 * rng.binomial(world.settings, 0.5, SETTINGS) - world.settings)
+    values = values[world.shown()]
     machine = most_likely_changes(2 * own + 2 * world.settings) / 2 * POINT**2
     return Series(tuple(values.tolist()), 3 * POINT, machine), float(theirs)
 
@@ -354,8 +355,6 @@ def report(count: int, over: Over) -> Iterator[str]:
         count: Papers of each case; a fifth of it as tables of 24 numbers.
         over: What maps a function over what is asked.
     """
-    from scipy.special import betaincinv
-
     every = [each for kind in KINDS for each in asked_of(kind, count)]
     found = dict(zip(every, over(share, every), strict=True))
     head = [f"c = {c:,}: reproduced / contradicted" for c in CHANGES]
@@ -368,9 +367,7 @@ def report(count: int, over: Over) -> Iterator[str]:
             worst, trials = max(
                 (rate, each.count) for each, rate in mine.items() if each.case == case
             )
-            hits = round(worst * trials)
-            limit = float(betaincinv(hits + 1, trials - hits, 0.95)) if hits < trials else 1.0
-            cells.append(f"{worst:.3f} (≤ {limit:.3f})")
+            cells.append(with_limit(worst, trials))
         for c in CHANGES:
             powers = [
                 next(
@@ -387,6 +384,15 @@ def report(count: int, over: Over) -> Iterator[str]:
         yield f"| {kind} | {' | '.join(cells)} |"
     yield ""
     yield from peers(count)
+
+
+def with_limit(rate: float, trials: int) -> str:
+    """A share, with its upper 95 % limit (Clopper-Pearson)."""
+    from scipy.special import betaincinv
+
+    hits = round(rate * trials)
+    limit = float(betaincinv(hits + 1, trials - hits, 0.95)) if hits < trials else 1.0
+    return f"{rate:.3f} (≤ {limit:.3f})"
 
 
 def peers(count: int) -> Iterator[str]:

@@ -27,6 +27,8 @@ POINT = 100 / QUESTIONS
 """One answer, in points."""
 H = 0.015
 """Half a unit of a number printed with 2 decimals, and rounding of two accuracies; points."""
+ORDER = (0, SETTINGS - 1, 1, 2, 3, 4, 5)
+"""Settings as a run takes them that stops when decided: a second kernel comes second."""
 RARE = 0.1
 """Of settings that are off, where some are."""
 FLOOR = decision_rule.floor(QUESTIONS, SHOTS)
@@ -50,6 +52,12 @@ class World:
     """Whether two settings of ours take a second kernel."""
     rare: float = 0.0
     """Points that one setting in ten is off."""
+    seen: int = SETTINGS
+    """Settings that the rule is shown; those of `ORDER` that come first."""
+
+    def shown(self) -> list[int]:
+        """Their places, in the order that they are drawn in."""
+        return sorted(ORDER[: self.seen])
 
 
 @dataclass(frozen=True)
@@ -91,6 +99,7 @@ def draw(
     if world.rare:
         ours = ours + world.rare * (rng.random((SETTINGS, 1, 1)) < RARE)
     theirs = both + moved + _coins(own, shape, rng) + _coins(world.settings, shape, rng)
+    ours = ours[world.shown()]
     return Drawn(as_measured(ours, np.full(shape, world.changes), apart), theirs)
 
 

@@ -20,6 +20,8 @@ from planted.flips import World
 from planted.worlds import Table
 
 from repro.schema.catalog import Metric
+from repro.schema.evaluation import looks
+from repro.schema.evaluation.looks import Looks
 from repro.schema.finding import Finding
 from repro.schema.groups import Slot
 from repro.schema.jobs import ModelJob, TuningJob
@@ -133,11 +135,16 @@ class Bench:
         )
 
     def judged(
-        self, claimed: Manifest, arrays: Mapping[str, Any], kind: type[DrawnRecord]
+        self,
+        claimed: Manifest,
+        arrays: Mapping[str, Any],
+        kind: type[DrawnRecord] = DrawnRecord,
+        found: Looks = (),
     ) -> tuple[Finding, ...]:
         """Findings of a paper, from arrays by slot."""
         evidence = copy.copy(self.evidence)
-        evidence.manifest, evidence.run = claimed, run_of(claimed, self.keys)
+        run = run_of(claimed, self.keys).model_copy(update={"looks": found})
+        evidence.manifest, evidence.run = claimed, run
         loaded: dict[str, CheckedRecord] = {}
         for each in self.slots:  # tunings come before what is asked of them
             of = None
@@ -161,6 +168,16 @@ class Drawn:
     ) -> tuple[Paper, tuple[Finding, ...]]:
         table = worlds.draw(self.world, seed)
         return table.paper, self.bench.judged(manifest_of(table), worlds.arrays_of(table), kind)
+
+
+class DrawnLookByLook(Drawn):
+    """The same, settings one after another until a look ends a claim."""
+
+    def __call__(self, seed: int) -> tuple[Paper, tuple[Finding, ...]]:
+        table = worlds.draw(self.world, seed)
+        claimed = manifest_of(table)
+        found = looks.planned(claimed, "full")
+        return table.paper, self.bench.judged(claimed, worlds.arrays_of(table), found=found)
 
 
 def manifest_of(table: Table) -> Manifest:
@@ -225,6 +242,26 @@ def check(drawn: Draw, papers: int = PAPERS) -> Counter[str]:
 def test_wrong_words_are_rare_in_every_world(world: World) -> None:
     """More are drawn where answers change together at all shots, which no rule here knows of."""
     check(Drawn(world), MORE if world.alike else PAPERS)
+
+
+def test_wrong_words_are_rare_where_a_run_stops_when_decided() -> None:
+    """Where settings are rare, of which an early look has fewer; and early looks do decide.
+
+    A table of three models: sentences are in the table of docs/calibration.md.
+    """
+    few = {"models": 3, "leans": (0.3, 0.5, 0.15), "false": frozenset({2})}
+    drawn, ended = DrawnLookByLook(World("rare settings", rare=0.1, **few)), Counter[str]()
+
+    def counted(seed: int) -> tuple[Paper, tuple[Finding, ...]]:
+        paper, findings = drawn(seed)
+        ended.update(f"{each.outcome} {each.causes[-1].code}" for each in findings)
+        return paper, findings
+
+    check(counted)
+    assert ended["reproduced decided-at-look"] > ended["reproduced last-look"], ended
+    assert ended["inconclusive given-up-at-look"], ended
+    assert ended["contradicted last-look"], ended
+    assert not ended["contradicted decided-at-look"], ended
 
 
 def test_wrong_words_are_rare_of_tuned_models() -> None:

@@ -166,6 +166,7 @@ _CAUSES = {
     "no-job": ("no job for it", "needs"),
     "other-hardware": ("the paper's GPU", "hardware"),
     "drift": ("the pinned version", "package"),
+    "given-up-at-look": ("more settings than its manifest has", ""),
     "held": ("held: samples prove no theorem", ""),
     "proved-in-part": ("a proof of the rest", ""),
     "source-not-held": ("a copy of the other paper", ""),
