@@ -32,12 +32,14 @@ class BenchmarkJob(KindOfEvaluation):
         question, choices = data.question_characters / characters, data.choices
         solved = [count * data.shot_characters / characters for count in self.shots]
 
-        def read(questions: int, *, shared: bool) -> float:
+        def read(questions: float, *, shared: bool) -> float:
             prompts = questions * choices
             times = questions if shared else prompts
             return sum(prompt_tokens(prompts, question, times, each) for each in solved)
 
-        questions = self._asked(data)
+        questions: float = self._asked(data)
+        if self.screen and data.output != "loglikelihood":
+            questions *= self.screen.share(self._asked(data))
         if self.engine == "lm-eval":
             return read(questions, shared=False)
         return read(questions, shared=True) + CHECKED * read(self.checked, shared=False)
