@@ -7,17 +7,19 @@ own checks before, so that all log-likelihoods are numbers.
 Not covered: whether what it says it was told was told; no record shows that.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from repro.schema.jobs import BenchmarkJob, EvaluateJob
+from repro.schema.causes import Cause, cause
+from repro.schema.jobs import BenchmarkJob, EvaluateJob, ModelJob
 from repro.schema.kinds.screen import Screen
 from repro.store.record import Record
 from verify.errors import InvalidError
 from verify.records import answers
+from verify.records.checked_record import CheckedRecord
 from verify.records.mmlu import check_summary
 
 if TYPE_CHECKING:
@@ -34,6 +36,25 @@ def asked(arrays: "Arrays", shots: int) -> Rows | None:
         return None
     told: Rows = found == 1
     return told
+
+
+def in_words(loaded: Iterable[CheckedRecord]) -> Cause | None:
+    """How much of some evaluations was asked, and by what; None where that is all."""
+    questions = anew = 0
+    moved, several = 0.0, dict[str, Screen]()
+    for each in loaded:
+        job, record = each.record.job, each.record
+        if each.first and isinstance(job, ModelJob) and job.screen and record.key not in several:
+            several[record.key] = job.screen
+            for shots in job.shots:
+                questions += len(each.arrays[f"shots{shots}/log_likelihood"])
+                anew += int(record.values.get(f"shots{shots}/asked", 0))
+                moved = max(moved, float(record.values.get(f"shots{shots}/moved", 0.0)))
+    if not several:
+        return None
+    times = min(each.times for each in several.values())
+    said = {"evaluations": len(several), "anew": anew, "questions": questions}
+    return cause("screened", **said, times=times, moved=moved)
 
 
 def check(

@@ -4,12 +4,10 @@ from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from repro.schema.catalog import MMLU, Checkpoint
-from repro.schema.claims import claimed_by
 from repro.schema.groups import EvaluationGroup, Slot
 from repro.schema.jobs import CastMode, Setting, Tier
-from repro.schema.kinds.screen import screened_against
 from repro.schema.manifest import Manifest
-from repro.schema.tuned_slots import PRETRAINED, OfTunedModels, asked_slot, question_job
+from repro.schema.tuned_slots import PRETRAINED, asked_slot, question_job
 
 
 def evaluation_slot(
@@ -32,38 +30,21 @@ def evaluations(
     tier: Tier,
     checkpoints: Mapping[str, Checkpoint],
 ) -> list[Slot]:
-    """Every job of an evaluation at a tier; what is no more than a reference is screened."""
+    """Every job of an evaluation at a tier."""
     spec = group.tiers[tier]
-    settings = settings_of(manifest, group, tier)
-    screens = tier == "full" and _is_reference(manifest, group)
     found = []
     for name in group.checkpoints:
         family = checkpoints[name].family
         runs = spec.runs(name, family)
         reason = "" if runs else f"tier {tier} has no twin of the family {family}"
-        for number, setting in enumerate(settings):
+        for number, setting in enumerate(settings_of(manifest, group, tier)):
             for dtype, arm in _arms(group, family, spec.other_arms if number == 0 else ()):
                 job = runs and question_job(group, spec, runs, dtype, setting, arm=arm)
-                if job and number and screens and dtype == _REFERENCE:
-                    screen = screened_against(settings[0], setting)
-                    job = job.model_copy(update={"screen": screen})
                 slot = evaluation_slot(name, dtype, setting.id, arm)
                 if group.task != MMLU:
                     slot = asked_slot(name, PRETRAINED, setting.id, group.task, dtype)
                 found.append(Slot(slot, job or None, reason, name, dtype, setting.id))
     return found
-
-
-_REFERENCE = "float32"
-
-
-def _is_reference(manifest: Manifest, group: EvaluationGroup) -> bool:
-    """Whether float32 is asked for what other dtypes diverge from, and for nothing of its own.
-
-    A score in float32 has its settings for draws, and a screened setting is none.
-    """
-    scored = any(isinstance(claimed_by(each), OfTunedModels) for each in manifest.claims)
-    return len(group.dtypes) > 1 and not scored
 
 
 def _arms(
