@@ -47,7 +47,7 @@ class Screen(Frozen):
 
     def sampled(self, questions: int, shots: int) -> tuple[int, ...]:
         """Places of the sample among so many questions; all, where that would be most of them."""
-        if 2 * self.sample > questions:
+        if self._size(questions) == questions:
             return tuple(range(questions))
 
         def drawn(place: int) -> bytes:  # the same on every machine, whatever draws elsewhere
@@ -57,7 +57,10 @@ class Screen(Frozen):
 
     def share(self, questions: int) -> float:
         """Share of so many questions that is expected to be asked."""
-        return min(1.0, len(self.sampled(questions, 0)) / questions + NEAR)
+        return min(1.0, self._size(questions) / questions + NEAR)
+
+    def _size(self, questions: int) -> int:
+        return questions if 2 * self.sample > questions else self.sample
 
 
 def screened_against(first: Setting, setting: Setting) -> Screen:
