@@ -127,6 +127,15 @@ def adjusted(papers: Sequence[Drawn]) -> list[float]:
     return holm([test.p_value(guard) if test else 1.0 for test in tests])
 
 
+UNSEEN = 5
+"""Answers of FP32 that a screen does not see, as many as a setting flips in low precision."""
+
+
+def screened(trial: Trial, world: World, case: Case, rng: np.random.Generator) -> Outcome:
+    """The same where FP32 was asked in part after the first setting, and flips unseen."""
+    return trial(replace(world, unseen=UNSEEN), case, rng)
+
+
 # -----------------------------------------------------------------------------
 # Sentences that compare divergences
 
@@ -289,6 +298,8 @@ KINDS: dict[str, Trial] = {
     "a mean of five (the same)": partial(number, cells=5),
     "24 numbers, Holm (one off by 0.5)": table,
     "24 numbers, one setting in ten 0.5 off": partial(table, off_at_times=0.5),
+    "a number, FP32 screened (off by 0.5)": partial(screened, number),
+    "24 numbers, Holm, FP32 screened (one off by 0.5)": partial(screened, table),
     "at most (0.5 apart)": ordering,
     "significantly smaller (0.5 beyond coin flips)": significantly,
     "on par (spread 0.8; 0 or 1.4 apart)": on_par,

@@ -9,6 +9,8 @@ second machine. Beside them
     shift      moves the low precision by so many points everywhere: what is true of the model
     settings   answers flip anew under each setting of ours and of theirs
     rare       one setting in ten of ours is so many points off
+    unseen     FP32 flips so many answers anew under each setting, and a screen sees none of them:
+               all settings of ours have those of the first
 
 Shapes: n replicates, R settings, J cells, K = 4 numbers of shots; signed differences in points.
 """
@@ -54,6 +56,8 @@ class World:
     """Points that one setting in ten is off."""
     seen: int = SETTINGS
     """Settings that the rule is shown; those of `ORDER` that come first."""
+    unseen: int = 0
+    """Answers that FP32 flips anew under each setting where a screen does not look."""
 
     def shown(self) -> list[int]:
         """Their places, in the order that they are drawn in."""
@@ -99,6 +103,9 @@ def draw(
     if world.rare:
         ours = ours + world.rare * (rng.random((SETTINGS, 1, 1)) < RARE)
     theirs = both + moved + _coins(own, shape, rng) + _coins(world.settings, shape, rng)
+    if world.unseen:
+        ours = ours + _coins(world.unseen, shape, rng)
+        theirs = theirs + _coins(world.unseen, shape, rng)
     ours = ours[world.shown()]
     return Drawn(as_measured(ours, np.full(shape, world.changes), apart), theirs)
 

@@ -118,7 +118,7 @@ def _inputs(located: Mapping[str, Located], work: Path) -> Iterator[Inputs]:
     with ExitStack() as stack:
         paths = {role: each.path for role, each in located.items()}
         for role, each in located.items():
-            if each.path and (each.path.is_dir() or role == "tuned"):
+            if each.path and (each.path.is_dir() or role in _MADE):
                 try:
                     paths[role] = stack.enter_context(
                         loadable.private_copy(each.path, held=each.digests_by_name, work=work)
@@ -130,17 +130,23 @@ def _inputs(located: Mapping[str, Located], work: Path) -> Iterator[Inputs]:
             remote_code=any(each.executes for each in located.values()),
             data=paths.get("data"),
             tuned=paths.get("tuned"),
+            first=paths.get("first"),
             work=work,
         )
 
 
+_MADE = {"tuned": ("weights", "tunes"), "first": ("answers", "asks")}
+"""Roles of what an earlier job made: what it is, and what making it again does."""
+
+
 def _changed_inputs(role: str, located: Located, error: loadable.ChangedError) -> str:
-    """What to do about files that are not those of the key; nobody digests tuned ones to plan."""
-    if role != "tuned":
+    """What to do about files that are not those of the key; nobody digests made ones to plan."""
+    if role not in _MADE:
         return f"{located.name}: {error}"
+    what, makes = _MADE[role]
     return (
-        f"the weights of {located.name} are damaged: {error.path} {error.how}; "
-        "remove the record's folder, and the next run tunes again"
+        f"the {what} of {located.name} are damaged: {error.path} {error.how}; "
+        f"remove the record's folder, and the next run {makes} again"
     )
 
 

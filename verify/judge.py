@@ -64,6 +64,7 @@ from verify.paper import (
     with_sentences,
     without_run,
 )
+from verify.records import screened
 from verify.records.benchmark import unchecked_gold
 from verify.records.checked_record import CheckedRecord
 from verify.rests_on import slots_of
@@ -256,6 +257,8 @@ def _qualified(
     if first := qualifiers.pinned_on_first_use(loaded, evidence):
         line = cause("pinned-on-first-use", names=", ".join(first))
         decided = replace(decided, working=(*decided.working, line))
+    if asked := screened.in_words(loaded):
+        decided = replace(decided, working=(*decided.working, asked))
     keys = [each.record.key for each in loaded]
     return finding_of(manifest, claim, decided, basis_of_records(claim), direction, keys)
 

@@ -20,13 +20,12 @@ from repro.fileio import escaped, provide_temporary_folder
 from repro.inputs import locate
 from repro.inputs.located import Located
 from repro.planning import selection
-from repro.planning.plan import Plan, PlannedJob, graph_of
+from repro.planning.plan import Plan, PlannedJob, graph_of, job_digest, made_before
 from repro.planning.planner import SlotFilter
 from repro.report import console, console_budget, console_looks, console_plan, console_verdicts
 from repro.schema import paper
 from repro.schema.evaluation import added_setting
 from repro.schema.finding import Verdict
-from repro.schema.jobs import TuningJob
 from repro.store import run_file
 from repro.store.commitments import commitments_of
 from repro.store.run_file import RunFile
@@ -255,7 +254,7 @@ def _execute(
     bars: "console.ProgressBars",
     unfetched: dict[str, str],
 ) -> tuple[list[Plan], dict[str, str]]:
-    """Run every job that is ready, each key once; what asks a tuned model, after its tuning.
+    """Run every job that is ready, each key once; what reads another's record, after that one.
 
     `unfetched` are inputs and jobs that could not be had so far, by name.
 
@@ -265,8 +264,11 @@ def _execute(
     planner, handed = prepared.planner, _ready(plans, (), unfetched)
 
     def newly_ready(key: str) -> dict[str, PlannedJob]:
-        if not isinstance(handed[key].slot.job, TuningJob):
-            return {}  # nothing waits for it
+        done = handed[key].slot.job
+        waiting = [each.slot.job for plan in plans for each in plan.jobs if each.state == "waits"]
+        before = {job_digest(each) for each in map(made_before, waiting) if each}
+        if done is None or job_digest(done) not in before:
+            return {}
         plan_again([key], {})
         found = _ready(plans, handed, unfetched)
         handed.update(found)

@@ -14,7 +14,7 @@ from repro.environment.pins import Pin
 from repro.inputs import data, locate, located
 from repro.inputs.locate import InputLocator
 from repro.inputs.located import Located, Missing
-from repro.planning.plan import Plan, tuning_of
+from repro.planning.plan import Plan, made_before
 from repro.planning.planner import FetchSources
 from repro.schema.catalog import BundledSource, Checkpoint, HubSource
 
@@ -43,7 +43,7 @@ class NeededInput:
 def inputs_of(plans: Iterable[Plan], locator: InputLocator) -> dict[str, Located | Missing]:
     """What every job of some plans reads, whether it is done or not, by name."""
     jobs = [job.slot.job for plan in plans for job in plan.jobs]
-    every = [each for job in jobs if job for each in (job, tuning_of(job)) if each]
+    every = [each for job in jobs if job for each in (job, made_before(job)) if each]
     found: dict[str, Located | Missing] = {}
     for each in (one for job in every for one in locator.for_job(job).values()):
         if not isinstance(found.get(each.name), Missing):  # one job may read no tokenizer

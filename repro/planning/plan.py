@@ -17,7 +17,7 @@ DEFAULT_BUDGET = 30 * 60
 """Seconds that a run may take before the default tier steps down (DESIGN, command line)."""
 
 State = Literal["done", "ready", "waits", "fetch", "blocked"]
-"""`waits`: for a tuned checkpoint that a job before it makes."""
+"""`waits`: for what a job before it makes, a tuned checkpoint or a first setting's answers."""
 
 
 @dataclass(frozen=True)
@@ -103,11 +103,14 @@ class Plan:
         return any(job.stuck for job in self.jobs)
 
 
-def tuning_of(job: Job | None) -> TuningJob | None:
-    """The fine-tuning whose weights a job asks."""
+def made_before(job: Job | None) -> TuningJob | ModelJob | None:
+    """The job whose record a job reads: the tuning whose weights it asks, or the first setting's.
+
+    What was tuned is not screened.
+    """
     if isinstance(job, ModelJob) and job.tuned:
         return TuningJob(kind="tuning", checkpoint=job.checkpoint, recipe=job.tuned)
-    return None
+    return job.first() if isinstance(job, ModelJob) else None
 
 
 def choose_tier(plans: Mapping[Tier, Plan]) -> Tier:
@@ -128,8 +131,8 @@ def choose_tier(plans: Mapping[Tier, Plan]) -> Tier:
 # -----------------------------------------------------------------------------
 # The one graph of jobs behind any number of plans: who shares what, and what waits for what.
 #
-# A node is a job by its specification, whichever manifests ask for it; an edge leads from a
-# fine-tuning to the jobs that ask the model which it makes.
+# A node is a job by its specification, whichever manifests ask for it; an edge leads from a job to
+# those that read its record (`made_before`).
 #
 # Not covered: how a job is planned (`plan`), and where it runs (`runner`).
 
@@ -143,7 +146,7 @@ class JobNode:
     needed_by: tuple[str, ...]
     """`<manifest>/<slot>` of every slot that it fills."""
     after: str | None
-    """Node of the fine-tuning whose model it asks."""
+    """Node of the job whose record it reads."""
 
     @property
     def seconds(self) -> float:
@@ -247,6 +250,6 @@ def job_digest(job: Job) -> str:
 
 
 def _dependencies(planned: PlannedJob, known: Mapping[str, PlannedJob]) -> str | None:
-    tuning = planned.slot.job and tuning_of(planned.slot.job)
-    name = job_digest(tuning) if tuning else ""
+    before = made_before(planned.slot.job)
+    name = job_digest(before) if before else ""
     return name if name in known else None

@@ -13,14 +13,14 @@ from repro.environment.machine import Environment
 from repro.inputs.locate import InputLocator
 from repro.inputs.located import Located, Missing
 from repro.planning import cost
-from repro.planning.plan import Plan, PlannedJob, State, tuning_of
+from repro.planning.plan import Plan, PlannedJob, State, made_before
 from repro.schema import slots as job_slots
 from repro.schema.groups import Slot
-from repro.schema.jobs import DEFAULT_ENGINE, Engine, Job, ModelJob, Tier, TuningJob
+from repro.schema.jobs import DEFAULT_ENGINE, Engine, Job, ModelJob, Setting, Tier, TuningJob
 from repro.schema.kinds.cost import fitting_batch
 from repro.schema.manifest import Manifest
 from repro.store import keys, run_file
-from repro.store.store import MODEL, Store
+from repro.store.store import FIRST, MODEL, Store
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Planner:
         self._code: dict[str, dict[str, str]] = {}
         self._done: dict[str, bool] = {}
         self._old: dict[str, str] = {}
-        self._tunings: dict[str, PlannedJob] = {}
+        self._before: dict[str, PlannedJob] = {}
         self._ran: set[str] = set()
 
     def engine_of(self, manifest: Manifest, tier: Tier) -> Engine:
@@ -107,7 +107,7 @@ class Planner:
         """Plan one manifest at one tier."""
         slots = self.slots(manifest, tier)
         asked = [each.job for each in slots if self.only.keeps(each)]
-        needed = {fileio.digest_of_data(each) for each in map(tuning_of, asked) if each}
+        needed = {fileio.digest_of_data(each) for each in map(made_before, asked) if each}
         return Plan(
             manifest,
             tier,
@@ -122,24 +122,25 @@ class Planner:
         job = slot.job
         if job is None:
             return PlannedJob(slot, "blocked", None, {}, (), slot.reason, None)
-        if isinstance(job, ModelJob) and job.setting.batch_size is None:
+        if isinstance(job, ModelJob):
             job = self._fitted(job)
             slot = replace(slot, job=job)
-        estimate = cost.estimate_cost(job, self.locator, self.machine)
-        estimate = cost.as_measured(estimate, job, self._rates, self.machine)
         needs = self.locator.for_job(job)
         missing = tuple(each for each in needs.values() if isinstance(each, Missing))
-        tuning = tuning_of(job)
-        if tuning:
-            tuned = self._tuned(tuning)
-            if isinstance(tuned, Located):
-                needs["tuned"] = tuned
-            elif tuned.state == "blocked":
-                both = (*missing, *tuned.missing)
-                return PlannedJob(slot, "blocked", None, {}, both, tuned.reason, estimate)
+        if isinstance(job, ModelJob) and job.screen and not missing:
+            job, slot = self._whole_if_done(job, slot, needs)
+        estimate = cost.estimate_cost(job, self.locator, self.machine)
+        estimate = cost.as_measured(estimate, job, self._rates, self.machine)
+        if before := made_before(job):
+            made = self._made(before)
+            if isinstance(made, Located):
+                needs["tuned" if isinstance(before, TuningJob) else "first"] = made
+            elif made.state == "blocked":
+                both = tuple(dict.fromkeys((*missing, *made.missing)))
+                return PlannedJob(slot, "blocked", None, {}, both, made.reason, estimate)
             elif not missing:
-                reason = f"after {tuned.slot.id}"
-                return PlannedJob(slot, "waits", None, {}, tuned.missing, reason, estimate)
+                reason = f"after {made.slot.id}"
+                return PlannedJob(slot, "waits", None, {}, made.missing, reason, estimate)
         located = {role: each for role, each in needs.items() if isinstance(each, Located)}
         if missing:
             fetchable = all(self.fetch_sources.can_fetch(each) for each in missing)
@@ -159,33 +160,51 @@ class Planner:
         """What this machine's own records took."""
         return cost.rates_of(self.store.records(), self.locator, self.machine)
 
-    def _tuned(self, job: TuningJob) -> Located | PlannedJob:
-        """The weights that a fine-tuning made, or its plan where it has not run."""
+    def _whole_if_done(
+        self, job: ModelJob, slot: Slot, needs: Mapping[str, Located | Missing]
+    ) -> tuple[ModelJob, Slot]:
+        """The job that asks every question, where its record is there: it holds the rest."""
+        whole = job.whole()
+        located = {role: each for role, each in needs.items() if isinstance(each, Located)}
+        if self._is_done(self.key(whole, located)):
+            return whole, replace(slot, job=whole)
+        return job, slot
+
+    def _made(self, job: TuningJob | ModelJob) -> Located | PlannedJob:
+        """What a job made that another reads, or its plan where it has not run."""
         name = fileio.digest_of_data(job)
-        if name not in self._tunings:
-            recipe = job.recipe
-            slot = Slot(
-                f"{job.checkpoint}.{recipe.method}.{recipe.precision}.seed{recipe.seed}",
-                job,
-                "",
-                job.checkpoint,
-                recipe.precision,
-                None,
-            )
-            self._tunings[name] = self._job(slot)
-        planned = self._tunings[name]
+        if name not in self._before:
+            arm = [job.dtype, job.setting.id] if isinstance(job, ModelJob) else []
+            if isinstance(job, TuningJob):
+                recipe = job.recipe
+                arm = [recipe.method, recipe.precision, f"seed{recipe.seed}"]
+            slot = Slot(".".join([job.checkpoint, *arm]), job, "", job.checkpoint, None, None)
+            self._before[name] = self._job(slot)
+        planned = self._before[name]
         if planned.key is None or not planned.done:
             return planned
         record, _ = self.store.load(planned.key)
-        folder = self.store.folder(planned.key) / MODEL
-        files = {f"{MODEL}/{file}": sha for file, sha in record.files.items()}
-        return Located(planned.slot.id, folder, files, substituted=False, first_use=False)
+        folder = self.store.folder(planned.key)
+        named = {f"{FIRST}/{record.arrays.name}": record.arrays.sha256}
+        if isinstance(job, TuningJob):
+            folder /= MODEL
+            named = {f"{MODEL}/{file}": sha for file, sha in record.files.items()}
+        return Located(planned.slot.id, folder, named, substituted=False, first_use=False)
 
     def _fitted(self, job: ModelJob) -> ModelJob:
-        """The job with the batch size that the memory of this machine allows."""
-        size = fitting_batch(self.locator.entry(job.checkpoint), job.setting, self.machine.memory)
-        setting = job.setting.model_copy(update={"batch_size": size})
-        return job.model_copy(update={"setting": setting})
+        """The job with the batch size that the memory of this machine allows, where it is open."""
+
+        def fitted(setting: Setting) -> Setting:
+            if setting.batch_size is not None:
+                return setting
+            size = fitting_batch(self.locator.entry(job.checkpoint), setting, self.machine.memory)
+            return setting.model_copy(update={"batch_size": size})
+
+        update: dict[str, object] = {"setting": fitted(job.setting)}
+        if job.screen:
+            against = fitted(job.screen.against)
+            update["screen"] = job.screen.model_copy(update={"against": against})
+        return job.model_copy(update=update)
 
     def key(self, job: Job, located: Mapping[str, Located]) -> str:
         """The key of a job whose inputs are all here."""
@@ -204,7 +223,7 @@ class Planner:
         self._ran |= set(ran)
         # A record that was there is there: thousands of them are not read again.
         self._done = {key: done for key, done in self._done.items() if done}
-        self._tunings = {name: each for name, each in self._tunings.items() if each.done}
+        self._before = {name: each for name, each in self._before.items() if each.done}
 
     def _is_done(self, key: str) -> bool:
         if self.fresh and key not in self._ran:

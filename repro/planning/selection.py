@@ -166,7 +166,7 @@ def spend(
             slots = {f"{plan.manifest.id}/{slot}" for slot in each.slots}
             if slots and slots <= node_of.keys():
                 name = f"{plan.manifest.id}/{each.claim}"
-                rests_on[name] = _with_tunings(graph, {node_of[slot] for slot in slots})
+                rests_on[name] = _with_what_is_before(graph, {node_of[slot] for slot in slots})
                 ranks[name] = each.counts, each.prospect
     bought, left = set[str](), gpu_seconds
 
@@ -203,7 +203,7 @@ def spend(
     )
 
 
-def _with_tunings(graph: JobGraph, nodes: set[str]) -> frozenset[str]:
+def _with_what_is_before(graph: JobGraph, nodes: set[str]) -> frozenset[str]:
     """Jobs, and those that each has to wait for."""
     return frozenset(nodes | {after for name in nodes if (after := graph.nodes[name].after)})
 

@@ -240,7 +240,8 @@ def _precision_pairs(
 
 def _but_precision(job: EvaluateJob) -> str:
     tuned = job.tuned and job.tuned.model_copy(update={"precision": _SINGLE})
-    return job.model_copy(update={"dtype": _SINGLE, "tuned": tuned}).model_dump_json()
+    update = {"dtype": _SINGLE, "tuned": tuned, "screen": None}
+    return job.model_copy(update=update).model_dump_json()
 
 
 def _precision(job: EvaluateJob) -> str:

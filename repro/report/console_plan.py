@@ -211,6 +211,7 @@ def as_data(plan: Plan, undecidable: Mapping[str, str]) -> dict[str, Any]:
                 "state": job.state if job.slot.job else "not-run",
                 "key": job.key,
                 "reason": job.reason,
+                "screened": isinstance(job.slot.job, ModelJob) and bool(job.slot.job.screen),
                 "missing": [missing.what for missing in job.missing],
                 "estimated_seconds": round(job.cost.seconds, 1) if job.cost else None,
                 "estimated_memory_bytes": job.cost.memory if job.cost else None,
@@ -379,7 +380,8 @@ def _row_of(job: PlannedJob) -> tuple[str, str]:
         tuned = (
             f" after {_method_and_path(asked.tuned)} {asked.tuned.precision}" if asked.tuned else ""
         )
-        return f"{asked.checkpoint}{tuned}: {asked.task}", asked.dtype
+        dtype = f"{asked.dtype}, screened" if asked.screen else asked.dtype
+        return f"{asked.checkpoint}{tuned}: {asked.task}", dtype
     return job.slot.id, "—"
 
 

@@ -96,6 +96,9 @@ SENTENCES: dict[str, str] = {
     "otherwise than lm-eval, which gives {own} otherwise under another batch size",
     "points-to": "points to {outcome}",
     "pinned-on-first-use": "pinned on first use: {names}",
+    "screened": "screened: {evaluations} float32 evaluations asked {anew:,} of {questions:,} "
+    "questions anew, a random sample and all closer than {times} times {moved:.2g} nats, the "
+    "largest change seen; the rest is as the first setting has it",
     # Settings one after another (`verify.stopping`).
     "decided-at-look": "decided at look {look} of {looks}, after {settings} of {whole} settings, "
     "at {rate:.2g}, this look's share of the error rate",

@@ -4,12 +4,13 @@ Both sides use it: the runner to know what to run, the verifier to know what sho
 been run. It looks at nothing but the manifest and the catalog.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from repro.errors import BadInputError
 from repro.schema import jobs, tuned_slots
 from repro.schema.catalog import Checkpoint
+from repro.schema.claims import claimed_by
 from repro.schema.evaluation.evaluation_slots import evaluation_slot, evaluations, settings_of
 from repro.schema.groups import (
     EvaluationGroup,
@@ -19,8 +20,11 @@ from repro.schema.groups import (
     ThroughputGroup,
     TuningGroup,
 )
-from repro.schema.jobs import Engine, Tier
+from repro.schema.jobs import Engine, ModelJob, Tier
+from repro.schema.kinds.screen import screened_against
 from repro.schema.manifest import Manifest
+from repro.schema.tuned_claims import BarsClaim, TunedDivergence
+from repro.schema.tuned_slots import OfTunedModels
 
 __all__ = ["checkpoints_of", "evaluation_slot", "settings_of", "slots"]
 
@@ -64,7 +68,37 @@ def slots(
         found += [
             replace(each, job=each.job and jobs.with_engine(each.job, engine)) for each in made
         ]
-    return tuple(found)
+    return tuple(_screened(found) if tier == "full" and not _scores(manifest) else found)
+
+
+def _screened(found: Iterable[Slot]) -> Iterator[Slot]:
+    """Slots whose float32 evaluations of a checkpoint as it is are screened against the first."""
+    firsts: dict[str, ModelJob] = {}
+    for each in found:
+        job = each.job
+        if (
+            isinstance(job, ModelJob)
+            and job.tuned is None
+            and (job.dtype, job.arm) == ("float32", "weight-cast")
+        ):
+            first = firsts.setdefault(job.model_dump_json(exclude={"setting"}), job)
+            if first is not job:
+                screen = screened_against(first.setting, job.setting)
+                yield replace(each, job=job.model_copy(update={"screen": screen}))
+                continue
+        yield each
+
+
+def _scores(manifest: Manifest) -> bool:
+    """Whether anything is claimed of a score by itself: its settings are its draws.
+
+    A screened setting is none. A divergence has a draw in each evaluation in half precision.
+    """
+    claimed = (claimed_by(each) for each in manifest.claims)
+    return any(
+        isinstance(each, OfTunedModels) and not isinstance(each, TunedDivergence | BarsClaim)
+        for each in claimed
+    )
 
 
 def checkpoints_of(group: Group) -> tuple[str, ...]:

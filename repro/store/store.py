@@ -46,6 +46,9 @@ if TYPE_CHECKING:  # numpy takes a quarter of the start-up that `repro list` is 
 MODEL = "model"
 """Folder of a record that holds the weights that its job made."""
 
+FIRST = "first"
+"""In the names of a record's inputs: the record that it was screened against."""
+
 UNNAMED = "inputs_without_digest"
 """In a record's path: what it read that no digest names, so that it is never reused."""
 

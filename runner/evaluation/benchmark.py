@@ -36,7 +36,8 @@ from repro.schema.jobs import BenchmarkJob
 from runner.evaluation import data, partial_answers, task_files, tasks
 from runner.evaluation.language_model import MeasuredLM
 from runner.evaluation.offline import import_lm_eval, quiet
-from runner.evaluation.partial_answers import Answered, Questions
+from runner.evaluation.partial_answers import Questions
+from runner.evaluation.screening import Answered
 from runner.evaluation.tasks import LocalTask
 from runner.measurement import Arrays, Inputs, Measurement, Progress, Values
 

@@ -25,7 +25,8 @@ from runner.evaluation import data, partial_answers
 from runner.evaluation import tasks as harness_tasks
 from runner.evaluation.language_model import CHOICES, MeasuredLM
 from runner.evaluation.offline import import_lm_eval, quiet
-from runner.evaluation.partial_answers import Answered, Questions
+from runner.evaluation.partial_answers import Questions
+from runner.evaluation.screening import Answered
 from runner.measurement import Arrays, Inputs, Measurement, Progress, Values
 
 import_lm_eval()  # the import below fails offline without it

@@ -26,18 +26,18 @@ from repro.errors import BadInputError, save_errors
 from repro.fileio import write_bytes
 from repro.schema import jobs
 from repro.schema.jobs import BenchmarkJob, EvaluateJob
+from runner.evaluation import screening
 from runner.evaluation.language_model import AnswerHook, MeasuredLM
 from runner.evaluation.loading import answer_in_batches, load
 from runner.evaluation.offline import import_lm_eval
 from runner.evaluation.prefix_model import PrefixLM
+from runner.evaluation.screening import Answered
 from runner.measurement import Arrays, Inputs, Measurement, Progress, Values
 
 import_lm_eval()  # the import below fails offline without it
 
 from lm_eval.models.utils import clear_torch_cache  # noqa: E402
 
-Answered = tuple[Arrays, Values]
-"""What a record holds of a part."""
 Answer = Callable[[], Answered]
 """Asks a model."""
 
@@ -86,10 +86,14 @@ def ask(
     if inputs.checkpoint is None:
         message = f"no checkpoint was given for {job.checkpoint}"
         raise BadInputError(message)
+    if (inputs.first is None) != (job.screen is None):  # it would be measured under a false name
+        message = f"the first setting's answers of {job.checkpoint} and the job do not go together"
+        raise BadInputError(message)
+    first = screening.first_answers(inputs.first) if inputs.first else None
     progress(0, questions.units * len(job.shots), "loading the model")
     model = load(job, inputs.checkpoint, tuned=inputs.tuned, remote_code=inputs.remote_code)
     parameters = sum(each.numel() for each in model.model.parameters())  # tied ones once
-    measured = _answered(job, model, PartialAnswers(inputs.work), progress, questions)
+    measured = _answered(job, model, PartialAnswers(inputs.work), progress, questions, first)
     if job.tuned is None:
         measured = replace(measured, values=measured.values | {"parameters": parameters})
     del model
@@ -103,6 +107,7 @@ def _answered(
     parts: "PartialAnswers",
     progress: Progress,
     questions: Questions,
+    first: Arrays | None,
 ) -> Measurement:
     total, arrays, values = questions.units * len(job.shots), Arrays(), Values()
     for number, shots in enumerate(job.shots):
@@ -110,6 +115,8 @@ def _answered(
         def answer(shots: int = shots, done: int = number * questions.units) -> Answered:
             note = f"{shots}-shot"
             model.set_cache_hook(AnswerHook(progress, done, total, note, questions.requests))
+            if job.screen and first is not None:
+                return screening.ask(job.screen, first, model, shots, questions.asked)
             return questions.asked(model, shots)
 
         found, said = parts.part(f"shots{shots}", f"{shots}-shot questions", model, answer)

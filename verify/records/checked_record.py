@@ -27,6 +27,8 @@ class CheckedRecord:
     arrays: "Arrays"
     tuning: "CheckedRecord | None" = None
     """Of an evaluation of a tuned model: the record of its tuning."""
+    first: "CheckedRecord | None" = None
+    """Of one that was asked in part: the record that has its other answers."""
     _right: dict[tuple[Metric, int], Right] = field(default_factory=dict, compare=False, repr=False)
 
     def accuracies(self) -> list[float]:
@@ -49,7 +51,12 @@ class CheckedRecord:
         return not any(name.endswith("/log_likelihood") for name in self.arrays)
 
     def digest(self, *, of_answers: bool) -> str:
-        """Of all arrays, or of log-likelihoods, or answers where it has no others."""
+        """Of all arrays, or of log-likelihoods, or answers where it has no others.
+
+        Of a screened one that of its first: it is no draw beside that.
+        """
+        if self.first:
+            return self.first.digest(of_answers=of_answers)
         if not of_answers:
             return self.record.arrays.sha256
         what = "prediction" if self.answers_alone else "log_likelihood"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from repro.schema.catalog import Benchmark, Dataset
 from repro.schema.jobs import TuningPath
 from repro.store.record import Record
+from repro.store.store import FIRST
 from verify.errors import InvalidError
 
 if TYPE_CHECKING:
@@ -87,8 +88,12 @@ def scan(record: Record, where: str, wanted: TuningPath) -> Iterator[str]:
 
 
 def weights(record: Record) -> frozenset[str]:
-    """Digests of the weights that were read."""
-    return frozenset(sha for name, sha in record.inputs.items() if name.endswith(".safetensors"))
+    """Digests of the weights that were read, and not of answers that are screened against."""
+    return frozenset(
+        sha
+        for name, sha in record.inputs.items()
+        if name.endswith(".safetensors") and not name.startswith(f"{FIRST}/")
+    )
 
 
 def _device(record: Record) -> Iterator[str]:

@@ -32,19 +32,22 @@ class BenchmarkJob(KindOfEvaluation):
         question, choices = data.question_characters / characters, data.choices
         solved = [count * data.shot_characters / characters for count in self.shots]
 
-        def read(questions: int, *, shared: bool) -> float:
+        def read(questions: float, *, shared: bool) -> float:
             prompts = questions * choices
             times = questions if shared else prompts
             return sum(prompt_tokens(prompts, question, times, each) for each in solved)
 
-        questions, shots = self._asked(data), len(self.shots)
+        shots, asked = len(self.shots), self._asked(data)
+        questions: float = asked
+        if self.screen and data.output != "loglikelihood":
+            questions *= self.screen.share(asked)
         if self.engine == "lm-eval":
             stock = read(questions, shared=False)
             return Reading(stock=stock, prompts=questions * choices * shots, encoded=stock)
         stock = CHECKED * read(self.checked, shared=False)
         return Reading(
             shared=read(questions, shared=True),
-            answered=questions * shots,
+            answered=asked * shots,
             stock=stock,
             prompts=CHECKED * self.checked * choices * shots,
             encoded=stock,

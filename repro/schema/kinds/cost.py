@@ -35,7 +35,7 @@ def characters_per_token(checkpoint: Checkpoint) -> float:
     return CHARACTERS_A_TOKEN["small" if checkpoint.parameters < _TWIN else "large"]
 
 
-def prompt_tokens(prompts: int, question: float, times: int, solved: float) -> float:
+def prompt_tokens(prompts: float, question: float, times: float, solved: float) -> float:
     """Tokens of prompts whose solved examples are read so many times.
 
     Prompts that are too long lose their beginning, and share none.

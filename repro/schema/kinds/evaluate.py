@@ -1,9 +1,9 @@
 """Evaluation of a checkpoint on MMLU; what evaluations on any benchmark have in common."""
 
 import itertools
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, NonNegativeInt
+from pydantic import Field, NonNegativeInt, SerializerFunctionWrapHandler, model_serializer
 
 from repro.schema.base import Slug, Slugs
 from repro.schema.catalog import Checkpoint, Dataset
@@ -29,6 +29,7 @@ from repro.schema.kinds.cost import (
     peak_memory,
     prompt_tokens,
 )
+from repro.schema.kinds.screen import Screen
 from repro.schema.kinds.tuning import Recipe
 
 ANSWER_BYTES = 64
@@ -57,6 +58,31 @@ class KindOfEvaluation(KindOfJob):
     """Numbers of solved examples before each question."""
     setting: Setting
     engine: Engine = "lm-eval"
+    screen: Screen | None = None
+    """Asked in part, beside the answers of another setting; null for all questions."""
+
+    @model_serializer(mode="wrap")
+    def _said(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """No screen is not said: digests of jobs from before there were any are of as much."""
+        said: dict[str, Any] = handler(self)
+        return said if self.screen else {name: e for name, e in said.items() if name != "screen"}
+
+    def specification(self) -> dict[str, Any]:
+        """As `KindOfJob` says."""
+        said = super().specification()
+        if self.screen:
+            del said["screen"]["against"]["id"]
+        return said
+
+    def whole(self) -> Self:
+        """The same with every question asked."""
+        return self.model_copy(update={"screen": None})
+
+    def first(self) -> Self | None:
+        """The job whose answers it is screened against; None of one that asks every question."""
+        if self.screen is None:
+            return None
+        return self.model_copy(update={"setting": self.screen.against, "screen": None})
 
     def checkpoint_name(self) -> str:
         """As `KindOfJob` says."""
@@ -157,26 +183,29 @@ class EvaluateJob(KindOfEvaluation):
         """As `KindOfEvaluation` says; the questions of a subject share solved examples."""
         assert isinstance(data, Dataset)  # noqa: S101  # the catalog names each task once
 
-        def read(subjects: tuple[str, ...], shots: tuple[int, ...], *, shared: bool) -> float:
+        def read(
+            subjects: tuple[str, ...], shots: tuple[int, ...], share: float, *, shared: bool
+        ) -> float:
             total = 0.0
             for subject, count in itertools.product(map(data.subject, subjects), shots):
                 question = subject.question_characters / characters
                 solved = subject.shot_characters[count - 1] / characters if count else 0.0
-                times = 1 if shared else subject.questions
-                total += prompt_tokens(subject.questions, question, times, solved)
+                prompts = share * subject.questions
+                total += prompt_tokens(prompts, question, 1 if shared else prompts, solved)
             return total
 
         def questions(subjects: tuple[str, ...], shots: tuple[int, ...]) -> int:
             return len(shots) * sum(data.subject(each).questions for each in subjects)
 
+        share = self.screen.share(questions(self.subjects, (0,))) if self.screen else 1.0
         asked, sample = (self.subjects, self.shots), (self.checked, self.checked_shots)
-        stock = CHECKED * read(*sample, shared=False)
+        stock = CHECKED * read(*sample, 1.0, shared=False)
         prompts = CHECKED * questions(*sample)
         if self.engine == "lm-eval":
-            stock, prompts = read(*asked, shared=False), questions(*asked)
+            stock, prompts = read(*asked, share, shared=False), round(share * questions(*asked))
             return Reading(stock=stock, prompts=prompts, encoded=_LETTERS * stock)
         return Reading(
-            shared=read(*asked, shared=True),
+            shared=read(*asked, share, shared=True),
             answered=questions(*asked),
             stock=stock,
             prompts=prompts,
