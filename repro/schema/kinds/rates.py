@@ -3,8 +3,8 @@
 `rates.json` beside this file holds the measurements, each with its card, torch and day;
 `python -m tools.describe_rates --keep FILE…` makes it of the lines of `benchmarks.rates` and of
 records of throughput. All are told for one H200. Between two measured shapes of a family and dtype
-a speed is interpolated in logarithms of parameters; beyond them seconds a token grow with
-parameters, and never fall below those of the smallest.
+a speed is interpolated in logarithms of parameters; beyond them seconds a token go with
+parameters, and what a pass or step takes at least is a floor.
 
 What stands in where nothing was measured: bfloat16 for float16, as fast where both were; GPT-NeoX
 for other models with attention, Mamba for other recurrent ones (`stands_in`).
@@ -54,10 +54,8 @@ def interpolated(points: Sequence[tuple[float, float]], at: float) -> float:
     points = sorted(points)
     sizes = [size for size, _ in points]
     place = bisect(sizes, at)
-    if place == 0:
-        return points[0][1]
-    if place == len(points):
-        size, seconds = points[-1]
+    if place in (0, len(points)):
+        size, seconds = points[0 if place == 0 else -1]
         return seconds * at / size
     (low, first), (high, last) = points[place - 1], points[place]
     share = math.log(at / low) / math.log(high / low)
@@ -88,7 +86,8 @@ def token_seconds(checkpoint: Checkpoint, dtype: str, speed: Speed, path: str) -
 def call_seconds(checkpoint: Checkpoint, dtype: str, call: Call, path: str) -> float:
     """The least that a pass takes on one H200: so much a block."""
     rows = _alike(measured()["passes"], checkpoint.family, dtype, call, path=path)
-    return checkpoint.blocks * sum(each[call] / each["blocks"] for each in rows) / len(rows)
+    seconds: float = sum(each[call] / each["blocks"] for each in rows) / len(rows)
+    return checkpoint.blocks * seconds
 
 
 def step_seconds(checkpoint: Checkpoint, method: str, precision: str, tokens: float) -> float:
