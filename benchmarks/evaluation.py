@@ -7,13 +7,17 @@ ways to the same answers, on one model in one process:
             is fastest on 100 questions of the first subject at 5 shots
     ours    `PrefixLM`, which takes 16 prompts' worth of positions at once; tasks that render once
     floor   each distinct token of a case once, at the best rate of large batches without a head
+    peer    with `--peer PYTHON`, of MMLU: the newest lm-eval in that interpreter's environment, by
+            transformers and, where it is installed, by vLLM (`evaluation_peer`); made by
+            `python -m venv peer && peer/bin/pip install lm-eval==0.4.13 transformers accelerate`
 
 Each run starts from new tasks and ends with metrics (`evaluation_run`); before the first, both arms
 answer 20 questions of every subject at 0 and 5 shots, which compiles kernels. The arms take turns,
-and which goes first takes turns too; a ratio is of two runs next to each other. Shapes have weights
-at random, from one seed: speed does not depend on them, but near-ties are more frequent than in
-trained models. Each case prints a row and is appended to `--out` as a line of JSON. Nothing begins
-after `--minutes`, and no repeat that would end after them; what is left out is named.
+and which goes first takes turns too; a ratio is of two runs next to each other. Phases are of a
+run with clocks inside it. Shapes have weights at random, from one seed: speed does not depend on
+them, but near-ties are more frequent than in trained models. Each case prints a row and is appended
+to `--out` as a line of JSON. Nothing begins after `--minutes`, and no repeat that would end after
+them; what is left out is named.
 """
 
 import argparse
@@ -32,7 +36,7 @@ import numpy as np
 import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from benchmarks import evaluation_run
+from benchmarks import evaluation_peer, evaluation_run
 from benchmarks.evaluation_run import GPU, PHASES
 from repro import paths
 from repro.schema import catalog
@@ -107,7 +111,8 @@ def best_batch_size(stock: HFLM, arguments: argparse.Namespace) -> int:
         stock.batch_size_per_gpu = size
         tasks = evaluation_run.tasks_of("mmlu", arguments.data, arguments.subjects[:1])
         with contextlib.suppress(torch.cuda.OutOfMemoryError):
-            seconds[size] = evaluation_run.run("stock", stock, tasks, 5, 100)["seconds"]
+            found = evaluation_run.run("stock", stock, tasks, 5, 100, by_phase=False)
+            seconds[size] = found["seconds"]
     return min(seconds, key=seconds.__getitem__)
 
 
@@ -116,26 +121,34 @@ def measured(
 ) -> dict[str, Any]:
     """One case: all its repeats, as far as there is time."""
     limit = None if task == "mmlu" else arguments.questions
+    data = arguments.lambada if task == "lambada_openai" else arguments.data
+    by_phase: dict[str, dict[str, float]] = {}
     ours, before = arms["ours"], dict(arms["ours"].counts)
     runs: dict[str, list[dict[str, Any]]] = defaultdict(list)
     facts: dict[str, int] = {}
     for number in range(arguments.repeats):
         began = time.monotonic()
         for arm in sorted(arms, reverse=not number % 2):
-            data = arguments.lambada if task == "lambada_openai" else arguments.data
             tasks = evaluation_run.tasks_of(task, data, arguments.subjects)
-            runs[arm].append(evaluation_run.run(arm, arms[arm], tasks, shots, limit))
+            found = evaluation_run.run(arm, arms[arm], tasks, shots, limit, by_phase=False)
+            runs[arm].append(found)
         if not number:
             facts = {name: count - before[name] for name, count in ours.counts.items()}
             facts["tokens_distinct"] = evaluation_run.distinct_tokens(ours, tasks)
         if 2 * time.monotonic() - began > last:
             break
+    for arm, lm in arms.items():
+        tasks = evaluation_run.tasks_of(task, data, arguments.subjects)
+        by_phase[arm] = evaluation_run.run(arm, lm, tasks, shots, limit)["phases"]
     same = evaluation_run.compared(runs["stock"][0], runs["ours"][0])
-    return {"task": task, "shots": shots, **facts, **same, **summary(runs)}
+    first = {arm: each[0] for arm, each in runs.items()}
+    return {"task": task, "shots": shots, **facts, **same, **summary(runs, by_phase), "runs": first}
 
 
-def summary(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    """Of both arms over the repeats: seconds, speed, memory, phases; and their ratios."""
+def summary(
+    runs: dict[str, list[dict[str, Any]]], by_phase: dict[str, dict[str, float]]
+) -> dict[str, Any]:
+    """Of both arms over the repeats: seconds, speed, memory; phases of another run; the ratios."""
     questions = len(runs["ours"][0]["answers"])
     pairs = zip(runs["stock"], runs["ours"], strict=True)
     found: dict[str, Any] = {
@@ -144,7 +157,7 @@ def summary(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     }
     for arm, each in runs.items():
         seconds = [one["seconds"] for one in each]
-        phases = {p: statistics.median(one["phases"].get(p, 0.0) for one in each) for p in PHASES}
+        phases = {phase: by_phase[arm].get(phase, 0.0) for phase in PHASES}
         found[arm] = {
             "seconds": seconds,
             "questions_per_second": questions / statistics.median(seconds),
@@ -171,13 +184,20 @@ def cases_of(
     size = arms["stock"].batch_size_per_gpu = best_batch_size(arms["stock"], arguments)
     rate = evaluation_run.peak_rate(arms["ours"])
     shared = {"shape": shape, "dtype": dtype, "stock_batch_size": size, "tokens_per_second": rate}
+    asked = []
     for task in arguments.tasks:
         for shots in SHOTS.get(task, (0, 5)):
             if time.monotonic() > last:
                 print(f"not run, out of time: {shape} {dtype} {task} {shots}-shot")
                 continue
             case = measured(arms, task, shots, arguments, last)
+            runs = case.pop("runs")
             yield {**shared, "floor_seconds": case["tokens_distinct"] / rate, **case}
+            asked += [{**case, "runs": runs}] * (task == "mmlu")
+    if arguments.peer and asked and time.monotonic() < last:
+        yield from (
+            {**shared, **each} for each in evaluation_peer.cases(arms, asked, dtype, arguments)
+        )
 
 
 def row(case: dict[str, Any]) -> str:
@@ -232,6 +252,8 @@ def arguments_given() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=wheel, help="the data wheel")
     parser.add_argument("--lambada", type=Path, help="the file of lambada_openai")
     parser.add_argument("--out", type=Path, help="a file of JSON lines, which grows")
+    parser.add_argument("--peer", help="an interpreter with another lm-eval")
+    parser.add_argument("--peer-backends", nargs="+", default=["hf", "vllm"])
     return parser.parse_args()
 
 
@@ -252,8 +274,9 @@ def main() -> None:
             found: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
             with quiet(), tasks.without_bars():
                 for case in cases_of(shape, dtype, arguments, last):
-                    found[case["task"]].append(case)
-                    print(row(case), flush=True)
+                    if "peer" not in case:
+                        found[case["task"]].append(case)
+                    print(evaluation_peer.row(case) if "peer" in case else row(case), flush=True)
                     if arguments.out:
                         with arguments.out.open("a") as file:
                             file.write(json.dumps({"machine": machine, **case}) + "\n")

@@ -1,12 +1,19 @@
 """One evaluation by one arm of `benchmarks.evaluation`: its time by phase, memory and answers.
 
-Clocks wait for the GPU wherever a phase begins or ends, in both arms. Stock lm-eval's tasks read
-and render a row at every look, ours once; the data itself is read before the clock starts.
+A whole evaluation is timed without a clock inside it. The clocks of a run by phase wait for the GPU
+wherever a phase begins or ends, in both arms, so that nothing of ours overlaps and its phases add
+up to more. Stock lm-eval's tasks read and render a row at every look, ours once; the data itself is
+read before the clock starts. Ours
+finds the token ids that an earlier run of the same texts kept on the disk: of the first repeat of a
+task those of no question, of later ones all.
 """
 
 import contextlib
 import functools
+import gc
+import hashlib
 import itertools
+import json
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -23,6 +30,7 @@ from runner.evaluation.offline import import_lm_eval
 from runner.evaluation.prefix_model import PrefixLM, distinct_inputs
 from runner.evaluation.prefix_tree import first_differing
 from runner.evaluation.tasks import RenderedOnce
+from runner.evaluation.token_store import TokenStore
 
 import_lm_eval()
 
@@ -75,27 +83,42 @@ class Clock:
 
 def tasks_of(task: str, data: Path, subjects: list[str]) -> dict[str, Any]:
     """lm-eval's tasks that make up one of ours; new, save for what reading the data takes."""
-    if task == "mmlu":
-        return harness_tasks.build_mmlu(subjects, data)
-    made = harness_tasks.build(task, data)
-    made._asked.clear()  # noqa: SLF001 - as if it were new
-    made._made.clear()  # noqa: SLF001
-    return {task: made}
+    made: dict[str, Any] = (
+        harness_tasks.build_mmlu(subjects, data)
+        if task == "mmlu"
+        else {task: harness_tasks.build(task, data)}
+    )
+    for each in made.values():
+        for kept in (each._asked, each._texts, each._targets, each._choices):  # noqa: SLF001
+            kept.clear()  # as if it were new
+    return made
 
 
 @contextlib.contextmanager
 def as_lm_eval_has_them() -> Iterator[None]:
     """Tasks that read and render at every look."""
-    with (
-        mock.patch.object(RenderedOnce, "_once", lambda _, __, doc, make: make(doc)),
-        mock.patch.object(RenderedOnce, "doc_iterator", ConfigurableTask.doc_iterator),
-    ):
+    with contextlib.ExitStack() as stack:
+        for name in ("doc_iterator", "doc_to_text", "doc_to_target", "doc_to_choice"):
+            theirs = getattr(ConfigurableTask, name)
+            stack.enter_context(mock.patch.object(RenderedOnce, name, theirs))
         yield
 
 
-def run(arm: str, lm: HFLM, tasks: dict[str, Any], shots: int, limit: int | None) -> dict[str, Any]:
-    """One evaluation: seconds, by phase too, peak memory, and the answers of each question."""
+def run(
+    arm: str,
+    lm: HFLM,
+    tasks: dict[str, Any],
+    shots: int,
+    limit: int | None,
+    *,
+    by_phase: bool = True,
+) -> dict[str, Any]:
+    """One evaluation: seconds, by phase if asked, peak memory, answers of each question."""
     clock = Clock()
+    if isinstance(lm, PrefixLM) and lm._pieces:  # noqa: SLF001 - token ids come from the disk
+        lm._pieces = TokenStore(lm.tokenizer)  # noqa: SLF001
+    gc.collect()
+    gc.freeze()  # as a job has done when it begins
     for task in tasks.values():
         task.set_config("num_fewshot", shots)
         if isinstance(task, harness_tasks.LocalTask):
@@ -111,8 +134,8 @@ def run(arm: str, lm: HFLM, tasks: dict[str, Any], shots: int, limit: int | None
         if arm == "stock":
             lines += [(lm, "tok_encode", "tokenising"), (lm, "_model_call", "model")]
         else:
-            lines += [(tokens, "encoded", "tokenising"), (lm, "_continued", "model")]
-        for owner, name, phase in lines:
+            lines += [(tokens, "encode_pairs", "tokenising"), (lm, "_continued", "model")]
+        for owner, name, phase in lines if by_phase else ():
             stack.enter_context(
                 mock.patch.object(owner, name, clock.of(phase, getattr(owner, name)))
             )
@@ -125,7 +148,13 @@ def run(arm: str, lm: HFLM, tasks: dict[str, Any], shots: int, limit: int | None
         "peak": torch.cuda.max_memory_allocated() if GPU else 0,
         "answers": [[value for value, _ in sample["filtered_resps"]] for sample in samples],
         "greedy": [[greedy for _, greedy in sample["filtered_resps"]] for sample in samples],
+        "prompts": digest_of_prompts([sample["arguments"] for sample in samples]),
     }
+
+
+def digest_of_prompts(questions: list[list[tuple[str, str]]]) -> str:
+    """Of context and continuation of every request of every question."""
+    return hashlib.sha256(json.dumps(questions).encode()).hexdigest()
 
 
 def compared(stock: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
@@ -147,8 +176,7 @@ def compared(stock: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
 def distinct_tokens(lm: PrefixLM, tasks: dict[str, Any]) -> int:
     """Tokens of a case, each prefix counted once: what no engine can do without."""
     pairs = [instance.args for task in tasks.values() for instance in task.instances]
-    ids = tokens.encode_pairs(lm.tokenizer, pairs)
-    inputs = distinct_inputs([(p, *i) for p, i in zip(pairs, ids, strict=True)], lm.max_length)
+    inputs = distinct_inputs(tokens.encode_pairs(TokenStore(lm.tokenizer), pairs), lm.max_length)
     rows = sorted(inputs, key=lambda each: each.tokens.astype(">i4").tobytes())
     shared = sum(first_differing(one.tokens, two.tokens) for one, two in itertools.pairwise(rows))
     return sum(len(each.tokens) for each in rows) - shared

@@ -29,6 +29,8 @@ POINT = 100 / QUESTIONS
 """One answer, in points."""
 H = 0.015
 """Half a unit of a number printed with 2 decimals, and rounding of two accuracies; points."""
+ORDER = (0, SETTINGS - 1, 1, 2, 3, 4, 5)
+"""Settings as a run takes them that stops when decided: a second kernel comes second."""
 RARE = 0.1
 """Of settings that are off, where some are."""
 FLOOR = decision_rule.floor(QUESTIONS, SHOTS)
@@ -52,8 +54,14 @@ class World:
     """Whether two settings of ours take a second kernel."""
     rare: float = 0.0
     """Points that one setting in ten is off."""
+    seen: int = SETTINGS
+    """Settings that the rule is shown; those of `ORDER` that come first."""
     unseen: int = 0
     """Answers that FP32 flips anew under each setting where a screen does not look."""
+
+    def shown(self) -> list[int]:
+        """Their places, in the order that they are drawn in."""
+        return sorted(ORDER[: self.seen])
 
 
 @dataclass(frozen=True)
@@ -98,6 +106,7 @@ def draw(
     if world.unseen:
         ours = ours + _coins(world.unseen, shape, rng)
         theirs = theirs + _coins(world.unseen, shape, rng)
+    ours = ours[world.shown()]
     return Drawn(as_measured(ours, np.full(shape, world.changes), apart), theirs)
 
 

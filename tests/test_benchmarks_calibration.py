@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks import calibration, peer_rules
+from benchmarks import calibration, peer_rules, stopping
 from benchmarks.calibration import KINDS, asked_of, share, worlds
 from benchmarks.machines import FLOOR, POINT, QUESTIONS, RIGHT, H, World, as_printed, draw
 from verify.decision_rule import most_likely_changes
@@ -126,12 +126,12 @@ def test_no_rule_errs_more_than_once_in_twenty(kind: str) -> None:
 
 
 def test_a_shifted_number_is_contradicted_and_a_like_one_reproduced() -> None:
-    """Never deciding is no way to pass: at c = 80 the rule says both words nearly always."""
+    """Never deciding is no way to pass: at the second c both words are said nearly always."""
     kind = next(iter(KINDS))
     powers = [
         each
         for each in asked_of(kind, 60)
-        if each.case.startswith("clearly") and each.world.changes == 80
+        if each.case.startswith("clearly") and each.world.changes == calibration.CHANGES[1]
     ]
     assert [(each.case, each.outcome) for each in powers] == [
         ("clearly true", "reproduced"),
@@ -152,6 +152,43 @@ def test_the_report_has_every_row() -> None:
     assert len(rows) == (1 + len(KINDS)) + (1 + 4)
     assert len({row[0] for row in rows}) == len(rows)
     assert lines.count("") == 1
+
+
+# -----------------------------------------------------------------------------
+# Stopping when decided
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if not kind.startswith("24")])
+def test_no_rule_errs_more_than_once_in_twenty_look_by_look(kind: str) -> None:
+    """A small run of that table too, of the worlds where least and most is drawn anew."""
+    for asked in asked_of(kind, 30):
+        if asked.case in ("true", "false") and asked.world.changes == 80:
+            assert stopping.share(asked).rate * asked.count <= 5, asked
+    assert stats.binom.sf(5, 30, 0.05) < 0.004
+
+
+def test_what_is_clear_stops_early_and_what_is_contradicted_takes_all_settings() -> None:
+    kind = next(iter(KINDS))
+    for asked in asked_of(kind, 30):
+        if asked.case.startswith("clearly") and asked.world.changes == 80:
+            found = stopping.share(asked)
+            assert found.rate >= 0.95
+            assert found.settings == (3 if asked.case == "clearly true" else 7)
+
+
+def test_a_table_stops_number_by_number() -> None:
+    """One of 24 is half a point off: it goes to the end, and so do few others."""
+    kind = next(kind for kind in KINDS if kind.startswith("24"))
+    world = World(80, redrawn=0.5)
+    said, settings = stopping.stopped(kind, world, "clearly false", rng())
+    assert said == "contradicted"
+    assert 3 < settings < 4
+
+
+def test_rules_see_the_settings_of_a_look_and_the_chance_of_all() -> None:
+    """A second kernel among the first three; what is shown of a draw hangs on no more."""
+    every, three = (draw(World(80, seen=seen), np.zeros(1), rng()).ours for seen in (7, 3))
+    assert (three.net == every.net[[0, 1, 6]]).all()
 
 
 # -----------------------------------------------------------------------------

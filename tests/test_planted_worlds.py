@@ -19,6 +19,9 @@ from planted.claims import Paper
 from planted.flips import World
 from planted.worlds import Table
 
+from repro.schema.catalog import Metric
+from repro.schema.evaluation import looks
+from repro.schema.evaluation.looks import Looks
 from repro.schema.finding import Finding
 from repro.schema.groups import Slot
 from repro.schema.jobs import ModelJob, TuningJob
@@ -59,8 +62,18 @@ def run_of(claimed: Manifest, jobs: Mapping[str, str]) -> RunFile:
 class DrawnRecord(CheckedRecord):
     """A record whose letters and accuracies are found once: thousands of them are judged here."""
 
+    @property
+    def answers_alone(self) -> bool:
+        """Leaves out the ties, which are counted to be shown and decide nothing: half the time."""
+        return True
+
     def predicted(self, shots: int) -> Any:
         return self._once(f"predicted {shots}", lambda: self._letters(shots))
+
+    def right(self, metric: Metric, shots: int) -> Any:
+        if isinstance(self.arrays, worlds.LazyArrays):
+            return self.arrays.found_right(shots)
+        return super().right(metric, shots)
 
     def gold(self, shots: int) -> Any:
         return self._once(
@@ -79,6 +92,13 @@ class DrawnRecord(CheckedRecord):
         if (known := f"once {name}") not in self.__dict__:
             self.__dict__[known] = make()
         return self.__dict__[known]
+
+
+class WholeRecord(DrawnRecord):
+    """The same with everything that is shown."""
+
+    answers_alone = CheckedRecord.answers_alone
+    right = CheckedRecord.right
 
 
 class Bench:
@@ -114,16 +134,23 @@ class Bench:
             digest="0" * 64,
         )
 
-    def judged(self, claimed: Manifest, arrays: Mapping[str, Any]) -> tuple[Finding, ...]:
+    def judged(
+        self,
+        claimed: Manifest,
+        arrays: Mapping[str, Any],
+        kind: type[DrawnRecord] = DrawnRecord,
+        found: Looks = (),
+    ) -> tuple[Finding, ...]:
         """Findings of a paper, from arrays by slot."""
         evidence = copy.copy(self.evidence)
-        evidence.manifest, evidence.run = claimed, run_of(claimed, self.keys)
+        run = run_of(claimed, self.keys).model_copy(update={"looks": found})
+        evidence.manifest, evidence.run = claimed, run
         loaded: dict[str, CheckedRecord] = {}
         for each in self.slots:  # tunings come before what is asked of them
             of = None
             if isinstance(each.job, ModelJob) and each.job.tuned:
                 of = loaded[each.id.removesuffix(f".{each.job.task}.{each.job.dtype}")]
-            loaded[each.id] = DrawnRecord(each, self.records[each.id], arrays[each.id], of)
+            loaded[each.id] = kind(each, self.records[each.id], arrays[each.id], of)
         evidence._loaded = loaded
         return judge(claimed, evidence, {}).findings
 
@@ -136,9 +163,21 @@ class Drawn:
         names, data = world.checkpoints, {"mmlu": entries.mmlu(worlds.GOLD)}
         self.bench = Bench(manifest_of(worlds.draw(world, 0)), names, data)
 
+    def __call__(
+        self, seed: int, kind: type[DrawnRecord] = DrawnRecord
+    ) -> tuple[Paper, tuple[Finding, ...]]:
+        table = worlds.draw(self.world, seed)
+        return table.paper, self.bench.judged(manifest_of(table), worlds.arrays_of(table), kind)
+
+
+class DrawnLookByLook(Drawn):
+    """The same, settings one after another until a look ends a claim."""
+
     def __call__(self, seed: int) -> tuple[Paper, tuple[Finding, ...]]:
         table = worlds.draw(self.world, seed)
-        return table.paper, self.bench.judged(manifest_of(table), worlds.arrays_of(table))
+        claimed = manifest_of(table)
+        found = looks.planned(claimed, "full")
+        return table.paper, self.bench.judged(claimed, worlds.arrays_of(table), found=found)
 
 
 def manifest_of(table: Table) -> Manifest:
@@ -152,10 +191,13 @@ class DrawnTuned:
         claimed = tuned.draw(0)[0].manifest("tuned", **tuned.parts())
         self.bench = Bench(claimed, (tuned.MAMBA, tuned.PYTHIA), tuned.datasets())
 
-    def __call__(self, seed: int) -> tuple[Paper, tuple[Finding, ...]]:
+    def __call__(
+        self, seed: int, kind: type[DrawnRecord] = DrawnRecord
+    ) -> tuple[Paper, tuple[Finding, ...]]:
         paper, ours = tuned.draw(seed)
         claimed = paper.manifest("tuned", **tuned.parts())
-        return paper, self.bench.judged(claimed, tuned.arrays_by_slot(self.bench.slots, ours))
+        arrays = tuned.arrays_by_slot(self.bench.slots, ours)
+        return paper, self.bench.judged(claimed, arrays, kind)
 
 
 def most(hits: int, of: int) -> float:
@@ -202,6 +244,26 @@ def test_wrong_words_are_rare_in_every_world(world: World) -> None:
     check(Drawn(world), MORE if world.alike else PAPERS)
 
 
+def test_wrong_words_are_rare_where_a_run_stops_when_decided() -> None:
+    """Where settings are rare, of which an early look has fewer; and early looks do decide.
+
+    A table of three models: sentences are in the table of docs/calibration.md.
+    """
+    few = {"models": 3, "leans": (0.3, 0.5, 0.15), "false": frozenset({2})}
+    drawn, ended = DrawnLookByLook(World("rare settings", rare=0.1, **few)), Counter[str]()
+
+    def counted(seed: int) -> tuple[Paper, tuple[Finding, ...]]:
+        paper, findings = drawn(seed)
+        ended.update(f"{each.outcome} {each.causes[-1].code}" for each in findings)
+        return paper, findings
+
+    check(counted)
+    assert ended["reproduced decided-at-look"] > ended["reproduced last-look"], ended
+    assert ended["inconclusive given-up-at-look"], ended
+    assert ended["contradicted last-look"], ended
+    assert not ended["contradicted decided-at-look"], ended
+
+
 def test_wrong_words_are_rare_of_tuned_models() -> None:
     """And there are words: nothing is near a border, so that most claims are told."""
     words = check(DrawnTuned())
@@ -235,15 +297,18 @@ def save(store: Store, slot: Slot, arrays: Mapping[str, Any], made: Mapping[str,
     return records.save_record(store, slot.job, dict(arrays), here, on_path, **more)
 
 
-def test_a_drawn_paper_is_judged_from_its_files_as_it_is_here(tmp_path: Path) -> None:
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_drawn_paper_is_judged_from_its_files_as_it_is_here(
+    tmp_path: Path, *, tied: bool
+) -> None:
     """One model, with all that a run writes down and all that is checked of it."""
-    world = World("from files", models=1, leans=(0.3,), false=frozenset())
+    world = World("from files", models=1, leans=(0.3,), false=frozenset(), tied=tied)
     drawn, table, store = Drawn(world), worlds.draw(world, 0), Store(tmp_path)
     claimed, arrays = manifest_of(table), worlds.arrays_of(table)
     jobs = {each.id: save(store, each, arrays[each.id], {}) for each in drawn.bench.slots}
     known = drawn.bench.evidence
     evidence = Evidence(claimed, run_of(claimed, jobs), store, known.checkpoints, known.datasets)
-    compare(judge(claimed, evidence, {}).findings, drawn(0)[1])
+    compare(judge(claimed, evidence, {}).findings, drawn)
 
 
 def test_tuned_models_are_judged_from_their_files_as_they_are_here(tmp_path: Path) -> None:
@@ -255,14 +320,17 @@ def test_tuned_models_are_judged_from_their_files_as_they_are_here(tmp_path: Pat
         jobs[each.id] = save(store, each, arrays[each.id], made)
     known = drawn.bench.evidence
     evidence = Evidence(claimed, run_of(claimed, jobs), store, known.checkpoints, known.datasets)
-    compare(judge(claimed, evidence, {}).findings, drawn(0)[1])
+    compare(judge(claimed, evidence, {}).findings, drawn)
 
 
-def compare(written: tuple[Finding, ...], here: tuple[Finding, ...]) -> None:
-    """The same findings, but for the keys of their records."""
-    for one, other in zip(written, here, strict=True):
+def compare(written: tuple[Finding, ...], drawn: Drawn | DrawnTuned) -> None:
+    """The same findings, but for the keys of their records; and the same words without the ties."""
+    for one, other in zip(written, drawn(0, WholeRecord)[1], strict=True):
         assert one.records, one.reason
         assert one.model_copy(update={"records": ()}) == other.model_copy(update={"records": ()})
+    shown = {"records": (), "estimates": ()}
+    for one, other in zip(written, drawn(0)[1], strict=True):
+        assert one.model_copy(update=shown) == other.model_copy(update=shown)
 
 
 # -----------------------------------------------------------------------------

@@ -14,6 +14,7 @@ def recipe(**changes: Any) -> Any:
 
 
 def state_at_every_step() -> None:
-    """As after a minute of training, at every step from the third on."""
-    checkpoint.EVERY = checkpoint.SHARE = trainer.LOOK = 0.0
+    """As after a minute of training, at every step from the third on; each waits for the last."""
+    checkpoint.StateWriter.is_due = lambda _: True  # type: ignore[method-assign]
+    trainer.LOOK = 0.0
     trainer.WATCHED = 3

@@ -38,6 +38,8 @@ from numpy.typing import NDArray
 
 from repro.decimals import half_unit
 from repro.schema.causes import Cause, Value, cause, say
+from verify import power
+from verify.look import current
 
 FLIPPED = 3
 """Answers an evaluation that may flip without any cause that we know of."""
@@ -61,6 +63,8 @@ class Variance:
 
     total: float
     freedom: float
+    drift: float = 0.0
+    """How far settings that are still to come may move the mean (`verify.look`)."""
 
     @classmethod
     def of(cls, known: float, estimated: float, freedom: float) -> "Variance":
@@ -72,7 +76,7 @@ class Variance:
         """That of a sum or difference of two things that have nothing to do with each other."""
         total = self.total + other.total
         terms = self.total**2 / self.freedom + other.total**2 / other.freedom
-        return Variance(total, total**2 / terms if terms else math.inf)
+        return Variance(total, total**2 / terms if terms else math.inf, self.drift + other.drift)
 
     def reach(self, rate: float) -> float:
         """How far from its mean a value lies with probability `rate` on one side; may be inf."""
@@ -80,7 +84,8 @@ class Variance:
 
         if not math.isfinite(self.total):
             return math.inf
-        return float(stdtrit(min(self.freedom, _MANY), 1 - rate)) * math.sqrt(self.total)
+        far = float(stdtrit(min(self.freedom, _MANY), 1 - rate)) * math.sqrt(self.total)
+        return far - self.drift
 
 
 _MANY = 1e9
@@ -97,6 +102,8 @@ class Sample:
     """s, at least the floor."""
     machine: float
     """u, in squared units of the values; inf where nothing tells it."""
+    least: float = 0.0
+    """What s will never be below."""
 
     @property
     def mean(self) -> float:
@@ -119,9 +126,19 @@ class Sample:
         values = np.array(self.values)
         return float(np.abs(values - np.median(values)).max())
 
+    @property
+    def drift(self) -> float:
+        """How far settings that are still to come may move the mean; 0 where none is asked for."""
+        seen, look = len(self.values), current()
+        asked = look.ahead and _FEWEST <= seen < look.whole
+        return power.drift(self.spread, seen, look.whole) if asked else 0.0
+
     def _variance(self, known: float, times: float) -> Variance:
         if len(self.values) < _FEWEST:
             return Variance(math.inf, 1)
+        if current().ahead:  # at best: u only grows, and s is at its floor; 0 divides nothing
+            times += 1 / current().whole - 1 / len(self.values)
+            return Variance(known + times * self.least**2 or 1e-12, math.inf, self.drift)
         return Variance.of(known, times * self.spread**2, len(self.values) - 1)
 
 
@@ -137,7 +154,7 @@ def sample(values: Sequence[float], least_spread: float, machine: float) -> Samp
     if len(values) >= _FEWEST:
         middle = mean(values)
         variance = _sum((each - middle) ** 2 for each in values) / (len(values) - 1)
-    return Sample(tuple(values), max(math.sqrt(variance), least_spread), machine)
+    return Sample(tuple(values), max(math.sqrt(variance), least_spread), machine, least_spread)
 
 
 def mean(values: Sequence[float]) -> float:
@@ -188,13 +205,14 @@ def most_likely_changes(counted: int) -> float:
 
 
 @functools.lru_cache(maxsize=4096)
-def coin_flips(changes: tuple[int, ...], questions: int) -> float:
+def coin_flips(changes: tuple[int, ...], questions: int, rate: float = ERROR_RATE) -> float:
     """95 % quantile of a mean divergence if gains and losses were tosses of a fair coin, points.
 
     Args:
         changes: Answers whose correctness the dtype changes, of each difference that the mean is
             over: shots times cells. All tosses are independent.
         questions: Answers in one evaluation.
+        rate: 1 less the probability, where it is not 95 %.
 
     Returns:
         The exact quantile of mean |gained - lost|, smallest value with probability 0.95 at or
@@ -209,7 +227,7 @@ def coin_flips(changes: tuple[int, ...], questions: int) -> float:
         chances = np.convolve(chances, _absolute_walk(count))
     # All terms of one difference have its parity: they go by 2 from 0 or 1.
     rounded = 1e-12  # of sums of probabilities
-    place = int(np.searchsorted(np.cumsum(chances), 1 - ERROR_RATE - rounded))
+    place = int(np.searchsorted(np.cumsum(chances), 1 - rate - rounded))
     net = sum(count % 2 for count in changes) + 2 * place
     return 100 * net / (questions * len(changes))
 
@@ -251,7 +269,7 @@ class NumberTest:
         """
         from scipy.special import stdtr
 
-        beyond = abs(self.off) - self.rounding - guard
+        beyond = abs(self.off) + self.variance.drift - self.rounding - guard
         if not (beyond > 0 and math.isfinite(self.variance.total)):
             return 1.0
         freedom = min(self.variance.freedom, _MANY)
@@ -294,7 +312,7 @@ def undecidable(
     h = half_unit(published) + input_rounding
     if Decimal(margin) <= h:
         return cause("margin-within-rounding", margin=margin, rounding=f"{h.normalize():f}")
-    reach = float(h) + known.of_draw.reach(ERROR_RATE)
+    reach = float(h) + known.of_draw.reach(ERROR_RATE * current().most)
     if not math.isfinite(reach):  # a single setting
         return cause("not-finite")
     if float(Decimal(margin)) <= reach:
@@ -333,41 +351,24 @@ def decide(
     h, limit = half_unit(published) + input_rounding, float(Decimal(margin))
     printed = float(published)
     test = NumberTest(m - printed, float(h), measured.of_draw, measured.deviation)
-    reach = test.rounding + test.variance.reach(ERROR_RATE)
-    sides: dict[str, Value] = {
-        "off": test.off,
-        "error": math.sqrt(test.variance.total),
-        "draws": count,
-        "rounding": test.rounding,
-    }
+    reach = test.rounding + test.variance.reach(current().share(ERROR_RATE))
+    error = math.sqrt(test.variance.total)
+    sides: dict[str, Value] = {"off": test.off, "error": error, "draws": count}
+    sides["rounding"] = test.rounding
     outcome: Literal["reproduced", "inconclusive"] = "inconclusive"
-    known = Sample(measured.values, least_spread, measured.machine)
+    settings = (0.0,) * max(count, current().whole)
+    known = Sample(settings, least_spread, measured.machine, least_spread)
     if why_not := undecidable(published, margin, known, input_rounding):
         why = why_not
     elif abs(test.off) + reach > limit:
         why = cause("interval-crosses-margin", **sides, margin=margin)
-    elif null is not None and not min(m, printed) - test.rounding > null:
+    elif null is not None and not min(m + measured.drift, printed) - test.rounding > null:
         why = cause("within-coin-flips", **sides, margin=margin, null=null)
     else:
         outcome, why = "reproduced", cause("within-margin", **sides, margin=margin)
-    power = 0.0 if why.code == "within-coin-flips" else _power(limit - reach, test.variance)
-    return Decision(outcome, why, where, test, power, _noticed(test))
-
-
-def _power(room: float, variance: Variance) -> float:
-    """Chance that T of an identical process leaves room."""
-    from scipy.special import ndtr
-
-    return max(0.0, 2 * float(ndtr(room / math.sqrt(variance.total))) - 1)
-
-
-def _noticed(test: NumberTest) -> float:
-    """Student's t with the shift that exceeds its quantile nine times in ten, as a length."""
-    from scipy.special import nctdtrinc, stdtrit
-
-    freedom = min(test.variance.freedom, 1e5)  # above it nothing moves, and it is slow
-    shift = float(nctdtrinc(freedom, 1 - 0.9, stdtrit(freedom, 1 - ERROR_RATE / 2)))
-    return test.rounding + shift * math.sqrt(test.variance.total)
+    chance = 0.0 if why.code == "within-coin-flips" else power.within(limit - reach, error)
+    noticed = power.noticed(test.rounding, error, test.variance.freedom, ERROR_RATE)
+    return Decision(outcome, why, where, test, chance, noticed)
 
 
 def direction(mean: float, published: str, margin: str) -> Cause:

@@ -6,7 +6,7 @@ words and letters are those of `verify.paired`.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from verify import decision_rule
 from verify.decision_rule import Sample, coin_flips, mean, most_likely_changes
+from verify.look import current
 
 _HALF = 0.5
 """Of the changes between two machines or kernels, that one of them brings."""
@@ -55,7 +56,8 @@ class Divergences:
         if len(signed) > 1:
             cells = signed.var(axis=0, ddof=1).sum(axis=-1) / signed.shape[-1] ** 2
             least = max(least, math.sqrt(self._of_mean(cells)))
-        return decision_rule.sample(self.values, least, self.machine)
+        found = decision_rule.sample(self.values, least, self.machine)
+        return replace(found, least=self.least_spread)
 
     @cached_property
     def ranges(self) -> Sample:
@@ -67,13 +69,15 @@ class Divergences:
     @cached_property
     def null(self) -> float:
         """95 % quantile of D if gains and losses were tosses of a fair coin."""
-        return coin_flips(tuple(sorted(self.changes.ravel().tolist())), self.questions)
+        changes = tuple(sorted(self.changes.ravel().tolist()))
+        return coin_flips(changes, self.questions, current().share(decision_rule.ERROR_RATE))
 
     @property
     def at_the_floor(self) -> bool:
         """Whether D, mean over settings, is what nothing at all can look like."""
         # One division of whole numbers, as the null is: means of rounded ones miss a tie.
-        return not 100 * np.abs(self.net).sum() / (self.net.size * self.questions) > self.null
+        mean_of = 100 * np.abs(self.net).sum() / (self.net.size * self.questions)
+        return not mean_of + self.sample.drift > self.null
 
     @property
     def machine(self) -> float:

@@ -9,6 +9,7 @@ qualifies a measurement (tier, stand-in, substitution, drift) turns any decision
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from repro.environment.machine import Environment
@@ -79,6 +80,7 @@ from verify.rules import (
     tuned,
 )
 from verify.rules.tuned import with_learning_notes
+from verify.stopping import Asked, ask
 
 Pins = Mapping[str, str]
 """Package to the version that the lock pins."""
@@ -95,11 +97,11 @@ def judge(manifest: Manifest, evidence: Evidence, pins: Pins) -> Verdict:
     changed = run_file.changes(evidence.run, manifest)
     found: dict[str, Finding] = {}
     judged: dict[str, JudgedClaim] = {}
+    asked = ask_measured(manifest, evidence)  # (2)
     for claim in manifest.claims:
         finding: Finding | JudgedClaim | None = without_run(manifest, claim)  # (1)
-        if finding is None and not isinstance(claim, AmbiguousClaim):
-            what = changed.get(claim.id, changed.get("", ""))
-            finding = _measured(manifest, claim, evidence, what)  # (2)
+        if claim.id in asked:
+            finding = asked[claim.id].found
         if isinstance(finding, JudgedClaim):
             judged[claim.id] = finding
         elif finding:
@@ -126,6 +128,24 @@ def judge(manifest: Manifest, evidence: Evidence, pins: Pins) -> Verdict:
             *_notes(evidence),
         ),
     )
+
+
+def ask_measured(
+    manifest: Manifest, evidence: Evidence, upto: int | None = None
+) -> dict[str, Asked]:
+    """What each measured claim comes to by records, look by look, `upto` one of them or all."""
+    changed = run_file.changes(evidence.run, manifest)
+    return {
+        claim.id: ask(
+            manifest,
+            claim,
+            evidence,
+            partial(_measured, what=changed.get(claim.id, changed.get("", ""))),
+            upto,
+        )
+        for claim in manifest.claims
+        if not isinstance(claim, AmbiguousClaim) and without_run(manifest, claim) is None
+    }
 
 
 def adjust_over_table(judged: Mapping[str, JudgedClaim], tests: int) -> dict[str, JudgedClaim]:
@@ -175,19 +195,33 @@ def _with_left_out(
         alone: What was measured, by claim.
         judged: The same over the table.
     """
-    run, every = evidence.run, frozenset(evidence.slots)
-    asked = run.jobs.keys() | run.missing.keys()
-    numbers = tested(manifest)
-    left = sum(not slots_of(manifest, each, run.tier, every) <= asked for each in numbers)
+    wanted = evidence.run.jobs.keys() | evidence.run.missing.keys()
+    every = _guarding(manifest, evidence)
+    left = sum(not each <= wanted for each in every)
     if not left:
         return judged
-    why = cause("part-of-the-table", left=left, numbers=len(numbers))
+    why = cause("part-of-the-table", left=left, numbers=len(every))
     return {
         name: replace(one, decided=one.decided.because(why, outcome="inconclusive"))
         if one.decided.outcome != alone[name].decided.outcome
         else one
         for name, one in judged.items()
     }
+
+
+def _guarding(manifest: Manifest, evidence: Evidence) -> list[frozenset[str]]:
+    """What each number of the table rests on, with all of its settings."""
+    of = evidence.run.tier, frozenset(evidence.slots)
+    return [slots_of(manifest, each, *of) for each in tested(manifest)]
+
+
+def wanted_guards(manifest: Manifest, evidence: Evidence) -> frozenset[str]:
+    """After the last look: what guards the table, if a number of it would be contradicted."""
+    asked = ask_measured(manifest, evidence)
+    judged = {n: each.found for n, each in asked.items() if isinstance(each.found, JudgedClaim)}
+    adjusted = adjust_over_table(judged, family(manifest))
+    alike = all(adjusted[n].decided.outcome == e.decided.outcome for n, e in judged.items())
+    return frozenset() if alike else frozenset[str]().union(*_guarding(manifest, evidence))
 
 
 def _measured(

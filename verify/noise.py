@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 
 from verify.decision_rule import ERROR_RATE, Sample, Variance
+from verify.look import current
 
 Span = tuple[float, float]
 
@@ -50,7 +51,7 @@ def difference_intervals(left: Sample, right: Sample, tests: int = 1) -> Interva
 
 
 def _intervals(value: float, of_mean: Variance, of_draw: Variance, tests: int) -> Intervals:
-    rate = ERROR_RATE / 2 / tests
+    rate = current().share(ERROR_RATE) / 2 / tests
     return Intervals(
         value,
         _interval_around(value, of_mean.reach(rate)),

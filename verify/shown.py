@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from repro.decimals import as_printed_like
 from repro.schema.causes import MEASURED, Cause, Estimate, cause
 from repro.schema.claim_base import Published
-from repro.schema.validate import MIN_SETTINGS
 from verify import noise
 from verify.decision_rule import UNDECIDABLE, Decision, Sample, mean
+from verify.look import current
 from verify.outcome import JudgedClaim, RuleDecision
 
 if TYPE_CHECKING:
@@ -91,9 +91,10 @@ def require_settings(judged: JudgedClaim, draws: int, repeated: int) -> JudgedCl
         draws: Settings that gave numbers of their own.
         repeated: Settings that repeat one of them.
     """
-    if draws >= MIN_SETTINGS:
+    look = current()
+    if look.is_enough(draws, repeated):
         return judged
-    why = cause("few-settings", draws=draws, needed=MIN_SETTINGS, repeated=repeated)
+    why = cause("few-settings", draws=draws, needed=look.needed, repeated=repeated)
     decided = judged.decided.because(why, outcome="inconclusive")
     if repeated and all(each.record.environment.gpu is None for each in judged.loaded):
         line = cause("settings-of-a-cpu", repeated=repeated, settings=draws + repeated)

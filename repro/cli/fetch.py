@@ -30,7 +30,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     options.add_manifests(parser)
     options.add_inputs(parser)
     options.add_json(parser)
-    parser.set_defaults(engine=None, fresh=False, set="")  # what is read hangs on none
+    parser.set_defaults(
+        engine=None, fresh=False, set="", stop_when_decided=False
+    )  # what is read hangs on none
     parser.epilog = (
         "Sizes and licences first, as far as the catalog knows them: checkpoints with their\n"
         "tokenizers, data sets, and archives of pinned code that a fact is read from. What is\n"

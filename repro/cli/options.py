@@ -95,6 +95,14 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
         f"batch_size=12; fields: {', '.join(added_setting.FIELDS)} (seed: of tunings). The run "
         "file keeps it, and whoever judges the run has it too",
     )
+    parser.add_argument(
+        "--stop-when-decided",
+        action="store_true",
+        help="at tier full, take the settings one after another: after three, five and all of them "
+        "see which claims are decided, or cannot be any more, and run no job for those. The looks "
+        "are fixed in the run file before the first job; each has its share of the error rate "
+        "(docs/decision.md), and only the last contradicts anything",
+    )
     parser.add_argument("--fresh", action="store_true", help="run again what is already done")
 
 

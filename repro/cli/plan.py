@@ -4,25 +4,28 @@ import argparse
 import datetime as dt
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from repro.cli import options
+from repro.cli import options, verify
 from repro.environment import machine as environment
 from repro.environment.machine import Environment
 from repro.errors import EXIT_DONE, EXIT_INCOMPLETE, BadInputError
 from repro.inputs.locate import InputLocator, load_first_use_pins
-from repro.planning import plan, selection
+from repro.planning import cost, plan, selection
 from repro.planning.plan import Plan
 from repro.planning.planner import FetchSources, Planner
 from repro.planning.selection import Budget, ClaimNeeds
-from repro.report import console_budget, console_plan
+from repro.report import console_budget, console_looks, console_plan
 from repro.schema import catalog, paper, validate
 from repro.schema.claims import AmbiguousClaim
-from repro.schema.evaluation import added_setting
+from repro.schema.evaluation import added_setting, looks
+from repro.schema.evaluation.looks import Looks
 from repro.schema.jobs import Tier
 from repro.schema.manifest import Manifest
 from repro.store import run_file
+from repro.store.run_file import RunFile
 from repro.store.store import Store
 from repro.text import first_few
 
@@ -49,6 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
         together = console_plan.summary_as_data(plans)
         if budget:
             together |= console_budget.as_data(budget)
+        together |= console_looks.as_data(plans, [prepared.looks_of(each) for each in plans])
         data = [console_plan.as_data(each, prepared.undecidable(each)) for each in plans]
         print(options.as_json([each | {"together": together} for each in data]))
     else:
@@ -60,7 +64,9 @@ def run(arguments: argparse.Namespace) -> int:
             console_plan.show_summary(plans)
         if budget:
             console_budget.show(budget, plans)
-        for line in (*prepared.unread(plans), prepared.settings_of_a_cpu(plans)):
+        console_looks.show(plans, [prepared.looks_of(each) for each in plans])
+        told = (prepared.price_rests_on(plans), prepared.settings_of_a_cpu(plans))
+        for line in (*prepared.unread(plans), *told):
             if line:
                 options.print_line(line)
     return EXIT_INCOMPLETE if any(each.stuck() for each in plans) else EXIT_DONE
@@ -87,17 +93,21 @@ class PreparedPlans:
     """`--all`: jobs that decide nothing too."""
     budget: str | None = None
     """Time on one H200, as `--budget` has it."""
+    stop: bool = False
+    """`--stop-when-decided`."""
+    _needs: dict[tuple[str, Tier], list[ClaimNeeds]] = field(default_factory=dict)
 
     def plans(self) -> tuple[list[Plan], Budget | None]:
-        """A plan for every manifest, within the budget if there is one."""
+        """A plan for every manifest: within the budget if there is one, up to the first look."""
         plans = [self.plan_of(manifest) for manifest in self.manifests]
-        if self.budget is None:
-            return plans, None
-        if low := [each.manifest.id for each in plans if each.tier != "full"]:
+        asked = f"--budget {self.budget}" if self.budget else "--stop-when-decided" * self.stop
+        if asked and (low := [each.manifest.id for each in plans if each.tier != "full"]):
             raise BadInputError(
-                f"--budget {self.budget}: found {first_few(low)} at a tier below full, which "
+                f"{asked}: found {first_few(low)} at a tier below full, which "
                 "decides nothing about the paper's models; expected --tier full, or no --tier"
             )
+        if self.budget is None:
+            return [self.at_look(each, 1, each.slots()) for each in plans], None
         needs = {each.manifest.id: self.needs(each) for each in plans}
         bought = selection.spend(plans, needs, options.seconds_of(self.budget))
         why = f"beyond the budget of {self.budget} of one H200"
@@ -113,11 +123,70 @@ class PreparedPlans:
         A manifest without the tier asked for (the theorems are run at full or not at all)
         is planned at its default one.
         """
-        asked = self.tier or (manifest.tiers()[-1] if self.budget else None)
+        asked = self.tier or (manifest.tiers()[-1] if self.budget or self.stop else None)
         if asked in manifest.tiers():
             return self._planned(manifest, asked)
         plans = self.tiers_of(manifest)
         return plans[plan.choose_tier(plans)]
+
+    def looks_of(self, plan: Plan) -> Looks:
+        """The looks of a run: those that it began with, else those of `--stop-when-decided`."""
+        path = run_file.path_of(self.planner.store.root, plan.manifest.id, plan.tier)
+        before = None if self.planner.fresh else run_file.earlier_run(path)
+        if before and before.jobs:
+            return before.looks
+        return looks.planned(plan.manifest, plan.tier) if self.stop else ()
+
+    def check_looks(self, plan: Plan, before: RunFile) -> None:
+        """Refuse to stop otherwise than a run began to."""
+        kept = before.jobs.keys() - plan.slots() - selection.to_come(plan)
+        again = self.planner.fresh and not kept
+        other = self.planner.fresh or self.every or self.budget
+        wanted = bool(self.stop and looks.planned(plan.manifest, plan.tier))
+        if before.jobs and not again and (self.stop or other) and wanted != bool(before.looks):
+            how = "to stop when decided" if before.looks else "with all settings of every claim"
+            raise BadInputError(
+                f"{plan.manifest.id} was run at tier {plan.tier} {how}, which is fixed before the "
+                "first job of a run.\n    Go on with the options that it began with (without "
+                f"{'--all and --budget' if before.looks else '--stop-when-decided'}), use another "
+                "--out, or --fresh without --only to run every job again"
+            )
+
+    def at_look(self, plan: Plan, look: int, open_: AbstractSet[str]) -> Plan:
+        """The plan up to a look, from 1, with what open claims want of it; whole without looks."""
+        found = self.looks_of(plan)
+        if not found:
+            return plan
+        ran = plan.slots() if look > 1 else set()
+        whole = self.replan(plan, whole=True) if selection.to_come(plan) else plan
+        wanted = {
+            each.slot.id
+            for each in whole.jobs
+            if each.slot.id in ran
+            or (each.slot.id in open_ and looks.of_slot(found, each.slot) < look)
+        }
+        return selection.at_look(whole, wanted, open_)
+
+    def after_look(self, plan: Plan, look: int, say: Callable[[str], None]) -> tuple[Plan, bool]:
+        """The plan with what is wanted after a look, and whether anything is.
+
+        What open claims rest on at the next; after the last, what guards the table if a number of
+        it would be contradicted.
+        """
+        found = self.looks_of(plan)
+        if not found or look > len(found):
+            return plan, False
+        run = (plan.manifest, plan.tier, self.planner.store)
+        if look == len(found):
+            following = self.at_look(plan, look + 1, verify.guards_of_run(*run))
+            if more := following.slots() - plan.slots():
+                say(console_looks.on_guard(following, more))
+            return following, bool(more)
+        asked = verify.look_at_run(*run, look)
+        open_ = frozenset[str]().union(*(e.slots for e in asked.values() if e.state == "open"))
+        following = self.at_look(plan, look + 1, open_)
+        say(console_looks.at_look(following, found, look, asked))
+        return following, bool(open_)
 
     def tier_above(self, plan: Plan) -> Plan | None:
         """The plan of the next higher tier, if there is one."""
@@ -137,6 +206,12 @@ class PreparedPlans:
 
     def needs(self, plan: Plan) -> list[ClaimNeeds]:
         """What each claim of a plan's manifest rests on, and what a run could make of it."""
+        at = plan.manifest.id, plan.tier
+        if at not in self._needs:  # a plan within a budget asks twice
+            self._needs[at] = self._found_needs(plan)
+        return self._needs[at]
+
+    def _found_needs(self, plan: Plan) -> list[ClaimNeeds]:
         from verify.decidable import prospects  # `repro` meets `verify` only here
         from verify.rests_on import slots_of
 
@@ -174,6 +249,13 @@ class PreparedPlans:
         """Why several settings may be one here; empty where that is not so."""
         return console_plan.settings_of_a_cpu(plans, self.planner.machine)
 
+    def price_rests_on(self, plans: Sequence[Plan]) -> str:
+        """What GPU time was estimated from where its own was not measured; may be empty."""
+        jobs = [job for plan in plans for each in plan.jobs if (job := each.slot.job)]
+        gpu = self.planner.machine.gpu
+        found = cost.price_of_this_machine(jobs, self.planner.locator, gpu.name if gpu else "")
+        return f"priced by other measurements: {found}" if found else ""
+
     def unread(self, plans: Sequence[Plan]) -> list[str]:
         """Of every checkpoint that `--substitute` replaces and no job of some plans reads: why."""
         locator = self.planner.locator
@@ -190,10 +272,18 @@ class PreparedPlans:
             found.append("; ".join([f"--substitute {name}: no job reads {name}", *sorted(twins)]))
         return sorted(found)
 
-    def replan(self, plan: Plan) -> Plan:
-        """The same plan after a fetch: the same tier and the same jobs, whatever came."""
+    def replan(self, plan: Plan, *, whole: bool = False) -> Plan:
+        """The same plan after a fetch: the same tier and the same jobs, whatever came.
+
+        Args:
+            plan: What was planned before.
+            whole: With the jobs that a look left to a later one, or for good.
+        """
         found = self.planner.plan(plan.manifest, plan.tier)
+        looked = selection.BY_LOOKS if whole else ()
         for reason in dict.fromkeys(each.reason for each in plan.left_out):
+            if reason in looked:
+                continue
             slots = {each.slot.id for each in plan.left_out if each.reason == reason}
             found = selection.without(found, slots, reason)
         return selection.ranked(found, {each.slot.id: each.rank for each in plan.jobs})
@@ -216,6 +306,12 @@ def prepare(
     manifests = [added_setting.with_setting(each, added) for each in loaded]
     kinds = {group.kind for each in manifests for group in each.jobs}
     needs_hub = bool(kinds & {"evaluation", "tuning"})
+    if arguments.stop_when_decided and (arguments.all or arguments.budget):
+        other = "--all" if arguments.all else f"--budget {arguments.budget}"
+        raise BadInputError(
+            f"--stop-when-decided: found {other} beside it, which takes every setting of what it "
+            "runs; leave one of the two out"
+        )
     locator = InputLocator(
         substitutes=options.read_named_paths("--substitute", arguments.substitute),
         data=options.read_named_paths("--data", arguments.data),
@@ -243,4 +339,5 @@ def prepare(
         added,
         every=arguments.all,
         budget=arguments.budget,
+        stop=arguments.stop_when_decided,
     )

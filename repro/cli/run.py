@@ -4,6 +4,7 @@ import argparse
 import re
 from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,9 +19,10 @@ from repro.errors import EXIT_DONE, EXIT_INCOMPLETE, BadInputError, CannotRunErr
 from repro.fileio import escaped, provide_temporary_folder
 from repro.inputs import locate
 from repro.inputs.located import Located
+from repro.planning import selection
 from repro.planning.plan import Plan, PlannedJob, graph_of, job_digest, made_before
 from repro.planning.planner import SlotFilter
-from repro.report import console, console_budget, console_plan, console_verdicts
+from repro.report import console, console_budget, console_looks, console_plan, console_verdicts
 from repro.schema import paper
 from repro.schema.evaluation import added_setting
 from repro.schema.finding import Verdict
@@ -134,6 +136,8 @@ def _run(arguments: argparse.Namespace, engine: Engine) -> int:
             console_plan.show(plan, None, prepared.undecidable(plan), brief=True)
     if budget and not arguments.json:
         console_budget.show(budget, plans)
+    if not arguments.json:
+        console_looks.show(plans, [prepared.looks_of(each) for each in plans])
     told = (*prepared.unread(plans), prepared.settings_of_a_cpu(plans))
     for line in filter(None, told) if not arguments.json else ():
         options.print_line(line)
@@ -147,14 +151,21 @@ def _run(arguments: argparse.Namespace, engine: Engine) -> int:
         failed |= fetch.fetch_archives(prepared, bars.say)
         plans = [prepared.replan(plan) if _is_waiting(plan) else plan for plan in plans]
         commit_to_claims(plans, prepared, failed)
-        plans, could_not = _execute(plans, prepared, engine, bars, failed)
-        failed |= could_not
+        for look in count(1):
+            plans, could_not = _execute(plans, prepared, engine, bars, failed)
+            failed |= could_not
+            opened = [prepared.after_look(plan, look, bars.say) for plan in plans]
+            plans = [plan for plan, _ in opened]
+            commit_to_claims(plans, prepared, failed)
+            if not any(further for _, further in opened):
+                break
     verdicts = [judge_run(plan.manifest, plan.tier, prepared.planner.store) for plan in plans]
     if arguments.json:
         print(options.as_json(verdicts))
     else:
         console_verdicts.show_verdicts(verdicts)
         console_verdicts.show_failures(failed)
+        console_looks.show_saved(plans)
         _show_next(plans, prepared)
     stuck = _nothing_was_run(plans, verdicts) or any(
         plan.stuck() or _is_waiting(plan) for plan in plans
@@ -205,8 +216,9 @@ def _check_continues(plan: Plan, prepared: PreparedPlans, *, fresh: bool) -> Non
         if path.exists():
             _replace(path, every=prepared.planner.only == SlotFilter())
         return
+    prepared.check_looks(plan, before)
     engine = prepared.planner.engine_of(plan.manifest, plan.tier)
-    left = len(before.jobs.keys() - plan.slots())
+    left = len(before.jobs.keys() - plan.slots() - selection.to_come(plan))
     if before.engine != engine and left and not run_file.late_changes(before, plan.manifest):
         raise BadInputError(
             f"--engine {engine}: {plan.manifest.id} was run at tier {plan.tier} by "
@@ -244,10 +256,12 @@ def _execute(
 ) -> tuple[list[Plan], dict[str, str]]:
     """Run every job that is ready, each key once; what reads another's record, after that one.
 
+    `unfetched` are inputs and jobs that could not be had so far, by name.
+
     Returns:
         The plans as they are now, and what could not run, by name.
     """
-    planner, handed = prepared.planner, _ready(plans, ())
+    planner, handed = prepared.planner, _ready(plans, (), unfetched)
 
     def newly_ready(key: str) -> dict[str, PlannedJob]:
         done = handed[key].slot.job
@@ -256,7 +270,7 @@ def _execute(
         if done is None or job_digest(done) not in before:
             return {}
         plan_again([key], {})
-        found = _ready(plans, handed)
+        found = _ready(plans, handed, unfetched)
         handed.update(found)
         return found
 
@@ -282,10 +296,18 @@ def _execute(
     return plans, failed
 
 
-def _ready(plans: list[Plan], handed: Container[str]) -> dict[str, PlannedJob]:
-    """Jobs to run by key, each once: manifests share what they both need."""
+def _ready(
+    plans: list[Plan], handed: Container[str], failed: Container[str]
+) -> dict[str, PlannedJob]:
+    """Jobs to run by key, each once: manifests share what they both need.
+
+    Args:
+        plans: All that is run.
+        handed: Keys of jobs that run, or did.
+        failed: Names of jobs that could not, before an earlier look.
+    """
     found = {key: job for plan in plans for key, job in plan.to_run().items()}
-    return {key: job for key, job in found.items() if key not in handed}
+    return {k: job for k, job in found.items() if k not in handed and job.slot.name not in failed}
 
 
 # -----------------------------------------------------------------------------
@@ -351,6 +373,7 @@ def _run_file(
         jobs=jobs,
         missing=missing,
         left_out={slot: why for slot, why in left_out.items() if slot not in jobs},
+        looks=prepared.looks_of(plan),
         added=dict(prepared.added),
         committed=commitments_of(plan.manifest),
     )

@@ -32,6 +32,8 @@ from repro.text import plural, visible_lines
 if TYPE_CHECKING:
     from repro.report.report_data import ReportData
     from repro.report.words import Words
+    from verify.evidence import Evidence
+    from verify.stopping import Asked
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -126,17 +128,30 @@ def exit_code(verdicts: list[Verdict]) -> int:
 
 def judge_run(claimed: Manifest, tier: Tier, store: Store) -> Verdict:
     """Judge one manifest at one tier from what lies in a results folder."""
-    from verify.evidence import Evidence  # `repro` meets `verify` only here
-    from verify.judge import judge
+    from verify.judge import judge  # `repro` meets `verify` only here
 
-    evidence = Evidence(
-        claimed,
-        run_file.load(run_file.path_of(store.root, claimed.id, tier)),
-        store,
-        catalog.checkpoints(),
-        catalog.question_sets(),
-    )
-    return judge(claimed, evidence, pins.versions())
+    return judge(claimed, _evidence(claimed, tier, store), pins.versions())
+
+
+def look_at_run(claimed: Manifest, tier: Tier, store: Store, look: int) -> "dict[str, Asked]":
+    """What each measured claim comes to at a look, from 1, whose records are there."""
+    from verify.judge import ask_measured
+
+    return ask_measured(claimed, _evidence(claimed, tier, store), look)
+
+
+def guards_of_run(claimed: Manifest, tier: Tier, store: Store) -> frozenset[str]:
+    """After the last look: slots without which nothing of the table is contradicted that would."""
+    from verify.judge import wanted_guards
+
+    return wanted_guards(claimed, _evidence(claimed, tier, store))
+
+
+def _evidence(claimed: Manifest, tier: Tier, store: Store) -> "Evidence":
+    from verify.evidence import Evidence
+
+    run = run_file.load(run_file.path_of(store.root, claimed.id, tier))
+    return Evidence(claimed, run, store, catalog.checkpoints(), catalog.question_sets())
 
 
 def _markdown(folders: Sequence[Path], arguments: argparse.Namespace) -> int:

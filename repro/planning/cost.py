@@ -14,6 +14,7 @@ from repro.schema import slots as job_slots
 from repro.schema.claims import AmbiguousClaim, claimed_by
 from repro.schema.finding import Finding
 from repro.schema.jobs import DEFAULT_ENGINE, Job, ModelJob, TuningJob
+from repro.schema.kinds import rates as speeds
 from repro.schema.kinds.imported import ImportedJob
 from repro.schema.manifest import Manifest
 from repro.schema.tuned_claims import leaves_open
@@ -42,10 +43,37 @@ Rates = Mapping[tuple[object, ...], float]
 
 
 def estimate_cost(job: Job, locator: InputLocator, machine: Environment) -> Cost:
-    """Estimate one job on this machine."""
+    """Estimate one job on this machine; a card that nothing is known of counts as an H200."""
     found = job.estimate(locator.checkpoint_of(job), locator.data_of(job))
-    here = found.gpu_seconds if machine.gpu else found.cpu_seconds
+    here = found.cpu_seconds
+    if machine.gpu:
+        times = speeds.slower(machine.gpu.name, found.products) or 1.0
+        here = found.gpu_seconds + (times - 1) * found.on_card
     return Cost(here, found.gpu_seconds, found.memory)
+
+
+def price_of_this_machine(jobs: Iterable[Job], locator: InputLocator, gpu: str) -> str:
+    """What seconds rest on where that is not what was measured: another card, another model.
+
+    Args:
+        jobs: That were estimated.
+        locator: Of checkpoints.
+        gpu: The card's name; empty without.
+    """
+    told = []
+    if gpu and H200 not in gpu:
+        factors = [speeds.slower(gpu, dtype) for dtype in ("float32", "bfloat16")]
+        told = [f"{gpu}: nothing is known of it, priced as an H200"]
+        if None not in factors:
+            single, half = (f"{factor:.1f}" for factor in factors)
+            told = [f"{gpu}: {single} times an H200's seconds in float32, {half} in half precision"]
+            told[0] += ", the larger ratio of memory bandwidth and of peak"
+    asked = {
+        (known.family, job.dtype)
+        for job in jobs
+        if isinstance(job, ModelJob) and (known := locator.checkpoint_of(job))
+    }
+    return "; ".join([*told, *filter(None, (speeds.stands_in(*each) for each in sorted(asked)))])
 
 
 def as_measured(found: Cost, job: Job, rates: Rates, machine: Environment) -> Cost:
@@ -138,6 +166,7 @@ _CAUSES = {
     "no-job": ("no job for it", "needs"),
     "other-hardware": ("the paper's GPU", "hardware"),
     "drift": ("the pinned version", "package"),
+    "given-up-at-look": ("more settings than its manifest has", ""),
     "held": ("held: samples prove no theorem", ""),
     "proved-in-part": ("a proof of the rest", ""),
     "source-not-held": ("a copy of the other paper", ""),

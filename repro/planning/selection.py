@@ -4,6 +4,7 @@ In: plans, and what every claim rests on (the command line asks `verify`, which 
 Out: the same plans with fewer jobs, and the steps of a budget. Everything hangs on manifests and
 prices alone, never on a measured number, and a claim is decided on all its settings or not at all:
 what is left out ends as not run, and nothing that is run ends otherwise than with the whole list.
+A run that stops when decided is the exception, whose looks are fixed before its first job.
 
 Glossary: a step is a claim that is bought together with every claim that comes with it. Steps are
 taken greedily, most claims an hour first, which need not be the most that a budget could decide.
@@ -60,6 +61,31 @@ def within(plan: Plan, budget: "Budget", reason: str) -> Plan:
         if (rank := budget.ranks.get(f"{plan.manifest.id}/{each.slot.id}"))
     }
     return ranked(without(plan, plan.slots() - ranks.keys(), reason), ranks)
+
+
+LATER = "at a later look: run if a claim that rests on it is open by then"
+STOPPED = "stopped: what rests on it was decided at a look, or cannot be decided any more"
+
+
+BY_LOOKS = (LATER, STOPPED)
+"""Why a look leaves out a job."""
+
+
+def at_look(plan: Plan, wanted: AbstractSet[str], open_: AbstractSet[str]) -> Plan:
+    """The plan as far as a look goes.
+
+    Args:
+        plan: With the jobs of every look.
+        wanted: Slots of this look and of those before it.
+        open_: Slots that open claims rest on, at any look.
+    """
+    later = without(plan, open_ - wanted, LATER)
+    return without(later, later.slots() - wanted, STOPPED)
+
+
+def to_come(plan: Plan) -> set[str]:
+    """Slots that a look has left to a later one, or for good."""
+    return {each.slot.id for each in plan.left_out if each.reason in BY_LOOKS}
 
 
 def ranked(plan: Plan, ranks: Mapping[str, int]) -> Plan:

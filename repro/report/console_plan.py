@@ -70,7 +70,7 @@ def settings_of_a_cpu(plans: Iterable[Plan], machine: Environment) -> str:
     several = {
         job.slot.setting
         for plan in plans
-        for job in plan.jobs
+        for job in (*plan.jobs, *plan.left_out)
         if plan.tier == "full" and isinstance(job.slot.job, ModelJob)
     }
     if machine.gpu is not None or len(several) < 2:  # noqa: PLR2004

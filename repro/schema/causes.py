@@ -33,8 +33,9 @@ class Estimate(Frozen):
     """What it is of; figures draw `MEASURED` and what begins as `BARS`."""
     value: float
     low: float | None = None
-    """End of its interval: of 95 % where it was measured, of what the rounding of printed digits
-    leaves open where it follows from them; None where there is none."""
+    """End of its interval: of 95 % where it was measured (over all looks together, if there are
+    several), of what the rounding of printed digits leaves open where it follows from them; None
+    where there is none."""
     high: float | None = None
     unit: str = ""
 
@@ -98,6 +99,13 @@ SENTENCES: dict[str, str] = {
     "screened": "screened: {evaluations} float32 evaluations asked {anew:,} of {questions:,} "
     "questions anew, a random sample and all closer than {times} times {moved:.2g} nats, the "
     "largest change seen; the rest is as the first setting has it",
+    # Settings one after another (`verify.stopping`).
+    "decided-at-look": "decided at look {look} of {looks}, after {settings} of {whole} settings, "
+    "at {rate:.2g}, this look's share of the error rate",
+    "given-up-at-look": "given up at look {look} of {looks}, after {settings} of {whole} settings: "
+    "those to come would decide it once in twenty, if at all",
+    "last-look": "look {look} of {looks}, after all {whole} settings, at {rate:.2g}, this look's "
+    "share of the error rate",
     # What a check would have noticed.
     "no-control": "no control",
     "controls-caught": "{count} of its controls caught",

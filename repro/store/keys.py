@@ -113,16 +113,20 @@ def code_of(kind: str, root: Path | None = None) -> dict[str, str]:
 
 def changed_modules(code: Mapping[str, str]) -> list[str]:
     """Modules of a record's `code` that are gone here, or others."""
-    return [name for name, sha in sorted(code.items()) if _digest(_place(name)) != sha]
+    places = {package: _place(package) for package in {name.partition("/")[0] for name in code}}
+    return [
+        name
+        for name, sha in sorted(code.items())
+        if _digest(places[name.partition("/")[0]] / name) != sha
+    ]
 
 
-def _place(name: str) -> Path:
-    """Where a module of a record's `code` lies; a plug-in's that is not installed nowhere."""
-    package = name.partition("/")[0]
+def _place(package: str) -> Path:
+    """The folder that a package lies in; of a plug-in that is not installed nowhere."""
     try:
-        return _folder(package, None).parent / name
+        return _folder(package, None).parent
     except BadInputError:
-        return Path(name)
+        return Path()
 
 
 @functools.cache

@@ -18,6 +18,7 @@ from repro.fileio import write_text
 from repro.schema import paper, validate
 from repro.schema.base import Frozen, Sha256, Slug
 from repro.schema.claims import AmbiguousClaim, Claim, ModelClaim, PageClaim, PlannedClaim
+from repro.schema.evaluation import looks
 from repro.schema.evaluation.added_setting import with_setting
 from repro.schema.jobs import Engine, Tier
 from repro.schema.manifest import Manifest
@@ -58,7 +59,10 @@ class RunFile(Frozen):
     imported: dict[str, str] = Field(default_factory=dict)
     """Slots whose records somebody else measured, to who did; their records say the same."""
     left_out: dict[str, str] = Field(default_factory=dict)
-    """Slot to reason, for every job that was not wanted; none of it hangs on what was measured."""
+    """Slot to reason, for every job that was not wanted; none of it hangs on what was measured, but
+    for jobs that come after a look (`looks`)."""
+    looks: tuple[tuple[Slug, ...], ...] = ()
+    """The settings that each look adds, of a run that stops when decided; empty of any other."""
 
 
 def path_of(out: Path, manifest: str, tier: str) -> Path:
@@ -177,6 +181,8 @@ def _manifest_of(run: RunFile, out: Path) -> str:
 
 def changes(run: RunFile, manifest: Manifest) -> dict[str, str]:
     """What was changed since the run, by claim; see `repro.store.commitments.changes`."""
+    if run.looks and not looks.are_of(run.looks, manifest, run.tier):
+        return {"": "the looks of the run do not take each setting of the manifest once"}
     if run.schema_version > 1:
         return commitments.changes(run.committed, manifest)
     changed = commitments.changes(of_version_1(run.committed, manifest), manifest)

@@ -111,7 +111,7 @@ def _answers(model: MeasuredLM, tasks: Tasks, shots: int) -> Answered:
 
 def _digests(tasks: Tasks) -> Values:
     """Digests of the rows that were asked and of those shown as examples."""
-    test = (row for task in tasks.values() for row in task.eval_docs)
+    test = (row for task in tasks.values() for _, row in task.doc_iterator())
     examples = (row for task in tasks.values() for row in task.fewshot_docs())
     return {"test_sha256": data.mmlu_digest(test), "dev_sha256": data.mmlu_digest(examples)}
 

@@ -14,13 +14,13 @@ Reference: paper v2, Appendix D (lm-eval 0.4.2, `dtype` as a cast of the weights
 """
 
 from collections import defaultdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from repro.schema.jobs import ModelJob, TuningPath
-from runner.evaluation import tokens
 from runner.evaluation.offline import import_lm_eval
 from runner.measurement import Progress
 from runner.models import kernels, mamba_paths, precision
@@ -29,8 +29,14 @@ import_lm_eval()  # the import below fails offline without it
 
 from lm_eval.models.huggingface import HFLM  # noqa: E402
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 CHOICES = 4
 """Requests of one question: one for each letter."""
+
+ENCODED = 1 << 24
+"""Token ids that are kept from one call to the next, 64 MB, and those of one call more."""
 
 Request = tuple[tuple[str, str], list[int], list[int]]
 """As lm-eval encodes it: the two strings, context tokens, continuation tokens."""
@@ -77,7 +83,8 @@ class MeasuredLM(HFLM):  # type: ignore[misc]
             batch_size=job.setting.batch_size,
             add_bos_token=bos,
         )
-        self._memo = tokens.memo_of(tokenizer, bos=bos)
+        self._encoded: dict[str, NDArray[np.int32]] = {}
+        """Token ids of whole texts."""
         self._scan = kernels.set_mamba_scan(self.model, self._asked[1])
         self._layer_norm = precision.apply_half_layer_norm(self.model, self.device)
         self._arm = job.arm
@@ -91,17 +98,35 @@ class MeasuredLM(HFLM):  # type: ignore[misc]
         return logits
 
     def tok_encode(self, string: str, *args: object, **options: object) -> list[int]:
-        """As in `HFLM`; a text that was encoded before is looked up."""
-        if args or options:
+        """As in `HFLM`; what was encoded at once is looked up."""
+        if args or options or string not in self._encoded:
             ids: list[int] = super().tok_encode(string, *args, **options)
             return ids
-        if string not in self._memo:
-            tokens.keep_tokens(self._memo, string, super().tok_encode(string))
-        found: list[int] = self._memo[string].tolist()
+        found: list[int] = self._encoded[string].tolist()
         return found
+
+    def _encode_at_once(self, pairs: list[tuple[str, str]]) -> None:
+        """Each distinct text that `_encode_pair` will ask for, on all cores.
+
+        lm-eval asks one after the other, and for a context once for each choice. What the last
+        calls asked is kept, as the sample is asked again under another batch size.
+        """
+        if not self.tokenizer.is_fast:
+            return
+        if sum(map(len, self._encoded.values())) > ENCODED:
+            self._encoded.clear()
+        texts = dict.fromkeys(text for one, two in pairs for text in (one.rstrip(), one + two))
+        new = [text for text in texts if text not in self._encoded]
+        for start in range(0, len(new), 256):  # lists of Python's integers are large
+            some = new[start : start + 256]
+            options = {"return_attention_mask": False, "return_token_type_ids": False}
+            found = self.tokenizer(some, add_special_tokens=self.add_bos_token, **options)
+            for text, ids in zip(some, found["input_ids"], strict=True):
+                self._encoded[text] = np.array(ids, np.int32)
 
     def loglikelihood(self, requests: list[Any], **_: object) -> list[tuple[float, bool]]:
         """As in `HFLM`, without its progress bar."""
+        self._encode_at_once([request.args for request in requests])
         answers: list[tuple[float, bool]] = super().loglikelihood(requests, disable_tqdm=True)
         return answers
 

@@ -17,10 +17,11 @@ Not covered: sharing between calls. One call has all subjects at one number of e
 examples are 3 % of its tokens.
 """
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -31,12 +32,15 @@ from torch.utils._pytree import (  # private, and the same in every torch since 
     tree_leaves,
     tree_map,
 )
+from transformers import PreTrainedModel
 
 from runner.evaluation import tokens
 from runner.evaluation.language_model import MeasuredLM, Request
 from runner.evaluation.offline import import_lm_eval
 from runner.evaluation.prefix_tree import Group, Limits, plan_groups
-from runner.models import mamba, mamba_paths, registry
+from runner.evaluation.token_store import TokenStore
+from runner.evaluation.tokens import Encoded
+from runner.models import mamba, mamba2_mixer, mamba_paths, registry
 
 import_lm_eval()  # the import below fails offline without it
 
@@ -62,19 +66,21 @@ class ModelInput:
     """Whether nothing was cut off at the left."""
 
 
-def distinct_inputs(requests: list[Request], max_length: int) -> list[ModelInput]:
+def distinct_inputs(requests: Sequence[Request | Encoded], max_length: int) -> list[ModelInput]:
     """Distinct inputs, cut at the left as `HFLM` cuts them."""
     found: dict[bytes, ModelInput] = {}
-    contexts: dict[int, NDArray[np.int64]] = {}
+    seen: dict[tuple[int, tuple[int, ...]], ModelInput] = {}
     for number, (_, context, continuation) in enumerate(requests):
-        if id(context) not in contexts:  # requests of one question share a list of thousands
-            contexts[id(context)] = np.array(context, dtype=np.int64)
-        read = np.array(continuation[:-1], dtype=np.int64)
-        tokens = np.concatenate([contexts[id(context)], read])[-max_length:]
-        reads = len(tokens) - len(continuation)
-        whole = len(context) + len(continuation) - 1 <= max_length
-        each = found.setdefault(tokens.tobytes(), ModelInput(tokens, reads))
-        each.reads, each.whole = min(each.reads, reads), each.whole and whole
+        after = continuation[:-1]
+        asked = id(context), tuple(after)  # requests of one question share its context
+        if asked not in seen:
+            whole = np.concatenate([context, np.array(after, np.int64)], dtype=np.int64)
+            tokens = whole[-max_length:]
+            each = found.setdefault(tokens.tobytes(), ModelInput(tokens, len(tokens)))
+            each.whole = each.whole and len(whole) <= max_length
+            seen[asked] = each
+        each = seen[asked]
+        each.reads = min(each.reads, len(each.tokens) - len(continuation))
         each.requests.append(number)
     return list(found.values())
 
@@ -126,15 +132,18 @@ def state_rows(state: Any, rows: Tensor) -> Any:  # noqa: ANN401 - the same nest
         repeat it, without a copy: read them, never write.
     """
     wanted = rows.tolist()
-    repeated = len(set(wanted)) == 1
+    if len(set(wanted)) == 1:
+        one = slice(wanted[0], wanted[0] + 1)
+        return tree_map(lambda each: each[one].expand(len(wanted), *each.shape[1:]), state)
+    there = on_device(rows, tree_leaves(state)[0].device)  # once, for all blocks
+    return tree_map(lambda each: each.index_select(0, there), state)
 
-    def taken(tensor: Tensor) -> Tensor:
-        if repeated:
-            row = tensor[wanted[0] : wanted[0] + 1]
-            return row.expand(len(wanted), *tensor.shape[1:])
-        return tensor.index_select(0, rows.to(tensor.device))
 
-    return tree_map(taken, state)
+def on_device(given: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU where it is needed, without waiting for what runs there."""
+    if device.type != "cuda":
+        return given.to(device)
+    return given.pin_memory().to(device, non_blocking=True)
 
 
 # -----------------------------------------------------------------------------
@@ -143,8 +152,37 @@ def state_rows(state: Any, rows: Tensor) -> Any:  # noqa: ANN401 - the same nest
 SCORED = 4096
 """Positions whose scores over the vocabulary are held at once, 0.8 GB in float32."""
 
+AHEAD = 4
+"""Batches that Python may be ahead of the GPU: as many as keep it busy, few enough that answers
+are told as they come."""
+
+CALL = {False: 8e9, True: 40e9}
+"""Operations in matrix products that a GPU gets done while Python launches one block, in FP32 and
+in half precision. In FP32 it is the GPU that is waited for, and half of them are left."""
+
 Answer = tuple[float, bool]
 """Log-likelihood of a continuation in nats, and whether greedy decoding would give it."""
+
+
+class Scores:
+    """Of the tokens of some continuations, on their way from the device."""
+
+    def __init__(self, found: Tensor, dtype: torch.dtype, continuations: list[list[int]]) -> None:
+        """`found`: of each token its log-likelihood, and 1 if greedy decoding gives it; float32."""
+        self._dtype = dtype
+        self._starts = np.cumsum([0, *map(len, continuations[:-1])])
+        self._found = found.to("cpu", non_blocking=True)  # from a GPU into pinned memory
+        self._there = torch.cuda.Event() if found.is_cuda else None
+        if self._there:
+            self._there.record()
+
+    def answers(self) -> list[Answer]:
+        """One for each continuation, once they have arrived."""
+        if self._there:
+            self._there.synchronize()
+        value, equal = self._found.double().numpy()
+        sums = torch.from_numpy(np.add.reduceat(value, self._starts)).to(self._dtype).tolist()
+        return list(zip(sums, np.logical_and.reduceat(equal, self._starts).tolist(), strict=True))
 
 
 class PrefixLM(MeasuredLM):
@@ -153,7 +191,8 @@ class PrefixLM(MeasuredLM):
     def __init__(self, *args: Any, family: str, **options: Any) -> None:  # noqa: ANN401
         super().__init__(*args, **options)
         self._family = registry.MODELS[family]
-        self._cuts = tokens.encodes_in_parts(self.tokenizer, bos=self.add_bos_token)
+        cuts = tokens.encodes_in_parts(self.tokenizer, bos=self.add_bos_token)
+        self._pieces = TokenStore(self.tokenizer) if cuts else None
         self._limits: dict[int, Limits] = {}
         """By batch size, which is halved where the memory runs out."""
         self._stock = False
@@ -178,16 +217,17 @@ class PrefixLM(MeasuredLM):
     def loglikelihood(self, requests: list[Any], **_: object) -> list[Answer]:
         """As in `HFLM`, each piece of text encoded once where the tokenizer allows it."""
         pairs = [request.args for request in requests]
-        if self._stock or not self._cuts or any(not context for context, _ in pairs):
+        if self._stock or not self._pieces or any(not context for context, _ in pairs):
             answers: list[Answer] = super().loglikelihood(requests)
             return answers
-        ids = tokens.encode_pairs(self.tokenizer, pairs)
-        return self._loglikelihood_tokens([(p, *i) for p, i in zip(pairs, ids, strict=True)])
+        return self._loglikelihood_tokens(tokens.encode_pairs(self._pieces, pairs))
 
-    def _loglikelihood_tokens(self, requests: list[Request], **options: object) -> list[Answer]:
+    def _loglikelihood_tokens(
+        self, requests: Sequence[Request | Encoded], **options: object
+    ) -> list[Answer]:
         """As in `HFLM`, in the order of the requests."""
         if self._stock:
-            return super()._loglikelihood_tokens(requests, **options)
+            return super()._loglikelihood_tokens(cast("list[Request]", requests), **options)
         self.input_lengths = [len(context) + len(letter) - 1 for _, context, letter in requests]
         inputs = distinct_inputs(requests, self.max_length)
         if self.batch_size not in self._limits:
@@ -198,13 +238,22 @@ class PrefixLM(MeasuredLM):
         self.counts["tokens_stock"] += sum(len(each.tokens) for each in inputs)
         self.counts["truncated"] += sum(not each.whole for each in inputs)
         answers: list[Answer] = [(float("nan"), False)] * len(requests)
+        waiting: deque[tuple[list[int], Scores]] = deque()
+
+        def told(at_most: int) -> None:
+            while len(waiting) > at_most:
+                asked, scores = waiting.popleft()
+                for number, answer in zip(asked, scores.answers(), strict=True):
+                    answers[number] = answer
+                    self.cache_hook.add_partial("loglikelihood", requests[number][0], answer)
+
         for batch, before, hidden in self._hidden(root, inputs, limits, None):
             chosen = [inputs[place] for place in batch]
             asked = [number for each in chosen for number in each.requests]
-            found = self._scored(chosen, [requests[number][2] for number in asked], before, hidden)
-            for number, answer in zip(asked, found, strict=True):
-                answers[number] = answer
-                self.cache_hook.add_partial("loglikelihood", requests[number][0], answer)
+            continuations = [requests[number][2] for number in asked]
+            waiting.append((asked, self._scored(chosen, continuations, before, hidden)))
+            told(AHEAD)
+        told(0)
         return answers
 
     def _hidden(
@@ -224,7 +273,7 @@ class PrefixLM(MeasuredLM):
         for batch in group.batches(lengths, limits):
             rows, places = zip(*batch, strict=True)
             tokens = [inputs[place].tokens[group.length :] for place in places]
-            yield list(places), group.length, self._continued(tokens, state, rows)[0]
+            yield list(places), group.length, self._continued(tokens, state, rows, keep=False)[0]
         for below in group.groups:
             span = slice(group.length, below.length)
             tokens = [inputs[place].tokens[span] for place in below.members]
@@ -237,42 +286,42 @@ class PrefixLM(MeasuredLM):
         tokens: list[NDArray[np.int64]],
         state: Any,  # noqa: ANN401
         rows: Sequence[int],
+        *,
+        keep: bool = True,
     ) -> tuple[Tensor, Any]:
-        """What some tokens give after rows of a state, padded on the right."""
+        """What some tokens give after rows of a state, padded on the right; a state if kept."""
         self.counts["tokens_run"] += sum(map(len, tokens))
         padded = np.zeros((len(tokens), max(map(len, tokens))), dtype=np.int64)
         for row, each in zip(padded, tokens, strict=True):
             row[: len(each)] = each
         if state is not None:
             state = state_rows(state, torch.tensor(rows))
+        given = on_device(torch.from_numpy(padded), self.device)
         with self._precision:
-            hidden, after = self._family.continued(
-                self.model, torch.from_numpy(padded).to(self.device), state
-            )
+            if not keep:
+                return registry.hidden(self._family, self.model, given, state), None
+            hidden, after = self._family.continued(self.model, given, state)
         return hidden, after
 
     def _scored(
         self, inputs: list[ModelInput], continuations: list[list[int]], before: int, hidden: Tensor
-    ) -> list[Answer]:
-        """Answers to the requests of a batch's inputs, one input after the other."""
-        reads, entries = score_positions(inputs, continuations, before)
-        wanted = torch.from_numpy(reads).to(self.device)
-        picked = hidden[wanted[0], wanted[1]]
-        read, token = torch.from_numpy(entries).to(self.device)
-        found = []
+    ) -> Scores:
+        """Scores for the requests of a batch's inputs, one input after the other."""
+        reads, (read, token) = score_positions(inputs, continuations, before)
+        row, column = on_device(torch.from_numpy(reads), self.device)
+        picked = hidden[row, column]
+        found = torch.empty(2, len(token), device=self.device)
         for start in range(0, len(picked), SCORED):
+            here = np.flatnonzero((read >= start) & (read < start + SCORED))
+            wanted = np.stack([here, read[here] - start, token[here]])
+            place, row, letter = on_device(torch.from_numpy(wanted), self.device)
             with self._precision:
                 logits = self._family.head(self.model, picked[start : start + SCORED])
-            self.logits_dtype = str(logits.dtype).removeprefix("torch.")
             scores = log_softmax(logits, dim=-1)
-            here = (read >= start) & (read < start + SCORED)
-            row, letter = read[here] - start, token[here]
             greedy = scores.argmax(dim=-1)[row] == letter
-            found.append(torch.stack([scores[row, letter].float(), greedy.float()]))
-        value, equal = torch.cat(found, dim=1).cpu().double().numpy()
-        starts = np.cumsum([0, *map(len, continuations[:-1])])
-        sums = torch.from_numpy(np.add.reduceat(value, starts)).to(scores.dtype).tolist()
-        return list(zip(sums, np.logical_and.reduceat(equal, starts).tolist(), strict=True))
+            found[:, place] = torch.stack([scores[row, letter].float(), greedy.float()])
+        self.logits_dtype = str(logits.dtype).removeprefix("torch.")
+        return Scores(found, scores.dtype, continuations)
 
     def _measured_limits(self) -> Limits:
         """What fits, from states of one token and of two, and the logits of a full batch."""
@@ -285,12 +334,16 @@ class PrefixLM(MeasuredLM):
             logits = self._family.head(self.model, hidden[:, -1])
         self.counts["tokens_run"] = tokens_run
         token = sizes[1] - sizes[0]
+        blocks = len(state) if isinstance(state, tuple) else 1
+        on_gpu = self.device.type == "cuda"
         return Limits(
             positions=room,
             memory=room * logits.nbytes,
             row=sizes[0] - token,
             token=token,
             falling=self._order == "length-descending",
+            call=price_of_a_call(self.model, blocks, self._arm) if on_gpu else Limits.call,
+            blocks=blocks if hasattr(self._family, "hidden") else 1,
         )
 
     def path(self) -> dict[str, str]:
@@ -300,14 +353,31 @@ class PrefixLM(MeasuredLM):
         return super().path() | engine | counts
 
 
+def price_of_a_call(model: PreTrainedModel, blocks: int, arm: str) -> int:
+    """Of a pass, in tokens (`prefix_tree`), on a GPU.
+
+    By the model's shape alone: batches, and with them last bits, are the same in every run.
+    """
+    half = arm == "autocast" or model.dtype in (torch.float16, torch.bfloat16)
+    ends = (model.get_input_embeddings(), model.get_output_embeddings())
+    apart = {id(each.weight) for each in ends if each is not None}
+    weights: int = sum(
+        each.numel() for each in model.parameters() if each.ndim > 1 and id(each) not in apart
+    )
+    return round(blocks * CALL[half] / (2 * max(weights, 1)))
+
+
 def from_state(model: nn.Module) -> str:
     """What runs a model's Mamba mixers behind a prefix.
 
     Returns:
         "none" without such mixers; "slow" for Mamba's loop, else how its kernel starts from a
-        state; "plain" or "unfused" for Mamba-2, whose one call takes no state.
+        state; "plain", "chunk_scan" (our kernel) or "unfused" for Mamba-2, whose one call takes no
+        state.
     """
     if later := mamba_paths.mamba2_mixers(model):
+        if mamba2_mixer.by_our_kernels(later[0]):
+            return "chunk_scan"
         return "plain" if later[0].path == "plain" else "unfused"
     mixers = mamba_paths.stock_mixers(model)
     if not mixers:

@@ -4,7 +4,7 @@ Sorted sequences make a radix tree: each node is a prefix where two or more sequ
 of one length whose parents ran together run as one batch, a group; so do the leaves, what is left
 of each sequence, padded on the right. One price list, in tokens, decides everything:
 
-    CALL   a forward pass, whatever is in it (launching kernels, Python)
+    call   a forward pass, whatever is in it (launching kernels, Python); a model's (`Limits`)
     ROW    starting a row from a state (reading and writing it)
 
 A group is run if it saves more than a call; its prefixes may be cut shorter, to the shortest among
@@ -27,11 +27,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-CALL = 1024
-"""Tokens that a 130M model processes on a GPU while Python launches one forward pass of it."""
-
 ROW = 8
-"""Tokens that it processes while a row's state is copied."""
+"""Tokens that a model processes while a row's state is copied."""
 
 Tokens = NDArray[np.int64]
 
@@ -50,10 +47,21 @@ class Limits:
     """Bytes that each token adds to it."""
     falling: bool = True
     """Whether long batches come before short ones."""
+    call: int = 1024
+    """Price of a forward pass, in tokens."""
+    blocks: int = 1
+    """Equal parts that a state is made in, each freed before the next where it is not kept."""
 
     def rows(self, new: int, length: int) -> int:
         """Rows of `new` tokens after others, `length` with them; branch and result both count."""
-        state = 2 * (self.row + self.token * length)
+        return self._rows(new, 2 * (self.row + self.token * length))
+
+    def leaves(self, new: int, length: int, parents: int) -> int:
+        """The same of rows that leave no state; those of one parent share its state."""
+        state = self.row + self.token * length
+        return self._rows(new, -(-state // self.blocks) + (state if parents > 1 else 0))
+
+    def _rows(self, new: int, state: int) -> int:
         return max(1, min(self.positions // new, self.memory // max(state, 1)))
 
 
@@ -80,8 +88,9 @@ class Group:
         for leaf in ordered:
             new = lengths[leaf[1]] - self.length
             longest, total = max(longest, new), total + new
-            full = len(batch) >= limits.rows(longest, longest + self.length)
-            if batch and (full or longest * (len(batch) + 1) - total > CALL):
+            fit = limits.leaves(longest, longest + self.length, len(self.members))
+            padding = longest * (len(batch) + 1) - total
+            if batch and (len(batch) >= fit or padding > limits.call):
                 yield batch
                 batch, longest, total = [], new, new
             batch.append(leaf)
@@ -189,7 +198,7 @@ def _add_children(
         halved = replace(limits, memory=limits.memory // 2)  # the other half is for what follows
         for batch in _by_length(worth, group.length, halved):
             cut = batch[0][1].length
-            if sum(node.saves(cut - group.length) for _, node in batch) < CALL:
+            if sum(node.saves(cut - group.length) for _, node in batch) < limits.call:
                 nodes += batch
                 continue
             made = Group(cut, [order[node.start] for _, node in batch], [row for row, _ in batch])
@@ -211,7 +220,7 @@ def _by_length(
     for row, node in sorted(nodes, key=lambda each: (each[1].length, each[1].start)):
         cut = batch[0][1].length if batch else node.length
         again += (node.count - 1) * (node.length - cut)
-        if batch and (again > CALL or len(batch) >= limits.rows(cut - before, cut)):
+        if batch and (again > limits.call or len(batch) >= limits.rows(cut - before, cut)):
             yield batch
             batch, again = [], 0
         batch.append((row, node))

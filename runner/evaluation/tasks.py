@@ -22,6 +22,7 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 from unittest import mock
 
@@ -51,13 +52,18 @@ from lm_eval.utils import load_yaml_config  # noqa: E402
 
 Row = dict[str, Any]
 
+Made = dict[int, tuple[Row, Any]]
+"""By the identity of a row, the row and what was made of it."""
+
 
 class RenderedOnce(ConfigurableTask):  # type: ignore[misc]
     """One of lm-eval's tasks that remembers its rows, and what it made of them."""
 
     def __init__(self, config: dict[str, Any]) -> None:
         self._asked: list[Row] = []
-        self._made: dict[tuple[str, int], tuple[Row, Any]] = {}
+        self._texts: Made = {}
+        self._targets: Made = {}
+        self._choices: Made = {}
         super().__init__(config=config)
 
     def doc_iterator(
@@ -71,22 +77,23 @@ class RenderedOnce(ConfigurableTask):  # type: ignore[misc]
 
     def doc_to_text(self, doc: Row) -> Any:  # noqa: ANN401 - a string, or a place among choices
         """As lm-eval has it."""
-        return self._once("text", doc, super().doc_to_text)
+        known = self._texts.get(id(doc)) or _keep(self._texts, doc, super().doc_to_text(doc))
+        return known[1]
 
     def doc_to_target(self, doc: Row) -> Any:  # noqa: ANN401 - the same, or a list
         """As lm-eval has it."""
-        return self._once("target", doc, super().doc_to_target)
+        known = self._targets.get(id(doc)) or _keep(self._targets, doc, super().doc_to_target(doc))
+        return known[1]
 
     def doc_to_choice(self, doc: Row) -> Any:  # noqa: ANN401 - a list, which nobody changes
         """As lm-eval has it."""
-        return self._once("choice", doc, super().doc_to_choice)
-
-    def _once(self, what: str, doc: Row, make: Callable[[Row], Any]) -> Any:  # noqa: ANN401
-        """Rows are told apart by identity; the row is kept, so that no other takes its place."""
-        known = self._made.get((what, id(doc)))
-        if known is None:
-            known = self._made[what, id(doc)] = doc, make(doc)
+        known = self._choices.get(id(doc)) or _keep(self._choices, doc, super().doc_to_choice(doc))
         return known[1]
+
+
+def _keep(made: Made, doc: Row, what: Any) -> tuple[Row, Any]:  # noqa: ANN401
+    """The row is kept with what was made of it, so that no other takes its place."""
+    return made.setdefault(id(doc), (doc, what))
 
 
 @contextmanager
@@ -94,10 +101,20 @@ def templates_compiled_once() -> Iterator[None]:
     """Let lm-eval compile each prompt template once, not once for every question.
 
     `lm_eval.utils.apply_template` compiles at every call: 5-shot MMLU takes 144 s of it
-    on one core, 2 s with this. The rendered prompts are the same.
+    on one core, 2 s with this. The rendered prompts are the same. A template that is mere text,
+    as the description of a subject, is rendered once, too.
     """
     environment = lm_eval.utils.env
-    compile_once = functools.cache(environment.from_string)
+    compiled = environment.from_string
+
+    @functools.cache
+    def compile_once(source: str) -> Any:  # noqa: ANN401 - what has a method `render`
+        template = compiled(source)
+        if "{" in source:
+            return template
+        text = template.render()
+        return SimpleNamespace(render=lambda **_: text)
+
     with mock.patch.object(environment, "from_string", compile_once):
         yield
 
@@ -128,8 +145,12 @@ class LocalTask(RenderedOnce):
 
     def fewshot_docs(self) -> Any:  # noqa: ANN401 - a datasets.Dataset, or None
         """As lm-eval has it; none where the file has no split for it, so that none can be shown."""
-        drawn = task_files.task_file(self.config.task).splits[1]
-        return super().fewshot_docs() if drawn in self.dataset else None
+        return super().fewshot_docs() if self._drawn in self.dataset else None
+
+    @functools.cached_property
+    def _drawn(self) -> str:
+        """The split that examples come from."""
+        return task_files.task_file(self.config.task).splits[1]
 
     def training_docs(self) -> Any:  # noqa: ANN401 - a datasets.Dataset, or None
         """As lm-eval has it, save for rows that process_docs has already made."""
@@ -260,7 +281,7 @@ class HubTask(RenderedOnce):
 
 
 def build_mmlu(chosen: Iterable[str], wheel: Path | None) -> dict[str, ConfigurableTask]:
-    """lm-eval's tasks for some subjects.
+    """lm-eval's tasks for some subjects; whoever runs one sets its number of examples first.
 
     Without the data wheel, lm-eval's data set is fetched from the hub.
 
@@ -281,11 +302,16 @@ def build_mmlu(chosen: Iterable[str], wheel: Path | None) -> dict[str, Configura
     if unknown:
         message = "no such MMLU subject"
         raise BadInputError(message, unknown)
-    tasks: dict[str, ConfigurableTask] = {}
-    for name in names:
-        config = load_yaml_config(str(known[name]), mode="full")
-        if wheel is None:
-            tasks[name] = HubTask(config)
-        else:
-            tasks[name] = LocalTask(config, functools.partial(data.mmlu_dataset, wheel, name))
-    return tasks
+    if wheel is None:
+        return {name: HubTask(load_yaml_config(str(known[name]), mode="full")) for name in names}
+    there = wheel.stat() if wheel.exists() else None
+    version = (there.st_ino, there.st_size, there.st_mtime_ns) if there else None
+    return {name: _mmlu_task(known[name], name, wheel, version) for name in names}
+
+
+@functools.lru_cache(maxsize=64)
+def _mmlu_task(description: Path, subject: str, wheel: Path, version: object) -> LocalTask:
+    """A subject made once for all jobs of a process: all 57 take three seconds of one core."""
+    del version  # of the file, which another may have taken the place of
+    config = load_yaml_config(str(description), mode="full")
+    return LocalTask(config, functools.partial(data.mmlu_dataset, wheel, subject))

@@ -8,6 +8,7 @@ recurrent state at each. So a state here is a `MambaState` a block, in float32, 
 state to state is ours.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -27,7 +28,8 @@ from runner.models.transformers_model import TransformersModel
 # By the code that `mamba_paths.path_of` names. On a slow path the arithmetic is `slow_forward`'s
 # (`mamba_scan`). By the kernels it is that of the pins (path kernels) or of `mamba_paths.live`; the
 # convolution gets the last inputs before its own, and a scan that has a state to start from gets it
-# by `FROM_STATE`. In all of them the state is FP32, as within one pass of any of them.
+# by `FROM_STATE`. In all of them the state is FP32, as within one pass of any of them. Where Triton
+# compiles, norms, convolutions and scans of many rows are our kernels (`mamba_scan_triton`).
 #
 # Every projection is called as a module, but dt_proj on path kernels, as the pins have it.
 #
@@ -45,6 +47,16 @@ def _start() -> Start:
 
 FROM_STATE = _start()
 """How kernels scan from a state (`mamba_scan`, `mamba_scan_triton`)."""
+
+
+def by_our_kernels() -> bool:
+    """Whether Triton's kernels of ours stand for what lies between two products."""
+    return FROM_STATE.__name__ == "by_one_kernel"
+
+
+FEW = 1 << 14
+"""Channels of all rows, below which mamba-ssm's kernel, which splits the steps of a channel, is the
+faster one from 0: 11 rows of Mamba 130M (evidence/h100/scan_starts.md, and what it says of one)."""
 
 
 class MambaState(NamedTuple):
@@ -68,11 +80,13 @@ def continued(
         hidden: (batch, length ≥ 1, hidden size).
         before: What the tokens before left, of the same batch; None at the start of a sequence.
     """
-    length = hidden.shape[1]
-    driven, gate = mixer.in_proj(hidden).transpose(1, 2).chunk(2, dim=1)  # (batch, inner, length)
+    length, path, projected = hidden.shape[1], path_of(mixer), mixer.in_proj(hidden)
+    if path != "slow" and by_our_kernels():
+        y, after = _by_our_kernels(mixer, projected, before, path)
+        return mixer.out_proj(y), after
+    driven, gate = projected.transpose(1, 2).chunk(2, dim=1)  # (batch, inner, length)
     width = mixer.conv_kernel_size - 1
     earlier = before.driven if before else driven.new_zeros(*driven.shape[:2], width)
-    path = path_of(mixer)
     if path == "slow":
         padded = torch.cat([earlier, driven], dim=-1)
         y, last = _by_pytorch(mixer, padded, gate, before)
@@ -126,11 +140,64 @@ def _by_kernels(
     return y.transpose(1, 2), last.transpose(1, 2)
 
 
+def _by_our_kernels(
+    mixer: Any,  # noqa: ANN401
+    projected: Tensor,
+    before: MambaState | None,
+    path: Path,
+) -> tuple[Tensor, MambaState]:
+    """What enters out_proj, (batch, length, inner), from what leaves in_proj; and the state."""
+    from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
+
+    from runner.models.mamba_scan_triton import by_one_kernel, convolved
+
+    driven, gate = projected.chunk(2, dim=-1)
+    into, left = convolved(mixer.conv1d, driven, before.driven.mT if before else None)
+    given, raw = scan_arguments(mixer, into.mT, "live" if path == "live" else "kernels")
+    rows, _, inner = into.shape
+    if before is None and rows * inner < FEW:
+        y, last = selective_scan_fn(
+            **given, **raw, z=gate.mT, delta_softplus=True, return_last_state=True
+        )
+    else:
+        zero = torch.zeros(1, 1, 1, device=into.device).expand(rows, mixer.ssm_state_size, inner)
+        inputs = ScanInputs(delta=raw["delta"], z=gate.mT, **given)
+        start = (before.scanned if before else zero).mT
+        y, last = by_one_kernel(None, inputs, start, raw["delta_bias"])
+    return y.mT, MambaState(left.mT, last.mT)
+
+
 # -----------------------------------------------------------------------------
 # The model
 
 States = tuple[MambaState, ...]
 """What each block's mixer carries on."""
+
+
+def _added_and_normed(
+    block: Any,  # noqa: ANN401
+    stream: Tensor,
+    mixed: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    """What enters a block's mixer, and the stream with what the block before it has put out."""
+    norm = block.norm
+    wide = torch.float32 if block.residual_in_fp32 else stream.dtype
+    plain = type(norm).__name__ == "MambaRMSNorm" and not (
+        norm._forward_hooks or norm._forward_pre_hooks  # noqa: SLF001 - has no public name
+    )
+    if plain and path_of(block.mixer) != "slow" and by_our_kernels():
+        from runner.models.mamba_scan_triton import added_and_normed
+
+        return added_and_normed(
+            norm,
+            stream if mixed is None else mixed,
+            eps=norm.variance_epsilon,
+            stream=None if mixed is None else stream,
+            kept=wide if mixed is None else torch.promote_types(wide, mixed.dtype),
+            rounded=(True, True),
+        )
+    stream = stream if mixed is None else stream + mixed
+    return norm(stream.to(norm.weight.dtype)), stream.to(wide)
 
 
 class MambaModel(TransformersModel):
@@ -141,18 +208,29 @@ class MambaModel(TransformersModel):
         self, model: PreTrainedModel, tokens: Tensor, state: States | None
     ) -> tuple[Tensor, States]:
         """As `ModelFamily.continued` says: the pass of transformers' `MambaModel`."""
+        after: list[MambaState] = []
+        return self._run(model, tokens, state, after.append), tuple(after)
+
+    @torch.no_grad()
+    def hidden(self, model: PreTrainedModel, tokens: Tensor, state: States | None) -> Tensor:
+        """As `registry.hidden` says."""
+        return self._run(model, tokens, state, lambda _: None)
+
+    def _run(
+        self,
+        model: PreTrainedModel,
+        tokens: Tensor,
+        state: States | None,
+        left: Callable[[MambaState], None],
+    ) -> Tensor:
         backbone = model.backbone
-        stream = backbone.embeddings(tokens)
-        after = []
+        stream, mixed = backbone.embeddings(tokens), None
         for number, block in enumerate(backbone.layers):
-            normed = block.norm(stream.to(block.norm.weight.dtype))
-            if block.residual_in_fp32:
-                stream = stream.to(torch.float32)
-            before = state[number] if state else None
-            mixed, left = continued(block.mixer, normed, before)
-            stream = stream + mixed
-            after.append(left)
-        return backbone.norm_f(stream), tuple(after)
+            normed, stream = _added_and_normed(block, stream, mixed)
+            mixed, after = continued(block.mixer, normed, state[number] if state else None)
+            left(after)
+        normed_last: Tensor = backbone.norm_f(stream + mixed)
+        return normed_last
 
     @torch.no_grad()
     def head(self, model: PreTrainedModel, hidden: Tensor) -> Tensor:

@@ -10,7 +10,9 @@ Not covered: whether the numbers are those of a trained model.
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -26,7 +28,7 @@ from repro.weights.loadable import CONFIG, INDEX, WEIGHTS
 from runner.models import checkpoint_checks, kernels
 from runner.models.mamba2 import Mamba2ForCausalLM, add_and_norm
 from runner.models.mamba2_config import FIXED, Mamba2Config, config_problems
-from runner.models.mamba2_mixer import Mamba2State
+from runner.models.mamba2_mixer import Mamba2State, RMSNorm, by_our_kernels
 
 PICKLE = "pytorch_model.bin"
 EMBEDDING, HEAD = "backbone.embedding.weight", "lm_head.weight"
@@ -148,6 +150,28 @@ States = tuple[Mamba2State, ...]
 """What each block's mixer carries on."""
 
 
+def _add_and_norm(
+    block: Any,  # noqa: ANN401 - a Mamba2Block, whatever PEFT has made of what is in it
+    hidden: Tensor,
+    residual: Tensor | None,
+    norm: RMSNorm,
+) -> tuple[Tensor, Tensor]:
+    """`add_and_norm`, by one kernel where the block's mixer runs by ours."""
+    config = block.config
+    if type(norm) is not RMSNorm or not by_our_kernels(block.mixer):
+        return add_and_norm(hidden, residual, norm, config)
+    from runner.models.mamba_scan_triton import added_and_normed
+
+    return added_and_normed(
+        norm,
+        hidden,
+        eps=norm.eps,
+        stream=residual,
+        kept=torch.float32 if config.residual_in_fp32 else hidden.dtype,
+        rounded=(not config.fused_add_norm, False),
+    )
+
+
 class Mamba2Model:
     """Mamba-2, by our own code; see `ModelFamily`."""
 
@@ -165,15 +189,29 @@ class Mamba2Model:
         self, model: Mamba2ForCausalLM, tokens: Tensor, state: States | None
     ) -> tuple[Tensor, States]:
         """As `ModelFamily.continued` says: the pass of `Mamba2Backbone`, from state to state."""
+        after: list[Mamba2State] = []
+        return self._run(model, tokens, state, after.append), tuple(after)
+
+    @torch.no_grad()
+    def hidden(self, model: Mamba2ForCausalLM, tokens: Tensor, state: States | None) -> Tensor:
+        """As `registry.hidden` says."""
+        return self._run(model, tokens, state, lambda _: None)
+
+    def _run(
+        self,
+        model: Mamba2ForCausalLM,
+        tokens: Tensor,
+        state: States | None,
+        left: Callable[[Mamba2State], None],
+    ) -> Tensor:
         backbone = model.backbone
         hidden, residual = backbone.embedding(tokens), None
-        after = []
         for number, block in enumerate(backbone.layers):
-            normed, residual = add_and_norm(hidden, residual, block.norm, model.config)
-            hidden, left = block.mixer.continued(normed, state[number] if state else None)
-            after.append(left)
-        normed, _ = add_and_norm(hidden, residual, backbone.norm_f, model.config)
-        return normed, tuple(after)
+            normed, residual = _add_and_norm(block, hidden, residual, block.norm)
+            hidden, after = block.mixer.continued(normed, state[number] if state else None)
+            left(after)
+        normed, _ = _add_and_norm(block, hidden, residual, backbone.norm_f)
+        return normed
 
     @torch.no_grad()
     def head(self, model: Mamba2ForCausalLM, hidden: Tensor) -> Tensor:

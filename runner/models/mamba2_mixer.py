@@ -26,6 +26,7 @@ Source: Dao and Gu 2024, arXiv 2405.21060, Section 7. Reference: mamba-ssm 2.2.2
 takes log(1 + exp), which loses Δ below 1e-7.
 """
 
+import functools
 import math
 import os
 import shutil
@@ -117,8 +118,8 @@ class Mamba2Mixer(nn.Module):
     def continued(self, hidden: Tensor, before: Mamba2State | None) -> tuple[Tensor, Mamba2State]:
         """The mixer's output for what follows a state, and the state after it.
 
-        Path fused hands out no state: its work is done by the kernels of path unfused, and like it
-        reads the weight of out_proj past its adapters.
+        Path fused hands out no state: its work is done by other kernels (`by_our_kernels`, or those
+        of path unfused), and it reads the weight of out_proj past its adapters as always.
 
         Args:
             hidden: (batch, length, d_model).
@@ -127,6 +128,8 @@ class Mamba2Mixer(nn.Module):
         projected = self.in_proj(hidden)
         if self.path == "plain":
             normed, after = self._scanned(projected, before)
+        elif by_our_kernels(self):
+            normed, after = continue_by_our_kernels(self, projected, before)
         else:
             padded = self._padded(projected.split(self.parts, dim=-1)[1], before)
             start = before.scanned if before else None
@@ -265,6 +268,35 @@ def continue_unfused(
         **_scan(mixer, convolved, step), initial_states=start, return_final_states=True
     )
     return _normed(mixer, y, gate), last
+
+
+@functools.cache
+def _triton_compiles() -> bool:
+    return not kernels_lacking()
+
+
+def by_our_kernels(mixer: Mamba2Mixer) -> bool:
+    """Whether what continues a state runs by kernels of our own (`mamba_scan_triton`)."""
+    if mixer.path == "plain" or not mixer.D.is_cuda or not _triton_compiles():
+        return False
+    from runner.models.mamba_scan_triton import scans
+
+    return mixer.sizes.ngroups == 1 and scans(mixer.sizes.headdim, mixer.sizes.d_state)
+
+
+def continue_by_our_kernels(
+    mixer: Mamba2Mixer, projected: Tensor, before: Mamba2State | None
+) -> tuple[Tensor, Mamba2State]:
+    """What enters out_proj, (batch, length, inner), from what leaves in_proj; and the state."""
+    from runner.models.mamba_scan_triton import added_and_normed, chunk_scan, convolved
+
+    gate, driven, step = projected.split(mixer.parts, dim=-1)
+    wide, left = convolved(mixer.conv1d, driven, before.driven if before else None)
+    x, inward, outward = mixer.split(wide)
+    start = before.scanned if before else None
+    y, last = chunk_scan(x, step, mixer.A_log, inward, outward, mixer.D, mixer.dt_bias, start)
+    normed, _ = added_and_normed(mixer.norm, y, eps=mixer.norm.eps, gate=gate)
+    return normed, Mamba2State(left, last)
 
 
 def convolved_by_kernel(layer: nn.Module, driven: Tensor, activation: str = "silu") -> Tensor:

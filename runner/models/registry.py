@@ -80,6 +80,18 @@ class ModelFamily(Protocol[State]):
         """
 
 
+def hidden(
+    family: ModelFamily[State], model: PreTrainedModel, tokens: Tensor, state: State | None
+) -> Tensor:
+    """The first of what `continued` gives, with one block's state in memory at a time.
+
+    As far as the family has a way: a method of this name, with the arguments of `continued`.
+    """
+    way = getattr(family, "hidden", None)
+    found: Tensor = way(model, tokens, state) if way else family.continued(model, tokens, state)[0]
+    return found
+
+
 MODELS: Mapping[str, ModelFamily[Any]] = {
     **plugins.load("repro.model_code"),
     "mamba": MAMBA,

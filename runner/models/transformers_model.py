@@ -255,6 +255,17 @@ def _refuse_missing(folder: Path, loading: Mapping[str, Any]) -> None:
 # transformers 4.40.0's own classes, whatever code a folder brings along.
 
 
+class GPTNeoXModel(AttentionModel):
+    """One whose blocks take keys and values without handing theirs on."""
+
+    @torch.no_grad()
+    def hidden(self, model: PreTrainedModel, tokens: Tensor, state: KeysAndValues | None) -> Tensor:
+        """As `registry.hidden` says."""
+        given = model.base_model(tokens, past_key_values=state, use_cache=False)
+        hidden: Tensor = given.last_hidden_state
+        return hidden
+
+
 class OlmoModel(AttentionModel):
     """Either of its layouts by one class, whose LayerNorm has no weights, in float32.
 
@@ -290,7 +301,7 @@ class OlmoModel(AttentionModel):
         return model.eval().to(kernels.device())
 
 
-GPT_NEOX = AttentionModel("gpt-neox")
+GPT_NEOX = GPTNeoXModel("gpt-neox")
 """Pythia: eager attention and FlashAttention 2, no SDPA. Scores, softmax and logits stay in the
 dtype of the weights. LayerNorm in FP16 on a CPU: `runner.models.precision`."""
 

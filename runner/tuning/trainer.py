@@ -1,9 +1,9 @@
 """TRL's SFTTrainer, as a recipe sets it, that keeps the course of a run and can be taken up again.
 
-Steps are transformers' own, untouched: AdamW, the cosine, clipping, mixed precision on float32
+Steps are transformers' own, bit for bit: AdamW, the cosine, clipping, mixed precision on float32
 weights, the order of rows. Rows come as tokens and labels, so that TRL masks, cuts and packs none.
 Added are what each step did, a look at whether every tensor learns, progress, and states on the
-disk (`runner.tuning.checkpoint`).
+disk (`runner.tuning.checkpoint`). Taken out is every wait for the GPU (`runner.tuning.no_waits`).
 
 Reference: paper v2, section 5.1 and Appendix D; TRL 0.8.1, transformers 4.40.0, accelerate 0.28.0.
 Differs: nothing is logged, so a loss that is no number is kept as it is; floating-point operations
@@ -19,13 +19,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Subset
+from torch.utils.data import DataLoader, Subset
 from transformers import PreTrainedTokenizerBase, TrainingArguments
 from trl import SFTTrainer
 
 from repro.schema.jobs import Recipe
 from runner.measurement import Progress
 from runner.tuning import checkpoint as tuning_checkpoint
+from runner.tuning import no_waits
 from runner.tuning.adapters import AdapterWatch, TensorLearning
 from runner.tuning.examples import Collator, Example
 from runner.tuning.record import TrainingLog
@@ -63,7 +64,7 @@ class Tuner(SFTTrainer):  # type: ignore[misc]
         )
         self.training_log = TrainingLog()
         self._work, self._progress = work, progress
-        self._pace = tuning_checkpoint.CheckpointPace()
+        self._states = tuning_checkpoint.StateWriter(work)
         self._watch: AdapterWatch | None = None
         self._earlier: Any = None
         self._pending: list[tuple[Tensor, Tensor]] = []
@@ -84,7 +85,9 @@ class Tuner(SFTTrainer):  # type: ignore[misc]
         else:
             self._watch = AdapterWatch(self.model)
         self._started = time.perf_counter() - self.training_log.seconds
-        self.train(resume_from_checkpoint=str(folder) if folder else None)
+        with self._states:
+            self.train(resume_from_checkpoint=str(folder) if folder else None)
+            self._states.finish()
         self._settle()
         self._end_watch()
         return self.training_log
@@ -105,9 +108,20 @@ class Tuner(SFTTrainer):  # type: ignore[misc]
     def training_step(self, model: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
         """As in Trainer; notes the learning rate and the loss, without waiting for them."""
         self.training_log.learning_rate.append(float(self.optimizer.param_groups[0]["lr"]))
-        loss: Tensor = super().training_step(model, inputs)
+        with no_waits.no_waits(inputs.get("attention_mask")):
+            loss: Tensor = super().training_step(model, inputs)
         self._loss = loss
         return loss
+
+    def get_train_dataloader(self) -> DataLoader[Example]:
+        """As in Trainer; batches stay in the host's memory, pinned, until their step."""
+        found: DataLoader[Example] = super().get_train_dataloader()
+        found.device = None  # accelerate's own copy waits for the GPU
+        return found
+
+    def _prepare_inputs(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The batch on its way to the GPU, behind what that still has to do."""
+        return {name: each.to(self.args.device, non_blocking=True) for name, each in inputs.items()}
 
     def _maybe_log_save_evaluate(self, _: Tensor, norm: Tensor, *__: object) -> None:
         """In Trainer's place for logging and saving: note the step, tell of it, write a state."""
@@ -122,7 +136,7 @@ class Tuner(SFTTrainer):  # type: ignore[misc]
             self._settle()
             self._progress(step, total, f"loss {self.training_log.loss[-1]:.2f}")
             self._looked = time.monotonic()
-        if WATCHED <= step < total and self._pace.is_due():
+        if WATCHED <= step < total and self._states.is_due():
             self._write()
 
     def _settle(self) -> None:
@@ -156,7 +170,6 @@ class Tuner(SFTTrainer):  # type: ignore[misc]
         return {name: each for name, each in self.model.named_parameters() if each.requires_grad}
 
     def _write(self) -> None:
-        start = time.monotonic()
         self._settle()
         scaler = self.accelerator.scaler
         state = {
@@ -167,8 +180,7 @@ class Tuner(SFTTrainer):  # type: ignore[misc]
             "generators": tuning_checkpoint.generators(),
             "training_log": asdict(self.training_log),
         }
-        tuning_checkpoint.write(self._work, state, self.state)
-        self._pace.note_write(time.monotonic() - start)
+        self._states.write(state, self.state)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: object = None) -> None:
         """Weights, which Trainer asks for first."""

@@ -201,6 +201,7 @@ class LazyArrays(Mapping[str, NDArray[Any]]):
         self._turned = turned
         self._made: dict[str, NDArray[Any]] = {}
         self._letters: dict[int, NDArray[np.int8]] = {}
+        self._found_right: dict[int, Answers] = {}
 
     @cached_property
     def right(self) -> Sequence[Answers]:
@@ -213,6 +214,12 @@ class LazyArrays(Mapping[str, NDArray[Any]]):
             right, wrong = self.right[SHOTS.index(shots)], _FIRST if self.tied else _LATER
             self._letters[shots] = np.where(right, GOLD, wrong)
         return self._letters[shots]
+
+    def found_right(self, shots: int) -> Answers:
+        """Which letters are right, those that a tie hides not."""
+        if shots not in self._found_right:
+            self._found_right[shots] = self.letters(shots) == GOLD
+        return self._found_right[shots]
 
     def _scores(self, shots: int) -> NDArray[np.float64]:
         """The best letter has -1, the others less; of a tie the right one has -1 too."""

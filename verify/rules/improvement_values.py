@@ -35,6 +35,7 @@ from repro.schema.tuned_slots import TunedModel
 from verify import decision_rule, noise, tuned_paired
 from verify.decision_rule import FLIPPED, Decision, Sample, mean, sample
 from verify.evidence import Evidence
+from verify.look import current
 from verify.paired import most_machine_share
 from verify.records.checked_record import CheckedRecord
 
@@ -236,7 +237,7 @@ def decide_ratio(
         return Decision("inconclusive", why, where, None, 0.0, math.inf)
     printed, limit, h = (float(Decimal(each)) for each in (published, margin, half_unit(published)))
     ends = [left.less((printed + sign * (limit - h)) / 100, right).sample for sign in (-1, 1)]
-    low, high = (each.of_draw.reach(decision_rule.ERROR_RATE) for each in ends)
+    low, high = (each.of_draw.reach(current().share(decision_rule.ERROR_RATE)) for each in ends)
     inside = ends[0].mean - low >= 0 and ends[1].mean + high <= 0
     above = ends[0].mean + ends[1].mean > 0
     nearest = left.less((printed + (h if above else -h)) / 100, right).sample

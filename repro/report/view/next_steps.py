@@ -109,7 +109,7 @@ _Alone = tuple[str, list[Card], list[Job]]
 
 def next_steps(data: ReportData, cards: Sequence[Card]) -> NextSteps:
     """What is open among the paper's claims, and what would decide it."""
-    locator = InputLocator()
+    hours = _Hours()
     blocked: dict[str, list[Card]] = defaultdict(list)
     whole, directions, every = list[Step](), list[Step](), list[Job]()
     alone: dict[tuple[str, str], list[_Alone]] = defaultdict(list)
@@ -123,11 +123,11 @@ def next_steps(data: ReportData, cards: Sequence[Card]) -> NextSteps:
                 blocked[need.in_words()].append(mine[name])
         runs = [mine[name] for name, need in needs.items() if need.runs]
         points = [mine[name] for name, need in needs.items() if need.directs and mine[name].waits]
-        jobs = _jobs(manifest, locator) if runs or points else []
+        jobs = _jobs(manifest, hours.locator) if runs or points else []
         tier = manifest.tiers()[-1]
         if points and jobs:
             command = _command([manifest.id], tier)
-            directions.append(Step(command, tuple(points), _bill(data, jobs, locator)))
+            directions.append(Step(command, tuple(points), _bill(data, jobs, hours)))
         if not runs:
             continue
         every += jobs
@@ -135,12 +135,12 @@ def next_steps(data: ReportData, cards: Sequence[Card]) -> NextSteps:
             alone[tier, model].append((manifest.id, some, own))
         if any(len(card.models) != 1 for card in runs):
             command = _command([manifest.id], tier)
-            whole.append(Step(command, tuple(runs), _bill(data, jobs, locator)))
-    whole += [_alone_step(data, name, found, locator) for name, found in alone.items()]
+            whole.append(Step(command, tuple(runs), _bill(data, jobs, hours)))
+    whole += [_alone_step(data, name, found, hours) for name, found in alone.items()]
     return NextSteps(
         steps=tuple(sorted(whole, key=lambda each: (-each.claims_an_hour, each.command))),
         directions=tuple(sorted(directions, key=lambda each: (each.bill.gpu_hours, each.command))),
-        whole=_bill(data, cost.distinct(every), locator),
+        whole=_bill(data, cost.distinct(every), hours),
         blockers=tuple(
             sorted(
                 (Blocker(need, tuple(some)) for need, some in blocked.items()),
@@ -166,13 +166,13 @@ def _alone(runs: Sequence[Card], jobs: Sequence[Job]) -> dict[str, tuple[list[Ca
 
 
 def _alone_step(
-    data: ReportData, name: tuple[str, str], found: Sequence[_Alone], locator: InputLocator
+    data: ReportData, name: tuple[str, str], found: Sequence[_Alone], hours: "_Hours"
 ) -> Step:
     """One model in all manifests that it decides claims of; what they share is run once."""
     command = _command([manifest for manifest, _, _ in found], *name)
     cards = tuple(card for _, some, _ in found for card in some)
     jobs = cost.distinct(job for _, _, own in found for job in own)
-    return Step(command, cards, _bill(data, jobs, locator))
+    return Step(command, cards, _bill(data, jobs, hours))
 
 
 def _command(manifests: Sequence[str], tier: str, model: str = "") -> str:
@@ -181,15 +181,32 @@ def _command(manifests: Sequence[str], tier: str, model: str = "") -> str:
     return f"repro run {files} --tier {tier}{only}"
 
 
-def _bill(data: ReportData, jobs: Sequence[Job], locator: InputLocator) -> Bill:
-    weights = locator.checkpoints
+class _Hours:
+    """Hours of jobs on one H200. Each is estimated once, several bills have it."""
+
+    def __init__(self) -> None:
+        self.locator = InputLocator()
+        self._known: dict[int, tuple[Job, float]] = {}  # with the job, or its id is another's
+
+    def of(self, jobs: Sequence[Job]) -> float:
+        return sum(self._seconds(job) for job in jobs) / 3600
+
+    def _seconds(self, job: Job) -> float:
+        if id(job) not in self._known:
+            read = self.locator.checkpoint_of(job), self.locator.data_of(job)
+            self._known[id(job)] = job, job.estimate(*read).gpu_seconds
+        return self._known[id(job)][1]
+
+
+def _bill(data: ReportData, jobs: Sequence[Job], hours: _Hours) -> Bill:
+    weights = hours.locator.checkpoints
     fetched = {name for job in jobs if (name := job.checkpoint_name())}
     kept = [weights[name] for name in fetched if isinstance(weights[name].source, HubSource)]
-    hours = cost.gpu_hours(jobs, locator)
+    spent = hours.of(jobs)
     return Bill(
-        gpu_hours=hours,
+        gpu_hours=spent,
         gigabytes=sum(each.stored_bytes for each in kept) / 1e9,
         checkpoints=len(kept),
         gpu=any(job.why_gpu() for job in jobs),
-        money=None if data.price is None else hours * data.price,
+        money=None if data.price is None else spent * data.price,
     )

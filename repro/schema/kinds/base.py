@@ -67,14 +67,18 @@ LAYERS = 9_000_000
 
 @dataclass(frozen=True)
 class Estimate:
-    """What one job takes, wherever it runs, within a factor of three."""
+    """What one job takes, wherever it runs; how far estimates are off: docs/performance.md."""
 
     gpu_seconds: float
     """Wall time on one H200."""
     cpu_seconds: float
-    """Wall time on CPU cores."""
+    """Wall time on CPU cores, within a factor of three."""
     memory: int
     """Peak bytes of the device that runs it."""
+    on_card: float = 0.0
+    """Of the seconds on an H200, those that another card takes a multiple of."""
+    products: str = "float32"
+    """The dtype of most of them."""
 
 
 class KindOfJob(Frozen):
@@ -107,7 +111,7 @@ class KindOfJob(Frozen):
 
     def estimate(self, checkpoint: Checkpoint | None, data: Data) -> Estimate:  # noqa: ARG002
         """What running it costs; here that of a job that loads no model."""
-        return Estimate(gpu_seconds=1.0, cpu_seconds=1.0, memory=1 << 28)
+        return Estimate(gpu_seconds=0.6, cpu_seconds=0.6, memory=1 << 28)
 
     def stored_bytes(self, checkpoint: Checkpoint | None, data: Data) -> int:  # noqa: ARG002
         """Bytes of its record and of the model that it makes."""

@@ -7,7 +7,7 @@ from pydantic import NonNegativeInt, PositiveInt
 from repro.schema.base import Slug
 from repro.schema.catalog import Benchmark, Checkpoint
 from repro.schema.kinds.base import TEXT, Data
-from repro.schema.kinds.cost import CHECKED, prompt_tokens
+from repro.schema.kinds.cost import CHECKED, Reading, prompt_tokens
 from repro.schema.kinds.evaluate import ANSWER_BYTES, KindOfEvaluation
 
 
@@ -26,7 +26,7 @@ class BenchmarkJob(KindOfEvaluation):
     checked: NonNegativeInt = 0
     """With the engine prefix: lm-eval answers the first so many questions too, twice."""
 
-    def tokens(self, data: Data, characters: float) -> float:
+    def reading(self, data: Data, characters: float) -> Reading:
         """As `KindOfEvaluation` says; the choices of a question share its solved examples."""
         assert isinstance(data, Benchmark)  # noqa: S101  # the catalog names each task once
         question, choices = data.question_characters / characters, data.choices
@@ -37,12 +37,21 @@ class BenchmarkJob(KindOfEvaluation):
             times = questions if shared else prompts
             return sum(prompt_tokens(prompts, question, times, each) for each in solved)
 
-        questions: float = self._asked(data)
+        shots, asked = len(self.shots), self._asked(data)
+        questions: float = asked
         if self.screen and data.output != "loglikelihood":
-            questions *= self.screen.share(self._asked(data))
+            questions *= self.screen.share(asked)
         if self.engine == "lm-eval":
-            return read(questions, shared=False)
-        return read(questions, shared=True) + CHECKED * read(self.checked, shared=False)
+            stock = read(questions, shared=False)
+            return Reading(stock=stock, prompts=questions * choices * shots, encoded=stock)
+        stock = CHECKED * read(self.checked, shared=False)
+        return Reading(
+            shared=read(questions, shared=True),
+            answered=asked * shots,
+            stock=stock,
+            prompts=CHECKED * self.checked * choices * shots,
+            encoded=stock,
+        )
 
     def stored_bytes(self, checkpoint: Checkpoint | None, data: Data) -> int:  # noqa: ARG002
         """As `KindOfJob` says."""

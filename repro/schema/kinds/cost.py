@@ -1,13 +1,15 @@
-"""Estimates of time and memory. Rough on purpose: within a factor of three.
+"""Estimates of time and memory.
 
-The speeds were measured with the bundled twins on one CPU core and are scaled by
-parameters elsewhere; jobs that run side by side are counted one after another. `repro plan`
-prints estimates, records hold what it really took.
+On a GPU speeds are those that were measured of a model's family (`rates`); on a CPU, of the bundled
+twins on one core, scaled by parameters, within a factor of three. Jobs that run side by side are
+counted one after another. `repro plan` prints estimates, records hold what it really took.
 """
+
+from dataclasses import dataclass
 
 from repro.schema.catalog import Checkpoint
 from repro.schema.families import FAMILIES
-from repro.schema.kinds.base import Attention, Estimate, Setting
+from repro.schema.kinds.base import Attention, Setting
 
 MAX_LENGTH = 2048
 """Tokens kept of a prompt (paper's stack: lm-eval truncates from the left)."""
@@ -16,16 +18,14 @@ _TWIN = 10_000_000
 
 CHARACTERS_A_TOKEN = {"large": 4.0, "small": 2.5}
 """English benchmark text: a 50,000-entry vocabulary, the twins' 2,048 entries."""
-_GPU_FLOPS = {"float32": 2.5e13, "float16": 2e14, "bfloat16": 2e14}
-"""Sustained on one H200: float32 without TF32, half precision on tensor cores."""
 _CPU_FLOPS = {"float32": 2e10, "float16": 2e9, "bfloat16": 1e10}
 """Sustained on one core; torch 2.2.1 has no fast float16 product there."""
 _CPU_LOOP = {"float32": 25_000.0, "float16": 12_000.0, "bfloat16": 25_000.0}
 """Tokens x blocks a second of Mamba's Python loop over time, on one core, at the twin's width."""
-_GPU_STEP = 4e-5
-"""Seconds of one step of that loop in one block on a GPU, whatever the batch: five launches."""
 _START = 5.0
-"""Seconds to load weights and build prompts."""
+"""Seconds to load weights and build prompts on a CPU."""
+START = 1.0
+"""Seconds to read data and begin, before a GPU has anything to do."""
 CHECKED = 2
 """Times that lm-eval answers the sample that the engine prefix is held to."""
 
@@ -45,33 +45,43 @@ def prompt_tokens(prompts: float, question: float, times: float, solved: float) 
     return prompts * question + times * solved
 
 
-def estimate_passes(
-    checkpoint: Checkpoint,
-    dtype: str,
-    tokens: float,
-    *,
-    operations: int,
-    loops: int,
-    memory: int,
-    gpu_steps: float = 0.0,
-) -> Estimate:
-    """Forward passes, or training steps, over so many tokens.
+@dataclass(frozen=True)
+class Reading:
+    """What an evaluation has a model read, and what is done with texts, over all shots."""
+
+    shared: float = 0.0
+    """Tokens that the engine prefix reads."""
+    answered: float = 0.0
+    """Questions that it answers."""
+    stock: float = 0.0
+    """Tokens that lm-eval reads, without padding."""
+    prompts: float = 0.0
+    """Prompts that it reads."""
+    encoded: float = 0.0
+    """Tokens that it encodes, those of each request anew."""
+
+    @property
+    def tokens(self) -> float:
+        """All that the model reads."""
+        return self.shared + self.stock
+
+
+def cpu_seconds(
+    checkpoint: Checkpoint, dtype: str, tokens: float, *, operations: int, loops: int
+) -> float:
+    """Forward passes, or training steps, over so many tokens, on one core.
 
     Args:
         checkpoint: Parameters, blocks and family.
         dtype: What products are computed in.
         tokens: Read in all.
         operations: A parameter and token.
-        loops: Times that a step goes over Mamba's loop on a CPU.
-        memory: Peak bytes.
-        gpu_steps: Steps over time of that loop on a GPU, where no kernel is asked for.
+        loops: Times that a step goes over Mamba's loop.
     """
-    flops = operations * checkpoint.parameters * tokens
-    cpu = flops / _CPU_FLOPS[dtype] + _START
+    seconds = operations * checkpoint.parameters * tokens / _CPU_FLOPS[dtype] + _START
     if checkpoint.family == "mamba":
-        cpu += loops * tokens * checkpoint.blocks / _CPU_LOOP[dtype]
-    looped = gpu_steps * checkpoint.blocks * _GPU_STEP if checkpoint.family == "mamba" else 0.0
-    return Estimate(flops / _GPU_FLOPS[dtype] + looped + _START, cpu, memory)
+        seconds += loops * tokens * checkpoint.blocks / _CPU_LOOP[dtype]
+    return seconds
 
 
 # -----------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from pydantic import Field, NonNegativeInt, SerializerFunctionWrapHandler, model
 
 from repro.schema.base import Slug, Slugs
 from repro.schema.catalog import Checkpoint, Dataset
+from repro.schema.kinds import rates
 from repro.schema.kinds.base import (
     MODELS,
     TEXT,
@@ -20,8 +21,10 @@ from repro.schema.kinds.base import (
 from repro.schema.kinds.cost import (
     CHECKED,
     MAX_LENGTH,
+    START,
+    Reading,
     characters_per_token,
-    estimate_passes,
+    cpu_seconds,
     longest_prompt,
     peak_memory,
     prompt_tokens,
@@ -31,6 +34,8 @@ from repro.schema.kinds.tuning import Recipe
 
 ANSWER_BYTES = 64
 """Of a record's arrays, each question and number of shots; measured at tier smoke: 63."""
+_LETTERS = 4
+"""Requests of a question of MMLU, which are one prompt for the model."""
 
 
 class KindOfEvaluation(KindOfJob):
@@ -87,8 +92,8 @@ class KindOfEvaluation(KindOfJob):
         """As `KindOfJob` says."""
         return self.task
 
-    def tokens(self, data: Data, characters: float) -> float:
-        """Tokens that the model reads over all questions and shots.
+    def reading(self, data: Data, characters: float) -> Reading:
+        """What the model reads over all questions and shots.
 
         The engine prefix reads solved examples once for all questions that share them, lm-eval a
         sample twice beside it.
@@ -98,6 +103,10 @@ class KindOfEvaluation(KindOfJob):
             characters: A token.
         """
         raise NotImplementedError
+
+    def tokens(self, data: Data, characters: float) -> float:
+        """Tokens of `reading`."""
+        return self.reading(data, characters).tokens
 
     def longest(self, data: Data, characters: float) -> float:  # noqa: ARG002
         """Tokens of the longest prompt, at most about; the whole context unless more is known."""
@@ -110,16 +119,47 @@ class KindOfEvaluation(KindOfJob):
         attention = setting.attention_float32 if single else setting.attention_half
         characters = characters_per_token(checkpoint)
         length, size = self.longest(data, characters), setting.batch_size or 1
-        tokens = self.tokens(data, characters)
-        return estimate_passes(
-            checkpoint,
-            self.dtype,
-            tokens,
-            operations=2,
-            loops=1,
+        read = self.reading(data, characters)
+        asked = self.asking_seconds(checkpoint, read)
+        width = 4 if checkpoint.stored_dtype == "float32" else 2
+        loaded = rates.measured()["load"]["seconds_per_gb"] * width * checkpoint.parameters / 1e9
+        return Estimate(
+            gpu_seconds=START + loaded + asked,
+            cpu_seconds=cpu_seconds(checkpoint, self.dtype, read.tokens, operations=2, loops=1),
             memory=peak_memory(checkpoint, self.dtype, size, attention, length),
-            gpu_steps=tokens / size if setting.mamba_path == "slow" else 0.0,
+            on_card=asked - _text_seconds(read),
+            products=self.dtype,
         )
+
+    def asking_seconds(self, checkpoint: Checkpoint, read: Reading) -> float:
+        """Seconds on one H200 to ask a model that is loaded, text and all."""
+        path, size = self.setting.mamba_path, self.setting.batch_size or 1
+        path = path if checkpoint.family == "mamba" else "kernels"
+        text, seconds = rates.measured()["text"], _text_seconds(read)
+        if read.shared:
+            token = sum(
+                rates.token_seconds(checkpoint, self.dtype, each, path) / 2
+                for each in ("from_zero", "behind")
+            )
+            call = rates.call_seconds(checkpoint, self.dtype, "behind_call", path)
+            count = read.shared / text["pass_tokens"]
+            seconds += rates.pass_seconds(count, read.shared, token, call)
+        if read.stock:
+            token = rates.token_seconds(checkpoint, self.dtype, "stock", "kernels")
+            call = rates.call_seconds(checkpoint, self.dtype, "stock_call", "kernels")
+            if path == "slow":  # its loop launches so much for each step over time
+                steps = read.stock / read.prompts / rates.STOCK_LENGTH
+                call = rates.call_seconds(checkpoint, self.dtype, "stock_call", path) * steps
+            seconds += rates.pass_seconds(read.prompts / size, read.stock, token, call)
+        return seconds
+
+
+def _text_seconds(read: Reading) -> float:
+    """Of an evaluation, what is not the model's."""
+    text = rates.measured()["text"]
+    ours: float = read.answered * text["question_seconds"]
+    stock: float = read.encoded * text["encoded_token_seconds"]
+    return ours + stock
 
 
 class EvaluateJob(KindOfEvaluation):
@@ -139,7 +179,7 @@ class EvaluateJob(KindOfEvaluation):
     checked_shots: tuple[NonNegativeInt, ...] = ()
     """At which numbers of solved examples it does."""
 
-    def tokens(self, data: Data, characters: float) -> float:
+    def reading(self, data: Data, characters: float) -> Reading:
         """As `KindOfEvaluation` says; the questions of a subject share solved examples."""
         assert isinstance(data, Dataset)  # noqa: S101  # the catalog names each task once
 
@@ -154,12 +194,23 @@ class EvaluateJob(KindOfEvaluation):
                 total += prompt_tokens(prompts, question, 1 if shared else prompts, solved)
             return total
 
-        questions = sum(data.subject(name).questions for name in self.subjects)
-        share = self.screen.share(questions) if self.screen else 1.0
+        def questions(subjects: tuple[str, ...], shots: tuple[int, ...]) -> int:
+            return len(shots) * sum(data.subject(each).questions for each in subjects)
+
+        share = self.screen.share(questions(self.subjects, (0,))) if self.screen else 1.0
+        asked, sample = (self.subjects, self.shots), (self.checked, self.checked_shots)
+        stock = CHECKED * read(*sample, 1.0, shared=False)
+        prompts = CHECKED * questions(*sample)
         if self.engine == "lm-eval":
-            return read(self.subjects, self.shots, share, shared=False)
-        checked = read(self.checked, self.checked_shots, 1.0, shared=False)
-        return read(self.subjects, self.shots, share, shared=True) + CHECKED * checked
+            stock, prompts = read(*asked, share, shared=False), round(share * questions(*asked))
+            return Reading(stock=stock, prompts=prompts, encoded=_LETTERS * stock)
+        return Reading(
+            shared=read(*asked, share, shared=True),
+            answered=questions(*asked),
+            stock=stock,
+            prompts=prompts,
+            encoded=_LETTERS * stock,
+        )
 
     def longest(self, data: Data, characters: float) -> float:
         """As `KindOfEvaluation` says."""

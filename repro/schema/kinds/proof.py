@@ -40,7 +40,7 @@ class ProofJob(KindOfJob):
 
     def estimate(self, checkpoint: Checkpoint | None, data: Data) -> Estimate:  # noqa: ARG002
         """As `KindOfJob` says."""
-        return Estimate(gpu_seconds=100.0, cpu_seconds=100.0, memory=1 << 30)
+        return Estimate(gpu_seconds=150.0, cpu_seconds=150.0, memory=1 << 30)
 
     def stored_bytes(self, checkpoint: Checkpoint | None, data: Data) -> int:  # noqa: ARG002
         """As `KindOfJob` says."""

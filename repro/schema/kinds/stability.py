@@ -8,8 +8,12 @@ from repro.schema.base import Slug
 from repro.schema.catalog import Checkpoint
 from repro.schema.kinds.base import Data, Dtype, Estimate, KindOfJob
 
-_ELEMENTS_A_SECOND = {"cpu": 4e8, "gpu": 2e10}
-"""Perturbed state entries."""
+_ENTRIES_A_SECOND = {
+    "mamba-euler": (4.6e8, 1.1e8),
+    "mamba-zoh": (4.5e8, 1.1e8),
+    "mamba2": (4.3e9, 6.1e8),
+}
+"""Perturbed state entries on an H200 and on two CPU cores, from `benchmarks/stability.py`."""
 _MODES = 7
 """Trajectories of a roll-out: the unperturbed one and six perturbed ones."""
 
@@ -50,5 +54,5 @@ class StabilityJob(KindOfJob):
         """As `KindOfJob` says."""
         swept = 1 + len(self.sweep) * self.sweep_layers / self.layers
         entries = swept * self.layers * self.channels * self.state_size * self.steps * _MODES
-        gpu, cpu = (1 + entries / _ELEMENTS_A_SECOND[each] for each in ("gpu", "cpu"))
+        gpu, cpu = (1 + entries / each for each in _ENTRIES_A_SECOND[self.family])
         return Estimate(gpu, cpu, 1 << 30)

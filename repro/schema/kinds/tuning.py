@@ -5,14 +5,16 @@ What a paper says of its recipe, and a field of its own for each thing that it l
 Reference: paper v2, sections 5.1 and 5.2, Appendix D.
 """
 
+import math
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from repro.schema.base import Frozen, Slug
 from repro.schema.catalog import Checkpoint, Instructions
+from repro.schema.kinds import rates
 from repro.schema.kinds.base import MODELS, TEXT, Data, Estimate, KindOfJob
-from repro.schema.kinds.cost import characters_per_token, estimate_passes, vocabulary_of
+from repro.schema.kinds.cost import START, characters_per_token, cpu_seconds, vocabulary_of
 
 Method = Literal["full", "lora-all", "lora-sll", "lora-w", "lora-not-w"]
 """What is trained: every weight; LoRA on every linear layer of the blocks (ALL), on the layers
@@ -78,6 +80,8 @@ _KEPT = 34
 """Numbers kept of each token, block and unit of the hidden size for the backward pass."""
 _ADAPTED = 0.03
 """Of the parameters, what adapters are."""
+_PADDED = 1.5
+"""Length of the longest row of a batch over the mean of all, about."""
 
 
 class TuningJob(KindOfJob):
@@ -112,13 +116,20 @@ class TuningJob(KindOfJob):
         batch = recipe.batch_size * recipe.max_length
         kept = _KEPT * checkpoint.blocks * checkpoint.hidden_size + 3 * vocabulary_of(checkpoint)
         memory = round(checkpoint.parameters * _STATES[trained]) + 4 * batch * kept
-        return estimate_passes(
-            checkpoint,
-            recipe.precision,
-            tokens,
-            operations=_PASSES[trained],
-            loops=3,
+        padded = min(_PADDED * characters, recipe.max_length) * recipe.batch_size
+        steps = recipe.epochs * math.ceil(rows / recipe.batch_size)
+        trained_for = steps * rates.step_seconds(
+            checkpoint, recipe.method, recipe.precision, padded
+        )
+        operations = _PASSES[trained]
+        return Estimate(
+            gpu_seconds=START + trained_for,
+            cpu_seconds=cpu_seconds(
+                checkpoint, recipe.precision, tokens, operations=operations, loops=3
+            ),
             memory=memory,
+            on_card=trained_for,
+            products=recipe.precision,
         )
 
     def stored_bytes(self, checkpoint: Checkpoint | None, data: Data) -> int:  # noqa: ARG002

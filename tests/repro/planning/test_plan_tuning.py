@@ -16,7 +16,7 @@ from repro.report import console_plan
 from repro.schema import catalog, validate
 from repro.schema import slots as job_slots
 from repro.schema.jobs import BenchmarkJob, EvaluateJob, ModelJob, ThroughputJob, TuningJob
-from repro.schema.kinds.cost import fitting_batch, peak_memory
+from repro.schema.kinds.cost import START, fitting_batch, peak_memory
 from repro.schema.manifest import Manifest
 from repro.store.commitments import commitments_of
 from repro.store.run_file import RunFile
@@ -361,9 +361,8 @@ def of_tuning(job: TuningJob) -> cost.Cost:
 
 def test_more_rows_and_epochs_cost_more_time_up_to_all_rows() -> None:
     few, many, all_, over = (of_tuning(tuning(rows=rows)) for rows in (1000, 10_000, None, 10**9))
-    for each in ("seconds", "gpu_seconds"):
+    for each, start in (("seconds", 5), ("gpu_seconds", START)):  # which rows do not change
         assert getattr(few, each) < getattr(many, each) < getattr(all_, each)
-        start = 5  # seconds to load, which rows do not change
         assert getattr(many, each) - start == pytest.approx(10 * (getattr(few, each) - start))
     assert over == all_
     assert of_tuning(tuning(epochs=6)).seconds > all_.seconds

@@ -73,7 +73,7 @@ def test_a_folder_without_runs_is_refused_as_verify_refuses_it(
 def test_the_page_of_the_evidence_says_what_verify_says(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = str(paths.ROOT / "evidence" / "h100")
+    folder = str(paths.ROOT / "evidence" / "h200-pinned")
     code = main(["verify", folder, "--json"])
     verdicts = json.loads(capsys.readouterr().out)
     assert main(["report", folder, "--out", str(tmp_path)]) == code

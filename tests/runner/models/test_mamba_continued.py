@@ -44,11 +44,15 @@ from saved_models import (
 )
 from torch import Tensor
 from torch.nn import functional
+from transformers.models.mamba.modeling_mamba import MambaRMSNorm
 
 from benchmarks.scan_starts import by_adding
 from repro.schema.families import FAMILIES
 from runner.evaluation import prefix_model
-from runner.models import mamba, mamba_paths, mamba_scan, precision
+from runner.models import mamba, mamba_paths, mamba_scan, mamba_scan_triton, precision, registry
+from runner.models.mamba2 import add_and_norm
+from runner.models.mamba2_mixer import RMSNorm
+from runner.models.mamba2_scan import stepwise_scan
 from runner.models.mamba_paths import path_of, set_path
 from runner.models.mamba_scan import ScanInputs, by_pseudo_steps
 from runner.models.mamba_scan_triton import by_one_kernel
@@ -205,6 +209,17 @@ def test_one_prefix_serves_padded_rows(
 
 def tensors(state: Any) -> Iterator[Tensor]:
     return (each for each in torch.utils._pytree.tree_leaves(state))
+
+
+@pytest.mark.parametrize("family", MODELS)
+def test_hidden_states_alone(family: str, saved: Saved) -> None:
+    """To the bit what `continued` gives, from nothing and behind a state."""
+    offered, model = MODELS[family], load(saved(family)[0])
+    first, second = tiny_models.tokens(17).split([9, 8], dim=1)
+    whole, state = offered.continued(model, first, None)
+    assert torch.equal(registry.hidden(offered, model, first, None), whole)
+    expected, _ = offered.continued(model, second, state)
+    assert torch.equal(registry.hidden(offered, model, second, state), expected)
 
 
 @pytest.mark.parametrize("family", MODELS)
@@ -412,6 +427,7 @@ def test_mamba_on_a_gpu(
     assert path_of(model.backbone.layers[0].mixer) == path
     monkeypatch.setattr(mamba, "FROM_STATE", start)
     own = logits_of(model, ids)
+    monkeypatch.setattr(mamba, "FEW", 0 if dtype == torch.bfloat16 else mamba.FEW)
     for cuts in ((200,), (1, 199), (63, 9, 128)):
         found = MODELS["mamba"].head(model, in_pieces(MODELS["mamba"], model, ids, cuts))
         assert found.dtype == own.dtype
@@ -421,9 +437,15 @@ def test_mamba_on_a_gpu(
 @gpu
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("dtype", UNITS)
-@pytest.mark.parametrize("path", ["plain", "unfused", "fused"])
-def test_mamba2_on_a_gpu(path: Any, dtype: torch.dtype) -> None:
-    """Oracle: plain code in float64. TF32 in the kernels' products: 2^-10 in FP32."""
+@pytest.mark.parametrize("path", ["plain", "unfused", "fused", "released"])
+def test_mamba2_on_a_gpu(path: Any, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: plain code in float64. TF32 in the kernels' products: 2^-10 in FP32.
+
+    Unfused and fused go on by our kernels; once more by mamba-ssm's, which take any sizes.
+    """
+    if path == "released":
+        monkeypatch.setattr(mamba_scan_triton, "scans", lambda *_: False)
+        path = "unfused"
     model, ids = mamba2_on_gpu(dtype), tiny_mamba2.tokens(200).cuda()
     with torch.no_grad():
         expected = copy.deepcopy(model).double()(ids).logits
@@ -493,6 +515,79 @@ def test_one_kernel_is_the_loop(dtype: torch.dtype, length: int) -> None:
     assert found.dtype == dtype
     assert error(found.transpose(1, 2), expected) < 8 * UNITS[dtype]
     assert error(after.transpose(1, 2), last) < 64 * 2**-24
+
+
+@gpu
+@pytest.mark.parametrize("length", [1, 31, 64, 200])
+@pytest.mark.parametrize("started", [True, False])
+@pytest.mark.parametrize("dtype", UNITS)
+def test_chunk_scan_is_the_recurrence(dtype: torch.dtype, started: bool, length: int) -> None:  # noqa: FBT001
+    """Oracle: `stepwise_scan` in float64. One state for all rows; TF32 in products: 2^-10."""
+    torch.manual_seed(0)
+    rows, heads, groups, width, states = 3, 4, 2, 64, 128
+    x = torch.randn(rows, length, heads, width, device="cuda").to(dtype)
+    into, out = torch.randn(2, rows, length, groups, states, device="cuda").to(dtype)
+    raw = torch.randn(rows, length, heads + 5, device="cuda").to(dtype)[..., 5:] - 3
+    rates, skip, bias = torch.randn(3, heads, device="cuda")
+    state = torch.randn(1, heads, width, states, device="cuda").expand(rows, -1, -1, -1)
+    found, after = mamba_scan_triton.chunk_scan(
+        x, raw, rates.to(dtype), into, out, skip, bias.to(dtype), state if started else None
+    )
+    step = functional.softplus(raw.double() + bias.to(dtype).double())
+    decay = -rates.to(dtype).double().exp()
+    wide = (x.double(), step, decay, into.double(), out.double(), skip.double())
+    expected, last = stepwise_scan(*wide, initial=state.double() if started else None)
+    assert found.dtype == dtype
+    assert error(found.view_as(x), expected) < max(4 * UNITS[dtype], 2**-10)
+    assert error(after, last) < max(2 * UNITS[dtype], 2**-10)
+
+
+@gpu
+@pytest.mark.parametrize("length", [1, 2, 3, 50])
+@pytest.mark.parametrize("before", [None, 1, 4])
+@pytest.mark.parametrize("dtype", UNITS)
+def test_our_convolution_goes_on(dtype: torch.dtype, before: int | None, length: int) -> None:
+    """Oracle: torch's in float64; channels that fill no block, cut out of more."""
+    torch.manual_seed(0)
+    layer = torch.nn.Conv1d(200, 200, 4, groups=200, device="cuda", dtype=dtype)
+    driven = torch.randn(4, length, 450, device="cuda").to(dtype)[..., 30:230]
+    state = torch.randn(before or 4, 200, 3, device="cuda").to(dtype).mT.expand(4, -1, -1)
+    seen = torch.cat([torch.zeros_like(state) if before is None else state, driven], dim=1)
+    found, left = mamba_scan_triton.convolved(layer, driven, None if before is None else state)
+    exact = copy.deepcopy(layer).double()
+    expected = functional.silu(exact(seen.double().mT)).mT
+    assert error(found, expected) < 4 * UNITS[dtype]
+    assert torch.equal(left, seen[:, -3:])
+
+
+@gpu
+@pytest.mark.parametrize("width", [64, 1000, 2560])
+@pytest.mark.parametrize("dtype", UNITS)
+def test_our_norms_are_the_modules(dtype: torch.dtype, width: int) -> None:
+    """Oracles: transformers' norm, ours, and ours behind a gate, of the sum that torch adds up."""
+    torch.manual_seed(0)
+    stream, x = torch.randn(2, 3, 7, width, device="cuda")
+    x, gate = x.to(dtype), torch.randn(3, 7, width + 8, device="cuda").to(dtype)[..., 8:]
+    stock, later = MambaRMSNorm(width), RMSNorm(width)
+    for norm in (stock, later):
+        torch.nn.init.normal_(norm.weight)
+        norm.to("cuda", dtype)
+    joined = mamba_scan_triton.added_and_normed
+    with torch.no_grad():
+        found, total = joined(
+            stock, x, eps=1e-6, stream=stream, kept=torch.float32, rounded=(True, True)
+        )
+        assert torch.equal(total, stream + x)
+        assert found.dtype == dtype
+        assert error(found, stock(total.to(dtype))) < UNITS[dtype] + 2**-22
+        config = tiny_mamba2.config()
+        found, total = joined(later, x, eps=later.eps, stream=stream, kept=torch.float32)
+        expected, summed = add_and_norm(x, stream, later, config)
+        assert torch.equal(total, summed)
+        assert error(found, expected) < UNITS[dtype] + 2**-22
+        found, _ = joined(later, x, eps=later.eps, gate=gate)
+        expected = later(x.float() * functional.silu(gate.float()))
+        assert error(found, expected) < UNITS[dtype] + 2**-21
 
 
 @gpu

@@ -35,8 +35,7 @@ FILES = ("tensors.safetensors", "state.json", "trainer_state.json", "digests.jso
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same, undone afterwards."""
-    monkeypatch.setattr(checkpoint, "EVERY", 0.0)
-    monkeypatch.setattr(checkpoint, "SHARE", 0.0)
+    monkeypatch.setattr(checkpoint.StateWriter, "is_due", lambda _: True)
     monkeypatch.setattr(trainer, "LOOK", 0.0)
     monkeypatch.setattr(trainer, "WATCHED", 3)
 
@@ -141,35 +140,55 @@ def test_dropout_makes_random_numbers_matter(tmp_path: Path) -> None:
 
 
 SCRIPT = """
-import os, signal, sys
+import os, signal, sys, threading
 from pathlib import Path
 import torch, tiny_tuning, tuning_states as test
+from runner.tuning import checkpoint
 
 torch.set_num_threads(1)
 test.state_at_every_step()
+data, work, moment = map(Path, sys.argv[1:])
+stock, calls, further = getattr(checkpoint, moment.name), [], threading.Event()
+
+def kill(*given):
+    calls.append(given)
+    if len(calls) == 9:  # of the state of step 11: the first is that of step 3
+        assert further.wait(100), "training waits for the disk"
+        os.kill(os.getpid(), signal.SIGKILL)
+    return stock(*given)
 
 def progress(done, total, note=""):
     if done == 12:
-        os.kill(os.getpid(), signal.SIGKILL)
+        further.set()
 
-data, work = map(Path, sys.argv[1:])
+setattr(checkpoint, moment.name, kill)
 tiny_tuning.run(test.recipe(method="lora-all"), data, work, progress=progress)
 """
 
 
-def test_sigkill_loses_no_more_than_the_last_state(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("moment", "left"),
+    [
+        ("_digests", {".writing", "step-000000010"}),  # half written,
+        ("sync", {"step-000000010", "step-000000011"}),  # named, the one before not yet gone
+    ],
+)
+def test_sigkill_while_a_state_is_written_aside(
+    moment: str, left: set[str], tmp_path: Path
+) -> None:
+    """The kill comes a step later, from the thread that writes."""
     data, asked = tiny_tuning.rows(tmp_path, STEPS), recipe(method="lora-all")
-    root = Path(__file__).parents[3]
+    root, work = Path(__file__).parents[3], tmp_path / "work"
     environment = os.environ | {"PYTHONPATH": f"{root}{os.pathsep}{root / 'tests'}"}
     ended = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(data), str(tmp_path / "work")],
+        [sys.executable, "-c", SCRIPT, str(data), str(work), moment],
         env=environment,
         check=False,
         capture_output=True,
     )
     assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
-    assert (tmp_path / "work" / "step-000000011").is_dir()
-    found = tiny_tuning.run(asked, data, tmp_path / "work")
+    assert {each.name for each in work.iterdir()} == left
+    found = tiny_tuning.run(asked, data, work)
     expected = tiny_tuning.run(asked, data, tmp_path / "whole")
     assert contents(found) == contents(expected)
     assert np.array_equal(found.arrays["loss"], expected.arrays["loss"])
@@ -214,7 +233,7 @@ def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
         "half": torch.rand(4).bfloat16(),
         "column": torch.rand(3, 2)[:, 1],
     }
-    checkpoint.write(tmp_path, state, at(5))
+    checkpoint.write(tmp_path, checkpoint.hold(state, at(5)))
     folder = checkpoint.latest(tmp_path)
     assert folder is not None
     found = checkpoint.read(folder)
@@ -227,7 +246,7 @@ def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
 
 
 def test_infinite_losses_come_back(tmp_path: Path) -> None:
-    checkpoint.write(tmp_path, [float("nan"), float("-inf")], at(1))
+    checkpoint.write(tmp_path, checkpoint.hold([float("nan"), float("-inf")], at(1)))
     folder = checkpoint.latest(tmp_path)
     assert folder is not None
     assert repr(checkpoint.read(folder)) == "[nan, -inf]"
@@ -235,7 +254,7 @@ def test_infinite_losses_come_back(tmp_path: Path) -> None:
 
 def test_a_new_state_replaces_the_one_before(tmp_path: Path) -> None:
     for step in (9, 10, 1_000_000):
-        checkpoint.write(tmp_path, {"step": step}, at(step))
+        checkpoint.write(tmp_path, checkpoint.hold({"step": step}, at(step)))
         folder = checkpoint.latest(tmp_path)
         assert folder is not None
         assert checkpoint.read(folder) == {"step": step}
@@ -247,14 +266,14 @@ def test_what_a_kill_left_half_written_is_no_state(tmp_path: Path) -> None:
     (tmp_path / ".writing" / "state.json").write_text("{")
     assert checkpoint.latest(tmp_path) is None
     assert checkpoint.latest(tmp_path / "nothing") is None
-    checkpoint.write(tmp_path, 1, at(1))
+    checkpoint.write(tmp_path, checkpoint.hold(1, at(1)))
     assert [path.name for path in tmp_path.iterdir()] == ["step-000000001"]
 
 
 @pytest.mark.parametrize("how", ["cut", "flipped", "gone"])
 @pytest.mark.parametrize("broken", FILES)
 def test_a_damaged_state_is_never_believed(broken: str, how: str, tmp_path: Path) -> None:
-    checkpoint.write(tmp_path, {"a": torch.rand(3)}, at(2))
+    checkpoint.write(tmp_path, checkpoint.hold({"a": torch.rand(3)}, at(2)))
     path, told = tmp_path / "step-000000002" / broken, list[str]()
     content = path.read_bytes()
     if how == "gone":
@@ -297,7 +316,7 @@ def test_generators_go_on_as_they_would_have(tmp_path: Path) -> None:
         return [random.random(), np.random.rand(), np.random.randn(), torch.rand(5).tolist()]  # noqa: NPY002
 
     draws()
-    checkpoint.write(tmp_path, checkpoint.generators(), at(1))
+    checkpoint.write(tmp_path, checkpoint.hold(checkpoint.generators(), at(1)))
     expected = [draws(), draws()]
     folder = checkpoint.latest(tmp_path)
     assert folder is not None

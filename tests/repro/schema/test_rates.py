@@ -1,0 +1,67 @@
+"""Speeds between those that were measured, and what is said of the others."""
+
+import math
+
+import pytest
+
+from repro.schema import catalog
+from repro.schema.kinds import rates
+
+KNOWN = catalog.checkpoints()
+
+
+def test_between_two_shapes_seconds_follow_a_power_of_the_parameters() -> None:
+    """Oracle: t = c N^a through both points, solved by hand."""
+    points = [(1e9, 8e-6), (1e8, 1e-6)]
+    power = math.log10(8)
+    for size in (1e8, 2.5e8, 1e9):
+        assert rates.interpolated(points, size) == pytest.approx(1e-6 * (size / 1e8) ** power)
+
+
+def test_beyond_the_shapes_seconds_grow_with_parameters_and_do_not_fall() -> None:
+    points = [(1e8, 1e-6), (1e9, 8e-6)]
+    assert rates.interpolated(points, 3e9) == pytest.approx(24e-6)
+    assert rates.interpolated(points, 1e5) == 1e-6
+
+
+def test_what_was_measured_is_priced_as_it_was() -> None:
+    for row in rates.measured()["passes"]:
+        if row["shape"] in KNOWN and "behind" in row:
+            known = KNOWN[row["shape"]]
+            found = rates.token_seconds(known, row["dtype"], "behind", row["path"])
+            assert found == pytest.approx(1 / row["behind"])
+
+
+@pytest.mark.parametrize("name", KNOWN)
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_every_checkpoint_has_a_price_in_every_dtype(name: str, dtype: str) -> None:
+    known = KNOWN[name]
+    for speed in ("from_zero", "behind", "stock"):
+        assert 0 < rates.token_seconds(known, dtype, speed, "kernels") < 1e-2
+    for call in ("call", "behind_call", "stock_call"):
+        assert 0 < rates.call_seconds(known, dtype, call, "kernels") < 1
+    for method in ("full", "lora-all"):
+        one, two = (rates.step_seconds(known, method, dtype, each) for each in (4096, 8192))
+        assert 0 < one < two <= 2 * one
+
+
+def test_a_family_that_was_not_measured_says_what_stands_in_for_it() -> None:
+    assert rates.stands_in("mamba", "float16") == rates.stands_in("gpt-neox", "float32") == ""
+    assert rates.stands_in("of a plug-in", "float32") == (
+        "of a plug-in float32 by gpt-neox float32"
+    )
+
+
+def test_another_card_takes_the_larger_of_two_ratios() -> None:
+    """By the A10G's memory in float32 (4800 over 600), by its tensor cores in half precision."""
+    assert rates.slower("NVIDIA H200", "float32") == 1
+    assert rates.slower("NVIDIA A10G", "float32") == 8
+    assert rates.slower("NVIDIA A10G", "bfloat16") == pytest.approx(989 / 70)
+    assert rates.slower("a card of tomorrow", "float32") is None
+    assert rates.CARDS["A100"] != rates.CARDS["A100-SXM4-40GB"]
+    assert rates.slower("NVIDIA A100-SXM4-40GB", "float32") == pytest.approx(67 / 19.5)
+
+
+def test_measurements_say_where_and_when() -> None:
+    for row in (*rates.measured()["passes"], *rates.measured()["steps"]):
+        assert row["machine"].startswith("NVIDIA H")
