@@ -176,13 +176,14 @@ def test_what_is_clear_stops_early_and_what_is_contradicted_takes_all_settings()
             assert found.settings == (3 if asked.case == "clearly true" else 7)
 
 
-def test_a_table_stops_number_by_number() -> None:
-    """One of 24 is half a point off: it goes to the end, and so do few others."""
+def test_a_table_stops_number_by_number_unless_one_is_contradicted() -> None:
+    """One of 24 is half a point off, and then all get all of their settings; or none is."""
     kind = next(kind for kind in KINDS if kind.startswith("24"))
     world = World(80, redrawn=0.5)
-    said, settings = stopping.stopped(kind, world, "clearly false", rng())
-    assert said == "contradicted"
-    assert 3 < settings < 4
+    assert stopping.stopped(kind, world, "clearly false", rng()) == ("contradicted", 7)
+    said, settings = stopping.stopped(kind, world, "true", rng())
+    assert said == "inconclusive"
+    assert 3 <= settings < 4
 
 
 def test_rules_see_the_settings_of_a_look_and_the_chance_of_all() -> None:
