@@ -36,6 +36,8 @@ from verify.look import Look, early, last, taking
 
 ENDS = (*AFTER, SETTINGS)
 """Settings after which is looked."""
+ROWS = [kind for kind in KINDS if "screened" not in kind]
+"""Kinds of claim; what a screen does not see is not told apart here."""
 LAST, AHEAD = last(len(ENDS)), early(len(ENDS), 0, SETTINGS, ahead=True)
 
 Spent = tuple[Outcome, float]
@@ -136,7 +138,7 @@ def report(count: int, over: Callable[..., Iterable[Shares]]) -> Iterator[str]:
     head = [f"c = {c:,}: reproduced / contradicted" for c in CHANGES]
     yield f"| kind of claim | false contradicted | false reproduced | {' | '.join(head)} |"
     yield "|---" * (3 + len(CHANGES)) + "|"
-    for kind in KINDS:
+    for kind in ROWS:
         every = asked_of(kind, count)
         found = dict(zip(every, over(share, every), strict=True))
         cells = []
