@@ -8,7 +8,7 @@ from repro.schema.base import Slug
 from repro.schema.catalog import Benchmark, Checkpoint
 from repro.schema.kinds.base import TEXT, Data
 from repro.schema.kinds.cost import CHECKED, Reading, prompt_tokens
-from repro.schema.kinds.evaluate import ANSWER_BYTES, KindOfEvaluation
+from repro.schema.kinds.evaluation import ANSWER_BYTES, KindOfEvaluation
 
 
 class BenchmarkJob(KindOfEvaluation):

@@ -11,7 +11,7 @@ from pydantic import PositiveInt
 from repro.schema.base import Slug
 from repro.schema.kinds.base import MODELS, KindOfJob
 from repro.schema.kinds.benchmark import BenchmarkJob
-from repro.schema.kinds.evaluate import KindOfEvaluation
+from repro.schema.kinds.evaluation import KindOfEvaluation
 
 UNKNOWN: Literal["unknown"] = "unknown"
 """What nobody said."""
