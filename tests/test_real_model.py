@@ -4,6 +4,7 @@ Oracles: `runner`'s own evaluation of the same job; flips, ties and changes coun
 question from whole log-likelihoods.
 """
 
+import json
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -261,8 +262,28 @@ def test_the_catalog_takes_numbers_of_all_questions_alone(tmp_path: Path) -> Non
     kept.said["questions"] = 14_042
     written = describe_real_model.with_changes(text, kept)
     c = describe_real_model.changes(kept)["bfloat16"]["0"]
-    assert f'"dtypes": {{"float16": {{}}, "bfloat16": {{"0": {c}}}}}\n' in written
+    before, after = (
+        json.loads(each)["datasets"]["mmlu"]["changes"]["dtypes"] for each in (text, written)
+    )
+    assert before["bfloat16"]["0"] != c
+    before["bfloat16"]["0"] = c
+    assert after == before, "only what was asked is another number"
     assert len(written.splitlines()) == len(text.splitlines())
+
+
+def test_a_number_of_shots_without_float32_has_no_c(tmp_path: Path) -> None:
+    """Accuracy, ties and two kernels are told; c is not, nor is anything over it."""
+    alone = kept_in(tmp_path, {one: WHOLE[one] for one in (REFERENCE, BFLOAT16, SDPA)})
+    del alone.said["evaluations"][REFERENCE.name]
+    (row,) = describe_real_model.by_dtype(alone)
+    assert row[:3] == ("bfloat16", "0", "2")
+    assert [bool(each) for each in row[3:]] == [True, True, False, False, False, False, True, False]
+    assert describe_real_model.changes(alone) == {"float16": {}, "bfloat16": {}}
+    whole = kept_in(tmp_path / "whole")
+    half = [row for row in describe_real_model.by_machine(whole, alone) if row[0] == "bfloat16"]
+    assert [row[5:] for row in half] == [(row[5], "", "") for row in half]
+    assert len(half) == 2
+    assert all(int(row[5]) > 5 for row in half)
 
 
 @NONE

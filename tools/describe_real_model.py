@@ -5,7 +5,7 @@
 
 The first folder of `SOURCES` that is there is described; others are held to it, question by
 question. The catalog's `changes` of MMLU, by which plans and the calibration of the decision rule
-know what a dtype changes, are of the first too, if it was asked every question.
+know what a dtype changes, are of the first too, if it was asked every question: those that it tells.
 
 Words: a prediction is the first letter with the largest log-likelihood, as lm-eval takes it; a flip
 is another prediction; an answer changes if it is right in one and wrong in the other. c is the
@@ -118,18 +118,20 @@ class Kept:
 
     @property
     def shots(self) -> list[int]:
-        """Every number of shots that the reference answered."""
-        return [int(each) for each in self.said["evaluations"][self.said["reference"]]["shots"]]
+        """Every number of shots that any evaluation answered."""
+        every = self.said["evaluations"].values()
+        return sorted({int(shots) for each in every for shots in each["shots"]})
 
     def ours(self, shots: int, dtype: str, arm: str = "weight-cast") -> list[Answers]:
         """By our engine."""
         return self.of(shots, dtype=dtype, arm=arm, engine="prefix")
 
-    def reference(self, of: Answers) -> Answers:
-        """FP32 under the same setting, or `REFERENCE`."""
+    def reference(self, of: Answers) -> Answers | None:
+        """FP32 under the same setting, or `REFERENCE`; None where neither was asked."""
         singles = self.ours(of.shots, "float32")
         same = [each for each in singles if each.setting == of.setting]
-        return (same or [each for each in singles if each.name == self.said["reference"]])[0]
+        usual = [each for each in singles if each.name == self.said["reference"]]
+        return next(iter(same or usual), None)
 
     @property
     def where(self) -> str:
@@ -167,8 +169,9 @@ def between(kept: Kept, shots: int, dtype: str, *, kernels: bool) -> list[Pair]:
 
 
 def against_float32(kept: Kept, shots: int, dtype: str) -> list[Pair]:
-    """Each setting, and its reference."""
-    return [(each, kept.reference(each)) for each in kept.ours(shots, dtype)]
+    """Each setting that has a reference, and it."""
+    every = kept.ours(shots, dtype)
+    return [(each, single) for each in every if (single := kept.reference(each))]
 
 
 def changes(kept: Kept) -> dict[str, dict[str, int]]:
@@ -261,12 +264,17 @@ def by_machine(kept: Kept, other: Kept) -> Iterator[Sequence[str]]:
                 for each in here:
                     pair = each.at(mine), there.at(theirs)
                     c = [
-                        changed((of.at(places), file.reference(of).at(places)))
-                        for of, file, places in ((each, kept, mine), (there, other, theirs))
+                        changed((of.at(places), single.at(places))) if single else None
+                        for of, single, places in (
+                            (each, kept.reference(each), mine),
+                            (there, other.reference(there), theirs),
+                        )
                     ]
-                    share = f"{changed(pair) / max(c):.2f}" if max(c) else ""
+                    most = max((n for n in c if n is not None), default=0)
+                    share = f"{changed(pair) / most:.2f}" if most and None not in c else ""
                     numbers = (len(mine), flips(pair), changed(pair), *c)
-                    yield (dtype, str(shots), *(f"{n:,}" for n in numbers), share)
+                    cells = ("" if n is None else f"{n:,}" for n in numbers)
+                    yield (dtype, str(shots), *cells, share)
 
 
 BY_DTYPE = (
@@ -296,7 +304,11 @@ def describe(folders: Sequence[Path]) -> str:
     model, questions, left_out = (kept.said[each] for each in ("model", "questions", "left_out"))
     parts = [f"{model} on {questions:,} questions of MMLU, asked on {kept.where}."]
     if left_out:
-        parts.append("Left out: " + "; ".join(f"{one} ({why})" for one, why in left_out.items()))
+        named = (
+            f"{', '.join(one for one, why in left_out.items() if why == each)} ({each})"
+            for each in dict.fromkeys(left_out.values())
+        )
+        parts.append("Left out: " + "; ".join(named))
     for words, (head, rows) in TABLES.items():
         if made := table(head, rows(kept)):
             parts += [words, made]
@@ -313,13 +325,21 @@ def page(text: str, made: str) -> str:
 
 
 def with_changes(text: str, kept: Kept) -> str:
-    """The catalog with c of a file; unchanged if that was not asked every question."""
+    """The catalog with c of a file; unchanged if that was not asked every question.
+
+    What the file does not tell, of a dtype at a number of shots, stays as it was.
+    """
     if kept.said["questions"] != sum(
         s.questions for s in catalog.datasets()["mmlu"].subjects.values()
     ):
         return text
-    dtypes = json.dumps(changes(kept))
-    return re.sub(r'("changes": \{[^{}]*"dtypes": )\{.*\}\n', rf"\g<1>{dtypes}\n", text)
+    known = json.loads(text)["datasets"]["mmlu"]["changes"]["dtypes"]
+    dtypes = {
+        dtype: dict(sorted({**known.get(dtype, {}), **found}.items(), key=lambda one: int(one[0])))
+        for dtype, found in changes(kept).items()
+    }
+    made = json.dumps(dtypes)
+    return re.sub(r'("changes": \{[^{}]*"dtypes": )\{.*\}\n', rf"\g<1>{made}\n", text)
 
 
 def main() -> None:

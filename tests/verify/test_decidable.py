@@ -302,8 +302,8 @@ def test_how_many_numbers_of_table_1_are_decidable(changes: int, decidable: int)
     assert sum(margin > widest for margin in margins) == decidable
 
 
-def test_the_real_model_of_the_catalog_leaves_five_numbers_of_table_1() -> None:
-    """7 changes in FP16, and 82 or 631 in BF16: margins of 0.055 and 0.2 are too small."""
+def test_the_real_model_of_the_catalog_leaves_three_numbers_of_table_1() -> None:
+    """11 or 52 changes in FP16, and 77 to 631 in BF16: margins of 0.075 and 0.19 are too small."""
     claimed = validate.load_manifest(paths.MANIFESTS / "table1.json")
     named = undecidable(claimed, "full", catalog.question_sets())
     cells = {each.id for each in claimed.claims if each.kind == "cell"} - set(named)
@@ -311,8 +311,6 @@ def test_the_real_model_of_the_catalog_leaves_five_numbers_of_table_1() -> None:
         "T1.pythia-160m.float16",
         "T1.pythia-160m.bfloat16",
         "T1.mamba-790m.float16",
-        "T1.mamba-2.8b.float16",
-        "T1.pythia-2.8b.float16",
     }
     assert "as many answers as smollm2-135m-instruct does" in named["T1.mamba-130m.bfloat16"]
 
