@@ -206,6 +206,7 @@ def test_flips_changes_and_ties_are_those_of_questions_one_by_one(tmp_path: Path
     right = [sum(letter(one, q) == GOLD[q] for q in range(QUESTIONS)) for one in (BFLOAT16, HEAD)]
     assert head[3].startswith(f"{100 * (right[0] - right[1]) / QUESTIONS:+.2f} (")
     assert head[4] == str(count(BFLOAT16, HEAD, right=False))
+    assert head[7:] == tuple(str(count(REFERENCE, one, right=True)) for one in (BFLOAT16, HEAD))
     (stock,) = describe_real_model.by_engine(kept)
     other = sum(row.argmax() != letter(BFLOAT16, 40 + q) for q, row in enumerate(WHOLE[STOCK]))
     assert stock[2] == "61"

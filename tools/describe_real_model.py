@@ -5,7 +5,7 @@
 
 The first folder of `SOURCES` that is there is described; others are held to it, question by
 question. The catalog's `changes` of MMLU, by which plans and the calibration of the decision rule
-know what a dtype changes, are of the first too, if it was asked every question: those that it tells.
+know what a dtype changes, are of the first too, of what it tells, if it was asked every question.
 
 Words: a prediction is the first letter with the largest log-likelihood, as lm-eval takes it; a flip
 is another prediction; an answer changes if it is right in one and wrong in the other. c is the
@@ -236,8 +236,11 @@ def by_head(kept: Kept) -> Iterator[Sequence[str]]:
                     reach = 1.96 * float(np.sqrt((gained != 0).sum() - net**2 / count))
                     ends = [100 * (net + sign * reach) / count for sign in (-1, 1)]
                     said = f"{100 * net / count:+.2f} ({ends[0]:+.2f} to {ends[1]:+.2f})"
-                    numbers = (flips((each, wide)), each.ties, wide.ties)
-                    yield (dtype, str(shots), each.kernel, said, *(f"{n:,}" for n in numbers))
+                    single = kept.reference(each)
+                    numbers = [flips((each, wide)), each.ties, wide.ties]
+                    numbers += [changed((one, single)) for one in (each, wide) if single]
+                    cells = [f"{n:,}" for n in numbers] + [""] * (5 - len(numbers))
+                    yield (dtype, str(shots), each.kernel, said, *cells)
 
 
 def by_engine(kept: Kept) -> Iterator[Sequence[str]]:
@@ -281,13 +284,17 @@ BY_DTYPE = (
     "dtype, shots, settings, accuracy, exact ties, flips against FP32, c, flips on one kernel, "
     "share of c, flips between kernels, share of c"
 )
+BY_HEAD = (
+    "dtype, shots, attention, difference, flips, ties with its own, ties with FP32, "
+    "c with its own, c with FP32"
+)
 TABLES: Mapping[str, tuple[str, Callable[[Kept], Iterator[Sequence[str]]]]] = {
     "Ranges are over settings, or pairs of them; shares are of answers that change, over c.": (
         BY_DTYPE,
         by_dtype,
     ),
     "The output layer: accuracy with its own minus with one in FP32, points (95 % interval).": (
-        "dtype, shots, attention, difference, flips, ties with its own, ties with FP32",
+        BY_HEAD,
         by_head,
     ),
     "Stock lm-eval 0.4.2 against our engine, and settings of our engine among themselves.": (
