@@ -116,8 +116,9 @@ def test_a_plan_names_what_no_run_could_decide() -> None:
     ]
     # Where the paper's models change as many answers as the real one that the catalog knows of.
     assert set(numbers) - set(found["undecidable"]) == {
-        *("T1.pythia-160m.float16", "T1.pythia-160m.bfloat16", "T1.mamba-790m.float16"),
-        *("T1.mamba-2.8b.float16", "T1.pythia-2.8b.float16"),
+        "T1.pythia-160m.float16",
+        "T1.pythia-160m.bfloat16",
+        "T1.mamba-790m.float16",
     }
     assert set(found["undecidable"]) < set(numbers)
     # Half a unit of 0.03 and the rounding of accuracies: 0.005 + 0.01.
