@@ -280,8 +280,8 @@ def main() -> None:
                     if arguments.out:
                         with arguments.out.open("a") as file:
                             where = {"machine": machine, "torch": torch.__version__}
-                            said = {"subjects": arguments.subjects} if arguments.subjects else {}
-                            file.write(json.dumps({**where, **case, **said}) + "\n")
+                            said = where | {"subjects": arguments.subjects}
+                            file.write(json.dumps({**said, **case}) + "\n")
             for cases in found.values():
                 print(together(cases), flush=True)
             gc.collect()  # lm-eval's model refers to itself
