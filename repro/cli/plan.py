@@ -65,10 +65,9 @@ def run(arguments: argparse.Namespace) -> int:
         if budget:
             console_budget.show(budget, plans)
         console_looks.show(plans, [prepared.looks_of(each) for each in plans])
-        told = (prepared.price_rests_on(plans), prepared.settings_of_a_cpu(plans))
-        for line in (*prepared.unread(plans), *told):
-            if line:
-                options.print_line(line)
+        console_plan.show_notes(prepared.price_rests_on(plans), prepared.settings_of_a_cpu(plans))
+        for line in prepared.unread(plans):
+            options.print_line(line)
     return EXIT_INCOMPLETE if any(each.stuck() for each in plans) else EXIT_DONE
 
 

@@ -65,6 +65,12 @@ def show(
         out.print(Text(f"  next: {command}  ({cost_of(above)})", style="dim"))
 
 
+def show_notes(*notes: str) -> None:
+    """Print what holds of all plans, a paragraph each, where there is something to say."""
+    for each in filter(None, notes):
+        console().print(Text(each))
+
+
 def settings_of_a_cpu(plans: Iterable[Plan], machine: Environment) -> str:
     """Why several settings may be one on a machine without a GPU; empty where none is asked for."""
     several = {
@@ -86,8 +92,9 @@ def settings_of_a_cpu(plans: Iterable[Plan], machine: Environment) -> str:
 
 def _floating(plan: Plan) -> list[Text]:
     """How many of the paper's checkpoints nothing pins yet; twins stand in for them at smoke."""
-    jobs = (job for job in plan.jobs if isinstance(job.slot.job, NAMED) and not _is_replaced(job))
+    jobs = [job for job in plan.jobs if isinstance(job.slot.job, NAMED)]
     names = {job.slot.checkpoint for job in jobs}
+    names -= {job.slot.checkpoint for job in jobs if _is_replaced(job)}
     count = len(names & set(catalog.unpinned_checkpoints(catalog.checkpoints())))
     if not count or plan.tier == "smoke":
         return []

@@ -178,6 +178,7 @@ VALUES = {
     "engine": ["--engine", "prefix"],
     "all": ["--all"],
     "budget": ["--budget", "10h"],
+    "stop_when_decided": ["--stop-when-decided"],
     "substitute": ["--substitute", "mamba-130m={path}", "--substitute", "b={path}"],
     "data": ["--data", "mmlu={path}", "--data", "arc_easy=hub"],
     "allow_remote_code": ["--allow-remote-code"],

@@ -24,8 +24,10 @@ import os, sys, triton
 from runner.models import mamba_scan_triton
 kernel = mamba_scan_triton._scan
 names = [each.name for each in kernel.params]
-floats = dict.fromkeys(("delta", "start", "last", "A", "D", "u", "z", "y", "B", "C"), "*fp32")
-constants = {names.index("N"): 16, names.index("CHANNELS"): mamba_scan_triton.CHANNELS}
+arrays = ("delta", "start", "last", "A", "D", "u", "z", "y", "B", "C", "bias")
+floats = dict.fromkeys(arrays, "*fp32")
+constants = {"N": 16, "CHANNELS": mamba_scan_triton.CHANNELS, "RAW": True}
+constants = {names.index(name): value for name, value in constants.items()}
 signature = {
     place: floats.get(name, "i32") for place, name in enumerate(names) if place not in constants
 }
