@@ -279,7 +279,9 @@ def main() -> None:
                     print(evaluation_peer.row(case) if "peer" in case else row(case), flush=True)
                     if arguments.out:
                         with arguments.out.open("a") as file:
-                            file.write(json.dumps({"machine": machine, **case}) + "\n")
+                            where = {"machine": machine, "torch": torch.__version__}
+                            said = where | {"subjects": arguments.subjects}
+                            file.write(json.dumps({**said, **case}) + "\n")
             for cases in found.values():
                 print(together(cases), flush=True)
             gc.collect()  # lm-eval's model refers to itself

@@ -5,9 +5,10 @@
 
 The first makes the file that `repro plan` prices from: of lines of `benchmarks.rates`, of lines of
 `benchmarks.evaluation` and of records of throughput. Of the same shape, dtype and path the last
-line counts. The second writes the table of docs/performance.md: what estimates say of jobs that
-were timed (committed records, and evaluations by `benchmarks.evaluation`), and of each measured
-shape that lies between two others, as if it had not been measured.
+line counts, and what no line says stays as the file has it. The second writes the table of
+docs/performance.md: what estimates say of jobs that were timed (committed records, and evaluations
+by `benchmarks.evaluation`), and of each measured shape that lies between two others, as if it had
+not been measured.
 """
 
 import argparse
@@ -43,8 +44,10 @@ _EVALUATION = ("shape", "dtype", "arm", "subjects", "shots", "questions", "secon
 """What is kept of a whole evaluation, to be held against its estimate."""
 
 
-def kept(lines: list[dict[str, Any]], records: Iterable[Any]) -> dict[str, Any]:
-    """The content of `rates.json`."""
+def kept(
+    lines: list[dict[str, Any]], records: Iterable[Any], before: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The content of `rates.json`; `before`, in it for all that lines and records do not say."""
     passes: dict[tuple[object, ...], dict[str, Any]] = {}
     steps: dict[tuple[object, ...], dict[str, Any]] = {}
     for row in _throughput(records):
@@ -68,15 +71,21 @@ def kept(lines: list[dict[str, Any]], records: Iterable[Any]) -> dict[str, Any]:
     for each in (one for one in lines if "what" not in one):
         row = _of_evaluation(each)
         passes.setdefault((row["shape"], row["dtype"], row["path"]), row)
+    for row in before.get("passes", ()):
+        passes.setdefault((row["shape"], row["dtype"], row["path"]), row)
+    for row in before.get("steps", ()):
+        steps.setdefault((row["shape"], row["method"], row["dtype"]), row)
+    whats = {each.get("what") for each in lines}
     return {
         "made_by": "python -m tools.describe_rates --keep, of lines of python -m benchmarks.rates",
-        "text": _text(lines),
-        "load": _load(lines),
+        "text": _text(lines) if "text" in whats else before["text"],
+        "load": _load(lines) if "load" in whats else before["load"],
         "evaluations": [
             {name: each[name] for name in _EVALUATION}
             for each in lines
             if each.get("what") == "text"
-        ],
+        ]
+        or before["evaluations"],
         "passes": list(passes.values()),
         "steps": list(steps.values()),
     }
@@ -93,7 +102,7 @@ def _of_evaluation(line: Mapping[str, Any]) -> dict[str, Any]:
         "dtype": line["dtype"],
         "path": "kernels",
         "from_zero": _rounded(line["tokens_per_second"]),
-        "machine": line["machine"],
+        **{name: line[name] for name in ("machine", "torch") if name in line},
     }
 
 
@@ -299,7 +308,7 @@ def main() -> None:
         return
     lines = [json.loads(each) for file in arguments.keep for each in file.read_text().splitlines()]
     records = (each for folder in arguments.throughput for each in Store(folder).records())
-    content = kept(lines, records)
+    content = kept(lines, records, rates.measured())
     head = json.dumps({name: content[name] for name in ("made_by", "text", "load")}, indent=1)
     rows = {
         name: ",\n  ".join(json.dumps(each) for each in content[name])

@@ -6,6 +6,7 @@ import pytest
 
 from repro.schema import catalog
 from repro.schema.kinds import rates
+from tools import describe_rates
 
 KNOWN = catalog.checkpoints()
 
@@ -65,3 +66,14 @@ def test_another_card_takes_the_larger_of_two_ratios() -> None:
 def test_measurements_say_where_and_when() -> None:
     for row in (*rates.measured()["passes"], *rates.measured()["steps"]):
         assert row["machine"].startswith("NVIDIA H")
+
+
+def test_what_is_measured_again_takes_its_row_s_place_and_the_others_stay() -> None:
+    before = rates.measured()
+    assert describe_rates.kept([], (), before) == before
+    row = next(each for each in before["passes"] if "behind" in each)
+    again = row | {"what": "pass", "behind": 123.0, "torch": "another"}
+    found = describe_rates.kept([again], (), before)
+    assert found["passes"][0] == row | {"behind": 123.0, "torch": "another"}
+    assert found["passes"][1:] == [each for each in before["passes"] if each != row]
+    assert {**found, "passes": 0} == {**before, "passes": 0}

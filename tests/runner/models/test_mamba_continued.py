@@ -522,7 +522,17 @@ def test_one_kernel_is_the_loop(dtype: torch.dtype, length: int) -> None:
 @pytest.mark.parametrize("started", [True, False])
 @pytest.mark.parametrize("dtype", UNITS)
 def test_chunk_scan_is_the_recurrence(dtype: torch.dtype, started: bool, length: int) -> None:  # noqa: FBT001
-    """Oracle: `stepwise_scan` in float64. One state for all rows; TF32 in products: 2^-10."""
+    """Oracle: `stepwise_scan` in float64. One state for all rows.
+
+    Float32's limits are those of TF32, which `tl.dot` takes as in mamba-ssm's own kernels. Triton
+    2.2 hands float32 to the tensor cores as it is, and they leave the last 13 of 23 bits out: an
+    operand loses of its size what is uniform in [0, 2^-10 / m], m in [1, 2) its mantissa, 2^-11 / m
+    in the mean and always towards 0, so that losses of operands add up. An output is a product of
+    four (C and B, then their score and x): 4 * 2^-11; a state of two (B by its weight, and x):
+    2 * 2^-11. Of normal inputs, where 1 / m is 0.72 in the mean, the first is 1.4e-3 and what
+    scatters about it 0.4e-3, together 1.5e-3; float32 cut so in NumPy gives 1.47e-3 and 0.76e-3.
+    """
+    cut = 2**-11 if dtype == torch.float32 else 0.0
     torch.manual_seed(0)
     rows, heads, groups, width, states = 3, 4, 2, 64, 128
     x = torch.randn(rows, length, heads, width, device="cuda").to(dtype)
@@ -538,8 +548,8 @@ def test_chunk_scan_is_the_recurrence(dtype: torch.dtype, started: bool, length:
     wide = (x.double(), step, decay, into.double(), out.double(), skip.double())
     expected, last = stepwise_scan(*wide, initial=state.double() if started else None)
     assert found.dtype == dtype
-    assert error(found.view_as(x), expected) < max(4 * UNITS[dtype], 2**-10)
-    assert error(after, last) < max(2 * UNITS[dtype], 2**-10)
+    assert error(found.view_as(x), expected) < 4 * max(UNITS[dtype], cut)
+    assert error(after, last) < 2 * max(UNITS[dtype], cut)
 
 
 @gpu
