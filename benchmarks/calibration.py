@@ -429,8 +429,8 @@ def peers(count: int) -> Iterator[str]:
         yield f"| {name} | {' | '.join(f'{yes:.2f} / {no:.2f}' for yes, no in shares)} |"
 
 
-def main() -> None:
-    """Print the tables, and how long they took."""
+def main(report: Callable[[int, Over], Iterator[str]] = report) -> None:
+    """Print the lines of a report, of as many papers as the command says, and how long it took."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else COUNT
     started = time.perf_counter()
     with ProcessPoolExecutor(2) as pool:

@@ -6,19 +6,14 @@ its settings to come could hardly decide is given up, and the last look alone co
 kind of claim, as there; power with the settings that were spent, of seven.
 """
 
-import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 
 from benchmarks.calibration import (
     CELLS,
     CHANGES,
-    COUNT,
     KINDS,
     SEED,
     TRIALS,
@@ -26,6 +21,7 @@ from benchmarks.calibration import (
     Case,
     asked_of,
     decided,
+    main,
     with_limit,
 )
 from benchmarks.machines import RARE, SETTINGS, World, draw
@@ -158,16 +154,5 @@ def report(count: int, over: Callable[..., Iterable[Shares]]) -> Iterator[str]:
         yield f"| {kind} | {' | '.join(cells)} |"
 
 
-def main() -> None:
-    """Print the table, and how long it took."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else COUNT
-    started = time.perf_counter()
-    with ProcessPoolExecutor(2) as pool:
-        for line in report(count, partial(pool.map, chunksize=2)):
-            print(line, flush=True)
-    taken = time.perf_counter() - started
-    print(f"\n{count:,} papers a number; seed {SEED}; {taken:.0f} s on two cores")
-
-
 if __name__ == "__main__":
-    main()
+    main(report)

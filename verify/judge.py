@@ -99,9 +99,9 @@ def judge(manifest: Manifest, evidence: Evidence, pins: Pins) -> Verdict:
     judged: dict[str, JudgedClaim] = {}
     asked = ask_measured(manifest, evidence)  # (2)
     for claim in manifest.claims:
-        finding: Finding | JudgedClaim | None = without_run(manifest, claim)  # (1)
-        if claim.id in asked:
-            finding = asked[claim.id].found
+        finding: Finding | JudgedClaim | None = (
+            asked[claim.id].found if claim.id in asked else without_run(manifest, claim)  # (1)
+        )
         if isinstance(finding, JudgedClaim):
             judged[claim.id] = finding
         elif finding:
