@@ -1,5 +1,7 @@
 """Error rates of every rule that decides, by simulation: `python -m benchmarks.calibration`.
 
+`python -m benchmarks.calibration 1000 screened` prints the rows alone whose name has that word.
+
 Papers are drawn on two machines (`benchmarks.machines`), so that the truth is known, and each is
 decided by `verify` as it stands. One table, a row a kind of claim:
 
@@ -301,6 +303,7 @@ KINDS: dict[str, Trial] = {
     "a number, FP32 screened (off by 0.5)": partial(screened, number),
     "24 numbers, Holm, FP32 screened (one off by 0.5)": partial(screened, table),
     "at most (0.5 apart)": ordering,
+    "at most, FP32 screened (0.5 apart)": partial(screened, ordering),
     "significantly smaller (0.5 beyond coin flips)": significantly,
     "on par (spread 0.8; 0 or 1.4 apart)": on_par,
     "a count above 1 (cells at 0.3 and 1.8)": count,
@@ -359,19 +362,21 @@ def asked_of(kind: str, count: int) -> list[Asked]:
     return found + [Asked(kind, w, *each, trials) for w, each in product(half, powers)]
 
 
-def report(count: int, over: Over) -> Iterator[str]:
+def report(count: int, over: Over, named: str = "") -> Iterator[str]:
     """The table of all rules, and that of the rules of others, in Markdown.
 
     Args:
         count: Papers of each case; a fifth of it as tables of 24 numbers.
         over: What maps a function over what is asked.
+        named: Of rows: only those whose name has it, and no rules of others.
     """
-    every = [each for kind in KINDS for each in asked_of(kind, count)]
+    kinds = [kind for kind in KINDS if named in kind]
+    every = [each for kind in kinds for each in asked_of(kind, count)]
     found = dict(zip(every, over(share, every), strict=True))
     head = [f"c = {c:,}: reproduced / contradicted" for c in CHANGES]
     yield f"| kind of claim | false contradicted | false reproduced | {' | '.join(head)} |"
     yield "|---" * (3 + len(CHANGES)) + "|"
-    for kind in KINDS:
+    for kind in kinds:
         mine = {each: rate for each, rate in found.items() if each.kind == kind}
         cells = []
         for case in ("true", "false"):
@@ -393,8 +398,9 @@ def report(count: int, over: Over) -> Iterator[str]:
             cells[1] = "—"
             cells[2:] = [cell.partition(" / ")[2] for cell in cells[2:]]
         yield f"| {kind} | {' | '.join(cells)} |"
-    yield ""
-    yield from peers(count)
+    if not named:
+        yield ""
+        yield from peers(count)
 
 
 def with_limit(rate: float, trials: int) -> str:
@@ -429,12 +435,13 @@ def peers(count: int) -> Iterator[str]:
         yield f"| {name} | {' | '.join(f'{yes:.2f} / {no:.2f}' for yes, no in shares)} |"
 
 
-def main(report: Callable[[int, Over], Iterator[str]] = report) -> None:
-    """Print the lines of a report, of as many papers as the command says, and how long it took."""
+def main(report: Callable[[int, Over, str], Iterator[str]] = report) -> None:
+    """Print the lines of a report and how long it took; the command may say papers and rows."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else COUNT
+    named = sys.argv[2] if len(sys.argv) > 2 else ""  # noqa: PLR2004
     started = time.perf_counter()
     with ProcessPoolExecutor(2) as pool:
-        for line in report(count, partial(pool.map, chunksize=2)):
+        for line in report(count, partial(pool.map, chunksize=2), named):
             print(line, flush=True)
     taken = time.perf_counter() - started
     print(f"\n{count:,} papers a number; seed {SEED}; {taken:.0f} s on two cores")

@@ -3,7 +3,9 @@
 The papers of `benchmarks.calibration`, drawn with the same chance, of which a run sees three
 settings, then five, then all seven (`verify.stopping`): what is reproduced at a look stays so, what
 its settings to come could hardly decide is given up, and the last look alone contradicts. One row a
-kind of claim, as there; power with the settings that were spent, of seven.
+kind of claim, as there; power with the settings that were spent, of seven. Where FP32 is screened,
+all settings of a look have the answers of the first to what a screen did not see, as those of the
+whole run have. `python -m benchmarks.stopping 1000 screened` prints those rows alone.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +19,7 @@ from benchmarks.calibration import (
     KINDS,
     SEED,
     TRIALS,
+    UNSEEN,
     Asked,
     Case,
     asked_of,
@@ -32,8 +35,6 @@ from verify.look import Look, early, last, taking
 
 ENDS = (*AFTER, SETTINGS)
 """Settings after which is looked."""
-ROWS = [kind for kind in KINDS if "screened" not in kind]
-"""Kinds of claim; what a screen does not see is not told apart here."""
 LAST, AHEAD = last(len(ENDS)), early(len(ENDS), 0, SETTINGS, ahead=True)
 
 Spent = tuple[Outcome, float]
@@ -43,6 +44,7 @@ Spent = tuple[Outcome, float]
 def stopped(kind: str, world: World, case: Case, rng: np.random.Generator) -> Spent:
     """One paper, look by look: the same chance is drawn at each."""
     if kind in TRIALS:
+        world = replace(world, unseen=UNSEEN) if "screened" in kind else world
         return table(world, case, rng, 0.5 if "one setting in ten" in kind else 0.0)
     state = rng.bit_generator.state
 
@@ -124,17 +126,18 @@ def share(asked: Asked) -> Shares:
     return Shares(hits / asked.count, float(np.mean([seen for _, seen in found])))
 
 
-def report(count: int, over: Callable[..., Iterable[Shares]]) -> Iterator[str]:
+def report(count: int, over: Callable[..., Iterable[Shares]], named: str = "") -> Iterator[str]:
     """The table in Markdown, a row as soon as it is known.
 
     Args:
         count: Papers of each case; a fifth of it as tables of 24 numbers.
         over: What maps a function over what is asked.
+        named: Of rows: only those whose name has it.
     """
     head = [f"c = {c:,}: reproduced / contradicted" for c in CHANGES]
     yield f"| kind of claim | false contradicted | false reproduced | {' | '.join(head)} |"
     yield "|---" * (3 + len(CHANGES)) + "|"
-    for kind in ROWS:
+    for kind in filter(lambda kind: named in kind, KINDS):
         every = asked_of(kind, count)
         found = dict(zip(every, over(share, every), strict=True))
         cells = []

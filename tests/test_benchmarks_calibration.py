@@ -2,6 +2,7 @@
 answers flipped one by one, the rule's formulas written anew, and textbook formulas."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -154,11 +155,18 @@ def test_the_report_has_every_row() -> None:
     assert lines.count("") == 1
 
 
+@pytest.mark.parametrize("table", [calibration.report, stopping.report])
+def test_rows_can_be_asked_for_by_name(table: Any) -> None:
+    rows = [line.split(" | ")[0] for line in table(4, map, "screened")][2:]
+    assert rows == [f"| {kind}" for kind in KINDS if "screened" in kind]
+    assert len(rows) == 3
+
+
 # -----------------------------------------------------------------------------
 # Stopping when decided
 
 
-@pytest.mark.parametrize("kind", [kind for kind in stopping.ROWS if not kind.startswith("24")])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if not kind.startswith("24")])
 def test_no_rule_errs_more_than_once_in_twenty_look_by_look(kind: str) -> None:
     """A small run of that table too, of the worlds where least and most is drawn anew."""
     for asked in asked_of(kind, 30):
@@ -184,6 +192,29 @@ def test_a_table_stops_number_by_number_unless_one_is_contradicted() -> None:
     said, settings = stopping.stopped(kind, world, "true", rng())
     assert said == "inconclusive"
     assert 3 <= settings < 4
+
+
+@pytest.mark.parametrize("seen", [3, 5, 7])
+def test_what_a_screen_does_not_see_is_the_same_at_every_look(seen: int) -> None:
+    """All of ours have the first setting's flips; theirs has its own. A spread shows neither."""
+    world = World(0, settings=0, seen=seen, unseen=calibration.UNSEEN)
+    drawn = draw(world, np.zeros(1), rng())
+    assert drawn.ours.net.shape[0] == seen
+    assert (drawn.ours.net == drawn.ours.net[0]).all()
+    assert (drawn.ours.net == draw(replace(world, seen=7), np.zeros(1), rng()).ours.net[0]).all()
+    assert not (drawn.ours.net[0] * POINT == drawn.theirs).all()
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if "screened" in kind])
+def test_rows_of_a_screen_are_drawn_with_what_it_does_not_see(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worlds_ = list[World]()
+    for module in (calibration, stopping):
+        monkeypatch.setattr(module, "draw", lambda w, *a: worlds_.append(w) or draw(w, *a))
+    stopping.stopped(kind, World(80), "true", rng())
+    assert {each.unseen for each in worlds_} == {calibration.UNSEEN}
+    assert {each.seen for each in worlds_} >= {3}
 
 
 def test_rules_see_the_settings_of_a_look_and_the_chance_of_all() -> None:

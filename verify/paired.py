@@ -199,8 +199,13 @@ _KERNELS = ("attention", "mamba_scan")
 
 
 def kernels_of(evaluations: Iterable[CheckedRecord]) -> tuple[str | None, ...]:
-    """Attention and scan that some evaluations really took."""
-    return tuple(each.record.path.get(name) for each in evaluations for name in _KERNELS)
+    """Attention and scan that gave the answers of some evaluations.
+
+    Of a screened one those of its first, which has nearly all of them: two kernels that cannot
+    differ tell nothing of another machine.
+    """
+    paths = [(each.first or each).record.path for each in evaluations]
+    return tuple(path.get(name) for path in paths for name in _KERNELS)
 
 
 def on_other_kernels(

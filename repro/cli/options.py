@@ -101,7 +101,8 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
         help="at tier full, take the settings one after another: after three, five and all of them "
         "see which claims are decided, or cannot be any more, and run no job for those. The looks "
         "are fixed in the run file before the first job; each has its share of the error rate "
-        "(docs/decision.md), and only the last contradicts anything",
+        "(docs/settings.md), and only the last contradicts anything. With --budget it stops among "
+        "what that buys, and spends no more than it",
     )
     parser.add_argument("--fresh", action="store_true", help="run again what is already done")
 

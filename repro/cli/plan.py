@@ -99,18 +99,20 @@ class PreparedPlans:
     def plans(self) -> tuple[list[Plan], Budget | None]:
         """A plan for every manifest: within the budget if there is one, up to the first look."""
         plans = [self.plan_of(manifest) for manifest in self.manifests]
-        asked = f"--budget {self.budget}" if self.budget else "--stop-when-decided" * self.stop
+        asked = "--stop-when-decided" if self.stop else f"--budget {self.budget}"
+        asked = asked if self.stop or self.budget else ""
         if asked and (low := [each.manifest.id for each in plans if each.tier != "full"]):
             raise BadInputError(
                 f"{asked}: found {first_few(low)} at a tier below full, which "
                 "decides nothing about the paper's models; expected --tier full, or no --tier"
             )
-        if self.budget is None:
-            return [self.at_look(each, 1, each.slots()) for each in plans], None
-        needs = {each.manifest.id: self.needs(each) for each in plans}
-        bought = selection.spend(plans, needs, options.seconds_of(self.budget))
-        why = f"beyond the budget of {self.budget} of one H200"
-        return [selection.within(each, bought, why) for each in plans], bought
+        bought = None
+        if self.budget:
+            needs = {each.manifest.id: self.needs(each) for each in plans}
+            bought = selection.spend(plans, needs, options.seconds_of(self.budget))
+            why = f"beyond the budget of {self.budget} of one H200"
+            plans = [selection.within(each, bought, why) for each in plans]
+        return [self.at_look(each, 1, each.slots()) for each in plans], bought
 
     def tiers_of(self, manifest: Manifest) -> dict[Tier, Plan]:
         """A plan for every tier that the manifest has, cheapest first."""
@@ -140,14 +142,14 @@ class PreparedPlans:
         """Refuse to stop otherwise than a run began to."""
         kept = before.jobs.keys() - plan.slots() - selection.to_come(plan)
         again = self.planner.fresh and not kept
-        other = self.planner.fresh or self.every or self.budget
+        other = self.planner.fresh or self.every
         wanted = bool(self.stop and looks.planned(plan.manifest, plan.tier))
         if before.jobs and not again and (self.stop or other) and wanted != bool(before.looks):
             how = "to stop when decided" if before.looks else "with all settings of every claim"
             raise BadInputError(
                 f"{plan.manifest.id} was run at tier {plan.tier} {how}, which is fixed before the "
                 "first job of a run.\n    Go on with the options that it began with (without "
-                f"{'--all and --budget' if before.looks else '--stop-when-decided'}), use another "
+                f"{'--all' if before.looks else '--stop-when-decided'}), use another "
                 "--out, or --fresh without --only to run every job again"
             )
 
@@ -177,7 +179,10 @@ class PreparedPlans:
             return plan, False
         run = (plan.manifest, plan.tier, self.planner.store)
         if look == len(found):
-            following = self.at_look(plan, look + 1, verify.guards_of_run(*run))
+            guards = verify.guards_of_run(*run)
+            if not guards <= self._within_reach(plan):  # over a part nothing is contradicted
+                return plan, False
+            following = self.at_look(plan, look + 1, guards)
             if more := following.slots() - plan.slots():
                 say(console_looks.on_guard(following, more))
             return following, bool(more)
@@ -186,6 +191,12 @@ class PreparedPlans:
         following = self.at_look(plan, look + 1, open_)
         say(console_looks.at_look(following, found, look, asked))
         return following, bool(open_)
+
+    def _within_reach(self, plan: Plan) -> set[str]:
+        """Slots that a run has or may have yet; not those that a budget or `--only` leaves out."""
+        path = run_file.path_of(self.planner.store.root, plan.manifest.id, plan.tier)
+        before = run_file.earlier_run(path)
+        return plan.slots() | selection.to_come(plan) | (before.jobs.keys() if before else set())
 
     def tier_above(self, plan: Plan) -> Plan | None:
         """The plan of the next higher tier, if there is one."""
@@ -285,7 +296,8 @@ class PreparedPlans:
                 continue
             slots = {each.slot.id for each in plan.left_out if each.reason == reason}
             found = selection.without(found, slots, reason)
-        return selection.ranked(found, {each.slot.id: each.rank for each in plan.jobs})
+        every = (*plan.jobs, *plan.left_out)
+        return selection.ranked(found, {each.slot.id: each.rank for each in every})
 
 
 def prepare(
@@ -305,11 +317,10 @@ def prepare(
     manifests = [added_setting.with_setting(each, added) for each in loaded]
     kinds = {group.kind for each in manifests for group in each.jobs}
     needs_hub = bool(kinds & {"evaluation", "tuning"})
-    if arguments.stop_when_decided and (arguments.all or arguments.budget):
-        other = "--all" if arguments.all else f"--budget {arguments.budget}"
+    if arguments.stop_when_decided and arguments.all:
         raise BadInputError(
-            f"--stop-when-decided: found {other} beside it, which takes every setting of what it "
-            "runs; leave one of the two out"
+            "--stop-when-decided: found --all beside it, which runs what decides nothing, so that "
+            "no look could stop it; leave one of the two out"
         )
     locator = InputLocator(
         substitutes=options.read_named_paths("--substitute", arguments.substitute),

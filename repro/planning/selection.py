@@ -18,7 +18,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from repro.planning.plan import JobGraph, Plan, graph_of
+from repro.planning.plan import JobGraph, Plan, graph_of, job_digest, made_before
 
 NOTHING_DECIDED = "no claim that a run can decide rests on it; --all runs it"
 
@@ -39,7 +39,17 @@ class ClaimNeeds:
 def what_decides(plan: Plan, needs: Iterable[ClaimNeeds]) -> Plan:
     """The plan without jobs that decide nothing; what is done already stays."""
     worth = frozenset[str]().union(*(e.slots for e in needs if e.prospect != "nothing"))
-    return without(plan, plan.slots() - worth, NOTHING_DECIDED)
+    return without(plan, plan.slots() - _with_made_before(plan, worth), NOTHING_DECIDED)
+
+
+def _with_made_before(plan: Plan, slots: AbstractSet[str]) -> AbstractSet[str]:
+    """Some slots, and those whose records their jobs read."""
+    read = {
+        job_digest(before)
+        for each in plan.jobs
+        if each.slot.id in slots and (before := made_before(each.slot.job))
+    }
+    return slots | {e.slot.id for e in plan.jobs if e.slot.job and job_digest(e.slot.job) in read}
 
 
 def without(plan: Plan, slots: AbstractSet[str], reason: str) -> Plan:
@@ -79,6 +89,7 @@ def at_look(plan: Plan, wanted: AbstractSet[str], open_: AbstractSet[str]) -> Pl
         wanted: Slots of this look and of those before it.
         open_: Slots that open claims rest on, at any look.
     """
+    wanted = _with_made_before(plan, wanted)
     later = without(plan, open_ - wanted, LATER)
     return without(later, later.slots() - wanted, STOPPED)
 

@@ -4,7 +4,7 @@ Both sides use it: the runner to know what to run, the verifier to know what sho
 been run. It looks at nothing but the manifest and the catalog.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from repro.errors import BadInputError
@@ -12,6 +12,7 @@ from repro.schema import jobs, tuned_slots
 from repro.schema.catalog import Checkpoint
 from repro.schema.claims import claimed_by
 from repro.schema.evaluation.evaluation_slots import evaluation_slot, evaluations, settings_of
+from repro.schema.evaluation.looks import in_order
 from repro.schema.groups import (
     EvaluationGroup,
     Group,
@@ -68,25 +69,38 @@ def slots(
         found += [
             replace(each, job=each.job and jobs.with_engine(each.job, engine)) for each in made
         ]
-    return tuple(_screened(found) if tier == "full" and not _scores(manifest) else found)
+    if tier == "full" and not _scores(manifest):
+        return tuple(_screened(found, [each.id for each in in_order(manifest, tier)]))
+    return tuple(found)
 
 
-def _screened(found: Iterable[Slot]) -> Iterator[Slot]:
-    """Slots whose float32 evaluations of a checkpoint as it is are screened against the first."""
-    firsts: dict[str, ModelJob] = {}
+def _screened(found: Iterable[Slot], order: Sequence[str]) -> Iterator[Slot]:
+    """Slots whose float32 evaluations of a checkpoint as it is are screened against the first.
+
+    Args:
+        found: All slots.
+        order: Of settings: the first one that asks the same is that of the screen.
+    """
+    alike: dict[str, list[ModelJob]] = {}
     for each in found:
-        job = each.job
-        if (
-            isinstance(job, ModelJob)
-            and job.tuned is None
-            and (job.dtype, job.arm) == ("float32", "weight-cast")
-        ):
-            first = firsts.setdefault(job.model_dump_json(exclude={"setting"}), job)
-            if first is not job:
-                screen = screened_against(first.setting, job.setting)
+        if job := _to_screen(each):
+            alike.setdefault(job.model_dump_json(exclude={"setting"}), []).append(job)
+    for each in found:
+        if job := _to_screen(each):
+            several = alike[job.model_dump_json(exclude={"setting"})]
+            first = min((one.setting for one in several), key=lambda one: order.index(one.id))
+            if first != job.setting:
+                screen = screened_against(first, job.setting)
                 yield replace(each, job=job.model_copy(update={"screen": screen}))
                 continue
         yield each
+
+
+def _to_screen(slot: Slot) -> ModelJob | None:
+    """Its job, if that is in float32 and of a checkpoint as it is."""
+    job = slot.job
+    plain = isinstance(job, ModelJob) and job.tuned is None
+    return job if plain and (job.dtype, job.arm) == ("float32", "weight-cast") else None
 
 
 def _scores(manifest: Manifest) -> bool:

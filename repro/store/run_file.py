@@ -181,8 +181,8 @@ def _manifest_of(run: RunFile, out: Path) -> str:
 
 def changes(run: RunFile, manifest: Manifest) -> dict[str, str]:
     """What was changed since the run, by claim; see `repro.store.commitments.changes`."""
-    if run.looks and not looks.are_of(run.looks, manifest, run.tier):
-        return {"": "the looks of the run do not take each setting of the manifest once"}
+    if run.looks and run.looks != looks.planned(manifest, run.tier):
+        return {"": "the looks of the run are not those that follow from its manifest"}
     if run.schema_version > 1:
         return commitments.changes(run.committed, manifest)
     changed = commitments.changes(of_version_1(run.committed, manifest), manifest)

@@ -272,6 +272,26 @@ def test_the_kernels_of_either_side_tell(tmp_path: Path) -> None:
     assert paired.kernels_of(rows[6][0]) == ("2", None, None, None)
 
 
+def test_a_screened_reference_tells_of_no_other_kernel(tmp_path: Path) -> None:
+    """It has the first setting's answers, so that its kernel could change nothing: c counts."""
+    found = found_in(tmp_path, lambda _, setting, __: (10 + setting, 0))
+
+    def on(kernel: str, each: CheckedRecord) -> CheckedRecord:
+        path = {"attention": kernel}
+        return replace(each, record=each.record.model_copy(update={"path": path}))
+
+    first = on("eager", found.rows[0][0][0])
+    rows = [((first, found.rows[0][0][1]),)]
+    for ((one, other),) in found.rows[1:]:
+        rows.append(((replace(on("sdpa", one), first=first), other),))
+    known = PairedCells(tuple(rows), 0)
+    assert known.machine_share == cause("machine-from-changes", changes=32)
+    whole = tuple(tuple((replace(a, first=None), b) for a, b in row) for row in rows)
+    assert PairedCells(whole, 0).machine_share.code == "machine-from-kernels"
+    both = tuple(tuple((a, on(a.record.path["attention"], b)) for a, b in row) for row in rows)
+    assert PairedCells(both, 0).machine_share.code == "machine-from-kernels"
+
+
 def test_two_kernels_that_agree_leave_what_chance_may_hide(tmp_path: Path) -> None:
     """No change counted: 2.9957 expected at most."""
     found = found_in(tmp_path, lambda *_: (10, 0))

@@ -5,6 +5,8 @@ simulation, whose truth is known.
 """
 
 import math
+from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -75,9 +77,7 @@ def test_looks_are_after_three_and_five_and_all_and_a_second_kernel_comes_second
         ("batch-128", "batch-256"),
     )
     assert evidence.run.looks == names
-    assert looks.are_of(names, claimed, "full")
-    assert not looks.are_of(names[:2], claimed, "full")
-    assert not looks.are_of((*names, ("batch-4",)), claimed, "full")
+    assert [each.id for each in looks.in_order(claimed, "full")] == [*chain(*names)]
 
 
 @pytest.mark.parametrize(
@@ -265,14 +265,28 @@ def test_a_run_that_was_cut_short_has_no_word_on_what_was_open(tmp_path: Path) -
     assert ask_measured(claimed, cut)[MAMBA].state == "last"
 
 
-def test_looks_that_are_not_of_the_manifest_judge_nothing(tmp_path: Path) -> None:
+Looked = Callable[[looks.Looks], looks.Looks]
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        lambda of: of[:1],
+        lambda of: (*of, ("batch-4",)),
+        lambda of: (of[0] + of[1], of[2]),  # one look fewer, so that the last has more of the rate
+        lambda of: ((*of[0][:2], "batch-16"), ("batch-8", "batch-32"), of[2]),
+        lambda of: (of[0], of[2], of[1]),
+        lambda of: (of[0][::-1], *of[1:]),
+    ],
+)
+def test_looks_that_are_not_of_the_manifest_judge_nothing(chosen: Looked, tmp_path: Path) -> None:
     claimed, evidence = staged(tmp_path, flips_in(tuple(range(7))), **of("40"))
-    first, *_ = evidence.run.looks
-    evidence.run = evidence.run.model_copy(update={"looks": (first,)})
+    assert run_file.changes(evidence.run, claimed) == {}
+    evidence.run = evidence.run.model_copy(update={"looks": chosen(evidence.run.looks)})
     assert run_file.changes(evidence.run, claimed).keys() == {""}
     found = named(judge(claimed, evidence, PINS), MAMBA)
     assert found.outcome == "invalid"
-    assert "do not take each setting of the manifest once" in found.reason
+    assert "are not those that follow from its manifest" in found.reason
 
 
 # -----------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """The settings of a manifest one after another, and where is looked whether more are needed.
 
-In: a manifest. Out: what each look adds (`planned`), and the manifest as far as a look goes
-(`up_to`). Everything follows from the manifest, so that nobody chooses looks by what was measured.
+In: a manifest. Out: the order of its settings (`in_order`), what each look adds (`planned`), and
+the manifest as far as a look goes (`up_to`). Everything follows from the manifest, so that nobody
+chooses looks by what was measured.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -34,15 +35,24 @@ KERNELS = ("attention_float32", "attention_half", "mamba_path")
 def planned(manifest: Manifest, tier: Tier) -> Looks:
     """The looks of a run at a tier; none where there are too few settings for two.
 
-    The manifest's order, but that every second kernel comes before the first look: how far another
-    machine may be off is read from two kernels, and is the same however many settings follow.
+    Every second kernel comes before the first look: how far another machine may be off is read
+    from two kernels, and is the same however many settings follow.
     """
-    named = _named(manifest, tier)
-    order = _kernels_first([each for each in manifest.settings if each.id in named])
+    order = in_order(manifest, tier)
     first = max(AFTER[0], _covering(order))
     ends = sorted({end for end in (first, AFTER[1]) if first <= end < len(order)} | {len(order)})
     names = [each.id for each in order]
     return tuple(tuple(names[slice(*each)]) for each in pairwise([0, *ends])) if ends[1:] else ()
+
+
+def in_order(manifest: Manifest, tier: Tier) -> list[Setting]:
+    """The settings of a tier as they are run: the manifest's order, but for second kernels.
+
+    What is screened is so against the setting that comes first here (`repro.schema.slots`), so that
+    no look wants answers of a later one.
+    """
+    named = _named(manifest, tier)
+    return _kernels_first([each for each in manifest.settings if each.id in named])
 
 
 def _named(manifest: Manifest, tier: Tier) -> set[str]:
@@ -77,11 +87,6 @@ def _covering(order: Sequence[Setting]) -> int:
         (end for end in range(1, len(order)) if not _one_kernel_yet(order[:end], order[end:])),
         len(order),
     )
-
-
-def are_of(looks: Looks, manifest: Manifest, tier: Tier) -> bool:
-    """Whether some looks take every setting of a tier, and each once."""
-    return sorted(chain.from_iterable(looks)) == sorted(_named(manifest, tier))
 
 
 def of_slot(looks: Looks, slot: Slot) -> int:

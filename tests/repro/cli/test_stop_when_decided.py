@@ -1,8 +1,4 @@
-"""`--stop-when-decided` as a user gives it: on a twin, and where answers are planted.
-
-The planted engine writes records of answers that it was told, under the keys that were planned,
-and notes which jobs it was given at each look.
-"""
+"""`--stop-when-decided` as a user gives it: on a twin, and where answers are planted."""
 
 import json
 import shutil
@@ -11,67 +7,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import made_up_records as records
-import numpy as np
 import pytest
-from own_manifests import PLACE, manifest_of, printed, save, words
+from own_manifests import words
+from planted_engine import LOOKS, MODELS, SUBJECT, Planted, manifest, slots_of
 
 from repro.cli import run as run_command
 from repro.cli.main import main
-from repro.environment import machine
 from repro.planning import selection
 from repro.schema import catalog
-from repro.schema.jobs import EvaluateJob
-from repro.store import keys, run_file
-from repro.store.record import ArrayFile, Record
+from repro.store import run_file
 from repro.store.run_file import RunFile
-from runner.evaluation import data as question_data
-from runner.local import Work
 
 pytestmark = pytest.mark.timeout(300)
 
-SUBJECT = "abstract_algebra"
-MODELS = ("mamba-twin", "gpt-neox-twin")
-LOOKS = (
-    ("batch-16", "other-kernel", "batch-8"),
-    ("batch-32", "batch-4"),
-    ("ascending", "other-kernel-8"),
-)
 Say = Any
-
-
-def manifest(folder: Path, values: dict[str, str], name: str = "ours") -> str:
-    """Twins at tier full, under the standard settings: a divergence of each on 100 questions."""
-
-    def cell(model: str) -> dict[str, Any]:
-        measure = {"kind": "divergence", "checkpoint": model, "dtype": "float16"}
-        measure |= {"reference": "float32", "input_rounding": "0.01"}
-        said = {"id": model, "statement": "it moves", "quote": "moves", "place": PLACE}
-        return {**said, "depends_on": [], "kind": "cell", "published": model, "measure": measure}
-
-    group = {
-        "kind": "evaluation",
-        "id": "mmlu",
-        "checkpoints": list(values),
-        "dtypes": ["float32", "float16"],
-        "task": "mmlu",
-        "shots": [0],
-        "tiers": {"full": {"subjects": [SUBJECT], "rule": "all"}},
-    }
-    # A score, of which nothing is decided: with one in a manifest FP32 is not screened.
-    asked = {"kind": "score", "checkpoint": next(iter(values)), "task": "mmlu", "shots": 0}
-    asked |= {"metric": "accuracy", "dtype": "float16", "left_open": ["prompt"]}
-    score = {**cell(next(iter(values))), "id": "score", "published": "score", "measure": asked}
-    numbers = [{**printed(m, text), "unit": "percentage points"} for m, text in values.items()]
-    numbers.append(printed("score", "30.0"))
-    made = manifest_of(
-        name,
-        published=numbers,
-        settings="standard",
-        jobs=[group],
-        claims=[*(cell(each) for each in values), score],
-    )
-    return str(save(folder, made))
 
 
 @pytest.fixture
@@ -94,11 +43,6 @@ def say(
 
 def run_of(folder: Path, name: str = "ours") -> RunFile:
     return run_file.load(run_file.path_of(folder / "results", name, "full"))
-
-
-def slots_of(model: str, *looks: int) -> set[str]:
-    every = [name for look in looks for name in LOOKS[look - 1]]
-    return {f"{model}.{dtype}.{name}" for dtype in ("float32", "float16") for name in every}
 
 
 # -----------------------------------------------------------------------------
@@ -146,84 +90,15 @@ def test_a_run_goes_on_as_it_began_and_not_otherwise(again: Path, say: Say) -> N
     assert code == 0
     assert "stopped when decided; saved: 8 jobs" in out
     assert run_of(again) == before
-    for other in (["--all"], ["--budget", "10h"]):
-        code, _, told = say("run", "ours.json", "--tier", "full", *other)
-        assert code == 2
-        assert "ours was run at tier full to stop when decided, which is fixed before" in told
-        assert "without --all and --budget), use another --out, or --fresh" in told
+    code, _, told = say("run", "ours.json", "--tier", "full", "--all")
+    assert code == 2
+    assert "ours was run at tier full to stop when decided, which is fixed before" in told
+    assert "without --all), use another --out, or --fresh" in told
     assert run_of(again) == before
 
 
 # -----------------------------------------------------------------------------
 # Where answers are planted
-
-
-class Planted:
-    """An engine that is told how many of 100 answers float16 loses, by model and setting."""
-
-    def __init__(self, lost: dict[str, dict[str, int]], wheel: Path) -> None:
-        self.lost, self.given = lost, list[set[str]]()
-        self.stop_after: int | None = None
-        self.run_files: list[RunFile] = []
-        rows = question_data.mmlu_dataset(wheel, SUBJECT)["test"]
-        self.gold = np.array([row["answer"] for row in rows])
-
-    @staticmethod
-    def machine() -> machine.Environment:
-        return machine.capture()
-
-    def execute(self, work: Work) -> dict[str, str]:
-        self.given.append({each.slot.id for each in work.jobs.values()})
-        self.run_files += run_file.read(work.store.root)[0].values()
-        for number, (key, planned) in enumerate(sorted(work.jobs.items())):
-            if number == self.stop_after:
-                raise KeyboardInterrupt
-            job = planned.slot.job
-            assert isinstance(job, EvaluateJob)
-            assert self._save(work, planned, job) == key
-        return {}
-
-    def _save(self, work: Work, planned: Any, job: EvaluateJob) -> str:
-        lost = 0
-        if job.dtype == "float16":
-            lost = self.lost[job.checkpoint].get(str(planned.slot.setting), 0)
-        right = np.arange(100) < 90 - lost
-        letters = np.where(right, self.gold, (self.gold + 1) % 4)
-        number = [name for look in LOOKS for name in look].index(str(planned.slot.setting))
-        scores = np.full((100, 4), -5.0 - number / 64 - (job.dtype == "float16") / 4)
-        scores[np.arange(100), letters] = -1.0
-        arrays = {
-            "subject": np.zeros(100, np.int64),
-            "question": np.arange(100),
-            "shots0/log_likelihood": scores,
-            "shots0/prediction": letters.astype(np.int64),
-            "shots0/gold": self.gold.astype(np.int64),
-        }
-        inputs = {n: sha for one in planned.inputs.values() for n, sha in one.files.items()}
-        code, here = keys.code_of(job.kind), work.machine
-        libraries = keys.libraries_of(job.kind, here.packages)
-        kernel = {"attention": job.setting.attention_half, "mamba_scan": job.setting.mamba_path}
-        fields: dict[str, Any] = {
-            "schema_version": 1,
-            "key": keys.job_key(job, inputs, code, libraries, here.key_parts()),
-            "job": job,
-            "inputs": inputs,
-            "code": code,
-            "environment": here,
-            "path": {"device": "cpu", "logits_dtype": "float32", **kernel},
-            "values": records.values_of(arrays),
-            "files": {},
-            "warnings": (),
-            "started": "2026-01-01T00:00:00+00:00",
-            "seconds": 1.0,
-            "digest": "0" * 64,
-        }
-
-        def make(file: ArrayFile) -> Record:
-            draft = Record(arrays=file, **fields)
-            return draft.model_copy(update={"digest": draft.digest_of_content()})
-
-        return work.store.save(arrays, make).key
 
 
 @pytest.fixture
@@ -354,11 +229,87 @@ def test_a_plan_prices_the_first_look_and_the_most(say: Say, tmp_path: Path) -> 
     assert plain["estimated_gpu_seconds"] == pytest.approx(found["most_gpu_seconds"], abs=0.2)
 
 
-@pytest.mark.parametrize("other", [["--all"], ["--budget", "10h"]])
-def test_it_goes_with_no_other_choice_of_jobs(say: Say, tmp_path: Path, other: list[str]) -> None:
-    code, _, told = say("plan", manifest(tmp_path, PRINTED), "--stop-when-decided", *other)
+def test_it_does_not_go_with_all(say: Say, tmp_path: Path) -> None:
+    code, _, told = say("plan", manifest(tmp_path, PRINTED), "--stop-when-decided", "--all")
     assert code == 2
-    assert f"--stop-when-decided: found {' '.join(other)} beside it" in told
+    assert "--stop-when-decided: found --all beside it" in told
+    assert "leave one of the two out" in told
+
+
+# -----------------------------------------------------------------------------
+# Within a budget: it chooses claims with all of their settings, looks stop among these
+
+
+def price_of_a_claim(say: Say, ours: str) -> float:
+    """GPU seconds of the one that comes first."""
+    asked = ("--budget", "10h", "--engine", "lm-eval", "--json")
+    steps = json.loads(say("plan", ours, *asked)[1])[0]["together"]["budget"]["steps"]
+    return float(steps[0]["gpu_seconds"])
+
+
+def test_a_budget_buys_claims_and_looks_stop_among_them(
+    say: Say, planted: Planted, tmp_path: Path
+) -> None:
+    """One of the two claims is paid, with seven settings; it is decided after three."""
+    ours = manifest(tmp_path, {"mamba-twin": "60.00", "gpt-neox-twin": "60.00"})
+    planted.lost["gpt-neox-twin"] = planted.lost["mamba-twin"]
+    first = price_of_a_claim(say, ours)
+    budget = f"{first + 0.5:.1f}s"
+    found = json.loads(say("plan", ours, *STOP, "--budget", budget, "--json")[1])[0]
+    together, beyond = found["together"], f"beyond the budget of {budget} of one H200"
+    bought = together["budget"]["steps"][0]["claims"]
+    assert bought in (["ours/mamba-twin"], ["ours/gpt-neox-twin"])
+    model = bought[0].removeprefix("ours/")
+    (other,) = set(MODELS) - {model}
+    assert together["most_gpu_seconds"] == pytest.approx(first, abs=0.2)
+    assert together["first_look_gpu_seconds"] < first
+    code, out, told = say("run", ours, *STOP, "--budget", budget)
+    assert code == 0
+    assert planted.given == [slots_of(model, 1)]
+    run = run_of(tmp_path)
+    assert run.looks == LOOKS  # of the manifest, whatever was bought
+    assert planted.run_files[0].looks == LOOKS
+    assert run.left_out == {
+        **dict.fromkeys(slots_of(model, 2, 3), selection.STOPPED),
+        **dict.fromkeys(slots_of(other, 1, 2, 3), beyond),
+    }
+    assert f"look 1 of 3, after 3 of 7 settings: 1 decided ({model})" in told
+    assert "1 reproduced" in out
+    assert "decided at look 1 of 3" in say("verify")[1]
+
+
+def test_over_what_a_budget_bought_nothing_is_contradicted_and_no_guard_is_paid(
+    say: Say, planted: Planted, tmp_path: Path
+) -> None:
+    """A number is far off after seven settings: the rest of its table is beyond the budget."""
+    first = price_of_a_claim(say, manifest(tmp_path, PRINTED, "priced"))
+    ours = manifest(tmp_path, {"mamba-twin": "9.00", "gpt-neox-twin": "9.00"})
+    code, out, told = say("run", ours, *STOP, "--budget", f"{first + 0.5:.1f}s")
+    assert code == 0
+    (model,) = {slot.split(".")[0] for slot in planted.given[0]}
+    assert planted.given == [slots_of(model, look) for look in (1, 2, 3)]
+    assert "contradicted, which takes the whole table" not in told
+    assert "contradicted" not in out.replace("nothing is contradicted", "")
+    # More is paid: the run goes on by the looks that it began with, and now the table is whole.
+    code, out, told = say("run", ours, "--budget", "10h", "--engine", "lm-eval")
+    assert code == 0
+    assert run_of(tmp_path).looks == LOOKS
+    assert run_of(tmp_path).jobs.keys() == {
+        *slots_of("mamba-twin", 1, 2, 3),
+        *slots_of("gpt-neox-twin", 1, 2, 3),
+    }
+    assert "2 contradicted" in out
+
+
+def test_a_budget_does_not_change_how_a_run_began_to_stop(
+    say: Say, planted: Planted, tmp_path: Path
+) -> None:
+    ours = manifest(tmp_path, PRINTED)
+    assert say("run", ours, "--budget", "10h", "--engine", "lm-eval")[0] == 0
+    code, _, told = say("run", ours, *STOP, "--budget", "10h")
+    assert code == 2
+    assert "with all settings of every claim, which is fixed" in told
+    assert len(planted.given) == 1
 
 
 def test_it_is_of_tier_full(say: Say) -> None:

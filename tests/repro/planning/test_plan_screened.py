@@ -14,6 +14,8 @@ from repro.planning import plan as graph
 from repro.planning.planner import Planner, SlotFilter
 from repro.report import console_plan
 from repro.schema import catalog, slots, validate
+from repro.schema.evaluation import looks
+from repro.schema.groups import Slot
 from repro.schema.jobs import EvaluateJob, ModelJob
 from repro.schema.kinds.screen import SAMPLE, screened_against
 from repro.schema.manifest import Manifest
@@ -52,6 +54,59 @@ def test_float32_after_the_first_setting_is_screened_and_nothing_else() -> None:
             assert each.job.screen.against.id == "batch-16"
     smoke = slots.slots(TABLE1, "smoke", CHECKPOINTS)
     assert not any(isinstance(each.job, ModelJob) and each.job.screen for each in smoke)
+
+
+def test_no_look_wants_the_first_setting_of_a_later_one() -> None:
+    """A second group begins with a setting of the second look, and has a kernel of the first."""
+    data = json.loads(of_twin().model_dump_json())
+    (group,) = data["jobs"]
+    some = ["batch-4", "ascending", "plain-scan"]
+    full = {**group["tiers"]["full"], "settings": some, "other_arms": []}
+    other = {**group, "id": "other", "checkpoints": ["gpt-neox-twin"], "tiers": {"full": full}}
+    made = of_twin(jobs=[group, other])
+    planned = looks.planned(made, "full")
+    assert [next(at for at, e in enumerate(planned) if name in e) for name in some] == [1, 2, 0]
+    found = {each.id: each for each in slots.slots(made, "full", CHECKPOINTS)}
+    screened = 0
+    for each in found.values():
+        if isinstance(each.job, ModelJob) and each.job.screen:
+            screened += 1
+            first = found[f"{each.checkpoint}.float32.{each.job.screen.against.id}"]
+            assert looks.of_slot(planned, first) <= looks.of_slot(planned, each), each.id
+            assert first.job == each.job.first()
+    assert screened == 6 + 2
+
+
+def test_two_groups_that_ask_the_same_share_a_first_setting_and_screen_nothing_by_itself() -> None:
+    """Pretrained models of Figure 1 asked by a group of evaluations too, in another order."""
+    tuned = json.loads((paths.MANIFESTS / "figure1.json").read_text())
+    (asked,) = (each for each in slots.slots(FIGURE1, "full", CHECKPOINTS) if _is_first(each))
+    assert isinstance(asked.job, EvaluateJob)
+    group = json.loads((paths.MANIFESTS / "table1.json").read_text())["jobs"][0]
+    group |= {"checkpoints": [asked.checkpoint], "shots": asked.job.shots, "dtypes": ["float32"]}
+    full = {"subjects": asked.job.subjects, "rule": "the same"}
+    full["settings"] = tuned["jobs"][0]["tiers"]["full"]["settings"][1:]
+    group["tiers"] = {"full": full}
+    tuned["jobs"].append(group)
+    made = Manifest.model_validate_json(json.dumps(tuned))
+    same = [
+        each.job
+        for each in slots.slots(made, "full", CHECKPOINTS)
+        if isinstance(each.job, EvaluateJob)
+        and (each.job.checkpoint, each.job.dtype, each.job.tuned)
+        == (asked.job.checkpoint, "float32", None)
+    ]
+    assert len(same) == 7 + 6
+    assert [job for job in same if job.screen is None] == [asked.job]
+    for job in same:
+        assert job.screen is None or job.screen.against == asked.job.setting != job.setting
+
+
+def _is_first(slot: Slot) -> bool:
+    """The evaluation of a pretrained Mamba that others of Figure 1 are screened against."""
+    job = slot.job
+    plain = isinstance(job, EvaluateJob) and job.tuned is None and job.screen is None
+    return plain and (job.checkpoint, job.dtype) == ("mamba-130m", "float32")
 
 
 def test_scores_have_their_settings_for_draws_and_are_not_screened() -> None:

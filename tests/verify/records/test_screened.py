@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from repro.schema.causes import say
+from repro.schema.evaluation import looks
 from repro.schema.finding import Finding
 from repro.schema.jobs import EvaluateJob
 from repro.schema.kinds import screen as screens
@@ -97,14 +98,18 @@ def near_ties(first: dict[str, Any]) -> None:
         first[f"shots{shots}/prediction"] = scores.argmax(axis=1)
 
 
-def run(root: Path, tamper: Tamper | None = None) -> tuple[Evidence, RunFile]:
+def run(
+    root: Path,
+    tamper: Tamper | None = None,
+    answers: Callable[[EvaluateJob], dict[str, Any]] = records.answers,
+) -> tuple[Evidence, RunFile]:
     """A whole run at tier full whose float32 is screened; one record of it is tampered with."""
     store, machine, claimed = Store(root), records.this_machine(), records.manifest()
     jobs, firsts = dict[str, str](), dict[str, tuple[dict[str, Any], str]]()
     for slot in slots(claimed, "full", records.checkpoints()):
         job = slot.job
         assert isinstance(job, EvaluateJob)
-        arrays = records.answers(job)
+        arrays = answers(job)
         if job.screen is None:
             if job.dtype == "float32":
                 near_ties(arrays)
@@ -176,6 +181,33 @@ def test_a_screened_setting_is_no_draw_beside_the_first(tmp_path: Path) -> None:
     for of_answers in (False, True):
         assert second.digest(of_answers=of_answers) == first.digest(of_answers=of_answers)
     assert "(7 settings:" in finding(evidence).measured
+
+
+def test_a_look_counts_a_screened_setting_once_with_the_first(tmp_path: Path) -> None:
+    """As many draws as half precision has: two of three settings, of which one repeats another."""
+
+    def repeated(job: EvaluateJob) -> dict[str, Any]:
+        again = job.dtype != "float32" and job.setting.batch_size == 8
+        first = job.setting.model_copy(update={"batch_size": 4})
+        return records.answers(job.model_copy(update={"setting": first}) if again else job)
+
+    for answers, draws in ((records.answers, 3), (repeated, 2)):
+        evidence, written = run(tmp_path / str(draws), answers=answers)
+        planned = looks.planned(evidence.manifest, "full")
+        assert {"batch-4", "batch-8"} <= set(planned[0])
+        evidence.run = written.model_copy(update={"looks": planned})
+        first, second, third = (
+            evidence.get(f"mamba-1.float32.{name}").record.arrays.sha256 for name in planned[0]
+        )
+        assert len({first, second, third}) == 3
+        found = finding(evidence)
+        assert any(
+            each.code == "given-up-at-look" and each.values["look"] == 1 for each in found.causes
+        )
+        assert f"({draws} settings" in found.measured
+        assert ("2 of the 3 settings needed (1 more repeat" in found.reason) == (draws == 2), (
+            found.reason
+        )
 
 
 def test_a_whole_evaluation_in_its_place_is_a_draw(tmp_path: Path) -> None:
