@@ -11,6 +11,7 @@ from tuning_plans import FIGURE1, machine, planned, planner
 from repro import paths
 from repro.inputs.data import Located
 from repro.planning import plan as graph
+from repro.planning import selection
 from repro.planning.planner import Planner, SlotFilter
 from repro.report import console_plan
 from repro.schema import catalog, slots, validate
@@ -107,6 +108,17 @@ def _is_first(slot: Slot) -> bool:
     job = slot.job
     plain = isinstance(job, EvaluateJob) and job.tuned is None and job.screen is None
     return plain and (job.checkpoint, job.dtype) == ("mamba-130m", "float32")
+
+
+def test_what_is_screened_keeps_its_first_whatever_else_is_left_out(plans: Planner) -> None:
+    """By a claim that rests on the screened setting alone, and by a look that wants no other."""
+    plan = plans.plan(of_twin(), "full")
+    rests = frozenset({SECOND})
+    needs = [selection.ClaimNeeds("it", rests, "decided", counts=True)]
+    assert selection.what_decides(plan, needs).slots() == {FIRST, SECOND}
+    found = selection.at_look(plan, rests, frozenset(plan.slots()))
+    assert found.slots() == {FIRST, SECOND}
+    assert {each.reason for each in found.left_out} == {selection.LATER}
 
 
 def test_scores_have_their_settings_for_draws_and_are_not_screened() -> None:
