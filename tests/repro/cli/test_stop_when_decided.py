@@ -281,24 +281,35 @@ def test_a_budget_buys_claims_and_looks_stop_among_them(
 def test_over_what_a_budget_bought_nothing_is_contradicted_and_no_guard_is_paid(
     say: Say, planted: Planted, tmp_path: Path
 ) -> None:
-    """A number is far off after seven settings: the rest of its table is beyond the budget."""
-    first = price_of_a_claim(say, manifest(tmp_path, PRINTED, "priced"))
-    ours = manifest(tmp_path, {"mamba-twin": "9.00", "gpt-neox-twin": "9.00"})
-    code, out, told = say("run", ours, *STOP, "--budget", f"{first + 0.5:.1f}s")
+    """One number is decided at its first look, one is far off; a third is beyond the budget."""
+    far = ("gpt-neox-twin", "mamba2-twin")
+    planted.lost["mamba2-twin"] = planted.lost["gpt-neox-twin"]
+    ours = manifest(tmp_path, {"mamba-twin": "60.00", **dict.fromkeys(far, "9.00")})
+
+    def price(model: str) -> float:
+        asked = ("--tier", "full", "--engine", "lm-eval", "--only", f"model={model}", "--json")
+        found = json.loads(say("plan", ours, *asked)[1])[0]["together"]
+        return float(found["estimated_gpu_seconds"])
+
+    cheap, dear = sorted(far, key=price)
+    budget = price("mamba-twin") + (price(cheap) + price(dear)) / 2
+    code, out, told = say("run", ours, *STOP, "--budget", f"{budget:.1f}s")
     assert code == 0
-    (model,) = {slot.split(".")[0] for slot in planted.given[0]}
-    assert planted.given == [slots_of(model, look) for look in (1, 2, 3)]
-    assert "contradicted, which takes the whole table" not in told
-    assert "contradicted" not in out.replace("nothing is contradicted", "")
-    # More is paid: the run goes on by the looks that it began with, and now the table is whole.
+    both = slots_of("mamba-twin", 1) | slots_of(cheap, 1)
+    assert planted.given == [both, slots_of(cheap, 2), slots_of(cheap, 3)]
+    assert "would be contradicted, which takes the whole table" not in told
+    (verdict,) = json.loads(say("verify", "--json")[1])
+    words_ = {each["claim"]: each["outcome"] for each in verdict["findings"]}
+    assert words_["mamba-twin"] == "reproduced"
+    assert (words_[cheap], words_[dear]) == ("inconclusive", "not-run")
+    # More is paid: the run goes on by the looks that it began with, and the table is whole.
     code, out, told = say("run", ours, "--budget", "10h", "--engine", "lm-eval")
     assert code == 0
+    assert planted.given[3:6] == [slots_of(dear, look) for look in (1, 2, 3)]
+    assert "would be contradicted, which takes the whole table" in told
+    assert planted.given[6:] == [slots_of("mamba-twin", 2, 3)]
     assert run_of(tmp_path).looks == LOOKS
-    assert run_of(tmp_path).jobs.keys() == {
-        *slots_of("mamba-twin", 1, 2, 3),
-        *slots_of("gpt-neox-twin", 1, 2, 3),
-    }
-    assert "2 contradicted" in out
+    assert "1 reproduced, 2 contradicted" in out
 
 
 def test_a_budget_does_not_change_how_a_run_began_to_stop(
