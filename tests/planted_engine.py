@@ -80,6 +80,7 @@ class Planted:
 
     def __init__(self, lost: dict[str, dict[str, int]], wheel: Path) -> None:
         self.lost, self.given = lost, list[set[str]]()
+        self.ranks = list[set[int]]()
         self.stop_after: int | None = None
         self.run_files: list[RunFile] = []
         rows = question_data.mmlu_dataset(wheel, SUBJECT)["test"]
@@ -91,6 +92,7 @@ class Planted:
 
     def execute(self, work: Work) -> dict[str, str]:
         self.given.append({each.slot.id for each in work.jobs.values()})
+        self.ranks.append({each.rank for each in work.jobs.values()})
         self.run_files += run_file.read(work.store.root)[0].values()
         for number, (key, planned) in enumerate(sorted(work.jobs.items())):
             if number == self.stop_after:

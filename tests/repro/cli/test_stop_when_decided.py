@@ -297,6 +297,7 @@ def test_over_what_a_budget_bought_nothing_is_contradicted_and_no_guard_is_paid(
     assert code == 0
     both = slots_of("mamba-twin", 1) | slots_of(cheap, 1)
     assert planted.given == [both, slots_of(cheap, 2), slots_of(cheap, 3)]
+    assert planted.ranks == [{1, 2}, {2}, {2}]  # in the order of the budget, at every look
     assert "would be contradicted, which takes the whole table" not in told
     (verdict,) = json.loads(say("verify", "--json")[1])
     words_ = {each["claim"]: each["outcome"] for each in verdict["findings"]}
