@@ -100,9 +100,12 @@ def to_come(plan: Plan) -> set[str]:
 
 
 def ranked(plan: Plan, ranks: Mapping[str, int]) -> Plan:
-    """The plan with the rank of each slot."""
-    jobs = (replace(each, rank=ranks.get(each.slot.id, 0)) for each in plan.jobs)
-    return replace(plan, jobs=tuple(jobs))
+    """The plan with the rank of each slot, of those that a look left out too."""
+    jobs, left_out = (
+        tuple(replace(each, rank=ranks.get(each.slot.id, 0)) for each in some)
+        for some in (plan.jobs, plan.left_out)
+    )
+    return replace(plan, jobs=jobs, left_out=left_out)
 
 
 # -----------------------------------------------------------------------------
