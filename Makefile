@@ -35,6 +35,9 @@ NEVER := /tests?/|/(pip|nltk)/|/transformers/models/(?!auto/|mamba/|gpt_neox/|ol
 matching = awk '/^[^ \#]/ { keep = /$(1)/ } keep' pinned-requirements.txt
 others   = awk '/^[^ \#]/ { keep = !/$(1)/ } keep' pinned-requirements.txt
 
+# Ours too: where Python may not write byte code, every process would compile it again, for half a second.
+compile = .venv/bin/python -m compileall -q -j 0 repro runner verify benchmarks tools
+
 .PHONY: reproduce dist test test-browser test-packet test-container check proofs faults fuzz mutants venv dev evidence claims
 # 3: some jobs take weights or a GPU, and the table says which.
 reproduce: venv
@@ -43,6 +46,7 @@ reproduce: venv
 # A process a core, each with a copy of torch and of what it makes; a file stays with one process, and the short files of
 # tests/verify come last, so that no process waits long for another.
 test: dev
+	@$(compile)
 	@.venv/bin/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # What a CPU decides and takes jobs, but for those of theorem3 that need a GPU's kernels.
@@ -168,6 +172,7 @@ dev: .venv/.stamp-dev
 .venv/.stamp-project: .venv/.stamp-lock pyproject.toml
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-index \
 		--no-deps --no-build-isolation --no-compile --editable .
+	@$(compile)
 	@touch $@
 
 .venv/.stamp-dev: .venv/.stamp-project requirements-dev.txt
