@@ -11,13 +11,13 @@ ways to the same answers, on one model in one process:
             transformers and, where it is installed, by vLLM (`evaluation_peer`); made by
             `python -m venv peer && peer/bin/pip install lm-eval==0.4.13 transformers accelerate`
 
-Each run starts from new tasks and ends with metrics (`evaluation_run`); before the first, both arms
-answer 20 questions of every subject at 0 and 5 shots, which compiles kernels. The arms take turns,
-and which goes first takes turns too; a ratio is of two runs next to each other. Phases are of a
-run with clocks inside it. Shapes have weights at random, from one seed: speed does not depend on
-them, but near-ties are more frequent than in trained models. Each case prints a row and is appended
-to `--out` as a line of JSON. Nothing begins after `--minutes`, and no repeat that would end after
-them; what is left out is named.
+A run is all numbers of shots of a task, from new tasks to metrics (`evaluation_run`); before the
+first, both arms answer 20 questions of every subject at 0 and 5 shots, which compiles kernels. The
+arms take turns, and which goes first takes turns too; a ratio is of two runs next to each other.
+Phases are of one more run of ours with clocks inside it. Shapes have weights at random, from one
+seed: speed does not depend on them, but near-ties are more frequent than in trained models. Each
+case prints a row and is appended to `--out` as a line of JSON. No task begins after `--minutes`,
+and no repeat that would end after them; what is left out is named.
 """
 
 import argparse
@@ -117,52 +117,61 @@ def best_batch_size(stock: HFLM, arguments: argparse.Namespace) -> int:
 
 
 def measured(
-    arms: dict[str, HFLM], task: str, shots: int, arguments: argparse.Namespace, last: float
-) -> dict[str, Any]:
-    """One case: all its repeats, as far as there is time."""
-    limit = None if task == "mmlu" else arguments.questions
+    arms: dict[str, HFLM], task: str, arguments: argparse.Namespace, last: float
+) -> Iterator[dict[str, Any]]:
+    """All numbers of shots of a task, as often as asked or as there is time.
+
+    As in a job, tasks are built, rows read and token ids looked up once for all numbers of shots.
+    """
+    counts, limit = SHOTS.get(task, (0, 5)), None if task == "mmlu" else arguments.questions
     data = arguments.lambada if task == "lambada_openai" else arguments.data
-    by_phase: dict[str, dict[str, float]] = {}
-    ours, before = arms["ours"], dict(arms["ours"].counts)
-    runs: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    facts: dict[str, int] = {}
+    runs: dict[int, dict[str, list[dict[str, Any]]]] = {each: defaultdict(list) for each in counts}
+    facts: dict[int, dict[str, int]] = {}
+
+    def run(arm: str, *, by_phase: bool) -> Iterator[tuple[int, dict[str, Any]]]:
+        tasks = evaluation_run.tasks_of(task, data, arguments.subjects)
+        evaluation_run.forget_token_ids(arms[arm])
+        for shots in counts:
+            before = dict(arms["ours"].counts)
+            yield (
+                shots,
+                evaluation_run.run(arm, arms[arm], tasks, shots, limit, by_phase=by_phase),
+            )
+            if arm == "ours" and shots not in facts:
+                done = {name: count - before[name] for name, count in arms["ours"].counts.items()}
+                distinct = evaluation_run.distinct_tokens(arms["ours"], tasks)
+                facts[shots] = done | {"tokens_distinct": distinct}
+
     for number in range(arguments.repeats):
         began = time.monotonic()
         for arm in sorted(arms, reverse=not number % 2):
-            tasks = evaluation_run.tasks_of(task, data, arguments.subjects)
-            found = evaluation_run.run(arm, arms[arm], tasks, shots, limit, by_phase=False)
-            runs[arm].append(found)
-        if not number:
-            facts = {name: count - before[name] for name, count in ours.counts.items()}
-            facts["tokens_distinct"] = evaluation_run.distinct_tokens(ours, tasks)
+            for shots, found in run(arm, by_phase=False):
+                runs[shots][arm].append(found)
         if 2 * time.monotonic() - began > last:
             break
-    for arm, lm in arms.items():
-        tasks = evaluation_run.tasks_of(task, data, arguments.subjects)
-        by_phase[arm] = evaluation_run.run(arm, lm, tasks, shots, limit)["phases"]
-    same = evaluation_run.compared(runs["stock"][0], runs["ours"][0])
-    first = {arm: each[0] for arm, each in runs.items()}
-    return {"task": task, "shots": shots, **facts, **same, **summary(runs, by_phase), "runs": first}
+    for shots, found in run("ours", by_phase=True):
+        both = runs[shots]
+        same = evaluation_run.compared(both["stock"][0], both["ours"][0])
+        first = {"runs": {arm: each[0] for arm, each in both.items()}}
+        case = {"task": task, "shots": shots, **facts[shots], **same}
+        yield {**case, **summary(both, found["phases"]), **first}
 
 
-def summary(
-    runs: dict[str, list[dict[str, Any]]], by_phase: dict[str, dict[str, float]]
-) -> dict[str, Any]:
-    """Of both arms over the repeats: seconds, speed, memory; phases of another run; the ratios."""
+def summary(runs: dict[str, list[dict[str, Any]]], phases: dict[str, float]) -> dict[str, Any]:
+    """Of both arms over the repeats: seconds, speed, memory; ratios; ours by phase."""
     questions = len(runs["ours"][0]["answers"])
     pairs = zip(runs["stock"], runs["ours"], strict=True)
     found: dict[str, Any] = {
         "questions": questions,
         "ratios": [stock["seconds"] / ours["seconds"] for stock, ours in pairs],
+        "phases": {phase: phases.get(phase, 0.0) for phase in PHASES},
     }
     for arm, each in runs.items():
         seconds = [one["seconds"] for one in each]
-        phases = {phase: by_phase[arm].get(phase, 0.0) for phase in PHASES}
         found[arm] = {
             "seconds": seconds,
             "questions_per_second": questions / statistics.median(seconds),
             "peak_bytes": max(one["peak"] for one in each),
-            "phases": phases,
         }
     return found
 
@@ -186,11 +195,10 @@ def cases_of(
     shared = {"shape": shape, "dtype": dtype, "stock_batch_size": size, "tokens_per_second": rate}
     asked = []
     for task in arguments.tasks:
-        for shots in SHOTS.get(task, (0, 5)):
-            if time.monotonic() > last:
-                print(f"not run, out of time: {shape} {dtype} {task} {shots}-shot")
-                continue
-            case = measured(arms, task, shots, arguments, last)
+        if time.monotonic() > last:
+            print(f"not run, out of time: {shape} {dtype} {task}")
+            continue
+        for case in measured(arms, task, arguments, last):
             runs = case.pop("runs")
             yield {**shared, "floor_seconds": case["tokens_distinct"] / rate, **case}
             asked += [{**case, "runs": runs}] * (task == "mmlu")
@@ -203,16 +211,14 @@ def cases_of(
 def row(case: dict[str, Any]) -> str:
     """Of the table that is printed."""
     stock, ours = (case[arm] for arm in ("stock", "ours"))
-    by_phase = (
-        " ".join(f"{arm['phases'][phase]:.2f}" for phase in PHASES) for arm in (stock, ours)
-    )
+    phases = " ".join(f"{seconds:.2f}" for seconds in case["phases"].values())
     return (
         f"| {case['shape']} | {case['dtype']} | {case['task']} | {case['shots']} | "
         f"{statistics.median(stock['seconds']):.2f} | {statistics.median(ours['seconds']):.2f} | "
         f"{spread(case['ratios'])} | {case['floor_seconds']:.2f} | "
         f"{ours['questions_per_second']:.0f} | {case['tokens_run'] / case['tokens_stock']:.2f} | "
         f"{case['predictions_that_differ']} | {stock['peak_bytes'] / 2**30:.1f} | "
-        f"{ours['peak_bytes'] / 2**30:.1f} | {' | '.join(by_phase)} |"
+        f"{ours['peak_bytes'] / 2**30:.1f} | {phases} |"
     )
 
 
@@ -232,7 +238,7 @@ def together(cases: list[dict[str, Any]]) -> str:
     return (
         f"| {first['shape']} | {first['dtype']} | {first['task']} | {shots} | "
         f"{np.median(stock):.2f} | {np.median(ours):.2f} | {spread((stock / ours).tolist())} | "
-        f"{sum(case['floor_seconds'] for case in cases):.2f} | | | | | | | |"
+        f"{sum(case['floor_seconds'] for case in cases):.2f} | | | | | | |"
     )
 
 
@@ -267,7 +273,7 @@ def main() -> None:
     print(
         "| shape | dtype | task | shots | stock s | ours s | stock / ours (range) | floor s | "
         "ours questions/s | tokens run / stock's | other predictions | stock GiB | ours GiB | "
-        "stock phases | ours phases |\n|" + "---|" * 15
+        "ours by phase |\n|" + "---|" * 14
     )
     for shape in arguments.shapes:
         for dtype in arguments.dtypes:

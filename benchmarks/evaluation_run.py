@@ -1,11 +1,10 @@
 """One evaluation by one arm of `benchmarks.evaluation`: its time by phase, memory and answers.
 
 A whole evaluation is timed without a clock inside it. The clocks of a run by phase wait for the GPU
-wherever a phase begins or ends, in both arms, so that nothing of ours overlaps and its phases add
-up to more. Stock lm-eval's tasks read and render a row at every look, ours once; the data itself is
-read before the clock starts. Ours
-finds the token ids that an earlier run of the same texts kept on the disk: of the first repeat of a
-task those of no question, of later ones all.
+wherever a phase begins or ends, so that nothing of ours overlaps and its phases add up to more.
+Stock lm-eval's tasks read and render a row at every look, ours once; the data itself is read before
+the clock starts. Ours finds the token ids that an earlier run of the same texts kept on the disk:
+in the first repeat of a task those of no question, in later ones all.
 """
 
 import contextlib
@@ -104,6 +103,12 @@ def as_lm_eval_has_them() -> Iterator[None]:
         yield
 
 
+def forget_token_ids(lm: HFLM) -> None:
+    """Have ours read them from the disk, as a new job does."""
+    if isinstance(lm, PrefixLM) and lm._pieces:  # noqa: SLF001
+        lm._pieces = TokenStore(lm.tokenizer)  # noqa: SLF001
+
+
 def run(
     arm: str,
     lm: HFLM,
@@ -115,8 +120,6 @@ def run(
 ) -> dict[str, Any]:
     """One evaluation: seconds, by phase if asked, peak memory, answers of each question."""
     clock = Clock()
-    if isinstance(lm, PrefixLM) and lm._pieces:  # noqa: SLF001 - token ids come from the disk
-        lm._pieces = TokenStore(lm.tokenizer)  # noqa: SLF001
     gc.collect()
     gc.freeze()  # as a job has done when it begins
     for task in tasks.values():

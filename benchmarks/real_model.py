@@ -5,7 +5,7 @@
 SmolLM2-135M-Instruct, from its wheel in the cache, answers MMLU at 0, 1, 3 and 5 shots in three
 dtypes, under settings of batch size, order and attention, with its own output layer and with one in
 FP32; by the engine prefix, and stock lm-eval beside it on the subjects of `QUARTER`. Workers share
-the first GPU, which such a model leaves idle. What was answered before a kill or the end of
+the GPUs, which one alone leaves idle. What was answered before a kill or the end of
 `--minutes` is kept in DIR/parts and not asked again; what is left out is named.
 
 DIR/real-model.json says of which machine, stack and image the answers are, what was asked and what
@@ -36,7 +36,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,9 @@ from repro.inputs import checkpoints
 from repro.schema import catalog
 from repro.schema.jobs import EvaluateJob
 from repro.store import keys
+
+if TYPE_CHECKING:
+    from multiprocessing.queues import SimpleQueue
 
 MODEL = "smollm2-135m-instruct"
 SHOTS = (0, 1, 3, 5)
@@ -150,8 +153,10 @@ class Asked:
         return {shots: part for shots, part in found.items() if part}
 
 
-def end_with_parent(parent: int) -> None:
-    """A worker whose parent was killed ends too."""
+def begin_worker(parent: int, gpus: "SimpleQueue[str]") -> None:
+    """A worker takes the next GPU, if there is any, and ends if its parent was killed."""
+    if gpu := gpus.get():
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -214,7 +219,10 @@ def ask(every: Sequence[Evaluation], asked: Asked, workers: int) -> dict[str, st
     waiting = [each for each in every if len(asked.kept(each)) < len(asked.shots)]
     print(f"{len(every)} evaluations, {len(every) - len(waiting)} answered already", flush=True)
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, spawn, end_with_parent, (os.getpid(),)) as pool:
+    seen, gpus = gpus_seen() or [""], spawn.SimpleQueue()
+    for number in range(workers):
+        gpus.put(seen[number % len(seen)])
+    with ProcessPoolExecutor(workers, spawn, begin_worker, (os.getpid(), gpus)) as pool:
         futures = {pool.submit(answer, each, asked): each for each in waiting}
         for number, future in enumerate(as_completed(futures), 1):
             name = futures[future].name
@@ -223,6 +231,15 @@ def ask(every: Sequence[Evaluation], asked: Asked, workers: int) -> dict[str, st
             taken = time.monotonic() - began
             print(f"{number} of {len(waiting)}, {taken:.0f} s: {name} {why}", flush=True)
     return left_out
+
+
+def gpus_seen() -> list[str]:
+    """GPUs as `CUDA_VISIBLE_DEVICES` names them."""
+    import torch
+
+    if said := os.environ.get("CUDA_VISIBLE_DEVICES"):
+        return said.split(",")
+    return [str(number) for number in range(torch.cuda.device_count())]
 
 
 # What is kept of the answers
@@ -341,7 +358,7 @@ def arguments_given() -> argparse.Namespace:
     mmlu = catalog.datasets()["mmlu"]
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--out", type=Path, required=True, help="a folder; what is there goes on")
-    parser.add_argument("--workers", type=int, default=1, help="processes on one GPU")
+    parser.add_argument("--workers", type=int, default=1, help="processes on all GPUs")
     parser.add_argument("--minutes", type=float, default=1e6, help="nothing is asked after them")
     parser.add_argument("--dtypes", nargs="+", choices=DTYPES, default=DTYPES)
     parser.add_argument("--shots", nargs="+", type=int, choices=SHOTS, default=SHOTS)

@@ -32,6 +32,8 @@ import triton  # type: ignore[import-untyped]
 import triton.language as tl  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
+from runner.triton_launch import launch
+
 if TYPE_CHECKING:
     from runner.models.mamba_scan import ScanInputs
 
@@ -51,7 +53,9 @@ def by_one_kernel(
     y = inputs.u.new_empty(batch, length, inner).transpose(1, 2)
     last = state.new_empty(batch, state.shape[-1], inner).transpose(1, 2)
     strided = (inputs.u, inputs.delta, inputs.z, y, inputs.B, inputs.C, state, last, inputs.A)
-    _scan[batch, triton.cdiv(inner, CHANNELS)](
+    launch(
+        _scan,
+        (batch, triton.cdiv(inner, CHANNELS)),
         *strided,
         inputs.D,
         inputs.D if bias is None else bias,
@@ -146,7 +150,9 @@ def convolved(layer: nn.Module, driven: Tensor, before: Tensor | None) -> tuple[
     y = driven.new_empty(rows, length, channels)
     left = driven.new_empty(rows, width - 1, channels)
     earlier = left if before is None else before
-    _convolve[rows, triton.cdiv(length, STEPS), triton.cdiv(channels, WIDE)](
+    launch(
+        _convolve,
+        (rows, triton.cdiv(length, STEPS), triton.cdiv(channels, WIDE)),
         driven,
         earlier,
         layer.weight,
@@ -238,7 +244,9 @@ def added_and_normed(
     normed = torch.empty_like(x, dtype=norm.weight.dtype if rounded[1] else x.dtype)
     total = torch.empty_like(x, dtype=kept) if kept else x
     beside = x if gate is None else gate
-    _norm[(rows * length,)](
+    launch(
+        _norm,
+        (rows * length,),
         x,
         x if stream is None else stream,
         beside,
@@ -333,7 +341,8 @@ def chunk_scan(
     last = torch.empty(rows, heads, P, N, device=x.device)
     start = last if state is None else state
     strides = (stride for tensor in (x, step, B, C) for stride in tensor.stride()[:2])
-    _scan_chunks[rows, heads](
+    launch(
+        _scan_chunks, (rows, heads),
         x, step, B, C, start, y, last, A_log, D, bias, length, *strides, start.stride(0),
         heads=heads,
         share=heads // groups,

@@ -23,6 +23,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file as safetensors_load
 from torch import Tensor
+from torch.nn import functional
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -33,6 +34,7 @@ from transformers import (
     modeling_utils,
 )
 from transformers.modeling_utils import no_init_weights
+from transformers.models.gpt_neox.modeling_gpt_neox import GPTNeoXAttention
 from transformers.utils.hub import get_checkpoint_shard_files
 
 from repro.errors import BadInputError, Problem
@@ -259,11 +261,64 @@ class GPTNeoXModel(AttentionModel):
     """One whose blocks take keys and values without handing theirs on."""
 
     @torch.no_grad()
+    def continued(
+        self, model: PreTrainedModel, tokens: Tensor, state: KeysAndValues | None
+    ) -> tuple[Tensor, KeysAndValues]:
+        """As `ModelFamily.continued` says."""
+        with mock.patch.object(GPTNeoXAttention, "_attn", attended):
+            return super().continued(model, tokens, state)
+
+    @torch.no_grad()
     def hidden(self, model: PreTrainedModel, tokens: Tensor, state: KeysAndValues | None) -> Tensor:
         """As `registry.hidden` says."""
-        given = model.base_model(tokens, past_key_values=state, use_cache=False)
+        with mock.patch.object(GPTNeoXAttention, "_attn", attended):
+            given = model.base_model(tokens, past_key_values=state, use_cache=False)
         hidden: Tensor = given.last_hidden_state
         return hidden
+
+
+_ATTENDED = GPTNeoXAttention._attn  # noqa: SLF001 - has no public name
+
+
+def attended(
+    block: GPTNeoXAttention,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None = None,
+    head_mask: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """What `GPTNeoXAttention._attn` gives, in half the memory traffic and without a wait.
+
+    That one hands each block the value of a masked score from the CPU, which waits for the GPU,
+    and adds the product to zeros that it has written.
+
+    Args:
+        block: Whose causal mask is taken.
+        query: (batch, heads, length, width of a head).
+        key: (batch, heads, all, width): those of a state before those of the query's tokens.
+        value: As the keys.
+        attention_mask: With one the work is transformers'.
+        head_mask: The same.
+
+    Returns:
+        (batch, heads, length, width), and the weights of each sum, (batch, heads, length, all).
+    """
+    (*rows, new, _), whole = query.shape, key.shape[-2]
+    if attention_mask is not None or head_mask is not None or whole > block.bias.shape[-1]:
+        given: tuple[Tensor, Tensor] = _ATTENDED(
+            block, query, key, value, attention_mask, head_mask
+        )
+        return given
+    products = torch.baddbmm(
+        query.new_empty(1, 1, 1), query.flatten(0, 1), key.flatten(0, 1).mT,
+        beta=0, alpha=block.norm_factor,
+    )  # fmt: skip
+    scores = products.unflatten(0, rows)
+    later = block.bias[..., whole - new : whole, :whole].logical_not()
+    scores.masked_fill_(later, torch.finfo(scores.dtype).min)
+    weights = functional.softmax(scores, dim=-1).to(value.dtype)
+    return torch.matmul(weights, value), weights
 
 
 class OlmoModel(AttentionModel):

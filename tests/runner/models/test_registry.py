@@ -43,6 +43,7 @@ from repro.schema.jobs import Attention, EvaluateJob
 from runner.evaluation import loading
 from runner.models import kernels, precision
 from runner.models.registry import MODELS, family_of
+from runner.models.transformers_model import attended
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore"),  # torch and transformers warn about each other
@@ -233,6 +234,21 @@ def test_attention_kernels_agree(family: str, kernel: Attention, dtype: torch.dt
         assert error(found, expected) < 32 * UNITS[dtype]
     else:
         assert UNITS[dtype] / 8 < error(found, expected) < 8 * UNITS[dtype]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("before", [0, 9])
+def test_a_block_that_waits_for_no_gpu_gives_the_same_bits(before: int, dtype: torch.dtype) -> None:
+    """Oracle: transformers' own `_attn`."""
+    block = tiny_models.model("gpt-neox").gpt_neox.layers[0].attention
+    query, key, value = torch.randn(3, 2, block.num_attention_heads, 16, 8).to(dtype)
+    given = query[:, :, before:], key, value
+    for found, expected in zip(attended(block, *given), block._attn(*given), strict=True):
+        assert torch.equal(found, expected)
+    hidden = torch.zeros(2, 1, 1, 16, dtype=dtype)
+    hidden[..., -1] = torch.finfo(dtype).min
+    masked = *given, hidden  # what only transformers does
+    assert torch.equal(attended(block, *masked)[0], block._attn(*masked)[0])
 
 
 needs_flash = pytest.mark.skipif(
