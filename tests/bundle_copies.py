@@ -19,10 +19,14 @@ def copy_bundle(folder: Path) -> Path:
 
 
 def copy_checkout(folder: Path, folders: Iterable[str], files: Iterable[str] = ()) -> None:
-    """Some folders of the checkout without byte code, and files beside them by patterns."""
-    ignored = shutil.ignore_patterns("__pycache__")
+    """Some folders of the checkout, and files beside them by patterns.
+
+    With byte code, which holds for a copy that keeps the times of its sources: a process started in
+    it need not compile everything again.
+    """
+    half_written = shutil.ignore_patterns("*.pyc.*")
     for name in folders:
-        shutil.copytree(paths.ROOT / name, folder / name, ignore=ignored)
+        shutil.copytree(paths.ROOT / name, folder / name, ignore=half_written)
     for pattern in files:
         for path in paths.ROOT.glob(pattern):
             shutil.copy(path, folder)

@@ -34,6 +34,15 @@ def pytest_collection_finish() -> None:
 if not os.access(paths.ROOT, os.W_OK):
     os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", f"{tempfile.gettempdir()}/hypothesis")
 
+# Where tests run side by side on every core, each process keeps to a core of its own, and so does
+# what it starts: a run then takes its jobs one after another (`runner.local`), and imports the
+# framework once instead of once a core, a third of its processor time. Tests of jobs side by side,
+# and of what kills them, take `all_cores`.
+CORES = os.sched_getaffinity(0)
+if len(CORES) <= int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
+    place = int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw"))
+    os.sched_setaffinity(0, {sorted(CORES)[place % len(CORES)]})
+
 # What runs tests side by side tells each of its processes how wide a terminal is; the command line
 # is as wide as a file, as its documents have it.
 os.environ.pop("COLUMNS", None)
@@ -135,6 +144,15 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def all_cores() -> Iterator[None]:
+    """As many jobs at once as a run takes by itself, however the tests run."""
+    own = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, CORES)
+    yield
+    os.sched_setaffinity(0, own)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from faults import damage, disks, kills
 from faults.whole_runs import Reference, Row, write_cell, write_tying
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("all_cores")]
 SEED = 7
 
 

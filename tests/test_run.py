@@ -257,6 +257,7 @@ def test_a_margin_edited_after_the_run_is_refused(
         assert "--fresh" in done.stderr
 
 
+@pytest.mark.usefixtures("all_cores")
 def test_a_killed_run_loses_only_the_jobs_that_were_running(
     data_wheel: Path, tmp_path: Path
 ) -> None:
@@ -288,6 +289,7 @@ def test_a_killed_run_loses_only_the_jobs_that_were_running(
     )
 
 
+@pytest.mark.usefixtures("all_cores")
 def test_an_interrupted_run_exits_130_at_once(data_wheel: Path, tmp_path: Path) -> None:
     path, out = small_manifest(tmp_path), tmp_path / "results"
     with subprocess.Popen(

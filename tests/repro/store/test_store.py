@@ -210,6 +210,7 @@ def test_a_lock_is_waited_for_and_a_dead_owner_lets_go(tmp_path: Path) -> None:
     assert not list(store.locks.iterdir())
 
 
+@pytest.mark.usefixtures("all_cores")
 def test_no_two_processes_have_a_lock_at_once(tmp_path: Path) -> None:
     """The file that stands for it is removed and made again all the time."""
     store, counter, children = Store(tmp_path / "s"), tmp_path / "count", []

@@ -259,6 +259,7 @@ def _one_of_two(folder: Path, start: int) -> bool:
     )
 
 
+@pytest.mark.usefixtures("all_cores")
 def test_several_processes_at_once(tokenizer: Any, tmp_path: Path) -> None:
     """Overlapping texts in small steps; in the end the file has them all."""
     with multiprocessing.get_context("fork").Pool(2) as pool:

@@ -22,7 +22,7 @@ from repro import fileio, paths
 from repro.environment import machine
 from repro.store.store import MODEL, Store
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.timeout(240), pytest.mark.usefixtures("all_cores")]
 
 SCRIPT = paths.ROOT / "tests" / "ray_cluster.py"
 
