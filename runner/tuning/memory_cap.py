@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import torch
 
+from repro.errors import CannotRunError
 from runner.models.checkpoint_checks import is_out_of_memory
 
 
@@ -91,10 +92,14 @@ def _next(tries: Sequence[BatchSizeTrial], limit: int) -> int:
 # less what is reserved. The allocator gets the rest, by `set_per_process_memory_fraction`. A card
 # that is smaller than the cap is its own cap.
 #
-# Not covered: other processes on the card, which count as context; memory that a library takes past
+# Another process on the card would count as context, so a job that finds one measures nothing.
+#
+# Not covered: a process that comes and goes while a job runs; memory that a library takes past
 # torch's allocator after the cap was set.
 
 GIB = 2**30
+CONTEXT = 2 * GIB
+"""No process's context is as large: 94 records on an H200 have 0.7 to 0.9 GiB."""
 
 
 @dataclass(frozen=True)
@@ -110,16 +115,34 @@ class MemoryCap:
 
 
 def set_cap(gib: float) -> MemoryCap:
-    """Hold the allocator to a cap less the context, which is whole once all kernels have run."""
-    reset_peak_memory()
-    free, total = torch.cuda.mem_get_info()
-    context, cap = total - free - torch.cuda.memory_reserved(), round(gib * GIB)
+    """Hold the allocator to a cap less the context, which is whole once all kernels have run.
+
+    Raises:
+        CannotRunError: as `context_bytes`.
+    """
+    context, cap, total = context_bytes(), round(gib * GIB), torch.cuda.mem_get_info()[1]
     allowed = max(0, min(cap, total) - context)
     torch.cuda.set_per_process_memory_fraction(allowed / total)
     whole = f"{total / GIB:.1f} GiB"
     return MemoryCap(
         context, allowed, f"emulated on {whole}" if cap < total else f"the card's {whole}"
     )
+
+
+def context_bytes() -> int:
+    """What the card says is taken and torch's allocator has not reserved.
+
+    Raises:
+        CannotRunError: it is more than a context: what fits here says nothing about a cap.
+    """
+    reset_peak_memory()
+    free, total = torch.cuda.mem_get_info()
+    context = total - free - torch.cuda.memory_reserved()
+    if context > CONTEXT:
+        found = f"{context / GIB:.1f} GiB of the GPU are taken by another process"
+        message = f"{found}: memory and speed are measured on a GPU that nothing else uses"
+        raise CannotRunError(message)
+    return context
 
 
 def lift_cap() -> None:

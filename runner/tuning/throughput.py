@@ -36,8 +36,8 @@ def run(job: ThroughputJob, inputs: Inputs, progress: Progress) -> Measurement:
         is too small. Values: `_values`.
 
     Raises:
-        CannotRunError: no GPU, or weights beyond it; the scan's kernels are missing; a shape that
-            is not known; gradients that stay infinite in float16.
+        CannotRunError: no GPU, one that another process uses, or weights beyond it; the scan's
+            kernels are missing; a shape that is not known; gradients that stay infinite in float16.
     """
     del inputs
     if not torch.cuda.is_available():
@@ -72,6 +72,7 @@ def _measure(job: ThroughputJob, progress: Progress) -> Measurement:
         if not timings:  # what earlier tries left in fragments can make the difference
             lost = replace(best, fits=False, tokens_per_second=0.0)
             tries = [lost if each is best else each for each in tries]
+    memory_cap.context_bytes()  # nobody came meanwhile
     values = _values(training, tries, timings) | {"context_bytes": cap.context}
     path = training.path | {"memory_cap": cap.words}
     arrays = _arrays(tries, timings, uncapped)

@@ -33,6 +33,8 @@ COUNTS: tuple[Count, ...] = ("allocated", "reserved")
 _TRIED = ("fits", "tokens_per_second", "memory_allocated", "memory_reserved")
 _TIMED = ("tokens_per_second", "memory_allocated", "memory_reserved")
 _GIB = 2**30
+_CONTEXT = 2 * _GIB
+"""Bytes that no CUDA context takes; what is more is another process's, and counts as this one's."""
 _ROUNDING = 1e-9
 """Relative; a mean may be summed in several ways."""
 
@@ -155,6 +157,8 @@ def _memory(record: Record, job: ThroughputJob, arrays: "Arrays") -> Iterator[st
     if not isinstance(said, int) or said < 0:
         yield f"it says that the CUDA context has {said} bytes"
         return
+    if said > _CONTEXT:
+        yield f"{said / _GIB:.1f} GiB of the GPU were no job's of ours: what fitted says nothing"
     fit, uncapped = arrays["fits_tried"] == 1, arrays["memory_uncapped"]
     pairs: list[tuple[NDArray[Any], NDArray[Any]]] = [
         (arrays["memory_allocated"], arrays["memory_reserved"]),

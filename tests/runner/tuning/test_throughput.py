@@ -18,7 +18,7 @@ from repro.store.store import Store
 from runner.measurement import Inputs, Measurement
 from runner.models import mamba2_mixer
 from runner.models.shapes import build, shape_of, shapes, with_adapters
-from runner.tuning import throughput
+from runner.tuning import memory_cap, throughput
 from runner.tuning.memory_cap import BatchSizeTrial, fastest, search_batch_size
 from verify.records import throughput as throughput_records
 
@@ -158,6 +158,20 @@ def test_the_fastest_that_fits_is_taken() -> None:
 
 # -----------------------------------------------------------------------------
 # Measurements
+
+
+def test_a_card_that_another_process_uses_measures_nothing(monkeypatch: Any) -> None:
+    """What the driver says of a card of 141 GiB, 60 of them another's; no GPU is needed."""
+    for name, said in (
+        ("mem_get_info", (80 << 30, 141 << 30)),
+        ("memory_reserved", 300 << 20),
+        ("empty_cache", None),
+        ("reset_peak_memory_stats", None),
+    ):
+        monkeypatch.setattr(torch.cuda, name, lambda said=said: said)
+    with pytest.raises(CannotRunError, match=r"^60\.7 GiB of the GPU are taken by another process"):
+        memory_cap.set_cap(22)
+
 
 on_gpu = [
     pytest.mark.gpu,
