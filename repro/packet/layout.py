@@ -10,7 +10,6 @@ import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -129,7 +128,6 @@ _STRING = re.compile(r'"([^"\\]+)"')
 """Whatever a file names, as JSON writes it: checkpoints and data sets are among them."""
 
 
-@cache
 def schemas() -> dict[str, str]:
     """The schema of each kind of file that a packet holds, by its place there."""
     models: dict[str, type[Frozen]] = {

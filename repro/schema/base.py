@@ -3,6 +3,7 @@
 import ast
 import inspect
 import textwrap
+from functools import cache
 from itertools import pairwise
 from typing import Annotated
 
@@ -58,6 +59,7 @@ class Frozen(BaseModel):
         return found
 
 
+@cache
 def _strings_below(model: type[BaseModel]) -> dict[str, str]:
     """The string below each field of a class, by name."""
     try:
