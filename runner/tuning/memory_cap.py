@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 
 from repro.errors import CannotRunError
+from repro.schema.kinds.throughput import CONTEXT
 from runner.models.checkpoint_checks import is_out_of_memory
 
 
@@ -98,8 +99,6 @@ def _next(tries: Sequence[BatchSizeTrial], limit: int) -> int:
 # torch's allocator after the cap was set.
 
 GIB = 2**30
-CONTEXT = 2 * GIB
-"""No process's context is as large: 94 records on an H200 have 0.7 to 0.9 GiB."""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from repro.schema.jobs import ThroughputJob
+from repro.schema.kinds.throughput import CONTEXT
 from repro.store.record import Record
 from verify.errors import InvalidError
 from verify.records import consistency
@@ -33,8 +34,6 @@ COUNTS: tuple[Count, ...] = ("allocated", "reserved")
 _TRIED = ("fits", "tokens_per_second", "memory_allocated", "memory_reserved")
 _TIMED = ("tokens_per_second", "memory_allocated", "memory_reserved")
 _GIB = 2**30
-_CONTEXT = 2 * _GIB
-"""Bytes that no CUDA context takes; what is more is another process's, and counts as this one's."""
 _ROUNDING = 1e-9
 """Relative; a mean may be summed in several ways."""
 
@@ -157,7 +156,7 @@ def _memory(record: Record, job: ThroughputJob, arrays: "Arrays") -> Iterator[st
     if not isinstance(said, int) or said < 0:
         yield f"it says that the CUDA context has {said} bytes"
         return
-    if said > _CONTEXT:
+    if said > CONTEXT:
         yield f"{said / _GIB:.1f} GiB of the GPU were no job's of ours: what fitted says nothing"
     fit, uncapped = arrays["fits_tried"] == 1, arrays["memory_uncapped"]
     pairs: list[tuple[NDArray[Any], NDArray[Any]]] = [
