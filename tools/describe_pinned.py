@@ -18,6 +18,7 @@ from typing import Any
 from repro import paths
 from repro.text import in_markdown
 from tools.describe_drift import PINNED, Side, sides
+from tools.pages import with_part
 
 DOCS = paths.ROOT / "docs"
 MARK = "{} (python -m tools.describe_pinned) -->"
@@ -78,8 +79,7 @@ def pages() -> dict[Path, str]:
     for name, (mark, table) in tables.items():
         text = (DOCS / name).read_text(encoding="utf-8")
         begin, end = (MARK.format(f"<!-- {word}{mark}") for word in ("", "end of "))
-        before, _, rest = text.partition(begin)
-        found[DOCS / name] = f"{before}{begin}\n\n{table}\n\n{end}{rest.partition(end)[2]}"
+        found[DOCS / name] = with_part(text, begin, end, table)
     return found
 
 

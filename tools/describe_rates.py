@@ -28,6 +28,7 @@ from repro.schema.jobs import KINDS, EvaluateJob, ThroughputJob
 from repro.schema.kinds import rates
 from repro.schema.kinds.cost import characters_per_token
 from repro.store.store import Store
+from tools.pages import with_part
 
 PAGE = paths.ROOT / "docs" / "performance.md"
 BEGIN, END = "<!-- estimates: python -m tools.describe_rates -->", "<!-- end of estimates -->"
@@ -293,8 +294,7 @@ def table() -> str:
 
 def page(text: str) -> str:
     """The page with its table made again."""
-    before, _, rest = text.partition(BEGIN)
-    return f"{before}{BEGIN}\n\n{table()}\n\n{END}{rest.partition(END)[2]}"
+    return with_part(text, BEGIN, END, table())
 
 
 def main() -> None:

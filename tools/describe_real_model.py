@@ -30,6 +30,7 @@ from safetensors.numpy import load_file
 from benchmarks.real_model import DTYPES, unpacked
 from repro import json_text, paths
 from repro.schema import catalog
+from tools.pages import with_part
 
 SOURCES = tuple(paths.ROOT / "evidence" / name for name in ("h200-pinned", "cpu-real-model"))
 PAGE = paths.ROOT / "docs" / "calibration.md"
@@ -327,8 +328,7 @@ def describe(folders: Sequence[Path]) -> str:
 
 def page(text: str, made: str) -> str:
     """The page with its part between the marks made again."""
-    before, _, rest = text.partition(BEGIN)
-    return f"{before}{BEGIN}\n\n{made}\n{END}{rest.partition(END)[2]}"
+    return with_part(text, BEGIN, END, made)
 
 
 def with_changes(text: str, kept: Kept) -> str:
