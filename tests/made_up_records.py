@@ -280,7 +280,8 @@ def save_record(
     if isinstance(job, ModelJob) and not more.pop("screened", False):
         job = job.whole()
     inputs = more.pop("inputs", {"twin/model.safetensors": "1" * 64})
-    code = keys.code_of("weight_tying")  # of this checkout; which modules is all the same
+    # Of this checkout; which modules is all the same, unless a plan is to find the record.
+    code = more.pop("code", None) or keys.code_of("weight_tying")
     libraries = keys.libraries_of(job.kind, machine.packages)
     fields: dict[str, Any] = {
         "schema_version": 1,
@@ -289,7 +290,9 @@ def save_record(
         "inputs": inputs,
         "code": code,
         "environment": machine,
-        "path": {"device": "cpu"} | ({"logits_dtype": "float32"} if hasattr(job, "arm") else {}),
+        "path": {"device": "cpu"}
+        | ({"logits_dtype": "float32"} if hasattr(job, "arm") else {})
+        | more.pop("path", {}),
         "values": more.pop("values", None) or values_of(arrays),
         "files": more.pop("files", {}),
         "warnings": (),

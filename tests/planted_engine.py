@@ -14,7 +14,6 @@ from own_manifests import PLACE, manifest_of, printed, save
 from repro.environment import machine
 from repro.schema.jobs import EvaluateJob
 from repro.store import keys, run_file
-from repro.store.record import ArrayFile, Record
 from runner.evaluation import data as question_data
 from runner.local import Work
 
@@ -120,27 +119,8 @@ class Planted:
             "shots0/gold": self.gold.astype(np.int64),
         }
         inputs = {n: sha for one in planned.inputs.values() for n, sha in one.files.items()}
-        code, here = keys.code_of(job.kind), work.machine
-        libraries = keys.libraries_of(job.kind, here.packages)
         kernel = {"attention": job.setting.attention_half, "mamba_scan": job.setting.mamba_path}
-        fields: dict[str, Any] = {
-            "schema_version": 1,
-            "key": keys.job_key(job, inputs, code, libraries, here.key_parts()),
-            "job": job,
-            "inputs": inputs,
-            "code": code,
-            "environment": here,
-            "path": {"device": "cpu", "logits_dtype": "float32", **kernel},
-            "values": records.values_of(arrays),
-            "files": {},
-            "warnings": (),
-            "started": "2026-01-01T00:00:00+00:00",
-            "seconds": 1.0,
-            "digest": "0" * 64,
-        }
-
-        def make(file: ArrayFile) -> Record:
-            draft = Record(arrays=file, **fields)
-            return draft.model_copy(update={"digest": draft.digest_of_content()})
-
-        return work.store.save(arrays, make).key
+        return records.save_record(
+            work.store, job, arrays, work.machine,
+            inputs=inputs, code=keys.code_of(job.kind), path=kernel, screened=True,
+        )  # fmt: skip
