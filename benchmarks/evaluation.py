@@ -228,11 +228,9 @@ def spread(ratios: list[float]) -> str:
 
 
 def together(cases: list[dict[str, Any]]) -> str:
-    """All shots of a task: as many repeats as the case with fewest has."""
-    repeats = min(len(case["ratios"]) for case in cases)
+    """All shots of a task, which have as many repeats."""
     stock, ours = (
-        np.sum([case[arm]["seconds"][:repeats] for case in cases], axis=0)
-        for arm in ("stock", "ours")
+        np.sum([case[arm]["seconds"] for case in cases], axis=0) for arm in ("stock", "ours")
     )
     first, shots = cases[0], "+".join(str(case["shots"]) for case in cases)
     return (

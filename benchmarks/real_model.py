@@ -219,7 +219,7 @@ def ask(every: Sequence[Evaluation], asked: Asked, workers: int) -> dict[str, st
     waiting = [each for each in every if len(asked.kept(each)) < len(asked.shots)]
     print(f"{len(every)} evaluations, {len(every) - len(waiting)} answered already", flush=True)
     spawn = multiprocessing.get_context("spawn")
-    seen, gpus = gpus_seen() or [""], spawn.SimpleQueue()
+    seen, gpus = [each.uuid for each in machine.find_gpus()] or [""], spawn.SimpleQueue()
     for number in range(workers):
         gpus.put(seen[number % len(seen)])
     with ProcessPoolExecutor(workers, spawn, begin_worker, (os.getpid(), gpus)) as pool:
@@ -231,15 +231,6 @@ def ask(every: Sequence[Evaluation], asked: Asked, workers: int) -> dict[str, st
             taken = time.monotonic() - began
             print(f"{number} of {len(waiting)}, {taken:.0f} s: {name} {why}", flush=True)
     return left_out
-
-
-def gpus_seen() -> list[str]:
-    """GPUs as `CUDA_VISIBLE_DEVICES` names them."""
-    import torch
-
-    if said := os.environ.get("CUDA_VISIBLE_DEVICES"):
-        return said.split(",")
-    return [str(number) for number in range(torch.cuda.device_count())]
 
 
 # What is kept of the answers

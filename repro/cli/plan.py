@@ -99,8 +99,7 @@ class PreparedPlans:
     def plans(self) -> tuple[list[Plan], Budget | None]:
         """A plan for every manifest: within the budget if there is one, up to the first look."""
         plans = [self.plan_of(manifest) for manifest in self.manifests]
-        asked = "--stop-when-decided" if self.stop else f"--budget {self.budget}"
-        asked = asked if self.stop or self.budget else ""
+        asked = "--stop-when-decided" if self.stop else self.budget and f"--budget {self.budget}"
         if asked and (low := [each.manifest.id for each in plans if each.tier != "full"]):
             raise BadInputError(
                 f"{asked}: found {first_few(low)} at a tier below full, which "
