@@ -110,7 +110,8 @@ class TokenStore:
                 places = ",".join("?" * len(some))
                 query = f"SELECT key, ids, digest FROM pieces WHERE key IN ({places})"  # noqa: S608
                 for key, ids, digest in file.execute(query, some):
-                    if isinstance(ids, bytes) and digest == self._digest(key + ids):
+                    stored = isinstance(key, bytes) and isinstance(ids, bytes)
+                    if stored and digest == self._digest(key + ids):
                         rows[key] = np.frombuffer(ids, "<i4")
 
         self._with_file(read)
