@@ -9,8 +9,8 @@ manifests under the first setting as a user does, offline; kills the run and all
 the end: that nothing was measured twice, that every finding names the stand-in and decides nothing
 about the paper, and seconds and peak memory of each record against the plan.
 
-Memory is looked at once a second: of a GPU all that is taken (with what torch keeps in reserve),
-else of the processes of the run.
+Memory is looked at ten times a second: of a GPU all that is taken (with what torch keeps in
+reserve), else of the processes of the run.
 """
 
 import argparse
@@ -97,7 +97,7 @@ class Watched:
                 self.used.append((time.time(), used_by(process.pid)))
                 if until():
                     return None
-                time.sleep(1)
+                time.sleep(0.1)
             return process.returncode
         finally:
             if process.poll() is None:
@@ -115,6 +115,11 @@ def records(out: Path) -> dict[str, dict[str, Any]]:
     """Whole records by key."""
     found = out.glob("jobs/*/record.json")
     return {path.parent.name: json_text.load(path) for path in found}
+
+
+def worked_on(out: Path) -> set[str]:
+    """Keys of the jobs that run: each holds a lock."""
+    return {path.name for path in (out / "locks").glob("*")}
 
 
 def repro(*arguments: str) -> Any:  # noqa: ANN401 - any JSON
@@ -190,11 +195,10 @@ def main() -> None:
     )
 
     watched, began = Watched(), time.time()
-    command, first = [sys.executable, "-m", "repro", "run", *asked], list[float]()
+    command = [sys.executable, "-m", "repro", "run", *asked]
 
     def next_job_runs() -> bool:
-        first.extend([time.time()] * (not first and bool(records(results))))
-        return bool(first) and time.time() > first[0] + 5
+        return bool(whole := records(results).keys()) and bool(worked_on(results) - whole)
 
     killed = watched.run(command, next_job_runs) is None
     before = records(results)

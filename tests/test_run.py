@@ -299,10 +299,8 @@ def test_an_interrupted_run_exits_130_at_once(data_wheel: Path, tmp_path: Path) 
         stderr=subprocess.PIPE,
         text=True,
     ) as running:
-        run_file = out / "runs" / "small.smoke.json"
-        while not run_file.exists() and running.poll() is None:
-            time.sleep(0.05)
-        time.sleep(2)  # into the first jobs
+        while not list(out.glob("locks/*")) and running.poll() is None:
+            time.sleep(0.05)  # until a job has begun
         running.send_signal(signal.SIGINT)
         _, said = running.communicate(timeout=30)
     assert running.returncode == 130
