@@ -117,11 +117,6 @@ def records(out: Path) -> dict[str, dict[str, Any]]:
     return {path.parent.name: json_text.load(path) for path in found}
 
 
-def worked_on(out: Path) -> set[str]:
-    """Keys of the jobs that run: each holds a lock."""
-    return {path.name for path in (out / "locks").glob("*")}
-
-
 def repro(*arguments: str) -> Any:  # noqa: ANN401 - any JSON
     """What a command prints as JSON."""
     command = [sys.executable, "-m", "repro", *arguments, "--json"]
@@ -198,7 +193,9 @@ def main() -> None:
     command = [sys.executable, "-m", "repro", "run", *asked]
 
     def next_job_runs() -> bool:
-        return bool(whole := records(results).keys()) and bool(worked_on(results) - whole)
+        whole = {path.parent.name for path in results.glob("jobs/*/record.json")}
+        begun = {path.name for path in results.glob("locks/*")}
+        return bool(whole) and bool(begun - whole)
 
     killed = watched.run(command, next_job_runs) is None
     before = records(results)
