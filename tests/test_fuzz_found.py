@@ -27,10 +27,11 @@ from repro.store.record import Record
 from repro.store.store import BrokenRecordError
 from verify.errors import InvalidError
 from verify.evidence import Evidence
-from verify.judge import adjust_over_table, judge
+from verify.judge import judge
 from verify.records import mmlu, tuning
 from verify.records.checked_record import CheckedRecord
 from verify.rules import layer
+from verify.whole_table import adjust_over_table
 
 BOTH = ["T9.mamba-1.float16", "T9.phi-1.float16"]
 

@@ -7,9 +7,10 @@ import made_up_tuning as tuned
 from repro.schema.finding import Finding
 from repro.schema.measured_claims import CellClaim
 from verify.evidence import Evidence
-from verify.judge import CELLS, CLAIMS, adjust_over_table, judge
+from verify.judge import CELLS, CLAIMS, judge
 from verify.paper import finding_of
 from verify.rules.tuned import with_learning_notes
+from verify.whole_table import adjust_over_table
 
 ARMS = ("full.float32", "lora-all.float32", "lora-all.bfloat16", "lora-sll.bfloat16")
 

@@ -52,8 +52,8 @@ from repro.store import keys, run_file
 from repro.store.record import Record
 from repro.text import first_few, plural
 from verify import qualifiers, tuned_paired
-from verify.decidable import family, tested
-from verify.decision_rule import ERROR_RATE, holm
+from verify.decidable import family
+from verify.decision_rule import ERROR_RATE
 from verify.errors import InvalidError, NotRunError
 from verify.evidence import Evidence
 from verify.outcome import JudgedClaim, RuleDecision
@@ -67,7 +67,6 @@ from verify.paper import (
 from verify.records import screened
 from verify.records.benchmark import unchecked_gold
 from verify.records.checked_record import CheckedRecord
-from verify.rests_on import slots_of
 from verify.rules import (
     difference,
     improvement,
@@ -81,6 +80,7 @@ from verify.rules import (
 )
 from verify.rules.tuned import with_learning_notes
 from verify.stopping import Asked, ask
+from verify.whole_table import adjust_over_table, guarding, left_open_over_a_part
 
 Pins = Mapping[str, str]
 """Package to the version that the lock pins."""
@@ -108,7 +108,8 @@ def judge(manifest: Manifest, evidence: Evidence, pins: Pins) -> Verdict:
             found[claim.id] = finding
     # What was changed may have been a number of the table when it ran: it counts still.
     tests = family(manifest) + len(changed)
-    judged = _with_left_out(manifest, evidence, judged, adjust_over_table(judged, tests))  # (3)
+    over_table = adjust_over_table(judged, tests)
+    judged = left_open_over_a_part(manifest, evidence, judged, over_table)  # (3)
     for claim in manifest.claims:
         if claim.id in judged:
             found[claim.id] = _qualified(manifest, claim, judged[claim.id], evidence, pins)  # (4)
@@ -148,80 +149,13 @@ def ask_measured(
     }
 
 
-def adjust_over_table(judged: Mapping[str, JudgedClaim], tests: int) -> dict[str, JudgedClaim]:
-    """Contradict what all numbers of a table together leave no doubt of.
-
-    A number that was reproduced stays so. Every setting that is off in one number of the table may
-    be so in another one: the largest deviation guards all.
-
-    Args:
-        judged: What was measured, by claim.
-        tests: Numbers of the family that could be contradicted, those left out of the run too.
-    """
-    numbers = {name: each.test for name, each in judged.items() if each.test}
-    guard = max((test.deviation for test in numbers.values()), default=0.0)
-    p_values = [test.p_value(guard) for test in numbers.values()]
-    adjusted = holm([*p_values, *[1.0] * (tests - len(numbers))])
-    kept = dict(judged)
-    for name, alone, p in zip(numbers, p_values, adjusted, strict=False):
-        decided = judged[name].decided
-        if decided.outcome != "inconclusive" or not alone < ERROR_RATE:
-            continue
-        why = cause("holm", tests=tests, p=p)
-        if p < ERROR_RATE:
-            here = cause("not-reproduced-here")
-            rest = tuple(each for each in decided.causes if each != here)
-            why = cause("beyond-another-draw", tests=tests, p=p)
-            decided = replace(decided, outcome="contradicted", causes=rest)
-        decided = replace(decided, causes=(why, *decided.causes))
-        kept[name] = replace(judged[name], decided=decided)
-    return kept
-
-
-def _with_left_out(
-    manifest: Manifest,
-    evidence: Evidence,
-    alone: Mapping[str, JudgedClaim],
-    judged: dict[str, JudgedClaim],
-) -> dict[str, JudgedClaim]:
-    """Contradict nothing over a part of the table that somebody chose, by `--only` or a budget.
-
-    A number that was left out may have the largest deviation: with it less would be contradicted,
-    and leaving out a job must never make a verdict. What cannot be run is no choice.
-
-    Args:
-        manifest: With all numbers of the table.
-        evidence: What was run of them, and what was to be.
-        alone: What was measured, by claim.
-        judged: The same over the table.
-    """
-    wanted = evidence.run.jobs.keys() | evidence.run.missing.keys()
-    every = _guarding(manifest, evidence)
-    left = sum(not each <= wanted for each in every)
-    if not left:
-        return judged
-    why = cause("part-of-the-table", left=left, numbers=len(every))
-    return {
-        name: replace(one, decided=one.decided.because(why, outcome="inconclusive"))
-        if one.decided.outcome != alone[name].decided.outcome
-        else one
-        for name, one in judged.items()
-    }
-
-
-def _guarding(manifest: Manifest, evidence: Evidence) -> list[frozenset[str]]:
-    """What each number of the table rests on, with all of its settings."""
-    of = evidence.run.tier, frozenset(evidence.slots)
-    return [slots_of(manifest, each, *of) for each in tested(manifest)]
-
-
 def wanted_guards(manifest: Manifest, evidence: Evidence) -> frozenset[str]:
     """After the last look: what guards the table, if a number of it would be contradicted."""
     asked = ask_measured(manifest, evidence)
     judged = {n: each.found for n, each in asked.items() if isinstance(each.found, JudgedClaim)}
     adjusted = adjust_over_table(judged, family(manifest))
     alike = all(adjusted[n].decided.outcome == e.decided.outcome for n, e in judged.items())
-    return frozenset() if alike else frozenset[str]().union(*_guarding(manifest, evidence))
+    return frozenset() if alike else frozenset[str]().union(*guarding(manifest, evidence).values())
 
 
 def _measured(

@@ -343,6 +343,8 @@ def _run_file(
     missing = dict(before.missing) if before else {}
     left_out = dict(before.left_out) if before else {}
     left_out |= {each.slot.id: each.reason for each in plan.left_out}
+    for slot in left_out:  # why it could not run an earlier time is not why it does not now
+        missing.pop(slot, None)
     substitutions = {each.name: dict(each.files) for each in located if each.substituted}
     kept = set(jobs) - plan.slots()
     for job in plan.jobs:

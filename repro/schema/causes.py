@@ -68,8 +68,8 @@ SENTENCES: dict[str, str] = {
     "beside": "our own check, and no verdict on the paper: it {result}",
     # What keeps a measurement from deciding, and where it points.
     "holm": "not beyond chance over {tests} numbers: p = {p:.2g} (Holm)",
-    "part-of-the-table": "left open, as {left} of the table's {numbers} numbers were left out of "
-    "the run: one of them may show a setting that is further off",
+    "part-of-the-table": "left open, as {left} of the table's {numbers} numbers were not measured "
+    "in all settings: one of them may show a setting that is further off",
     "few-settings": "{draws} of the {needed} settings needed ({repeated} more repeat one of them)",
     "settings-of-a-cpu": "on a CPU {repeated} of {settings} settings are no draws of their own: "
     "one kernel runs whatever a setting names, and one thread adds in one order whatever the batch "

@@ -18,8 +18,9 @@ from repro.schema.jobs import Tier
 from verify import tuned_paired
 from verify.decision_rule import NumberTest, Variance
 from verify.evidence import Evidence
-from verify.judge import adjust_over_table, decide, judge
+from verify.judge import decide, judge
 from verify.outcome import JudgedClaim, RuleDecision
+from verify.whole_table import adjust_over_table
 
 TORCH = machine.capture(["torch"]).packages["torch"]
 TWENTY = {"mamba-1": "20.0", "phi-1": "20.0"}

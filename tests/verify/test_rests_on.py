@@ -3,7 +3,10 @@
 Oracle: what the rules themselves ask for, and the findings of the whole list.
 """
 
+import shutil
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,6 +17,7 @@ from made_up_worlds import BOTH, Flips, sentence, table, world
 from repro import paths
 from repro.schema import catalog, validate
 from repro.schema.claims import AmbiguousClaim, Claim
+from repro.schema.finding import Finding
 from repro.schema.groups import EvaluationGroup
 from repro.schema.manifest import Manifest
 from repro.schema.slots import slots
@@ -132,13 +136,23 @@ SENTENCES = [
 ]
 
 
-def outcomes(evidence: Evidence, claimed: Manifest, **update: Any) -> dict[str, str]:
-    run = evidence.run.model_copy(update=update)
-    part = Evidence(
+PINS = records.this_machine().packages
+
+
+def fresh(evidence: Evidence, claimed: Manifest, run: RunFile) -> Evidence:
+    """The same records under another run file, none of them read yet."""
+    return Evidence(
         claimed, run, evidence.store, records.checkpoints(), {"mmlu": records.dataset()}
     )
-    pins = records.this_machine().packages
-    return {each.claim: each.outcome for each in judge(claimed, part, pins).findings}
+
+
+def findings(evidence: Evidence, claimed: Manifest, run: RunFile) -> tuple[Finding, ...]:
+    return judge(claimed, fresh(evidence, claimed, run), PINS).findings
+
+
+def outcomes(evidence: Evidence, claimed: Manifest, **update: Any) -> dict[str, str]:
+    run = evidence.run.model_copy(update=update)
+    return {each.claim: each.outcome for each in findings(evidence, claimed, run)}
 
 
 @pytest.mark.parametrize("flips", [odd, even])
@@ -161,22 +175,65 @@ def test_leaving_out_makes_no_verdict(tmp_path: Path, flips: Flips) -> None:
                 assert outcome in {whole[name], "not-run", "inconclusive"}, (left, name)
 
 
-def test_what_cannot_be_run_guards_nothing(tmp_path: Path) -> None:
-    """Weights that nobody can have are no choice: what is there is judged as it was."""
+def of_no_run(evidence: Evidence, gone: list[str], said: str) -> RunFile:
+    """Slots that are in no list, or with a reason in one."""
+    jobs = {slot: key for slot, key in evidence.run.jobs.items() if slot not in gone}
+    reasons = {said: dict.fromkeys(gone, "a reason")} if said else {}
+    return evidence.run.model_copy(update={"jobs": jobs, **reasons})
+
+
+def without_records(evidence: Evidence, gone: list[str], how: str) -> RunFile:
+    """Slots whose records are deleted or damaged after the run file was written."""
+    for slot in gone:
+        folder = evidence.store.jobs / evidence.run.jobs[slot]
+        if how == "deleted":
+            shutil.rmtree(folder)
+        else:
+            (arrays,) = folder.glob("*.safetensors")
+            content = bytearray(arrays.read_bytes())
+            content[-1] ^= 1
+            arrays.chmod(0o600)
+            arrays.write_bytes(content)
+    return evidence.run
+
+
+WITHOUT = {
+    "nowhere": partial(of_no_run, said=""),
+    "chosen": partial(of_no_run, said="left_out"),
+    "could not run": partial(of_no_run, said="missing"),
+    "deleted": partial(without_records, how="deleted"),
+    "damaged": partial(without_records, how="damaged"),
+}
+
+
+@pytest.mark.parametrize("how", WITHOUT)
+@pytest.mark.parametrize("every", [True, False], ids=["all", "one"])
+def test_nothing_is_contradicted_over_a_part_whatever_made_it_one(
+    tmp_path: Path, how: str, *, every: bool
+) -> None:
+    """A number that has lost its records, or one of them, might have guarded the other."""
     data = table({"mamba-1": "20.0", "phi-1": "60.0"})
     claimed, evidence = world(tmp_path, even, kernels=2, **data)
-    jobs = {slot: key for slot, key in evidence.run.jobs.items() if "mamba-1" not in slot}
-    gone = dict.fromkeys(evidence.run.jobs.keys() - jobs.keys(), "weights missing")
-    assert outcomes(evidence, claimed, jobs=jobs, missing=gone)[BOTH[1]] == "contradicted"
-    part = Evidence(
-        claimed,
-        evidence.run.model_copy(update={"jobs": jobs, "left_out": gone}),
-        evidence.store,
-        records.checkpoints(),
-        {"mmlu": records.dataset()},
-    )
-    found = {each.claim: each for each in judge(claimed, part, {}).findings}
-    assert found[BOTH[1]].outcome == "inconclusive"
+    assert outcomes(evidence, claimed)[BOTH[1]] == "contradicted"
+    gone = [slot for slot in evidence.run.jobs if "mamba-1" in slot]
+    run = WITHOUT[how](evidence, gone if every else gone[-1:])
+    found = {each.claim: each for each in findings(evidence, claimed, run)}
+    first = "invalid" if how == "damaged" else "not-run"
+    assert [found[name].outcome for name in BOTH] == [first, "inconclusive"]
     said = records.said(found[BOTH[1]], "part-of-the-table")
     assert said == {"left": 1, "numbers": 2}
-    assert "left out of the run: weights missing" in found[BOTH[0]].reason
+    assert found[BOTH[1]].direction
+
+
+def test_what_the_manifest_has_no_job_for_is_no_part(tmp_path: Path) -> None:
+    """Nobody can measure it, so that the rest is the whole."""
+    data = table({"mamba-1": "20.0", "phi-1": "60.0"})
+    claimed, evidence = world(tmp_path, even, kernels=2, **data)
+    run = of_no_run(evidence, [slot for slot in evidence.slots if "mamba-1" in slot], "missing")
+    part = fresh(evidence, claimed, run)
+    part.slots = {
+        name: replace(slot, job=None, reason="no job") if "mamba-1" in name else slot
+        for name, slot in part.slots.items()
+    }
+    found = {each.claim: each.outcome for each in judge(claimed, part, PINS).findings}
+    assert [found[name] for name in BOTH] == ["not-run", "contradicted"]

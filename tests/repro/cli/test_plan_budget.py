@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,21 @@ def test_a_job_that_no_claim_rests_on_runs_only_with_all(say: Say, tmp_path: Pat
     assert (run_of(tmp_path).jobs.keys(), run_of(tmp_path).left_out) == ({"one", "idle"}, {})
     assert say("run", manifest)[0] == 0  # what is there stays known
     assert run_of(tmp_path).jobs.keys() == {"one", "idle"}
+
+
+def test_a_reason_of_an_earlier_time_is_not_one_of_now(say: Say, tmp_path: Path) -> None:
+    """A slot is measured, could not run, or was left out; a run file says one of these."""
+    manifest = str(with_an_idle_job(tmp_path))
+    assert say("run", manifest, "--all")[0] == 0
+    jobs = dict(run_of(tmp_path).jobs)
+    shutil.rmtree(tmp_path / "results" / "jobs" / jobs["idle"])
+    failed = {"idle": "weights missing", "one": "out of memory"}
+    before = run_of(tmp_path).model_copy(update={"jobs": {}, "missing": failed})
+    run_file.save(tmp_path / "results", before)
+    assert say("run", manifest)[0] == 0
+    now = run_of(tmp_path)
+    assert (now.jobs, now.missing) == ({"one": jobs["one"]}, {})
+    assert now.left_out.keys() == {"idle"}
 
 
 def _json(say: Say, *arguments: str) -> str:

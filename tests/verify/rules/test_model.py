@@ -39,10 +39,11 @@ from verify import decision_rule, paired
 from verify.decidable import family, undecidable
 from verify.decision_rule import NumberTest, Sample, Variance
 from verify.evidence import Evidence
-from verify.judge import adjust_over_table, judge
+from verify.judge import judge
 from verify.noise import Intervals, intervals_of, widened
 from verify.outcome import JudgedClaim, RuleDecision
 from verify.rules import model as rules
+from verify.whole_table import adjust_over_table
 
 POINT = 100 / 65
 
