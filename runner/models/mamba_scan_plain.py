@@ -54,8 +54,8 @@ def plain_scan(
 ) -> tuple[Tensor, Tensor]:
     """Outputs y, (batch, length, inner) in the dtype of C, and the last h.
 
-    As `mamba_scan.scan_from_state`, on a GPU, for C in FP16 or BF16 and h in FP32; the others of
-    any floating dtype but float64, in any order in memory.
+    As `mamba_scan.scan_from_state`, on a GPU, for C in FP16 or BF16 and h in FP32, each row of it
+    contiguous; the others of any floating dtype but float64, in any order in memory.
     """
     batch, length, inner = u.shape
     states = state.shape[1]
@@ -66,12 +66,13 @@ def plain_scan(
         _scan_plainly,
         (batch, triton.cdiv(inner, CHANNELS)),
         *strided,
-        state.contiguous(),
+        state,
         decay.contiguous(),
         y,
         last,
         inner,
         length,
+        state.stride(0),
         *(stride for tensor in strided for stride in tensor.stride()),
         N=states,
         CHANNELS=CHANNELS,
@@ -83,9 +84,9 @@ def plain_scan(
 # fmt: off
 @triton.jit(do_not_specialize=("length",))  # type: ignore[untyped-decorator]
 def _scan_plainly(  # type: ignore[no-untyped-def]
-    u, delta, B, C, start, A, y, last, inner, length, u_row, u_step, u_channel, delta_row,
-    delta_step, delta_channel, B_row, B_step, B_state, C_row, C_step, C_state, N: tl.constexpr,
-    CHANNELS: tl.constexpr,
+    u, delta, B, C, start, A, y, last, inner, length, start_row, u_row, u_step, u_channel,
+    delta_row, delta_step, delta_channel, B_row, B_step, B_state, C_row, C_step, C_state,
+    N: tl.constexpr, CHANNELS: tl.constexpr,
 ) -> None:
     row = tl.program_id(0).to(tl.int64)
     d = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
@@ -94,7 +95,7 @@ def _scan_plainly(  # type: ignore[no-untyped-def]
     both = inside[None, :]  # (N, CHANNELS): a thread has a channel, so that the sum stays in it
     held = n[:, None] * inner + d[None, :]
     a = tl.load(A + held, mask=both, other=0.0)
-    h = tl.load(start + row * N * inner + held, mask=both, other=0.0)
+    h = tl.load(start + row * start_row + held, mask=both, other=0.0)
     u += row * u_row + d * u_channel
     delta += row * delta_row + d * delta_channel
     B += row * B_row + n * B_state
