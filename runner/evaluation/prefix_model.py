@@ -26,7 +26,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import log_softmax
 from torch.utils._pytree import (  # private, and the same in every torch since 2.2
     tree_leaves,
@@ -349,7 +349,7 @@ class PrefixLM(MeasuredLM):
     def path(self) -> dict[str, str]:
         """As in `MeasuredLM`, with the engine, what went on from a state, and its counts."""
         counts = {name: str(count) for name, count in self.counts.items()}
-        engine = {"engine": "prefix", "mamba_from_state": from_state(self.model)}
+        engine = {"engine": "prefix", "mamba_from_state": from_state(self.model, self._arm)}
         return super().path() | engine | counts
 
 
@@ -358,7 +358,7 @@ def price_of_a_call(model: PreTrainedModel, blocks: int, arm: str) -> int:
 
     By the model's shape alone: batches, and with them last bits, are the same in every run.
     """
-    half = arm == "autocast" or model.dtype in (torch.float16, torch.bfloat16)
+    half = is_half(model, arm)
     ends = (model.get_input_embeddings(), model.get_output_embeddings())
     apart = {id(each.weight) for each in ends if each is not None}
     weights: int = sum(
@@ -367,13 +367,18 @@ def price_of_a_call(model: PreTrainedModel, blocks: int, arm: str) -> int:
     return round(blocks * CALL[half] / (2 * max(weights, 1)))
 
 
-def from_state(model: nn.Module) -> str:
+def is_half(model: PreTrainedModel, arm: str) -> bool:
+    """Whether products are of FP16 or BF16."""
+    return arm == "autocast" or model.dtype in mamba.HALF
+
+
+def from_state(model: PreTrainedModel, arm: str) -> str:
     """What runs a model's Mamba mixers behind a prefix.
 
     Returns:
-        "none" without such mixers; "slow" for Mamba's loop, else how its kernel starts from a
-        state; "plain", "chunk_scan" (our kernel) or "unfused" for Mamba-2, whose one call takes no
-        state.
+        "none" without such mixers; on Mamba's slow path "slow" for the loop and "plain_scan" for
+        our kernel that rounds as it does, else how its kernel starts from a state; "plain",
+        "chunk_scan" (our kernel) or "unfused" for Mamba-2, whose one call takes no state.
     """
     if later := mamba_paths.mamba2_mixers(model):
         if mamba2_mixer.by_our_kernels(later[0]):
@@ -382,5 +387,7 @@ def from_state(model: nn.Module) -> str:
     mixers = mamba_paths.stock_mixers(model)
     if not mixers:
         return "none"
-    slow = mamba_paths.path_of(mixers[0]) == "slow"
-    return "slow" if slow else mamba.FROM_STATE.__name__
+    if mamba_paths.path_of(mixers[0]) != "slow":
+        return mamba.FROM_STATE.__name__
+    kernel = mamba.slow_by_our_kernel(mixers[0], half=is_half(model, arm))
+    return "plain_scan" if kernel else "slow"

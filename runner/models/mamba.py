@@ -26,10 +26,12 @@ from runner.models.transformers_model import TransformersModel
 # One mixer for many tokens at once, from a state to a state
 #
 # By the code that `mamba_paths.path_of` names. On a slow path the arithmetic is `slow_forward`'s
-# (`mamba_scan`). By the kernels it is that of the pins (path kernels) or of `mamba_paths.live`; the
-# convolution gets the last inputs before its own, and a scan that has a state to start from gets it
-# by `FROM_STATE`. In all of them the state is FP32, as within one pass of any of them. Where Triton
-# compiles, norms, convolutions and scans of many rows are our kernels (`mamba_scan_triton`).
+# (`mamba_scan`), where Triton compiles and outputs are FP16 or BF16 by a kernel of ours that rounds
+# as it does (`mamba_scan_plain`). By the kernels it is that of the pins (path kernels) or of
+# `mamba_paths.live`; the convolution gets the last inputs before its own, and a scan that has a
+# state to start from gets it by `FROM_STATE`. In all of them the state is FP32, as within one pass
+# of any of them. Where Triton compiles, norms, convolutions and scans of many rows of these two are
+# our kernels (`mamba_scan_triton`).
 #
 # Every projection is called as a module, but dt_proj on path kernels, as the pins have it.
 #
@@ -52,6 +54,16 @@ FROM_STATE = _start()
 def by_our_kernels() -> bool:
     """Whether Triton's kernels of ours stand for what lies between two products."""
     return FROM_STATE.__name__ == "by_one_kernel"
+
+
+HALF = (torch.float16, torch.bfloat16)
+
+
+def slow_by_our_kernel(mixer: Any, *, half: bool) -> bool:  # noqa: ANN401
+    """Whether a mixer's slow path scans by `mamba_scan_plain`, where it is computed in half."""
+    states = mixer.ssm_state_size
+    on_gpu = by_our_kernels() and mixer.in_proj.weight.is_cuda
+    return half and on_gpu and states & (states - 1) == 0
 
 
 FEW = 1 << 14
@@ -112,7 +124,10 @@ def _by_pytorch(
         before.scanned if before else at_least_float32(step.new_zeros(len(u), states, u.shape[-1]))
     )
     decay = -torch.exp(mixer.A_log.float()).T
-    y, last = scan_from_state(u, step, decay, inward, outward, start)
+    scan = scan_from_state
+    if slow_by_our_kernel(mixer, half=outward.dtype in HALF):
+        from runner.models.mamba_scan_plain import plain_scan as scan
+    y, last = scan(u, step, decay, inward, outward, start)
     return (y + u * mixer.D) * mixer.act(gate.transpose(1, 2)), last
 
 

@@ -187,7 +187,7 @@ def test_what_goes_on_from_a_state_is_named_where_it_differs(both: Both) -> None
     model = both("mamba2")[1].model
     for mixer in mamba2_mixers(model):
         mixer.path = "fused"
-    assert from_state(model) == "unfused"  # of sizes that our kernel does not take
+    assert from_state(model, "weight-cast") == "unfused"  # of sizes that our kernel does not take
 
 
 @pytest.mark.parametrize(

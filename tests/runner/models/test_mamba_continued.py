@@ -14,6 +14,7 @@ attention (`test_runner_models` says why) and 8 u for a mixer (`test_runner_mamb
 import copy
 import sys
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import mamba_equations
@@ -49,7 +50,15 @@ from transformers.models.mamba.modeling_mamba import MambaRMSNorm
 from benchmarks.scan_starts import by_adding
 from repro.schema.families import FAMILIES
 from runner.evaluation import prefix_model
-from runner.models import mamba, mamba_paths, mamba_scan, mamba_scan_triton, precision, registry
+from runner.models import (
+    mamba,
+    mamba_paths,
+    mamba_scan,
+    mamba_scan_plain,
+    mamba_scan_triton,
+    precision,
+    registry,
+)
 from runner.models.mamba2 import add_and_norm
 from runner.models.mamba2_mixer import RMSNorm
 from runner.models.mamba2_scan import stepwise_scan
@@ -407,6 +416,26 @@ def test_the_path_of_a_mixer(monkeypatch: pytest.MonkeyPatch) -> None:
     assert path_of(mixer) == "live"
 
 
+@pytest.mark.parametrize(
+    ("starts", "on_gpu", "half", "states", "expected"),
+    [
+        (by_one_kernel, True, True, 16, True),
+        (by_pseudo_steps, True, True, 16, False),
+        (by_one_kernel, False, True, 16, False),
+        (by_one_kernel, True, False, 16, False),
+        (by_one_kernel, True, True, 5, False),
+    ],
+)
+def test_what_the_kernel_of_the_slow_path_takes(
+    *, starts: Any, on_gpu: bool, half: bool, states: int, expected: bool, monkeypatch: Any
+) -> None:
+    """Half precision on a GPU where Triton compiles, of N that is a power of 2."""
+    monkeypatch.setattr(mamba, "FROM_STATE", starts)
+    weight = SimpleNamespace(is_cuda=on_gpu)
+    mixer = SimpleNamespace(ssm_state_size=states, in_proj=SimpleNamespace(weight=weight))
+    assert mamba.slow_by_our_kernel(mixer, half=half) is expected
+
+
 # -----------------------------------------------------------------------------
 # On a GPU
 
@@ -515,6 +544,96 @@ def test_one_kernel_is_the_loop(dtype: torch.dtype, length: int) -> None:
     assert found.dtype == dtype
     assert error(found.transpose(1, 2), expected) < 8 * UNITS[dtype]
     assert error(after.transpose(1, 2), last) < 64 * 2**-24
+
+
+def unit(values: Tensor) -> Tensor:
+    """The unit in the last place of FP16 or BF16 numbers, float64."""
+    bits = {torch.float16: 11, torch.bfloat16: 8}[values.dtype]
+    exponents = torch.frexp(values.double()).exponent - bits
+    smallest = torch.finfo(values.dtype).tiny * 2.0 ** (1 - bits)
+    return torch.ldexp(torch.ones_like(values.double()), exponents).clamp(min=smallest)
+
+
+@gpu
+@pytest.mark.parametrize("length", [1, 7, 300])
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("dtype", mamba.HALF)
+def test_the_plain_scan_rounds_as_the_loop(dtype: torch.dtype, wide: bool, length: int) -> None:  # noqa: FBT001
+    """Oracles: what `slow_forward` does to each token, and our loop.
+
+    Beside the first the states have the same bits, and the sums behind y are at most 3 (N - 1)
+    2^-24 of their terms' sizes apart (`mamba_scan_plain`). Rounded, they differ by one unit where a
+    boundary lies between them, of which the chance is their distance over a unit.
+
+    Our loop feeds Δ u B, rounded twice otherwise: 4 * 2^-24 |Δ u B| apart. It rounds the sum of
+    both once where the kernel rounds a product and a sum: with H_t = exp(ΔA) H_{t-1} + |Δ u B|, the
+    most that h can be, another 2^-24 (exp(ΔA) H_{t-1} + 2 H_t). That is at most 6 * 2^-24 H_t in
+    all. Of each h that C reads, rounding may then take the neighbour.
+    """
+    torch.manual_seed(0)
+    rows, inner, states = 3, 200, 16
+    u = torch.randn(rows, inner, length, device="cuda").to(dtype).mT
+    inward, outward = torch.randn(rows, length, 2 * states, device="cuda").to(dtype).chunk(2, -1)
+    raw = torch.randn(rows, length, inner, device="cuda") - 3
+    step = functional.softplus(raw).to(torch.float32 if wide else dtype)
+    decay = -16 * torch.rand(inner, states, device="cuda").T
+    state = torch.randn(1, states, inner, device="cuda").expand(rows, -1, -1)
+    found, after = mamba_scan_plain.plain_scan(u, step, decay, inward, outward, state)
+
+    h, size, moved = state, state.abs().double(), torch.zeros_like(state, dtype=torch.float64)
+    outputs, sums, reads = [], [], []
+    for t in range(length):
+        decayed = torch.exp(decay * step[:, t, None])
+        fed = step[:, t, None] * inward[:, t, :, None].float() * u[:, t, None].float()
+        h = decayed * h + fed
+        read = h.to(dtype)
+        outputs.append(torch.matmul(read.mT, outward[:, t, :, None])[..., 0])
+        size = decayed * size + fed.abs()
+        moved = decayed * moved + 6 * 2**-24 * size
+        terms = outward[:, t, :, None].abs().double()
+        sums.append((terms * read.abs()).sum(1))
+        reads.append((terms * (unit(read) + moved)).sum(1))
+    expected = torch.stack(outputs, 1)
+    assert found.dtype == expected.dtype == dtype
+    assert torch.equal(after, h)
+    apart = (found.double() - expected.double()).abs()
+    reach = 3 * (states - 1) * 2**-24 * torch.stack(sums, 1)
+    units = torch.maximum(unit(found), unit(expected))
+    assert bool((apart <= units + reach).all())
+    assert float((apart > 0).double().mean()) <= float((reach / units).clamp(max=1).mean())
+
+    y, last = mamba_scan.scan_from_state(u, step, decay, inward, outward, state)
+    assert bool(((after - last).abs() <= moved).all())
+    apart = (found.double() - y.double()).abs()
+    assert bool(
+        (apart <= torch.maximum(unit(found), unit(y)) + reach + torch.stack(reads, 1)).all()
+    )
+
+
+@gpu
+@pytest.mark.parametrize("arm", ["weight-cast", "autocast"])
+@pytest.mark.parametrize("dtype", UNITS)
+def test_the_scan_of_the_slow_path_is_the_one_that_is_named(
+    dtype: torch.dtype, arm: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Autocast leaves weights in FP32, and products are of the dtype."""
+    model = mamba_equations.on_gpu().to(torch.float32 if arm == "autocast" else dtype)
+    assert set_path(model, "slow") == "slow"
+    called: list[str] = []
+    for home, name in ((mamba_scan_plain, "plain_scan"), (mamba, "scan_from_state")):
+        scanned = getattr(home, name)
+
+        def seen(*given: Any, _name: str = name, _scanned: Any = scanned) -> Any:
+            called.append(_name)
+            return _scanned(*given)
+
+        monkeypatch.setattr(home, name, seen)
+    half = dtype != torch.float32
+    with torch.autocast("cuda", dtype, enabled=half and arm == "autocast"):
+        MODELS["mamba"].continued(model, mamba_equations.gpu_tokens(), None)
+    named = prefix_model.from_state(model, arm if half else "weight-cast")
+    assert named == ("plain_scan" if half else "slow")
+    assert set(called) == {"plain_scan" if half else "scan_from_state"}
 
 
 @gpu

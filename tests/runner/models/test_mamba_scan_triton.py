@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 import triton
 
-from runner.models import mamba_scan_triton
+from runner.models import mamba_scan_plain, mamba_scan_triton
 
 # Pointers to FP32 whatever a model's dtype; to the dtype; sizes.
 KERNELS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "_scan": ("start last A D bias", "u delta z y B C", {"N": 16, "CHANNELS": 64, "RAW": True}),
+    "_scan_plainly": ("start last A", "u delta B C y", {"N": 16, "CHANNELS": 32}),
     "_convolve": (
         "",
         "x before weight bias y left",
@@ -47,7 +48,8 @@ def test_the_pinned_triton_compiles_them(
     subprocess.run(["gcc", *named], check=True)
     monkeypatch.setenv("TRITON_LIBCUDA_PATH", str(tmp_path))
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path / "cache"))
-    kernel = getattr(mamba_scan_triton, name)
+    home = mamba_scan_plain if name == "_scan_plainly" else mamba_scan_triton
+    kernel = getattr(home, name)
     names = [each.name for each in kernel.params]
     wide, given, sizes = KERNELS[name]
     kinds = dict.fromkeys(wide.split(), "*fp32") | dict.fromkeys(given.split(), f"*{dtype}")
@@ -65,7 +67,7 @@ def test_the_pinned_triton_compiles_them(
             constants=constants,
             device_type="cuda",
             cc=80,
-            num_warps=1 if name == "_scan" else 4,
+            num_warps=1 if name in {"_scan", "_scan_plainly"} else 4,
             num_stages=1,
         )
     finally:
