@@ -41,7 +41,8 @@ class Setting(Frozen):
     attention_half: Attention
     """Attention kernel of the float16 and bfloat16 arms."""
     mamba_path: Literal["kernels", "slow"]
-    """Mamba's scan: the CUDA kernels where they are installed, or the Python loop."""
+    """Mamba's scan: the CUDA kernels where they are installed, or transformers' Python loop, which
+    the prefix engine replaces on a GPU in half precision by a kernel that rounds as it does."""
 
 
 MODELS = (

@@ -554,7 +554,8 @@ def unit(values: Tensor) -> Tensor:
     return torch.ldexp(torch.ones_like(values.double()), exponents).clamp(min=smallest)
 
 
-@gpu
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 @pytest.mark.parametrize("length", [1, 7, 300])
 @pytest.mark.parametrize("wide", [False, True])
 @pytest.mark.parametrize("dtype", mamba.HALF)
