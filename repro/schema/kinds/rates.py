@@ -64,7 +64,7 @@ class StandIn(NamedTuple):
     family: str
     dtype: str
     shape: str
-    """What was measured, e.g. mamba2-2.7b in bfloat16."""
+    """What was measured: its name in the catalog, and how if that is not what is priced."""
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ def pass_seconds(count: float, tokens: float, token: float, call: float) -> floa
 
 
 def in_words(stand_ins: Iterable[StandIn]) -> str:
-    """What prices are extrapolated from, e.g. "evaluation of olmo in float32 by pythia-160m"."""
+    """What prices are extrapolated from: work, families, dtypes, shapes."""
     shapes = _grouped(((work, family, dtype), shape) for work, family, dtype, shape in stand_ins)
     dtypes = _grouped(((work, family, by), dtype) for (work, family, dtype), by in shapes.items())
     every = _grouped(((work, named, by), family) for (work, family, by), named in dtypes.items())
