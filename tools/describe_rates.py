@@ -130,7 +130,7 @@ def _throughput(records: Iterable[Any]) -> Iterator[dict[str, Any]]:
     for each in records:
         job, speed = each.job, each.values.get("tokens_per_second")
         card = each.environment.gpu.name if each.environment.gpu else ""
-        if isinstance(job, ThroughputJob) and speed and "H200" in card:
+        if isinstance(job, ThroughputJob) and speed and rates.is_h200(card):
             method = "full" if job.method == "full" else "lora"
             at = (job.checkpoint, method, job.precision)
             best[at] = max(best.get(at, (0.0, None)), (speed, each), key=lambda found: found[0])
@@ -237,14 +237,14 @@ def of_evaluations() -> Iterator[Compared]:
         )
         read = job.reading(mmlu, characters_per_token(checkpoint))
         share = row["questions"] / sum(mmlu.subjects[each].questions for each in row["subjects"])
-        foreseen = share * job.asking_seconds(checkpoint, read)
+        foreseen = share * job.asking(checkpoint, read).seconds
         what = f"{row['shape']} {row['dtype']} {row['shots']}-shot"
         engine = "the engine prefix" if ours else "stock lm-eval"
         yield f"MMLU by {engine}, {_card(row['machine'])}", what, foreseen, row["seconds"]
 
 
 def _card(machine: str) -> str:
-    return machine.removeprefix("NVIDIA ").partition(" ")[0]
+    return rates.known_card(machine) or machine
 
 
 def held_out() -> Iterator[Compared]:

@@ -35,9 +35,6 @@ class Cost:
     """Peak bytes of the device that runs it."""
 
 
-H200 = "H200"
-"""In the name of the card that GPU time is told of."""
-
 Rates = Mapping[tuple[object, ...], float]
 """What jobs took here over what was estimated, by what makes two of them of one speed."""
 
@@ -61,25 +58,22 @@ def price_of_this_machine(jobs: Iterable[Job], locator: InputLocator, gpu: str) 
         gpu: The card's name; empty without.
     """
     told = []
-    if gpu and H200 not in gpu:
+    if gpu and not speeds.is_h200(gpu):
         factors = [speeds.slower(gpu, dtype) for dtype in ("float32", "bfloat16")]
         told = [f"{gpu}: nothing is known of it, priced as an H200"]
         if None not in factors:
             single, half = (f"{factor:.1f}" for factor in factors)
             told = [f"{gpu}: {single} times an H200's seconds in float32, {half} in half precision"]
             told[0] += ", the larger ratio of memory bandwidth and of peak"
-    asked = {
-        (known.family, job.dtype)
-        for job in jobs
-        if isinstance(job, ModelJob) and (known := locator.checkpoint_of(job))
-    }
-    return "; ".join([*told, *filter(None, (speeds.stands_in(*each) for each in sorted(asked)))])
+    prices = (each.estimate(locator.checkpoint_of(each), locator.data_of(each)) for each in jobs)
+    stand_ins = frozenset[speeds.StandIn]().union(*(each.stand_ins for each in prices))
+    return "; ".join(filter(None, [*told, speeds.in_words(stand_ins)]))
 
 
 def as_measured(found: Cost, job: Job, rates: Rates, machine: Environment) -> Cost:
     """An estimate, held to what records of this machine took for the same model and dtype."""
     times = rates.get(_alike(job), 1.0)
-    on_one = times if machine.gpu and H200 in machine.gpu.name else 1.0
+    on_one = times if machine.gpu and speeds.is_h200(machine.gpu.name) else 1.0
     return replace(found, seconds=times * found.seconds, gpu_seconds=on_one * found.gpu_seconds)
 
 

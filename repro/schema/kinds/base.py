@@ -7,6 +7,7 @@ from pydantic import PositiveInt
 
 from repro.schema.base import Frozen, Slug
 from repro.schema.catalog import Benchmark, Checkpoint, Dataset, Instructions
+from repro.schema.kinds.rates import StandIn
 
 Data = Dataset | Benchmark | Instructions | None
 """The catalog's entry of the data that a job reads; None for a job without."""
@@ -80,6 +81,8 @@ class Estimate:
     """Of the seconds on an H200, those that another card takes a multiple of."""
     products: str = "float32"
     """The dtype of most of them."""
+    stand_ins: frozenset[StandIn] = frozenset()
+    """What they are extrapolated from."""
 
 
 class KindOfJob(Frozen):

@@ -113,38 +113,39 @@ class KindOfEvaluation(KindOfJob):
         characters = characters_per_token(checkpoint)
         length, size = self.longest(data, characters), setting.batch_size or 1
         read = self.reading(data, characters)
-        asked = self.asking_seconds(checkpoint, read)
+        asked = self.asking(checkpoint, read)
         width = 4 if checkpoint.stored_dtype == "float32" else 2
         loaded = rates.measured()["load"]["seconds_per_gb"] * width * checkpoint.parameters / 1e9
         return Estimate(
-            gpu_seconds=START + loaded + asked,
+            gpu_seconds=START + loaded + asked.seconds,
             cpu_seconds=cpu_seconds(checkpoint, self.dtype, read.tokens, operations=2, loops=1),
             memory=peak_memory(checkpoint, self.dtype, size, attention, length),
-            on_card=asked - _text_seconds(read),
+            on_card=asked.seconds - _text_seconds(read),
             products=self.dtype,
+            stand_ins=asked.stand_ins,
         )
 
-    def asking_seconds(self, checkpoint: Checkpoint, read: Reading) -> float:
-        """Seconds on one H200 to ask a model that is loaded, text and all."""
-        path, size = self.setting.mamba_path, self.setting.batch_size or 1
-        path = path if checkpoint.family == "mamba" else "kernels"
+    def asking(self, checkpoint: Checkpoint, read: Reading) -> rates.Rate:
+        """To ask a model that is loaded, text and all."""
+        path = self.setting.mamba_path if checkpoint.family == "mamba" else "kernels"
         text, seconds = rates.measured()["text"], _text_seconds(read)
+        taken: list[rates.Rate] = []
         if read.shared:
-            token = sum(
-                rates.token_seconds(checkpoint, self.dtype, each, path) / 2
-                for each in ("from_zero", "behind")
-            )
-            call = rates.call_seconds(checkpoint, self.dtype, "behind_call", path)
-            count = read.shared / text["pass_tokens"]
-            seconds += rates.pass_seconds(count, read.shared, token, call)
+            zero = rates.token(checkpoint, self.dtype, "from_zero", path)
+            behind = rates.token(checkpoint, self.dtype, "behind", path)
+            call = rates.call(checkpoint, self.dtype, "behind_call", path)
+            token, count = (zero.seconds + behind.seconds) / 2, read.shared / text["pass_tokens"]
+            seconds += rates.pass_seconds(count, read.shared, token, call.seconds)
+            taken += zero, behind, call
         if read.stock:
-            token = rates.token_seconds(checkpoint, self.dtype, "stock", "kernels")
-            call = rates.call_seconds(checkpoint, self.dtype, "stock_call", "kernels")
-            if path == "slow":  # its loop launches so much for each step over time
-                steps = read.stock / read.prompts / rates.STOCK_LENGTH
-                call = rates.call_seconds(checkpoint, self.dtype, "stock_call", path) * steps
-            seconds += rates.pass_seconds(read.prompts / size, read.stock, token, call)
-        return seconds
+            stock = rates.token(checkpoint, self.dtype, "stock", "kernels")
+            call = rates.call(checkpoint, self.dtype, "stock_call", path)
+            # Mamba's loop launches so much for each step over time.
+            times = read.stock / read.prompts / rates.STOCK_LENGTH if path == "slow" else 1.0
+            count = read.prompts / (self.setting.batch_size or 1)
+            seconds += rates.pass_seconds(count, read.stock, stock.seconds, call.seconds * times)
+            taken += stock, call
+        return rates.Rate(seconds, frozenset().union(*(each.stand_ins for each in taken)))
 
 
 def _text_seconds(read: Reading) -> float:

@@ -75,8 +75,11 @@ class ThroughputJob(SharedThroughput, KindOfJob):
         rows = min(2 ** (fit.bit_length() - 1), _LARGEST) if fit > 0 else 0
         steps = _TRIED + self.warm_up_steps + self.repeats * self.steps
         tokens = rows * self.max_length
-        seconds = steps * rates.step_seconds(known, self.method, self.precision, tokens)
-        return Estimate(_BUILT + seconds, _BUILT + seconds, 0, seconds, self.precision)
+        step = rates.step(known, self.method, self.precision, tokens)
+        seconds = steps * step.seconds
+        return Estimate(
+            _BUILT + seconds, _BUILT + seconds, 0, seconds, self.precision, step.stand_ins
+        )
 
     def stored_bytes(self, checkpoint: Checkpoint | None, data: Data) -> int:  # noqa: ARG002
         """As `KindOfJob` says."""

@@ -118,9 +118,8 @@ class TuningJob(KindOfJob):
         memory = round(checkpoint.parameters * _STATES[trained]) + 4 * batch * kept
         padded = min(_PADDED * characters, recipe.max_length) * recipe.batch_size
         steps = recipe.epochs * math.ceil(rows / recipe.batch_size)
-        trained_for = steps * rates.step_seconds(
-            checkpoint, recipe.method, recipe.precision, padded
-        )
+        step = rates.step(checkpoint, recipe.method, recipe.precision, padded)
+        trained_for = steps * step.seconds
         operations = _PASSES[trained]
         return Estimate(
             gpu_seconds=START + trained_for,
@@ -130,6 +129,7 @@ class TuningJob(KindOfJob):
             memory=memory,
             on_card=trained_for,
             products=recipe.precision,
+            stand_ins=step.stand_ins,
         )
 
     def stored_bytes(self, checkpoint: Checkpoint | None, data: Data) -> int:  # noqa: ARG002
