@@ -103,7 +103,22 @@ def known_names(name: str, known: Iterable[str]) -> str:
 
 
 # -----------------------------------------------------------------------------
-# Times in words.
+# Money and times in words.
+
+_A_CENT, _WHOLE = 0.01, 10
+
+
+def money(amount: float) -> str:
+    """An amount in any currency, to the cent below ten; what is more than nothing is never 0.
+
+    Example:
+        >>> money(0.0), money(0.0001), money(2.5), money(1234.5)
+        ('0', 'under 0.01', '2.50', '1,234')
+    """
+    if 0 < amount < _A_CENT:
+        return f"under {_A_CENT}"
+    return f"{amount:,.2f}" if 0 < amount < _WHOLE else f"{amount:,.0f}"
+
 
 _A_MINUTE_AND_A_HALF = 90
 _AN_HOUR, _A_MONTH, _BEYOND = 3600, 30 * 24 * 3600, "over a month"
