@@ -62,7 +62,7 @@ def plural(number: int, noun: str) -> str:
     """A number with its noun, whose plural takes an s.
 
     Example:
-        >>> counted(0, "pair"), counted(1, "pair"), counted(2000, "pair")
+        >>> plural(0, "pair"), plural(1, "pair"), plural(2000, "pair")
         ('0 pairs', '1 pair', '2,000 pairs')
     """
     return f"1 {noun}" if number == 1 else f"{number:,} {noun}s"
@@ -72,7 +72,7 @@ def first_few(names: Sequence[str], most: int = 3) -> str:
     """The first of several names, and how many more there are.
 
     Example:
-        >>> listed(["a", "b", "c", "d", "e"])
+        >>> first_few(["a", "b", "c", "d", "e"])
         'a, b, c and 2 more'
     """
     more = f" and {len(names) - most} more" if len(names) > most else ""
@@ -90,7 +90,7 @@ def known_names(name: str, known: Iterable[str]) -> str:
     """What a name could have been, the nearest first, in words for `expected`.
 
     Example:
-        >>> one_of("large-13b", ["tiny-1.5", "large-1.3b", "small-1b"])
+        >>> known_names("large-13b", ["tiny-1.5", "large-1.3b", "small-1b"])
         'one of large-1.3b, tiny-1.5, small-1b'
     """
     every = list(dict.fromkeys(known))
