@@ -62,7 +62,7 @@ def plural(number: int, noun: str) -> str:
     """A number with its noun, whose plural takes an s.
 
     Example:
-        >>> counted(0, "pair"), counted(1, "pair"), counted(2000, "pair")
+        >>> plural(0, "pair"), plural(1, "pair"), plural(2000, "pair")
         ('0 pairs', '1 pair', '2,000 pairs')
     """
     return f"1 {noun}" if number == 1 else f"{number:,} {noun}s"
@@ -72,7 +72,7 @@ def first_few(names: Sequence[str], most: int = 3) -> str:
     """The first of several names, and how many more there are.
 
     Example:
-        >>> listed(["a", "b", "c", "d", "e"])
+        >>> first_few(["a", "b", "c", "d", "e"])
         'a, b, c and 2 more'
     """
     more = f" and {len(names) - most} more" if len(names) > most else ""
@@ -90,7 +90,7 @@ def known_names(name: str, known: Iterable[str]) -> str:
     """What a name could have been, the nearest first, in words for `expected`.
 
     Example:
-        >>> one_of("large-13b", ["tiny-1.5", "large-1.3b", "small-1b"])
+        >>> known_names("large-13b", ["tiny-1.5", "large-1.3b", "small-1b"])
         'one of large-1.3b, tiny-1.5, small-1b'
     """
     every = list(dict.fromkeys(known))
@@ -103,7 +103,22 @@ def known_names(name: str, known: Iterable[str]) -> str:
 
 
 # -----------------------------------------------------------------------------
-# Times in words.
+# Money and times in words.
+
+_A_CENT, _WHOLE = 0.01, 10
+
+
+def money(amount: float) -> str:
+    """An amount in any currency, to the cent below ten; what is more than nothing is never 0.
+
+    Example:
+        >>> money(0.0), money(0.0001), money(2.5), money(1234.5)
+        ('0', 'under 0.01', '2.50', '1,234')
+    """
+    if 0 < amount < _A_CENT:
+        return f"under {_A_CENT}"
+    return f"{amount:,.2f}" if 0 < amount < _WHOLE else f"{amount:,.0f}"
+
 
 _A_MINUTE_AND_A_HALF = 90
 _AN_HOUR, _A_MONTH, _BEYOND = 3600, 30 * 24 * 3600, "over a month"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from repro.cli import options, verify
 from repro.environment import machine as environment
@@ -22,12 +23,15 @@ from repro.schema import catalog, paper, validate
 from repro.schema.claims import AmbiguousClaim
 from repro.schema.evaluation import added_setting, looks
 from repro.schema.evaluation.looks import Looks
+from repro.schema.finding import Finding
 from repro.schema.jobs import Tier
 from repro.schema.manifest import Manifest
 from repro.store import run_file
 from repro.store.run_file import RunFile
 from repro.store.store import Store
-from repro.text import first_few
+
+if TYPE_CHECKING:
+    from verify.stopping import Asked
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -63,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
         if len(plans) > 1:
             console_plan.show_summary(plans)
         if budget:
-            console_budget.show(budget, plans)
+            console_budget.show(budget)
         console_looks.show(plans, [prepared.looks_of(each) for each in plans])
         console_plan.show_notes(prepared.price_rests_on(plans), prepared.settings_of_a_cpu(plans))
         for line in prepared.unread(plans):
@@ -100,17 +104,18 @@ class PreparedPlans:
         """A plan for every manifest: within the budget if there is one, up to the first look."""
         plans = [self.plan_of(manifest) for manifest in self.manifests]
         asked = "--stop-when-decided" if self.stop else self.budget and f"--budget {self.budget}"
-        if asked and (low := [each.manifest.id for each in plans if each.tier != "full"]):
-            raise BadInputError(
-                f"{asked}: found {first_few(low)} at a tier below full, which "
-                "decides nothing about the paper's models; expected --tier full, or no --tier"
-            )
+        if asked:
+            _check_at_full(asked, plans)
         bought = None
         if self.budget:
             needs = {each.manifest.id: self.needs(each) for each in plans}
-            bought = selection.spend(plans, needs, options.seconds_of(self.budget))
+            priced = [self.planner.priced(each) for each in plans]
+            done = {
+                f"{p.manifest.id}/{each.slot.id}" for p in plans for each in p.jobs if each.done
+            }
+            bought = selection.spend(priced, needs, options.seconds_of(self.budget), done)
             why = f"beyond the budget of {self.budget} of one H200"
-            plans = [selection.within(each, bought, why) for each in plans]
+            plans = [selection.within(e, needs[e.manifest.id], bought, why) for e in plans]
         return [self.at_look(each, 1, each.slots()) for each in plans], bought
 
     def tiers_of(self, manifest: Manifest) -> dict[Tier, Plan]:
@@ -152,7 +157,13 @@ class PreparedPlans:
                 "--out, or --fresh without --only to run every job again"
             )
 
-    def at_look(self, plan: Plan, look: int, open_: AbstractSet[str]) -> Plan:
+    def at_look(
+        self,
+        plan: Plan,
+        look: int,
+        open_: AbstractSet[str],
+        cut: AbstractSet[str] = frozenset(),
+    ) -> Plan:
         """The plan up to a look, from 1, with what open claims want of it; whole without looks."""
         found = self.looks_of(plan)
         if not found:
@@ -165,7 +176,7 @@ class PreparedPlans:
             if each.slot.id in ran
             or (each.slot.id in open_ and looks.of_slot(found, each.slot) < look)
         }
-        return selection.at_look(whole, wanted, open_)
+        return selection.at_look(whole, wanted, open_, cut)
 
     def after_look(self, plan: Plan, look: int, say: Callable[[str], None]) -> tuple[Plan, bool]:
         """The plan with what is wanted after a look, and whether anything is.
@@ -187,9 +198,23 @@ class PreparedPlans:
             return following, bool(more)
         asked = verify.look_at_run(*run, look)
         open_ = frozenset[str]().union(*(e.slots for e in asked.values() if e.state == "open"))
-        following = self.at_look(plan, look + 1, open_)
+        following = self.at_look(plan, look + 1, open_, self._cut(plan, asked))
         say(console_looks.at_look(following, found, look, asked))
         return following, bool(open_)
+
+    def _cut(self, plan: Plan, asked: "Mapping[str, Asked]") -> frozenset[str]:
+        """Slots of claims that had no look, as `--only` leaves out others that they rest on."""
+        kept = plan.slots() | {each.slot.id for each in plan.left_out}
+        return frozenset[str]().union(
+            *(
+                each.slots
+                for each in self.needs(plan)
+                if each.prospect != "nothing"
+                and not each.slots <= kept
+                and each.claim in asked
+                and isinstance(asked[each.claim].found, Finding)
+            )
+        )
 
     def _within_reach(self, plan: Plan) -> set[str]:
         """Slots that a run has or may have yet; not those that a budget or `--only` leaves out."""
@@ -299,6 +324,19 @@ class PreparedPlans:
         return selection.ranked(found, {each.slot.id: each.rank for each in every})
 
 
+def _check_at_full(asked: str, plans: Sequence[Plan]) -> None:
+    """Refuse to choose among jobs that decide nothing; `asked` is the option that would."""
+    for each in (each for each in plans if each.tier != "full"):
+        tiers = each.manifest.tiers()
+        do = "expected --tier full, or no --tier"
+        if "full" not in tiers:
+            do = f"it has only {' and '.join(tiers)}: leave it out, or run it without {asked}"
+        raise BadInputError(
+            f"{asked}: found {each.manifest.id} at a tier below full, which decides nothing about "
+            f"the paper's models; {do}"
+        )
+
+
 def prepare(
     arguments: argparse.Namespace, machine: Callable[[], Environment] | None = None
 ) -> PreparedPlans:
@@ -309,6 +347,7 @@ def prepare(
     # One thread a job, whatever the number of cores: sums are then added in the same order
     # everywhere, and jobs run side by side instead. Whoever sets the variable decides.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    cost.hourly_price()  # what is none is refused now, not after a run that took hours
     started = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     files = {path.stem: path for path in arguments.manifests}
     added = added_setting.read(arguments.set)

@@ -135,7 +135,7 @@ def _run(arguments: argparse.Namespace, engine: Engine) -> int:
         if not arguments.json:
             console_plan.show(plan, None, prepared.undecidable(plan), brief=True)
     if budget and not arguments.json:
-        console_budget.show(budget, plans)
+        console_budget.show(budget)
     if not arguments.json:
         console_looks.show(plans, [prepared.looks_of(each) for each in plans])
     told = (*prepared.unread(plans), prepared.settings_of_a_cpu(plans))

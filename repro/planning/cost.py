@@ -20,7 +20,7 @@ from repro.schema.manifest import Manifest
 from repro.schema.tuned_claims import leaves_open
 from repro.schema.tuned_slots import OfTunedModels
 from repro.store.record import Record
-from repro.text import in_markdown, visible
+from repro.text import in_markdown, money, visible
 
 
 @dataclass(frozen=True)
@@ -70,11 +70,13 @@ def price_of_this_machine(jobs: Iterable[Job], locator: InputLocator, gpu: str) 
     return "; ".join(filter(None, [*told, speeds.in_words(stand_ins)]))
 
 
-def as_measured(found: Cost, job: Job, rates: Rates, machine: Environment) -> Cost:
-    """An estimate, held to what records of this machine took for the same model and dtype."""
-    times = rates.get(_alike(job), 1.0)
-    on_one = times if machine.gpu and speeds.is_h200(machine.gpu.name) else 1.0
-    return replace(found, seconds=times * found.seconds, gpu_seconds=on_one * found.gpu_seconds)
+def as_measured(found: Cost, job: Job, rates: Rates) -> Cost:
+    """An estimate, held to what records of this machine took for the same model and dtype.
+
+    Time on one H200 stays, on an H200 too: a budget is spent by it, and what it chooses must not
+    hang on which records are there already.
+    """
+    return replace(found, seconds=rates.get(_alike(job), 1.0) * found.seconds)
 
 
 def rates_of(records: Iterable[Record], locator: InputLocator, machine: Environment) -> Rates:
@@ -119,7 +121,7 @@ class HourlyPrice:
 
     def of(self, gpu_seconds: float) -> str:
         """The price of some time, e.g. "115 EUR"."""
-        return f"{self.amount * gpu_seconds / 3600:,.0f} {self.currency}".rstrip()
+        return f"{money(self.amount * gpu_seconds / 3600)} {self.currency}".rstrip()
 
 
 def hourly_price() -> HourlyPrice | None:

@@ -118,6 +118,25 @@ class Planner:
             ),
         )
 
+    def priced(self, plan: Plan) -> Plan:
+        """A plan as if nothing of it had been run: each job with its price and no more.
+
+        A budget chooses by it, so that no record has a say, nor one that answers more than is asked
+        (`_whole_if_done`).
+        """
+        kept = plan.slots()
+        every = (each for each in self.slots(plan.manifest, plan.tier) if each.id in kept)
+        return replace(plan, jobs=tuple(map(self._priced, every)))
+
+    def _priced(self, slot: Slot) -> PlannedJob:
+        job = slot.job
+        if job is None:
+            return PlannedJob(slot, "blocked", None, {}, (), slot.reason, None)
+        if isinstance(job, ModelJob):
+            job = self._fitted(job)
+        estimate = cost.estimate_cost(job, self.locator, self.machine)
+        return PlannedJob(replace(slot, job=job), "ready", None, {}, (), "", estimate)
+
     def _job(self, slot: Slot) -> PlannedJob:
         job = slot.job
         if job is None:
@@ -130,7 +149,7 @@ class Planner:
         if isinstance(job, ModelJob) and job.screen and not missing:
             job, slot = self._whole_if_done(job, slot, needs)
         estimate = cost.estimate_cost(job, self.locator, self.machine)
-        estimate = cost.as_measured(estimate, job, self._rates, self.machine)
+        estimate = cost.as_measured(estimate, job, self._rates)
         if before := made_before(job):
             made = self._made(before)
             if isinstance(made, Located):

@@ -2,8 +2,9 @@
 
 In: plans, and what every claim rests on (the command line asks `verify`, which planning may not).
 Out: the same plans with fewer jobs, and the steps of a budget. Everything hangs on manifests and
-prices alone, never on a measured number, and a claim is decided on all its settings or not at all:
-what is left out ends as not run, and nothing that is run ends otherwise than with the whole list.
+prices alone, never on a measured number nor on what is done already, so that a run that is taken
+up again chooses what it chose. A claim is decided on all its settings or not at all: what is left
+out ends as not run, and nothing that is run ends otherwise than with the whole list.
 A run that stops when decided is the exception, whose looks are fixed before its first job.
 
 Glossary: a step is a claim that is bought together with every claim that comes with it. Steps are
@@ -63,34 +64,53 @@ def without(plan: Plan, slots: AbstractSet[str], reason: str) -> Plan:
     )
 
 
-def within(plan: Plan, budget: "Budget", reason: str) -> Plan:
-    """The plan with what a budget buys of it, to be run in that order."""
+PART_OF_CLAIMS = "--only leaves out other jobs of every claim that rests on it"
+
+
+def within(plan: Plan, needs: Iterable[ClaimNeeds], budget: "Budget", reason: str) -> Plan:
+    """The plan with what a budget buys of it, to be run in that order.
+
+    Args:
+        plan: With what `--only` keeps.
+        needs: Of all claims of its manifest.
+        budget: What was bought.
+        reason: Why a job is left out that would be bought with more.
+    """
+    slots = plan.slots()
+    whole = (each.slots for each in needs if each.prospect != "nothing" and each.slots <= slots)
+    cut = slots - _with_made_before(plan, frozenset[str]().union(*whole))
     ranks = {
         each.slot.id: rank
         for each in plan.jobs
         if (rank := budget.ranks.get(f"{plan.manifest.id}/{each.slot.id}"))
     }
-    return ranked(without(plan, plan.slots() - ranks.keys(), reason), ranks)
+    affordable = without(plan, cut - ranks.keys(), PART_OF_CLAIMS)
+    return ranked(without(affordable, slots - cut - ranks.keys(), reason), ranks)
 
 
 LATER = "at a later look: run if a claim that rests on it is open by then"
+NO_LOOK = "no look can be taken: --only leaves out other jobs of a claim that rests on it"
 STOPPED = "stopped: what rests on it was decided at a look, or cannot be decided any more"
 
 
-BY_LOOKS = (LATER, STOPPED)
+BY_LOOKS = (LATER, NO_LOOK, STOPPED)
 """Why a look leaves out a job."""
 
 
-def at_look(plan: Plan, wanted: AbstractSet[str], open_: AbstractSet[str]) -> Plan:
+def at_look(
+    plan: Plan, wanted: AbstractSet[str], open_: AbstractSet[str], cut: AbstractSet[str]
+) -> Plan:
     """The plan as far as a look goes.
 
     Args:
         plan: With the jobs of every look.
         wanted: Slots of this look and of those before it.
         open_: Slots that open claims rest on, at any look.
+        cut: Slots of claims at which no look could be taken, as `--only` leaves out others of them.
     """
     wanted = _with_made_before(plan, wanted)
     later = without(plan, open_ - wanted, LATER)
+    later = without(later, cut - wanted, NO_LOOK)
     return without(later, later.slots() - wanted, STOPPED)
 
 
@@ -120,8 +140,10 @@ class Step:
     """`<manifest>/<claim>`."""
     jobs: tuple[str, ...]
     """Nodes of the graph."""
+    models: tuple[str, ...]
+    """Checkpoints that these read; of a job that reads none its slot."""
     gpu_seconds: float
-    """On one H200."""
+    """On one H200, whether they are done or not."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +161,8 @@ class Budget:
     """Counted claims that rest on what is bought and cannot come out either way: shown with their
     direction, and contradicted at most."""
     following: Step | None
-    """The next step, which the rest of the budget does not pay; None if there is none."""
+    """The next of `steps`, with what it takes beside them, which is more than they leave; that went
+    to `others`. None if there is none."""
     bound: int
     """No choice of jobs within the budget decides more claims."""
     claims: int
@@ -148,6 +171,8 @@ class Budget:
     """Seconds of that list on one H200."""
     ranks: Mapping[str, int]
     """`<manifest>/<slot>` of everything that is run, to the number of its step, from 1."""
+    done: float
+    """Seconds on one H200 of what is bought and done already."""
 
     @property
     def decided(self) -> int:
@@ -156,19 +181,38 @@ class Budget:
 
     @property
     def spent(self) -> float:
-        """Seconds on one H200 of all that is bought."""
+        """Seconds on one H200 of all that is bought, whether it is done or not."""
         return sum(each.gpu_seconds for each in (*self.steps, *self.others))
+
+    @property
+    def beyond(self) -> float:
+        """Seconds on one H200 that the budget is short of the next step; 0 if there is none.
+
+        What `others` take is no part of it: a larger budget pays the step before them.
+        """
+        steps = sum(each.gpu_seconds for each in self.steps)
+        return steps + self.following.gpu_seconds - self.gpu_seconds if self.following else 0.0
+
+    @property
+    def to_run(self) -> float:
+        """Seconds on one H200 of what is bought and not done yet."""
+        return max(0.0, self.spent - self.done)  # two sums, not rounded alike
 
 
 def spend(
-    plans: Sequence[Plan], needs: Mapping[str, Sequence[ClaimNeeds]], gpu_seconds: float
+    plans: Sequence[Plan],
+    needs: Mapping[str, Sequence[ClaimNeeds]],
+    gpu_seconds: float,
+    done: AbstractSet[str] = frozenset(),
 ) -> Budget:
     """Buy claims, most an hour first.
 
     Args:
-        plans: All manifests together: what they share is paid once.
+        plans: All manifests together, as if nothing had been run (`Planner.priced`): what they
+            share is paid once.
         needs: By manifest, what its claims rest on.
         gpu_seconds: The budget on one H200, whatever this machine is.
+        done: `<manifest>/<slot>` of what is done already, which is told and moves no choice.
     """
     graph = graph_of(plans)
     node_of = {slot: name for name, node in graph.nodes.items() for slot in node.needed_by}
@@ -189,12 +233,12 @@ def spend(
         nonlocal left
         steps = list[Step]()
         open_ = {name: nodes for name, nodes in rests_on.items() if ranks[name] in wanted}
-        while step := _best(open_, bought, prices, left):
+        while step := _best(open_, bought, graph, left):
             steps.append(step)
             bought.update(step.jobs)
             left -= step.gpu_seconds
             open_ = {name: nodes for name, nodes in open_.items() if name not in step.claims}
-        return steps, _best(open_, bought, prices, math.inf)
+        return steps, _best(open_, bought, graph, math.inf)
 
     steps, following = buy((True, "decided"))
     others = [*buy((True, "contradicted"))[0], *buy((False, "decided"), (False, "contradicted"))[0]]
@@ -214,6 +258,9 @@ def spend(
         claims=len(wanted),
         whole=sum(prices[name] for name in sorted(frozenset[str]().union(*wanted))),
         ranks={slot: ranked[name] for slot, name in node_of.items() if name in bought},
+        done=sum(
+            prices[name] for name in sorted({node_of[s] for s in done & node_of.keys()} & bought)
+        ),
     )
 
 
@@ -223,22 +270,21 @@ def _with_what_is_before(graph: JobGraph, nodes: set[str]) -> frozenset[str]:
 
 
 def _best(
-    open_: Mapping[str, frozenset[str]],
-    bought: AbstractSet[str],
-    prices: Mapping[str, float],
-    left: float,
+    open_: Mapping[str, frozenset[str]], bought: AbstractSet[str], graph: JobGraph, left: float
 ) -> Step | None:
     """The step that decides most claims an hour, of those within what is left."""
     best, rank = None, (0.0, 0.0)
     for nodes in dict.fromkeys(open_.values()):
-        new = nodes - bought
-        price = sum(prices[name] for name in sorted(new))
+        new = sorted(nodes - bought)
+        price = sum(graph.nodes[name].gpu_seconds for name in new)
         if price > left:
             continue
         claims = tuple(name for name, each in open_.items() if each <= bought | nodes)
         worth = (len(claims) / price if price else math.inf, -price)
         if best is None or worth > rank:
-            best, rank = Step(claims, tuple(sorted(new)), price), worth
+            slots = [graph.nodes[name].planned.slot for name in new]
+            models = tuple(dict.fromkeys(each.checkpoint or each.id for each in slots))
+            best, rank = Step(claims, tuple(new), models, price), worth
     return best
 
 

@@ -5,7 +5,6 @@ from dataclasses import asdict
 from typing import Any
 
 from repro.planning.cost import hourly_price
-from repro.planning.plan import Plan, graph_of
 from repro.planning.selection import Budget, Step
 from repro.report.console import Table, Text, console
 from repro.text import first_few, hours, plural
@@ -14,19 +13,14 @@ _NAMED = 4
 """Claims of a step that are named before the rest is only counted."""
 
 
-def show(budget: Budget, plans: Sequence[Plan]) -> None:
-    """Print what a budget buys.
-
-    Args:
-        budget: What was bought.
-        plans: With the jobs that were left out, which tell what jobs are called.
-    """
+def show(budget: Budget) -> None:
+    """Print what a budget buys."""
     out = console()
     out.print()
     for each in _lines(budget):
         out.print(each)
     if budget.steps:
-        out.print(_table(budget, plans))
+        out.print(_table(budget))
 
 
 def _lines(budget: Budget) -> list[Text]:
@@ -35,7 +29,13 @@ def _lines(budget: Budget) -> list[Text]:
     price = hourly_price()
     paid = f", {price.of(budget.spent)}" if price else ""
     head.append(f"decides {of} that a run can decide, for {hours(budget.spent)}{paid}")
-    lines = [
+    lines = []
+    if budget.done:
+        paid = f", {price.of(budget.to_run)}" if price else ""
+        lines.append(
+            f"done already: {hours(budget.done)} of it; to run: {hours(budget.to_run)}{paid}"
+        )
+    lines += [
         f"all {budget.claims} take {hours(budget.whole)}",
         f"greedy, most claims an hour first; no choice within it decides more than {budget.bound}",
     ]
@@ -46,38 +46,29 @@ def _lines(budget: Budget) -> list[Text]:
         )
     if budget.following:
         step = budget.following
-        more = hours(step.gpu_seconds - max(0.0, budget.gpu_seconds - budget.spent))
         lines.append(
-            f"next step: {hours(step.gpu_seconds)}, {more} beyond the budget, decides "
-            f"{plural(len(step.claims), 'claim')} more: {_named(step.claims)}"
+            f"next step: {hours(step.gpu_seconds)}, {hours(budget.beyond)} beyond the budget, "
+            f"decides {plural(len(step.claims), 'claim')} more: {_named(step.claims)}"
         )
     return [head, *(Text(f"  {each}") for each in lines)]
 
 
-def _table(budget: Budget, plans: Sequence[Plan]) -> Table:
+def _table(budget: Budget) -> Table:
     """One row a step: what it decides, what it takes, and what was spent after it."""
     table = Table("decides", "jobs", "of", "on one H200", "so far", "claims an hour")
-    nodes = graph_of(_whole(plan) for plan in plans).nodes
     spent = 0.0
     for step in budget.steps:
         spent += step.gpu_seconds
-        models = dict.fromkeys(
-            nodes[name].planned.slot.checkpoint or nodes[name].planned.slot.id for name in step.jobs
-        )
         price = step.gpu_seconds / 3600
         table.add_row(
             f"{len(step.claims)}: {_named(step.claims)}",
             f"{len(step.jobs):,}",
-            first_few(list(models)) if models else "—",
+            first_few(step.models) if step.models else "—",
             hours(step.gpu_seconds),
             hours(spent),
             f"{len(step.claims) / price:,.1f}" if price else "—",
         )
     return table
-
-
-def _whole(plan: Plan) -> Plan:
-    return Plan(plan.manifest, plan.tier, (*plan.jobs, *plan.left_out))
 
 
 def _named(claims: Sequence[str]) -> str:
@@ -92,10 +83,14 @@ def as_data(budget: Budget) -> dict[str, Any]:
     def step(one: Step) -> dict[str, Any]:
         return asdict(one) | {"jobs": len(one.jobs)}
 
+    price = hourly_price()
     return {
         "budget": {
             "gpu_seconds": budget.gpu_seconds,
             "spent_gpu_seconds": round(budget.spent, 1),
+            "spent_price": price.of(budget.spent) if price else None,
+            "done_gpu_seconds": round(budget.done, 1),
+            "to_run_price": price.of(budget.to_run) if price else None,
             "decides": budget.decided,
             "of": budget.claims,
             "bound": budget.bound,

@@ -17,7 +17,7 @@ from repro.schema.catalog import HubSource
 from repro.schema.jobs import DEFAULT_ENGINE, Job
 from repro.schema.manifest import Manifest
 from repro.schema.slots import slots
-from repro.text import plural
+from repro.text import money, plural
 
 _MANY = 10
 """Hours from which on a tenth of one says nothing."""
@@ -44,7 +44,7 @@ class Bill:
             weights = f"{self.gigabytes:,.0f} GB" if self.gigabytes >= 1 else "under 1 GB"
             said.append(f"{plural(self.checkpoints, 'checkpoint')} ({weights})")
         if self.money is not None:
-            said.append(f"{self.money:,.2f} at the price set")
+            said.append(f"{money(self.money)} at the price set")
         return ", ".join(said)
 
 

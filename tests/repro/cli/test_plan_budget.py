@@ -89,7 +89,57 @@ def test_a_budget_is_fixed_before_the_first_job(say: Say, tmp_path: Path) -> Non
     assert run_of(tmp_path).jobs.keys() == {"one"}
     found = json.loads(_json(say, manifest, "--budget", "1min"))[0]["together"]["budget"]
     assert (found["decides"], found["of"], found["bound"], found["next"]) == (1, 1, 1, None)
-    assert found["spent_gpu_seconds"] == 0.0  # it is done
+    assert found["spent_gpu_seconds"] == found["done_gpu_seconds"] > 0
+
+
+def with_two_claims(folder: Path) -> Path:
+    """`alone` rests on `three`, `both` on `one` and `two`; each job is priced at 0.6 s."""
+    data = with_a_job("ours")
+    (job,) = data["jobs"]
+    (claim,) = data["claims"]
+    names = ("one", "two", "three")
+    specifications = [{**job["job"], "seed": seed} for seed, _ in enumerate(names)]
+    data["jobs"] = [
+        {**job, "id": name, "job": each} for name, each in zip(names, specifications, strict=True)
+    ]
+    data["claims"] = [
+        {**claim, "id": "alone", "jobs": ["three"]},
+        {**claim, "id": "both", "jobs": ["one", "two"]},
+    ]
+    return save(folder / "mine", data)
+
+
+def test_the_same_budget_goes_on_with_the_same_choice(say: Say, tmp_path: Path) -> None:
+    """What is done makes nothing cheaper, whatever ran it; a larger budget takes more."""
+    manifest = str(with_two_claims(tmp_path))
+    assert say("run", manifest, "--only", "model=one")[0] == 0
+    for done in ("decides 1 of 2", "done already: 1 s of it; to run: 0 s"):
+        code, out, _ = say("run", manifest, "--budget", "1.5s")
+        assert code == 0
+        assert "decides 1 of 2 claims that a run can decide, for 1 s" in out
+        assert done in out
+        assert run_of(tmp_path).jobs.keys() == {"one", "three"}
+        assert run_of(tmp_path).left_out == {"two": "beyond the budget of 1.5s of one H200"}
+    code, out, _ = say("run", manifest, "--budget", "1min")
+    assert code == 0
+    assert "decides 2 of 2 claims that a run can decide, for 2 s" in out
+    assert "done already: 1 s of it; to run: 1 s" in out
+    assert run_of(tmp_path).jobs.keys() == {"one", "two", "three"}
+
+
+def test_a_job_whose_claims_only_cuts_is_not_said_to_be_beyond_the_budget(
+    say: Say, tmp_path: Path
+) -> None:
+    manifest = str(with_two_claims(tmp_path))
+    code, out, _ = say("plan", manifest, "--budget", "1min", "--only", "model=one")
+    why = "--only leaves out other jobs of every claim that rests on it"
+    assert code == 0
+    assert f"left out: 1 job, 1 s on one H200: {why}" in out
+    assert "beyond the budget" not in out
+    assert say("run", manifest, "--budget", "1min", "--only", "model=one")[0] == 3
+    assert run_of(tmp_path).left_out == {"one": why}
+    code, _, _ = say("run", manifest, "--budget", "0.5s", "--only", "model=three")
+    assert run_of(tmp_path).left_out["three"] == "beyond the budget of 0.5s of one H200"
 
 
 @pytest.mark.parametrize("text", ["10", "h", "-1h", "0h", "1e3h", "nan h", "10 hours", "inf", "1w"])
@@ -108,6 +158,13 @@ def test_a_budget_is_of_tier_full_and_excludes_all(
     assert code == 2
     assert "--budget 10h: found table1 at a tier below full" in told
     assert "expected --tier full, or no --tier" in told
+    data = with_a_job("small")
+    data["jobs"][0]["tiers"] = ["smoke", "subset"]
+    code, _, told = say("plan", str(save(tmp_path, data)), "--budget", "10h")
+    assert code == 2
+    assert "--budget 10h: found small at a tier below full" in told
+    assert "it has only smoke and subset: leave it out, or run it without --budget 10h" in told
+    assert "expected" not in told
     with pytest.raises(SystemExit) as refused:
         say("plan", "table1", "--budget", "10h", "--all")
     assert refused.value.code == 2
@@ -144,13 +201,26 @@ def test_hours_in_money(say: Say, monkeypatch: pytest.MonkeyPatch, given: str, t
     hours = together["estimated_gpu_seconds"] / 3600
     paid = {"2.50 EUR": f"{2.5 * hours:,.0f} EUR", "3": f"{3 * hours:,.0f}", "": None}
     assert together["estimated_price"] == paid[given]
+    budget = json.loads(_json(say, *arguments, "--budget", "1000h"))[0]["together"]["budget"]
+    assert budget["spent_price"] == budget["to_run_price"] == paid[given]
+
+
+def test_a_price_above_nothing_is_never_nothing(
+    say: Say, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    manifest = str(with_two_claims(tmp_path))
+    for given, told in (("0.0001 EUR", "under 0.01 EUR"), ("3600", "1.80"), ("0", "0")):
+        monkeypatch.setenv("REPRO_GPU_HOUR", given)
+        assert f", for 2 s, {told} " in say("plan", manifest, "--budget", "1h")[1]
 
 
 @pytest.mark.parametrize("given", ["free", "-1", "1,5", "nan", "EUR 2"])
 def test_a_price_that_is_none_is_refused(
-    say: Say, monkeypatch: pytest.MonkeyPatch, given: str
+    say: Say, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: str
 ) -> None:
     monkeypatch.setenv("REPRO_GPU_HOUR", given)
-    code, _, told = say("plan", "table1", "--tier", "full", "--offline")
-    assert code == 2
+    for command in ("plan", "run"):  # before anything else is said or done
+        code, out, told = say(command, "table1", "--tier", "smoke", "--offline")
+        assert (code, out) == (2, "")
+        assert not list(tmp_path.iterdir())
     assert f"REPRO_GPU_HOUR: found {given!r}, expected a price such as 3 or 2.50 EUR" in told

@@ -236,6 +236,30 @@ def test_it_does_not_go_with_all(say: Say, tmp_path: Path) -> None:
     assert "leave one of the two out" in told
 
 
+def test_what_only_keeps_from_a_look_is_not_said_to_be_stopped(
+    say: Say, planted: Planted, tmp_path: Path
+) -> None:
+    """FP16 alone, then the rest: no look was taken before, and the run goes on as one would."""
+    ours = manifest(tmp_path, PRINTED)
+    code, out, told = say("run", ours, *STOP, "--only", "dtype=float16")
+    assert code == 0
+    half = {each for m in MODELS for each in slots_of(m, 1) if ".float16." in each}
+    assert planted.given == [half]
+    later = {each for m in MODELS for each in slots_of(m, 2, 3) if ".float16." in each}
+    assert run_of(tmp_path).left_out == dict.fromkeys(later, selection.NO_LOOK)
+    assert "saved" not in out + told
+    assert say("run", ours, *STOP)[0] == 0
+    assert (
+        set().union(*planted.given[1:])
+        == {
+            *(slots_of("mamba-twin", 1) | slots_of("gpt-neox-twin", 1) - half),
+            *slots_of("gpt-neox-twin", 2),
+        }
+        - half
+    )
+    assert selection.NO_LOOK not in run_of(tmp_path).left_out.values()
+
+
 # -----------------------------------------------------------------------------
 # Within a budget: it chooses claims with all of their settings, looks stop among these
 

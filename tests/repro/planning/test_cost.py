@@ -285,11 +285,11 @@ def test_a_machine_s_own_records_price_what_is_like_them(tmp_path: Path) -> None
     took(tmp_path, other, 900, hardware="another")
     rates = cost.rates_of(Store(tmp_path).records(), locator, here)
     next_ = asked.model_copy(update={"setting": asked.setting.model_copy(update={"batch_size": 4})})
-    found = cost.as_measured(estimate(next_), next_, rates, here)
+    found = cost.as_measured(estimate(next_), next_, rates)
     assert found.seconds == pytest.approx(2 * estimate(next_).seconds)
-    assert found.gpu_seconds == estimate(next_).gpu_seconds  # nothing was timed on an H200
+    assert found.gpu_seconds == estimate(next_).gpu_seconds
     for strange in (other, job("gpt-neox-twin")):
-        assert cost.as_measured(estimate(strange), strange, rates, here) == estimate(strange)
+        assert cost.as_measured(estimate(strange), strange, rates) == estimate(strange)
 
 
 def test_a_planner_asks_the_records_that_are_there(tmp_path: Path) -> None:
@@ -309,3 +309,20 @@ def test_a_planner_asks_the_records_that_are_there(tmp_path: Path) -> None:
             assert old.cost
             assert new.cost
             assert new.cost.seconds == pytest.approx((3 if alike else 1) * old.cost.seconds)
+
+
+def test_no_record_changes_what_a_budget_is_spent_by(tmp_path: Path) -> None:
+    """On an H200 too: time here follows records, time on one H200 does not."""
+    gpu = environment.Gpu(name="NVIDIA H200", driver="1", memory=140 << 30, uuid="0")
+    here = environment.capture(["torch"]).model_copy(update={"gpus": (gpu,)})
+    asked = job("mamba-130m")
+    foreseen = cost.estimate_cost(asked, InputLocator(), here)
+    change = {"seconds": 3 * foreseen.seconds}
+    arrays, values = {"some": np.ones(4)}, {"questions": 1}
+    records.save_record(
+        Store(tmp_path), asked, arrays, here, lambda _, fields: fields.update(change), values=values
+    )
+    rates = cost.rates_of(Store(tmp_path).records(), InputLocator(), here)
+    found = cost.as_measured(foreseen, asked, rates)
+    assert found.seconds == pytest.approx(3 * foreseen.seconds)
+    assert found.gpu_seconds == foreseen.gpu_seconds

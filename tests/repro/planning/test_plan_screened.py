@@ -116,7 +116,7 @@ def test_what_is_screened_keeps_its_first_whatever_else_is_left_out(plans: Plann
     rests = frozenset({SECOND})
     needs = [selection.ClaimNeeds("it", rests, "decided", counts=True)]
     assert selection.what_decides(plan, needs).slots() == {FIRST, SECOND}
-    found = selection.at_look(plan, rests, frozenset(plan.slots()))
+    found = selection.at_look(plan, rests, frozenset(plan.slots()), frozenset())
     assert found.slots() == {FIRST, SECOND}
     assert {each.reason for each in found.left_out} == {selection.LATER}
 
@@ -202,6 +202,22 @@ def test_a_whole_record_in_its_place_is_done(plans: Planner, tmp_path: Path) -> 
     plans.forget_records_of([key])
     found = planned(plans.plan(of_twin(), "full"), SECOND)
     assert (found.state, found.key) == ("done", key)
+
+
+def test_a_whole_record_moves_no_price_by_which_a_budget_chooses(
+    plans: Planner, tmp_path: Path
+) -> None:
+    def chosen_by(plan: graph.Plan) -> dict[str, tuple[str, float, str | None]]:
+        nodes = graph.graph_of([plans.priced(plan)]).nodes
+        return {n: (e.planned.slot.id, e.gpu_seconds, e.after) for n, e in nodes.items()}
+
+    before = chosen_by(plans.plan(of_twin(), "full"))
+    key = saved(plans.plan(of_twin(), "full"), SECOND, tmp_path)
+    plans.forget_records_of([key])
+    after = plans.plan(of_twin(), "full")
+    assert planned(after, SECOND).done
+    assert chosen_by(after) == before
+    assert any(waits for _, _, waits in before.values())
 
 
 def test_the_share_that_is_asked_is_what_it_costs(plans: Planner) -> None:

@@ -162,6 +162,21 @@ def test_the_next_step_is_not_within_what_is_left(paper: PreparedPlans) -> None:
     assert budget.following.gpu_seconds > budget.gpu_seconds - budget.spent
 
 
+def test_what_is_beyond_the_budget_is_what_the_next_step_is_short_of(paper: PreparedPlans) -> None:
+    """Others are bought of what no step takes: a larger budget pays the step first."""
+    plans, budget = paper.plans()
+    assert budget is not None
+    assert budget.following is not None
+    assert budget.others
+    needs = {each.manifest.id: paper.needs(each) for each in plans}
+    every = [paper.planner.priced(paper._planned(each, "full")) for each in paper.manifests]
+    short, enough = (
+        spend(every, needs, budget.gpu_seconds + budget.beyond + more) for more in (-1, 1)
+    )
+    assert set(budget.following.claims) <= {name for each in enough.steps for name in each.claims}
+    assert not set(budget.following.claims) <= {n for each in short.steps for n in each.claims}
+
+
 def test_more_than_enough_buys_what_a_run_without_a_budget_has(paper: PreparedPlans) -> None:
     plans = [paper._planned(each, "full") for each in paper.manifests]
     needs = {each.manifest.id: paper.needs(each) for each in plans}
@@ -169,7 +184,8 @@ def test_more_than_enough_buys_what_a_run_without_a_budget_has(paper: PreparedPl
     assert (budget.decided, budget.following) == (budget.claims, None)
     assert budget.bound == budget.claims
     for plan in plans:
-        assert not selection.within(plan, budget, "").left_out[len(plan.left_out) :]
+        within = selection.within(plan, needs[plan.manifest.id], budget, "")
+        assert not within.left_out[len(plan.left_out) :]
 
 
 def test_jobs_run_in_the_order_of_their_steps(paper: PreparedPlans) -> None:
@@ -209,6 +225,15 @@ def test_cheap_claims_come_first_and_sharing_counts(paper: PreparedPlans) -> Non
     assert found.following is not None
     assert (found.following.claims, found.following.gpu_seconds) == (("table1/d",), 36000)
     assert found.bound == 3
+    # d takes 12 beside c; that one of these jobs was bought for a, which it shares, changes nothing
+    needs = {
+        "table1": needs_of({"c": second, "d": f"{first} {third}"})
+        + needs_of({"a": first}, "contradicted")
+    }
+    found = spend(plans, needs, 4 * 3600)
+    assert [step.claims for step in found.steps] == [("table1/c",)]
+    assert [step.claims for step in found.others] == [("table1/a",)]
+    assert found.beyond == (1 + 12 - 4) * 3600
     needs = {"table1": needs_of({"a": first}, "contradicted") + needs_of({"c": second})}
     found = spend(plans, needs, 2 * 3600)  # what may be decided comes first
     assert ([step.claims for step in found.steps], found.others) == ([("table1/c",)], ())

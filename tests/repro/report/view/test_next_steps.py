@@ -61,7 +61,7 @@ def test_money_is_hours_times_the_price() -> None:
     assert free.whole.money is None
     assert "price" not in free.in_words()
     assert paid.whole.money == 2.5 * paid.whole.gpu_hours
-    assert f"{paid.whole.money:,.2f} at the price set" in paid.in_words()
+    assert f"{paid.whole.money:,.0f} at the price set" in paid.in_words()
 
 
 def test_what_no_run_decides_has_runs_that_show_a_direction() -> None:
