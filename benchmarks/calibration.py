@@ -44,6 +44,7 @@ from benchmarks.machines import (
 from repro.schema import catalog
 from repro.schema.finding import Outcome
 from repro.schema.measured_claims import ConcordanceClaim
+from tools import command
 from verify import noise, shown
 from verify.decision_rule import ERROR_RATE, Decision, decide, holm, most_likely_changes
 from verify.divergences import Divergences
@@ -437,8 +438,13 @@ def peers(count: int) -> Iterator[str]:
 
 def main(report: Callable[[int, Over, str], Iterator[str]] = report) -> None:
     """Print the lines of a report and how long it took; the command may say papers and rows."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else COUNT
-    named = sys.argv[2] if len(sys.argv) > 2 else ""  # noqa: PLR2004
+    parser = command.parser(sys.modules[report.__module__].__doc__)
+    parser.add_argument("count", nargs="?", type=int, default=COUNT, help="papers of each case")
+    parser.add_argument("named", nargs="?", default="", help="only rows whose name has it")
+    asked = parser.parse_args()
+    count, named = asked.count, asked.named
+    if count < TABLES:
+        parser.error(f"found {count} papers, expected {TABLES} or more")
     started = time.perf_counter()
     with ProcessPoolExecutor(2) as pool:
         for line in report(count, partial(pool.map, chunksize=2), named):
@@ -448,4 +454,4 @@ def main(report: Callable[[int, Over, str], Iterator[str]] = report) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -7,7 +7,6 @@ scoring. Prediction: `repro.schema.kinds.cost.peak_memory`, what `repro plan` sh
 
 import gc
 import logging
-import sys
 from collections.abc import Callable
 
 import torch
@@ -27,6 +26,7 @@ from runner.evaluation.offline import import_lm_eval
 from runner.models import kernels
 from runner.models.mamba2 import Mamba2ForCausalLM
 from runner.models.mamba2_config import Mamba2Config
+from tools import command
 
 import_lm_eval()
 
@@ -97,11 +97,17 @@ def measured(name: str, dtype: str, batch: int) -> int:
 
 def main() -> None:
     """Print one line for each shape, dtype and batch size."""
+    parser = command.parser(__doc__)
+    parser.add_argument("shapes", nargs="*", metavar="SHAPE", help=", ".join(SHAPES))
+    asked = parser.parse_args().shapes
+    if unknown := [each for each in asked if each not in SHAPES]:
+        parser.error(f"found {', '.join(unknown)}, expected some of {', '.join(SHAPES)}")
+    command.need_gpu(kernels=any("mamba" in each for each in asked or SHAPES))
     logging.getLogger("lm-eval").setLevel(logging.ERROR)
     print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}, {LENGTH} tokens a prompt")
     print("| shape | dtype | batch | measured GiB | predicted GiB | predicted / measured |")
     print("|---|---|---|---|---|---|")
-    for name in sys.argv[1:] or SHAPES:
+    for name in asked or SHAPES:
         known = catalog.checkpoints()[name]
         for dtype in DTYPES:
             for batch in BATCHES:
@@ -115,4 +121,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -10,10 +10,10 @@ import statistics
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
-
 from repro import paths
 from repro.cli.main import main as repro
+from repro.errors import CannotRunError
+from tools import command
 
 WIDTHS = (1440, 390)
 REPEATS = 7
@@ -26,6 +26,11 @@ _TIMES = """() => {
 
 def main() -> None:
     """Print a line a width."""
+    command.parser(__doc__).parse_args()
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError as error:
+        raise CannotRunError(f"{error}; `make test-browser` sets one up") from error
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         repro(["report", str(paths.ROOT / "evidence"), "--out", folder])
         page = Path(folder) / "report.html"
@@ -49,4 +54,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

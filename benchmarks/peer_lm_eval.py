@@ -10,11 +10,11 @@ read before it starts. Twenty questions of each subject at most and least exampl
 Not covered: families that neither has code for; several GPUs.
 """
 
+import argparse
 import hashlib
 import importlib.util
 import json
 import os
-import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -85,7 +85,9 @@ def _texts(arguments: Any) -> list[list[str]]:  # noqa: ANN401 - as a sample has
 
 def main() -> None:
     """Answer what is asked, and write it into the file that it names."""
-    asked = json.loads(Path(sys.argv[1]).read_text())
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("asked", metavar="ASKED", type=Path)
+    asked = json.loads(parser.parse_args().asked.read_text())
     if importlib.util.find_spec("lm_eval") is None:
         raise SystemExit("lm-eval is not installed in this environment")
     if asked["backend"] == "vllm" and importlib.util.find_spec("vllm") is None:

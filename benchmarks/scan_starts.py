@@ -20,6 +20,7 @@ from torch.nn import functional
 from runner.models.mamba2_scan import at_least_float32
 from runner.models.mamba_scan import Scan, ScanInputs, by_pseudo_steps
 from runner.models.mamba_scan_triton import by_one_kernel
+from tools import command
 
 CHANNELS = {"mamba-130m": 1536, "mamba-790m": 3072}
 ROWS = [(512, 64), (1, 1024)]
@@ -95,6 +96,8 @@ def milliseconds(way: Callable[[], object]) -> float:
 
 def main() -> None:
     """Print a row for each case."""
+    command.parser(__doc__).parse_args()
+    command.need_gpu(kernels=True)
     print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}; ms, median (range) of 20")
     print("| shape | dtype | rows x tokens | from-zero | pseudo-steps | adding | one-kernel |")
     print("|---|---|---|---|---|---|---|")
@@ -117,4 +120,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

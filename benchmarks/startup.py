@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 
+from tools import command
+
 COMMANDS = {
     "python -c pass": ["-c", "pass"],
     "import torch": ["-c", "import torch"],
@@ -29,6 +31,7 @@ def seconds(arguments: list[str]) -> float:
 
 def main() -> None:
     """Print minimum, median and maximum of each command, in turn so that drift hits all."""
+    command.parser(__doc__).parse_args()
     times: dict[str, list[float]] = {name: [] for name in COMMANDS}
     for _ in range(REPEATS + 1):
         for name, arguments in COMMANDS.items():
@@ -41,4 +44,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -10,6 +10,7 @@ whole run have. `python -m benchmarks.stopping 1000 screened` prints those rows 
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -30,6 +31,7 @@ from benchmarks.calibration import (
 from benchmarks.machines import RARE, SETTINGS, World, draw
 from repro.schema.evaluation.looks import AFTER
 from repro.schema.finding import Outcome
+from tools import command
 from verify.decision_rule import ERROR_RATE, Decision, NumberTest, holm
 from verify.look import Look, early, last, taking
 
@@ -158,4 +160,4 @@ def report(count: int, over: Callable[..., Iterable[Shares]], named: str = "") -
 
 
 if __name__ == "__main__":
-    main(report)
+    command.run(partial(main, report))

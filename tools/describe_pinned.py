@@ -17,6 +17,7 @@ from typing import Any
 
 from repro import paths
 from repro.text import in_markdown
+from tools import command
 from tools.describe_drift import PINNED, Side, sides
 from tools.pages import with_part
 
@@ -94,9 +95,10 @@ def pages() -> dict[Path, str]:
 
 def main() -> None:
     """Write both pages."""
+    command.parser(__doc__).parse_args()
     for page, text in pages().items():
         page.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -11,7 +11,6 @@ by `benchmarks.evaluation`), and of each measured shape that lies between two ot
 not been measured.
 """
 
-import argparse
 import itertools
 import json
 import statistics
@@ -28,6 +27,7 @@ from repro.schema.jobs import KINDS, EvaluateJob, ThroughputJob
 from repro.schema.kinds import rates
 from repro.schema.kinds.cost import characters_per_token
 from repro.store.store import Store
+from tools import command
 from tools.pages import with_part
 
 PAGE = paths.ROOT / "docs" / "performance.md"
@@ -299,7 +299,7 @@ def page(text: str) -> str:
 
 def main() -> None:
     """Keep what was measured, or write the table."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = command.parser(__doc__)
     parser.add_argument("--keep", nargs="+", type=Path, help="lines of benchmarks.rates")
     parser.add_argument("--throughput", nargs="+", type=Path, default=[], help="records")
     arguments = parser.parse_args()
@@ -319,4 +319,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

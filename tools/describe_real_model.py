@@ -30,6 +30,7 @@ from safetensors.numpy import load_file
 from benchmarks.real_model import DTYPES, unpacked
 from repro import json_text, paths
 from repro.schema import catalog
+from tools import command
 from tools.pages import with_part
 
 SOURCES = tuple(paths.ROOT / "evidence" / name for name in ("h200-pinned", "cpu-real-model"))
@@ -351,8 +352,10 @@ def with_changes(text: str, kept: Kept) -> str:
 
 def main() -> None:
     """Write, or print."""
-    if sys.argv[1:]:
-        sys.stdout.write(describe([*map(Path, sys.argv[1:])]))
+    parser = command.parser(__doc__)
+    parser.add_argument("folders", nargs="*", metavar="DIR", type=Path)
+    if given := parser.parse_args().folders:
+        sys.stdout.write(describe(given))
         return
     folders = [each for each in SOURCES if (each / "real-model.json").is_file()]
     text = PAGE.read_text(encoding="utf-8")
@@ -362,4 +365,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

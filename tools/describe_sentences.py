@@ -8,7 +8,6 @@ unbound until someone binds it by hand. No text of the paper is written.
 """
 
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from repro.coverage import Entry, Sentence
 from repro.errors import BadInputError
 from repro.schema import paper
 from repro.schema.paper import PaperVersion
+from tools import command
 
 
 def describe(copy: Sequence[Sentence], known: Sequence[Entry], about: PaperVersion) -> str:
@@ -68,5 +68,11 @@ def main(path: Path) -> str:
     return describe(copy, [], PaperVersion(id=found.id, version=found.versions[-1]))
 
 
+def _print() -> None:
+    parser = command.parser(__doc__)
+    parser.add_argument("copy", metavar="COPY", type=Path)
+    print(main(parser.parse_args().copy), end="")
+
+
 if __name__ == "__main__":
-    sys.stdout.write(main(Path(sys.argv[1])))
+    command.run(_print)

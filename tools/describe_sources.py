@@ -9,7 +9,6 @@ whatever is installed. No text of a file is written but what the facts are about
 
 import hashlib
 import json
-import sys
 from typing import Any
 
 from repro import fileio, paths
@@ -20,6 +19,7 @@ from repro.inputs.sources import SourceMissingError
 from repro.schema import validate
 from repro.schema.page_claims import AnyLookup
 from runner import inputs_fetch
+from tools import command
 from verify.rules import fact
 
 COMMAND = "python -m tools.describe_sources"
@@ -69,5 +69,11 @@ def _answer(lookup: AnyLookup) -> dict[str, Any]:
     }
 
 
+def main() -> None:
+    """Print the facts."""
+    command.parser(__doc__).parse_args()
+    print(describe(), end="")
+
+
 if __name__ == "__main__":
-    sys.stdout.write(describe())
+    command.run(main)

@@ -25,6 +25,7 @@ from repro.store.record import Record
 from repro.store.store import Store
 from repro.text import in_markdown
 from runner.proofs import read_values
+from tools import command
 from verify.records.proof import statement_digest
 
 PROOFS = paths.ROOT / "proofs"
@@ -129,10 +130,10 @@ def main(arguments: list[str]) -> None:
     if arguments[:1] == ["job"] and len(arguments) == 2:  # noqa: PLR2004
         print(describe_job(Path(arguments[1])))
     elif arguments:
-        sys.exit(__doc__)
+        command.parser(__doc__).parse_args(arguments)
     else:
         print(describe(paths.ROOT / "evidence"), end="")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    command.run(lambda: main(sys.argv[1:]))

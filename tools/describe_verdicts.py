@@ -22,6 +22,7 @@ from repro.schema.base import Frozen
 from repro.schema.claim_base import Text
 from repro.store import run_file
 from repro.text import in_markdown
+from tools import command
 
 COMMAND = "python -m tools.describe_verdicts"
 SOURCE = paths.ROOT / "docs" / "verdict-changes.json"
@@ -101,8 +102,18 @@ def _parts(data: Changes) -> Iterator[str]:
             yield "\n".join(["### Asked for, and answered otherwise", "", *said])
 
 
-if __name__ == "__main__":
-    if sys.argv[1:2] == ["words"]:
-        print(json.dumps(words(Path(sys.argv[2])), indent=1, ensure_ascii=False))
+def main() -> None:
+    """Print the page, or the words of some results."""
+    parser = command.parser(__doc__)
+    parser.add_argument("words", nargs="*", metavar="words FOLDER")
+    given = parser.parse_args().words
+    if given and (given[0] != "words" or len(given) != 2):  # noqa: PLR2004
+        parser.error(f"found {' '.join(given)}, expected words FOLDER, or nothing")
+    if given:
+        print(json.dumps(words(Path(given[1])), indent=1, ensure_ascii=False))
     else:
         sys.stdout.write(describe(load()))
+
+
+if __name__ == "__main__":
+    command.run(main)

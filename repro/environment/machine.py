@@ -15,7 +15,7 @@ from repro import fileio
 from repro.environment import installed as distributions
 from repro.environment import pins, revision
 from repro.environment.revision import Revision
-from repro.schema.base import Frozen
+from repro.schema.base import Count, Frozen
 from repro.schema.jobs import KINDS
 from repro.text import plural
 
@@ -40,7 +40,7 @@ class Cpu(Frozen):
     """Architecture, e.g. x86_64."""
     level: str
     """Best vector extension, e.g. avx512; `base` if none is known."""
-    threads: int
+    threads: Count
     """Threads of a computation: OMP_NUM_THREADS, else the logical CPUs it may use."""
 
 
@@ -49,7 +49,7 @@ class Gpu(Frozen):
 
     name: str
     driver: str
-    memory: int
+    memory: Count
     """Bytes."""
     uuid: str
 
@@ -261,7 +261,7 @@ class Environment(Frozen):
     platform: str
     """Kernel and C library."""
     cpu: Cpu
-    ram: int
+    ram: Count
     """Bytes of main memory that this process may use; 0 if unknown."""
     gpus: tuple[Gpu, ...]
     """GPUs that this process may use; jobs use the first."""

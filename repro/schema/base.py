@@ -1,13 +1,21 @@
 """The base of every model in the contract: immutable, closed to unknown fields, finite."""
 
 import ast
+import datetime as dt
 import inspect
 import textwrap
 from functools import cache
 from itertools import pairwise
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    StringConstraints,
+)
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
@@ -22,6 +30,22 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 HUB_NAME = r"^[A-Za-z0-9_]+([.-][A-Za-z0-9_]+)*(/[A-Za-z0-9_]+([.-][A-Za-z0-9_]+)*)?$"
 Repository = Annotated[str, StringConstraints(pattern=HUB_NAME, max_length=96)]
 """A repository on the model hub, which takes no other name."""
+
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+"""A number of things; a larger one may be no float, and what computes with it end in an error."""
+
+
+def _is_a_time(text: str) -> str:
+    dt.datetime.fromisoformat(text)
+    return text
+
+
+UtcTime = Annotated[
+    str,
+    StringConstraints(pattern=r"^2\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?\+00:00$"),
+    AfterValidator(_is_a_time),
+]
+"""UTC, ISO 8601. Texts sort as times do, and every reader's calendar has what lies days later."""
 
 
 class Frozen(BaseModel):

@@ -76,6 +76,13 @@ def _read(path: Path, what: str, model: type[Model]) -> tuple[Model | None, list
     return cast("Model | None", found), list(problems)
 
 
+def problems_of(path: Path, error: ValueError) -> list[Problem]:
+    """What keeps `json_text.load_model` from taking a file of ours, in the same words."""
+    if isinstance(error, ValidationError):
+        return [_problem(path, each, None) for each in error.errors()]
+    return [Problem(str(path), str(error), "a JSON document")]
+
+
 @lru_cache(maxsize=32)  # each claim is held to the catalog, whose text seldom changes meanwhile
 def _validated(
     text: str, path: Path, model: type[Frozen]

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from pydantic import Field, JsonValue
 
-from repro import fileio, json_text
+from repro import fileio
 from repro import paths as bundle
+from repro.schema import reading
 from repro.schema.base import Frozen, Sha256, Slug
 from repro.schema.claim_base import Published
 from repro.schema.claims import Claim, ModelClaim
@@ -110,7 +111,8 @@ class _Version1(Frozen):
 def _version_1(path: Path) -> _Version1:
     if not path.is_file():
         return _Version1(claims={}, printed={})
-    return json_text.load_model(path, _Version1.model_validate_json)
+    advice = "No run file of version 1 can be judged without it."
+    return reading.load(path, "table of commitments", _Version1, advice)
 
 
 def of_version_1(then: Commitments, manifest: Manifest) -> Commitments:

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from repro.environment.machine import Environment
 from repro.fileio import digest_of_data
-from repro.schema.base import Frozen, Sha256
+from repro.schema.base import Count, Frozen, Sha256, UtcTime
 from repro.schema.jobs import Job
 from repro.schema.kinds.imported import ImportedJob
 
@@ -23,7 +23,7 @@ class ArrayFile(Frozen):
 
     name: Literal["arrays.safetensors"]
     sha256: Sha256
-    size: int
+    size: Count
     """Bytes."""
 
 
@@ -48,10 +48,10 @@ class Record(Frozen):
     files: dict[str, Sha256]
     """Digest of every file of the model that the job made, which lies beside the record."""
     warnings: tuple[str, ...]
-    started: str
-    """UTC, ISO 8601; of an import, when it was imported."""
-    seconds: float
-    """Wall time of the job, inputs already fetched."""
+    started: UtcTime
+    """Of an import, when it was imported."""
+    seconds: Annotated[float, Field(ge=0, le=10**9)]
+    """Wall time of the job, inputs already fetched; 30 years are none."""
     digest: Sha256
     """Digest of this record without this field: it shows a slip, and no forgery."""
 

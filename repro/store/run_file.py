@@ -7,19 +7,18 @@ them afterwards gets `invalid`, claim by claim, and not a verdict.
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field
 
 from repro import json_text
 from repro import paths as bundle
 from repro.errors import BadInputError, Problem, cannot_read
 from repro.fileio import write_text
-from repro.schema import paper, validate
-from repro.schema.base import Frozen, Sha256, Slug
+from repro.schema import paper, reading, validate
+from repro.schema.base import Frozen, Sha256, Slug, UtcTime
 from repro.schema.claims import AmbiguousClaim, Claim, ModelClaim, PageClaim, PlannedClaim
-from repro.schema.evaluation import looks
-from repro.schema.evaluation.added_setting import with_setting
+from repro.schema.evaluation import added_setting, looks
 from repro.schema.jobs import Engine, Tier
 from repro.schema.manifest import Manifest
 from repro.schema.measured_claims import CellClaim, UnbuiltMeasure
@@ -45,9 +44,11 @@ class RunFile(Frozen):
     tier: Tier
     engine: Engine = "lm-eval"
     """What evaluated."""
-    started: str
-    """UTC, ISO 8601; before the first job."""
-    added: dict[str, int | str] = Field(default_factory=dict)
+    started: UtcTime
+    """Before the first job."""
+    added: Annotated[dict[str, int | str], AfterValidator(added_setting.check)] = Field(
+        default_factory=dict
+    )
     """One more setting than the manifest has (`repro.schema.evaluation.added_setting`)."""
     committed: Commitments
     substitutions: dict[str, dict[str, Sha256]]
@@ -109,12 +110,7 @@ def load(path: Path) -> RunFile:
                 "kept as it is"
             )
             raise BadInputError(message, [problem]) from error
-        steps = error.errors()[0]["loc"] if isinstance(error, ValidationError) else ()
-        where = ".".join(map(str, steps))
-        problem = Problem(
-            f"{path}: $.{where}", json_text.explain_error(error), "what `repro run` wrote"
-        )
-        raise DamagedRunError(_how_to_remake(path), [problem]) from error
+        raise DamagedRunError(_how_to_remake(path), reading.problems_of(path, error)) from error
     name = f"{run.manifest}.{run.tier}.json"
     if path.name != name:  # a copy, which would count twice
         problem = Problem(str(path), f"the run of {run.manifest} at tier {run.tier}", name)
@@ -154,7 +150,7 @@ def _how_to_remake(path: Path) -> str:
     command = f"repro run {name if known else 'MANIFEST'} --tier {tier} --out {out}"
     return (
         f"{path} is damaged; its records are kept: `{command}`, with the options that it had "
-        "(--substitute, --data, --engine), writes it anew and reuses them"
+        "(--substitute, --data, --set, --engine), writes it anew and reuses them"
     )
 
 
@@ -189,7 +185,7 @@ def changes(run: RunFile, manifest: Manifest) -> dict[str, str]:
     known = bundle.bundle().catalog / commitments.VERSION_1
     if changed and not known.is_file():
         message = (
-            f"runs/{run.manifest}.{run.tier}.json is of version 1, whose digests {known} explains: "
+            f"{_name(run)} is of version 1, whose digests {known} explains: "
             "found no such file, expected the bundle of the paper; name it with --bundle"
         )
         raise BadInputError(message)
@@ -228,19 +224,36 @@ def manifest_of(run: RunFile) -> Manifest:
     It has the setting that the run added.
 
     Raises:
-        BadInputError: if there is none, or it cannot be used.
+        BadInputError: if there is none, or it cannot be used, or is of another name.
+        DamagedRunError: if the manifest takes no such setting.
     """
     bundled = bundle.bundle().manifests / f"{run.manifest}.json"
-    if bundled.is_file():
-        return with_setting(validate.load_manifest(bundled), run.added)
-    if not os.path.isfile(run.file):  # noqa: PTH113  # a path may be too long to be one
+    if not bundled.is_file() and not os.path.isfile(run.file):  # noqa: PTH113  # as in `_manifest_of`
         message = (
-            f"runs/{run.manifest}.{run.tier}.json: found no file {visible(run.file)}, the manifest "
+            f"{_name(run)}: found no file {visible(run.file)}, the manifest "
             "of that run, in the results folder, in one above it or here; start this command in "
             "the folder where `repro run` was started, or put the file there"
         )
         raise BadInputError(message)
-    return with_setting(validate.load_manifest(Path(run.file)), run.added)
+    found = validate.load_manifest(bundled if bundled.is_file() else Path(run.file))
+    if found.id != run.manifest:  # whose verdict would stand for this run
+        problem = Problem(f"{_name(run)}: $.file", f"{run.file}, {found.id}", run.manifest)
+        raise BadInputError(f"{_name(run)} names the file of another manifest", [problem])
+    try:
+        return added_setting.with_setting(found, run.added)
+    except BadInputError as error:
+        (why,) = error.problems
+        said = f"{added_setting.in_words(run.added)}: {why.found}"
+        message = (
+            f"{_name(run)} is damaged, or {found.id} was changed after the run; its records are "
+            "kept: `repro run`, with the --set that it had, writes it anew and reuses them"
+        )
+        problem = Problem(f"{_name(run)}: $.added", said, f"{why.expected}, as `--set` takes it")
+        raise DamagedRunError(message, [problem]) from error
+
+
+def _name(run: RunFile) -> str:
+    return f"runs/{run.manifest}.{run.tier}.json"
 
 
 def folders_of(given: Sequence[Path]) -> list[Path]:

@@ -247,7 +247,8 @@ def test_a_run_file_adds_no_line_to_a_message(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made_up = records.manifest(jobs=[], id="mine")
-    said = {"schema_version": 1, "manifest": "mine", "tier": "full", "started": "2026-01-01"}
+    said = {"schema_version": 1, "manifest": "mine", "tier": "full"}
+    said |= {"started": "2026-01-01T00:00:00+00:00"}
     said |= {"file": "gone\nrepro verify: 53 reproduced", "substitutions": {}, "jobs": {}}
     said |= {"committed": commitments_of(made_up), "missing": {}}
     run_file.save(tmp_path, RunFile.model_validate(said))

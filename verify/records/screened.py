@@ -48,8 +48,11 @@ def in_words(loaded: Iterable[CheckedRecord]) -> Cause | None:
             several[record.key] = job.screen
             for shots in job.shots:
                 questions += len(each.arrays[f"shots{shots}/log_likelihood"])
-                anew += int(record.values.get(f"shots{shots}/asked", 0))
-                moved = max(moved, float(record.values.get(f"shots{shots}/moved", 0.0)))
+                # Where a likelihood has no gap, nothing holds them to the arrays.
+                told = (record.values.get(f"shots{shots}/{n}", 0) for n in ("asked", "moved"))
+                count, far = (one if isinstance(one, int | float) else 0 for one in told)
+                anew += int(count)
+                moved = max(moved, float(far))
     if not several:
         return None
     times = min(each.times for each in several.values())

@@ -196,8 +196,10 @@ def _check_count(found: CheckedRecord, evidence: Evidence) -> None:
     """Hold what a record counted to the catalog, which says it of the files that it pins."""
     name, said = found.record.job.checkpoint_name(), found.record.values["parameters"]
     known = evidence.checkpoints[name].parameters
+    short = found.record.key[:12]
+    if not isinstance(said, int) or said < 0:
+        raise InvalidError(f"record {short} counted {said!r} parameters of {name}")
     if said != known and name not in evidence.run.substitutions:
-        short = found.record.key[:12]
         message = f"record {short} counted {said} parameters of {name}, the catalog has {known}"
         raise InvalidError(message)
 

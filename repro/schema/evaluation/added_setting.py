@@ -8,20 +8,34 @@ groups alone. The run file keeps what was set: whoever judges the run gets the m
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import ValidationError, create_model
 
 from repro.errors import BadInputError, Problem
+from repro.schema.base import Count, Frozen
 from repro.schema.groups import EvaluationGroup, Group, TuningGroup
 from repro.schema.jobs import Setting
-from repro.schema.kinds.standard_settings import STANDARD_SETTINGS
 from repro.schema.manifest import Manifest
 from repro.text import known_names
 
 SEED = "seed"
-FIELDS = (*(name for name in Setting.model_fields if name != "id"), SEED)
+_taken: dict[str, Any] = {
+    name: (field.annotation, None) for name, field in Setting.model_fields.items() if name != "id"
+}
+_Fields = create_model("_Fields", __base__=Frozen, **_taken, seed=(Count, None))
+FIELDS = tuple(_Fields.model_fields)
 
 Added = Mapping[str, int | str]
 """Field to value."""
+
+
+def check(added: Added) -> Added:
+    """What is added, if it is fields of a setting with values that they take.
+
+    Raises:
+        ValidationError: with every one that is not.
+    """
+    _Fields.model_validate(added, strict=True)
+    return added
 
 
 def read(text: str) -> dict[str, int | str]:
@@ -35,13 +49,11 @@ def read(text: str) -> dict[str, int | str]:
         name, separator, value = part.partition("=")
         if not (separator and value):
             problems.append(Problem(f"--set {part}", "no value", "FIELD=VALUE"))
-        elif name not in FIELDS:
-            problems.append(Problem(f"--set {part}", repr(name), known_names(name, FIELDS)))
         elif name in found:
             problems.append(Problem(f"--set {part}", f"{name} again", "each field once"))
         else:
             found[name] = int(value) if value.isascii() and value.isdecimal() else value
-    problems += _senseless(found)
+    problems += _refused(found)
     if problems:
         raise BadInputError("no setting can be made of this", problems)
     return found
@@ -104,19 +116,18 @@ def _made(first: Setting, added: Added, others: Sequence[Setting], manifest: str
     return made
 
 
-def _senseless(found: Added) -> Iterator[Problem]:
-    """Values that their fields do not take."""
-    if SEED in found and not isinstance(found[SEED], int):
-        yield Problem(f"--set seed={found[SEED]}", repr(found[SEED]), "a whole number")
-    said = {**STANDARD_SETTINGS[0].model_dump(), **found}
-    said.pop(SEED, None)
+def _refused(found: Added) -> Iterator[Problem]:
+    """Fields that a setting has not, and values that its fields do not take."""
     try:
-        Setting.model_validate(said)
+        check(found)
     except ValidationError as error:
         for each in error.errors():
             name = str(each["loc"][0])
             expected = each["msg"].removeprefix("Input should be ")
-            yield Problem(f"--set {name}={found[name]}", repr(found[name]), expected)
+            if name in FIELDS:
+                yield Problem(f"--set {name}={found[name]}", repr(found[name]), expected)
+            else:
+                yield Problem(f"--set {name}={found[name]}", repr(name), known_names(name, FIELDS))
 
 
 def _numbers(setting: Setting) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """What every kind of job has: words that several use, and the questions that planning asks."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import PositiveInt
+from pydantic import Field
 
 from repro.schema.base import Frozen, Slug
 from repro.schema.catalog import Benchmark, Checkpoint, Dataset, Instructions
@@ -32,7 +32,7 @@ class Setting(Frozen):
 
     id: Slug
     """Label; not part of a job's key."""
-    batch_size: PositiveInt | None
+    batch_size: Annotated[int, Field(gt=0, lt=2**63)] | None
     """Questions in one forward pass; the same for both arms of a difference. Null: the largest
     power of two whose predicted peak memory in float32 fits the machine."""
     order: Literal["length-descending", "length-ascending"]

@@ -74,3 +74,8 @@ def test_what_is_measured_again_takes_its_row_s_place_and_the_others_stay() -> N
     assert found["passes"][0] == row | {"behind": 123.0, "torch": "another"}
     assert found["passes"][1:] == [each for each in before["passes"] if each != row]
     assert {**found, "passes": 0} == {**before, "passes": 0}
+
+
+def test_the_table_is_what_the_records_make() -> None:
+    text = describe_rates.PAGE.read_text(encoding="utf-8")
+    assert describe_rates.page(text) == text

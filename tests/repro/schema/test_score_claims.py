@@ -308,7 +308,9 @@ def test_one_more_setting(tmp_path: Path) -> None:
         ("batch_size", ["no value"]),
         ("batch_size=0", ["greater than 0"]),
         ("order=up,order=down", ["order again"]),
-        ("seed=q", ["a whole number"]),
+        ("seed=q", ["a valid integer"]),
+        (f"batch_size={2**63}", ["less than 9223372036854775808"]),
+        (f"seed={2**63}", ["less than 9223372036854775808"]),
     ],
 )
 def test_every_mistake_of_a_setting_is_told(text: str, told: list[str]) -> None:

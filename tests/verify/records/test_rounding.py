@@ -150,7 +150,7 @@ def copied(**other: Any) -> dict[str, str]:
             arrays=ArrayFile(name="arrays.safetensors", sha256="3" * 64, size=1),
             files={},
             warnings=(),
-            started="",
+            started="2026-01-01T00:00:00+00:00",
             seconds=1.0,
             digest="0" * 64,
         )

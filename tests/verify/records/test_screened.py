@@ -5,6 +5,7 @@ forger would rather have.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from repro.store.store import Store
 from verify.errors import NotRunError
 from verify.evidence import Evidence
 from verify.judge import judge
+from verify.records import screened
 
 CELL = "T9.mamba-1.float16"
 SECOND = "mamba-1.float32.batch-8"
@@ -171,6 +173,18 @@ def test_an_honest_screen_is_believed_and_said(tmp_path: Path) -> None:
     assert min(asked) >= SAMPLE
     assert "screened: 6 float32 evaluations asked" in say(said)
     assert set(written.jobs) == set(evidence.slots)
+
+
+def test_what_a_greedy_task_says_of_its_screen_need_not_be_a_number(tmp_path: Path) -> None:
+    """Nothing holds it to arrays, which have no gap."""
+    evidence, _ = run(tmp_path)
+    loaded = evidence.get(f"mamba-1.float32.batch-{records.BATCHES[1]}")
+    odd = {f"shots{shots}/{name}": "odd" for shots in SHOTS for name in ("asked", "moved")}
+    values = {**loaded.record.values, **odd}
+    record = loaded.record.model_copy(update={"values": values})
+    said = screened.in_words([replace(loaded, record=record)])
+    assert said
+    assert (said.values["anew"], said.values["moved"]) == (0, 0)
 
 
 def test_a_screened_setting_is_no_draw_beside_the_first(tmp_path: Path) -> None:

@@ -203,6 +203,17 @@ def test_parameters_are_counted_and_exact(tmp_path: Path) -> None:
     assert lied.outcome == "invalid"
 
 
+@pytest.mark.parametrize("count", ["many", -1, 1.5])
+def test_a_stand_in_counts_whole_numbers_too(tmp_path: Path, count: Any) -> None:
+    """Where the catalog says nothing of a checkpoint, a record is not taken at any word."""
+    change = counted({A: records.checkpoints()[A].parameters, B: count})
+    evidence = evidence_of(tmp_path, parameters(), "0", "9", change=change)
+    evidence.run = evidence.run.model_copy(update={"substitutions": {B: {}}})
+    found = it(evidence)
+    assert found.outcome == "invalid"
+    assert f"counted {count!r} parameters of {B}" in found.reason
+
+
 @pytest.mark.parametrize(
     ("printed", "outcome"),
     [
