@@ -112,10 +112,14 @@ def _wait() -> None:
 
 
 def filling(measure: Callable[[int], float], least: int, length: int) -> tuple[int, float]:
-    """Rows of a large batch, and what they take: as many as fit `MOST`, growing fourfold."""
+    """Rows of a large batch, and what they take: as many as fit `MOST`, growing fourfold.
+
+    What only launches takes as long for four times the rows: the last of them may take four times
+    the seconds, if it does more.
+    """
     most, longest = MOST
     rows, seconds = least, measure(least)
-    while rows * length * 4 <= most and 4 * seconds <= longest:
+    while rows * length * 4 <= most and seconds <= longest:
         rows *= 4
         try:
             seconds = measure(rows)
