@@ -180,10 +180,10 @@ def test_units_of_time(text: str, seconds: float) -> None:
 
 
 def test_a_budget_without_a_tier_is_of_tier_full(say: Say) -> None:
-    code, out, _ = say("plan", "table1", "proofs", "--budget", "10h", "--offline")
+    code, out, _ = say("plan", "table1", "proofs", "--budget", "5h", "--offline")
     assert code == 3
     assert "table1 at tier full" in out
-    assert "budget 10.0 h of one H200: decides" in out
+    assert "budget 5.0 h of one H200: decides" in out
     assert "greedy, most claims an hour first; no choice within it decides more than" in out
     assert "next step:" in out
     assert "only leans:" in out
