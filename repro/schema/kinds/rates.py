@@ -112,10 +112,12 @@ def _rows(field: str, way: str) -> _Rows:
 
 @functools.cache
 def _of_family(field: str, way: str, family: str, dtype: str) -> _Rows:
-    """Those of a family in a dtype, or in one that is as fast; may be empty."""
+    """Those of a family, of each shape in a dtype or in one that is as fast; may be empty."""
     mine = [each for each in _rows(field, way) if each["family"] == family]
-    found = ([each for each in mine if each["dtype"] == name] for name in _ALIKE[dtype])
-    return next(filter(None, found), [])
+    found = dict[str, Mapping[str, Any]]()
+    for name in reversed(_ALIKE[dtype]):
+        found |= {each["shape"]: each for each in mine if each["dtype"] == name}
+    return list(found.values())
 
 
 def _alike(field: str, way: str, family: str, dtype: str) -> _Rows:
