@@ -285,9 +285,9 @@ class PreparedPlans:
 
     def price_rests_on(self, plans: Sequence[Plan]) -> str:
         """What GPU time was estimated from where its own was not measured; may be empty."""
-        jobs = [job for plan in plans for each in plan.jobs if (job := each.slot.job)]
+        costs = (each.cost for plan in plans for each in plan.jobs if each.cost)
         gpu = self.planner.machine.gpu
-        found = cost.price_of_this_machine(jobs, self.planner.locator, gpu.name if gpu else "")
+        found = cost.price_of_this_machine(costs, gpu.name if gpu else "")
         return f"priced by other measurements: {found}" if found else ""
 
     def unread(self, plans: Sequence[Plan]) -> list[str]:

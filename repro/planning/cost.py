@@ -33,6 +33,8 @@ class Cost:
     """Wall time on one H200, whatever this machine is."""
     memory: int
     """Peak bytes of the device that runs it."""
+    stand_ins: frozenset[speeds.StandIn] = frozenset()
+    """What the seconds are extrapolated from."""
 
 
 Rates = Mapping[tuple[object, ...], float]
@@ -46,15 +48,14 @@ def estimate_cost(job: Job, locator: InputLocator, machine: Environment) -> Cost
     if machine.gpu:
         times = speeds.slower(machine.gpu.name, found.products) or 1.0
         here = found.gpu_seconds + (times - 1) * found.on_card
-    return Cost(here, found.gpu_seconds, found.memory)
+    return Cost(here, found.gpu_seconds, found.memory, found.stand_ins)
 
 
-def price_of_this_machine(jobs: Iterable[Job], locator: InputLocator, gpu: str) -> str:
+def price_of_this_machine(costs: Iterable[Cost], gpu: str) -> str:
     """What seconds rest on where that is not what was measured: another card, another model.
 
     Args:
-        jobs: That were estimated.
-        locator: Of checkpoints.
+        costs: Of the jobs.
         gpu: The card's name; empty without.
     """
     told = []
@@ -65,8 +66,7 @@ def price_of_this_machine(jobs: Iterable[Job], locator: InputLocator, gpu: str) 
             single, half = (f"{factor:.1f}" for factor in factors)
             told = [f"{gpu}: {single} times an H200's seconds in float32, {half} in half precision"]
             told[0] += ", the larger ratio of memory bandwidth and of peak"
-    prices = (each.estimate(locator.checkpoint_of(each), locator.data_of(each)) for each in jobs)
-    stand_ins = frozenset[speeds.StandIn]().union(*(each.stand_ins for each in prices))
+    stand_ins = frozenset[speeds.StandIn]().union(*(each.stand_ins for each in costs))
     return "; ".join(filter(None, [*told, speeds.in_words(stand_ins)]))
 
 

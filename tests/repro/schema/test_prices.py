@@ -10,6 +10,7 @@ import evaluate_jobs
 import pytest
 
 from repro import paths
+from repro.environment.machine import capture
 from repro.inputs.locate import InputLocator
 from repro.planning import cost
 from repro.schema import catalog, slots, validate
@@ -269,7 +270,9 @@ def test_a_plan_says_what_training_is_priced_by() -> None:
             ("tinyllama-1.1b", "float16", "full"),
         )
     ]
-    assert cost.price_of_this_machine(jobs, InputLocator(), "") == (
+    locator, machine = InputLocator(), capture()
+    costs = [cost.estimate_cost(each, locator, machine) for each in jobs]
+    assert cost.price_of_this_machine(costs, "") == (
         "full training of llama, phi in float16 by pythia-1.4b, pythia-160m, pythia-410m; "
         "full training of mamba2 in float32 by mamba2-2.7b in bfloat16 with adapters; "
         "training of adapters of mamba2 in bfloat16 by mamba2-2.7b"
@@ -314,5 +317,5 @@ def test_a_card_is_known_by_all_words_of_its_name(name: str, card: str | None) -
     assert rates.known_card(name) == card
     assert rates.is_h200(name) == (card == "H200")
     assert (rates.slower(name, "float32") is None) == (card is None)
-    said = cost.price_of_this_machine((), InputLocator(), name)
+    said = cost.price_of_this_machine((), name)
     assert said.endswith("nothing is known of it, priced as an H200") == bool(name and not card)
