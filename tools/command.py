@@ -30,14 +30,14 @@ def run(main: Callable[[], None]) -> None:
 
 
 def need_gpu(*, kernels: bool = False) -> None:
-    """End the process with a message where there is no GPU, or, of `kernels`, no mamba-ssm."""
-    import importlib.util
-
+    """End the process with a message where there is no GPU, or Mamba's `kernels` cannot run."""
     import torch
 
+    from runner.models.mamba2_mixer import kernels_lacking
+
     missing = "" if torch.cuda.is_available() else "no GPU that torch can use"
-    if not missing and kernels and importlib.util.find_spec("mamba_ssm") is None:
-        missing = "no mamba-ssm"
+    if not missing and kernels:
+        missing = kernels_lacking()
     if missing:
         advice = "`repro doctor` says what this machine has and what to do"
         print(f"this needs a GPU with the pinned stack: found {missing}; {advice}", file=sys.stderr)

@@ -9,6 +9,7 @@ was screened against a record of the same run, and rightly. Whatever fails makes
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -84,6 +85,12 @@ class Evidence:
         if isinstance(found, Exception):
             raise found
         return found
+
+    def checked(self) -> Iterator[CheckedRecord]:
+        """What passed every check; findings say what did not, and why."""
+        for slot_id in self.slots:
+            with suppress(InvalidError, NotRunError):
+                yield self.get(slot_id)
 
     def _load(self, slot_id: str) -> CheckedRecord:
         slot = self.slots.get(slot_id)

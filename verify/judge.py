@@ -236,11 +236,7 @@ def _notes(evidence: Evidence) -> list[str]:
     made: dict[str, Record] = {}
     for name in evidence.run.substitutions:
         notes[f"{name} was substituted"] = None
-    for slot_id in evidence.slots:
-        try:
-            record = evidence.get(slot_id).record
-        except (InvalidError, NotRunError):
-            continue
+    for record in (each.record for each in evidence.checked()):
         for warning in record.warnings:
             notes[warning] = None
         if isinstance(record.job, BenchmarkJob | ImportedJob):

@@ -11,7 +11,6 @@ from repro.schema.causes import cause
 from repro.schema.manifest import Manifest
 from verify.decidable import tested
 from verify.decision_rule import ERROR_RATE, holm
-from verify.errors import InvalidError, NotRunError
 from verify.evidence import Evidence
 from verify.outcome import JudgedClaim
 from verify.rests_on import slots_of
@@ -66,9 +65,11 @@ def left_open_over_a_part(
         judged: The same over the table.
     """
     made_so = {n for n, one in judged.items() if one.decided.outcome != alone[n].decided.outcome}
-    every = guarding(manifest, evidence) if made_so else {}
+    if not made_so:
+        return judged
+    every, there = guarding(manifest, evidence), {each.slot.id for each in evidence.checked()}
     left = sum(
-        not (name in alone and alone[name].test and all(_has_record(evidence, s) for s in slots))
+        not (name in alone and alone[name].test and slots <= there)
         for name, slots in every.items()
         if all(evidence.slots[slot].job for slot in slots)
     )
@@ -81,15 +82,6 @@ def left_open_over_a_part(
         else one
         for name, one in judged.items()
     }
-
-
-def _has_record(evidence: Evidence, slot_id: str) -> bool:
-    """Whether there is a record of a slot that can be trusted."""
-    try:
-        evidence.get(slot_id)
-    except (InvalidError, NotRunError):
-        return False
-    return True
 
 
 def guarding(manifest: Manifest, evidence: Evidence) -> dict[str, frozenset[str]]:

@@ -38,7 +38,6 @@ from repro.store.run_file import RunFile, manifest_of
 from repro.store.store import Store
 from verify import side_by_side
 from verify.decidable import undecidable
-from verify.errors import InvalidError, NotRunError
 from verify.evidence import Evidence
 from verify.judge import judge
 from verify.paper import paper_against_itself
@@ -78,7 +77,7 @@ def gather(folders: Sequence[Path], shown: Mapping[Path, str] | None = None) -> 
         evidence = Evidence(claimed[run.manifest], run, Store(folder), checkpoints, asked)
         verdict = judge(claimed[run.manifest], evidence, pinned)
         verdict = verdict.with_notes(contents.orphans(evidence.store))
-        loaded = list(_checked_records(evidence))
+        loaded = list(evidence.checked())
         records |= {each.record.key: each.record for each in loaded}
         name = (shown or {}).get(folder, str(folder))
         place = folder if name == str(folder) else None  # a packet is unpacked for a while
@@ -140,15 +139,6 @@ def _runs(folders: Sequence[Path], unread: list[BadInputError]) -> Iterator[tupl
         runs, damaged = run_file.read(folder)
         unread += damaged
         yield from ((folder, run) for run in runs.values())
-
-
-def _checked_records(evidence: Evidence) -> Iterator[CheckedRecord]:
-    """What passed every check; findings say what did not, and why."""
-    for slot in evidence.slots:
-        try:
-            yield evidence.get(slot)
-        except (InvalidError, NotRunError):
-            continue
 
 
 # -----------------------------------------------------------------------------
